@@ -1,0 +1,221 @@
+//! Where each byte of a torrent lies: pieces, blocks and files, all arithmetic in one place.
+//!
+//! A torrent is one run of bytes, its files end to end (BEP 3). It is cut into pieces of one length, the last one
+//! shorter, and a piece into blocks of 16 KiB, which peers ask one another for.
+//!
+//! Law: a [`PieceIndex`] or [`BlockInfo`] that this module returned lies within the torrent.
+
+use std::fmt;
+use std::ops::Range;
+
+use crate::metainfo::Info;
+
+/// 16 KiB. Larger requests are dropped by most clients. BEP 3.
+pub const BLOCK_LENGTH: u32 = 16 * 1024;
+
+/// The number of a piece, from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PieceIndex(pub u32);
+
+impl PieceIndex {
+    /// The index as an index into a slice.
+    pub const fn as_usize(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl fmt::Display for PieceIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A span within one piece: what a request asks for and a piece message brings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BlockInfo {
+    /// The piece.
+    pub piece: PieceIndex,
+    /// The offset within the piece, in bytes.
+    pub begin: u32,
+    /// The length, in bytes.
+    pub length: u32,
+}
+
+/// A part of one file: one step of reading or writing a span of the torrent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileSlice {
+    /// The file's place in the metainfo's list.
+    pub file: usize,
+    /// The offset within the file, in bytes.
+    pub offset: u64,
+    /// The length, in bytes; never 0.
+    pub length: u64,
+}
+
+/// The shape of a torrent's bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    length: u64,
+    piece_length: u32,
+    piece_count: u32,
+    /// Offset of each file's first byte in the torrent, and the torrent's length at the end.
+    file_starts: Vec<u64>,
+}
+
+impl Layout {
+    /// The layout of a torrent; its metainfo was checked when it was parsed.
+    pub fn of(info: &Info) -> Self {
+        Self::new(info.piece_length, info.files.iter().map(|file| file.length))
+    }
+
+    /// The layout of files of these lengths, end to end, in pieces of `piece_length` bytes.
+    ///
+    /// # Panics
+    /// If `piece_length` is 0, or the lengths add up to more than 2^32 pieces.
+    pub fn new(piece_length: u32, file_lengths: impl IntoIterator<Item = u64>) -> Self {
+        let mut file_starts = vec![0];
+        let mut length = 0_u64;
+        for file_length in file_lengths {
+            length += file_length;
+            file_starts.push(length);
+        }
+        let piece_count = length.div_ceil(u64::from(piece_length));
+        let piece_count = u32::try_from(piece_count).expect("the metainfo limits the number of pieces");
+        Self { length, piece_length, piece_count, file_starts }
+    }
+
+    /// The torrent's length, in bytes.
+    pub const fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// The length of every piece but the last, in bytes.
+    pub const fn piece_length(&self) -> u32 {
+        self.piece_length
+    }
+
+    /// The number of pieces.
+    pub const fn piece_count(&self) -> u32 {
+        self.piece_count
+    }
+
+    /// The piece of this number, or `None` beyond the last.
+    pub fn piece(&self, index: u32) -> Option<PieceIndex> {
+        (index < self.piece_count).then_some(PieceIndex(index))
+    }
+
+    /// All pieces, in order.
+    pub fn pieces(&self) -> impl Iterator<Item = PieceIndex> + use<> {
+        (0..self.piece_count).map(PieceIndex)
+    }
+
+    /// The length of this piece, in bytes.
+    pub fn length_of(&self, piece: PieceIndex) -> u32 {
+        let start = self.start_of(piece);
+        let left = self.length.saturating_sub(start);
+        u32::try_from(left.min(u64::from(self.piece_length))).expect("a piece is no longer than its length")
+    }
+
+    /// The offset of the piece's first byte in the torrent.
+    pub fn start_of(&self, piece: PieceIndex) -> u64 {
+        u64::from(piece.0) * u64::from(self.piece_length)
+    }
+
+    /// The number of blocks of this piece.
+    pub fn block_count(&self, piece: PieceIndex) -> u32 {
+        self.length_of(piece).div_ceil(BLOCK_LENGTH)
+    }
+
+    /// The block of this number within the piece, or `None` beyond its last.
+    pub fn block(&self, piece: PieceIndex, number: u32) -> Option<BlockInfo> {
+        let begin = number.checked_mul(BLOCK_LENGTH)?;
+        let left = self.length_of(piece).checked_sub(begin).filter(|left| *left > 0)?;
+        Some(BlockInfo { piece, begin, length: left.min(BLOCK_LENGTH) })
+    }
+
+    /// Whether the span lies within its piece and is not empty.
+    pub fn contains(&self, span: BlockInfo) -> bool {
+        let end = u64::from(span.begin) + u64::from(span.length);
+        span.piece.0 < self.piece_count && span.length > 0 && end <= u64::from(self.length_of(span.piece))
+    }
+
+    /// Whether the span is exactly one of the torrent's blocks.
+    pub fn is_block(&self, span: BlockInfo) -> bool {
+        span.piece.0 < self.piece_count
+            && span.begin.is_multiple_of(BLOCK_LENGTH)
+            && self.block(span.piece, span.begin / BLOCK_LENGTH) == Some(span)
+    }
+
+    /// The range of the torrent's bytes that a span covers.
+    pub fn range_of(&self, span: BlockInfo) -> Range<u64> {
+        let start = self.start_of(span.piece) + u64::from(span.begin);
+        start..start + u64::from(span.length)
+    }
+
+    /// The parts of files that a range of the torrent's bytes covers, in order; files without bytes never occur.
+    pub fn slices(&self, range: Range<u64>) -> impl Iterator<Item = FileSlice> + '_ {
+        let first = self.file_starts.partition_point(|start| *start <= range.start).saturating_sub(1);
+        self.file_starts[first..]
+            .windows(2)
+            .enumerate()
+            .take_while({
+                let end = range.end;
+                move |(_, file)| file[0] < end
+            })
+            .filter_map(move |(i, file)| {
+                let (start, end) = (range.start.max(file[0]), range.end.min(file[1]));
+                (start < end).then(|| FileSlice { file: first + i, offset: start - file[0], length: end - start })
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slice(file: usize, offset: u64, length: u64) -> FileSlice {
+        FileSlice { file, offset, length }
+    }
+
+    #[test]
+    fn the_last_piece_and_block_are_shorter() {
+        let layout = Layout::new(32 * 1024, [100_000]);
+        assert_eq!(layout.piece_count(), 4);
+        let last = layout.piece(3).unwrap();
+        assert_eq!(layout.length_of(last), 100_000 - 3 * 32 * 1024);
+        assert_eq!(layout.block_count(last), 1);
+        assert_eq!(layout.block(last, 0).unwrap().length, 1696);
+        assert_eq!(layout.block(last, 1), None);
+        assert_eq!(layout.piece(4), None);
+    }
+
+    #[test]
+    fn a_torrent_of_whole_pieces_has_no_empty_one() {
+        let layout = Layout::new(16 * 1024, [32 * 1024]);
+        assert_eq!(layout.piece_count(), 2);
+        assert_eq!(layout.length_of(PieceIndex(1)), 16 * 1024);
+    }
+
+    #[test]
+    fn a_range_is_cut_at_file_borders_and_skips_empty_files() {
+        let layout = Layout::new(16 * 1024, [10, 0, 5, 100]);
+        assert_eq!(layout.slices(0..10).collect::<Vec<_>>(), [slice(0, 0, 10)]);
+        assert_eq!(layout.slices(8..20).collect::<Vec<_>>(), [slice(0, 8, 2), slice(2, 0, 5), slice(3, 0, 5)]);
+        assert_eq!(layout.slices(114..115).collect::<Vec<_>>(), [slice(3, 99, 1)]);
+        assert_eq!(layout.slices(3..3).count(), 0);
+    }
+
+    #[test]
+    fn spans_outside_are_told_from_spans_inside() {
+        let layout = Layout::new(32 * 1024, [100_000]);
+        let span = |piece, begin, length| BlockInfo { piece: PieceIndex(piece), begin, length };
+        assert!(layout.contains(span(0, 1, 100)));
+        assert!(!layout.is_block(span(0, 1, 100)));
+        assert!(layout.is_block(span(0, 16 * 1024, 16 * 1024)));
+        assert!(layout.is_block(span(3, 0, 1696)));
+        for outside in [span(4, 0, 1), span(0, 0, 0), span(0, u32::MAX, u32::MAX), span(3, 1696, 1), span(3, 0, 1697)] {
+            assert!(!layout.contains(outside), "{outside:?}");
+            assert!(!layout.is_block(outside), "{outside:?}");
+        }
+    }
+}

@@ -1,0 +1,21 @@
+#![doc = include_str!("../README.md")]
+
+#[cfg(feature = "app")]
+pub mod app;
+pub mod bencode;
+pub mod bitfield;
+pub mod choke;
+pub mod layout;
+pub mod metainfo;
+#[cfg(feature = "net")]
+pub mod net;
+pub mod peer;
+pub mod piece;
+pub mod rate;
+pub mod rng;
+pub mod session;
+#[cfg(feature = "store")]
+pub mod store;
+pub mod swarm;
+pub mod time;
+pub mod tracker;
