@@ -1,1 +1,15 @@
-//! .
+//! The tracker, both ends: what a client asks, what a server answers, and the swarm table behind it.
+//!
+//! In reading order: [`announce`] and [`scrape`] hold the messages as values; [`Announcer`] decides when a client asks
+//! which tracker.
+//!
+//! Knows nothing of sockets, clocks or hosts' names: URLs go out as strings, addresses come in as numbers.
+//! Sources: BEP 3, 12, 24, 31, 48.
+
+pub mod announce;
+mod announcer;
+pub mod scrape;
+
+pub use announce::{AnnounceEvent, AnnounceFailure, AnnounceRequest, AnnounceResponse};
+pub use announcer::{AnnounceId, Announcer, AnnouncerInput, AnnouncerOutput, MAX_TRACKERS, TrackerStatus};
+pub use scrape::{ScrapeRequest, ScrapeResponse, SwarmCounts};

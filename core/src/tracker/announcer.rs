@@ -1,0 +1,486 @@
+//! Decides when one swarm's client asks which tracker, and with which event.
+//!
+//! Trackers stand in tiers. Each announce walks them in order and ends at the first that answers; that one moves to the
+//! front of its tier, and a lower tier is reached only when every tracker above has failed or waits out its back-off.
+//! Each tracker hears `started` until it has acknowledged it, `completed` once, and `stopped` only if it would
+//! otherwise keep us in its list.
+//!
+//! Knows nothing of sockets, byte counts or wire formats: whoever carries out an [`AnnouncerOutput::Announce`] fills
+//! those in and hands the outcome back, exactly once.
+//! Law: at most one announce is under way besides the `stopped` ones, and none to a tracker sooner than it allows.
+//! Sources: BEP 3, BEP 12 (tiers), BEP 31 (retry).
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+
+use super::announce::{AnnounceEvent, AnnounceFailure, AnnounceResponse};
+use crate::rng::Rng;
+use crate::time::Instant;
+
+/// The tracker client of one swarm.
+#[derive(Debug)]
+pub struct Announcer {
+    /// In the order of a walk: tier by tier, each tier's last winner first.
+    trackers: Vec<Tracker>,
+    phase: Phase,
+    /// Counts the calls to `Start`, so that answers to an earlier run are known.
+    run: u64,
+    /// Whether the download became whole in this run.
+    completed: bool,
+    needs_peers: bool,
+    /// Announces made ahead of the interval since peers were last wanting; each doubles the wait for the next.
+    hurries: u32,
+    /// The tracker that answered last.
+    active: Option<TrackerId>,
+    /// The announce of the walk under way.
+    walking: Option<AnnounceId>,
+    next_walk: Option<Instant>,
+    /// All announces not yet answered. At most one per tracker and stop.
+    in_flight: BTreeMap<AnnounceId, InFlight>,
+    ids_used: u64,
+    trackers_known: u64,
+    rng: Rng,
+    outbox: VecDeque<AnnouncerOutput>,
+}
+
+/// What an [`Announcer`] is told.
+#[derive(Clone, Debug)]
+pub enum AnnouncerInput {
+    /// An announce came to its end; ids that are not awaited are ignored.
+    Answered {
+        /// Which announce.
+        id: AnnounceId,
+        /// What came of it.
+        result: Result<AnnounceResponse, AnnounceFailure>,
+    },
+    /// The download has just become whole.
+    Completed,
+    /// Whether the swarm lacks peers and would rather ask early.
+    NeedPeers(bool),
+    /// Other tiers, best first; trackers that are in both keep their state.
+    Replace(Vec<Vec<String>>),
+    /// Begin to announce. Without effect while running.
+    Start,
+    /// Leave the swarm. Without effect unless running.
+    Stop,
+    /// The deadline has come.
+    Tick,
+}
+
+/// What an [`Announcer`] wants done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AnnouncerOutput {
+    /// Ask a tracker, and answer with [`AnnouncerInput::Answered`] whatever becomes of it.
+    Announce {
+        /// Names the announce in its answer.
+        id: AnnounceId,
+        /// The tracker's announce URL, as the metainfo has it.
+        url: String,
+        /// The event to send.
+        event: Option<AnnounceEvent>,
+        /// What the tracker asked to be sent back.
+        tracker_id: Option<Vec<u8>>,
+        /// How many peers to ask for.
+        numwant: u32,
+    },
+}
+
+/// Names one announce of one [`Announcer`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AnnounceId(u64);
+
+/// How one tracker stands, for the owner's eyes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TrackerStatus {
+    /// The announce URL.
+    pub url: String,
+    /// Counted from 0; lower tiers are asked first.
+    pub tier: usize,
+    /// Why the last announce failed; `None` if it worked or none was made.
+    pub last_error: Option<String>,
+    /// What the tracker warned of with its last answer.
+    pub warning: Option<String>,
+    /// Until this tracker is next asked, as far as is known. Serialised in seconds.
+    #[serde(rename = "next_in_s", serialize_with = "as_seconds")]
+    pub next_in: Option<Duration>,
+    /// Seeds, by its last answer.
+    pub complete: Option<u32>,
+    /// Leechers, by its last answer.
+    pub incomplete: Option<u32>,
+}
+
+impl Announcer {
+    /// A client that is not yet started, for the trackers of `tiers`, best tier first.
+    ///
+    /// The trackers of a tier are put in random order, as BEP 12 asks. Empty, overlong and repeated URLs are dropped,
+    /// and all beyond the first [`MAX_TRACKERS`].
+    pub fn new(tiers: &[Vec<String>], rng: Rng) -> Self {
+        let mut announcer = Self {
+            trackers: Vec::new(),
+            phase: Phase::Stopped,
+            run: 0,
+            completed: false,
+            needs_peers: false,
+            hurries: 0,
+            active: None,
+            walking: None,
+            next_walk: None,
+            in_flight: BTreeMap::new(),
+            ids_used: 0,
+            trackers_known: 0,
+            rng,
+            outbox: VecDeque::new(),
+        };
+        announcer.replace(tiers);
+        announcer
+    }
+
+    /// Applies one input at `now`. Effects are queued; drain them with [`Announcer::poll`].
+    pub fn handle(&mut self, now: Instant, input: AnnouncerInput) {
+        debug_assert!(self.outbox.is_empty(), "effects of the last input were not drained");
+        match input {
+            AnnouncerInput::Answered { id, result } => self.answered(now, id, result),
+            AnnouncerInput::Completed => self.complete(now),
+            AnnouncerInput::NeedPeers(needed) => self.need_peers(needed),
+            AnnouncerInput::Replace(tiers) => {
+                self.replace(&tiers);
+                if self.active.is_none_or(|active| self.find(active).is_none()) {
+                    self.next_walk = Some(now);
+                }
+            }
+            AnnouncerInput::Start => self.start(now),
+            AnnouncerInput::Stop => self.stop(),
+            AnnouncerInput::Tick => {}
+        }
+        self.walk(now);
+    }
+
+    /// Takes the next effect, or `None` when all are drained.
+    pub fn poll(&mut self) -> Option<AnnouncerOutput> {
+        self.outbox.pop_front()
+    }
+
+    /// When `handle(now, Tick)` is next needed; `None` while an answer is awaited or nothing is to be done.
+    pub fn deadline(&self) -> Option<Instant> {
+        if self.phase == Phase::Running && self.walking.is_none() { self.next_walk } else { None }
+    }
+
+    /// How each tracker stands at `now`, in the order in which they are asked.
+    pub fn status(&self, now: Instant) -> Vec<TrackerStatus> {
+        let next_in = |tracker: &Tracker| {
+            let planned = if self.active == Some(tracker.id) && tracker.failures == 0 {
+                self.deadline()
+            } else if tracker.failures > 0 && self.phase == Phase::Running {
+                Some(tracker.not_before).filter(|&at| at < Instant::ZERO + Duration::MAX)
+            } else {
+                None
+            };
+            planned.map(|at| at - now)
+        };
+        self.trackers
+            .iter()
+            .map(|tracker| TrackerStatus {
+                url: tracker.url.clone(),
+                tier: tracker.tier,
+                last_error: tracker.last_error.clone(),
+                warning: tracker.warning.clone(),
+                next_in: next_in(tracker),
+                complete: tracker.complete,
+                incomplete: tracker.incomplete,
+            })
+            .collect()
+    }
+
+    fn start(&mut self, now: Instant) {
+        if self.phase == Phase::Running {
+            return;
+        }
+        self.phase = Phase::Running;
+        self.run += 1;
+        self.completed = false;
+        self.hurries = 0;
+        self.active = None;
+        self.next_walk = Some(now);
+        for tracker in &mut self.trackers {
+            tracker.knows_us = false;
+            tracker.told_completed = false;
+            // Whoever starts again asks at once, except those who asked to be left alone.
+            if tracker.failures == 0 {
+                tracker.not_before = Instant::ZERO;
+            }
+        }
+    }
+
+    fn stop(&mut self) {
+        if self.phase == Phase::Stopped {
+            return;
+        }
+        self.phase = Phase::Stopped;
+        self.next_walk = None;
+        self.walking = None;
+        for index in 0..self.trackers.len() {
+            if std::mem::take(&mut self.trackers[index].knows_us) {
+                self.announce(index, Some(AnnounceEvent::Stopped));
+            }
+        }
+    }
+
+    fn complete(&mut self, now: Instant) {
+        if self.phase == Phase::Stopped || self.completed {
+            return;
+        }
+        self.completed = true;
+        // An event need not wait for the interval. One that is under way is followed by it, see `answered`.
+        let Some(active) = self.active.and_then(|id| self.find(id)).filter(|&index| self.trackers[index].failures == 0)
+        else {
+            return;
+        };
+        let tracker = &mut self.trackers[active];
+        let at = now.max(tracker.answered_at + SHORTEST_WAIT);
+        tracker.not_before = at;
+        self.next_walk = Some(at);
+    }
+
+    fn need_peers(&mut self, needed: bool) {
+        if self.needs_peers == needed {
+            return;
+        }
+        self.needs_peers = needed;
+        self.hurries = 0;
+        let active = self.active.and_then(|id| self.find(id)).map(|index| &self.trackers[index]);
+        if let (true, Some(tracker), Some(planned)) = (needed, active, self.next_walk)
+            && tracker.failures == 0
+        {
+            self.next_walk = Some(planned.min((tracker.answered_at + HURRY).max(tracker.not_before)));
+        }
+    }
+
+    fn replace(&mut self, tiers: &[Vec<String>]) {
+        for index in 0..self.trackers.len() {
+            let tracker = &self.trackers[index];
+            if tracker.knows_us && !tiers.iter().flatten().any(|url| *url == tracker.url) {
+                self.announce(index, Some(AnnounceEvent::Stopped));
+            }
+        }
+        let mut old: BTreeMap<String, Tracker> =
+            self.trackers.drain(..).map(|tracker| (tracker.url.clone(), tracker)).collect();
+        let mut seen = BTreeSet::new();
+        for (tier, urls) in tiers.iter().enumerate() {
+            let mut urls: Vec<&String> = urls
+                .iter()
+                .filter(|url| (1..=MAX_URL_BYTES).contains(&url.len()) && seen.insert(url.as_str()))
+                .take(MAX_TRACKERS - self.trackers.len())
+                .collect();
+            self.rng.shuffle(&mut urls);
+            for url in urls {
+                self.trackers_known += 1;
+                let fresh = || Tracker::new(TrackerId(self.trackers_known), url.clone());
+                let tracker = old.remove(url).unwrap_or_else(fresh);
+                self.trackers.push(Tracker { tier, ..tracker });
+            }
+        }
+        let walked = self.walking.and_then(|id| self.in_flight.get(&id)).map(|asked| asked.tracker);
+        if walked.is_some_and(|tracker| self.find(tracker).is_none()) {
+            self.walking = None;
+        }
+    }
+
+    /// Asks the first tracker that may be asked, once the time has come and no answer is awaited.
+    fn walk(&mut self, now: Instant) {
+        if self.deadline().is_none_or(|at| at > now) {
+            return;
+        }
+        let Some(index) = self.trackers.iter().position(|tracker| tracker.not_before <= now) else {
+            self.next_walk = self.trackers.iter().map(|tracker| tracker.not_before).min();
+            return;
+        };
+        let tracker = &self.trackers[index];
+        let event = if !tracker.knows_us {
+            Some(AnnounceEvent::Started)
+        } else if self.completed && !tracker.told_completed {
+            Some(AnnounceEvent::Completed)
+        } else {
+            None
+        };
+        self.walking = Some(self.announce(index, event));
+    }
+
+    fn answered(&mut self, now: Instant, id: AnnounceId, result: Result<AnnounceResponse, AnnounceFailure>) {
+        let Some(asked) = self.in_flight.remove(&id) else { return };
+        let Some(index) = self.find(asked.tracker) else { return };
+        if self.walking != Some(id) {
+            // We left while this was under way. If it has entered us after all, it must let us go again.
+            let entered = result.is_ok() && asked.event == Some(AnnounceEvent::Started);
+            if entered && self.phase == Phase::Stopped && asked.run == self.run {
+                self.announce(index, Some(AnnounceEvent::Stopped));
+            }
+            return;
+        }
+        self.walking = None;
+        match result {
+            Ok(response) => self.succeeded(now, index, asked.event, response),
+            Err(failure) => self.failed(now, index, failure),
+        }
+    }
+
+    fn succeeded(&mut self, now: Instant, index: usize, event: Option<AnnounceEvent>, answer: AnnounceResponse) {
+        let tracker = &mut self.trackers[index];
+        tracker.knows_us = true;
+        tracker.told_completed |= event == Some(AnnounceEvent::Completed);
+        tracker.failures = 0;
+        tracker.last_error = None;
+        tracker.warning = answer.warning;
+        tracker.complete = answer.complete;
+        tracker.incomplete = answer.incomplete;
+        // A tracker that leaves the id out still means the one it gave before.
+        tracker.echo = answer.tracker_id.or(tracker.echo.take());
+        tracker.answered_at = now;
+
+        let shortest = answer.min_interval.unwrap_or_default().clamp(SHORTEST_WAIT, LONGEST_WAIT);
+        let interval = answer.interval.clamp(shortest, LONGEST_WAIT);
+        let wait = if self.completed && !tracker.told_completed {
+            SHORTEST_WAIT
+        } else if self.needs_peers {
+            let hurry = HURRY.saturating_mul(1 << self.hurries.min(16));
+            self.hurries += 1;
+            self.rng.jitter(interval.min(hurry), JITTER_PERCENT).max(shortest)
+        } else {
+            self.rng.jitter(interval, JITTER_PERCENT).max(shortest)
+        };
+        tracker.not_before = now + shortest.min(wait);
+        self.next_walk = Some(now + wait);
+        self.active = Some(tracker.id);
+        self.bring_to_front(index);
+    }
+
+    fn failed(&mut self, now: Instant, index: usize, failure: AnnounceFailure) {
+        let tracker = &mut self.trackers[index];
+        let doubled = FIRST_BACK_OFF.saturating_mul(1 << tracker.failures.min(16));
+        let wait = self.rng.jitter(doubled.min(LONGEST_BACK_OFF), JITTER_PERCENT).max(FIRST_BACK_OFF);
+        tracker.failures += 1;
+        tracker.not_before = now + failure.retry_in.unwrap_or_default().max(wait);
+        tracker.last_error = Some(failure.reason);
+        // The walk goes on at once with the next tracker that may be asked.
+        self.next_walk = Some(now);
+    }
+
+    /// Makes the tracker at `index` the first of its tier; the others keep their order. BEP 12.
+    fn bring_to_front(&mut self, index: usize) {
+        let tier = self.trackers[index].tier;
+        let first = self.trackers.partition_point(|tracker| tracker.tier < tier);
+        self.trackers[first..=index].rotate_right(1);
+    }
+
+    fn announce(&mut self, index: usize, event: Option<AnnounceEvent>) -> AnnounceId {
+        self.ids_used += 1;
+        let id = AnnounceId(self.ids_used);
+        let tracker = &self.trackers[index];
+        self.in_flight.insert(id, InFlight { tracker: tracker.id, event, run: self.run });
+        let output = tracker.announce(id, event, self.needs_peers);
+        self.outbox.push_back(output);
+        id
+    }
+
+    fn find(&self, id: TrackerId) -> Option<usize> {
+        self.trackers.iter().position(|tracker| tracker.id == id)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Running,
+    Stopped,
+}
+
+/// Stays with a tracker when it moves within its tier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct TrackerId(u64);
+
+#[derive(Debug)]
+struct InFlight {
+    tracker: TrackerId,
+    event: Option<AnnounceEvent>,
+    run: u64,
+}
+
+#[derive(Debug)]
+struct Tracker {
+    id: TrackerId,
+    url: String,
+    tier: usize,
+    /// Whether `started` was acknowledged in this run.
+    knows_us: bool,
+    told_completed: bool,
+    /// Failures in a row.
+    failures: u32,
+    /// No regular announce before this: the minimum interval, or the end of a back-off.
+    not_before: Instant,
+    answered_at: Instant,
+    /// The tracker id to send back.
+    echo: Option<Vec<u8>>,
+    last_error: Option<String>,
+    warning: Option<String>,
+    complete: Option<u32>,
+    incomplete: Option<u32>,
+}
+
+impl Tracker {
+    fn new(id: TrackerId, url: String) -> Self {
+        Self {
+            id,
+            url,
+            tier: 0,
+            knows_us: false,
+            told_completed: false,
+            failures: 0,
+            not_before: Instant::ZERO,
+            answered_at: Instant::ZERO,
+            echo: None,
+            last_error: None,
+            warning: None,
+            complete: None,
+            incomplete: None,
+        }
+    }
+
+    fn announce(&self, id: AnnounceId, event: Option<AnnounceEvent>, needs_peers: bool) -> AnnouncerOutput {
+        let numwant = match event {
+            Some(AnnounceEvent::Stopped) => 0,
+            _ if needs_peers => NUMWANT_IN_NEED,
+            _ => NUMWANT,
+        };
+        AnnouncerOutput::Announce { id, url: self.url.clone(), event, tracker_id: self.echo.clone(), numwant }
+    }
+}
+
+#[expect(clippy::ref_option, reason = "the shape that serde asks for")]
+fn as_seconds<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    duration.map(|duration| duration.as_secs()).serialize(serializer)
+}
+
+/// Trackers kept of one torrent; a hostile metainfo may name millions.
+pub const MAX_TRACKERS: usize = 64;
+
+/// Longer announce URLs are dropped.
+const MAX_URL_BYTES: usize = 2048;
+
+/// Peers asked for. A seed asks as well: it may be the only side that can dial.
+const NUMWANT: u32 = 50;
+const NUMWANT_IN_NEED: u32 = 100;
+
+/// No two announces follow one another faster, whatever the tracker says.
+const SHORTEST_WAIT: Duration = Duration::from_secs(1);
+/// A tracker that asks for more than two hours has most likely lost its mind, and would lose us.
+const LONGEST_WAIT: Duration = Duration::from_hours(2);
+/// The first wait of a swarm that lacks peers; it doubles with each announce.
+const HURRY: Duration = Duration::from_secs(5);
+
+const FIRST_BACK_OFF: Duration = Duration::from_secs(5);
+const LONGEST_BACK_OFF: Duration = Duration::from_mins(30);
+
+/// Keeps a crowd that was turned away together from coming back together.
+const JITTER_PERCENT: u32 = 10;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,295 @@
+//! The tracker client under virtual time, against trackers that answer as each test says.
+
+use super::*;
+
+/// An announcer, the time, and trackers that answer as the test says.
+struct World {
+    announcer: Announcer,
+    now: Instant,
+    /// When, whom, with what event, in order.
+    log: Vec<(u64, String, Option<AnnounceEvent>)>,
+    last: Option<AnnouncerOutput>,
+}
+
+type Answer = Result<AnnounceResponse, AnnounceFailure>;
+
+impl World {
+    fn new(tiers: &[&[&str]]) -> Self {
+        let announcer = Announcer::new(&owned(tiers), Rng::from_seed_u64(1));
+        Self { announcer, now: Instant::ZERO, log: Vec::new(), last: None }
+    }
+
+    /// Applies `input`, and answers every announce at once as `tracker` says.
+    fn give(&mut self, input: AnnouncerInput, tracker: &mut dyn FnMut(&str) -> Answer) {
+        self.announcer.handle(self.now, input);
+        let mut pending: VecDeque<_> = std::iter::from_fn(|| self.announcer.poll()).collect();
+        while let Some(output) = pending.pop_front() {
+            let AnnouncerOutput::Announce { id, url, event, .. } = &output;
+            self.log.push((self.now.as_nanos() / 1_000_000_000, url.clone(), *event));
+            let answered = AnnouncerInput::Answered { id: *id, result: tracker(url) };
+            self.last = Some(output);
+            self.announcer.handle(self.now, answered);
+            pending.extend(std::iter::from_fn(|| self.announcer.poll()));
+        }
+    }
+
+    /// Lets `time` pass, waking the announcer when it asks for it.
+    fn pass(&mut self, time: Duration, tracker: &mut dyn FnMut(&str) -> Answer) {
+        let end = self.now + time;
+        while let Some(at) = self.announcer.deadline().filter(|&at| at <= end) {
+            self.now = self.now.max(at);
+            self.give(AnnouncerInput::Tick, tracker);
+        }
+        self.now = end;
+    }
+
+    fn urls(&self) -> Vec<&str> {
+        self.log.iter().map(|(_, url, _)| url.as_str()).collect()
+    }
+
+    fn events(&self) -> Vec<Option<AnnounceEvent>> {
+        self.log.iter().map(|(_, _, event)| *event).collect()
+    }
+}
+
+fn owned(tiers: &[&[&str]]) -> Vec<Vec<String>> {
+    tiers.iter().map(|tier| tier.iter().map(ToString::to_string).collect()).collect()
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "one of the two kinds of answer")]
+fn every(seconds: u64) -> Answer {
+    Ok(AnnounceResponse::new(Duration::from_secs(seconds)))
+}
+
+fn refused() -> Answer {
+    Err(AnnounceFailure::new("connection refused"))
+}
+
+const HOUR: Duration = Duration::from_hours(1);
+
+#[test]
+fn a_run_is_started_once_completed_once_stopped_once() {
+    let mut world = World::new(&[&["a"]]);
+    let tracker = &mut |_: &str| every(600);
+    world.give(AnnouncerInput::Start, tracker);
+    world.pass(HOUR / 2, tracker);
+    world.give(AnnouncerInput::Completed, tracker);
+    world.give(AnnouncerInput::Completed, tracker);
+    world.pass(HOUR / 2, tracker);
+    world.give(AnnouncerInput::Stop, tracker);
+    world.pass(HOUR, tracker);
+
+    let events: Vec<_> = world.events().into_iter().flatten().collect();
+    assert_eq!(events, [AnnounceEvent::Started, AnnounceEvent::Completed, AnnounceEvent::Stopped]);
+    assert!((8..=10).contains(&world.log.len()), "{:?}", world.log);
+    assert_eq!(world.announcer.deadline(), None);
+}
+
+#[test]
+fn a_completed_download_is_told_within_a_second() {
+    let mut world = World::new(&[&["a"]]);
+    let tracker = &mut |_: &str| Ok(AnnounceResponse { min_interval: Some(HOUR), ..AnnounceResponse::new(HOUR) });
+    world.give(AnnouncerInput::Start, tracker);
+    world.give(AnnouncerInput::Completed, tracker);
+    world.pass(SHORTEST_WAIT, tracker);
+    assert_eq!(world.events(), [Some(AnnounceEvent::Started), Some(AnnounceEvent::Completed)]);
+}
+
+#[test]
+fn a_download_that_ends_while_started_is_under_way_is_told_after_it() {
+    let mut world = World::new(&[&["a"]]);
+    world.announcer.handle(world.now, AnnouncerInput::Start);
+    let Some(AnnouncerOutput::Announce { id, .. }) = world.announcer.poll() else { panic!("nothing announced") };
+    world.announcer.handle(world.now, AnnouncerInput::Completed);
+    assert_eq!(world.announcer.poll(), None);
+    let tracker = &mut |_: &str| every(600);
+    world.give(AnnouncerInput::Answered { id, result: every(600) }, tracker);
+    world.pass(SHORTEST_WAIT, tracker);
+    assert_eq!(world.events(), [Some(AnnounceEvent::Completed)]);
+}
+
+#[test]
+fn the_tracker_that_works_comes_first_in_its_tier() {
+    let mut world = World::new(&[&["a", "b", "c"], &["d"]]);
+    let only_c = &mut |url: &str| if url == "c" { every(60) } else { refused() };
+    world.give(AnnouncerInput::Start, only_c);
+    assert_eq!(world.urls().last(), Some(&"c"));
+    assert!(!world.urls().contains(&"d"), "a lower tier was asked: {:?}", world.urls());
+    assert_eq!(world.announcer.status(world.now)[0].url, "c");
+
+    world.log.clear();
+    world.pass(HOUR, &mut |_| every(60));
+    assert!(world.urls().iter().all(|url| *url == "c"), "{:?}", world.urls());
+}
+
+#[test]
+fn a_lower_tier_is_asked_only_when_the_one_above_failed_whole() {
+    let mut world = World::new(&[&["a", "b"], &["c"]]);
+    world.give(AnnouncerInput::Start, &mut |url| if url == "c" { every(1800) } else { refused() });
+    let mut upper = world.urls()[..2].to_vec();
+    upper.sort_unstable();
+    assert_eq!((upper, world.urls()[2]), (vec!["a", "b"], "c"));
+
+    // The upper tier is tried again before the lower one gets its next turn.
+    world.log.clear();
+    world.pass(HOUR, &mut |_| every(1800));
+    assert!(!world.urls().contains(&"c"), "{:?}", world.urls());
+    assert_eq!(world.events()[0], Some(AnnounceEvent::Started));
+}
+
+#[test]
+fn a_dead_tracker_is_asked_ever_less_often() {
+    let mut world = World::new(&[&["a"]]);
+    world.give(AnnouncerInput::Start, &mut |_| refused());
+    world.pass(6 * HOUR, &mut |_| refused());
+    let waits: Vec<u64> = world.log.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
+    assert!((4..=6).contains(&waits[0]), "{waits:?}");
+    assert!(waits.iter().all(|&wait| wait <= 1980), "{waits:?}");
+    assert!((18..=24).contains(&waits.len()), "{waits:?}");
+    assert!(world.events().iter().all(|event| *event == Some(AnnounceEvent::Started)));
+    let status = &world.announcer.status(world.now)[0];
+    assert_eq!(status.last_error.as_deref(), Some("connection refused"));
+    assert!(status.next_in.is_some());
+}
+
+#[test]
+fn a_tracker_that_says_never_is_left_alone() {
+    let mut world = World::new(&[&["a"]]);
+    let never = &mut |_: &str| Err(AnnounceFailure { retry_in: Some(Duration::MAX), ..AnnounceFailure::new("gone") });
+    world.give(AnnouncerInput::Start, never);
+    world.pass(1000 * HOUR, never);
+    world.give(AnnouncerInput::NeedPeers(true), never);
+    world.pass(1000 * HOUR, never);
+    assert_eq!(world.log.len(), 1);
+    assert_eq!(world.announcer.status(world.now)[0].next_in, None);
+}
+
+#[test]
+fn a_run_that_nobody_heard_of_ends_in_silence() {
+    let mut world = World::new(&[&["a"], &["b"]]);
+    world.give(AnnouncerInput::Start, &mut |_| refused());
+    world.log.clear();
+    world.give(AnnouncerInput::Stop, &mut |_| refused());
+    assert_eq!(world.log, []);
+}
+
+#[test]
+fn a_start_acknowledged_after_the_stop_is_taken_back() {
+    let mut world = World::new(&[&["a"]]);
+    world.announcer.handle(world.now, AnnouncerInput::Start);
+    let Some(AnnouncerOutput::Announce { id, .. }) = world.announcer.poll() else { panic!("nothing announced") };
+    let tracker = &mut |_: &str| every(600);
+    world.give(AnnouncerInput::Stop, tracker);
+    assert_eq!(world.log, []);
+    world.give(AnnouncerInput::Answered { id, result: every(600) }, tracker);
+    assert_eq!(world.events(), [Some(AnnounceEvent::Stopped)]);
+}
+
+#[test]
+fn a_second_run_begins_with_started() {
+    let mut world = World::new(&[&["a"]]);
+    let tracker = &mut |_: &str| every(600);
+    for input in [AnnouncerInput::Start, AnnouncerInput::Stop, AnnouncerInput::Start, AnnouncerInput::Start] {
+        world.give(input, tracker);
+    }
+    let started = Some(AnnounceEvent::Started);
+    assert_eq!(world.events(), [started, Some(AnnounceEvent::Stopped), started]);
+}
+
+#[test]
+fn a_swarm_without_peers_asks_early_but_ever_less_so() {
+    let mut world = World::new(&[&["a"]]);
+    let tracker = &mut |_: &str| every(1800);
+    world.give(AnnouncerInput::Start, tracker);
+    world.give(AnnouncerInput::NeedPeers(true), tracker);
+    world.pass(HOUR / 2, tracker);
+    let times: Vec<u64> = world.log.iter().map(|(at, ..)| *at).collect();
+    assert_eq!(times[1], 5);
+    assert!((8..=10).contains(&times.len()), "{times:?}");
+    assert!(matches!(world.last, Some(AnnouncerOutput::Announce { numwant: NUMWANT_IN_NEED, .. })));
+}
+
+#[test]
+fn nothing_but_an_event_comes_sooner_than_the_minimum_interval() {
+    let mut world = World::new(&[&["a"]]);
+    let tracker = &mut |_: &str| {
+        Ok(AnnounceResponse { min_interval: Some(Duration::from_mins(2)), ..AnnounceResponse::new(HOUR) })
+    };
+    world.give(AnnouncerInput::Start, tracker);
+    for _ in 0..600 {
+        world.give(AnnouncerInput::NeedPeers(true), tracker);
+        world.pass(Duration::from_secs(1), tracker);
+        world.give(AnnouncerInput::NeedPeers(false), tracker);
+    }
+    let waits: Vec<u64> = world.log.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
+    assert!(waits.len() >= 4 && waits.iter().all(|&wait| wait >= 120), "{waits:?}");
+}
+
+#[test]
+fn senseless_intervals_are_bounded_on_both_sides() {
+    for (seconds, calls) in [(0, 3240..=3700), (1, 3240..=4010), (1 << 31, 1..=1)] {
+        let mut world = World::new(&[&["a"]]);
+        world.give(AnnouncerInput::Start, &mut |_| every(seconds));
+        world.pass(HOUR, &mut |_| every(seconds));
+        assert!(calls.contains(&world.log.len()), "interval {seconds}: {} announces", world.log.len());
+    }
+}
+
+#[test]
+fn a_young_swarm_is_asked_in_the_rhythm_that_the_tracker_sets() {
+    let mut world = World::new(&[&["a"]]);
+    world.give(AnnouncerInput::Start, &mut |_| every(2));
+    world.pass(Duration::from_secs(20), &mut |_| every(2));
+    assert!((9..=12).contains(&world.log.len()), "{:?}", world.log);
+}
+
+#[test]
+fn a_tracker_id_is_sent_back_until_another_comes() {
+    let mut world = World::new(&[&["a"]]);
+    let mut ids = vec![None, Some(b"two".to_vec()), None, Some(b"one".to_vec())];
+    let tracker = &mut |_: &str| Ok(AnnounceResponse { tracker_id: ids.pop().unwrap_or_default(), ..every(60)? });
+    let mut sent = Vec::new();
+    world.give(AnnouncerInput::Start, tracker);
+    for _ in 0..4 {
+        world.pass(Duration::from_secs(67), tracker);
+        let Some(AnnouncerOutput::Announce { tracker_id, .. }) = world.last.clone() else { panic!("no announce") };
+        sent.push(tracker_id.map(|id| String::from_utf8(id).unwrap()));
+    }
+    let (one, two) = (Some("one".to_owned()), Some("two".to_owned()));
+    assert_eq!(sent, [one.clone(), one, two.clone(), two]);
+}
+
+#[test]
+fn replaced_trackers_are_told_and_kept_ones_are_not_asked_again() {
+    let mut world = World::new(&[&["a"], &["b"]]);
+    let tracker = &mut |_: &str| every(600);
+    world.give(AnnouncerInput::Start, tracker);
+    world.log.clear();
+    world.give(AnnouncerInput::Replace(owned(&[&["c"], &["a"]])), tracker);
+    assert_eq!(world.log, []);
+    world.give(AnnouncerInput::Replace(owned(&[&["c"]])), tracker);
+    let (stopped, started) = (Some(AnnounceEvent::Stopped), Some(AnnounceEvent::Started));
+    assert_eq!(world.log, [(0, "a".to_owned(), stopped), (0, "c".to_owned(), started)]);
+}
+
+#[test]
+fn a_torrent_may_name_no_tracker_or_far_too_many() {
+    let mut world = World::new(&[]);
+    world.give(AnnouncerInput::Start, &mut |_| refused());
+    assert_eq!((world.announcer.deadline(), world.log.len()), (None, 0));
+
+    let many: Vec<String> = (0..10_000).map(|i| format!("http://{}/", i % 5000)).collect();
+    let announcer = Announcer::new(&[many.clone(), vec![String::new(), "x".repeat(3000)], many], Rng::from_seed_u64(1));
+    assert_eq!(announcer.status(Instant::ZERO).len(), MAX_TRACKERS);
+}
+
+#[test]
+fn unknown_and_repeated_answers_are_ignored() {
+    let mut world = World::new(&[&["a"]]);
+    let tracker = &mut |_: &str| every(600);
+    world.give(AnnouncerInput::Start, tracker);
+    let Some(AnnouncerOutput::Announce { id, .. }) = world.last.clone() else { panic!("no announce") };
+    let before = world.announcer.deadline();
+    world.give(AnnouncerInput::Answered { id, result: refused() }, tracker);
+    assert_eq!((world.announcer.deadline(), world.log.len()), (before, 1));
+}
