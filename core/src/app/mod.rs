@@ -1,1 +1,44 @@
-//! .
+//! What the two programs share: their command line's common half, the folder they keep, how they find each other's
+//! daemon, and how they speak to people and programs.
+//!
+//! A program is one type of arguments and one function; [`run_main`] is all around them. Reading order: from the arguments
+//! ([`args`], [`config`]) over the data directory and who holds it ([`acquire`], [`ControlFile`], [`ControlClient`]) to what
+//! comes out ([`Out`], [`Progress`], [`Failure`]).
+//!
+//! Part of the rim: it reads the environment, the disk and the terminal. Knows nothing of torrents or feeds.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the rim: files are opened here, and output is shared between tasks"
+)]
+
+pub mod args;
+pub mod config;
+pub mod control;
+
+mod atomic;
+mod client;
+mod data_dir;
+mod failure;
+mod lock;
+mod out;
+mod progress;
+mod run;
+mod sample;
+mod signal;
+mod space;
+mod text;
+
+pub use args::{EngineArgs, GlobalArgs};
+pub use atomic::{sync_folder_of, write_atomic};
+pub use client::{ControlClient, Lines, api_path};
+pub use control::{ControlFile, Ping, is_loopback_host, new_token, token_matches};
+pub use data_dir::{DataDir, first_run_notice};
+pub use failure::{ApiError, Explain, Failure};
+pub use lock::{Access, DataDirLock, acquire};
+pub use out::{Captured, Format, Out};
+pub use progress::{Progress, Reading};
+pub use run::{init_tracing, parse, run_main};
+pub use signal::shutdown_signal;
+pub use space::{Space, free_space, require_space};
+pub use text::{human_duration, printable};

@@ -1,0 +1,77 @@
+//! The flags that both programs share.
+//!
+//! Each is also a key of the configuration file and a `PODSWARM_*` variable; see [`super::config`].
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::client::ControlClient;
+use super::failure::Failure;
+use crate::rate::Rate;
+
+/// The flags of every command.
+#[derive(Args, Clone, Debug, Default)]
+#[command(about = None, long_about = None)]
+pub struct GlobalArgs {
+    /// Keep all state in this folder instead of the platform's data folder.
+    #[arg(long, value_name = "DIR", global = true, help_heading = "Global options")]
+    pub data_dir: Option<PathBuf>,
+
+    /// Read settings from this TOML file instead of `config.toml` in the data directory.
+    #[arg(long, value_name = "FILE", global = true, help_heading = "Global options")]
+    pub config: Option<PathBuf>,
+
+    /// Print one JSON object per line on stdout, and nothing else there.
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub json: bool,
+
+    /// Print no progress and no notes, only results and errors.
+    #[arg(long, short, global = true, help_heading = "Global options")]
+    pub quiet: bool,
+
+    /// Log more to stderr: once for events, twice for decisions, three times for messages.
+    #[arg(long, short, action = clap::ArgAction::Count, global = true, help_heading = "Global options")]
+    pub verbose: u8,
+
+    /// Drive the daemon at this address instead of the one on the data directory.
+    #[arg(long, value_name = "URL", requires = "token_file", global = true, help_heading = "Global options")]
+    pub server: Option<String>,
+
+    /// Read the token for --server from this file.
+    #[arg(long, value_name = "FILE", global = true, help_heading = "Global options")]
+    pub token_file: Option<PathBuf>,
+}
+
+impl GlobalArgs {
+    /// A client for the daemon that `--server` names; `None` without that flag. Sends nothing yet.
+    pub fn remote(&self) -> Result<Option<ControlClient>, Failure> {
+        let Some(server) = &self.server else { return Ok(None) };
+        let Some(token_file) = &self.token_file else {
+            return Err(Failure::usage("--server is given without its token").with_hint("add --token-file FILE"));
+        };
+        ControlClient::remote(server, token_file).map(Some)
+    }
+}
+
+/// The flags of every command that exchanges data with peers.
+#[derive(Args, Clone, Debug, Default)]
+#[command(about = None, long_about = None)]
+pub struct EngineArgs {
+    /// Listen for peers on this port; 0 takes any free one. [default: the first free of 6881-6889]
+    #[arg(long, value_name = "PORT", help_heading = "Peers")]
+    pub peer_port: Option<u16>,
+
+    /// Talk to peers from this address only.
+    #[arg(long, value_name = "IP", help_heading = "Peers")]
+    pub bind: Option<IpAddr>,
+
+    /// Send no faster than this to all peers together, such as 2MiB/s or 10Mbit/s.
+    #[arg(long, value_name = "RATE", help_heading = "Peers")]
+    pub up: Option<Rate>,
+
+    /// Receive no faster than this from all peers together, such as 2MiB/s or 10Mbit/s.
+    #[arg(long, value_name = "RATE", help_heading = "Peers")]
+    pub down: Option<Rate>,
+}

@@ -1,0 +1,157 @@
+//! Who owns a data directory.
+//!
+//! A daemon, or a command that opens the store itself, holds an exclusive lock on the file `daemon.lock` for as long as
+//! it runs; the system lets go of it when the process ends, however it ends.
+//!
+//! Law: two processes never have one store open at a time.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{Seek, Write};
+use std::time::Duration;
+
+use super::client::ControlClient;
+use super::control;
+use super::data_dir::DataDir;
+use super::failure::{Explain, Failure};
+
+/// How long a lock without a daemon that answers is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The time between two tries.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The sole right to a data directory; given up when dropped.
+#[derive(Debug)]
+pub struct DataDirLock {
+    dir: DataDir,
+    _file: File,
+}
+
+impl DataDirLock {
+    /// Takes the lock if nobody has it; makes the directory if it is missing. The file then names this process.
+    pub fn try_acquire(dir: &DataDir) -> Result<Option<Self>, Failure> {
+        dir.create()?;
+        let path = dir.join("daemon.lock");
+        let saying = || format!("lock `{}`", path.display());
+        let mut file =
+            OpenOptions::new().create(true).read(true).write(true).truncate(false).open(&path).explain(saying)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(error).explain(saying),
+        }
+        let holder = format!("{} {}\n", std::process::id(), dir.version());
+        file.set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| file.write_all(holder.as_bytes()))
+            .explain(saying)?;
+        // Whoever wrote it is dead, since we hold the lock; its port may be another program's by now.
+        control::remove_stale(dir);
+        Ok(Some(Self { dir: dir.clone(), _file: file }))
+    }
+
+    /// The directory that is held.
+    pub const fn dir(&self) -> &DataDir {
+        &self.dir
+    }
+}
+
+/// How a command reaches the state in a data directory.
+#[derive(Debug)]
+pub enum Access {
+    /// Through the daemon that runs on it.
+    Daemon(ControlClient),
+    /// By itself: nobody else has it.
+    Owner(DataDirLock),
+}
+
+/// Takes the lock on `dir`, or finds the daemon that has it.
+///
+/// A lock whose holder answers nothing (it may be starting, stopping, or another short command) is tried again for ten
+/// seconds, then refused with the holder's name.
+pub async fn acquire(dir: &DataDir) -> Result<Access, Failure> {
+    let mut waited = Duration::ZERO;
+    loop {
+        if let Some(lock) = DataDirLock::try_acquire(dir)? {
+            return Ok(Access::Owner(lock));
+        }
+        if let Some(client) = control::read_live(dir).await {
+            return Ok(Access::Daemon(client));
+        }
+        if waited >= PATIENCE {
+            return Err(refusal(dir));
+        }
+        tokio::time::sleep(PAUSE).await;
+        waited += PAUSE;
+    }
+}
+
+fn refusal(dir: &DataDir) -> Failure {
+    // Where a lock keeps others from reading, its holder stays unnamed.
+    let holder = fs::read_to_string(dir.join("daemon.lock")).unwrap_or_default();
+    let holder = match holder.trim().split_once(' ') {
+        Some((pid, version)) => format!("process {pid} ({version})"),
+        None => "another process".to_owned(),
+    };
+    Failure::new(format!(
+        "data directory `{}` is held by {holder}, which answered nothing for {} s",
+        dir.path().display(),
+        PATIENCE.as_secs()
+    ))
+    .with_hint("wait for it or stop it, or use another folder with --data-dir DIR")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn data_dir() -> (tempfile::TempDir, DataDir) {
+        let root = tempfile::tempdir().unwrap();
+        let dir = DataDir::resolve(Some(&root.path().join("data")), "podpub").unwrap();
+        (root, dir)
+    }
+
+    #[test]
+    fn a_directory_has_one_owner_at_a_time() {
+        let (_root, dir) = data_dir();
+        let first = DataDirLock::try_acquire(&dir).unwrap();
+        assert!(first.is_some());
+        assert!(DataDirLock::try_acquire(&dir).unwrap().is_none());
+        drop(first);
+        assert!(DataDirLock::try_acquire(&dir).unwrap().is_some());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_lock_file_names_its_holder_only() {
+        let (_root, dir) = data_dir();
+        dir.create().unwrap();
+        fs::write(dir.join("daemon.lock"), "99999999 someone with a longer name 9.9.9\n").unwrap();
+        let _lock = DataDirLock::try_acquire(&dir).unwrap().unwrap();
+        let holder = fs::read_to_string(dir.join("daemon.lock")).unwrap();
+        assert_eq!(holder, format!("{} podpub {}\n", std::process::id(), env!("CARGO_PKG_VERSION")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lock_that_is_given_up_in_time_is_taken() {
+        let (_root, dir) = data_dir();
+        let held = DataDirLock::try_acquire(&dir).unwrap();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(8)).await;
+            drop(held);
+        });
+        assert!(matches!(acquire(&dir).await.unwrap(), Access::Owner(_)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_holder_is_refused_by_name_after_ten_seconds() {
+        let (_root, dir) = data_dir();
+        let _held = DataDirLock::try_acquire(&dir).unwrap();
+        let begin = tokio::time::Instant::now();
+        let failure = acquire(&dir).await.unwrap_err();
+        assert!(begin.elapsed() >= Duration::from_secs(10) && begin.elapsed() < Duration::from_secs(11));
+        let holder = format!("process {} (podpub {})", std::process::id(), env!("CARGO_PKG_VERSION"));
+        let text = failure.to_string();
+        assert!(text.contains(&holder) && text.contains(dir.path().to_str().unwrap()), "{text}");
+        assert_eq!(failure.code(), 1);
+    }
+}
