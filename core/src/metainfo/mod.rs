@@ -1,17 +1,178 @@
-//! What a `.torrent` file says (BEP 3).
+//! What a `.torrent` file says: which files, in which pieces, with which hashes, and where to find peers.
+//!
+//! [`Metainfo::parse`] reads it and refuses, with one sentence, whatever a later part would have to doubt: lengths that
+//! overflow, hashes that do not fit the files, names that leave their folder or collide. [`MetainfoBuilder`] makes it.
+//! The info-hash covers the raw bytes of `info`, which are kept as they were found, never a re-encoding of them.
+//!
+//! A v2-only torrent is refused; of a hybrid the v1 half is read, and its name is both hashes. Keys outside `info` that
+//! are not known, such as `nodes` and `piece layers`, are carried along; known ones of the wrong type are left out.
+//!
+//! Law: a `Metainfo` is one whole: its pieces cover its files exactly, and [`crate::layout`] can divide by all it says.
+//! Source: BEP 3; trackers BEP 12, web seeds BEP 19, `private` BEP 27, pad files and symlinks BEP 47, hybrids BEP 52.
+
+mod builder;
+mod error;
+mod info_hash;
+mod magnet;
+mod parse;
+mod path;
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use crate::layout::PieceIndex;
+
+pub use builder::{MetainfoBuilder, piece_length_for};
+pub use error::MetainfoError;
+pub use info_hash::{InfoHash, InfoHashError};
+pub use magnet::{Magnet, MagnetError};
+pub use path::{PathError, TorrentPath};
+
+/// All that a `.torrent` file says.
+///
+/// What it says outside `info` may be changed before [`Metainfo::encode`]: the info-hash stays the same. Changes to
+/// `info` are not written; make a new torrent with [`MetainfoBuilder`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metainfo {
+    /// The part that the info-hash covers.
+    pub info: Info,
+    /// The torrent's name among all torrents.
+    pub info_hash: InfoHash,
+    /// Announce URLs in tiers: all of the first are tried before one of the second (BEP 12). At most 100.
+    pub trackers: Vec<Vec<String>>,
+    /// URLs of HTTP servers that have the content (BEP 19). At most 100.
+    pub web_seeds: Vec<String>,
+    /// A word from the author, without control characters other than line breaks and tabs.
+    pub comment: Option<String>,
+    /// The program that made the torrent, without control characters.
+    pub created_by: Option<String>,
+    /// When the torrent was made, in seconds since 1970, UTC.
+    pub creation_date: Option<i64>,
+    info_bytes: Bytes,
+    /// Top-level keys that are not known, with their bencoded values.
+    other: Vec<(Bytes, Bytes)>,
+}
+
+impl Metainfo {
+    /// The raw bencoding of `info`, as it stood in the file.
+    pub fn info_bytes(&self) -> &[u8] {
+        &self.info_bytes
+    }
+
+    /// The magnet link that finds this torrent.
+    pub fn magnet(&self) -> Magnet {
+        Magnet {
+            name: Some(self.info.name.to_string()),
+            trackers: self.trackers.concat(),
+            web_seeds: self.web_seeds.clone(),
+            ..Magnet::new(self.info_hash)
+        }
+    }
+}
 
 /// The part of the metainfo that the info-hash covers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Info {
-    /// The length of every piece but the last, in bytes.
+    /// The name of the file, or of the folder that holds the files: one component.
+    pub name: TorrentPath,
+    /// The length of every piece but the last, in bytes: [`Info::MIN_PIECE_LENGTH`] to [`Info::MAX_PIECE_LENGTH`].
     pub piece_length: u32,
-    /// The files, end to end.
+    /// One hash for each piece.
+    pub pieces: PieceHashes,
+    /// The files, end to end; at least one, not all empty.
     pub files: Vec<FileEntry>,
+    /// Whether `name` is the one file's, not a folder's.
+    pub is_single_file: bool,
+    /// Whether peers may come from its own trackers only (BEP 27).
+    pub private: bool,
+}
+
+impl Info {
+    /// The shortest pieces that are read: 1 KiB.
+    pub const MIN_PIECE_LENGTH: u32 = 1024;
+
+    /// The longest pieces that are read: 64 MiB.
+    pub const MAX_PIECE_LENGTH: u32 = 64 * 1024 * 1024;
+
+    /// The most files in one torrent.
+    pub const MAX_FILES: usize = 100_000;
+
+    /// The length of all files together, in bytes, pad files included.
+    pub fn length(&self) -> u64 {
+        self.files.iter().map(|file| file.length).sum()
+    }
 }
 
 /// One file of a torrent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileEntry {
+    /// Where the file lies: its name in a single-file torrent, else its path within the folder.
+    ///
+    /// No two files that are no padding share a path, even where case and accents do not count, and none lies within
+    /// another.
+    pub path: TorrentPath,
     /// The file's length, in bytes.
     pub length: u64,
+    /// Whether the file is only there to align the next one: all zeros, and never on a disk (BEP 47).
+    pub is_pad: bool,
 }
+
+impl FileEntry {
+    /// A file with content.
+    pub const fn new(path: TorrentPath, length: u64) -> Self {
+        Self { path, length, is_pad: false }
+    }
+}
+
+/// The SHA-1 of every piece, in order.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PieceHashes(Bytes);
+
+impl PieceHashes {
+    /// The number of pieces.
+    pub fn len(&self) -> u32 {
+        u32::try_from(self.0.len() / HASH_LENGTH).expect("a torrent has fewer than 2^32 pieces")
+    }
+
+    /// Whether there is no piece.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The hash of this piece.
+    ///
+    /// # Panics
+    /// If the piece is beyond the last.
+    pub fn get(&self, piece: PieceIndex) -> [u8; HASH_LENGTH] {
+        *self.0[piece.as_usize() * HASH_LENGTH..].first_chunk().expect("the hashes are whole")
+    }
+
+    /// The hashes, end to end.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl FromIterator<[u8; HASH_LENGTH]> for PieceHashes {
+    fn from_iter<I: IntoIterator<Item = [u8; HASH_LENGTH]>>(hashes: I) -> Self {
+        Self(hashes.into_iter().flatten().collect())
+    }
+}
+
+impl fmt::Debug for PieceHashes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PieceHashes({})", self.len())
+    }
+}
+
+/// The text without the characters that hide, move or break what stands around it; line breaks and tabs stay.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if path::is_deceptive(c) && !matches!(c, '\n' | '\t') { '\u{fffd}' } else { c }).collect()
+}
+
+/// Bytes of a SHA-1.
+const HASH_LENGTH: usize = 20;
+
+#[cfg(test)]
+mod tests;
