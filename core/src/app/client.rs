@@ -18,10 +18,10 @@ use url::Url;
 use super::control::Ping;
 use super::failure::{ApiError, Explain, Failure};
 
-/// A daemon on this machine accepts at once or not at all; one elsewhere may be far.
+/// A daemon elsewhere may be far; one on this machine accepts at once or not at all.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// A daemon that lives answers a ping at once, even when it is busy.
-const PING_TIMEOUT: Duration = Duration::from_secs(2);
+/// A daemon that lives answers a ping soon, even on a busy machine.
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest answer that is read at once: a listing of a few hundred thousand episodes.
 const MAX_ANSWER: usize = 256 << 20;
 /// The longest line of a stream.
@@ -42,7 +42,8 @@ impl ControlClient {
     /// A client for the daemon at `addr` on this machine; proxies do not come between.
     pub(super) fn local(addr: SocketAddr, token: &str) -> Result<Self, Failure> {
         let base = Url::parse(&format!("http://{addr}/")).explain(|| format!("the address {addr}"))?;
-        Self::new(base, token, client_builder().no_proxy())
+        // The system's certificates are of no use here, and reading them takes longer than most commands.
+        Self::new(base, token, client_builder().no_proxy().tls_certs_only([]))
     }
 
     /// A client for the daemon at the URL `server`, with the token that `token_file` holds. Sends nothing yet.
@@ -85,7 +86,7 @@ impl ControlClient {
         &self.base
     }
 
-    /// Asks which daemon this is; gives up after two seconds.
+    /// Asks which daemon this is; gives up after five seconds.
     pub async fn ping(&self) -> Result<Ping, Failure> {
         let request = self.request(Method::GET, "ping")?.timeout(PING_TIMEOUT);
         self.answer(self.send(request).await?).await
@@ -162,8 +163,12 @@ impl ControlClient {
     }
 
     fn refusal(&self, status: StatusCode, body: &[u8]) -> Failure {
-        if let Ok(error) = serde_json::from_slice::<ApiError>(body) {
-            return error.into();
+        if let Ok(ApiError { error, hint }) = serde_json::from_slice(body) {
+            let failure = if status == StatusCode::BAD_REQUEST { Failure::usage(error) } else { Failure::new(error) };
+            return match hint {
+                Some(hint) => failure.with_hint(hint),
+                None => failure,
+            };
         }
         let failure = Failure::new(format!("the daemon at {} answers {status}", self.base));
         match status {
@@ -254,5 +259,161 @@ impl<T: DeserializeOwned> Lines<T> {
         let value = serde_json::from_slice(line)
             .explain(|| format!("the daemon at {} sends what this version cannot read", self.client.server()))?;
         Ok(Some(value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::app::canned::Canned;
+
+    /// Has `call` talk to a daemon that gives one answer; returns what it got and what the daemon was asked.
+    async fn exchange<T, C>(status: u16, body: &str, call: C) -> (T, String)
+    where
+        C: AsyncFnOnce(ControlClient) -> T,
+    {
+        let server = Canned::listen().await;
+        let client = ControlClient::local(server.addr(), "sesame").unwrap();
+        let (result, mut requests) = tokio::join!(call(client), server.answer(vec![(status, body.to_owned())]));
+        (result, requests.remove(0))
+    }
+
+    #[tokio::test]
+    async fn a_request_carries_the_token_and_gives_the_answer() {
+        let (got, request) =
+            exchange(200, r#"["a","b"]"#, async |client| client.get::<Vec<String>>("shows?all=1").await).await;
+        assert_eq!(got.unwrap(), ["a", "b"]);
+        assert!(request.starts_with("GET /api/v1/shows?all=1 HTTP/1.1\r\n"), "{request}");
+        assert!(request.to_lowercase().contains("\r\nauthorization: bearer sesame\r\n"), "{request}");
+    }
+
+    #[tokio::test]
+    async fn a_post_sends_json_and_an_empty_answer_reads_as_nothing() {
+        let (got, request) = exchange(200, "", async |client| {
+            client.post::<_, Option<u8>>("publish", &json!({"path": "/ep.mp3"})).await
+        })
+        .await;
+        assert_eq!(got.unwrap(), None);
+        assert!(
+            request.starts_with("POST /api/v1/publish ") && request.ends_with("{\"path\":\"/ep.mp3\"}"),
+            "{request}"
+        );
+        let (got, request) = exchange(200, "", async |client| client.delete::<()>("shows/x").await).await;
+        got.unwrap();
+        assert!(request.starts_with("DELETE /api/v1/shows/x "), "{request}");
+    }
+
+    #[tokio::test]
+    async fn a_refusal_has_the_daemons_own_words() {
+        let body = r#"{"error":"no show `x`","hint":"see `podpub shows`"}"#;
+        for (status, code) in [(400, 2), (404, 1), (500, 1)] {
+            let (got, _) = exchange(status, body, async |client| client.get::<Value>("shows/x").await).await;
+            let failure = got.unwrap_err();
+            assert_eq!((failure.to_string().as_str(), failure.hint()), ("no show `x`", Some("see `podpub shows`")));
+            assert_eq!(failure.code(), code);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_not_the_daemons_is_told_by_its_status() {
+        let (got, _) = exchange(401, "<html>", async |client| client.get::<Value>("shows").await).await;
+        let failure = got.unwrap_err();
+        assert!(failure.to_string().contains("401 Unauthorized"), "{failure}");
+        assert!(failure.hint().unwrap().contains("--token-file"));
+        let (got, _) = exchange(200, "<html>", async |client| client.get::<Value>("shows").await).await;
+        assert!(got.unwrap_err().to_string().contains("this version cannot read"));
+        // The token must not follow a redirect to another server.
+        let (got, _) = exchange(302, "", async |client| client.get::<Value>("shows").await).await;
+        assert!(got.unwrap_err().to_string().contains("302 Found"));
+    }
+
+    #[tokio::test]
+    async fn a_daemon_that_is_gone_is_named() {
+        let addr = Canned::listen().await.addr();
+        let client = ControlClient::local(addr, "sesame").unwrap();
+        let failure = client.get::<Value>("shows").await.unwrap_err();
+        assert!(failure.to_string().starts_with(&format!("reach the daemon at http://{addr}/: ")), "{failure}");
+        assert!(!format!("{client:?}").contains("sesame"));
+    }
+
+    async fn stream(body: &str) -> Result<Vec<Value>, (Vec<Value>, Failure)> {
+        let mut values = Vec::new();
+        let (ended, _) = exchange(200, body, async |client| {
+            let mut lines = client.post_stream("publish", &()).await?;
+            while let Some(value) = lines.next().await? {
+                values.push(value);
+            }
+            Ok::<_, Failure>(())
+        })
+        .await;
+        ended.map(|()| values.clone()).map_err(|failure| (values, failure))
+    }
+
+    #[tokio::test]
+    async fn a_stream_is_read_line_by_line_past_heartbeats() {
+        let values = stream("{\"done\":1}\n\n{\"done\":2}\r\n{\"done\":3}").await.unwrap();
+        assert_eq!(values, [json!({"done": 1}), json!({"done": 2}), json!({"done": 3})]);
+        assert_eq!(stream("").await.unwrap(), [Value::Null; 0]);
+        // A value may well have an error among its fields.
+        let value = json!({"state": "failed", "error": "disk full"});
+        assert_eq!(stream(&value.to_string()).await.unwrap(), [value]);
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_ends_in_an_error_fails_with_it() {
+        let (values, failure) = stream("{\"done\":1}\n{\"error\":\"disk full\"}\n").await.unwrap_err();
+        assert_eq!(values, [json!({"done": 1})]);
+        assert_eq!(failure.to_string(), "disk full");
+        let (_, failure) = stream("{\"done\":").await.unwrap_err();
+        assert!(failure.to_string().contains("this version cannot read"), "{failure}");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_breaks_off_fails() {
+        let server = Canned::listen().await;
+        let client = ControlClient::local(server.addr(), "sesame").unwrap();
+        let answer = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"done\":1}\n";
+        let call = async {
+            let mut lines = client.post_stream::<_, Value>("publish", &()).await?;
+            assert_eq!(lines.next().await?, Some(json!({"done": 1})));
+            lines.next().await
+        };
+        let (result, _) = tokio::join!(call, server.answer_raw(answer));
+        assert!(result.unwrap_err().to_string().contains("broke off its answer"));
+    }
+
+    #[test]
+    fn what_people_named_stays_one_segment_of_a_path() {
+        assert_eq!(api_path(&["shows", "a b"], &[("q", "x&y"), ("n", "1")]), "shows/a%20b?q=x%26y&n=1");
+        assert_eq!(api_path(&["shows", "a/../b"], &[]), "shows/a%2F%2E%2E%2Fb");
+        let client = ControlClient::local("127.0.0.1:1".parse().unwrap(), "sesame").unwrap();
+        for hostile in ["..", ".", "a/../../b", "//evil/x", "http://evil/", "?x", "#x"] {
+            let request =
+                client.request(Method::GET, &api_path(&["shows", hostile, "x"], &[])).unwrap().build().unwrap();
+            assert_eq!(request.url().host_str(), Some("127.0.0.1"));
+            assert_eq!(request.url().path_segments().unwrap().count(), 5, "{}", request.url());
+        }
+    }
+
+    #[test]
+    fn a_daemon_elsewhere_is_named_by_an_http_url_and_a_token_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let token = folder.path().join("token");
+        std::fs::write(&token, " sesame\n").unwrap();
+        let client = ControlClient::remote("https://podcast.example/pods?x#y", &token).unwrap();
+        let request = client.request(Method::GET, "shows").unwrap().build().unwrap();
+        assert_eq!(request.url().as_str(), "https://podcast.example/pods/api/v1/shows");
+        assert_eq!(request.headers()[AUTHORIZATION], "Bearer sesame");
+
+        for server in ["podcast.example:6969", "ftp://x/", "unix:/x", ""] {
+            assert_eq!(ControlClient::remote(server, &token).unwrap_err().code(), 2, "{server}");
+        }
+        std::fs::write(&token, "\n").unwrap();
+        assert!(ControlClient::remote("http://x/", &token).unwrap_err().to_string().contains("is empty"));
+        std::fs::write(&token, "a\nb").unwrap();
+        assert_eq!(ControlClient::remote("http://x/", &token).unwrap_err().code(), 2);
+        assert_eq!(ControlClient::remote("http://x/", &folder.path().join("none")).unwrap_err().code(), 2);
     }
 }

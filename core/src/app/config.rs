@@ -42,7 +42,7 @@ pub fn with_file(command: Command, file: Option<&Path>, env_prefix: &str) -> Res
 }
 
 /// Lets every flag be set by a variable, reads the variables of switches as people write them (`1`, `yes`, `on`), and
-/// ends every help text with the rule for both.
+/// ends every help text with the rule for both. An empty variable counts as unset.
 fn with_environment(command: Command, prefix: &str, rule: &str) -> Command {
     let command = if command.get_after_help().is_none() { command.after_help(rule.to_owned()) } else { command };
     command
@@ -52,10 +52,9 @@ fn with_environment(command: Command, prefix: &str, rule: &str) -> Command {
                 ArgAction::SetTrue | ArgAction::SetFalse => arg.value_parser(BoolishValueParser::new()),
                 _ => arg,
             };
-            if arg.get_env().is_some() {
-                return arg;
-            }
-            arg.env(format!("{prefix}{}", key.to_ascii_uppercase())).hide_env(true)
+            let name = format!("{prefix}{}", key.to_ascii_uppercase());
+            let is_empty = std::env::var_os(&name).is_some_and(|value| value.is_empty());
+            if is_empty || arg.get_env().is_some() { arg } else { arg.env(name).hide_env(true) }
         })
         .mut_subcommands(|sub| with_environment(sub, prefix, rule))
 }

@@ -19,6 +19,8 @@ use super::data_dir::DataDir;
 use super::failure::{Explain, Failure};
 use super::lock::DataDirLock;
 
+const FILE_NAME: &str = "control.json";
+
 /// The control file of the daemon in this process; removed when dropped.
 ///
 /// Drop it before the store closes and the lock goes, so that nobody is sent to a daemon that is stopping.
@@ -98,8 +100,6 @@ pub(super) fn remove_stale(dir: &DataDir) {
     let _ = fs::remove_file(dir.join(FILE_NAME));
 }
 
-const FILE_NAME: &str = "control.json";
-
 /// A fresh secret: 256 bits from the system, in hex.
 pub fn new_token() -> Result<String, Failure> {
     let mut bytes = [0; 32];
@@ -132,4 +132,110 @@ pub fn is_loopback_host(header: Option<&str>) -> bool {
     };
     let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
     bare.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::canned::Canned;
+
+    fn locked() -> (tempfile::TempDir, DataDirLock) {
+        let root = tempfile::tempdir().unwrap();
+        let dir = DataDir::resolve(Some(root.path()), "podpub").unwrap();
+        let lock = DataDirLock::try_acquire(&dir).unwrap().unwrap();
+        (root, lock)
+    }
+
+    #[test]
+    fn the_control_file_is_its_owners_secret_and_goes_with_the_daemon() {
+        let (root, lock) = locked();
+        let path = root.path().join("control.json");
+        let file = ControlFile::write(&lock, "127.0.0.1:5".parse().unwrap()).unwrap();
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        let json: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        assert_eq!((json["addr"].as_str(), json["token"].as_str()), (Some("127.0.0.1:5"), Some(file.token())));
+        assert_eq!(json["pid"], std::process::id());
+        assert!(!format!("{file:?}").contains(file.token()));
+        drop(file);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_new_owner_removes_what_a_killed_daemon_left() {
+        let (root, lock) = locked();
+        std::mem::forget(ControlFile::write(&lock, "127.0.0.1:5".parse().unwrap()).unwrap());
+        let dir = lock.dir().clone();
+        drop(lock);
+        assert!(root.path().join("control.json").exists());
+        let _lock = DataDirLock::try_acquire(&dir).unwrap().unwrap();
+        assert!(!root.path().join("control.json").exists());
+    }
+
+    #[tokio::test]
+    async fn only_the_daemon_that_wrote_the_file_is_believed() {
+        let (root, lock) = locked();
+        assert!(read_live(lock.dir()).await.is_none(), "there is no file");
+        let server = Canned::listen().await;
+        let file = ControlFile::write(&lock, server.addr()).unwrap();
+        let ours = serde_json::to_string(&file.ping()).unwrap();
+        let other = serde_json::to_string(&Ping { pid: 0, version: "podsub 9.9.9".into() }).unwrap();
+        for (status, body, believed) in
+            [(200, &ours, true), (200, &other, false), (401, &ours, false), (200, &"hello".to_owned(), false)]
+        {
+            let (client, requests) = tokio::join!(read_live(lock.dir()), server.answer(vec![(status, body.clone())]));
+            assert_eq!(client.is_some(), believed, "{status} {body}");
+            assert!(requests[0].starts_with("GET /api/v1/ping "), "{requests:?}");
+        }
+        drop(server);
+        assert!(read_live(lock.dir()).await.is_none(), "nobody listens");
+        fs::write(root.path().join("control.json"), "{").unwrap();
+        assert!(read_live(lock.dir()).await.is_none(), "the file is torn");
+    }
+
+    #[test]
+    fn tokens_are_long_and_never_the_same() {
+        let (one, two) = (new_token().unwrap(), new_token().unwrap());
+        assert!(one.len() == 64 && one.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        assert_ne!(one, two);
+    }
+
+    #[test]
+    fn only_the_whole_token_opens_the_door() {
+        assert!(token_matches(Some("Bearer sesame"), "sesame"));
+        assert!(token_matches(Some("bearer  sesame "), "sesame"));
+        for header in
+            ["Bearer sesam", "Bearer sesamee", "Bearer ", "Bearer", "Basic sesame", "sesame", "", "Bearer SESAME"]
+        {
+            assert!(!token_matches(Some(header), "sesame"), "{header}");
+        }
+        assert!(!token_matches(None, "sesame"));
+        assert!(!token_matches(Some("Bearer "), ""));
+    }
+
+    #[test]
+    fn a_foreign_name_for_this_machine_is_not_a_loopback_host() {
+        for host in ["localhost", "LOCALHOST:6970", "127.0.0.1", "127.0.0.1:80", "127.8.8.8", "[::1]", "[::1]:6970"] {
+            assert!(is_loopback_host(Some(host)), "{host}");
+        }
+        for host in [
+            "attacker.example",
+            "attacker.example:6970",
+            "localhost.attacker.example",
+            "10.0.0.1",
+            "0.0.0.0",
+            "",
+            ":80",
+            "127.0.0.1.attacker.example",
+            "[::1",
+            "localhost:x",
+            "127.0.0.1@attacker.example",
+        ] {
+            assert!(!is_loopback_host(Some(host)), "{host}");
+        }
+        assert!(!is_loopback_host(None));
+    }
 }

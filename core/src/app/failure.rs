@@ -5,6 +5,7 @@
 use std::any::Any;
 use std::error::Error;
 use std::fmt;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use serde::{Deserialize, Serialize};
@@ -67,18 +68,15 @@ impl Failure {
         self.hint.as_deref()
     }
 
-    /// Prints the failure of the program `name` to stderr, and gives the exit code that belongs to it.
+    /// Prints the failure of the program `name` to stderr, and gives the exit code that belongs to it. If stderr is gone,
+    /// nobody is left to tell.
     pub fn report(&self, name: &str) -> ExitCode {
         if let Some(error) = self.source.as_ref().and_then(|source| source.downcast_ref::<clap::Error>()) {
-            // Nobody is left to tell if the terminal is gone. Help and version go to stdout with exit code 0.
             let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(WRONG_USAGE));
-        }
-        if self.what.is_some() || self.source.is_some() {
-            eprintln!("{name}: {}", printable(&self.to_string()));
-            if let Some(hint) = &self.hint {
-                eprintln!("hint: {}", printable(hint));
-            }
+        } else if self.what.is_some() || self.source.is_some() {
+            let hint = self.hint.as_ref().map(|hint| format!("hint: {}\n", printable(hint))).unwrap_or_default();
+            let text = format!("{name}: {}\n{hint}", printable(&self.to_string()));
+            let _ = io::stderr().write_all(text.as_bytes());
         }
         ExitCode::from(self.code)
     }
@@ -105,7 +103,9 @@ impl fmt::Display for Failure {
 
 impl<E: Error + Send + Sync + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
-        let code = if (&error as &dyn Any).is::<clap::Error>() { WRONG_USAGE } else { FAILED };
+        // Help and version are such errors too; they end with 0.
+        let clap = (&error as &dyn Any).downcast_ref::<clap::Error>();
+        let code = clap.map_or(FAILED, |error| u8::try_from(error.exit_code()).unwrap_or(WRONG_USAGE));
         Self { code, what: None, hint: None, source: Some(Box::new(error)) }
     }
 }
@@ -123,7 +123,7 @@ impl<T, E: Into<Box<dyn Error + Send + Sync>>> Explain<T> for Result<T, E> {
 }
 
 /// A failure as the control API sends it: the body of every answer with a 4xx or 5xx status, and the last line of a
-/// stream that ends badly.
+/// stream that ends badly. The status 400 stands for wrong usage, exit code 2.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ApiError {
@@ -148,8 +148,6 @@ impl From<ApiError> for Failure {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-
     use super::*;
 
     #[derive(Debug, thiserror::Error)]

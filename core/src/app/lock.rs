@@ -16,7 +16,7 @@ use super::failure::{Explain, Failure};
 
 /// How long a lock without a daemon that answers is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The time between two tries.
+/// The time between two tries; a command that only waits for another short one should not be felt to wait.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// The sole right to a data directory; given up when dropped.
@@ -69,20 +69,18 @@ pub enum Access {
 /// A lock whose holder answers nothing (it may be starting, stopping, or another short command) is tried again for ten
 /// seconds, then refused with the holder's name.
 pub async fn acquire(dir: &DataDir) -> Result<Access, Failure> {
-    let mut waited = Duration::ZERO;
-    loop {
-        if let Some(lock) = DataDirLock::try_acquire(dir)? {
-            return Ok(Access::Owner(lock));
+    let found = tokio::time::timeout(PATIENCE, async {
+        loop {
+            if let Some(lock) = DataDirLock::try_acquire(dir)? {
+                return Ok(Access::Owner(lock));
+            }
+            if let Some(client) = control::read_live(dir).await {
+                return Ok(Access::Daemon(client));
+            }
+            tokio::time::sleep(PAUSE).await;
         }
-        if let Some(client) = control::read_live(dir).await {
-            return Ok(Access::Daemon(client));
-        }
-        if waited >= PATIENCE {
-            return Err(refusal(dir));
-        }
-        tokio::time::sleep(PAUSE).await;
-        waited += PAUSE;
-    }
+    });
+    found.await.unwrap_or_else(|_| Err(refusal(dir)))
 }
 
 fn refusal(dir: &DataDir) -> Failure {
@@ -103,6 +101,8 @@ fn refusal(dir: &DataDir) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::ControlFile;
+    use crate::app::canned::Canned;
 
     fn data_dir() -> (tempfile::TempDir, DataDir) {
         let root = tempfile::tempdir().unwrap();
@@ -140,6 +140,18 @@ mod tests {
             drop(held);
         });
         assert!(matches!(acquire(&dir).await.unwrap(), Access::Owner(_)));
+    }
+
+    #[tokio::test]
+    async fn a_daemon_that_answers_is_gone_through() {
+        let (_root, dir) = data_dir();
+        let lock = DataDirLock::try_acquire(&dir).unwrap().unwrap();
+        let server = Canned::listen().await;
+        let file = ControlFile::write(&lock, server.addr()).unwrap();
+        let answers = server.answer(vec![(200, serde_json::to_string(&file.ping()).unwrap())]);
+        let (access, _) = tokio::join!(acquire(&dir), answers);
+        let Access::Daemon(client) = access.unwrap() else { panic!("the lock is held") };
+        assert_eq!(client.server().port(), Some(server.addr().port()));
     }
 
     #[tokio::test(start_paused = true)]

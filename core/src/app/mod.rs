@@ -17,6 +17,8 @@ pub mod config;
 pub mod control;
 
 mod atomic;
+#[cfg(test)]
+mod canned;
 mod client;
 mod data_dir;
 mod failure;

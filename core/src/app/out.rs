@@ -95,7 +95,8 @@ impl Out {
         self.quiet
     }
 
-    /// Prints data for people: each line of `text`, made [`printable`], to stdout. Does nothing with `--json`.
+    /// Prints data for people: each line of `text`, made [`printable`] but for its tabs, to stdout. Does nothing with
+    /// `--json`.
     ///
     /// Fails if stdout cannot be written; a reader that has gone (`| head -1`) ends the command without a word, once the
     /// failure is handed up.
@@ -169,11 +170,14 @@ impl Out {
     }
 }
 
-/// Each line of `text` made printable and ended.
+/// Each line of `text` made printable and ended; tabs stay, for programs that cut columns.
 fn printable_lines(text: &str) -> String {
     let mut lines = String::with_capacity(text.len() + 1);
     for line in text.split('\n') {
-        lines.push_str(&printable(line));
+        for (index, column) in line.split('\t').enumerate() {
+            lines.push_str(if index == 0 { "" } else { "\t" });
+            lines.push_str(&printable(column));
+        }
         lines.push('\n');
     }
     lines
@@ -237,8 +241,8 @@ mod tests {
     fn a_hostile_title_cannot_drive_the_terminal() {
         let title = "x\u{1b}]0;owned\u{7}\u{202e}\u{9b}\r";
         let (out, heard) = Out::captured(Format::Text, false);
-        out.line(format!("{title}\nnext")).unwrap();
-        assert_eq!(heard.stdout(), "x\u{fffd}]0;owned\u{fffd}\u{fffd} \nnext\n");
+        out.line(format!("{title}\nnext\tcolumn")).unwrap();
+        assert_eq!(heard.stdout(), "x\u{fffd}]0;owned\u{fffd}\u{fffd} \nnext\tcolumn\n");
 
         let (out, heard) = Out::captured(Format::Json, false);
         out.json(&json!({ "title": title })).unwrap();

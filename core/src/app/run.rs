@@ -178,14 +178,11 @@ mod tests {
     fn wrong_arguments_exit_with_2_and_help_with_0() {
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path().to_str().unwrap();
-        let code = |args: &[&str]| {
-            let failure = read(&[&["--data-dir", dir], args].concat()).unwrap_err();
-            format!("{:?}", failure.report("podtest"))
-        };
-        assert_eq!(code(&["get"]), format!("{:?}", ExitCode::from(2)));
-        assert_eq!(code(&["get", "x", "--nope"]), format!("{:?}", ExitCode::from(2)));
-        assert_eq!(code(&["--help"]), format!("{:?}", ExitCode::SUCCESS));
-        assert_eq!(code(&["--version"]), format!("{:?}", ExitCode::SUCCESS));
+        let code = |args: &[&str]| read(&[&["--data-dir", dir], args].concat()).unwrap_err().code();
+        assert_eq!(code(&["get"]), 2);
+        assert_eq!(code(&["get", "x", "--nope"]), 2);
+        assert_eq!(code(&["--help"]), 0);
+        assert_eq!(code(&["--version"]), 0);
     }
 
     #[test]
