@@ -1,12 +1,16 @@
 //! Shows and their episodes as feeds: reads any, writes strict ones, asks for them politely.
 //!
-//! [`poll`] decides when to ask a feed again.
+//! A publisher fills in the [`model`] and lets [`write`] make its two documents; [`poll`] decides when a
+//! subscriber asks for them again.
 //!
 //! Everything here is pure: it reads no clock, opens no file or socket, and draws no randomness of its own. Bytes from
 //! outside never panic and never cost more than in proportion to their length.
 
 pub mod date;
 mod guid;
+pub mod model;
 pub mod poll;
+pub mod write;
 
 pub use guid::podcast_guid;
+pub use model::{Episode, FeedUrls, Media, Show, TorrentRef, sri_sha256};

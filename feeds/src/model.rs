@@ -1,0 +1,137 @@
+//! What a publisher says of a show and its episodes: the input of [`crate::write`].
+//!
+//! Every URL here is already rendered, absolute and under the publisher's public address; nothing of this page is
+//! stored, records keep slugs and file names.
+//!
+//! Knows nothing of RSS: which tag carries which field is decided in [`crate::write`].
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use podswarm_core::metainfo::InfoHash;
+use url::Url;
+use uuid::Uuid;
+
+/// A show: one feed's head.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Show {
+    /// Short name in URLs, ASCII, such as `night-walks`. Not written into a feed.
+    pub slug: String,
+    /// Name for people.
+    pub title: String,
+    /// Who makes it, for people.
+    pub author: Option<String>,
+    /// What it is about, plain text or simple HTML. Directories cut it at 4000 bytes.
+    pub description: String,
+    /// ISO 639 code with an optional region, such as `en` or `pt-br`. Empty is written as `en`.
+    pub language: String,
+    /// A category of Apple's list, `Arts`, or with its subcategory, `Arts > Books`. Letters' case counts.
+    pub category: Option<String>,
+    /// Square cover, JPEG or PNG, 1400 to 3000 pixels wide. Its URL has to change when the picture does.
+    pub image_url: Option<Url>,
+    /// The show's own site. Without one the show's page on this server is named.
+    pub link: Option<Url>,
+    /// Where directories write to the owner.
+    pub email: Option<String>,
+    /// Whether it is for adults only.
+    pub explicit: bool,
+    /// Made once by [`podcast_guid`](crate::podcast_guid) when the show's public URL is first known; never changes.
+    pub podcast_guid: Option<Uuid>,
+}
+
+/// An episode that is ready to be seen: its torrent and its media answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Episode {
+    /// Names the episode for ever, through every revision of its media.
+    pub guid: String,
+    /// Title for people, without the show's name.
+    pub title: String,
+    /// Show notes as simple HTML; empty if there are none.
+    pub notes: String,
+    /// When it was released. Feeds say it to the second.
+    pub published: DateTime<Utc>,
+    /// The season, from 1.
+    pub season: Option<u32>,
+    /// The number within its season, from 1.
+    pub number: Option<u32>,
+    /// Playing time. Feeds say it in whole seconds.
+    pub duration: Option<Duration>,
+    /// Whether it is for adults only.
+    pub explicit: bool,
+    /// The file over HTTP, which every podcast app can fetch.
+    pub media: Media,
+    /// The swarm of the same file.
+    pub torrent: Option<TorrentRef>,
+    /// A cover of its own.
+    pub image_url: Option<Url>,
+    /// Its page on this server.
+    pub page_url: Option<Url>,
+}
+
+/// An episode's file as HTTP serves it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Media {
+    /// Where it is.
+    pub url: Url,
+    /// Its length, in bytes.
+    pub length: u64,
+    /// Its type, such as `audio/mpeg`.
+    pub mime: String,
+    /// Its name, the last part of `url`'s path.
+    pub file_name: String,
+    /// Subresource-integrity string of its bytes, such as `sha256-…`; see [`sri_sha256`].
+    pub sri: Option<String>,
+}
+
+/// An episode's torrent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TorrentRef {
+    /// Where the metainfo is.
+    pub url: Url,
+    /// The metainfo's length, in bytes.
+    pub length: u64,
+    /// What the swarm is known by.
+    pub info_hash: InfoHash,
+    /// The whole magnet link, with trackers and web seed.
+    pub magnet: String,
+    /// The torrent's `name`.
+    pub info_name: String,
+}
+
+/// Where a show's documents are; they name each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedUrls {
+    /// The podcast feed, `…/feed.xml`.
+    pub feed: Url,
+    /// The torrent feed, `…/torrents.xml`.
+    pub torrents: Url,
+    /// The stream of server-sent events that tells of releases, `…/events`.
+    pub events: Url,
+    /// The show's page.
+    pub page: Url,
+}
+
+/// The subresource-integrity string of content whose SHA-256 is `digest`: `sha256-` and base64.
+///
+/// Source: W3C Subresource Integrity §3.1; `podcast:integrity` of type `sri` carries it.
+pub fn sri_sha256(digest: &[u8; 32]) -> String {
+    let mut sri = String::from("sha256-");
+    write!(sri, "{}", data_encoding::BASE64.encode_display(digest)).expect("a string takes any text");
+    sri
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integrity_is_the_padded_base64_of_the_digest() {
+        // The empty input's SHA-256.
+        let digest = [
+            0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24, 0x27, 0xae,
+            0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
+        ];
+        assert_eq!(sri_sha256(&digest), "sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
+    }
+}

@@ -1,0 +1,123 @@
+//! `feed.xml`: the show as podcast apps read it.
+//!
+//! The order inside an item is for naive readers: the HTTP `<enclosure>` first and alone, then one
+//! `podcast:alternateEnclosure` whose sources are HTTP, `.torrent` and magnet in this order, then the rest.
+//!
+//! Source: Apple's podcast requirements, PSP-1, the podcast namespace's `alternateEnclosure`, `source`, `integrity`.
+
+use std::collections::BTreeMap;
+
+use rss::extension::itunes::{ITunesCategory, ITunesChannelExtension, ITunesItemExtension, ITunesOwner};
+use rss::extension::{Extension, ExtensionMap};
+
+use super::text::clean_line;
+use super::{PODCAST_NAMESPACE, TORRENT_MIME, channel, element, item, links, newest_first, to_xml};
+use crate::model::{Episode, FeedUrls, Media, Show, TorrentRef};
+
+/// The podcast feed of `show`, newest episode first, UTF-8.
+pub fn podcast_feed(show: &Show, episodes: &[Episode], urls: &FeedUrls) -> String {
+    let episodes = newest_first(episodes);
+    let title = clean_line(&show.title);
+    let author = show.author.as_deref().map(clean_line);
+    let channel = rss::Channel {
+        namespaces: BTreeMap::from([("podcast".to_owned(), PODCAST_NAMESPACE.to_owned())]),
+        atom_ext: Some(links(&urls.feed, urls, &urls.torrents, "Torrents")),
+        itunes_ext: Some(ITunesChannelExtension {
+            categories: show.category.as_deref().map(itunes_category).into_iter().collect(),
+            image: show.image_url.as_ref().map(ToString::to_string),
+            explicit: Some(show.explicit.to_string()),
+            owner: show.email.as_deref().map(|email| ITunesOwner {
+                name: Some(author.clone().unwrap_or_else(|| title.clone())),
+                email: Some(clean_line(email)),
+            }),
+            author: author.clone(),
+            r#type: Some("episodic".to_owned()),
+            ..ITunesChannelExtension::default()
+        }),
+        extensions: podcast_extensions(show),
+        items: episodes.iter().map(|episode| podcast_item(episode)).collect(),
+        ..channel(show, episodes.first().copied(), urls, title.clone())
+    };
+    to_xml(&channel)
+}
+
+fn podcast_extensions(show: &Show) -> ExtensionMap {
+    let Some(guid) = show.podcast_guid else { return ExtensionMap::new() };
+    let guid = element("podcast:guid", &[], Some(&guid.to_string()));
+    ExtensionMap::from([("podcast".to_owned(), BTreeMap::from([("guid".to_owned(), vec![guid])]))])
+}
+
+/// `Arts > Books` as a category and its subcategory.
+fn itunes_category(category: &str) -> ITunesCategory {
+    let (parent, child) = match category.split_once('>') {
+        Some((parent, child)) => (parent, Some(child)),
+        None => (category, None),
+    };
+    let subcategory = child.map(|text| Box::new(ITunesCategory { text: clean_line(text), subcategory: None }));
+    ITunesCategory { text: clean_line(parent), subcategory }
+}
+
+fn podcast_item(episode: &Episode) -> rss::Item {
+    let media = &episode.media;
+    let alternate = alternate_enclosure(episode);
+    rss::Item {
+        enclosure: Some(rss::Enclosure {
+            url: media.url.to_string(),
+            length: media.length.to_string(),
+            mime_type: clean_line(&media.mime),
+        }),
+        extensions: ExtensionMap::from([(
+            "podcast".to_owned(),
+            BTreeMap::from([("alternateEnclosure".to_owned(), vec![alternate])]),
+        )]),
+        itunes_ext: Some(ITunesItemExtension {
+            image: episode.image_url.as_ref().map(ToString::to_string),
+            duration: episode.duration.map(|duration| duration.as_secs().to_string()),
+            explicit: Some(episode.explicit.to_string()),
+            episode: episode.number.map(|number| number.to_string()),
+            season: episode.season.map(|season| season.to_string()),
+            episode_type: Some("full".to_owned()),
+            ..ITunesItemExtension::default()
+        }),
+        ..item(episode)
+    }
+}
+
+/// The same bytes in every way that they can be had, and how to know that they are the right ones.
+fn alternate_enclosure(episode: &Episode) -> Extension {
+    let media = &episode.media;
+    let length = media.length.to_string();
+    let bitrate = bitrate(episode).map(|bitrate| bitrate.to_string());
+    let mut attrs = vec![("default", "true"), ("length", &length), ("title", "Standard"), ("type", &media.mime)];
+    attrs.extend(bitrate.as_deref().map(|bitrate| ("bitrate", bitrate)));
+    Extension {
+        // `rss` writes children by the order of their keys; the numbers put the sources first.
+        children: BTreeMap::from([
+            ("1".to_owned(), sources(media, episode.torrent.as_ref())),
+            ("2".to_owned(), integrity(media).into_iter().collect()),
+        ]),
+        ..element("podcast:alternateEnclosure", &attrs, None)
+    }
+}
+
+fn sources(media: &Media, torrent: Option<&TorrentRef>) -> Vec<Extension> {
+    let mut sources = vec![element("podcast:source", &[("uri", media.url.as_str())], None)];
+    if let Some(torrent) = torrent {
+        let metainfo = [("uri", torrent.url.as_str()), ("contentType", TORRENT_MIME)];
+        sources.push(element("podcast:source", &metainfo, None));
+        sources.push(element("podcast:source", &[("uri", &torrent.magnet)], None));
+    }
+    sources
+}
+
+fn integrity(media: &Media) -> Option<Extension> {
+    let sri = media.sri.as_deref()?;
+    Some(element("podcast:integrity", &[("type", "sri"), ("value", sri)], None))
+}
+
+/// Mean bits per second of the file, cover and all; `None` if the playing time is not known.
+fn bitrate(episode: &Episode) -> Option<u64> {
+    let millis = episode.duration?.as_millis();
+    let bits = u128::from(episode.media.length) * 8;
+    u64::try_from((bits * 1000).checked_div(millis)?).ok()
+}

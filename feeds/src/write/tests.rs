@@ -1,0 +1,218 @@
+//! What is written, byte for byte.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use url::Url;
+
+use super::*;
+use crate::model::{Media, TorrentRef, sri_sha256};
+
+fn url(path: &str) -> Url {
+    Url::parse("https://pod.example/").and_then(|base| base.join(path)).expect("a URL")
+}
+
+fn urls() -> FeedUrls {
+    FeedUrls {
+        feed: url("/shows/walks/feed.xml"),
+        torrents: url("/shows/walks/torrents.xml"),
+        events: url("/shows/walks/events"),
+        page: url("/shows/walks"),
+    }
+}
+
+fn show() -> Show {
+    Show {
+        slug: "walks".to_owned(),
+        title: "Night Walks".to_owned(),
+        author: Some("Ada".to_owned()),
+        description: "Out & about".to_owned(),
+        language: "en".to_owned(),
+        category: Some("Society & Culture > Documentary".to_owned()),
+        image_url: Some(url("/media/walks/cover-1a2b3c4d.jpg")),
+        link: None,
+        email: Some("ada@pod.example".to_owned()),
+        explicit: false,
+        podcast_guid: Some(crate::podcast_guid(urls().feed.as_str())),
+    }
+}
+
+fn at(text: &str) -> DateTime<Utc> {
+    date::parse(text).expect("a date")
+}
+
+fn episode(name: &str, published: &str) -> Episode {
+    let hash = "0123456789abcdef0123456789abcdef01234567";
+    Episode {
+        guid: format!("guid-{name}"),
+        title: format!("Episode {name}"),
+        notes: "<p>By the <b>river</b></p>".to_owned(),
+        published: at(published),
+        season: Some(1),
+        number: Some(2),
+        duration: Some(Duration::from_millis(1_800_400)),
+        explicit: false,
+        media: Media {
+            url: url(&format!("/media/walks/{name}.mp3")),
+            length: 43_200_000,
+            mime: "audio/mpeg".to_owned(),
+            file_name: format!("{name}.mp3"),
+            sri: Some(sri_sha256(&[7; 32])),
+        },
+        torrent: Some(TorrentRef {
+            url: url(&format!("/torrents/walks/{name}.mp3.torrent")),
+            length: 12_345,
+            info_hash: hash.parse().expect("an info-hash"),
+            magnet: format!("magnet:?xt=urn:btih:{hash}&dn={name}.mp3&ws=https%3A%2F%2Fpod.example%2Fx"),
+            info_name: format!("{name}.mp3"),
+        }),
+        image_url: None,
+        page_url: Some(url(&format!("/shows/walks/{name}"))),
+    }
+}
+
+#[test]
+fn the_podcast_feed_is_written_byte_for_byte() {
+    let got = podcast_feed(&show(), &[episode("a", "2026-11-20T18:00:00Z")], &urls());
+    let want = r#"<?xml version="1.0" encoding="utf-8"?>
+<rss version="2.0" xmlns:atom="http://www.w3.org/2005/Atom" xmlns:itunes="http://www.itunes.com/dtds/podcast-1.0.dtd" xmlns:podcast="https://podcastindex.org/namespace/1.0">
+  <channel>
+    <title>Night Walks</title>
+    <link>https://pod.example/shows/walks</link>
+    <description>Out &amp; about</description>
+    <language>en</language>
+    <pubDate>Fri, 20 Nov 2026 18:00:00 +0000</pubDate>
+    <generator>Podswarm</generator>
+    <image>
+      <url>https://pod.example/media/walks/cover-1a2b3c4d.jpg</url>
+      <title>Night Walks</title>
+      <link>https://pod.example/shows/walks</link>
+    </image>
+    <podcast:guid>4e723cb4-1228-55a1-9875-485d5525258e</podcast:guid>
+    <atom:link href="https://pod.example/shows/walks/feed.xml" rel="self" type="application/rss+xml"/>
+    <atom:link href="https://pod.example/shows/walks/events" rel="monitor" type="text/event-stream"/>
+    <atom:link href="https://pod.example/shows/walks/torrents.xml" rel="alternate" type="application/rss+xml" title="Torrents"/>
+    <itunes:author>Ada</itunes:author>
+    <itunes:category text="Society &amp; Culture">
+      <itunes:category text="Documentary">
+      </itunes:category>
+    </itunes:category>
+    <itunes:image href="https://pod.example/media/walks/cover-1a2b3c4d.jpg"/>
+    <itunes:explicit>false</itunes:explicit>
+    <itunes:owner>
+      <itunes:name>Ada</itunes:name>
+      <itunes:email>ada@pod.example</itunes:email>
+    </itunes:owner>
+    <itunes:type>episodic</itunes:type>
+    <item>
+      <title>Episode a</title>
+      <link>https://pod.example/shows/walks/a</link>
+      <description><![CDATA[<p>By the <b>river</b></p>]]></description>
+      <enclosure url="https://pod.example/media/walks/a.mp3" length="43200000" type="audio/mpeg"/>
+      <guid isPermaLink="false">guid-a</guid>
+      <pubDate>Fri, 20 Nov 2026 18:00:00 +0000</pubDate>
+      <podcast:alternateEnclosure bitrate="191957" default="true" length="43200000" title="Standard" type="audio/mpeg">
+        <podcast:source uri="https://pod.example/media/walks/a.mp3">
+        </podcast:source>
+        <podcast:source contentType="application/x-bittorrent" uri="https://pod.example/torrents/walks/a.mp3.torrent">
+        </podcast:source>
+        <podcast:source uri="magnet:?xt=urn:btih:0123456789abcdef0123456789abcdef01234567&amp;dn=a.mp3&amp;ws=https%3A%2F%2Fpod.example%2Fx">
+        </podcast:source>
+        <podcast:integrity type="sri" value="sha256-BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=">
+        </podcast:integrity>
+      </podcast:alternateEnclosure>
+      <itunes:duration>1800</itunes:duration>
+      <itunes:explicit>false</itunes:explicit>
+      <itunes:episode>2</itunes:episode>
+      <itunes:season>1</itunes:season>
+      <itunes:episodeType>full</itunes:episodeType>
+    </item>
+  </channel>
+</rss>
+"#;
+    assert_eq!(got, want);
+}
+
+#[test]
+fn the_torrent_feed_is_written_byte_for_byte() {
+    let got = torrent_feed(&show(), &[episode("a", "2026-11-20T18:00:00Z")], &urls());
+    let want = r#"<?xml version="1.0" encoding="utf-8"?>
+<rss version="2.0" xmlns:atom="http://www.w3.org/2005/Atom">
+  <channel>
+    <title>Night Walks (torrents)</title>
+    <link>https://pod.example/shows/walks</link>
+    <description>Out &amp; about</description>
+    <language>en</language>
+    <pubDate>Fri, 20 Nov 2026 18:00:00 +0000</pubDate>
+    <generator>Podswarm</generator>
+    <ttl>15</ttl>
+    <image>
+      <url>https://pod.example/media/walks/cover-1a2b3c4d.jpg</url>
+      <title>Night Walks (torrents)</title>
+      <link>https://pod.example/shows/walks</link>
+    </image>
+    <atom:link href="https://pod.example/shows/walks/torrents.xml" rel="self" type="application/rss+xml"/>
+    <atom:link href="https://pod.example/shows/walks/events" rel="monitor" type="text/event-stream"/>
+    <atom:link href="https://pod.example/shows/walks/feed.xml" rel="alternate" type="application/rss+xml" title="Podcast"/>
+    <item>
+      <title>Episode a</title>
+      <link>https://pod.example/shows/walks/a</link>
+      <description><![CDATA[<p>By the <b>river</b></p>]]></description>
+      <enclosure url="https://pod.example/torrents/walks/a.mp3.torrent" length="43200000" type="application/x-bittorrent"/>
+      <guid isPermaLink="false">guid-a</guid>
+      <pubDate>Fri, 20 Nov 2026 18:00:00 +0000</pubDate>
+      <torrent xmlns="http://xmlns.ezrss.it/0.1/">
+        <contentLength>43200000</contentLength>
+        <fileName>a.mp3</fileName>
+        <infoHash>0123456789abcdef0123456789abcdef01234567</infoHash>
+        <magnetURI>magnet:?xt=urn:btih:0123456789abcdef0123456789abcdef01234567&amp;dn=a.mp3&amp;ws=https%3A%2F%2Fpod.example%2Fx</magnetURI>
+      </torrent>
+    </item>
+  </channel>
+</rss>
+"#;
+    assert_eq!(got, want);
+}
+
+#[test]
+fn the_order_of_the_input_does_not_show() {
+    let [a, b, c] = [("a", "2026-11-20T18:00:00Z"), ("b", "2026-11-22T18:00:00Z"), ("c", "2026-11-20T18:00:00Z")]
+        .map(|(name, at)| episode(name, at));
+    let first = podcast_feed(&show(), &[a.clone(), b.clone(), c.clone()], &urls());
+    let second = podcast_feed(&show(), &[c, b, a], &urls());
+    assert_eq!(first, second);
+    let places = ["guid-b", "guid-a", "guid-c"].map(|guid| first.find(guid).expect("each is written"));
+    assert!(places.is_sorted(), "{places:?}");
+}
+
+#[test]
+fn an_episode_without_a_torrent_is_only_in_the_podcast_feed() {
+    let mut plain = episode("plain", "2026-11-20T18:00:00Z");
+    plain.torrent = None;
+    let podcast = podcast_feed(&show(), std::slice::from_ref(&plain), &urls());
+    assert!(podcast.contains("<podcast:source uri=\"https://pod.example/media/walks/plain.mp3\""));
+    assert!(!podcast.contains("x-bittorrent\""));
+    assert!(!torrent_feed(&show(), &[plain], &urls()).contains("<item>"));
+}
+
+#[test]
+fn a_show_with_nothing_to_say_is_still_a_feed() {
+    let bare = Show { title: "Bare".to_owned(), ..Show::default() };
+    let xml = podcast_feed(&bare, &[], &urls());
+    assert!(xml.contains("<language>en</language>") && !xml.contains("pubDate"), "{xml}");
+    assert!(rss::Channel::read_from(xml.as_bytes()).is_ok());
+}
+
+#[test]
+fn hostile_text_stays_text() {
+    let mut odd = episode("odd", "2026-11-20T18:00:00Z");
+    odd.title = "</title><script>\0\u{1b}[2J\n&amp;".to_owned();
+    odd.notes = "a ]]> b ]]]]>> \u{ffff}c".to_owned();
+    odd.guid = "x\"><y".to_owned();
+    let xml = podcast_feed(&show(), &[odd], &urls());
+    assert!(!xml.contains(['\0', '\u{1b}', '\u{ffff}']) && !xml.contains("<script>"), "{xml}");
+    let read = rss::Channel::read_from(xml.as_bytes()).expect("well-formed");
+    assert_eq!(read.items[0].title.as_deref(), Some("</title><script>[2J &amp;"));
+    assert_eq!(read.items[0].description.as_deref(), Some("a ]]> b ]]]]>> c"));
+    assert_eq!(read.items[0].guid.as_ref().map(rss::Guid::value), Some("x\"><y"));
+}
