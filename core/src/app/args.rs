@@ -59,7 +59,7 @@ impl GlobalArgs {
 #[derive(Args, Clone, Debug, Default)]
 #[command(about = None, long_about = None)]
 pub struct EngineArgs {
-    /// Listen for peers on this port; 0 takes any free one. [default: the first free of 6881-6889]
+    /// Listen for peers on this port, 0 for any free one; without it, on the first free of 6881-6889.
     #[arg(long, value_name = "PORT", help_heading = "Peers")]
     pub peer_port: Option<u16>,
 

@@ -147,10 +147,7 @@ impl Out {
                 stdout.write_all(bytes).and_then(|()| stdout.flush())
             }),
         };
-        written.map_err(|error| match error.kind() {
-            ErrorKind::BrokenPipe => Failure::quiet(),
-            _ => Failure::new("write to standard output").because(error),
-        })
+        written.map_err(stdout_failure)
     }
 
     /// Writes to stderr as it is. Nobody is left to tell if that is gone.
@@ -167,6 +164,13 @@ impl Out {
             Some(bars) => bars.suspend(write),
             None => write(),
         }
+    }
+}
+
+fn stdout_failure(error: io::Error) -> Failure {
+    match error.kind() {
+        ErrorKind::BrokenPipe => Failure::quiet(),
+        _ => Failure::new("write to standard output").because(error),
     }
 }
 
@@ -235,6 +239,15 @@ mod tests {
             (heard.stdout().as_str(), heard.stderr().as_str()),
             ("data\n", "warning: port 6969 is in use, taking 6970\n")
         );
+    }
+
+    #[test]
+    fn a_reader_that_has_gone_ends_the_command_without_a_word() {
+        let failure = stdout_failure(ErrorKind::BrokenPipe.into());
+        assert_eq!((failure.code(), failure.to_string().as_str()), (0, ""));
+        let failure = stdout_failure(ErrorKind::StorageFull.into());
+        assert_eq!(failure.code(), 1);
+        assert!(failure.to_string().starts_with("write to standard output: "), "{failure}");
     }
 
     #[test]

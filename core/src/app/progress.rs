@@ -19,6 +19,9 @@ use crate::time::Instant as CoreInstant;
 /// The least time between two JSON objects of one piece of work, changes of state aside.
 const JSON_PAUSE: Duration = Duration::from_millis(500);
 
+/// Name, bar, and what moves; the last is cut where the terminal ends. 44 of 80 columns are left for it.
+const BAR: &str = "{prefix:24!} {bar:10} {wide_msg}";
+
 /// How far a piece of work is. What the caller does not know stays at its default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reading<'a> {
@@ -78,9 +81,8 @@ struct ProgressEvent<'a> {
 impl Progress {
     pub(super) fn new(out: Out, name: String) -> Self {
         let bar = out.bars().map(|bars| {
-            let style = ProgressStyle::with_template("{bar:24} {percent:>3} %  {prefix}  {wide_msg}")
-                .expect("the template is well formed");
-            bars.add(ProgressBar::new(0).with_style(style).with_message(printable(&name)))
+            let style = ProgressStyle::with_template(BAR).expect("the template is well formed");
+            bars.add(ProgressBar::new(0).with_style(style).with_prefix(printable(&name)))
         });
         let memory = Memory { name, meter: Meter::default(), shown: None };
         Self { out, bar, memory: Mutex::new(memory) }
@@ -91,7 +93,7 @@ impl Progress {
         let mut memory = self.memory();
         memory.name = name.into();
         if let Some(bar) = &self.bar {
-            bar.set_message(printable(&memory.name));
+            bar.set_prefix(printable(&memory.name));
         }
     }
 
@@ -105,7 +107,7 @@ impl Progress {
         if let Some(bar) = &self.bar {
             bar.set_length(reading.total);
             bar.set_position(reading.done);
-            bar.set_prefix(printable(&describe(&reading)));
+            bar.set_message(printable(&describe_beside_bar(&reading)));
             return;
         }
         if !memory.is_due(now, &reading, self.out.is_json()) {
@@ -179,7 +181,7 @@ impl Meter {
 
 fn time_left(reading: &Reading, rate: Rate) -> Option<Duration> {
     let left = reading.total.checked_sub(reading.done).filter(|left| *left > 0)?;
-    left.checked_div(rate.0).map(Duration::from_secs)
+    (rate.0 > 0).then(|| Duration::from_secs(left.div_ceil(rate.0)))
 }
 
 fn event<'a>(name: &'a str, reading: &Reading<'a>) -> ProgressEvent<'a> {
@@ -202,15 +204,39 @@ fn describe(reading: &Reading) -> String {
         parts.push(reading.state.to_owned());
     }
     if reading.total > 0 {
-        let percent = u128::from(reading.done.min(reading.total)) * 100 / u128::from(reading.total);
-        parts.push(format!("{percent} % of {}", ByteCount(reading.total)));
+        parts.push(format!("{} % of {}", percent(reading), ByteCount(reading.total)));
     } else if reading.done > 0 {
         parts.push(ByteCount(reading.done).to_string());
     }
-    parts.extend(reading.rate.filter(|rate| rate.0 > 0).map(|rate| rate.to_string()));
-    parts.extend(reading.peers.map(|peers| if peers == 1 { "1 peer".to_owned() } else { format!("{peers} peers") }));
-    parts.extend(reading.eta.map(|eta| format!("{} left", human_duration(eta))));
+    parts.extend(moving(reading));
     parts.join(", ")
+}
+
+/// ` 40 %  3.1 MiB/s, 8 peers, 12 s left, downloading`: the most telling first, since the end may be cut.
+fn describe_beside_bar(reading: &Reading) -> String {
+    let mut parts = moving(reading);
+    if !reading.state.is_empty() {
+        parts.push(reading.state.to_owned());
+    }
+    let parts = parts.join(", ");
+    match (reading.total, reading.done) {
+        (0, 0) => parts,
+        (0, done) => format!("{}  {parts}", ByteCount(done)),
+        _ => format!("{:>3} %  {parts}", percent(reading)),
+    }
+}
+
+/// Cut and not rounded: 100 is shown when all is done. The total must not be 0.
+fn percent(reading: &Reading) -> u128 {
+    u128::from(reading.done.min(reading.total)) * 100 / u128::from(reading.total)
+}
+
+/// Speed, peers and time left.
+fn moving(reading: &Reading) -> Vec<String> {
+    let rate = reading.rate.filter(|rate| rate.0 > 0).map(|rate| rate.to_string());
+    let peers = reading.peers.map(|peers| if peers == 1 { "1 peer".to_owned() } else { format!("{peers} peers") });
+    let left = reading.eta.map(|eta| format!("{} left", human_duration(eta)));
+    [rate, peers, left].into_iter().flatten().collect()
 }
 
 #[cfg(test)]
@@ -290,13 +316,22 @@ mod tests {
         for tenth in 0..=40 {
             progress.bytes(at(begin, tenth * 100), "", (50 + tenth) * MIB, 100 * MIB);
         }
-        assert_eq!(heard.stderr().lines().last(), Some("ep.mp3: 90 % of 100.0 MiB, 9.5 MiB/s, 1 s left"));
+        assert_eq!(heard.stderr().lines().last(), Some("ep.mp3: 90 % of 100.0 MiB, 9.5 MiB/s, 2 s left"));
+    }
+
+    #[test]
+    fn beside_the_bar_the_most_telling_comes_first() {
+        let (rate, eta) = (Some(Rate(MIB)), Some(Duration::from_secs(12)));
+        let reading = Reading { state: "downloading", done: 999, total: 1000, rate, peers: Some(8), eta };
+        assert_eq!(describe_beside_bar(&reading), " 99 %  1.0 MiB/s, 8 peers, 12 s left, downloading");
+        assert!(ProgressStyle::with_template(BAR).is_ok());
     }
 
     #[test]
     fn a_size_that_is_not_known_is_left_out() {
         let reading = Reading { done: 3 * MIB, rate: Some(Rate(MIB)), peers: Some(0), ..Reading::default() };
         assert_eq!(describe(&reading), "3.0 MiB, 1.0 MiB/s, 0 peers");
+        assert_eq!(describe_beside_bar(&reading), "3.0 MiB  1.0 MiB/s, 0 peers");
         assert_eq!(describe(&Reading { done: 9, total: 5, ..Reading::default() }), "100 % of 5 B");
     }
 }

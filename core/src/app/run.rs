@@ -54,30 +54,36 @@ where
 /// Reads the arguments of the program `name`, the first of which is the program itself.
 ///
 /// What they leave open comes from the environment, then from the file of `--config`, else from `config.toml` in the
-/// data directory if there is one. Wrong arguments, `--help` and `--version` come back as a failure that prints and exits
-/// as clap would have it.
+/// data directory if there is one. The command `config`, which prints a sample, reads no file. Wrong arguments, `--help`
+/// and `--version` come back as a failure that prints and exits as clap would have it.
 pub fn parse<C: Parser>(name: &str, arguments: impl IntoIterator<Item = OsString>) -> Result<C, Failure> {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let file = config_file(name, config::with_file(C::command(), None, ENV_PREFIX)?, &arguments)?;
+    let command = config::with_file(C::command(), None, ENV_PREFIX)?;
+    // What the file is to give may yet be missing; whatever else is wrong is told when the arguments are read in earnest.
+    let file = match command.ignore_errors(true).try_get_matches_from(&arguments) {
+        Ok(matches) => config_file(name, &matches)?,
+        Err(help_or_version) => return Err(help_or_version.into()),
+    };
     let command = config::with_file(C::command(), file.as_deref(), ENV_PREFIX)?;
     Ok(C::from_arg_matches(&command.try_get_matches_from(arguments)?)?)
 }
 
-/// Finds the configuration file in arguments that may yet lack what the file is to give.
-fn config_file(name: &str, command: clap::Command, arguments: &[OsString]) -> Result<Option<PathBuf>, Failure> {
-    // Whatever is wrong with the arguments is told when they are read in earnest.
-    let matches = command.ignore_errors(true).try_get_matches_from(arguments);
-    let given = |id| matches.as_ref().ok().and_then(|matches| deepest(matches, id));
-    if let Some(file) = given("config") {
+/// Where the configuration file is, if there is one to read.
+fn config_file(name: &str, matches: &ArgMatches) -> Result<Option<PathBuf>, Failure> {
+    // The command that shows how a file is written must work when the file is wrong.
+    if matches.subcommand_name() == Some("config") {
+        return Ok(None);
+    }
+    if let Some(file) = shared_flag(matches, "config") {
         return Ok(Some(file));
     }
-    let default = DataDir::resolve(given("data_dir").as_deref(), name)?.join("config.toml");
+    let default = DataDir::resolve(shared_flag(matches, "data_dir").as_deref(), name)?.join("config.toml");
     Ok(default.exists().then_some(default))
 }
 
 /// The value of a flag that all commands share, wherever on the command line it stands.
-fn deepest(matches: &ArgMatches, id: &str) -> Option<PathBuf> {
-    let below = matches.subcommand().and_then(|(_, matches)| deepest(matches, id));
+fn shared_flag(matches: &ArgMatches, id: &str) -> Option<PathBuf> {
+    let below = matches.subcommand().and_then(|(_, matches)| shared_flag(matches, id));
     below.or_else(|| matches.try_get_one::<PathBuf>(id).ok().flatten().cloned())
 }
 
@@ -134,6 +140,7 @@ mod tests {
 
     #[derive(Debug, Subcommand)]
     enum Verb {
+        Config,
         Get {
             source: String,
             #[arg(long)]
@@ -147,8 +154,10 @@ mod tests {
 
     #[track_caller]
     fn output_of(args: &[&str]) -> Option<PathBuf> {
-        let Verb::Get { output, .. } = read(args).unwrap().command;
-        output
+        match read(args).unwrap().command {
+            Verb::Get { output, .. } => output,
+            Verb::Config => panic!("{args:?} asks for `get`"),
+        }
     }
 
     #[test]
@@ -183,6 +192,16 @@ mod tests {
         assert_eq!(code(&["get", "x", "--nope"]), 2);
         assert_eq!(code(&["--help"]), 0);
         assert_eq!(code(&["--version"]), 0);
+    }
+
+    #[test]
+    fn a_wrong_file_stands_not_in_the_way_of_help() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("config.toml"), "nonsense").unwrap();
+        let dir = folder.path().to_str().unwrap();
+        assert!(matches!(read(&["--data-dir", dir, "config"]).unwrap().command, Verb::Config));
+        assert_eq!(read(&["--data-dir", dir, "get", "--help"]).unwrap_err().code(), 0);
+        assert_eq!(read(&["--data-dir", dir, "get", "x"]).unwrap_err().code(), 2);
     }
 
     #[test]
