@@ -4,8 +4,8 @@
 //! TOML file, by being given the file's value as its default before the arguments are read. So each is documented,
 //! typed and checked in one place, its flag.
 //!
-//! A key at the top of the file holds for every command that has the flag; one in a table named after a command, such as
-//! `[serve]`, for that command only.
+//! A key at the top of the file holds for every command that has the flag; one in a table named after a command, such
+//! as `[serve]`, for that command only.
 //!
 //! Law: a key that no command knows, or a value that its flag would refuse, is refused.
 
@@ -27,11 +27,12 @@ pub use super::sample::sample;
 /// `command` with all its flags open to variables that begin with `env_prefix`, and with the values of `file` as
 /// defaults. Parse the arguments with what comes back.
 ///
-/// Fails, as wrong usage that names the file and the key, if the file cannot be read, is no TOML, or breaks this module's
-/// law.
+/// Fails, as wrong usage that names the file and the key, if the file cannot be read, is no TOML, or breaks this
+/// module's law.
 pub fn with_file(command: Command, file: Option<&Path>, env_prefix: &str) -> Result<Command, Failure> {
     let rule = format!(
-        "Every flag is also a variable (--data-dir is {env_prefix}DATA_DIR) and a key of config.toml; `{} config` prints all.",
+        "Every flag is also a variable (--data-dir is {env_prefix}DATA_DIR) and a key of config.toml; \
+         `{} config` prints all.",
         command.get_name()
     );
     let command = with_environment(command, env_prefix, &rule);
@@ -380,7 +381,8 @@ mod tests {
 
     #[test]
     fn a_key_holds_for_all_commands_and_a_table_for_its_own() {
-        let toml = "title = 'x'\nup = '1MiB/s'\n[serve]\nup = '2MiB/s'\n[torrent.create]\npeer-port = 5\n[torrent]\ndown = '3MiB/s'\n";
+        let toml = "title = 'x'\nup = '1MiB/s'\n[serve]\nup = '2MiB/s'\n\
+                    [torrent.create]\npeer-port = 5\n[torrent]\ndown = '3MiB/s'\n";
         let serve = engine_of(toml, &["serve"]);
         assert_eq!((serve.up, serve.peer_port), (Some(Rate(2 << 20)), None));
         let create = engine_of(toml, &["torrent", "create"]);

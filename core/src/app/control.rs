@@ -107,8 +107,8 @@ pub fn new_token() -> Result<String, Failure> {
     Ok(data_encoding::HEXLOWER.encode(&bytes))
 }
 
-/// Whether an `Authorization` header carries `token` as `Bearer TOKEN`. Takes as long for a wrong token as for a right one
-/// of the same length. RFC 6750 §2.1; the scheme's case does not count.
+/// Whether an `Authorization` header carries `token` as `Bearer TOKEN`. Takes as long for a wrong token as for a
+/// right one of the same length. RFC 6750 §2.1; the scheme's case does not count.
 pub fn token_matches(header: Option<&str>, token: &str) -> bool {
     let Some((scheme, given)) = header.and_then(|header| header.split_once(' ')) else { return false };
     // An empty token would let everybody in who sends one.

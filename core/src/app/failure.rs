@@ -68,8 +68,8 @@ impl Failure {
         self.hint.as_deref()
     }
 
-    /// Prints the failure of the program `name` to stderr, and gives the exit code that belongs to it. If stderr is gone,
-    /// nobody is left to tell.
+    /// Prints the failure of the program `name` to stderr, and gives the exit code that belongs to it. If stderr is
+    /// gone, nobody is left to tell.
     pub fn report(&self, name: &str) -> ExitCode {
         if let Some(error) = self.source.as_ref().and_then(|source| source.downcast_ref::<clap::Error>()) {
             let _ = error.print();

@@ -98,8 +98,8 @@ impl Out {
     /// Prints data for people: each line of `text`, made [`printable`] but for its tabs, to stdout. Does nothing with
     /// `--json`.
     ///
-    /// Fails if stdout cannot be written; a reader that has gone (`| head -1`) ends the command without a word, once the
-    /// failure is handed up.
+    /// Fails if stdout cannot be written; a reader that has gone (`| head -1`) ends the command without a word, once
+    /// the failure is handed up.
     pub fn line(&self, text: impl AsRef<str>) -> Result<(), Failure> {
         if self.format == Format::Json {
             return Ok(());

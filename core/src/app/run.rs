@@ -23,8 +23,8 @@ const LINGER: Duration = Duration::from_secs(1);
 
 /// Runs the program `name`: reads its arguments, sets up output, log and runtime, runs `command`, reports how it ended.
 ///
-/// `C` is the program's whole command line; it holds the [`GlobalArgs`] and gives them with `AsRef`. Exit codes: 0 done,
-/// 1 failed, 2 wrong usage.
+/// `C` is the program's whole command line; it holds the [`GlobalArgs`] and gives them with `AsRef`. Exit codes: 0
+/// done, 1 failed, 2 wrong usage.
 pub fn run_main<C, F, W>(name: &'static str, command: F) -> ExitCode
 where
     C: Parser + AsRef<GlobalArgs>,
@@ -54,12 +54,13 @@ where
 /// Reads the arguments of the program `name`, the first of which is the program itself.
 ///
 /// What they leave open comes from the environment, then from the file of `--config`, else from `config.toml` in the
-/// data directory if there is one. The command `config`, which prints a sample, reads no file. Wrong arguments, `--help`
-/// and `--version` come back as a failure that prints and exits as clap would have it.
+/// data directory if there is one. The command `config`, which prints a sample, reads no file. Wrong arguments,
+/// `--help` and `--version` come back as a failure that prints and exits as clap would have it.
 pub fn parse<C: Parser>(name: &str, arguments: impl IntoIterator<Item = OsString>) -> Result<C, Failure> {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let command = config::with_file(C::command(), None, ENV_PREFIX)?;
-    // What the file is to give may yet be missing; whatever else is wrong is told when the arguments are read in earnest.
+    // What the file is to give may yet be missing; whatever else is wrong is told when the arguments are read in
+    // earnest.
     let file = match command.ignore_errors(true).try_get_matches_from(&arguments) {
         Ok(matches) => config_file(name, &matches)?,
         Err(help_or_version) => return Err(help_or_version.into()),
@@ -89,8 +90,8 @@ fn shared_flag(matches: &ArgMatches, id: &str) -> Option<PathBuf> {
 
 /// Sends the log to stderr, past the progress bars of `out`.
 ///
-/// `verbosity` 0 logs warnings, 1 events, 2 decisions, 3 messages; the libraries beneath stay at warnings. `RUST_LOG` beats
-/// it. Does nothing if the process has a log already.
+/// `verbosity` 0 logs warnings, 1 events, 2 decisions, 3 messages; the libraries beneath stay at warnings. `RUST_LOG`
+/// beats it. Does nothing if the process has a log already.
 pub fn init_tracing(verbosity: u8, out: &Out) {
     let ours = ["warn", "info", "debug", "trace"][usize::from(verbosity.min(3))];
     let filter = std::env::var(EnvFilter::DEFAULT_ENV).ok().filter(|filter| !filter.is_empty());

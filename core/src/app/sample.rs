@@ -37,9 +37,10 @@ fn head(program: &str) -> Vec<String> {
     let text = format!(
         "# Settings of {program}.\n\
          #\n\
-         # Every key is also a flag and a PODSWARM_* variable. A flag beats the variable, the variable beats this file.\n\
-         # A key up here holds for every command that has the flag; in a table named after a command, such as [serve],\n\
-         # for that command only. Save this as config.toml in the data directory, or name it with --config FILE."
+         # Every key is also a flag and a PODSWARM_* variable. A flag beats the variable, the variable beats this\n\
+         # file. A key up here holds for every command that has the flag; in a table named after a command, such as\n\
+         # [serve], for that command only. Save this as config.toml in the data directory, or name it with --config.\n\
+         # Lines that begin with # and no space are settings that are switched off."
     );
     text.lines().map(str::to_owned).collect()
 }

@@ -27,7 +27,8 @@ pub(super) const fn is_invisible(c: char) -> bool {
         | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E007F}')
 }
 
-/// A duration in its two largest units: `0 s`, `42 s`, `3 min 20 s`, `1 h 05 min`, `2 d 3 h`. Parts of a second are cut.
+/// A duration in its two largest units: `0 s`, `42 s`, `3 min 20 s`, `1 h 05 min`, `2 d 3 h`. Parts of a second are
+/// cut.
 pub fn human_duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
