@@ -1,1 +1,24 @@
-//! .
+//! One peer: who it is, what it says, what it asks for and what we ask of it.
+//!
+//! The modules in reading order: [`id`] names a client, [`handshake`] opens a connection, [`message`] is everything said
+//! after it, [`fast`] and [`extension`] are the two extensions spoken, [`pipeline`] keeps our requests, [`uploads`] keeps
+//! theirs, and [`connection`] puts them together into the state of one connection.
+//!
+//! Knows nothing of other peers, pieces' rarity or sockets.
+//!
+//! Source: BEP 3, 6, 10, 20.
+
+pub mod connection;
+pub mod extension;
+pub mod fast;
+pub mod handshake;
+pub mod id;
+pub mod message;
+pub mod pipeline;
+pub mod uploads;
+
+pub use connection::{ConnId, Direction, PeerConnection, Received};
+pub use extension::ExtensionHandshake;
+pub use handshake::{Handshake, HandshakeError, Reserved};
+pub use id::PeerId;
+pub use message::{DecodeError, Message};

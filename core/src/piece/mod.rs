@@ -1,1 +1,16 @@
-//! .
+//! Pieces: which we have and lack, who has them, which block to ask for next, and who is to blame for a bad one.
+//!
+//! [`availability`] counts the peers that have each piece, [`partial`] is a piece on its way, [`picker`] chooses, [`hasher`]
+//! is the state of a hash that wanders between the engine and the hashing threads, [`blame`] finds poisoners.
+
+pub mod availability;
+pub mod blame;
+pub mod hasher;
+pub mod partial;
+pub mod picker;
+
+pub use availability::Availability;
+pub use blame::Blame;
+pub use hasher::PieceHasher;
+pub use partial::Partial;
+pub use picker::Picker;

@@ -1,1 +1,266 @@
-//! .
+//! One torrent among its peers.
+//!
+//! [`Swarm`] decides everything that concerns one torrent: whom to dial, what to ask whom for, whom to serve, when a piece
+//! is good and who is to blame when it is not. Sockets, disk, hashing and tracker requests leave as [`Output`]s and come back
+//! as [`Input`]s.
+//!
+//! The modules in reading order: [`io`] is what goes in and out, [`peers`] keeps the addresses, `inbound` answers messages,
+//! `requests` asks for blocks, `pieces` follows them to the disk, `serving` chokes and uploads, `upkeep` is all that
+//! only time brings about, [`status`] tells people.
+//!
+//! Laws: a piece is announced only when its hash is right; nothing but allowed-fast pieces goes to a choked peer; the
+//! availability equals a recount; bytes in memory stay within [`SwarmConfig`]'s bounds.
+//!
+//! Source: BEP 3, 6, 10, 12, 20.
+
+mod inbound;
+pub mod io;
+pub mod peers;
+mod pieces;
+mod requests;
+mod serving;
+pub mod status;
+mod upkeep;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use io::{DiskFault, Event, Input, Output, StoreOutcome, SwarmId};
+pub use peers::{PeerList, PeerSource};
+pub use status::{TorrentState, TorrentStatus};
+
+use crate::bitfield::Bitfield;
+use crate::choke::{Choker, Slots};
+use crate::layout::Layout;
+use crate::metainfo::Metainfo;
+use crate::peer::{ConnId, PeerConnection, PeerId};
+use crate::piece::{Blame, Picker};
+use crate::rate::{RateMeter, TokenBucket};
+use crate::rng::Rng;
+use crate::time::{Instant, earliest};
+use crate::tracker::Announcer;
+
+/// How often a swarm with peers looks after them.
+pub(crate) const TICK: Duration = Duration::from_secs(1);
+
+/// What one swarm may use.
+#[derive(Clone, Debug)]
+pub struct SwarmConfig {
+    /// The most connections.
+    pub max_connections: usize,
+    /// The most dials under way at once.
+    pub max_dials: usize,
+    /// How many peers are served at once.
+    pub slots: Slots,
+    /// The most bytes of pieces on their way; two pieces are always allowed.
+    pub partial_budget: u64,
+    /// The most bytes that wait for the disk before no more are asked for.
+    pub store_budget: u64,
+    /// The most bytes that are read ahead for one peer.
+    pub read_ahead: u64,
+    /// Whether to serve others at all.
+    pub upload: bool,
+}
+
+impl Default for SwarmConfig {
+    fn default() -> Self {
+        Self {
+            max_connections: 80,
+            max_dials: 30,
+            slots: Slots::default(),
+            partial_budget: 24 << 20,
+            store_budget: 16 << 20,
+            read_ahead: 1 << 20,
+            upload: true,
+        }
+    }
+}
+
+/// A torrent to join.
+#[derive(Debug)]
+pub struct SwarmSetup {
+    /// What the torrent is.
+    pub metainfo: Arc<Metainfo>,
+    /// The pieces that are on disk and verified.
+    pub have: Bitfield,
+    /// Whether the files are under their final names.
+    pub placed: bool,
+    /// Who we are in this swarm.
+    pub peer_id: PeerId,
+    /// The port that trackers and peers are told.
+    pub port: u16,
+    /// What peers are told of our client.
+    pub client: String,
+    /// Whether the torrent's trackers are asked for peers.
+    pub announce: bool,
+    /// Whether peers that others name may be private or loopback addresses.
+    pub private_peers: bool,
+    /// The swarm's own randomness.
+    pub rng: Rng,
+    /// What it may use.
+    pub config: SwarmConfig,
+}
+
+/// What all swarms of a session share: the owner's limits.
+#[derive(Clone, Debug, Default)]
+pub struct Limits {
+    /// Upload, all swarms together; `None` is unlimited.
+    pub up: Option<TokenBucket>,
+    /// Download, all swarms together; `None` is unlimited.
+    pub down: Option<TokenBucket>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Pieces are missing.
+    Fetching,
+    /// Every piece is here; the files are being moved to their final names.
+    Placing,
+    /// Done; only serving.
+    Seeding,
+}
+
+/// One torrent among its peers.
+#[derive(Debug)]
+pub struct Swarm {
+    id: SwarmId,
+    metainfo: Arc<Metainfo>,
+    info_hash: [u8; 20],
+    config: SwarmConfig,
+    peer_id: PeerId,
+    port: u16,
+    client: String,
+    rng: Rng,
+    phase: Phase,
+    paused: bool,
+    fault: Option<upkeep::Fault>,
+    conns: BTreeMap<ConnId, PeerConnection>,
+    peers: PeerList,
+    picker: Picker,
+    blame: Blame,
+    choker: Choker,
+    announcer: Option<Announcer>,
+    /// Bytes that wait for the hashing threads or the disk.
+    storing: u64,
+    up: RateMeter,
+    down: RateMeter,
+    wasted: u64,
+    /// The connection served last, where the next turn begins.
+    last_served: ConnId,
+    next_conn: u64,
+    tick_at: Option<Instant>,
+    /// When an owner's limit lets more through.
+    limited_until: Option<Instant>,
+    out: VecDeque<Output>,
+}
+
+impl Swarm {
+    /// Joins a torrent; peers are looked for at the first [`Input::Tick`].
+    pub fn new(id: SwarmId, setup: SwarmSetup, now: Instant) -> Self {
+        let SwarmSetup { metainfo, have, placed, peer_id, port, client, announce, private_peers, mut rng, config } =
+            setup;
+        let announcer = announce.then(|| Announcer::new(&metainfo.trackers, rng.fork(1)));
+        let phase = match (have.is_all(), placed) {
+            (true, true) => Phase::Seeding,
+            (true, false) => Phase::Placing,
+            (false, _) => Phase::Fetching,
+        };
+        let mut swarm = Self {
+            id,
+            info_hash: metainfo.info_hash.wire(),
+            picker: Picker::new(Layout::of(&metainfo.info), have, config.partial_budget),
+            choker: Choker::new(config.slots, now),
+            metainfo,
+            config,
+            peer_id,
+            port,
+            client,
+            rng,
+            phase,
+            paused: false,
+            fault: None,
+            conns: BTreeMap::new(),
+            peers: PeerList::new(private_peers),
+            blame: Blame::default(),
+            announcer,
+            storing: 0,
+            up: RateMeter::default(),
+            down: RateMeter::default(),
+            wasted: 0,
+            last_served: ConnId(0),
+            next_conn: 0,
+            tick_at: Some(now),
+            limited_until: None,
+            out: VecDeque::new(),
+        };
+        if phase == Phase::Placing {
+            swarm.out.push_back(Output::Place { swarm: id });
+        }
+        swarm.start_announcing(now);
+        swarm
+    }
+
+    /// The info-hash as it stands in handshakes.
+    pub const fn info_hash(&self) -> [u8; 20] {
+        self.info_hash
+    }
+
+    /// What the torrent is.
+    pub const fn metainfo(&self) -> &Arc<Metainfo> {
+        &self.metainfo
+    }
+
+    /// The connections, for checks of the swarm's laws.
+    pub const fn connections(&self) -> &BTreeMap<ConnId, PeerConnection> {
+        &self.conns
+    }
+
+    /// The pieces, for checks of the swarm's laws.
+    pub const fn picker(&self) -> &Picker {
+        &self.picker
+    }
+
+    /// Applies one input at `now`. Effects are queued; drain them with [`Swarm::poll`].
+    pub fn handle(&mut self, now: Instant, input: Input, limits: &mut Limits) {
+        match input {
+            Input::Tick => self.tick(now),
+            Input::AddPeers(addrs, source) => self.add_peers(now, addrs, source),
+            Input::Joined { conn, addr, direction, handshake } => self.join(now, conn, addr, direction, handshake),
+            Input::DialFailed(conn) => self.peers.dial_failed(now, conn),
+            Input::Received(conn, message) => self.receive(now, conn, message),
+            Input::Sent(conn, bytes) => self.sent(conn, bytes),
+            Input::Closed(conn) => self.forget(now, conn),
+            Input::Read { conn, span, result } => self.read(now, conn, span, result),
+            Input::Hashed { piece, hasher, bytes } => self.hashed(piece, hasher, bytes),
+            Input::Stored { piece, outcome, bytes } => self.stored(now, piece, outcome, bytes),
+            Input::Placed(result) => self.placed(now, result),
+            Input::Announced { id, result } => self.announced(now, id, result),
+            Input::Pause => self.pause(now),
+            Input::Unpause => self.unpause(now),
+            Input::Stop => self.stop(now),
+        }
+        self.fill_pipelines(now, limits);
+        self.serve(now, limits);
+        self.drain_announcer();
+    }
+
+    /// Takes the next effect, or `None` when all are drained.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.out.pop_front()
+    }
+
+    /// When [`Input::Tick`] is next needed.
+    pub fn deadline(&self) -> Option<Instant> {
+        let announcer = self.announcer.as_ref().and_then(Announcer::deadline);
+        earliest(earliest(self.tick_at, self.limited_until), announcer)
+    }
+
+    fn layout(&self) -> &Layout {
+        self.picker.layout()
+    }
+
+    fn is_fetching(&self) -> bool {
+        self.phase == Phase::Fetching && !self.paused && self.fault.is_none()
+    }
+}

@@ -1,0 +1,48 @@
+//! Peer ids: 20 bytes that name a running client, the first 8 its software. BEP 20.
+
+use std::fmt;
+
+use crate::rng::Rng;
+
+/// What our ids begin with: `PW` and the version 0.1.0.
+const PREFIX: &[u8; 8] = b"-PW0100-";
+
+/// A running client's id, random after its first 8 bytes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerId(pub [u8; 20]);
+
+impl PeerId {
+    /// A new id of this client.
+    pub fn generate(rng: &mut Rng) -> Self {
+        let mut id = [0; 20];
+        id[..8].copy_from_slice(PREFIX);
+        rng.fill(&mut id[8..]);
+        Self(id)
+    }
+}
+
+impl fmt::Debug for PeerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Strangers choose these bytes.
+        write!(f, "{}", self.0.escape_ascii())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_ids_name_us_and_differ() {
+        let mut rng = Rng::from_seed_u64(1);
+        let (a, b) = (PeerId::generate(&mut rng), PeerId::generate(&mut rng));
+        assert!(a.0.starts_with(b"-PW"));
+        assert_ne!(a, b);
+    }
+
+    #[test]
+    fn a_strangers_id_prints_without_control_bytes() {
+        assert!(format!("{:?}", PeerId([0x1b; 20])).is_ascii());
+        assert!(!format!("{:?}", PeerId([0x1b; 20])).contains('\x1b'));
+    }
+}

@@ -1,0 +1,229 @@
+//! A piece on its way: which of its blocks are asked for, which came, from whom, and how far they are hashed.
+//!
+//! Law: a block's bytes are taken once; every later copy is waste.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+
+use super::hasher::PieceHasher;
+use crate::layout::{BLOCK_LENGTH, BlockInfo, Layout, PieceIndex};
+use crate::peer::ConnId;
+
+/// Runs shorter than this many blocks wait to be hashed with what follows.
+const MIN_RUN: usize = 16;
+
+#[derive(Clone, Debug)]
+enum Block {
+    /// Asked for by this many connections.
+    Wanted { requests: u32 },
+    /// Here, from this peer.
+    Received { data: Bytes, from: SocketAddr },
+}
+
+/// One piece that is being fetched.
+#[derive(Clone, Debug)]
+pub struct Partial {
+    piece: PieceIndex,
+    blocks: Vec<Block>,
+    received: usize,
+    /// Blocks that nobody is asked for.
+    unasked: usize,
+    /// The connection whose piece this is; others join only when there is nothing better.
+    pub owner: Option<ConnId>,
+    /// `None` while the hashing threads have it.
+    hasher: Option<PieceHasher>,
+    hashed: usize,
+}
+
+impl Partial {
+    /// A piece of which nothing is there.
+    pub fn new(piece: PieceIndex, layout: &Layout, owner: ConnId) -> Self {
+        let count = layout.block_count(piece) as usize;
+        Self {
+            piece,
+            blocks: vec![Block::Wanted { requests: 0 }; count],
+            received: 0,
+            unasked: count,
+            owner: Some(owner),
+            hasher: Some(PieceHasher::default()),
+            hashed: 0,
+        }
+    }
+
+    /// The piece.
+    pub const fn piece(&self) -> PieceIndex {
+        self.piece
+    }
+
+    /// Whether some block is asked of nobody.
+    pub const fn has_unasked(&self) -> bool {
+        self.unasked > 0
+    }
+
+    /// Whether every block is here.
+    pub fn is_whole(&self) -> bool {
+        self.received == self.blocks.len()
+    }
+
+    /// The number of blocks that are here.
+    pub const fn received(&self) -> usize {
+        self.received
+    }
+
+    /// The first block that is asked of nobody.
+    pub fn first_unasked(&self) -> Option<u32> {
+        let number = self.blocks.iter().position(|block| matches!(block, Block::Wanted { requests: 0 }))?;
+        Some(u32::try_from(number).expect("a piece has few blocks"))
+    }
+
+    /// Blocks that are asked for and not here, with the number of connections asked.
+    pub fn outstanding(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        self.blocks.iter().zip(0_u32..).filter_map(|(block, number)| match block {
+            Block::Wanted { requests } if *requests > 0 => Some((number, *requests)),
+            _ => None,
+        })
+    }
+
+    /// Counts a request for a block.
+    pub fn ask(&mut self, block: BlockInfo) {
+        if let Block::Wanted { requests } = &mut self.blocks[number_of(block)] {
+            self.unasked -= usize::from(*requests == 0);
+            *requests += 1;
+        }
+    }
+
+    /// Takes a request back: rejected, cancelled, given up, or its connection is gone.
+    pub fn unask(&mut self, block: BlockInfo) {
+        if let Block::Wanted { requests } = &mut self.blocks[number_of(block)]
+            && *requests > 0
+        {
+            *requests -= 1;
+            self.unasked += usize::from(*requests == 0);
+        }
+    }
+
+    /// Takes a block's bytes, and tells how many connections had been asked for it; `None` if it was here already.
+    pub fn take(&mut self, block: BlockInfo, data: Bytes, from: SocketAddr) -> Option<u32> {
+        let slot = &mut self.blocks[number_of(block)];
+        let Block::Wanted { requests } = *slot else { return None };
+        *slot = Block::Received { data, from };
+        self.received += 1;
+        self.unasked -= usize::from(requests == 0);
+        Some(requests)
+    }
+
+    /// The run of blocks to hash next, with the hash so far: when the piece is whole, or the run is long enough.
+    ///
+    /// `None` while the hash is away, or there is too little to hash.
+    pub fn next_run(&mut self) -> Option<(PieceHasher, Vec<Bytes>)> {
+        self.hasher.as_ref()?;
+        let run: Vec<Bytes> = self.blocks[self.hashed..]
+            .iter()
+            .map_while(|block| match block {
+                Block::Received { data, .. } => Some(data.clone()),
+                Block::Wanted { .. } => None,
+            })
+            .collect();
+        if run.len() < MIN_RUN && !self.is_whole() {
+            return None;
+        }
+        self.hashed += run.len();
+        Some((self.hasher.take()?, run))
+    }
+
+    /// Takes the hash back.
+    pub fn hashed(&mut self, hasher: PieceHasher) {
+        self.hasher = Some(hasher);
+    }
+
+    /// Every block's bytes, in order; whole pieces only.
+    pub fn bytes(&self) -> Vec<Bytes> {
+        self.blocks
+            .iter()
+            .filter_map(|block| match block {
+                Block::Received { data, .. } => Some(data.clone()),
+                Block::Wanted { .. } => None,
+            })
+            .collect()
+    }
+
+    /// Who sent each block, in order; whole pieces only.
+    pub fn senders(&self) -> Vec<SocketAddr> {
+        self.blocks
+            .iter()
+            .filter_map(|block| match block {
+                Block::Received { from, .. } => Some(*from),
+                Block::Wanted { .. } => None,
+            })
+            .collect()
+    }
+}
+
+fn number_of(block: BlockInfo) -> usize {
+    (block.begin / BLOCK_LENGTH) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PEER: &str = "198.18.0.1:6881";
+
+    fn partial(blocks: u32) -> (Layout, Partial) {
+        let layout = Layout::new(blocks * BLOCK_LENGTH, [u64::from(blocks * BLOCK_LENGTH)]);
+        let partial = Partial::new(PieceIndex(0), &layout, ConnId(1));
+        (layout, partial)
+    }
+
+    fn give(partial: &mut Partial, layout: &Layout, number: u32) -> Option<u32> {
+        let block = layout.block(PieceIndex(0), number).unwrap();
+        partial.take(block, Bytes::from_static(b"x"), PEER.parse().unwrap())
+    }
+
+    #[test]
+    fn a_block_is_taken_once() {
+        let (layout, mut partial) = partial(2);
+        let block = layout.block(PieceIndex(0), 0).unwrap();
+        partial.ask(block);
+        partial.ask(block);
+        assert_eq!(give(&mut partial, &layout, 0), Some(2));
+        assert_eq!(give(&mut partial, &layout, 0), None);
+        partial.unask(block);
+        assert_eq!(partial.first_unasked(), Some(1));
+        assert_eq!(give(&mut partial, &layout, 1), Some(0));
+        assert!(partial.is_whole() && !partial.has_unasked());
+    }
+
+    #[test]
+    fn a_request_taken_back_by_all_is_asked_anew() {
+        let (layout, mut partial) = partial(1);
+        let block = layout.block(PieceIndex(0), 0).unwrap();
+        partial.ask(block);
+        partial.ask(block);
+        partial.unask(block);
+        assert!(!partial.has_unasked());
+        partial.unask(block);
+        partial.unask(block);
+        assert!(partial.has_unasked());
+    }
+
+    #[test]
+    fn hashing_follows_the_front_in_long_runs() {
+        let (layout, mut partial) = partial(40);
+        for number in 0..15 {
+            give(&mut partial, &layout, number);
+        }
+        assert!(partial.next_run().is_none());
+        give(&mut partial, &layout, 20);
+        give(&mut partial, &layout, 15);
+        let (hasher, run) = partial.next_run().unwrap();
+        assert_eq!(run.len(), 16);
+        for number in 16..40 {
+            give(&mut partial, &layout, number);
+        }
+        assert!(partial.next_run().is_none(), "the hash is away");
+        partial.hashed(hasher);
+        assert_eq!(partial.next_run().unwrap().1.len(), 24);
+    }
+}

@@ -1,0 +1,346 @@
+//! Which block to ask a peer for next.
+//!
+//! In this order:
+//!
+//! 1. a block of the piece that this connection works on, so that a piece has few sources and is soon whole;
+//! 2. a block of a piece that somebody left behind;
+//! 3. a new piece: the rarest among the connected peers, ties broken at random; a random one until there are four to trade
+//!    with (BEP 3);
+//! 4. a block of a piece that another connection works on.
+//!
+//! In the end game, when every missing block is asked for, blocks are asked for again from others, those least asked for
+//! first; the caller cancels what arrives twice.
+//!
+//! Knows nothing of speeds or of sockets.
+//!
+//! Law: the memory of pieces on their way stays within the budget, as long as one piece fits.
+
+use std::collections::BTreeMap;
+
+use super::availability::Availability;
+use super::partial::Partial;
+use crate::bitfield::Bitfield;
+use crate::layout::{BlockInfo, Layout, PieceIndex};
+use crate::peer::ConnId;
+use crate::rng::Rng;
+
+/// Until so many pieces are here, new ones are chosen at random. BEP 3.
+const RANDOM_FIRST: u32 = 4;
+/// How many connections are asked for one block in the end game.
+const MAX_DUPLICATES: u32 = 3;
+
+/// The pieces of one swarm, as far as choosing needs them.
+#[derive(Clone, Debug)]
+pub struct Picker {
+    layout: Layout,
+    /// The pieces that are here: hashed and stored.
+    have: Bitfield,
+    /// Who else has what.
+    pub availability: Availability,
+    partials: BTreeMap<PieceIndex, Partial>,
+    /// The most pieces on their way at once.
+    max_partials: usize,
+    /// Counts the changes after which a peer that had nothing to be asked for may have something.
+    epoch: u64,
+}
+
+impl Picker {
+    /// A picker that starts with the pieces `have` and keeps pieces on their way within `budget` bytes.
+    pub fn new(layout: Layout, have: Bitfield, budget: u64) -> Self {
+        let max_partials = usize::try_from(budget / u64::from(layout.piece_length())).unwrap_or(usize::MAX).max(2);
+        let availability = Availability::none(layout.piece_count());
+        Self { layout, have, availability, partials: BTreeMap::new(), max_partials, epoch: 0 }
+    }
+
+    /// The pieces that are here.
+    pub const fn have(&self) -> &Bitfield {
+        &self.have
+    }
+
+    /// The torrent's layout.
+    pub const fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Bytes of the pieces that are not here.
+    pub fn missing_bytes(&self) -> u64 {
+        let missing = self.have.len() - self.have.count();
+        let whole = u64::from(missing) * u64::from(self.layout.piece_length());
+        let last = PieceIndex(self.have.len().saturating_sub(1));
+        if missing == 0 || self.have.has(last) {
+            return whole;
+        }
+        whole - u64::from(self.layout.piece_length() - self.layout.length_of(last))
+    }
+
+    /// A number that changes whenever a peer that had nothing to be asked for may have something.
+    pub const fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// The piece on its way, if it is.
+    pub fn partial(&mut self, piece: PieceIndex) -> Option<&mut Partial> {
+        self.partials.get_mut(&piece)
+    }
+
+    /// Bytes of pieces on their way that are here.
+    pub fn partial_bytes(&self) -> u64 {
+        let blocks: usize = self.partials.values().map(Partial::received).sum();
+        blocks as u64 * u64::from(crate::layout::BLOCK_LENGTH)
+    }
+
+    /// Whether every missing block is asked for.
+    pub fn is_end_game(&self) -> bool {
+        let missing = self.have.len() - self.have.count();
+        missing as usize == self.partials.len() && !self.partials.values().any(Partial::has_unasked)
+    }
+
+    /// Chooses a block to ask the peer `conn` for; it has `theirs` and lets us ask for what `may` accepts.
+    ///
+    /// `None` if it has nothing to ask for, but maybe for the end game. O(pieces) when a new piece is begun, else
+    /// O(pieces on their way).
+    pub fn pick(
+        &mut self,
+        conn: ConnId,
+        theirs: &Bitfield,
+        may: impl Fn(PieceIndex) -> bool,
+        rng: &mut Rng,
+    ) -> Option<BlockInfo> {
+        let usable = |partial: &&Partial| partial.has_unasked() && theirs.has(partial.piece()) && may(partial.piece());
+        let mut joinable = None;
+        let mut orphan = None;
+        let mut own = None;
+        for partial in self.partials.values().filter(usable) {
+            match partial.owner {
+                Some(owner) if owner == conn => own = own.or(Some(partial.piece())),
+                None => orphan = orphan.or(Some(partial.piece())),
+                // Of those of others the one that is nearest to be whole.
+                Some(_) => joinable = joinable.max(Some((partial.received(), partial.piece()))),
+            }
+        }
+        let piece =
+            own.or(orphan).or_else(|| self.begin(conn, theirs, &may, rng)).or(joinable.map(|(_, piece)| piece))?;
+        let partial = self.partials.get_mut(&piece).expect("the piece was found or begun above");
+        partial.owner.get_or_insert(conn);
+        let number = partial.first_unasked().expect("the piece has a block that is asked of nobody");
+        let block = self.layout.block(piece, number).expect("the number is one of the piece's");
+        partial.ask(block);
+        if self.is_end_game() {
+            self.epoch += 1;
+        }
+        Some(block)
+    }
+
+    /// Chooses a block that others are asked for already, in the end game; `asked` tells what `theirs` is asked for.
+    pub fn pick_again(
+        &mut self,
+        theirs: &Bitfield,
+        may: impl Fn(PieceIndex) -> bool,
+        asked: impl Fn(BlockInfo) -> bool,
+        rng: &mut Rng,
+    ) -> Option<BlockInfo> {
+        if !self.is_end_game() {
+            return None;
+        }
+        let mut best: Vec<BlockInfo> = Vec::new();
+        let mut fewest = MAX_DUPLICATES;
+        for partial in self.partials.values().filter(|partial| theirs.has(partial.piece()) && may(partial.piece())) {
+            for (number, requests) in partial.outstanding() {
+                let block = self.layout.block(partial.piece(), number).expect("the number is one of the piece's");
+                if requests > fewest || requests == MAX_DUPLICATES || asked(block) {
+                    continue;
+                }
+                if requests < fewest {
+                    fewest = requests;
+                    best.clear();
+                }
+                best.push(block);
+            }
+        }
+        let block = *rng.choose(&best)?;
+        self.partials.get_mut(&block.piece)?.ask(block);
+        Some(block)
+    }
+
+    /// Takes a request back.
+    pub fn unask(&mut self, block: BlockInfo) {
+        if let Some(partial) = self.partials.get_mut(&block.piece) {
+            partial.unask(block);
+            self.epoch += 1;
+        }
+    }
+
+    /// Leaves a connection's pieces to others.
+    pub fn disown(&mut self, conn: ConnId) {
+        for partial in self.partials.values_mut().filter(|partial| partial.owner == Some(conn)) {
+            partial.owner = None;
+            self.epoch += 1;
+        }
+    }
+
+    /// The piece is hashed and stored.
+    pub fn complete(&mut self, piece: PieceIndex) {
+        self.partials.remove(&piece);
+        self.have.insert(piece);
+        self.epoch += 1;
+    }
+
+    /// The piece turned out bad, or could not be stored: it begins anew.
+    pub fn discard(&mut self, piece: PieceIndex) -> Option<Partial> {
+        self.epoch += 1;
+        self.partials.remove(&piece)
+    }
+
+    /// Begins a new piece.
+    fn begin(
+        &mut self,
+        conn: ConnId,
+        theirs: &Bitfield,
+        may: impl Fn(PieceIndex) -> bool,
+        rng: &mut Rng,
+    ) -> Option<PieceIndex> {
+        if self.partials.len() >= self.max_partials {
+            return None;
+        }
+        let random = self.have.count() < RANDOM_FIRST;
+        let mut best = None;
+        let mut rarity = u32::MAX;
+        let mut ties = 0;
+        for piece in theirs.iter() {
+            if self.have.has(piece) || self.partials.contains_key(&piece) || !may(piece) {
+                continue;
+            }
+            let count = if random { 0 } else { self.availability.of(piece) };
+            if count < rarity {
+                (rarity, ties) = (count, 0);
+            }
+            if count == rarity {
+                // Each of the ties is kept with the same chance, without a list of them.
+                ties += 1;
+                if rng.below(ties) == 0 {
+                    best = Some(piece);
+                }
+            }
+        }
+        let piece = best?;
+        self.partials.insert(piece, Partial::new(piece, &self.layout, conn));
+        Some(piece)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::layout::BLOCK_LENGTH;
+
+    const A: ConnId = ConnId(1);
+    const B: ConnId = ConnId(2);
+
+    fn picker(pieces: u32, blocks: u32) -> Picker {
+        let layout = Layout::new(blocks * BLOCK_LENGTH, [u64::from(pieces * blocks * BLOCK_LENGTH)]);
+        Picker::new(layout, Bitfield::none(pieces), u64::MAX)
+    }
+
+    fn any(_: PieceIndex) -> bool {
+        true
+    }
+
+    #[test]
+    fn a_connection_stays_with_its_piece() {
+        let mut picker = picker(20, 4);
+        let mut rng = Rng::from_seed_u64(1);
+        let all = Bitfield::all(20);
+        let first = picker.pick(A, &all, any, &mut rng).unwrap().piece;
+        let other = picker.pick(B, &all, any, &mut rng).unwrap().piece;
+        assert_ne!(first, other);
+        for _ in 0..3 {
+            assert_eq!(picker.pick(A, &all, any, &mut rng).unwrap().piece, first);
+        }
+        assert_ne!(picker.pick(A, &all, any, &mut rng).unwrap().piece, first);
+    }
+
+    #[test]
+    fn the_rarest_piece_comes_first_once_there_is_something_to_trade() {
+        let mut picker = picker(20, 1);
+        let mut rng = Rng::from_seed_u64(1);
+        for piece in 0..RANDOM_FIRST {
+            picker.complete(PieceIndex(piece));
+        }
+        picker.availability.add(&Bitfield::all(20));
+        let mut common = Bitfield::all(20);
+        common.remove(PieceIndex(13));
+        picker.availability.add(&common);
+        assert_eq!(picker.pick(A, &Bitfield::all(20), any, &mut rng).unwrap().piece, PieceIndex(13));
+    }
+
+    #[test]
+    fn ties_fall_evenly() {
+        let mut counts = [0; 10];
+        let mut rng = Rng::from_seed_u64(5);
+        for _ in 0..2000 {
+            let mut picker = picker(10, 1);
+            counts[picker.pick(A, &Bitfield::all(10), any, &mut rng).unwrap().piece.as_usize()] += 1;
+        }
+        assert!(counts.iter().all(|count| (140..=260).contains(count)), "{counts:?}");
+    }
+
+    #[test]
+    fn what_is_missing_counts_the_short_last_piece() {
+        let layout = Layout::new(4 * BLOCK_LENGTH, [u64::from(5 * BLOCK_LENGTH) + 7]);
+        let mut picker = Picker::new(layout.clone(), Bitfield::none(2), u64::MAX);
+        assert_eq!(picker.missing_bytes(), layout.length());
+        picker.complete(PieceIndex(0));
+        assert_eq!(picker.missing_bytes(), u64::from(BLOCK_LENGTH) + 7);
+        picker.complete(PieceIndex(1));
+        assert_eq!(picker.missing_bytes(), 0);
+    }
+
+    #[test]
+    fn what_a_peer_left_behind_is_finished_first() {
+        let mut picker = picker(20, 4);
+        let mut rng = Rng::from_seed_u64(1);
+        let all = Bitfield::all(20);
+        let block = picker.pick(A, &all, any, &mut rng).unwrap();
+        picker.unask(block);
+        picker.disown(A);
+        assert_eq!(picker.pick(B, &all, any, &mut rng), Some(block));
+    }
+
+    #[test]
+    fn within_a_small_budget_pieces_are_shared() {
+        let layout = Layout::new(4 * BLOCK_LENGTH, [u64::from(80 * BLOCK_LENGTH)]);
+        let mut picker = Picker::new(layout, Bitfield::none(20), 1);
+        let mut rng = Rng::from_seed_u64(1);
+        let blocks = (0..8).map(|n| picker.pick(ConnId(n), &Bitfield::all(20), any, &mut rng).unwrap().piece);
+        assert_eq!(blocks.collect::<std::collections::BTreeSet<_>>().len(), 2);
+        assert_eq!(picker.pick(ConnId(9), &Bitfield::all(20), any, &mut rng), None);
+    }
+
+    #[test]
+    fn the_end_game_asks_others_for_what_is_out() {
+        let mut picker = picker(1, 2);
+        let mut rng = Rng::from_seed_u64(1);
+        let all = Bitfield::all(1);
+        let first = picker.pick(A, &all, any, &mut rng).unwrap();
+        assert_eq!(picker.pick_again(&all, any, |_| false, &mut rng), None, "a block is asked of nobody yet");
+        let second = picker.pick(A, &all, any, &mut rng).unwrap();
+        assert_eq!(picker.pick(B, &all, any, &mut rng), None);
+        assert_eq!(picker.pick_again(&all, any, |block| block == first, &mut rng), Some(second));
+        assert_eq!(picker.pick_again(&all, any, |_| false, &mut rng), Some(first), "it is asked for less often");
+        let from = "198.18.0.1:1".parse().unwrap();
+        assert_eq!(picker.partial(first.piece).unwrap().take(first, Bytes::new(), from), Some(2));
+    }
+
+    #[test]
+    fn only_what_the_peer_has_and_allows_is_chosen() {
+        let mut picker = picker(20, 1);
+        let mut rng = Rng::from_seed_u64(1);
+        let mut theirs = Bitfield::none(20);
+        assert_eq!(picker.pick(A, &theirs, any, &mut rng), None);
+        theirs.insert(PieceIndex(7));
+        assert_eq!(picker.pick(A, &theirs, |piece| piece != PieceIndex(7), &mut rng), None);
+        assert_eq!(picker.pick(A, &theirs, any, &mut rng).unwrap().piece, PieceIndex(7));
+    }
+}

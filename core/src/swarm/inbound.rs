@@ -1,0 +1,279 @@
+//! Connections that come and go, and what peers say on them.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+
+use super::io::{CloseReason, Event, Output};
+use super::peers::PeerSource;
+use super::{Phase, Swarm};
+use crate::peer::extension::OUR_REQUEST_QUEUE;
+use crate::peer::fast::allowed_fast_set;
+use crate::peer::{ConnId, Direction, ExtensionHandshake, Handshake, Message, PeerConnection, Received, Reserved};
+use crate::time::Instant;
+
+impl Swarm {
+    /// Our handshake in this swarm.
+    pub fn handshake(&self) -> Handshake {
+        Handshake { reserved: Reserved::OURS, info_hash: self.info_hash, peer_id: self.peer_id }
+    }
+
+    /// Whether a peer that dials us may come in.
+    pub fn accepts(&self, addr: SocketAddr) -> Result<(), CloseReason> {
+        if self.paused {
+            Err(CloseReason::Stopped)
+        } else if self.peers.is_banned(addr) {
+            Err(CloseReason::Banned)
+        } else if self.conns.len() >= self.config.max_connections {
+            Err(CloseReason::Full)
+        } else {
+            Ok(())
+        }
+    }
+
+    pub(super) fn join(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        addr: SocketAddr,
+        direction: Direction,
+        handshake: Handshake,
+    ) {
+        if direction == Direction::Outgoing {
+            self.peers.connected(conn);
+        }
+        match self.admit(addr, direction, &handshake) {
+            Ok(None) => {}
+            Ok(Some(twin)) => self.close(now, twin, CloseReason::Duplicate),
+            Err(reason) => {
+                if reason == CloseReason::Ourselves && direction == Direction::Outgoing {
+                    self.peers.is_ourselves(addr);
+                }
+                self.peers.closed(now, conn);
+                self.out.push_back(Output::Close(conn, reason));
+                return;
+            }
+        }
+        let reserved = both(Reserved::OURS, handshake.reserved);
+        let pieces = self.layout().piece_count();
+        let peer = PeerConnection::new(addr, direction, handshake.peer_id, reserved, pieces, now);
+        self.conns.insert(conn, peer);
+        self.introduce(now, conn);
+        self.tick_at.get_or_insert(now);
+    }
+
+    /// Whether this peer is one that we want; names an older connection to it that is to make way.
+    fn admit(
+        &self,
+        addr: SocketAddr,
+        direction: Direction,
+        handshake: &Handshake,
+    ) -> Result<Option<ConnId>, CloseReason> {
+        if handshake.peer_id == self.peer_id {
+            return Err(CloseReason::Ourselves);
+        }
+        self.accepts(addr)?;
+        let twin = self.conns.iter().find(|(_, peer)| peer.peer_id == handshake.peer_id);
+        let Some((twin, peer)) = twin else { return Ok(None) };
+        // Both sides dialled: both keep the connection that the side with the greater id dialled.
+        let keep = if self.peer_id > handshake.peer_id { Direction::Outgoing } else { Direction::Incoming };
+        if peer.direction == direction || direction != keep {
+            return Err(CloseReason::Duplicate);
+        }
+        Ok(Some(*twin))
+    }
+
+    /// Says what we have and who we are.
+    fn introduce(&mut self, now: Instant, conn: ConnId) {
+        let Some(peer) = self.conns.get(&conn) else { return };
+        let (reserved, addr) = (peer.reserved, peer.addr);
+        let have = self.picker.have();
+        let pieces = match (have.is_all(), have.is_none(), reserved.fast()) {
+            (true, _, true) => Some(Message::HaveAll),
+            (_, true, true) => Some(Message::HaveNone),
+            (_, true, false) => None,
+            _ => Some(Message::Bitfield(Bytes::copy_from_slice(have.as_bytes()))),
+        };
+        if let Some(pieces) = pieces {
+            self.send(now, conn, pieces);
+        }
+        if reserved.extended() {
+            let ours = ExtensionHandshake {
+                client: Some(self.client.clone()),
+                port: Some(self.port).filter(|port| *port != 0),
+                request_queue: Some(OUR_REQUEST_QUEUE),
+                your_ip: Some(addr.ip()),
+                upload_only: self.phase != Phase::Fetching,
+            };
+            self.send(now, conn, Message::Extended { id: 0, payload: ours.encode() });
+        }
+    }
+
+    pub(super) fn receive(&mut self, now: Instant, conn: ConnId, message: Message) {
+        let layout = self.picker.layout();
+        let Some(peer) = self.conns.get_mut(&conn) else { return };
+        match peer.receive(now, message, layout) {
+            Ok(received) => self.react(now, conn, received),
+            Err(fault) => self.close(now, conn, fault.into()),
+        }
+    }
+
+    fn react(&mut self, now: Instant, conn: ConnId, received: Received) {
+        match received {
+            Received::Nothing => {}
+            Received::Unchoked => self.unstarve(conn),
+            Received::Pieces(before) => {
+                if let Some(peer) = self.conns.get(&conn) {
+                    self.picker.availability.remove(&before);
+                    self.picker.availability.add(&peer.pieces);
+                }
+                self.pieces_changed(now, conn);
+            }
+            Received::Have(piece) => {
+                self.picker.availability.add_one(piece);
+                self.pieces_changed(now, conn);
+            }
+            Received::Choked(dropped) => {
+                for block in dropped {
+                    self.picker.unask(block);
+                }
+                self.picker.disown(conn);
+            }
+            Received::Interested => self.became_interested(now, conn),
+            Received::NotInterested => self.lost_interest(now, conn),
+            Received::Request(span) => self.requested(now, conn, span),
+            Received::Cancelled(span) => self.reject(now, conn, span),
+            Received::Block(block, data) => self.block(now, conn, block, data),
+            Received::Unasked(bytes) => self.wasted += bytes,
+            Received::Rejected(block) => self.picker.unask(block),
+            Received::Extension(handshake) => {
+                let peer = self.conns.get(&conn);
+                if let Some(addr) = peer.filter(|_| handshake.port.is_some()).and_then(PeerConnection::listen_addr) {
+                    self.peers.listens_at(now, conn, addr);
+                    self.note_seed(conn);
+                }
+            }
+        }
+    }
+
+    fn pieces_changed(&mut self, now: Instant, conn: ConnId) {
+        self.unstarve(conn);
+        self.note_seed(conn);
+        self.update_interest(now, conn);
+    }
+
+    /// The peer may have something to be asked for again.
+    fn unstarve(&mut self, conn: ConnId) {
+        if let Some(peer) = self.conns.get_mut(&conn) {
+            peer.starved = None;
+        }
+    }
+
+    fn note_seed(&mut self, conn: ConnId) {
+        if self.conns.get(&conn).is_some_and(PeerConnection::is_seed) {
+            self.peers.is_seed(conn);
+        }
+    }
+
+    /// Tells the peer whether it has anything for us, if that changed.
+    pub(super) fn update_interest(&mut self, now: Instant, conn: ConnId) {
+        let fetching = self.phase == Phase::Fetching && !self.paused;
+        let Some(peer) = self.conns.get_mut(&conn) else { return };
+        let interested = fetching && self.picker.have().lacks_any_of(&peer.pieces);
+        if peer.am_interested != interested {
+            peer.am_interested = interested;
+            self.send(now, conn, if interested { Message::Interested } else { Message::NotInterested });
+        }
+    }
+
+    /// The piece is ours: tells everybody who lacks it.
+    pub(super) fn announce_piece(&mut self, now: Instant, piece: crate::layout::PieceIndex) {
+        let lacking: Vec<ConnId> =
+            self.conns.iter().filter(|(_, peer)| !peer.pieces.has(piece)).map(|(conn, _)| *conn).collect();
+        for conn in lacking {
+            self.send(now, conn, Message::Have(piece));
+        }
+        let interesting: Vec<ConnId> = self
+            .conns
+            .iter()
+            .filter(|(_, peer)| peer.am_interested && peer.pieces.has(piece))
+            .map(|(conn, _)| *conn)
+            .collect();
+        for conn in interesting {
+            self.update_interest(now, conn);
+        }
+    }
+
+    /// Grants a choked newcomer a few pieces, so that it soon has something to trade. BEP 6.
+    pub(super) fn grant_fast_pieces(&mut self, now: Instant, conn: ConnId) {
+        let (info_hash, pieces) = (self.info_hash, self.layout().piece_count());
+        let Some(peer) = self.conns.get_mut(&conn) else { return };
+        let newcomer = (peer.pieces.count() as usize) < crate::peer::fast::ALLOWED_FAST_COUNT;
+        if !peer.fast() || !newcomer || !peer.granted.is_empty() {
+            return;
+        }
+        let set: Vec<_> = allowed_fast_set(peer.addr.ip(), info_hash, pieces)
+            .into_iter()
+            .filter(|piece| self.picker.have().has(*piece))
+            .collect();
+        peer.granted.extend(&set);
+        for piece in set {
+            self.send(now, conn, Message::AllowedFast(piece));
+        }
+    }
+
+    pub(super) fn send(&mut self, now: Instant, conn: ConnId, message: Message) {
+        if let Some(peer) = self.conns.get_mut(&conn) {
+            peer.sent_at(now);
+            self.out.push_back(Output::Send(conn, message));
+        }
+    }
+
+    /// Ends a connection and leaves its work to others.
+    pub(super) fn close(&mut self, now: Instant, conn: ConnId, reason: CloseReason) {
+        self.out.push_back(Output::Close(conn, reason));
+        self.forget(now, conn);
+    }
+
+    /// The connection is gone.
+    pub(super) fn forget(&mut self, now: Instant, conn: ConnId) {
+        self.peers.closed(now, conn);
+        let Some(peer) = self.conns.remove(&conn) else { return };
+        self.picker.availability.remove(&peer.pieces);
+        for block in peer.pipeline.blocks() {
+            self.picker.unask(block);
+        }
+        self.picker.disown(conn);
+        self.fill_free_slots(now);
+    }
+
+    /// The peer sent bad data, and it is proven.
+    pub(super) fn ban(&mut self, now: Instant, addr: SocketAddr) {
+        let conns: Vec<ConnId> =
+            self.conns.iter().filter(|(_, peer)| peer.addr == addr).map(|(conn, _)| *conn).collect();
+        for conn in conns {
+            if let Some(listens) = self.conns.get(&conn).and_then(PeerConnection::listen_addr) {
+                self.peers.ban(listens);
+            }
+            self.close(now, conn, CloseReason::Banned);
+        }
+        self.peers.ban(addr);
+        self.out.push_back(Output::Event(self.id, Event::Banned(addr)));
+    }
+
+    pub(super) fn add_peers(&mut self, now: Instant, addrs: Vec<SocketAddr>, source: PeerSource) {
+        for addr in addrs {
+            self.peers.add(now, addr, source);
+        }
+        self.dial(now);
+    }
+}
+
+/// The extensions that both sides speak.
+fn both(a: Reserved, b: Reserved) -> Reserved {
+    let mut common = [0; 8];
+    for (common, (a, b)) in common.iter_mut().zip(a.0.iter().zip(b.0)) {
+        *common = a & b;
+    }
+    Reserved(common)
+}

@@ -1,0 +1,228 @@
+//! What goes into a swarm and what comes out: the whole of its contact with the world.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+
+use super::peers::PeerSource;
+use crate::layout::{BlockInfo, PieceIndex};
+use crate::peer::{ConnId, Direction, Handshake, Message};
+use crate::piece::PieceHasher;
+use crate::piece::hasher::Sha1Digest;
+use crate::tracker::{AnnounceFailure, AnnounceId, AnnounceRequest, AnnounceResponse};
+
+/// A swarm's number within its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SwarmId(pub u32);
+
+/// The disk did not do what was asked; says what, where and why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct DiskFault(pub String);
+
+/// Something that happened to a swarm.
+#[derive(Debug)]
+pub enum Input {
+    /// Time has passed.
+    Tick,
+    /// Addresses of peers that somebody named.
+    AddPeers(Vec<SocketAddr>, PeerSource),
+    /// A connection whose handshakes are done.
+    Joined {
+        /// The connection.
+        conn: ConnId,
+        /// The peer's address, as the socket has it.
+        addr: SocketAddr,
+        /// Who dialled.
+        direction: Direction,
+        /// What the peer said.
+        handshake: Handshake,
+    },
+    /// A dial failed, or its handshake did.
+    DialFailed(ConnId),
+    /// A message came.
+    Received(ConnId, Message),
+    /// The socket took so many bytes of blocks.
+    Sent(ConnId, u64),
+    /// The connection is gone.
+    Closed(ConnId),
+    /// Answers [`Output::Read`].
+    Read {
+        /// For whom.
+        conn: ConnId,
+        /// What was to be read.
+        span: BlockInfo,
+        /// Its bytes.
+        result: Result<Bytes, DiskFault>,
+    },
+    /// Answers [`Output::Hash`].
+    Hashed {
+        /// The piece.
+        piece: PieceIndex,
+        /// The hash, with the run in it.
+        hasher: PieceHasher,
+        /// The length of the run, in bytes.
+        bytes: u64,
+    },
+    /// Answers [`Output::Store`].
+    Stored {
+        /// The piece.
+        piece: PieceIndex,
+        /// What became of it.
+        outcome: StoreOutcome,
+        /// The piece's length, in bytes.
+        bytes: u64,
+    },
+    /// Answers [`Output::Place`].
+    Placed(Result<(), DiskFault>),
+    /// Answers [`Output::Announce`].
+    Announced {
+        /// Which announce.
+        id: AnnounceId,
+        /// What the tracker said.
+        result: Result<AnnounceResponse, AnnounceFailure>,
+    },
+    /// The owner wants no traffic.
+    Pause,
+    /// The owner wants traffic again.
+    Unpause,
+    /// The swarm is left: connections end, trackers are told.
+    Stop,
+}
+
+/// What became of a piece.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreOutcome {
+    /// Its hash is right and it is written. Its blocks' digests are there if they were asked for.
+    Stored(Option<Vec<Sha1Digest>>),
+    /// Its hash is wrong and nothing was written. The digests are those of its blocks.
+    Corrupt(Vec<Sha1Digest>),
+    /// Its hash is right and it could not be written.
+    Failed(DiskFault),
+}
+
+/// Something that a swarm wants done.
+#[derive(Debug)]
+pub enum Output {
+    /// Open a connection; answered by the session.
+    Dial {
+        /// The swarm.
+        swarm: SwarmId,
+        /// The number that the connection will have.
+        conn: ConnId,
+        /// Where to.
+        addr: SocketAddr,
+    },
+    /// Send our handshake.
+    SendHandshake(ConnId, Handshake),
+    /// Send a message.
+    Send(ConnId, Message),
+    /// Close a connection, after what was sent on it.
+    Close(ConnId, CloseReason),
+    /// Read a span of verified bytes.
+    Read {
+        /// The swarm.
+        swarm: SwarmId,
+        /// For whom.
+        conn: ConnId,
+        /// What to read.
+        span: BlockInfo,
+    },
+    /// Hash bytes of a piece that have come; answered with the hash.
+    Hash {
+        /// The swarm.
+        swarm: SwarmId,
+        /// The piece.
+        piece: PieceIndex,
+        /// The hash of what came before.
+        hasher: PieceHasher,
+        /// The bytes that follow.
+        run: Vec<Bytes>,
+    },
+    /// Hash a piece's last bytes, compare, and write the piece if it is right.
+    Store {
+        /// The swarm.
+        swarm: SwarmId,
+        /// The piece.
+        piece: PieceIndex,
+        /// The hash of what came before.
+        hasher: PieceHasher,
+        /// The last bytes.
+        run: Vec<Bytes>,
+        /// All bytes, to be written.
+        blocks: Vec<Bytes>,
+        /// What the hash must be.
+        want: Sha1Digest,
+        /// Whether to tell each block's digest even if the piece is good.
+        digests: bool,
+    },
+    /// Every piece is stored: sync the files and move them to their final names.
+    Place {
+        /// The swarm.
+        swarm: SwarmId,
+    },
+    /// Ask a tracker.
+    Announce {
+        /// The swarm.
+        swarm: SwarmId,
+        /// Which announce.
+        id: AnnounceId,
+        /// The tracker.
+        url: String,
+        /// What to say.
+        request: AnnounceRequest,
+        /// What the tracker wants to hear again.
+        tracker_id: Option<Vec<u8>>,
+    },
+    /// Something that people want to know.
+    Event(SwarmId, Event),
+}
+
+/// Something that people want to know of a swarm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A piece is hashed and stored.
+    Piece(PieceIndex),
+    /// All files are under their final names.
+    Complete,
+    /// The disk failed; the swarm rests and tries again by itself.
+    Fault(String),
+    /// The disk works again.
+    Recovered,
+    /// A peer sent bad data, proven, and is not spoken to again.
+    Banned(SocketAddr),
+    /// The swarm is left and everybody was told.
+    Stopped,
+}
+
+/// Why a connection is closed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CloseReason {
+    /// The peer broke a rule.
+    #[error(transparent)]
+    Fault(#[from] crate::peer::connection::PeerFault),
+    /// The peer sent data that was proven bad.
+    #[error("peer sent bad data")]
+    Banned,
+    /// It leads to ourselves.
+    #[error("connected to itself")]
+    Ourselves,
+    /// There is another connection to the same peer.
+    #[error("connected twice")]
+    Duplicate,
+    /// There are enough connections.
+    #[error("too many connections")]
+    Full,
+    /// The peer said nothing for too long.
+    #[error("peer is silent")]
+    Silent,
+    /// The handshake did not come in time, or was wrong.
+    #[error("no handshake")]
+    Handshake,
+    /// No swarm has this info-hash.
+    #[error("no such torrent")]
+    UnknownTorrent,
+    /// The swarm was paused or left.
+    #[error("torrent stopped")]
+    Stopped,
+}

@@ -1,0 +1,105 @@
+//! Asking for blocks, and taking them.
+
+use bytes::Bytes;
+
+use super::{Limits, Swarm};
+use crate::layout::BlockInfo;
+use crate::peer::{ConnId, Message};
+use crate::time::{Instant, earliest};
+
+impl Swarm {
+    /// Asks every peer that lets us for as much as its pipe holds.
+    pub(super) fn fill_pipelines(&mut self, now: Instant, limits: &mut Limits) {
+        if !self.is_fetching() || self.storing > self.config.store_budget {
+            return;
+        }
+        let mut ready: Vec<ConnId> = self
+            .conns
+            .iter()
+            .filter(|(_, peer)| peer.am_interested && peer.may_request_any() && peer.pipeline.room() > 0)
+            .filter(|(_, peer)| peer.starved != Some(self.picker.epoch()))
+            .map(|(conn, _)| *conn)
+            .collect();
+        // Nobody is always asked first.
+        self.rng.shuffle(&mut ready);
+        for conn in ready {
+            if !self.fill_pipeline(now, conn, limits) {
+                return;
+            }
+        }
+    }
+
+    /// Fills one pipe; false if the owner's limit is reached.
+    fn fill_pipeline(&mut self, now: Instant, conn: ConnId, limits: &mut Limits) -> bool {
+        while let Some(peer) = self.conns.get(&conn).filter(|peer| peer.pipeline.room() > 0) {
+            if let Some(bucket) = &mut limits.down {
+                let ready = bucket.ready_at(now);
+                if ready != Some(now) {
+                    self.limited_until = earliest(self.limited_until, ready);
+                    return false;
+                }
+            }
+            let may = |piece| peer.may_request(piece);
+            let mut block = self.picker.pick(conn, &peer.pieces, may, &mut self.rng);
+            if block.is_none() && peer.pipeline.is_empty() {
+                // The end game asks a peer for one block at a time: what it brings may be here already.
+                block = self.picker.pick_again(&peer.pieces, may, |block| peer.pipeline.has(block), &mut self.rng);
+            }
+            let Some(block) = block else {
+                if let Some(peer) = self.conns.get_mut(&conn) {
+                    peer.starved = Some(self.picker.epoch());
+                }
+                return true;
+            };
+            if let Some(bucket) = &mut limits.down {
+                bucket.take(now, u64::from(block.length));
+            }
+            if let Some(peer) = self.conns.get_mut(&conn) {
+                peer.pipeline.request(now, block);
+            }
+            self.send(now, conn, Message::Request(block));
+        }
+        true
+    }
+
+    /// A block came that was asked for.
+    pub(super) fn block(&mut self, now: Instant, conn: ConnId, block: BlockInfo, data: Bytes) {
+        self.down.add(now, u64::from(block.length));
+        let Some(peer) = self.conns.get_mut(&conn) else { return };
+        if peer.pipeline.is_empty() {
+            // It may join the end game now.
+            peer.starved = None;
+        }
+        let from = peer.addr;
+        let is_new = self.layout().is_block(block);
+        let requests = match self.picker.partial(block.piece) {
+            Some(partial) if is_new => partial.take(block, data, from),
+            _ => None,
+        };
+        let Some(requests) = requests else {
+            self.wasted += u64::from(block.length);
+            return;
+        };
+        if requests > 1 || (requests == 1 && !self.was_asked_only(conn, block)) {
+            self.cancel_elsewhere(now, conn, block);
+        }
+        self.advance(block.piece);
+    }
+
+    /// Whether nobody else is still asked for the block.
+    fn was_asked_only(&self, conn: ConnId, block: BlockInfo) -> bool {
+        !self.conns.iter().any(|(other, peer)| *other != conn && peer.pipeline.has(block))
+    }
+
+    fn cancel_elsewhere(&mut self, now: Instant, conn: ConnId, block: BlockInfo) {
+        let asked: Vec<ConnId> = self
+            .conns
+            .iter_mut()
+            .filter(|(other, _)| **other != conn)
+            .filter_map(|(other, peer)| peer.pipeline.cancel(block).then_some(*other))
+            .collect();
+        for other in asked {
+            self.send(now, other, Message::Cancel(block));
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Choking and uploading.
+
+use std::ops::Bound;
+
+use bytes::Bytes;
+
+use super::io::{DiskFault, Output};
+use super::{Limits, Phase, Swarm};
+use crate::choke::{Candidate, Ranking};
+use crate::layout::BlockInfo;
+use crate::peer::{ConnId, Message, PeerConnection};
+use crate::rate::Rate;
+use crate::time::{Instant, earliest};
+
+/// The least that may be read or unsent for one peer, in bytes, so that slow ones keep their sockets full too.
+const MIN_CREDIT: u64 = 64 * 1024;
+
+impl Swarm {
+    /// A peer wants something: it is served at once if a slot is free.
+    pub(super) fn became_interested(&mut self, now: Instant, conn: ConnId) {
+        if self.free_slots() > 0 {
+            self.unchoke(now, conn);
+        } else {
+            self.grant_fast_pieces(now, conn);
+        }
+    }
+
+    /// A peer wants nothing any more: its slot goes to another.
+    pub(super) fn lost_interest(&mut self, now: Instant, conn: ConnId) {
+        self.choke(now, conn);
+        self.fill_free_slots(now);
+    }
+
+    /// Gives free slots to those who waited longest.
+    pub(super) fn fill_free_slots(&mut self, now: Instant) {
+        let mut waiting: Vec<(Instant, ConnId)> = self
+            .conns
+            .iter()
+            .filter(|(_, peer)| peer.peer_interested && peer.am_choking)
+            .map(|(conn, peer)| (peer.choke_changed, *conn))
+            .collect();
+        waiting.sort_unstable();
+        for (_, conn) in waiting.into_iter().take(self.free_slots()) {
+            self.unchoke(now, conn);
+        }
+    }
+
+    fn free_slots(&self) -> usize {
+        if !self.config.upload || self.paused {
+            return 0;
+        }
+        let used = self.conns.values().filter(|peer| !peer.am_choking && peer.peer_interested).count();
+        self.choker.slots().total().saturating_sub(used)
+    }
+
+    /// Ranks the peers and applies the result.
+    pub(super) fn choke_round(&mut self, now: Instant) {
+        let candidates: Vec<Candidate> = self
+            .conns
+            .iter_mut()
+            .filter(|(_, peer)| peer.peer_interested)
+            .map(|(conn, peer)| Candidate {
+                conn: *conn,
+                unchoked: !peer.am_choking,
+                since: peer.choke_changed,
+                gives: if peer.pipeline.is_snubbed() { 0 } else { peer.down.rate(now).0 },
+            })
+            .collect();
+        let ranking = if self.phase == Phase::Fetching { Ranking::Leech } else { Ranking::Seed };
+        let mut chosen = self.choker.round(now, ranking, &candidates, &mut self.rng);
+        if !self.config.upload {
+            chosen.clear();
+        }
+        for candidate in candidates {
+            if chosen.contains(&candidate.conn) {
+                self.unchoke(now, candidate.conn);
+            } else {
+                self.choke(now, candidate.conn);
+            }
+        }
+    }
+
+    fn unchoke(&mut self, now: Instant, conn: ConnId) {
+        let Some(peer) = self.conns.get_mut(&conn).filter(|peer| peer.am_choking) else { return };
+        peer.am_choking = false;
+        peer.choke_changed = now;
+        self.send(now, conn, Message::Unchoke);
+    }
+
+    pub(super) fn choke(&mut self, now: Instant, conn: ConnId) {
+        let Some(peer) = self.conns.get_mut(&conn).filter(|peer| !peer.am_choking) else { return };
+        peer.am_choking = true;
+        peer.choke_changed = now;
+        let granted = peer.granted.clone();
+        let dropped = peer.uploads.clear(|block| granted.contains(&block.piece));
+        self.send(now, conn, Message::Choke);
+        for block in dropped {
+            self.reject(now, conn, block);
+        }
+    }
+
+    /// A peer asks for a span that lies in the torrent.
+    pub(super) fn requested(&mut self, now: Instant, conn: ConnId, span: BlockInfo) {
+        let have = self.picker.have().has(span.piece);
+        let Some(peer) = self.conns.get_mut(&conn) else { return };
+        let allowed = !peer.am_choking || peer.granted.contains(&span.piece);
+        if !have || !allowed || !peer.uploads.push(span) {
+            self.reject(now, conn, span);
+        }
+    }
+
+    /// Says that a request will not be answered, to those who understand it.
+    pub(super) fn reject(&mut self, now: Instant, conn: ConnId, span: BlockInfo) {
+        if self.conns.get(&conn).is_some_and(PeerConnection::fast) {
+            self.send(now, conn, Message::RejectRequest(span));
+        }
+    }
+
+    /// Reads for peers that wait, one span each in turn, as far as their sockets and the owner's limit go.
+    pub(super) fn serve(&mut self, now: Instant, limits: &mut Limits) {
+        loop {
+            let after = self.conns.range((Bound::Excluded(self.last_served), Bound::Unbounded));
+            let turn: Vec<ConnId> = after
+                .chain(self.conns.range(..=self.last_served))
+                .filter(|(_, peer)| peer.uploads.is_waiting())
+                .map(|(conn, _)| *conn)
+                .collect();
+            let mut served = false;
+            for conn in turn {
+                match self.serve_one(now, conn, limits) {
+                    Served::Yes => served = true,
+                    Served::No => {}
+                    Served::Limited => return,
+                }
+            }
+            if !served {
+                return;
+            }
+        }
+    }
+
+    fn serve_one(&mut self, now: Instant, conn: ConnId, limits: &mut Limits) -> Served {
+        let read_ahead = self.config.read_ahead;
+        let Some(peer) = self.conns.get_mut(&conn) else { return Served::No };
+        // A quarter of a second at the peer's speed: enough to keep the socket busy, little enough to stop quickly.
+        let Rate(rate) = peer.up.rate(now);
+        let most = (rate / 4).clamp(MIN_CREDIT, read_ahead.max(MIN_CREDIT));
+        let mut credit = most.saturating_sub(peer.uploads.pending_bytes());
+        if credit < most.min(u64::from(crate::layout::BLOCK_LENGTH)) {
+            return Served::No;
+        }
+        if let Some(bucket) = &mut limits.up {
+            let ready = bucket.ready_at(now);
+            if ready != Some(now) {
+                self.limited_until = earliest(self.limited_until, ready);
+                return Served::Limited;
+            }
+            credit = credit.min(u64::from(crate::layout::BLOCK_LENGTH));
+        }
+        let Some(span) = peer.uploads.next_span(credit) else { return Served::No };
+        if let Some(bucket) = &mut limits.up {
+            bucket.take(now, u64::from(span.length));
+        }
+        self.last_served = conn;
+        self.out.push_back(Output::Read { swarm: self.id, conn, span });
+        Served::Yes
+    }
+
+    /// A span was read: sends its blocks, unless the peer was choked meanwhile.
+    pub(super) fn read(&mut self, now: Instant, conn: ConnId, span: BlockInfo, result: Result<Bytes, DiskFault>) {
+        let Some(peer) = self.conns.get_mut(&conn) else { return };
+        let blocks = peer.uploads.span_read(span);
+        let allowed = !peer.am_choking || peer.granted.contains(&span.piece);
+        let bytes = match result {
+            Ok(bytes) if allowed => bytes,
+            Ok(_) => Bytes::new(),
+            Err(fault) => {
+                self.disk_failed(now, &fault);
+                Bytes::new()
+            }
+        };
+        let mut rest = bytes;
+        for block in blocks {
+            if rest.is_empty() {
+                self.reject(now, conn, block);
+                continue;
+            }
+            let data = rest.split_to(block.length as usize);
+            self.up.add(now, u64::from(block.length));
+            if let Some(peer) = self.conns.get_mut(&conn) {
+                peer.up.add(now, u64::from(block.length));
+                peer.uploads.queued(u64::from(block.length));
+            }
+            self.send(now, conn, Message::Piece { piece: block.piece, begin: block.begin, data });
+        }
+    }
+
+    /// The socket took bytes of blocks: there is room for more.
+    pub(super) fn sent(&mut self, conn: ConnId, bytes: u64) {
+        if let Some(peer) = self.conns.get_mut(&conn) {
+            peer.uploads.sent(bytes);
+        }
+    }
+}
+
+enum Served {
+    Yes,
+    No,
+    /// The owner's limit is reached.
+    Limited,
+}

@@ -1,0 +1,127 @@
+//! What people are told of a swarm.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::{Phase, Swarm};
+use crate::metainfo::InfoHash;
+use crate::rate::Rate;
+use crate::time::Instant;
+use crate::tracker::TrackerStatus;
+
+/// What a torrent is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TorrentState {
+    /// What is on disk is being hashed.
+    Checking,
+    /// Pieces are missing.
+    Downloading,
+    /// Everything is here.
+    Seeding,
+    /// The owner wants no traffic.
+    Paused,
+    /// The disk failed; it is tried again.
+    Failed,
+}
+
+/// A torrent's figures.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TorrentStatus {
+    /// Which torrent.
+    pub info_hash: InfoHash,
+    /// What it is called.
+    pub name: String,
+    /// What it is doing.
+    pub state: TorrentState,
+    /// What went wrong, if anything is.
+    pub error: Option<String>,
+    /// Whether what went wrong stays wrong until the owner does something.
+    pub is_final: bool,
+    /// Whether every byte is verified and under its final name.
+    pub complete: bool,
+    /// Bytes of all files.
+    pub length: u64,
+    /// Bytes of the pieces that are here.
+    pub have: u64,
+    /// The number of pieces.
+    pub pieces: u32,
+    /// The pieces that are here.
+    pub pieces_have: u32,
+    /// Bytes of blocks sent since the swarm was joined.
+    pub uploaded: u64,
+    /// Bytes of blocks received since the swarm was joined.
+    pub downloaded: u64,
+    /// Bytes received that were of no use: twice, unasked or bad.
+    pub wasted: u64,
+    /// Bytes a second.
+    pub up_rate: Rate,
+    /// Bytes a second.
+    pub down_rate: Rate,
+    /// Connected peers.
+    pub peers: u32,
+    /// Connected peers that have everything.
+    pub seeds: u32,
+    /// Addresses known.
+    pub known_peers: u32,
+    /// Whole copies held by others, in thousandths, as far as they are connected or were.
+    pub copies_milli: u64,
+    /// Time until everything is here at this speed.
+    pub eta: Option<Duration>,
+    /// The trackers.
+    pub trackers: Vec<TrackerStatus>,
+}
+
+impl Swarm {
+    /// The figures at `now`.
+    pub fn status(&mut self, now: Instant) -> TorrentStatus {
+        let missing = self.picker.missing_bytes();
+        let length = self.layout().length();
+        let (pieces, pieces_have) = (self.picker.have().len(), self.picker.have().count());
+        let down_rate = self.down.rate(now);
+        TorrentStatus {
+            info_hash: self.metainfo.info_hash,
+            name: self.metainfo.info.name.to_string(),
+            state: self.state(),
+            error: self.fault.as_ref().map(|fault| fault.what.clone()),
+            is_final: false,
+            complete: self.phase == Phase::Seeding,
+            length,
+            have: length - missing,
+            pieces,
+            pieces_have,
+            uploaded: self.up.total(),
+            downloaded: self.down.total(),
+            wasted: self.wasted,
+            up_rate: self.up.rate(now),
+            down_rate,
+            peers: count(self.conns.len()),
+            seeds: count(self.conns.values().filter(|peer| peer.is_seed()).count()),
+            known_peers: count(self.peers.len()),
+            copies_milli: self.copies_milli(),
+            eta: (missing > 0).then(|| missing.checked_div(down_rate.0).map(Duration::from_secs)).flatten(),
+            trackers: self.announcer.as_ref().map(|announcer| announcer.status(now)).unwrap_or_default(),
+        }
+    }
+
+    fn state(&self) -> TorrentState {
+        match (self.paused, &self.fault, self.phase) {
+            (true, ..) => TorrentState::Paused,
+            (false, Some(_), _) => TorrentState::Failed,
+            (false, None, Phase::Fetching | Phase::Placing) => TorrentState::Downloading,
+            (false, None, Phase::Seeding) => TorrentState::Seeding,
+        }
+    }
+
+    /// Whole copies elsewhere: those of connected peers, and of seeds that left but may come back.
+    fn copies_milli(&self) -> u64 {
+        let connected_seeds = self.conns.values().filter(|peer| peer.is_seed()).count();
+        let away = self.peers.seeds().saturating_sub(connected_seeds);
+        self.picker.availability.copies_milli() + 1000 * away as u64
+    }
+}
+
+fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
