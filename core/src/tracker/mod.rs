@@ -1,15 +1,18 @@
 //! The tracker, both ends: what a client asks, what a server answers, and the swarm table behind it.
 //!
 //! In reading order: [`announce`] and [`scrape`] hold the messages as values; [`Announcer`] decides when a client asks
-//! which tracker.
+//! which tracker; [`http`] turns the messages into query strings and bencode, and back.
 //!
 //! Knows nothing of sockets, clocks or hosts' names: URLs go out as strings, addresses come in as numbers.
-//! Sources: BEP 3, 12, 24, 31, 48.
+//! Sources: BEP 3, 7, 12, 23, 24, 31, 48.
 
 pub mod announce;
 mod announcer;
+pub mod http;
+mod scope;
 pub mod scrape;
 
 pub use announce::{AnnounceEvent, AnnounceFailure, AnnounceRequest, AnnounceResponse};
 pub use announcer::{AnnounceId, Announcer, AnnouncerInput, AnnouncerOutput, MAX_TRACKERS, TrackerStatus};
+pub use scope::Scope;
 pub use scrape::{ScrapeRequest, ScrapeResponse, SwarmCounts};
