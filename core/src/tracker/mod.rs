@@ -1,7 +1,8 @@
 //! The tracker, both ends: what a client asks, what a server answers, and the swarm table behind it.
 //!
 //! In reading order: [`announce`] and [`scrape`] hold the messages as values; [`Announcer`] decides when a client asks
-//! which tracker; [`http`] turns the messages into query strings and bencode, and back.
+//! which tracker; [`SwarmTable`] decides whom a server hands out; [`http`] turns the messages into query strings and
+//! bencode, and back. A second codec needs neither a second table nor a second client.
 //!
 //! Knows nothing of sockets, clocks or hosts' names: URLs go out as strings, addresses come in as numbers.
 //! Sources: BEP 3, 7, 12, 23, 24, 31, 48.
@@ -11,8 +12,10 @@ mod announcer;
 pub mod http;
 mod scope;
 pub mod scrape;
+mod swarms;
 
 pub use announce::{AnnounceEvent, AnnounceFailure, AnnounceRequest, AnnounceResponse};
 pub use announcer::{AnnounceId, Announcer, AnnouncerInput, AnnouncerOutput, MAX_TRACKERS, TrackerStatus};
 pub use scope::Scope;
 pub use scrape::{ScrapeRequest, ScrapeResponse, SwarmCounts};
+pub use swarms::{Admission, DEFAULT_NUMWANT, MAX_NUMWANT, SwarmEntry, SwarmTable, SwarmTableConfig};
