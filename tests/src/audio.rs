@@ -1,0 +1,159 @@
+//! Real episodes: speech made by espeak-ng, encoded by ffmpeg, with the tags, the cover and the chapters of a podcast.
+//!
+//! Both programs are Debian packages. Episodes are made once and kept in the build folder.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What the tags of every episode call its show.
+pub const SHOW: &str = "The Swarm Hour";
+
+/// How an episode is encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// MPEG audio layer 3 with an `ID3v2` tag.
+    Mp3,
+    /// AAC in an MPEG-4 container.
+    M4a,
+}
+
+/// An episode that was made.
+#[derive(Clone, Debug)]
+pub struct Audio {
+    /// The file.
+    pub path: PathBuf,
+    /// The title that its tags carry.
+    pub title: String,
+    /// How long it plays, in seconds.
+    pub seconds: u64,
+}
+
+impl Format {
+    fn extension(self) -> &'static str {
+        match self {
+            Self::M4a => "m4a",
+            Self::Mp3 => "mp3",
+        }
+    }
+
+    fn encoder(self) -> [&'static str; 2] {
+        match self {
+            Self::M4a => ["-c:a", "aac"],
+            Self::Mp3 => ["-c:a", "libmp3lame"],
+        }
+    }
+}
+
+/// An episode of more than 20 MB, with three chapters.
+pub fn long_episode(format: Format) -> Audio {
+    // AAC needs fewer bits than it may take for a voice, MP3 takes them all.
+    let talks = match format {
+        Format::M4a => 18,
+        Format::Mp3 => 12,
+    };
+    let audio = make(format, "How a Swarm Shares", talks, "320k");
+    let length = fs::metadata(&audio.path).expect("the episode was made").len();
+    assert!(length >= 20_000_000, "`{}` has {length} bytes", audio.path.display());
+    audio
+}
+
+/// An episode of some seconds, for tests of many.
+pub fn short_episode(title: &str) -> Audio {
+    make(Format::Mp3, title, 1, "64k")
+}
+
+fn make(format: Format, title: &str, talks: usize, bit_rate: &str) -> Audio {
+    let folder = crate::target_dir().join("audio");
+    fs::create_dir_all(&folder).expect("the build folder is ours");
+    let name = format!("{title} {talks} {bit_rate}.{}", format.extension()).replace(' ', "-");
+    let path = folder.join(name);
+    if !path.exists() {
+        let work = tempfile::tempdir_in(&folder).expect("the build folder is ours");
+        let made = encode(work.path(), format, title, talks, bit_rate);
+        fs::rename(made, &path).expect("both are in one folder");
+    }
+    Audio { seconds: seconds_of(&path), path, title: title.to_owned() }
+}
+
+fn encode(work: &Path, format: Format, title: &str, talks: usize, bit_rate: &str) -> PathBuf {
+    let text: Vec<_> = (1..=talks).map(|number| format!("{title}. Part {number}. {TALK}")).collect();
+    let [speech, cover, chapters] = ["speech.wav", "cover.jpg", "chapters.txt"].map(|name| work.join(name));
+    let script = work.join("script.txt");
+    fs::write(&script, text.join("\n")).expect("the folder is ours");
+    run(Command::new("espeak-ng").arg("-f").arg(&script).arg("-w").arg(&speech));
+    run(ffmpeg().args(["-f", "lavfi", "-i", "mandelbrot=size=600x600", "-frames:v", "1"]).arg(&cover));
+
+    let third = seconds_of(&speech) * 1000 / 3;
+    let mut tags = format!(";FFMETADATA1\ntitle={title}\nalbum={SHOW}\nartist=Ada Podder\ntrack=1\ndate=2026\n");
+    for (part, name) in ["Hello", "The middle", "Goodbye"].into_iter().enumerate() {
+        let begin = third * part as u64;
+        let _ = writeln!(tags, "[CHAPTER]\nTIMEBASE=1/1000\nSTART={begin}\nEND={}\ntitle={name}", begin + third);
+    }
+    fs::write(&chapters, tags).expect("the folder is ours");
+
+    let episode = work.join("episode").with_extension(format.extension());
+    let mut command = ffmpeg();
+    for input in [&speech, &cover, &chapters] {
+        command.arg("-i").arg(input);
+    }
+    command.args(["-map", "0:a", "-map", "1:v", "-map_metadata", "2", "-map_chapters", "2"]);
+    command.args(format.encoder()).args(["-b:a", bit_rate, "-ar", "44100", "-ac", "2"]);
+    command.args(["-c:v", "copy", "-disposition:v", "attached_pic"]).arg(&episode);
+    run(&mut command);
+    episode
+}
+
+fn seconds_of(path: &Path) -> u64 {
+    let mut command = Command::new("ffprobe");
+    command.args(["-v", "error", "-show_entries", "format=duration", "-of", "csv=p=0"]).arg(path);
+    let output = command.output().expect("`ffprobe` of ffmpeg starts");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let whole = text.split('.').next().unwrap_or_default();
+    whole.parse().unwrap_or_else(|_| panic!("`{}`: duration {text:?}", path.display()))
+}
+
+fn ffmpeg() -> Command {
+    let mut command = Command::new("ffmpeg");
+    command.args(["-nostdin", "-v", "error", "-y"]);
+    command
+}
+
+#[track_caller]
+fn run(command: &mut Command) {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// About fifty seconds of speech.
+const TALK: &str = "Good evening, and welcome to the show. Tonight we ask an old question: how can one small machine \
+    speak to ten thousand listeners at once? A single line out of a single house carries only so much. If every \
+    listener has to be served by that one line, the last of them waits until tomorrow. But listeners have lines of \
+    their own. Cut the recording into pieces, and hand each listener a different piece first. Now every one of them \
+    holds something that the others want. They trade, and with each trade there are more copies of every piece in the \
+    crowd. The line out of the house is soon the smallest part of the whole. That is the happy surprise of a swarm: \
+    the larger the crowd, the faster each of them is served. Nobody has to be generous for it. It is enough that each \
+    gives while it takes, and stays for a short while after it has everything. Thank you for listening.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_made_episode_plays_and_carries_its_title() {
+        let audio = short_episode("A Test of Speech");
+        assert!(audio.seconds > 20, "{} s", audio.seconds);
+        let bytes = fs::read(&audio.path).unwrap();
+        assert_eq!(&bytes[..3], b"ID3");
+        assert!(bytes.windows(4).any(|window| window == b"CHAP"));
+        assert!(bytes.windows(4).any(|window| window == b"APIC"));
+    }
+
+    #[test]
+    fn long_episodes_come_in_both_formats() {
+        for format in [Format::Mp3, Format::M4a] {
+            assert!(long_episode(format).seconds > 300);
+        }
+    }
+}

@@ -1,0 +1,29 @@
+"""Downloads or seeds one torrent with libtorrent, until killed: TORRENT FOLDER.
+
+Prints `seeding` once every piece is there and checked.
+"""
+
+import sys
+
+import libtorrent
+
+torrent, folder = sys.argv[1:]
+session = libtorrent.session(
+    {
+        "listen_interfaces": "0.0.0.0:6881,[::]:6881",
+        "enable_dht": False,
+        "enable_lsd": False,
+        "enable_upnp": False,
+        "enable_natpmp": False,
+        "alert_mask": libtorrent.alert.category_t.status_notification
+        | libtorrent.alert.category_t.error_notification
+        | libtorrent.alert.category_t.tracker_notification,
+    }
+)
+session.add_torrent({"ti": libtorrent.torrent_info(torrent), "save_path": folder})
+while True:
+    session.wait_for_alert(60_000)
+    for alert in session.pop_alerts():
+        print(type(alert).__name__, alert.message(), file=sys.stderr, flush=True)
+        if isinstance(alert, libtorrent.torrent_finished_alert):
+            print("seeding", flush=True)

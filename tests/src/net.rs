@@ -1,0 +1,309 @@
+//! A small network on one machine: hosts in network namespaces of their own, joined by a bridge.
+//!
+//! Each [`Host`] has one interface, `eth0`, one address of each family and, if asked, an uplink and a downlink of
+//! fixed rate. The namespaces have no name and are held by open files only, so that nothing of them is left when a
+//! test ends, however it ends, and any number of tests can run side by side.
+//!
+//! Needs the right to make network namespaces: root, or `unshare --user --map-root-user`.
+//! Law: no packet leaves the machine; the bridge has no port but the hosts'.
+//! Source: the setup of published flash crowd figures: token bucket filters with a burst of 16 kB and a latency of
+//! 100 ms on both directions, segmentation offloads off; addresses of RFC 2544, which every engine treats as public.
+
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::thread;
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+/// A bridge and the hosts on it.
+#[derive(Debug)]
+pub struct Net {
+    switch: Namespace,
+    hosts: u16,
+}
+
+/// The rates of a host's link in Mbit/s, as the link carries them: Ethernet, IP and TCP headers included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// From the host into the network.
+    pub up_mbit: u32,
+    /// From the network to the host.
+    pub down_mbit: u32,
+}
+
+impl Net {
+    /// Makes the bridge.
+    pub fn new() -> Self {
+        let switch = Namespace::new();
+        switch.ip("link set lo up\nlink add br0 type bridge\nlink set br0 up\n");
+        Self { switch, hosts: 0 }
+    }
+
+    /// Adds a host whose link is as fast as the machine.
+    pub fn host(&mut self, name: &str) -> Host {
+        self.hosts += 1;
+        let number = self.hosts;
+        let namespace = Namespace::new();
+        let host = Host { name: name.to_owned(), number, namespace: Arc::new(namespace) };
+        self.switch.ip(&format!(
+            "link add port{number} type veth peer name eth0 netns {inside}\n\
+             link set port{number} master br0 up\n",
+            inside = host.namespace.path(),
+        ));
+        // A route for everything lets programs find "the address of the default route". Duplicate address detection
+        // would keep the addresses from use for a second.
+        host.namespace.ip(&format!(
+            "link set lo up\n\
+             link set eth0 addrgenmode none\n\
+             link set eth0 up\n\
+             address add {v4}/16 dev eth0\n\
+             address add {v6}/64 dev eth0 nodad\n\
+             route add default dev eth0\n\
+             route add ::/0 dev eth0\n",
+            v4 = host.v4(),
+            v6 = host.v6(),
+        ));
+        host
+    }
+
+    /// Adds a host behind a link of fixed rate, whose TCP uses cubic where the machine lets namespaces choose it.
+    pub fn host_behind(&mut self, name: &str, link: Link) -> Host {
+        let host = self.host(name);
+        let port = format!("port{}", host.number);
+        for (namespace, device, mbit) in
+            [(&*host.namespace, "eth0", link.up_mbit), (&self.switch, &port, link.down_mbit)]
+        {
+            namespace.run("ethtool", &["-K", device, "tso", "off", "gso", "off", "gro", "off"], "");
+            namespace.run(
+                "tc",
+                &["-batch", "-"],
+                &format!("qdisc add dev {device} root tbf rate {mbit}mbit burst 16kb latency 100ms\n"),
+            );
+        }
+        host.within(|| {
+            // Refused where the machine does not allow it; `Host::congestion_control` then says what is used instead.
+            fs::write("/proc/sys/net/ipv4/tcp_congestion_control", "cubic").ok();
+        });
+        host
+    }
+}
+
+impl Default for Net {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// One machine of the network. Clones are the same machine.
+#[derive(Clone, Debug)]
+pub struct Host {
+    name: String,
+    number: u16,
+    namespace: Arc<Namespace>,
+}
+
+impl Host {
+    /// What the test calls it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its IPv4 address, in 198.18.0.0/16.
+    pub fn v4(&self) -> IpAddr {
+        let [high, low] = self.number.to_be_bytes();
+        Ipv4Addr::new(198, 18, high, low).into()
+    }
+
+    /// Its IPv6 address, in `fd70:6f64::/64`.
+    pub fn v6(&self) -> IpAddr {
+        Ipv6Addr::new(0xfd70, 0x6f64, 0, 0, 0, 0, 0, self.number).into()
+    }
+
+    /// A command that will run on this host and be killed with the thread that starts it.
+    pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net={}", self.namespace.path()));
+        command.args(["--", "setpriv", "--pdeathsig", "KILL", "--"]).arg(program);
+        command
+    }
+
+    /// Runs `work` on a thread of this host: its sockets are the host's.
+    pub fn within<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        let enter_and_work = || {
+            move_into_link_name_space(self.namespace.0.as_fd(), Some(LinkNameSpaceType::Network))
+                .expect("a host's namespace can be entered");
+            work()
+        };
+        thread::scope(|scope| match scope.spawn(enter_and_work).join() {
+            Ok(value) => value,
+            Err(panic) => std::panic::resume_unwind(panic),
+        })
+    }
+
+    /// Bytes that left the host so far, with all headers.
+    pub fn sent_bytes(&self) -> u64 {
+        let table = self.within(|| fs::read_to_string("/proc/thread-self/net/dev")).expect("the interface table reads");
+        let line = table.lines().find_map(|line| line.trim().strip_prefix("eth0:")).expect("a host has eth0");
+        let sent = line.split_whitespace().nth(8).expect("the ninth figure is bytes sent");
+        sent.parse().expect("a counter is a number")
+    }
+
+    /// The TCP congestion control that the host uses.
+    pub fn congestion_control(&self) -> String {
+        self.within(|| fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control"))
+            .map(|name| name.trim().to_owned())
+            .expect("the congestion control reads")
+    }
+
+    /// Pulls the plug: nothing reaches the host nor leaves it.
+    pub fn unplug(&self) {
+        self.namespace.ip("link set eth0 down\n");
+    }
+
+    /// Lets nothing in but TCP to `port`: every other connection is reset, whoever opened it.
+    pub fn close_all_but(&self, port: u16) {
+        self.namespace.run(
+            "nft",
+            &["-f", "-"],
+            &format!(
+                "add table inet closed\n\
+                 add chain inet closed input {{ type filter hook input priority 0; }}\n\
+                 add rule inet closed input iifname eth0 tcp dport != {port} reject with tcp reset\n"
+            ),
+        );
+    }
+}
+
+/// A network namespace, which lives as long as this open file.
+#[derive(Debug)]
+struct Namespace(File);
+
+impl Namespace {
+    fn new() -> Self {
+        // The child says when it has its namespace and keeps it until its input closes.
+        let mut child = Command::new("unshare")
+            .args(["--net", "sh", "-c", "echo ready && exec cat"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("`unshare` of util-linux starts");
+        let mut line = String::new();
+        let stdout = child.stdout.take().expect("stdout is a pipe");
+        BufReader::new(stdout).read_line(&mut line).expect("`unshare` answers");
+        assert_eq!(line, "ready\n", "network namespaces need root, or `unshare --user --map-root-user`");
+        let file = File::open(format!("/proc/{}/ns/net", child.id())).expect("a child's namespace opens");
+        drop(child.stdin.take());
+        child.wait().expect("`cat` ends with its input");
+        Self(file)
+    }
+
+    /// Names the namespace to programs, for as long as this process lives.
+    fn path(&self) -> String {
+        format!("/proc/{}/fd/{}", std::process::id(), self.0.as_raw_fd())
+    }
+
+    #[track_caller]
+    fn ip(&self, batch: &str) {
+        self.run("ip", &["-batch", "-"], batch);
+    }
+
+    #[track_caller]
+    fn run(&self, program: &str, args: &[&str], input: &str) {
+        let mut child = Command::new("nsenter")
+            .arg(format!("--net={}", self.path()))
+            .args(["--", program])
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("`nsenter` of util-linux starts");
+        child.stdin.take().expect("stdin is a pipe").write_all(input.as_bytes()).expect("the program reads its input");
+        let output = child.wait_with_output().expect("the program ends");
+        assert!(
+            output.status.success(),
+            "`{program} {}` with {input:?}: {}",
+            args.join(" "),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+    use std::net::{TcpListener, TcpStream};
+    use std::time::Instant;
+
+    use super::*;
+
+    /// Sends `bytes` from one host to another and returns the rate in Mbit/s of payload.
+    fn transfer(from: &Host, to: &Host, address: IpAddr, bytes: usize) -> f64 {
+        let listener = to.within(|| TcpListener::bind((address, 0)).unwrap());
+        let target = listener.local_addr().unwrap();
+        let began = Instant::now();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut stream = from.within(|| TcpStream::connect(target).unwrap());
+                stream.write_all(&vec![0; bytes]).unwrap();
+            });
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut received = Vec::new();
+            stream.read_to_end(&mut received).unwrap();
+            assert_eq!(received.len(), bytes);
+        });
+        f64::from(u32::try_from(bytes).unwrap()) * 8.0 / 1e6 / began.elapsed().as_secs_f64()
+    }
+
+    #[test]
+    fn hosts_reach_each_other_over_both_families_and_nobody_else() {
+        let mut net = Net::new();
+        let (a, b) = (net.host("a"), net.host("b"));
+        transfer(&a, &b, b.v4(), 1000);
+        transfer(&a, &b, b.v6(), 1000);
+        assert!(a.within(|| TcpStream::connect("127.0.0.1:9")).is_err());
+        b.unplug();
+        let listener = b.within(|| TcpListener::bind("0.0.0.0:0").unwrap());
+        let port = listener.local_addr().unwrap().port();
+        let wait = std::time::Duration::from_millis(200);
+        assert!(a.within(|| TcpStream::connect_timeout(&(b.v4(), port).into(), wait)).is_err());
+    }
+
+    #[test]
+    fn a_link_carries_its_rate_less_headers() {
+        let mut net = Net::new();
+        let slow = net.host_behind("slow", Link { up_mbit: 20, down_mbit: 50 });
+        let fast = net.host("fast");
+        let up = transfer(&slow, &fast, fast.v4(), 5_000_000);
+        let down = transfer(&fast, &slow, slow.v4(), 10_000_000);
+        let control = slow.congestion_control();
+        crate::figure(&format!("a 20/50 Mbit/s link carries {up:.2} up, {down:.2} down with {control}"));
+        assert!((15.0..20.0).contains(&up), "20 Mbit/s up carried {up:.2}");
+        assert!((37.0..50.0).contains(&down), "50 Mbit/s down carried {down:.2}");
+        assert!(slow.sent_bytes() > 5_000_000);
+    }
+
+    #[test]
+    fn a_closed_host_resets_every_connection_but_those_to_its_open_port() {
+        let mut net = Net::new();
+        let (a, b) = (net.host("a"), net.host("b"));
+        let listen = |host: &Host| host.within(|| TcpListener::bind((host.v4(), 0)).unwrap());
+        let connect = |host: &Host, to: &TcpListener| host.within(|| TcpStream::connect(to.local_addr().unwrap()));
+        let (open, closed, far) = (listen(&b), listen(&b), listen(&a));
+        let accepted = connect(&a, &closed).unwrap();
+        let dialled = connect(&b, &far).unwrap();
+        let (from_b, _) = far.accept().unwrap();
+        b.close_all_but(open.local_addr().unwrap().port());
+        for mut stream in [accepted, from_b] {
+            stream.write_all(b"x").ok();
+            assert!(stream.read(&mut [0; 1]).is_err());
+        }
+        drop(dialled);
+        assert!(connect(&a, &closed).is_err());
+        assert!(connect(&a, &open).is_ok());
+    }
+}

@@ -1,0 +1,258 @@
+//! A program under test: started, listened to line by line, stopped or killed.
+//!
+//! Waiting is always for a line that says something, with a time limit that only a broken program reaches. A test
+//! that waits in vain panics with what the program had said on both streams.
+//!
+//! Law: a program ends with the test that started it.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::io::{self, BufReader, Read};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use podswarm_core::rate::ByteCount;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+/// Longer than anything takes on a machine that works, however busy it is.
+pub const PATIENCE: Duration = Duration::from_mins(1);
+
+/// How many lines of a program a failed wait prints.
+const LINES_SHOWN: usize = 40;
+
+/// A running program.
+#[derive(Debug)]
+pub struct Program {
+    name: String,
+    child: Child,
+    lines: Receiver<Line>,
+    last: VecDeque<Line>,
+    stderr: Arc<Mutex<String>>,
+    stderr_reader: Option<JoinHandle<()>>,
+}
+
+/// What a program wrote on its standard output, up to a line feed or a carriage return.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// When it was read.
+    pub at: Instant,
+    /// The text without its line end.
+    pub text: String,
+}
+
+/// How a program ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// The exit code; `None` if a signal ended it.
+    pub code: Option<i32>,
+    /// Every line of standard output that no wait had taken.
+    pub lines: Vec<Line>,
+    /// All of standard error.
+    pub stderr: String,
+}
+
+impl Line {
+    /// The line as a JSON value; null if it is none.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_default()
+    }
+
+    /// The name of the event that the line tells of, if it does.
+    pub fn event(&self) -> Option<String> {
+        self.json().get("event")?.as_str().map(str::to_owned)
+    }
+}
+
+impl Program {
+    /// Starts `command`; `name` is what failures call it.
+    #[track_caller]
+    pub fn start(name: &str, mut command: Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{name}: {command:?}: {error}"));
+        let (sender, lines) = mpsc::channel();
+        let stdout = child.stdout.take().expect("stdout is a pipe");
+        thread::spawn(move || read_lines(BufReader::new(stdout), |line| sender.send(line).is_ok()));
+        let stderr = Arc::new(Mutex::new(String::new()));
+        let (pipe, text) = (child.stderr.take().expect("stderr is a pipe"), Arc::clone(&stderr));
+        let stderr_reader = thread::spawn(move || {
+            read_lines(BufReader::new(pipe), |line| {
+                let mut text = text.lock().unwrap_or_else(PoisonError::into_inner);
+                text.push_str(&line.text);
+                text.push('\n');
+                true
+            });
+        });
+        Self { name: name.to_owned(), child, lines, last: VecDeque::new(), stderr, stderr_reader: Some(stderr_reader) }
+    }
+
+    /// Waits until a line answers `pick`, and returns when it was read and the answer.
+    ///
+    /// Lines before it are passed over and never seen again. Panics, naming `what`, if the program ends first or
+    /// `limit` passes.
+    #[track_caller]
+    pub fn wait_for<T>(&mut self, what: &str, limit: Duration, pick: impl Fn(&Line) -> Option<T>) -> (Instant, T) {
+        let end = Instant::now() + limit;
+        loop {
+            let line = match self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(line) => line,
+                Err(RecvTimeoutError::Timeout) => self.fail(&format!("no {what} in {limit:?}")),
+                Err(RecvTimeoutError::Disconnected) => {
+                    let status = self.child.wait();
+                    self.fail(&format!("ended before {what}: {status:?}"))
+                }
+            };
+            if self.last.len() == LINES_SHOWN {
+                self.last.pop_front();
+            }
+            self.last.push_back(line.clone());
+            if let Some(answer) = pick(&line) {
+                return (line.at, answer);
+            }
+        }
+    }
+
+    /// Waits for the event called `name` and returns when it was read and the event.
+    #[track_caller]
+    pub fn event(&mut self, name: &str, limit: Duration) -> (Instant, Value) {
+        self.wait_for(&format!("event {name:?}"), limit, |line| {
+            (line.event().as_deref() == Some(name)).then(|| line.json())
+        })
+    }
+
+    /// Waits until the program ends by itself.
+    #[track_caller]
+    pub fn end(mut self, limit: Duration) -> Ended {
+        let end = Instant::now() + limit;
+        let mut lines = Vec::new();
+        loop {
+            match self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(line) => lines.push(line),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.last.extend(lines);
+                    self.fail(&format!("still runs after {limit:?}"))
+                }
+            }
+        }
+        let status = self.wait();
+        if let Some(reader) = self.stderr_reader.take() {
+            reader.join().expect("a reader does not panic");
+        }
+        Ended { code: status.code(), lines, stderr: self.stderr() }
+    }
+
+    /// Asks the program to stop and waits until it has. Panics if that takes longer than `limit`.
+    #[track_caller]
+    pub fn stop(self, limit: Duration) -> Ended {
+        self.signal(Signal::TERM);
+        self.end(limit)
+    }
+
+    /// Ends the program at once, as a power cut would.
+    pub fn kill(mut self) {
+        self.child.kill().expect("a child can be killed");
+        self.wait();
+    }
+
+    /// The most memory that the program ever had resident.
+    pub fn peak_memory(&self) -> ByteCount {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("the program runs");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.strip_suffix("kB"));
+        let kib: u64 = peak.and_then(|kib| kib.trim().parse().ok()).expect("Linux tells VmHWM in kB");
+        ByteCount(kib * 1024)
+    }
+
+    /// What the program has written to standard error so far.
+    pub fn stderr(&self) -> String {
+        self.stderr.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a child's id is a process id");
+        kill_process(pid, signal).expect("a child can be signalled");
+    }
+
+    fn wait(&mut self) -> ExitStatus {
+        self.child.wait().expect("a child can be waited for")
+    }
+
+    #[track_caller]
+    fn fail(&self, why: &str) -> ! {
+        let from = self.last.len().saturating_sub(LINES_SHOWN);
+        let lines: Vec<_> = self.last.iter().skip(from).map(|line| line.text.as_str()).collect();
+        panic!("{}: {why}\n--- stdout\n{}\n--- stderr\n{}", self.name, lines.join("\n"), self.stderr());
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // Fails only where the program has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Reads to the end of `input`; `take` gets each line that is not empty and says whether it wants more.
+fn read_lines(mut input: impl Read, mut take: impl FnMut(Line) -> bool) {
+    let mut buffer = [0; 4096];
+    let mut line = Vec::new();
+    loop {
+        let length = match input.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(length) => length,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(_) => break,
+        };
+        for &byte in &buffer[..length] {
+            if byte != b'\n' && byte != b'\r' {
+                line.push(byte);
+            } else if !line.is_empty() {
+                let text = String::from_utf8_lossy(&std::mem::take(&mut line)).into_owned();
+                if !take(Line { at: Instant::now(), text }) {
+                    return;
+                }
+            }
+        }
+    }
+    if !line.is_empty() {
+        take(Line { at: Instant::now(), text: String::from_utf8_lossy(&line).into_owned() });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Program {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        Program::start("sh", command)
+    }
+
+    #[test]
+    fn lines_are_told_as_they_come() {
+        let mut program =
+            shell(r#"echo one; printf 'two\rthree\n'; echo '{"event":"up","n":4}'; cat >&2; exec sleep 60"#);
+        program.wait_for("three", PATIENCE, |line| (line.text == "three").then_some(()));
+        let (_, event) = program.event("up", PATIENCE);
+        assert_eq!(event["n"], 4);
+        assert!(program.peak_memory() > ByteCount(0));
+        assert_eq!(program.stop(PATIENCE).code, None);
+    }
+
+    #[test]
+    fn an_ended_program_gives_its_code_and_both_streams() {
+        let ended = shell("echo out; echo err >&2; exit 3").end(PATIENCE);
+        assert_eq!(ended.code, Some(3));
+        assert_eq!(ended.lines[0].text, "out");
+        assert_eq!(ended.stderr, "err\n");
+    }
+}
