@@ -1,0 +1,145 @@
+//! What was read of a feed: the output of [`parse`](super::parse).
+
+use std::fmt;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use podswarm_core::metainfo::{InfoHash, Magnet};
+use serde::{Deserialize, Serialize};
+use url::Url;
+use uuid::Uuid;
+
+/// A feed that was read.
+///
+/// Titles and names are on one line, without control and direction characters, and cut to what people read;
+/// descriptions are HTML that has still to be cleaned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Channel {
+    /// Name for people; empty if the feed has none.
+    pub title: String,
+    /// The site that the feed belongs to.
+    pub link: Option<Url>,
+    /// Who makes it.
+    pub author: Option<String>,
+    /// What it is about, as HTML.
+    pub description: String,
+    /// Its cover.
+    pub image: Option<Url>,
+    /// Its permanent name, whatever its URL.
+    pub podcast_guid: Option<Uuid>,
+    /// How long a copy may be kept.
+    pub ttl: Option<Duration>,
+    /// Where server-sent events tell of releases: `atom:link rel="monitor"` of type `text/event-stream`.
+    pub events_url: Option<Url>,
+    /// Where the feed says that it is.
+    pub self_url: Option<Url>,
+    /// Where its older items are (RFC 5005).
+    pub next_page: Option<Url>,
+    /// Where it says that it moves to. To be followed only if the target has the same `podcast_guid`.
+    pub new_feed_url: Option<Url>,
+    /// Its items in the feed's order, each guid once.
+    pub items: Vec<Item>,
+    /// Whether the document was read to its end: false if it was cut off or had more than the limits allow.
+    pub is_whole: bool,
+}
+
+/// An item of a feed that was read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Item {
+    /// What it is known by within its feed: its guid, else the best substitute that does not change by itself.
+    pub guid: String,
+    /// Name for people; empty if it has none.
+    pub title: String,
+    /// When it says that it was released. May lie in any year from 0 to 9999: see [`Item::released`].
+    pub published: Option<DateTime<Utc>>,
+    /// What it is about, as HTML.
+    pub description: String,
+    /// Its page.
+    pub link: Option<Url>,
+    /// Its cover.
+    pub image: Option<Url>,
+    /// Playing time.
+    pub duration: Option<Duration>,
+    /// The season, from 1.
+    pub season: Option<u32>,
+    /// The number within its season, from 1.
+    pub number: Option<u32>,
+    /// Ways to the same bytes, best first: `.torrent` files, magnet links, HTTP.
+    pub sources: Vec<Source>,
+    /// The swarm's info-hash, if the feed says it.
+    pub info_hash: Option<InfoHash>,
+    /// The content's length in bytes, if the feed says it and it can be meant. Never that of a `.torrent`.
+    pub length: Option<u64>,
+    /// Subresource-integrity string of the content.
+    pub integrity: Option<String>,
+    /// Why `sources` is empty; `None` if it is not.
+    pub why_none: Option<WhyNone>,
+}
+
+impl Item {
+    /// When it was released as far as that can be true at `now`: a date in the future is now.
+    ///
+    /// So an item that dates itself to the year 9999 is pinned to the top of no list.
+    pub fn released(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.published.map(|published| published.min(now))
+    }
+}
+
+/// A way to an item's bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// A `.torrent` over HTTP.
+    Torrent {
+        /// Where the metainfo is.
+        url: Url,
+        /// What its info-hash should be, if the feed says it.
+        info_hash: Option<InfoHash>,
+    },
+    /// A magnet link.
+    Magnet(Magnet),
+    /// The file itself over HTTP.
+    Http {
+        /// Where it is.
+        url: Url,
+        /// Its length in bytes, if the feed says it and it can be meant.
+        length: Option<u64>,
+        /// Its type, lower case and without parameters.
+        mime: Option<String>,
+    },
+}
+
+/// Why an item has no source.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum WhyNone {
+    /// It is a text.
+    NoFile,
+    /// What it names is neither torrent nor audio nor video.
+    NotMedia {
+        /// The type, or the name if no type is given.
+        mime: String,
+    },
+    /// It links with a scheme that is never followed, such as `file` or `javascript`.
+    Scheme {
+        /// The scheme.
+        scheme: String,
+    },
+    /// A link that is none.
+    BadUrl,
+    /// A magnet link that names no torrent.
+    BadMagnet,
+}
+
+impl fmt::Display for WhyNone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoFile => f.write_str("it links to no file"),
+            Self::NotMedia { mime } => write!(f, "its file is {mime:?}, neither a torrent nor audio nor video"),
+            Self::Scheme { scheme } => write!(f, "its file is a `{scheme}:` link, which is never followed"),
+            Self::BadUrl => f.write_str("its file's address cannot be read"),
+            Self::BadMagnet => f.write_str("its magnet link names no torrent"),
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! Makes a [`Channel`] of the RSS model: dates, numbers and links read, text made fit for people.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use rss::extension::{Extension, ExtensionMap};
+use url::Url;
+use uuid::Uuid;
+
+use super::channel::{Channel, Item, Source};
+use super::names::KEPT_PREFIX;
+use super::sources;
+use crate::date;
+
+/// Nobody reads a longer title.
+const MAX_TITLE_CHARS: usize = 300;
+
+/// A longer guid is kept as its hash.
+const MAX_GUID_BYTES: usize = 1024;
+
+/// No feed means a longer time by its `ttl`.
+const MAX_TTL_MINUTES: u64 = 7 * 24 * 60;
+
+/// No episode plays for longer.
+const MAX_DURATION: Duration = Duration::from_hours(1000);
+
+pub(super) fn channel(model: &rss::Channel, base: &Url, is_whole: bool) -> Channel {
+    let kept = Kept::of(&model.extensions);
+    let itunes = model.itunes_ext.as_ref();
+    let links = model.atom_ext.as_ref().map_or(&[][..], |atom| atom.links());
+    let linked = |rel: &str| links.iter().find(|link| link.rel == rel).and_then(|link| web_url(&link.href, base));
+    let events = links.iter().find(|link| {
+        link.rel == "monitor" && link.mime_type.as_deref().is_some_and(|mime| mime.starts_with("text/event-stream"))
+    });
+    let author = itunes.and_then(|itunes| itunes.author.as_deref());
+    let author = author.or_else(|| kept.first("author").and_then(|author| child_text(author, "name")));
+    let image = itunes.and_then(|itunes| itunes.image.as_deref());
+    let image = image.or_else(|| kept.first("image").and_then(|image| child_text(image, "url")));
+    let summary = itunes.and_then(|itunes| itunes.summary.as_deref());
+    let mut guids = BTreeSet::new();
+    let items = model.items.iter().filter_map(|model| item(model, base));
+    Channel {
+        title: line(&model.title),
+        link: web_url(&model.link, base).or_else(|| linked("alternate")),
+        author: author.or(model.managing_editor.as_deref()).map(line).filter(|author| !author.is_empty()),
+        description: html(Some(model.description.as_str()).filter(|text| !text.is_empty()).or(summary)),
+        image: image.or_else(|| kept.text("logo")).and_then(|url| web_url(url, base)),
+        podcast_guid: kept.text("guid").and_then(|guid| Uuid::try_parse(guid).ok()),
+        ttl: model.ttl.as_deref().and_then(ttl),
+        events_url: events.and_then(|link| web_url(&link.href, base)),
+        self_url: linked("self"),
+        next_page: linked("next"),
+        new_feed_url: itunes.and_then(|itunes| itunes.new_feed_url.as_deref()).and_then(|url| web_url(url, base)),
+        items: items.filter(|item| guids.insert(item.guid.clone())).collect(),
+        is_whole,
+    }
+}
+
+/// `None` for an item that says nothing by which it could be known again.
+fn item(model: &rss::Item, base: &Url) -> Option<Item> {
+    let kept = Kept::of(&model.extensions);
+    let itunes = model.itunes_ext.as_ref();
+    let links = model.atom_ext.as_ref().map_or(&[][..], |atom| atom.links());
+    let page = links.iter().find(|link| link.rel == "alternate").map(|link| link.href.as_str());
+    let found = sources::find(model, base);
+    let published = model.pub_date.as_deref().and_then(date::parse);
+    let summary = itunes.and_then(|itunes| itunes.summary.as_deref());
+    let number = |itunes: Option<&str>, ours| itunes.or_else(|| kept.text(ours)).and_then(number);
+    let item = Item {
+        guid: String::new(),
+        title: line(model.title.as_deref().or_else(|| kept.text("title")).unwrap_or_default()),
+        published: published.or_else(|| kept.text("date").and_then(date::parse)),
+        description: html(model.content.as_deref().or(model.description.as_deref()).or(summary)),
+        link: model.link.as_deref().or(page).and_then(|link| web_url(link, base)),
+        image: itunes.and_then(|itunes| itunes.image.as_deref()).and_then(|url| web_url(url, base)),
+        duration: itunes.and_then(|itunes| itunes.duration.as_deref()).or(found.duration).and_then(duration),
+        season: number(itunes.and_then(|itunes| itunes.season.as_deref()), "season"),
+        number: number(itunes.and_then(|itunes| itunes.episode.as_deref()), "episode"),
+        sources: found.sources,
+        info_hash: found.info_hash,
+        length: found.length,
+        integrity: found.integrity,
+        why_none: found.why_none,
+    };
+    let said = model.guid.as_ref().map(|guid| guid.value.as_str()).filter(|guid| !guid.is_empty());
+    let guid =
+        said.map(str::to_owned).or_else(|| kept.text("about").map(str::to_owned)).or_else(|| substitute(&item))?;
+    Some(Item { guid: short(guid), ..item })
+}
+
+/// What an item without a guid is known by: its file, else its swarm, else its page, else its title and date.
+fn substitute(item: &Item) -> Option<String> {
+    let file = item.sources.iter().find_map(|source| match source {
+        Source::Http { url, .. } | Source::Torrent { url, .. } => Some(url.to_string()),
+        Source::Magnet(_) => None,
+    });
+    let swarm = || item.info_hash.map(|info_hash| info_hash.to_string());
+    let page = || item.link.as_ref().map(Url::to_string);
+    let name = || {
+        let date = item.published.map(|published| published.to_rfc3339()).unwrap_or_default();
+        (!item.title.is_empty()).then(|| format!("{} {date}", item.title).trim_end().to_owned())
+    };
+    file.or_else(swarm).or_else(page).or_else(name)
+}
+
+fn short(guid: String) -> String {
+    if guid.len() <= MAX_GUID_BYTES { guid } else { Uuid::new_v5(&Uuid::NAMESPACE_URL, guid.as_bytes()).to_string() }
+}
+
+/// What the `rss` crate has no field for: extensions under our own prefix.
+#[derive(Clone, Copy)]
+pub(super) struct Kept<'m>(Option<&'m BTreeMap<String, Vec<Extension>>>);
+
+impl<'m> Kept<'m> {
+    pub(super) fn of(extensions: &'m ExtensionMap) -> Self {
+        Self(extensions.get(KEPT_PREFIX))
+    }
+
+    /// All elements of this name, in the document's order.
+    pub(super) fn all(self, name: &str) -> &'m [Extension] {
+        self.0.and_then(|map| map.get(name)).map_or(&[], Vec::as_slice)
+    }
+
+    fn first(self, name: &str) -> Option<&'m Extension> {
+        self.all(name).first()
+    }
+
+    pub(super) fn text(self, name: &str) -> Option<&'m str> {
+        self.all(name).iter().find_map(Extension::value)
+    }
+}
+
+/// The children of this name, in the document's order.
+pub(super) fn children<'m>(parent: &'m Extension, name: &str) -> &'m [Extension] {
+    parent.children.get(name).map_or(&[], Vec::as_slice)
+}
+
+/// The text of the first child of this name that has one.
+pub(super) fn child_text<'m>(parent: &'m Extension, name: &str) -> Option<&'m str> {
+    children(parent, name).iter().find_map(Extension::value)
+}
+
+/// A link that may be shown and followed: `http` or `https`, resolved against `base`.
+fn web_url(text: &str, base: &Url) -> Option<Url> {
+    let text = text.trim();
+    let url = if text.is_empty() { None } else { base.join(text).ok() };
+    url.filter(|url| matches!(url.scheme(), "http" | "https"))
+}
+
+/// Text for people, on one line: without control and direction characters, cut.
+pub(super) fn line(text: &str) -> String {
+    let text: String = text.chars().map(|c| if c.is_whitespace() { ' ' } else { c }).filter(|&c| is_shown(c)).collect();
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match words.char_indices().nth(MAX_TITLE_CHARS) {
+        Some((end, _)) => format!("{}…", words[..end].trim_end()),
+        None => words,
+    }
+}
+
+/// HTML as it came, without control and direction characters.
+fn html(text: Option<&str>) -> String {
+    text.unwrap_or_default().chars().filter(|&c| matches!(c, '\n' | '\t') || is_shown(c)).collect()
+}
+
+/// Whether a character can be shown without moving what stands around it or hiding itself.
+fn is_shown(c: char) -> bool {
+    !c.is_control()
+        && !matches!(c,
+            '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// Minutes, as RSS 2.0 counts them. BEP 36 says seconds, but no feed means them.
+fn ttl(text: &str) -> Option<Duration> {
+    let minutes: u64 = text.trim().parse().ok()?;
+    (minutes > 0).then(|| Duration::from_mins(minutes.min(MAX_TTL_MINUTES)))
+}
+
+/// `1800`, `30:00`, `0:30:00`, with or without a fraction.
+fn duration(text: &str) -> Option<Duration> {
+    let mut seconds = 0_u64;
+    for (i, part) in text.trim().split(':').enumerate() {
+        let whole = part.split(['.', ',']).next().unwrap_or_default().trim();
+        if i > 2 || whole.is_empty() || !whole.bytes().all(|b| b.is_ascii_digit()) {
+            return None;
+        }
+        seconds = seconds.checked_mul(60)?.checked_add(whole.parse().ok()?)?;
+    }
+    let duration = Duration::from_secs(seconds);
+    (duration > Duration::ZERO && duration <= MAX_DURATION).then_some(duration)
+}
+
+/// A number from 1.
+fn number(text: &str) -> Option<u32> {
+    text.trim().parse().ok().filter(|&number| number > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_keeps_what_can_be_seen() {
+        assert_eq!(line("  a\u{202e}b\u{1b}[31m\n\u{200b}c \u{2028} d "), "ab[31m c d");
+        assert_eq!(line("👩\u{200d}🚀 שלום"), "👩\u{200d}🚀 שלום");
+        assert_eq!(line(&"ab ".repeat(200)).chars().count(), MAX_TITLE_CHARS);
+    }
+
+    #[test]
+    fn durations_are_seconds_or_clock_times() {
+        let check = |text, want: Option<u64>| assert_eq!(duration(text), want.map(Duration::from_secs), "{text}");
+        check("1800", Some(1800));
+        check("30:00", Some(1800));
+        check(" 1:02:03.5 ", Some(3723));
+        check("00:00", None);
+        check("1:2:3:4", None);
+        check("an hour", None);
+        check("-5", None);
+        check("99999999999999999999", None);
+        check("1:", None);
+    }
+
+    #[test]
+    fn ttl_is_minutes_and_bounded() {
+        assert_eq!(ttl(" 60 "), Some(Duration::from_hours(1)));
+        assert_eq!(ttl("0"), None);
+        assert_eq!(ttl("-1"), None);
+        assert_eq!(ttl("18446744073709551615"), Some(Duration::from_mins(MAX_TTL_MINUTES)));
+    }
+}

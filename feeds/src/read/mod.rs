@@ -1,0 +1,82 @@
+//! Reads any feed: bytes of unknown honesty in, a [`Channel`] out.
+//!
+//! Feeds are broken in every way that XML can be, so a document passes stages that each make the next one's life
+//! simple. `decode` makes text of bytes. `lex` cuts the text into tags and text and takes offence at nothing. `tidy`
+//! writes from these the RSS 2.0 that was meant, well-formed, bounded and under known names, whether it was RSS 0.9x,
+//! 1.0, 2.0 or Atom. The `rss` crate reads that. `convert` makes a [`Channel`] of it, and `sources` finds each item's
+//! ways to its bytes.
+//!
+//! Knows nothing of where the bytes came from, and judges no address: whether a link may be followed is decided when
+//! it is. A description is HTML as it came; whoever shows it cleans it.
+//!
+//! Laws: arbitrary bytes never panic. Time and memory are in proportion to their length. No document type is obeyed
+//! and no entity of its own is expanded. Each item has a source, or a reason why not.
+//!
+//! Source: RSS 0.9x to 2.0, RSS 1.0, RFC 4287; for the sources BEP 36, the podcast namespace, Media RSS, ezRSS, torznab.
+
+mod channel;
+mod convert;
+mod decode;
+mod lex;
+mod names;
+mod sources;
+mod tidy;
+
+use url::Url;
+
+pub use channel::{Channel, Item, Source, WhyNone};
+
+/// A longer document is not read. The longest real feed that was seen has 4 MB.
+pub const MAX_FEED_BYTES: usize = 16 * 1024 * 1024;
+
+/// Further items are not read: a feed has them newest first.
+pub const MAX_ITEMS: usize = 10_000;
+
+/// Why a document is no feed that can be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// Nothing but blanks.
+    #[error("the document is empty")]
+    Empty,
+    /// Longer than [`MAX_FEED_BYTES`].
+    #[error("the document has {got} bytes; at most {MAX_FEED_BYTES} are read")]
+    TooLong {
+        /// Its length, in bytes.
+        got: usize,
+    },
+    /// A web page, as hosts send it with their excuses.
+    #[error("the document is a web page, not a feed")]
+    Html,
+    /// JSON Feed.
+    #[error("the document is JSON; only RSS and Atom are read")]
+    Json,
+    /// Anything else.
+    #[error("the document is neither RSS nor Atom; it begins with {begin:?}")]
+    NotAFeed {
+        /// Its root element, or its first characters.
+        begin: String,
+    },
+    /// A feed that the RSS model cannot hold.
+    #[error("the feed does not fit the RSS model")]
+    Model(#[from] rss::Error),
+}
+
+/// Reads the feed in `bytes`, which came from `base_url` with the header `Content-Type: content_type`.
+///
+/// Relative links are resolved against `base_url`. A document that ends in the middle gives the items that are whole,
+/// and [`Channel::is_whole`] says so.
+pub fn parse(bytes: &[u8], base_url: &Url, content_type: Option<&str>) -> Result<Channel, ReadError> {
+    if bytes.len() > MAX_FEED_BYTES {
+        return Err(ReadError::TooLong { got: bytes.len() });
+    }
+    let text = decode::decode(bytes, content_type);
+    let tidied = tidy::tidy(&text)?;
+    drop(text);
+    let model = rss::Channel::read_from(tidied.xml.as_slice())?;
+    let base = tidied.base.and_then(|base| base_url.join(&base).ok());
+    Ok(convert::channel(&model, base.as_ref().unwrap_or(base_url), tidied.is_whole))
+}
+
+#[cfg(test)]
+mod tests;

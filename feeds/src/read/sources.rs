@@ -1,0 +1,448 @@
+//! Finds an item's ways to its bytes, in every form in which feeds write them.
+//!
+//! Forms are asked in an order, from those that were made to say it to those that only hint at it: the preferred
+//! `podcast:alternateEnclosure`, enclosures, a `torrent` block, the tags of torrent indexers and Media RSS, links. What
+//! they name is taken for the same bytes and used together, so an alternate that may be another cut or quality is left
+//! out as long as there is anything else. The result is sorted: `.torrent` first, which names every piece, then magnet
+//! links, then plain HTTP.
+//!
+//! Knows only links: a `.torrent` is one by its type or its name, and what a host really sends is seen when it is asked.
+//! Law: only `http`, `https` and `magnet` links come out.
+//!
+//! Source: BEP 36, the podcast namespace's `alternateEnclosure`, ezRSS, torznab, Media RSS 1.5, and what real feeds made
+//! of them.
+
+use podswarm_core::metainfo::{InfoHash, Magnet};
+use rss::extension::Extension;
+use url::Url;
+
+use super::channel::{Source, WhyNone};
+use super::convert::{Kept, child_text, children, line};
+
+/// More ways to the same bytes help nobody.
+const MAX_SOURCES: usize = 16;
+
+/// No content is longer; what says so does not mean it. 1 PiB.
+const MAX_LENGTH: u64 = 1 << 50;
+
+/// Trackers that a `torrent` block may name.
+const MAX_TRACKERS: usize = 20;
+
+/// What was found of an item.
+pub(super) struct Found<'m> {
+    pub(super) sources: Vec<Source>,
+    pub(super) info_hash: Option<InfoHash>,
+    pub(super) length: Option<u64>,
+    pub(super) integrity: Option<String>,
+    /// Media RSS says the playing time beside the file.
+    pub(super) duration: Option<&'m str>,
+    /// Why there is no source.
+    pub(super) why_none: Option<WhyNone>,
+}
+
+/// Finds the sources of `item`, whose relative links are resolved against `base`.
+pub(super) fn find<'m>(item: &'m rss::Item, base: &Url) -> Found<'m> {
+    let kept = Kept::of(&item.extensions);
+    let mut finder = Finder::new(base);
+    let enclosures = enclosures(item, kept);
+    let alternates = kept.all("alternateenclosure");
+    if let Some(preferred) = preferred(alternates, &enclosures) {
+        finder.take_alternate(preferred);
+    }
+    finder.take_torrents(&enclosures);
+    for block in kept.all("torrent") {
+        finder.take_block(block);
+    }
+    finder.take_indexer_tags(kept);
+    let variants = media_variants(kept);
+    finder.take_torrents(&variants);
+    finder.take_media_hints(kept, &variants);
+    let links =
+        || [item.link.as_deref()].into_iter().flatten().chain(kept.all("link").iter().filter_map(Extension::value));
+    let guid = item.guid.as_ref().map(|guid| guid.value.as_str());
+    for link in links().chain(guid) {
+        finder.take_hint(link, path_is_torrent);
+    }
+    finder.take_bare_info_hash();
+    finder.take_media(&enclosures);
+    if finder.sources.is_empty() {
+        finder.take_media(&variants);
+    }
+    if finder.sources.is_empty() {
+        alternates.iter().take(1).for_each(|other| finder.take_alternate(other));
+    }
+    if finder.sources.is_empty() {
+        links().for_each(|link| finder.take_hint(link, query_is_torrent));
+    }
+    finder.finish(variants.iter().find_map(|variant| variant.duration))
+}
+
+/// A link to a file, as an enclosure and its kin write it.
+#[derive(Clone, Copy)]
+struct FileLink<'m> {
+    url: &'m str,
+    mime: &'m str,
+    length: Option<u64>,
+    duration: Option<&'m str>,
+    is_default: bool,
+}
+
+impl FileLink<'_> {
+    fn is_torrent(&self) -> bool {
+        is_torrent_type(self.mime) || (!is_media_type(self.mime) && path_is_torrent(self.url))
+    }
+
+    /// Audio or video by its type, or by its name where the type says nothing.
+    fn is_media(&self) -> bool {
+        let says_nothing =
+            matches!(essence(self.mime).as_str(), "" | "application/octet-stream" | "binary/octet-stream");
+        is_media_type(self.mime) || (says_nothing && has_media_name(self.url))
+    }
+}
+
+/// The item's enclosures, further ones and Atom's among them.
+fn enclosures<'m>(item: &'m rss::Item, kept: Kept<'m>) -> Vec<FileLink<'m>> {
+    let first = item.enclosure.iter().map(|enclosure| FileLink {
+        url: &enclosure.url,
+        mime: &enclosure.mime_type,
+        length: length(&enclosure.length),
+        duration: None,
+        is_default: true,
+    });
+    let further = kept.all("enclosure").iter().map(file_link);
+    let links = item.atom_ext.as_ref().map_or(&[][..], |atom| atom.links());
+    let atom = links.iter().filter(|link| link.rel == "enclosure").map(|link| FileLink {
+        url: &link.href,
+        mime: link.mime_type.as_deref().unwrap_or_default(),
+        length: link.length.as_deref().and_then(length),
+        duration: None,
+        is_default: false,
+    });
+    first.chain(further).chain(atom).filter(|link| !link.url.trim().is_empty()).collect()
+}
+
+/// `enclosure`, `media:content` and `media:peerLink` by their attributes.
+fn file_link(element: &Extension) -> FileLink<'_> {
+    let attr = |name: &str| element.attrs.get(name).map(String::as_str);
+    FileLink {
+        url: attr("url").or_else(|| attr("href")).unwrap_or_default(),
+        mime: attr("type").unwrap_or_default(),
+        length: attr("length").or_else(|| attr("filesize")).and_then(length),
+        duration: attr("duration"),
+        is_default: attr("isdefault") == Some("true"),
+    }
+}
+
+/// What Media RSS offers, the default first and then in the document's order. Variants may be of other quality.
+fn media_variants(kept: Kept<'_>) -> Vec<FileLink<'_>> {
+    let grouped = kept.all("group").iter().flat_map(|group| {
+        children(group, "peerlink")
+            .iter()
+            .chain(children(group, "content"))
+            .chain(children(group, "content").iter().flat_map(|content| children(content, "peerlink")))
+    });
+    let nested = kept.all("content").iter().flat_map(|content| children(content, "peerlink"));
+    let plain = kept.all("peerlink").iter().chain(kept.all("content"));
+    let mut variants: Vec<FileLink<'_>> =
+        plain.chain(nested).chain(grouped).map(file_link).filter(|link| !link.url.trim().is_empty()).collect();
+    variants.sort_by_key(|link| !link.is_default);
+    // One of each kind, as another may be another cut.
+    let torrent = variants.iter().find(|link| link.is_torrent()).copied();
+    let media = variants.iter().find(|link| link.is_media()).copied();
+    torrent.into_iter().chain(media).collect()
+}
+
+/// The alternate that is the same file as the enclosure: the one that says so, or names the same URL or the same type
+/// and length; or the first of an item that has no enclosure.
+fn preferred<'m>(alternates: &'m [Extension], enclosures: &[FileLink<'_>]) -> Option<&'m Extension> {
+    let attr = |alternate: &'m Extension, name: &str| alternate.attrs.get(name).map(String::as_str);
+    let says_so = |alternate: &&Extension| attr_is(alternate, "default", "true");
+    let Some(enclosure) = enclosures.first() else {
+        return alternates.iter().find(says_so).or_else(|| alternates.first());
+    };
+    let names_it = |alternate: &&Extension| {
+        children(alternate, "source").iter().any(|source| attr_is(source, "uri", enclosure.url))
+    };
+    let looks_it = |alternate: &&'m Extension| {
+        let same_length = attr(alternate, "length").and_then(length).is_some_and(|l| Some(l) == enclosure.length);
+        same_length && attr(alternate, "type").is_some_and(|mime| essence(mime) == essence(enclosure.mime))
+    };
+    let mut candidates = alternates.iter();
+    candidates.clone().find(says_so).or_else(|| candidates.clone().find(names_it)).or_else(|| candidates.find(looks_it))
+}
+
+fn attr_is(element: &Extension, name: &str, want: &str) -> bool {
+    element.attrs.get(name).is_some_and(|value| value.trim() == want.trim())
+}
+
+/// Collects sources, and what went wrong first if there will be none.
+struct Finder<'b> {
+    base: &'b Url,
+    sources: Vec<Source>,
+    /// An info-hash that stands alone, and trackers that stand beside it.
+    info_hash: Option<InfoHash>,
+    trackers: Vec<String>,
+    length: Option<u64>,
+    integrity: Option<String>,
+    why_none: Option<WhyNone>,
+}
+
+impl<'b> Finder<'b> {
+    fn new(base: &'b Url) -> Self {
+        Self {
+            base,
+            sources: Vec::new(),
+            info_hash: None,
+            trackers: Vec::new(),
+            length: None,
+            integrity: None,
+            why_none: None,
+        }
+    }
+
+    /// All sources of an alternate enclosure. Its type and length are those of the media.
+    fn take_alternate(&mut self, alternate: &Extension) {
+        let attr = |name: &str| alternate.attrs.get(name).map(String::as_str);
+        let media = FileLink {
+            url: "",
+            mime: attr("type").unwrap_or_default(),
+            length: attr("length").and_then(length),
+            duration: None,
+            is_default: true,
+        };
+        self.length = self.length.or(media.length);
+        let mut integrity = children(alternate, "integrity").iter().filter(|hash| attr_is(hash, "type", "sri"));
+        self.integrity = integrity.find_map(|hash| hash.attrs.get("value")).map(|sri| line(sri));
+        for source in children(alternate, "source") {
+            let attr = |name: &str| source.attrs.get(name).map(String::as_str);
+            let Some(url) = attr("uri") else { continue };
+            let own_type = attr("contenttype").unwrap_or_default();
+            if is_torrent_type(own_type) || path_is_torrent(url) {
+                self.add_torrent(url);
+            } else if is_magnet(url) {
+                self.add_magnet(url);
+            } else if essence(own_type) == "text/html" {
+                self.refuse(WhyNone::NotMedia { mime: essence(own_type) });
+            } else {
+                self.add_media(FileLink { url, ..media });
+            }
+        }
+    }
+
+    fn take_torrents(&mut self, links: &[FileLink<'_>]) {
+        for link in links {
+            if is_magnet(link.url) {
+                self.add_magnet(link.url);
+            } else if link.is_torrent() {
+                self.add_torrent(link.url);
+            }
+        }
+    }
+
+    fn take_media(&mut self, links: &[FileLink<'_>]) {
+        for link in links.iter().filter(|link| !is_magnet(link.url) && !link.is_torrent()) {
+            self.add_media(*link);
+        }
+    }
+
+    /// ezRSS and its kin, whatever their namespace.
+    fn take_block(&mut self, block: &Extension) {
+        if let Some(magnet) = child_text(block, "magneturi") {
+            self.add_magnet(magnet);
+        }
+        self.hint_info_hash(child_text(block, "infohash").or_else(|| child_text(block, "hash")));
+        self.length = self.length.or_else(|| child_text(block, "contentlength").and_then(length));
+        let groups = children(block, "trackers").iter().flat_map(|trackers| children(trackers, "group"));
+        let trackers = groups.flat_map(|group| children(group, "tracker")).filter_map(Extension::value);
+        self.trackers.extend(trackers.take(MAX_TRACKERS).map(str::to_owned));
+    }
+
+    /// Torznab's attributes and the bare tags of torrent sites.
+    fn take_indexer_tags(&mut self, kept: Kept<'_>) {
+        for attr in kept.all("attr") {
+            let value = attr.attrs.get("value").map(String::as_str);
+            match attr.attrs.get("name").map(|name| name.to_ascii_lowercase()).as_deref() {
+                Some("magneturl") => value.into_iter().for_each(|magnet| self.add_magnet(magnet)),
+                Some("infohash") => self.hint_info_hash(value),
+                _ => {}
+            }
+        }
+        for magnet in kept.all("magneturi").iter().filter_map(Extension::value).filter(|text| is_magnet(text)) {
+            self.add_magnet(magnet);
+        }
+        for url in kept.all("torrentlink").iter().filter_map(Extension::value) {
+            self.add_torrent(url);
+        }
+        self.hint_info_hash(kept.text("infohash"));
+    }
+
+    /// A SHA-1 beside a torrent in Media RSS is its info-hash (BEP 36).
+    fn take_media_hints(&mut self, kept: Kept<'_>, variants: &[FileLink<'_>]) {
+        let nested = kept.all("content").iter().flat_map(|content| children(content, "hash"));
+        let mut hashes = kept.all("hash").iter().chain(nested);
+        if variants.iter().any(FileLink::is_torrent) {
+            self.hint_info_hash(hashes.find(|hash| attr_is(hash, "algo", "sha1")).and_then(Extension::value));
+        }
+    }
+
+    /// A link that is a torrent if it looks like one.
+    fn take_hint(&mut self, link: &str, looks_like_torrent: fn(&str) -> bool) {
+        if is_magnet(link) {
+            self.add_magnet(link);
+        } else if looks_like_torrent(link) {
+            self.add_torrent(link);
+        }
+    }
+
+    /// An info-hash that no source carries is a magnet link of its own.
+    fn take_bare_info_hash(&mut self) {
+        let Some(info_hash) = self.info_hash.filter(|_| self.sources.is_empty()) else { return };
+        let mut magnet = Magnet::new(info_hash);
+        magnet.trackers.clone_from(&self.trackers);
+        self.add(Source::Magnet(magnet));
+    }
+
+    fn hint_info_hash(&mut self, text: Option<&str>) {
+        self.info_hash = self.info_hash.or_else(|| text?.trim().parse().ok());
+    }
+
+    fn add_torrent(&mut self, link: &str) {
+        if is_magnet(link) {
+            self.add_magnet(link);
+        } else if let Some(url) = self.web_url(link) {
+            self.add(Source::Torrent { url, info_hash: None });
+        }
+    }
+
+    fn add_magnet(&mut self, link: &str) {
+        match link.trim().parse() {
+            Ok(magnet) => self.add(Source::Magnet(magnet)),
+            Err(_) => self.refuse(WhyNone::BadMagnet),
+        }
+    }
+
+    fn add_media(&mut self, link: FileLink<'_>) {
+        let Some(url) = self.web_url(link.url) else { return };
+        let mime = Some(essence(link.mime)).filter(|mime| !mime.is_empty());
+        if link.is_media() {
+            self.add(Source::Http { url, length: link.length, mime });
+        } else {
+            let name = || url.path_segments().and_then(|mut parts| parts.next_back()).unwrap_or_default().to_owned();
+            self.refuse(WhyNone::NotMedia { mime: line(&mime.unwrap_or_else(name)) });
+        }
+    }
+
+    fn add(&mut self, source: Source) {
+        let is_known = self.sources.iter().any(|known| match (known, &source) {
+            (Source::Torrent { url: a, .. }, Source::Torrent { url: b, .. })
+            | (Source::Http { url: a, .. }, Source::Http { url: b, .. }) => a == b,
+            (Source::Magnet(a), Source::Magnet(b)) => a.info_hash == b.info_hash,
+            _ => false,
+        });
+        if !is_known && self.sources.len() < MAX_SOURCES {
+            self.sources.push(source);
+        }
+    }
+
+    fn refuse(&mut self, why: WhyNone) {
+        self.why_none.get_or_insert(why);
+    }
+
+    /// A link that may be followed, resolved against the feed's.
+    fn web_url(&mut self, link: &str) -> Option<Url> {
+        match self.base.join(link.trim()) {
+            Ok(url) if matches!(url.scheme(), "http" | "https") => Some(url),
+            Ok(url) => {
+                self.refuse(WhyNone::Scheme { scheme: line(url.scheme()) });
+                None
+            }
+            Err(_) => {
+                self.refuse(WhyNone::BadUrl);
+                None
+            }
+        }
+    }
+
+    fn finish(mut self, duration: Option<&str>) -> Found<'_> {
+        self.sources.sort_by_key(|source| match source {
+            Source::Torrent { .. } => 0,
+            Source::Magnet(_) => 1,
+            Source::Http { .. } => 2,
+        });
+        let named = self.sources.iter().find_map(|source| match source {
+            Source::Magnet(magnet) => Some(magnet.info_hash),
+            _ => None,
+        });
+        let info_hash = named.or(self.info_hash);
+        for source in &mut self.sources {
+            if let Source::Torrent { info_hash: unknown, .. } = source {
+                *unknown = info_hash;
+            }
+        }
+        let over_http = self.sources.iter().find_map(|source| match source {
+            Source::Http { length, .. } => *length,
+            _ => None,
+        });
+        let why_none = self.sources.is_empty().then(|| self.why_none.unwrap_or(WhyNone::NoFile));
+        Found {
+            sources: self.sources,
+            info_hash,
+            length: self.length.or(over_http),
+            integrity: self.integrity,
+            duration,
+            why_none,
+        }
+    }
+}
+
+/// A length that can be meant. Feeds write 0 and 1 where they do not know.
+fn length(text: &str) -> Option<u64> {
+    text.trim().parse().ok().filter(|length| (2..=MAX_LENGTH).contains(length))
+}
+
+/// A type in lower case and without parameters.
+fn essence(mime: &str) -> String {
+    mime.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+/// Parameters and other types may follow: some sites write `application/x-bittorrent;x-scheme-handler/magnet`.
+fn is_torrent_type(mime: &str) -> bool {
+    essence(mime).starts_with("application/x-bittorrent")
+}
+
+fn is_media_type(mime: &str) -> bool {
+    let essence = essence(mime);
+    let other = ["application/ogg", "application/mp4", "application/pdf", "application/epub+zip"];
+    essence.starts_with("audio/") || essence.starts_with("video/") || other.contains(&essence.as_str())
+}
+
+fn is_magnet(link: &str) -> bool {
+    link.trim_start().as_bytes().get(..7).is_some_and(|start| start.eq_ignore_ascii_case(b"magnet:"))
+}
+
+/// A link without its query and fragment.
+fn path(link: &str) -> &str {
+    link.split(['?', '#']).next().unwrap_or_default().trim()
+}
+
+fn path_is_torrent(link: &str) -> bool {
+    !is_magnet(link) && ends_with_ignore_case(path(link), ".torrent")
+}
+
+/// A script whose last argument is the name of a torrent.
+fn query_is_torrent(link: &str) -> bool {
+    link.contains('?') && ends_with_ignore_case(link.trim(), ".torrent")
+}
+
+fn has_media_name(link: &str) -> bool {
+    const EXTENSIONS: [&str; 14] = [
+        ".mp3", ".m4a", ".m4b", ".mp4", ".m4v", ".mov", ".ogg", ".oga", ".ogv", ".opus", ".flac", ".aac", ".webm",
+        ".wav",
+    ];
+    EXTENSIONS.iter().any(|extension| ends_with_ignore_case(path(link), extension))
+}
+
+fn ends_with_ignore_case(text: &str, end: &str) -> bool {
+    let start = text.len().checked_sub(end.len());
+    start.is_some_and(|start| text.as_bytes()[start..].eq_ignore_ascii_case(end.as_bytes()))
+}

@@ -1,0 +1,395 @@
+//! Writes the well-formed RSS 2.0 that a broken document meant.
+//!
+//! Tokens come from [`lex`](super::lex), names from [`names`](super::names). Only what this crate reads is kept, so the
+//! result is small; elements are closed when what holds them is, an item begins where the next one does, and an item
+//! that the document's end cuts off is left out.
+//!
+//! Laws: the result is well-formed, nests no deeper than [`MAX_TREE_DEPTH`] elements into an item, and holds at most
+//! [`MAX_ITEMS`] items, [`MAX_ELEMENTS`] elements and [`MAX_TEXT_BYTES`] of text in one of them.
+
+use quick_xml::Writer;
+use quick_xml::events::{BytesEnd, BytesStart, BytesText, Event};
+
+use super::lex::{Attributes, Lexer, Token, append, unescape};
+use super::names::{self, Kept, Space};
+use super::{MAX_ITEMS, ReadError};
+
+/// Kept elements of one feed. A real feed of 2,000 items has 50,000.
+const MAX_ELEMENTS: usize = 400_000;
+
+/// Kept elements of one item; further ones are dropped.
+const MAX_ELEMENTS_IN_ITEM: usize = 500;
+
+/// A text is cut here. Show notes of a long episode have some 20 KiB.
+const MAX_TEXT_BYTES: usize = 256 * 1024;
+
+/// An attribute with a longer value is dropped: half a URL is none.
+const MAX_VALUE_BYTES: usize = 8 * 1024;
+
+/// Kept elements nest no deeper.
+const MAX_TREE_DEPTH: usize = 6;
+
+/// Elements that may hold the feed's head, one in another.
+const MAX_FEED_DEPTH: usize = 4;
+
+/// Namespace declarations in force at one time; further ones are passed over.
+const MAX_BINDINGS: usize = 64;
+
+/// A document made well-formed.
+pub(super) struct Tidied {
+    /// RSS 2.0 in UTF-8.
+    pub(super) xml: Vec<u8>,
+    /// The `xml:base` of its head.
+    pub(super) base: Option<String>,
+    /// Whether nothing was cut off, by the document's end or by a limit.
+    pub(super) is_whole: bool,
+}
+
+/// Makes `text` well-formed, if it holds a feed.
+pub(super) fn tidy(text: &str) -> Result<Tidied, ReadError> {
+    let begin = text.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}' || c == '\0');
+    if begin.is_empty() {
+        return Err(ReadError::Empty);
+    }
+    if begin.starts_with(['{', '[']) {
+        return Err(ReadError::Json);
+    }
+    let mut tidier = Tidier::new(text);
+    let mut lexer = Lexer::new(text);
+    while let Some(token) = lexer.next() {
+        tidier.take(token, lexer.span().start, lexer.span().end)?;
+        if tidier.is_done {
+            break;
+        }
+    }
+    tidier.finish(lexer.is_whole(), begin)
+}
+
+/// An element that is open.
+struct Open<'t> {
+    /// Its name as the document has it.
+    name: &'t str,
+    place: Place,
+    /// Namespace declarations in force outside it.
+    bindings: usize,
+}
+
+/// What an open element is.
+#[derive(Clone, Copy)]
+enum Place {
+    /// Holds the head's elements and the items.
+    Feed,
+    /// Holds an item's elements. The output had this length before it.
+    Item { written: usize },
+    /// Is kept for its text.
+    Text(&'static str),
+    /// Is kept for its HTML, which begins here in the document.
+    Html { name: &'static str, from: usize, has_tags: bool },
+    /// Is kept with its children.
+    Tree(&'static str),
+    /// Is dropped, with so many of its own name in it.
+    Dropped { again: usize },
+}
+
+struct Tidier<'t> {
+    text: &'t str,
+    out: Writer<Vec<u8>>,
+    open: Vec<Open<'t>>,
+    /// Prefixes, the empty one among them, and whose they are. The last one counts.
+    bindings: Vec<(&'t str, Space)>,
+    /// Text of the innermost open element that is not written yet.
+    pending: String,
+    /// Names that were written at the level of the head, and of the open item.
+    seen_in_feed: Vec<&'static str>,
+    seen_in_item: Vec<&'static str>,
+    base: Option<String>,
+    items: usize,
+    elements: usize,
+    elements_in_item: usize,
+    has_root: bool,
+    is_done: bool,
+    is_limited: bool,
+}
+
+impl<'t> Tidier<'t> {
+    fn new(text: &'t str) -> Self {
+        Self {
+            text,
+            out: Writer::new(Vec::from(names::ROOT)),
+            open: Vec::new(),
+            bindings: Vec::new(),
+            pending: String::new(),
+            seen_in_feed: Vec::new(),
+            seen_in_item: Vec::new(),
+            base: None,
+            items: 0,
+            elements: 0,
+            elements_in_item: 0,
+            has_root: false,
+            is_done: false,
+            is_limited: false,
+        }
+    }
+
+    /// Takes the token that stands from `start` to `end` in the document.
+    fn take(&mut self, token: Token<'t>, start: usize, end: usize) -> Result<(), ReadError> {
+        match token {
+            Token::Start { name, attributes, is_empty } => {
+                let depth = self.open.len();
+                self.start(name, attributes, start, end)?;
+                if is_empty && self.open.len() > depth {
+                    self.close(end);
+                }
+            }
+            Token::End { name } => self.end(name, start),
+            Token::Text(raw) if self.keeps_text() => unescape(raw, &mut self.pending, MAX_TEXT_BYTES),
+            Token::Verbatim(text) if self.keeps_text() => {
+                append(text, &mut self.pending, MAX_TEXT_BYTES);
+            }
+            Token::Text(_) | Token::Verbatim(_) => {}
+        }
+        Ok(())
+    }
+
+    fn keeps_text(&self) -> bool {
+        matches!(self.open.last(), Some(Open { place: Place::Text(_) | Place::Html { .. } | Place::Tree(_), .. }))
+    }
+
+    fn start(&mut self, name: &'t str, attributes: Attributes<'t>, start: usize, end: usize) -> Result<(), ReadError> {
+        let (prefix, local) = name.split_once(':').unwrap_or(("", name));
+        let local = if local.len() > 64 { String::new() } else { local.to_ascii_lowercase() };
+        let outside = self.bindings.len();
+        let Some(parent) = self.open.last_mut().map(|open| (open.name, &mut open.place)) else {
+            return self.root(name, &local, attributes);
+        };
+        match parent {
+            (own, Place::Dropped { again }) if own.eq_ignore_ascii_case(name) => *again += 1,
+            (_, Place::Html { has_tags, .. }) => *has_tags = true,
+            _ => {}
+        }
+        let place = *parent.1;
+        let passes_over = matches!(place, Place::Dropped { .. } | Place::Html { .. } | Place::Text(_));
+        if !passes_over {
+            self.bind(attributes, matches!(place, Place::Feed));
+        }
+        let space = self.space(prefix);
+        if names::is_item(space, &local) && !matches!(place, Place::Dropped { .. }) {
+            self.start_item(name, attributes, start);
+            return Ok(());
+        }
+        let place = match place {
+            Place::Dropped { .. } | Place::Html { .. } | Place::Text(_) => return Ok(()),
+            Place::Feed if names::is_feed(&local) => {
+                self.base_of(attributes);
+                if self.open.len() >= MAX_FEED_DEPTH { Place::Dropped { again: 0 } } else { Place::Feed }
+            }
+            Place::Feed => self.keep(names::in_channel(space, &local), attributes, end),
+            Place::Item { .. } => self.keep(names::in_item(space, &local), attributes, end),
+            Place::Tree(_) => {
+                let child = names::child(&local).filter(|_| self.tree_depth() < MAX_TREE_DEPTH);
+                self.keep(child.map(Kept::Tree), attributes, end)
+            }
+        };
+        self.open.push(Open { name, place, bindings: outside });
+        Ok(())
+    }
+
+    /// Begins the feed, or passes over what stands before it.
+    fn root(&mut self, name: &'t str, local: &str, attributes: Attributes<'t>) -> Result<(), ReadError> {
+        if names::is_feed(local) {
+            self.has_root = true;
+            self.bind(attributes, true);
+            self.base_of(attributes);
+            self.open.push(Open { name, place: Place::Feed, bindings: 0 });
+        } else if local == "html" {
+            return Err(ReadError::Html);
+        }
+        Ok(())
+    }
+
+    fn start_item(&mut self, name: &'t str, attributes: Attributes<'t>, start: usize) {
+        while self.open.last().is_some_and(|open| !matches!(open.place, Place::Feed)) {
+            self.close(start);
+        }
+        if self.items >= MAX_ITEMS || self.elements >= MAX_ELEMENTS {
+            self.is_limited = true;
+            self.is_done = true;
+            return;
+        }
+        let outside = self.bindings.len();
+        self.bind(attributes, true);
+        self.items += 1;
+        self.elements_in_item = 0;
+        self.seen_in_item.clear();
+        let written = self.out.get_ref().len();
+        self.open.push(Open { name, place: Place::Item { written }, bindings: outside });
+        self.write(Event::Start(BytesStart::new("item")));
+        // RSS 1.0 names an item by an attribute.
+        if let Some((_, about)) = attributes.iter().find(|(name, _)| *name == "rdf:about") {
+            unescape(about, &mut self.pending, MAX_VALUE_BYTES);
+            self.write(Event::Start(BytesStart::new("x:about")));
+            self.write_pending();
+            self.write(Event::End(BytesEnd::new("x:about")));
+        }
+    }
+
+    /// Begins what is kept of an element, whose content begins at `end` in the document.
+    fn keep(&mut self, kept: Option<Kept>, attributes: Attributes<'t>, end: usize) -> Place {
+        let dropped = Place::Dropped { again: 0 };
+        let (Some(kept), true) = (kept, self.has_room()) else { return dropped };
+        let links = |(name, _): (&str, &str)| name.eq_ignore_ascii_case("href");
+        let kept = match kept {
+            // Atom's links have attributes, those of RSS have text.
+            Kept::Text("link") if attributes.iter().any(links) => Kept::Tree("atom:link"),
+            kept => kept,
+        };
+        let (Kept::Text(name) | Kept::Html(name) | Kept::Tree(name)) = kept;
+        let Some(name) = self.name_once(name) else { return dropped };
+        self.elements += 1;
+        self.elements_in_item += 1;
+        self.write_pending();
+        let mut element = BytesStart::new(name);
+        if matches!(kept, Kept::Tree(_)) {
+            push_attributes(&mut element, attributes);
+        }
+        self.write(Event::Start(element));
+        match kept {
+            Kept::Text(_) => Place::Text(name),
+            Kept::Html(_) => Place::Html { name, from: end, has_tags: false },
+            Kept::Tree(_) => Place::Tree(name),
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.elements < MAX_ELEMENTS && self.elements_in_item < MAX_ELEMENTS_IN_ITEM
+    }
+
+    /// The name under which an element is written: its own the first time, another one or none after that.
+    fn name_once(&mut self, name: &'static str) -> Option<&'static str> {
+        let seen = match self.open.last()?.place {
+            Place::Feed => &mut self.seen_in_feed,
+            Place::Item { .. } => &mut self.seen_in_item,
+            _ => return Some(name),
+        };
+        if seen.contains(&name) {
+            return names::again(name);
+        }
+        seen.push(name);
+        Some(name)
+    }
+
+    fn tree_depth(&self) -> usize {
+        self.open.iter().filter(|open| matches!(open.place, Place::Tree(_))).count()
+    }
+
+    /// Ends the innermost open element of this name and all within it; passes over the end of what is not open.
+    fn end(&mut self, name: &str, start: usize) {
+        if let Some(Open { name: own, place: Place::Dropped { again: again @ 1.. }, .. }) = self.open.last_mut()
+            && own.eq_ignore_ascii_case(name)
+        {
+            *again -= 1;
+            return;
+        }
+        let Some(index) = self.open.iter().rposition(|open| open.name.eq_ignore_ascii_case(name)) else { return };
+        while self.open.len() > index {
+            self.close(start);
+        }
+    }
+
+    /// Ends the innermost open element, whose content ends at `at` in the document.
+    fn close(&mut self, at: usize) {
+        let Some(closed) = self.open.pop() else { return };
+        self.bindings.truncate(closed.bindings);
+        match closed.place {
+            Place::Feed => self.is_done = self.open.is_empty(),
+            Place::Item { .. } => self.write(Event::End(BytesEnd::new("item"))),
+            Place::Text(name) | Place::Tree(name) => {
+                self.write_pending();
+                self.write(Event::End(BytesEnd::new(name)));
+            }
+            Place::Html { name, from, has_tags } => {
+                if has_tags {
+                    self.pending.clear();
+                    append(&self.text[from..at], &mut self.pending, MAX_TEXT_BYTES);
+                }
+                self.write_pending();
+                self.write(Event::End(BytesEnd::new(name)));
+            }
+            Place::Dropped { .. } => {}
+        }
+    }
+
+    /// Notes the namespaces that an element declares. One of the feed's own that is not known is that of RSS.
+    fn bind(&mut self, attributes: Attributes<'t>, is_feed: bool) {
+        for (name, uri) in attributes.iter() {
+            let Some(prefix) = name.strip_prefix("xmlns") else { continue };
+            let space = match (Space::of_uri(uri), prefix) {
+                (Space::Other, "") if is_feed => Space::Core,
+                (space, _) => space,
+            };
+            if self.bindings.len() < MAX_BINDINGS {
+                self.bindings.push((prefix.trim_start_matches(':'), space));
+            }
+        }
+    }
+
+    fn space(&self, prefix: &str) -> Space {
+        let bound = self.bindings.iter().rev().find(|(bound, _)| *bound == prefix).map(|(_, space)| *space);
+        bound.unwrap_or_else(|| if prefix.is_empty() { Space::Core } else { Space::of_prefix(prefix) })
+    }
+
+    fn base_of(&mut self, attributes: Attributes<'t>) {
+        let base = attributes.iter().find(|(name, _)| *name == "xml:base");
+        if let (None, Some((_, raw))) = (&self.base, base) {
+            let mut base = String::new();
+            unescape(raw, &mut base, MAX_VALUE_BYTES);
+            self.base = Some(base);
+        }
+    }
+
+    fn write_pending(&mut self) {
+        if !self.pending.is_empty() {
+            let text = std::mem::take(&mut self.pending);
+            self.write(Event::Text(BytesText::new(&text)));
+        }
+    }
+
+    fn write(&mut self, event: Event<'_>) {
+        self.out.write_event(event).expect("writing to memory cannot fail");
+    }
+
+    fn finish(mut self, is_whole: bool, begin: &str) -> Result<Tidied, ReadError> {
+        if !self.has_root {
+            let begin = begin.chars().take(40).filter(|c| !c.is_control()).collect();
+            return Err(ReadError::NotAFeed { begin });
+        }
+        let is_closed = self.open.is_empty();
+        let cut_off = self.open.iter().find_map(|open| match open.place {
+            Place::Item { written } => Some(written),
+            _ => None,
+        });
+        while !self.open.is_empty() {
+            self.close(self.text.len());
+        }
+        let mut xml = self.out.into_inner();
+        if let Some(written) = cut_off {
+            xml.truncate(written);
+        }
+        xml.extend_from_slice(names::ROOT_END.as_bytes());
+        Ok(Tidied { xml, base: self.base, is_whole: is_whole && is_closed && !self.is_limited })
+    }
+}
+
+fn push_attributes(element: &mut BytesStart<'_>, attributes: Attributes<'_>) {
+    let mut seen = Vec::new();
+    for (name, raw) in attributes.iter() {
+        let name = if name.len() > 16 { None } else { names::attribute(&name.to_ascii_lowercase()) };
+        let Some(name) = name.filter(|name| !seen.contains(name)) else { continue };
+        seen.push(name);
+        let mut value = String::new();
+        unescape(raw, &mut value, MAX_VALUE_BYTES + 1);
+        if value.len() <= MAX_VALUE_BYTES {
+            element.push_attribute((name, value.trim()));
+        }
+    }
+}
