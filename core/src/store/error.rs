@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::index::IndexFault;
 use super::record::{MAX_BATCH, MAX_KEY, MAX_VALUE};
 
 /// Why the store refused or could not do what it was asked.
@@ -164,5 +165,33 @@ impl StoreError {
         );
         let source = Arc::new(source);
         if full { Self::Full { path, source } } else { Self::Io { action, path, source } }
+    }
+}
+
+/// A store's own error, or a fault that another index may cure.
+pub(super) enum Trouble {
+    Index(IndexFault),
+    Store(StoreError),
+}
+
+impl Trouble {
+    /// The error for a caller whom no other index can help.
+    pub(super) fn into_error(self) -> StoreError {
+        match self {
+            Self::Index(fault) => StoreError::io("read", Path::new("index"), io::Error::other(fault)),
+            Self::Store(error) => error,
+        }
+    }
+}
+
+impl From<IndexFault> for Trouble {
+    fn from(fault: IndexFault) -> Self {
+        Self::Index(fault)
+    }
+}
+
+impl From<StoreError> for Trouble {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
     }
 }

@@ -10,118 +10,71 @@
 //! Law: what [`Store::put`] or [`Store::batch`] acknowledged is there after any crash, whole or not at all per batch.
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "the rim: the store owns files and locks")]
 
+mod aside;
+mod disk;
 mod error;
+mod export;
 mod index;
 mod journal;
 mod op;
+mod plan;
 mod record;
+mod recover;
+mod report;
+mod shared;
+#[cfg(test)]
+mod tests;
+mod totals;
 
-use std::fs::File;
-use std::io::Write as _;
+use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 pub use error::StoreError;
 pub use record::{MAX_BATCH, MAX_KEY, MAX_VALUE, Record};
+pub use report::{Health, IndexPlace, JournalDamage, OpenReport, RebuildReason};
 
 use index::memory::MemoryIndex;
-use index::{Index, Write, value};
-use journal::frame;
-use op::{Change, Op};
+use op::Op;
+use shared::{Shared, Slot};
+use totals::Totals;
 
 /// A handle on the state; clones share it.
+///
+/// Every method blocks. Reads never wait for a write's sync.
 #[derive(Clone)]
 pub struct Store {
-    inner: Arc<Inner>,
-}
-
-struct Inner {
-    index: Box<dyn Index>,
-    journal: Mutex<Option<Log>>,
-}
-
-struct Log {
-    path: PathBuf,
-    file: File,
-    seq: u64,
-}
-
-/// What opening a store found and did.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct OpenReport {
-    /// Why the index was built again; `None` if it was good.
-    pub rebuilt: Option<RebuildReason>,
-    /// Where the index that was not good was put.
-    pub set_aside: Option<PathBuf>,
-    /// Records in the store.
-    pub records: usize,
-    /// Bytes cut from the journal's end: a write that was never acknowledged.
-    pub journal_tail_dropped: u64,
-}
-
-/// Why the index was built again from the journal.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RebuildReason {
-    /// There was none.
-    Missing,
+    shared: Arc<Shared>,
 }
 
 impl Store {
     /// Opens the store in `dir`, and makes it if there is none.
     ///
-    /// Fails where the folder cannot be written, is open already, or was written by a later version.
+    /// A lost, torn or doubtful index is set aside and built again; damage to the journal is passed over, healed from the
+    /// index where that is possible, and reported. Fails where the folder cannot be written, is open already, or was
+    /// written by a later version.
     pub fn open(dir: &Path) -> Result<(Self, OpenReport), StoreError> {
-        let folder = dir.join("journal");
-        std::fs::create_dir_all(&folder).map_err(|source| StoreError::io("create", &folder, source))?;
-        let path = folder.join("1.log");
-        let io = |action, source| StoreError::io(action, &path, source);
-        let file = File::options().create(true).append(true).read(true).open(&path);
-        let file = file.map_err(|source| io("open", source))?;
-        if file.try_lock().is_err() {
-            return Err(StoreError::Locked { path: folder });
-        }
-        let bytes = std::fs::read(&path).map_err(|source| io("read", source))?;
-        let store = Self::in_memory();
-        let (mut at, mut seq) = (0, 0);
-        while let Some((head, rest)) = bytes[at..].split_first_chunk() {
-            let Some(header) = frame::Header::parse(head) else { break };
-            let Some(payload) = rest.get(..header.length).filter(|payload| header.matches(payload)) else { break };
-            let Ok(ops) = serde_json::from_slice::<Vec<Op>>(payload) else { break };
-            store.apply(&ops);
-            (at, seq) = (at + frame::HEADER + header.length, header.seq);
-        }
-        file.set_len(at as u64).map_err(|source| io("truncate", source))?;
-        *store.inner.journal.lock().expect(NO_PANIC) = Some(Log { path, file, seq });
-        let journal_tail_dropped = (bytes.len() - at) as u64;
-        Ok((store, OpenReport { journal_tail_dropped, ..OpenReport::default() }))
+        let (shared, report) = recover::open(dir, Arc::new(disk::OsDisk))?;
+        Ok((Self { shared: Arc::new(shared) }, report))
     }
 
     /// A store that lives as long as its handles, for tests.
     pub fn in_memory() -> Self {
-        let inner = Inner { index: Box::new(MemoryIndex::default()), journal: Mutex::new(None) };
-        Self { inner: Arc::new(inner) }
+        let slot = Slot { index: Box::new(MemoryIndex::default()), place: IndexPlace::Memory };
+        Self { shared: Arc::new(Shared::new(slot, None, Totals::default())) }
     }
 
     /// The `R` under `key`, or `None`.
     pub fn get<R: Record>(&self, key: impl AsRef<[u8]>) -> Result<Option<R>, StoreError> {
         let key = key.as_ref();
-        let Some(bytes) = self.inner.index.get(R::KIND, key).expect("memory does not fail") else { return Ok(None) };
-        let (version, json) = value::decode(R::KIND, key, &bytes).expect("memory does not change");
-        record::read(key, version, json).map(Some)
+        let Some((version, json)) = self.shared.get(R::KIND, key)? else { return Ok(None) };
+        record::read(key, version, &json).map(Some)
     }
 
     /// Every `R` whose key begins with `prefix`, in the byte order of their keys.
     pub fn scan<R: Record>(&self, prefix: impl AsRef<[u8]>) -> Result<Vec<R>, StoreError> {
-        let mut found = Vec::new();
-        let scanned = self.inner.index.scan(R::KIND, prefix.as_ref(), &mut |key, bytes| {
-            let (version, json) = value::decode(R::KIND, key, bytes)?;
-            found.push(record::read(key, version, json));
-            Ok(())
-        });
-        scanned.expect("memory does not fail");
-        found.into_iter().collect()
+        let found = self.shared.scan(R::KIND, prefix.as_ref())?;
+        found.iter().map(|(key, version, json)| record::read(key, *version, json)).collect()
     }
 
     /// Stores `record` under its key, in place of what was there; on disk when this returns.
@@ -136,36 +89,37 @@ impl Store {
 
     /// Makes all changes that `fill` puts into the batch, or none of them, with one sync.
     ///
-    /// After a crash either all are there or none is. The first record that cannot be written fails the batch.
+    /// After a crash either all are there or none is, and no reader sees some without the others. Later changes to a
+    /// record win over earlier ones. The first record that cannot be written fails the batch.
     pub fn batch(&self, fill: impl FnOnce(&mut Batch)) -> Result<(), StoreError> {
         let mut batch = Batch { ops: Ok(Vec::new()) };
         fill(&mut batch);
-        let ops = batch.ops?;
-        let mut journal = self.inner.journal.lock().expect(NO_PANIC);
-        if let Some(log) = journal.as_mut() {
-            let payload = serde_json::to_vec(&ops).expect("ops have a JSON form");
-            let mut bytes = Vec::new();
-            frame::encode(log.seq + 1, &payload, &mut bytes);
-            let written = log.file.write_all(&bytes).and_then(|()| log.file.sync_data());
-            written.map_err(|source| StoreError::io("write", &log.path, source))?;
-            log.seq += 1;
-        }
-        self.apply(&ops);
-        Ok(())
+        self.shared.commit(batch.ops?)
     }
 
-    fn apply(&self, ops: &[Op]) {
-        let writes: Vec<_> = ops.iter().map(write_of).collect();
-        self.inner.index.apply(&writes).expect("memory does not fail");
+    /// Writes every record to `out` as lines of JSON, which [`Self::import`] reads; returns how many there are.
+    ///
+    /// Writers wait until it is done, so `out` should be a file or a buffer, not a slow connection.
+    pub fn export(&self, out: &mut dyn Write) -> Result<u64, StoreError> {
+        export::export(&self.shared, out)
     }
-}
 
-fn write_of(op: &Op) -> Write<'_> {
-    let value = match &op.change {
-        Change::Delete => None,
-        Change::Put { version, json } => Some(value::encode(&op.kind, &op.key, *version, json)),
-    };
-    Write { tree: &op.kind, key: &op.key, value }
+    /// Makes a store in `dir` from the lines that [`Self::export`] wrote; returns how many records it has.
+    ///
+    /// Fails where `dir` has a store already, and where the lines are not whole; then no store is made.
+    pub fn import(dir: &Path, source: &mut dyn BufRead) -> Result<u64, StoreError> {
+        export::import(dir, source)
+    }
+
+    /// Writes the journal anew without what is dead. It does so by itself when four fifths of it are.
+    pub fn compact(&self) -> Result<(), StoreError> {
+        self.shared.compact().map(|_: Vec<PathBuf>| ())
+    }
+
+    /// How the store is doing.
+    pub fn health(&self) -> Health {
+        self.shared.health()
+    }
 }
 
 /// Changes that are made together; see [`Store::batch`].
@@ -192,5 +146,3 @@ impl Batch {
         }
     }
 }
-
-const NO_PANIC: &str = "no writer panics";

@@ -38,7 +38,8 @@ use super::op::{Change, Op};
 /// # Ok::<(), podswarm_core::store::StoreError>(())
 /// ```
 pub trait Record: Serialize + DeserializeOwned {
-    /// The kind's name, as journal, index and export spell it. It never changes.
+    /// The kind's name, as journal, index and export spell it. It never changes, and begins with a small
+    /// letter.
     const KIND: &'static str;
 
     /// The version of the value's shape, written beside every value.
@@ -97,6 +98,7 @@ pub(super) fn read<R: Record>(key: &[u8], version: u8, json: &str) -> Result<R, 
 }
 
 fn checked_key<R: Record>(key: &[u8]) -> Result<Vec<u8>, StoreError> {
+    const { assert!(matches!(R::KIND.as_bytes(), [b'a'..=b'z', ..]), "a kind's name begins with a small letter") };
     if key.len() > MAX_KEY {
         return Err(StoreError::KeyTooLong { kind: R::KIND, got: key.len() });
     }

@@ -29,6 +29,10 @@ impl Index for MemoryIndex {
         Ok(())
     }
 
+    fn flush(&self) -> Result<(), IndexFault> {
+        Ok(())
+    }
+
     fn get(&self, tree: &str, key: &[u8]) -> Result<Option<Vec<u8>>, IndexFault> {
         Ok(self.trees.read().expect(NO_PANIC).get(tree).and_then(|tree| tree.get(key)).cloned())
     }
@@ -36,9 +40,14 @@ impl Index for MemoryIndex {
     fn scan(&self, tree: &str, prefix: &[u8], visit: Visitor<'_>) -> Result<(), IndexFault> {
         let trees = self.trees.read().expect(NO_PANIC);
         let Some(tree) = trees.get(tree) else { return Ok(()) };
-        tree.range(prefix.to_vec()..)
-            .take_while(|(key, _)| key.starts_with(prefix))
-            .try_for_each(|(key, value)| visit(key, value))
+        let found = tree.range(prefix.to_vec()..).take_while(|(key, _)| key.starts_with(prefix));
+        // Breaking off early is the visitor's right, and no fault.
+        let _ = { found }.try_for_each(|(key, value)| visit(key, value));
+        Ok(())
+    }
+
+    fn trees(&self) -> Result<Vec<String>, IndexFault> {
+        Ok(self.trees.read().expect(NO_PANIC).keys().cloned().collect())
     }
 }
 

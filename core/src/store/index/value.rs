@@ -30,7 +30,7 @@ pub(crate) fn encode(tree: &str, key: &[u8], version: u8, json: &str) -> Vec<u8>
 ///
 /// Fails where the bytes are not what [`encode`] made for this very place.
 pub(crate) fn decode<'a>(tree: &str, key: &[u8], bytes: &'a [u8]) -> Result<(u8, &'a str), IndexFault> {
-    let fault = |what: &str| IndexFault(format!("value of `{}` in `{tree}` {what}", key.escape_ascii()));
+    let fault = |what: &str| IndexFault::new(format!("value of `{}` in `{tree}` {what}", key.escape_ascii()));
     let (body, sum) = bytes.split_last_chunk::<SUM>().ok_or_else(|| fault("is cut short"))?;
     if u32::from_le_bytes(*sum) != checksum(tree, key, body) {
         return Err(fault("does not match its checksum"));

@@ -5,8 +5,9 @@
 //!       4..8   length of the payload in bytes, little-endian
 //!       8..16  sequence number, little-endian
 //!       16..20 CRC-32 (IEEE, little-endian) of bytes 4..16 and of all that follows
-//!       20     schema of the payload, 1
-//!       21..   payload, one JSON text
+//!       20     schema of the journal, 1
+//!       21     what the payload is, a [`Kind`]
+//!       22..   payload, one JSON text
 //! ```
 //! The marker is what makes damage in the middle survivable: after bytes that are no frame, the next marker whose frame
 //! passes its CRC is where reading goes on.
@@ -15,13 +16,38 @@
 pub(crate) const MARKER: [u8; 4] = [0xf5, b'J', b'R', b'N'];
 
 /// Bytes of a frame before its payload.
-pub(crate) const HEADER: usize = 21;
+pub(crate) const HEADER: usize = 22;
 
 /// The longest payload that is believed, in bytes.
 pub(crate) const MAX_PAYLOAD: usize = 16 * 1024 * 1024;
 
 /// The schema this program writes, and the latest it reads.
 pub(crate) const SCHEMA: u8 = 1;
+
+/// What a frame's payload is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Opens a segment.
+    Head,
+    /// Changes that were made together.
+    Batch,
+    /// Closes a snapshot.
+    End,
+}
+
+impl Kind {
+    fn from_byte(byte: u8) -> Option<Self> {
+        [Self::Head, Self::Batch, Self::End].into_iter().find(|kind| kind.byte() == byte)
+    }
+
+    fn byte(self) -> u8 {
+        match self {
+            Self::Head => b'H',
+            Self::Batch => b'B',
+            Self::End => b'E',
+        }
+    }
+}
 
 /// A frame's first [`HEADER`] bytes, parsed but not yet believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,8 +58,10 @@ pub(crate) struct Header {
     pub(crate) seq: u64,
     /// The checksum it claims.
     pub(crate) crc: u32,
-    /// The payload's schema.
+    /// The schema it was written in.
     pub(crate) schema: u8,
+    /// What the payload is, as the schema spells it.
+    kind: u8,
 }
 
 impl Header {
@@ -42,34 +70,41 @@ impl Header {
         let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
         let length = usize::try_from(word(4)).ok().filter(|&length| length <= MAX_PAYLOAD)?;
         let seq = u64::from_le_bytes(bytes[8..16].try_into().expect("eight bytes"));
-        bytes.starts_with(&MARKER).then_some(Self { length, seq, crc: word(16), schema: bytes[20] })
+        let header = Self { length, seq, crc: word(16), schema: bytes[20], kind: bytes[21] };
+        bytes.starts_with(&MARKER).then_some(header)
     }
 
     /// Whether `payload` is what the header was written for.
     pub(crate) fn matches(&self, payload: &[u8]) -> bool {
-        payload.len() == self.length && self.crc == checksum(self.seq, self.schema, payload)
+        payload.len() == self.length && self.crc == checksum(self.seq, [self.schema, self.kind], payload)
+    }
+
+    /// What the payload is; `None` for a kind this schema does not have.
+    pub(crate) fn kind(&self) -> Option<Kind> {
+        Kind::from_byte(self.kind)
     }
 }
 
 /// Appends the frame of `payload` to `out` and returns its checksum.
 ///
 /// The payload is at most [`MAX_PAYLOAD`] bytes.
-pub(crate) fn encode(seq: u64, payload: &[u8], out: &mut Vec<u8>) -> u32 {
-    let crc = checksum(seq, SCHEMA, payload);
+pub(crate) fn encode(kind: Kind, seq: u64, payload: &[u8], out: &mut Vec<u8>) -> u32 {
+    let tags = [SCHEMA, kind.byte()];
+    let crc = checksum(seq, tags, payload);
     out.extend_from_slice(&MARKER);
     out.extend_from_slice(&length_bytes(payload));
     out.extend_from_slice(&seq.to_le_bytes());
     out.extend_from_slice(&crc.to_le_bytes());
-    out.push(SCHEMA);
+    out.extend_from_slice(&tags);
     out.extend_from_slice(payload);
     crc
 }
 
-fn checksum(seq: u64, schema: u8, payload: &[u8]) -> u32 {
+fn checksum(seq: u64, tags: [u8; 2], payload: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&length_bytes(payload));
     hasher.update(&seq.to_le_bytes());
-    hasher.update(&[schema]);
+    hasher.update(&tags);
     hasher.update(payload);
     hasher.finalize()
 }
@@ -79,12 +114,22 @@ fn length_bytes(payload: &[u8]) -> [u8; 4] {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// Appends a whole frame of the next schema.
+    pub(crate) fn append_newer(out: &mut Vec<u8>) {
+        let (seq, tags) = (2, [SCHEMA + 1, b'?']);
+        out.extend_from_slice(&MARKER);
+        out.extend_from_slice(&length_bytes(b""));
+        out.extend_from_slice(&u64::to_le_bytes(seq));
+        out.extend_from_slice(&checksum(seq, tags, b"").to_le_bytes());
+        out.extend_from_slice(&tags);
+    }
 
     fn frame(seq: u64, payload: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::new();
-        encode(seq, payload, &mut bytes);
+        encode(Kind::Batch, seq, payload, &mut bytes);
         bytes
     }
 
@@ -98,7 +143,7 @@ mod tests {
     fn a_frame_is_whole_as_written() {
         let bytes = frame(7, b"{}");
         let header = Header::parse(bytes.first_chunk().unwrap()).unwrap();
-        assert_eq!((header.length, header.seq, header.schema), (2, 7, SCHEMA));
+        assert_eq!((header.length, header.seq, header.schema, header.kind()), (2, 7, SCHEMA, Some(Kind::Batch)));
         assert!(is_whole(&bytes));
         assert!(is_whole(&frame(u64::MAX, b"")));
     }

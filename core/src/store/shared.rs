@@ -1,0 +1,324 @@
+//! The state behind a store's handles: one writer at a time, many readers.
+//!
+//! Threads that write at once share one sync: each leaves its job in a queue and waits for the writer's lock; whoever gets it
+//! writes all jobs that are there, and the others find their outcome.
+//!
+//! A fault of the index never reaches a caller: the index is set aside, its records are built again in memory from the
+//! journal, and the call goes on. Lock order: writer, then queue or index.
+
+use std::collections::BTreeMap;
+use std::mem;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, RwLock};
+
+use super::error::Trouble;
+use super::index::memory::MemoryIndex;
+use super::index::seal::Seal;
+use super::index::{Index, IndexFault, each_record, tally, value};
+use super::journal::Journal;
+use super::op::Op;
+use super::plan::Plan;
+use super::record::MAX_BATCH;
+use super::totals::Totals;
+use super::{Health, IndexPlace, StoreError, aside};
+
+/// What all handles of one store share.
+pub(super) struct Shared {
+    /// Dropped before the writer, whose journal holds the lock on the folder.
+    index: RwLock<Slot>,
+    queue: Mutex<Queue>,
+    writer: Mutex<Writer>,
+}
+
+/// The index in use.
+pub(super) struct Slot {
+    pub(super) index: Box<dyn Index>,
+    pub(super) place: IndexPlace,
+}
+
+/// Jobs that wait for a writer.
+#[derive(Default)]
+struct Queue {
+    tickets: u64,
+    jobs: Vec<Job>,
+}
+
+/// One batch that waits to be written.
+struct Job {
+    ticket: u64,
+    ops: Vec<Op>,
+    /// The changes as the journal will hold them.
+    payload: Vec<u8>,
+}
+
+/// What only the holder of the lock may touch.
+pub(super) struct Writer {
+    /// `None` for a store that lives in memory.
+    journal: Option<Journal>,
+    totals: Totals,
+    /// What became of jobs that another thread wrote.
+    outcomes: BTreeMap<u64, Result<(), StoreError>>,
+    /// Why the last write failed, until one succeeds.
+    trouble: Option<StoreError>,
+    /// Bytes of the journal below which no compaction is tried by itself.
+    compact_from: u64,
+}
+
+impl Shared {
+    /// The state of a store whose `slot` holds what adds up to `totals`.
+    pub(super) fn new(slot: Slot, journal: Option<Journal>, totals: Totals) -> Self {
+        let writer = Writer { journal, totals, outcomes: BTreeMap::new(), trouble: None, compact_from: 0 };
+        Self { index: RwLock::new(slot), queue: Mutex::default(), writer: Mutex::new(writer) }
+    }
+
+    /// The version and JSON text of one record.
+    pub(super) fn get(&self, kind: &str, key: &[u8]) -> Result<Option<(u8, String)>, StoreError> {
+        self.read(|index| {
+            let Some(bytes) = index.get(kind, key)? else { return Ok(None) };
+            let (version, json) = value::decode(kind, key, &bytes)?;
+            Ok(Some((version, json.to_owned())))
+        })
+    }
+
+    /// Key, version and JSON text of every record whose key begins with `prefix`, in order.
+    pub(super) fn scan(&self, kind: &str, prefix: &[u8]) -> Result<Vec<(Vec<u8>, u8, String)>, StoreError> {
+        self.read(|index| {
+            let mut found = Ok(Vec::new());
+            index.scan(kind, prefix, &mut |key, bytes| match (&mut found, value::decode(kind, key, bytes)) {
+                (Ok(records), Ok((version, json))) => {
+                    records.push((key.to_vec(), version, json.to_owned()));
+                    ControlFlow::Continue(())
+                }
+                (_, Err(fault)) => {
+                    found = Err(fault);
+                    ControlFlow::Break(())
+                }
+                (Err(_), Ok(_)) => ControlFlow::Break(()),
+            })?;
+            found
+        })
+    }
+
+    /// Makes `ops` together; they are on disk and visible when this returns.
+    pub(super) fn commit(&self, ops: Vec<Op>) -> Result<(), StoreError> {
+        if ops.is_empty() {
+            return Ok(());
+        }
+        let payload = serde_json::to_vec(&ops).expect("ops have a JSON form");
+        if payload.len() > MAX_BATCH {
+            return Err(StoreError::BatchTooLarge { got: payload.len() });
+        }
+        let ticket = self.enqueue(ops, payload);
+        let mut writer = self.writer();
+        if let Some(outcome) = writer.outcomes.remove(&ticket) {
+            return outcome;
+        }
+        let jobs = mem::take(&mut self.queue.lock().expect(NO_PANIC).jobs);
+        let outcome = self.write(&mut writer, &jobs);
+        writer.trouble = outcome.as_ref().err().cloned();
+        let others = jobs.iter().filter(|job| job.ticket != ticket);
+        writer.outcomes.extend(others.map(|job| (job.ticket, outcome.clone())));
+        if outcome.is_ok() && writer.is_wasteful() {
+            self.compact_by_itself(&mut writer);
+        }
+        outcome
+    }
+
+    /// Writes the journal anew without what is dead; damaged segments are set aside and named.
+    pub(super) fn compact(&self) -> Result<Vec<PathBuf>, StoreError> {
+        self.compact_as(&mut self.writer())
+    }
+
+    /// Calls `visit` with kind, key, version and JSON text of every record, in order. Writers wait meanwhile.
+    pub(super) fn each(
+        &self,
+        mut visit: impl FnMut(&str, &[u8], u8, &str) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        // What was shown cannot be shown again, so the index must not fail half-way.
+        self.read(|index| tally(index).map(drop))?;
+        let _writer = self.writer();
+        let slot = self.index.read().expect(NO_PANIC);
+        let shown = each_record(&*slot.index, |kind, key, bytes| {
+            let (version, json) = value::decode(kind, key, bytes)?;
+            visit(kind, key, version, json).map_err(Trouble::Store)
+        });
+        shown.map_err(Trouble::into_error)
+    }
+
+    /// How the store is doing.
+    pub(super) fn health(&self) -> Health {
+        let writer = self.writer();
+        Health {
+            records: writer.totals.records(),
+            live_bytes: writer.totals.bytes(),
+            journal_bytes: writer.journal.as_ref().map_or(0, Journal::bytes),
+            index: self.index.read().expect(NO_PANIC).place,
+            trouble: writer.trouble.clone(),
+        }
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().expect(NO_PANIC)
+    }
+
+    fn enqueue(&self, ops: Vec<Op>, payload: Vec<u8>) -> u64 {
+        let mut queue = self.queue.lock().expect(NO_PANIC);
+        queue.tickets += 1;
+        let ticket = queue.tickets;
+        queue.jobs.push(Job { ticket, ops, payload });
+        ticket
+    }
+
+    /// Reads from the index, from a new one if this one has a fault.
+    fn read<T>(&self, read: impl Fn(&dyn Index) -> Result<T, IndexFault>) -> Result<T, StoreError> {
+        let first = read(&*self.index.read().expect(NO_PANIC).index);
+        match first {
+            Ok(found) => Ok(found),
+            Err(fault) => {
+                self.replace_index(&mut self.writer(), &fault)?;
+                read(&*self.index.read().expect(NO_PANIC).index).map_err(Trouble::from).map_err(Trouble::into_error)
+            }
+        }
+    }
+
+    fn write(&self, writer: &mut Writer, jobs: &[Job]) -> Result<(), StoreError> {
+        let batches: Vec<_> = jobs.iter().map(|job| job.ops.as_slice()).collect();
+        let plan = match self.plan(writer, &batches) {
+            Err(fault) => {
+                self.replace_index(writer, &fault)?;
+                self.plan(writer, &batches).map_err(Trouble::from).map_err(Trouble::into_error)?
+            }
+            Ok(plan) => plan,
+        };
+        let changing = jobs.iter().zip(&plan.changes).filter(|(_, changes)| **changes);
+        let payloads: Vec<_> = changing.map(|(job, _)| job.payload.as_slice()).collect();
+        if payloads.is_empty() {
+            return Ok(());
+        }
+        let seal = match &mut writer.journal {
+            Some(journal) => {
+                let from = journal.end().seq;
+                journal.append(&payloads)?;
+                Some(Seal { generation: journal.generation(), from, at: journal.end(), totals: plan.totals.clone() })
+            }
+            None => None,
+        };
+        writer.totals = plan.totals.clone();
+        let mut slot = self.index.write().expect(NO_PANIC);
+        let seal = seal.filter(|_| slot.place == IndexPlace::Disk);
+        match plan.apply(&*slot.index, seal.as_ref()) {
+            // The journal has the changes, so the index that is built from it has them too.
+            Err(fault) => writer.replace(&mut slot, &fault),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    fn plan<'a>(&self, writer: &Writer, batches: &[&'a [Op]]) -> Result<Plan<'a>, IndexFault> {
+        Plan::new(&*self.index.read().expect(NO_PANIC).index, &writer.totals, batches)
+    }
+
+    fn compact_by_itself(&self, writer: &mut Writer) {
+        if let Err(error) = self.compact_as(writer) {
+            tracing::warn!(%error, "journal not compacted");
+            writer.compact_from = writer.journal.as_ref().map_or(0, Journal::bytes) + LEAST_WASTE;
+        }
+    }
+
+    fn compact_as(&self, writer: &mut Writer) -> Result<Vec<PathBuf>, StoreError> {
+        let first = writer.compact(&self.index.read().expect(NO_PANIC));
+        let second = match first {
+            Err(Trouble::Index(fault)) => {
+                self.replace_index(writer, &fault)?;
+                writer.compact(&self.index.read().expect(NO_PANIC))
+            }
+            first => first,
+        };
+        second.map_err(Trouble::into_error)
+    }
+
+    fn replace_index(&self, writer: &mut Writer, fault: &IndexFault) -> Result<(), StoreError> {
+        writer.replace(&mut self.index.write().expect(NO_PANIC), fault)
+    }
+}
+
+impl Writer {
+    /// Whether the journal is mostly dead.
+    fn is_wasteful(&self) -> bool {
+        let Some(journal) = &self.journal else { return false };
+        let (bytes, live) = (journal.bytes(), self.totals.bytes());
+        let dead = bytes.saturating_sub(live);
+        dead > 4 * live && dead > LEAST_WASTE && bytes >= self.compact_from
+    }
+
+    /// Writes a snapshot from the index, once that has proven to be what it should be.
+    fn compact(&mut self, slot: &Slot) -> Result<Vec<PathBuf>, Trouble> {
+        let Some(journal) = &mut self.journal else { return Ok(Vec::new()) };
+        let expected = &self.totals;
+        let set_aside = journal.compact(|snapshot| {
+            let mut totals = Totals::default();
+            each_record(&*slot.index, |kind, key, bytes| {
+                let (version, json) = value::decode(kind, key, bytes)?;
+                totals.add(kind, key, bytes);
+                snapshot.add(kind, key, version, json).map_err(Trouble::Store)
+            })?;
+            if totals == *expected { Ok(()) } else { Err(Trouble::Index(IndexFault::new("records do not add up"))) }
+        })?;
+        if slot.place == IndexPlace::Disk {
+            let (generation, at) = (journal.generation(), journal.end());
+            let seal = Seal { generation, from: at.seq, at, totals: self.totals.clone() };
+            slot.index.apply(&[seal.write()])?;
+            slot.index.flush()?;
+        }
+        Ok(set_aside)
+    }
+
+    /// Puts an index in memory in the place of one that has a fault.
+    fn replace(&mut self, slot: &mut Slot, fault: &IndexFault) -> Result<(), StoreError> {
+        let (IndexPlace::Disk, Some(journal)) = (slot.place, &self.journal) else { return Ok(()) };
+        let index = MemoryIndex::default();
+        let totals = rebuild(&index, journal).map_err(Trouble::into_error)?;
+        if totals != self.totals {
+            let (records, expected) = (totals.records(), self.totals.records());
+            tracing::error!(records, expected, "journal does not hold the records it should");
+        }
+        self.totals = totals;
+        let failed = mem::replace(&mut slot.index, Box::new(index));
+        slot.place = IndexPlace::Memory;
+        // After a panic nobody knows what dropping it would do or wait for.
+        mem::forget(failed);
+        let kept = aside::set_aside(&index_path(journal.dir()));
+        let kept = kept.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+        tracing::warn!(%fault, set_aside = kept, "index failed, built again in memory");
+        Ok(())
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if let Ok(slot) = self.index.get_mut()
+            && let Err(fault) = slot.index.flush()
+        {
+            tracing::warn!(%fault, "index not flushed, the next open will look at it closely");
+        }
+    }
+}
+
+/// Puts everything that the journal holds into an empty index; returns what it then adds up to.
+pub(super) fn rebuild(index: &dyn Index, journal: &Journal) -> Result<Totals, Trouble> {
+    journal.replay(0..=u64::MAX, |_, ops| {
+        let writes: Vec<_> = ops.iter().map(Op::to_write).collect();
+        index.apply(&writes).map_err(Trouble::from)
+    })?;
+    Ok(tally(index)?)
+}
+
+/// The index's folder beside the journal's.
+pub(super) fn index_path(journal: &Path) -> PathBuf {
+    journal.with_file_name("index")
+}
+
+/// 4 MiB of dead bytes are not worth a compaction.
+const LEAST_WASTE: u64 = 4 * 1024 * 1024;
+
+const NO_PANIC: &str = "no holder of the lock panics";
