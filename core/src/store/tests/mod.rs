@@ -1,6 +1,8 @@
 //! The store as a whole, on real files.
 
 mod basics;
+mod crash;
+mod model;
 
 use std::path::Path;
 
