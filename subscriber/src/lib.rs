@@ -1,1 +1,4 @@
 //! .
+pub mod names;
+pub mod schedule;
+pub mod sse;
