@@ -1,0 +1,376 @@
+//! Knows every feed and episode, and decides what an item of a feed is: new, known, a revision or a duplicate.
+//!
+//! An item is known by its feed and guid, whatever its URL. A known one with another info-hash is a revision: what was
+//! complete is fetched anew, beside the old file, which is kept and no longer seeded. Another guid is a duplicate if it
+//! has an info-hash that the feed has brought before or that another feed's episode was taken for, or if it has both
+//! the title and the first source of an episode of the same feed. Dates decide nothing but order: a late episode with
+//! an early date is still new.
+//!
+//! What is new is wanted, but for the backlog of a new subscription, of which the owner says how much to take, and
+//! beyond [`NEW_PER_DAY`], which keeps a feed that invents guids from filling the disk.
+//!
+//! Knows nothing of downloads.
+//!
+//! Law: reading the same items again changes nothing.
+//!
+//! Source: design.md §5; `notes/podcasts.md` 2.3; `threats.md` 95 and 101.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use podswarm_core::metainfo::InfoHash;
+use url::Url;
+
+use super::found::{Found, mark};
+use crate::names;
+use crate::records::{Episode, EpisodeId, Feed, FeedId, Notes, Offer, Stage, Why};
+
+/// So many new episodes of one feed are taken within 24 hours without the owner's asking.
+pub const NEW_PER_DAY: usize = 48;
+
+/// So many episodes of one feed are remembered. Beyond that the oldest that were never wanted and that the feed no
+/// longer has are forgotten.
+pub const MAX_EPISODES: usize = 10_000;
+
+/// A change of the records, to be made durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The feed and all that belongs to it is forgotten.
+    DropFeed(FeedId),
+    /// The episode and its notes are forgotten.
+    DropEpisode(EpisodeId),
+    /// The episode is new or has changed.
+    Episode(Box<Episode>),
+    /// The feed is new or has changed.
+    Feed(Box<Feed>),
+    /// An episode's notes are new or have changed.
+    Notes(Notes),
+}
+
+/// What came of reading a feed.
+#[derive(Debug, Default)]
+pub struct Reading {
+    /// What to make durable, the feed itself left out.
+    pub changes: Vec<Change>,
+    /// Episodes never seen before.
+    pub new: usize,
+    /// Episodes that are wanted now and were not, in order of their numbers.
+    pub wanted: Vec<EpisodeId>,
+    /// Episodes, wanted or complete, that the publisher has replaced.
+    pub revised: Vec<EpisodeId>,
+    /// New episodes that are not wanted, each for a reason.
+    pub skipped: Vec<(EpisodeId, Why)>,
+}
+
+/// All feeds and episodes.
+#[derive(Debug, Default)]
+pub struct Catalogue {
+    feeds: BTreeMap<FeedId, Feed>,
+    episodes: BTreeMap<EpisodeId, Episode>,
+    by_guid: BTreeMap<(FeedId, String), EpisodeId>,
+    by_hash: BTreeMap<[u8; 20], BTreeSet<EpisodeId>>,
+    /// By first source and title, both of which a feed keeps when it changes a guid by mistake.
+    by_face: BTreeMap<(FeedId, u64), EpisodeId>,
+    last_feed: u32,
+}
+
+impl Catalogue {
+    /// The catalogue as the store remembers it. `last_feed` is the highest number any feed ever had.
+    pub fn new(feeds: Vec<Feed>, episodes: Vec<Episode>, last_feed: u32) -> Self {
+        let mut catalogue = Self { last_feed, ..Self::default() };
+        for feed in feeds {
+            catalogue.put_feed(feed);
+        }
+        for episode in episodes {
+            // An episode whose feed is gone is what a removal left that was cut short.
+            if catalogue.feeds.contains_key(&episode.id.feed) {
+                catalogue.put(episode);
+            }
+        }
+        catalogue
+    }
+
+    /// The feed of this number.
+    pub fn feed(&self, id: FeedId) -> Option<&Feed> {
+        self.feeds.get(&id)
+    }
+
+    /// The feed of this number, to be changed.
+    pub fn feed_mut(&mut self, id: FeedId) -> Option<&mut Feed> {
+        self.feeds.get_mut(&id)
+    }
+
+    /// The feed that is polled at this URL.
+    pub fn feed_at(&self, url: &Url) -> Option<&Feed> {
+        self.feeds.values().find(|feed| feed.url() == url)
+    }
+
+    /// All feeds, in order of their numbers.
+    pub fn feeds(&self) -> impl Iterator<Item = &Feed> {
+        self.feeds.values()
+    }
+
+    /// The highest number any feed ever had.
+    pub const fn last_feed(&self) -> u32 {
+        self.last_feed
+    }
+
+    /// The episode of this number.
+    pub fn episode(&self, id: EpisodeId) -> Option<&Episode> {
+        self.episodes.get(&id)
+    }
+
+    /// All episodes, in order of their numbers.
+    pub fn episodes(&self) -> impl Iterator<Item = &Episode> {
+        self.episodes.values()
+    }
+
+    /// The episodes of one feed, in order of their numbers.
+    pub fn episodes_of(&self, feed: FeedId) -> impl DoubleEndedIterator<Item = &Episode> {
+        let (first, last) = (EpisodeId { feed, number: 0 }, EpisodeId { feed, number: u32::MAX });
+        self.episodes.range(first..=last).map(|(_, episode)| episode)
+    }
+
+    /// Puts a feed in, new or changed.
+    pub fn put_feed(&mut self, feed: Feed) {
+        self.last_feed = self.last_feed.max(feed.id.0);
+        self.feeds.insert(feed.id, feed);
+    }
+
+    /// Puts an episode in, new or changed.
+    pub fn put(&mut self, episode: Episode) {
+        self.forget(episode.id);
+        self.by_guid.insert((episode.id.feed, episode.guid.clone()), episode.id);
+        for key in keys_of(&episode) {
+            self.by_hash.entry(key).or_default().insert(episode.id);
+        }
+        if let Some(face) = face(&episode.offer, &episode.title) {
+            self.by_face.entry((episode.id.feed, face)).or_insert(episode.id);
+        }
+        self.episodes.insert(episode.id, episode);
+    }
+
+    /// Takes a feed out with its episodes, which are given back.
+    pub fn remove_feed(&mut self, id: FeedId) -> Vec<Episode> {
+        self.feeds.remove(&id);
+        let ids: Vec<_> = self.episodes_of(id).map(|episode| episode.id).collect();
+        ids.into_iter().filter_map(|id| self.forget(id)).collect()
+    }
+
+    fn forget(&mut self, id: EpisodeId) -> Option<Episode> {
+        let old = self.episodes.remove(&id)?;
+        self.by_guid.remove(&(id.feed, old.guid.clone()));
+        if let Some(face) = face(&old.offer, &old.title)
+            && self.by_face.get(&(id.feed, face)) == Some(&id)
+        {
+            self.by_face.remove(&(id.feed, face));
+        }
+        for key in keys_of(&old) {
+            if let Some(ids) = self.by_hash.get_mut(&key) {
+                ids.remove(&id);
+                if ids.is_empty() {
+                    self.by_hash.remove(&key);
+                }
+            }
+        }
+        Some(old)
+    }
+
+    /// Another episode than `id` that was taken as the torrent `hash`.
+    pub fn taken_as(&self, hash: InfoHash, id: EpisodeId) -> Option<&Episode> {
+        self.having(hash).find(|other| other.id != id && other.is_taken())
+    }
+
+    fn having(&self, hash: InfoHash) -> impl Iterator<Item = &Episode> {
+        let ids = hash_keys(hash).into_iter().flatten().filter_map(|key| self.by_hash.get(&key)).flatten();
+        ids.filter_map(|id| self.episodes.get(id)).filter(move |episode| {
+            let matches = |own: Option<InfoHash>| own.is_some_and(|own| own.matches(&hash));
+            matches(episode.offer.info_hash) || matches(episode.kept_hash())
+        })
+    }
+
+    /// A folder for a show of this title that no other feed has, compared as file systems do.
+    pub fn free_folder(&self, title: &str) -> String {
+        let taken: BTreeSet<String> = self.feeds.values().map(|feed| names::fold(&feed.folder)).collect();
+        names::free(&names::folder(title), None, |name| taken.contains(name))
+    }
+
+    /// Whether an episode's file has this name, relative to the library and [`names::fold`]ed.
+    pub fn is_claimed(&self, folder_of: FeedId, file: &str) -> bool {
+        let claims = |episode: &Episode| {
+            episode.file.iter().chain(&episode.former).any(|claimed| names::fold(claimed) == file)
+        };
+        self.episodes_of(folder_of).any(claims)
+    }
+
+    /// Takes in what a feed has today, first things first in `items`.
+    ///
+    /// Updates the episodes, and the feed's count of what it took; its title and folder are the caller's.
+    pub fn read(&mut self, id: FeedId, items: Vec<Found>, wall: DateTime<Utc>) -> Reading {
+        let mut reading = Reading::default();
+        let Some(feed) = self.feeds.get_mut(&id) else { return reading };
+        let (is_first, backlog) = (feed.is_new(), feed.backlog);
+        feed.taken.retain(|at| *at > wall - TimeDelta::days(1));
+        let mut room = if is_first { backlog.count() } else { NEW_PER_DAY.saturating_sub(feed.taken.len()) };
+        let before = room;
+        let mut next = self.episodes_of(id).next_back().map_or(1, |newest| newest.id.number.saturating_add(1));
+        let mut changed = BTreeSet::new();
+        let mut candidates = Vec::new();
+        let items = oldest_first(items, wall);
+        let present: BTreeSet<String> = items.iter().map(|item| item.guid.clone()).collect();
+        for item in items {
+            let known = self.by_guid.get(&(id, item.guid.clone())).copied();
+            let episode = known.unwrap_or(EpisodeId { feed: id, number: next });
+            let update = if known.is_some() {
+                self.update(episode, &item, room > 0)
+            } else {
+                next = next.saturating_add(1);
+                self.enter(episode, &item, wall, &mut reading)
+            };
+            match update {
+                Update::Nothing => continue,
+                Update::Changed => {}
+                Update::Fetchable => candidates.push(episode),
+                Update::Revised => {
+                    room -= 1;
+                    reading.revised.push(episode);
+                }
+            }
+            changed.insert(episode);
+            reading.changes.extend(item.notes(episode).map(Change::Notes));
+        }
+        // Newest first: if there is not room for all, it is for the newest.
+        for candidate in candidates.into_iter().rev() {
+            let Some(episode) = self.episodes.get_mut(&candidate) else { continue };
+            if room > 0 {
+                room -= 1;
+                episode.stage = Stage::Wanted { by_owner: false };
+                reading.wanted.push(candidate);
+            } else if !is_first {
+                episode.stage = Stage::Seen { why: Some(Why::TooMany) };
+                reading.skipped.push((candidate, Why::TooMany));
+            }
+        }
+        if !is_first && let Some(feed) = self.feeds.get_mut(&id) {
+            feed.taken.extend(std::iter::repeat_n(wall, before - room));
+        }
+        self.trim(id, &present, &mut reading);
+        let kept = changed.iter().filter_map(|id| self.episodes.get(id));
+        reading.changes.extend(kept.map(|episode| Change::Episode(Box::new(episode.clone()))));
+        reading
+    }
+
+    /// Puts an item in that is new.
+    fn enter(&mut self, new: EpisodeId, item: &Found, wall: DateTime<Utc>, reading: &mut Reading) -> Update {
+        let why = self.judge(new, item);
+        let is_first = self.feeds.get(&new.feed).is_some_and(Feed::is_new);
+        // What was there before the subscription is not worth a word, but where it explains what is not taken.
+        let told = why.clone().filter(|why| !is_first || matches!(why, Why::Duplicate(_)));
+        self.put(item.episode(new, Stage::Seen { why: told.clone() }, wall));
+        reading.new += 1;
+        reading.skipped.extend(told.map(|why| (new, why)));
+        if why.is_none() { Update::Fetchable } else { Update::Changed }
+    }
+
+    /// Why an item that is new is not to be taken; `None` if it is.
+    fn judge(&self, new: EpisodeId, item: &Found) -> Option<Why> {
+        if let Some(hash) = item.offer.info_hash
+            && let Some(other) = self.having(hash).find(|other| other.id.feed == new.feed || other.is_taken())
+        {
+            return Some(Why::Duplicate(other.id));
+        }
+        let other = face(&item.offer, &item.title).and_then(|face| self.by_face.get(&(new.feed, face)));
+        other.copied().map(Why::Duplicate).or_else(|| item.offer.unfetchable())
+    }
+
+    /// Brings a known episode up to what its item says now.
+    fn update(&mut self, id: EpisodeId, item: &Found, has_room: bool) -> Update {
+        let old = &self.episodes[&id];
+        let mut episode = item.episode(id, old.stage.clone(), old.first_seen);
+        episode.file.clone_from(&old.file);
+        episode.former.clone_from(&old.former);
+        episode.paused = old.paused;
+        if *old == episode {
+            return Update::Nothing;
+        }
+        let update = match &old.stage {
+            Stage::Complete { .. } | Stage::Wanted { .. } if is_revised(old, item) => {
+                if !has_room {
+                    // It is noticed again as long as what is known stays as it was.
+                    return Update::Nothing;
+                }
+                if matches!(old.stage, Stage::Complete { .. }) {
+                    episode.former.extend(episode.file.take());
+                }
+                episode.stage = Stage::Wanted { by_owner: false };
+                Update::Revised
+            }
+            Stage::Seen { why: Some(Why::MagnetOnly | Why::NoSource(_)) } if item.offer.unfetchable().is_none() => {
+                Update::Fetchable
+            }
+            _ => Update::Changed,
+        };
+        self.put(episode);
+        update
+    }
+
+    /// Forgets what is beyond [`MAX_EPISODES`], oldest first.
+    fn trim(&mut self, id: FeedId, present: &BTreeSet<String>, reading: &mut Reading) {
+        let excess = self.episodes_of(id).count().saturating_sub(MAX_EPISODES);
+        let old = self.episodes_of(id).filter(|e| !e.is_taken() && !present.contains(&e.guid)).map(|e| e.id);
+        for id in old.take(excess).collect::<Vec<_>>() {
+            self.forget(id);
+            reading.changes.push(Change::DropEpisode(id));
+        }
+    }
+}
+
+/// What bringing an episode up to date did.
+enum Update {
+    /// Nothing has changed.
+    Nothing,
+    /// Something has, that calls for nothing.
+    Changed,
+    /// It can be fetched now, and could not before.
+    Fetchable,
+    /// It has been replaced and is wanted again.
+    Revised,
+}
+
+/// Whether the item is another torrent than what is wanted or kept.
+fn is_revised(old: &Episode, item: &Found) -> bool {
+    let Some(now) = item.offer.info_hash else { return false };
+    let differs = |hash: InfoHash| !hash.matches(&now);
+    old.offer.info_hash.is_some_and(differs) && old.kept_hash().is_none_or(differs)
+}
+
+/// What an episode is found by in the index of hashes.
+fn keys_of(episode: &Episode) -> BTreeSet<[u8; 20]> {
+    episode.offer.info_hash.into_iter().chain(episode.kept_hash()).flat_map(hash_keys).flatten().collect()
+}
+
+/// The v1 hash and the beginning of the v2 hash, of which a hybrid has both.
+fn hash_keys(hash: InfoHash) -> [Option<[u8; 20]>; 2] {
+    [hash.v1(), hash.v2().and_then(|v2| v2.first_chunk().copied())]
+}
+
+/// Tells episodes of one feed apart by first source and title; `None` without a source.
+fn face(offer: &Offer, title: &str) -> Option<u64> {
+    offer.sources.first().map(|source| mark(&[source.address(), title].join("\n")))
+}
+
+/// The items of a feed with the newest last, the first of each guid only.
+///
+/// Items without a date stay in the feed's order, before those with one; a date in the future counts as now.
+fn oldest_first(items: Vec<Found>, wall: DateTime<Utc>) -> Vec<Found> {
+    let mut guids = BTreeSet::new();
+    let mut items: Vec<_> = items.into_iter().filter(|item| guids.insert(item.guid.clone())).collect();
+    items.truncate(MAX_EPISODES);
+    items.reverse();
+    items.sort_by_key(|item| item.published.map(|published| published.min(wall)));
+    items
+}
+
+
+#[cfg(test)]
+mod tests;

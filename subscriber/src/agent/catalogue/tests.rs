@@ -1,0 +1,259 @@
+use std::time::Duration;
+
+use super::*;
+use crate::agent::testing::{hash, http, torrent, wall};
+use crate::records::{Backlog, Offer, Source};
+
+const FEED: FeedId = FeedId(1);
+
+/// A catalogue with one feed that has been read once, empty.
+fn followed() -> Catalogue {
+    let mut catalogue = Catalogue::default();
+    let mut feed = Feed::new(FEED, "http://host.example/feed.xml".parse().unwrap(), wall(0));
+    feed.folder = "Show".to_owned();
+    catalogue.put_feed(feed);
+    catalogue
+}
+
+/// A catalogue with one feed that has never been read.
+fn added(backlog: Backlog) -> Catalogue {
+    let mut catalogue = followed();
+    let feed = catalogue.feed_mut(FEED).unwrap();
+    (feed.folder, feed.backlog) = (String::new(), backlog);
+    catalogue
+}
+
+fn guids(catalogue: &Catalogue, ids: &[EpisodeId]) -> Vec<String> {
+    ids.iter().map(|id| catalogue.episode(*id).unwrap().guid.clone()).collect()
+}
+
+fn wanted(catalogue: &Catalogue) -> Vec<&str> {
+    catalogue.episodes().filter(|episode| episode.is_wanted()).map(|episode| episode.guid.as_str()).collect()
+}
+
+fn complete(catalogue: &mut Catalogue, id: EpisodeId, info_hash: Option<InfoHash>) {
+    let mut episode = catalogue.episode(id).unwrap().clone();
+    episode.stage = Stage::Complete { at: wall(0), length: 1000, info_hash };
+    episode.file = Some(format!("Show/{}.mp3", episode.guid));
+    catalogue.put(episode);
+}
+
+#[track_caller]
+fn check_backlog(backlog: Backlog, want: &[&str]) {
+    let mut catalogue = added(backlog);
+    catalogue.read(FEED, vec![http("c", 1), http("b", 2), http("a", 3)], wall(0));
+    assert_eq!(wanted(&catalogue), want);
+    let numbers: Vec<_> = catalogue.episodes().map(|episode| (episode.guid.as_str(), episode.id.number)).collect();
+    assert_eq!(numbers, [("a", 1), ("b", 2), ("c", 3)]);
+}
+
+#[test]
+fn a_new_subscription_takes_the_newest_unless_told_otherwise() {
+    check_backlog(Backlog::default(), &["c"]);
+    check_backlog(Backlog::Newest(0), &[]);
+    check_backlog(Backlog::Newest(2), &["b", "c"]);
+    check_backlog(Backlog::All, &["a", "b", "c"]);
+}
+
+#[test]
+fn the_newest_is_the_newest_that_can_be_had() {
+    let mut catalogue = added(Backlog::default());
+    let mut text = http("text", 0);
+    text.offer = Offer::default();
+    let mut magnet = http("magnet", 1);
+    magnet.offer.sources = vec![Source::Magnet("magnet:?xt=urn:btih:x".to_owned())];
+    let reading = catalogue.read(FEED, vec![text, magnet, http("a", 2), http("b", 3)], wall(0));
+    assert_eq!(wanted(&catalogue), ["a"]);
+    assert!(reading.skipped.is_empty());
+}
+
+#[test]
+fn every_later_item_is_wanted_whatever_its_date_says() {
+    let mut catalogue = followed();
+    catalogue.read(FEED, vec![http("a", 0)], wall(0));
+    let reading = catalogue.read(FEED, vec![http("a", 0), http("late", 900)], wall(60));
+    assert_eq!(guids(&catalogue, &reading.wanted), ["late"]);
+    assert_eq!(reading.new, 1);
+}
+
+#[test]
+fn reading_the_same_again_changes_nothing() {
+    let mut catalogue = followed();
+    let items = || vec![torrent("a", 1, hash(1)), http("b", 2), http("b", 3)];
+    assert!(!catalogue.read(FEED, items(), wall(0)).changes.is_empty());
+    let again = catalogue.read(FEED, items(), wall(3600));
+    assert!(again.changes.is_empty() && again.wanted.is_empty() && again.new == 0, "{again:?}");
+}
+
+#[test]
+fn the_same_guid_with_another_url_is_the_same_episode() {
+    let mut catalogue = followed();
+    let id = catalogue.read(FEED, vec![http("a", 1)], wall(0)).wanted[0];
+    complete(&mut catalogue, id, None);
+    let mut moved = http("a", 1);
+    moved.offer.sources = vec![Source::Http("http://cdn.example/a.mp3?token=2".to_owned())];
+    let reading = catalogue.read(FEED, vec![moved.clone()], wall(60));
+    assert!(reading.wanted.is_empty() && reading.revised.is_empty() && reading.new == 0);
+    let episode = catalogue.episode(id).unwrap();
+    assert_eq!(episode.offer, moved.offer);
+    assert!(matches!(episode.stage, Stage::Complete { .. }));
+}
+
+#[test]
+fn the_same_guid_with_another_info_hash_is_a_revision_and_the_old_file_is_kept() {
+    let mut catalogue = followed();
+    let id = catalogue.read(FEED, vec![torrent("a", 1, hash(1))], wall(0)).wanted[0];
+    complete(&mut catalogue, id, Some(hash(1)));
+    let reading = catalogue.read(FEED, vec![torrent("a", 1, hash(2))], wall(60));
+    assert_eq!(reading.revised, [id]);
+    let episode = catalogue.episode(id).unwrap();
+    assert!(episode.is_wanted());
+    assert_eq!((episode.file.as_deref(), episode.former.as_slice()), (None, ["Show/a.mp3".to_owned()].as_slice()));
+}
+
+#[test]
+fn a_feed_that_comes_to_know_its_torrent_revises_nothing() {
+    let mut catalogue = followed();
+    let id = catalogue.read(FEED, vec![http("a", 1)], wall(0)).wanted[0];
+    complete(&mut catalogue, id, None);
+    let reading = catalogue.read(FEED, vec![torrent("a", 1, hash(1))], wall(60));
+    assert!(reading.revised.is_empty());
+    // What is kept counts, not what the feed once said.
+    complete(&mut catalogue, id, Some(hash(2)));
+    assert!(catalogue.read(FEED, vec![torrent("a", 1, hash(2))], wall(120)).revised.is_empty());
+}
+
+#[test]
+fn an_episode_that_was_never_wanted_is_not_wanted_for_its_revision() {
+    let mut catalogue = added(Backlog::Newest(0));
+    catalogue.read(FEED, vec![torrent("a", 1, hash(1))], wall(0));
+    let mut feed = catalogue.feed(FEED).unwrap().clone();
+    feed.folder = "Show".to_owned();
+    catalogue.put_feed(feed);
+    let reading = catalogue.read(FEED, vec![torrent("a", 1, hash(2))], wall(60));
+    assert!(reading.revised.is_empty() && wanted(&catalogue).is_empty());
+}
+
+#[test]
+fn another_guid_with_the_same_info_hash_is_a_duplicate() {
+    let mut catalogue = followed();
+    catalogue.read(FEED, vec![torrent("a", 2, hash(1))], wall(0));
+    let reading = catalogue.read(FEED, vec![torrent("b", 1, hash(1)), torrent("a", 2, hash(1))], wall(60));
+    let original = EpisodeId { feed: FEED, number: 1 };
+    assert_eq!(reading.skipped, [(EpisodeId { feed: FEED, number: 2 }, Why::Duplicate(original))]);
+    assert_eq!(wanted(&catalogue), ["a"]);
+}
+
+#[test]
+fn a_hybrid_is_a_duplicate_by_either_of_its_hashes() {
+    let mut catalogue = followed();
+    let hybrid = InfoHash::hybrid([1; 20], [2; 32]);
+    catalogue.read(FEED, vec![torrent("a", 5, hybrid)], wall(0));
+    let v2 = InfoHash::from_v2([2; 32]);
+    let reading = catalogue.read(FEED, vec![torrent("b", 1, hash(1)), torrent("c", 1, v2)], wall(60));
+    assert_eq!(reading.skipped.len(), 2);
+    assert_eq!(wanted(&catalogue), ["a"]);
+}
+
+#[test]
+fn what_another_feed_has_is_a_duplicate_only_if_it_was_taken() {
+    let mut catalogue = added(Backlog::Newest(1));
+    catalogue.read(FEED, vec![torrent("new", 1, hash(1)), torrent("old", 2, hash(2))], wall(0));
+    let other = FeedId(2);
+    let mut feed = Feed::new(other, "http://other.example/".parse().unwrap(), wall(0));
+    feed.folder = "Other".to_owned();
+    catalogue.put_feed(feed);
+    let reading = catalogue.read(other, vec![torrent("x", 1, hash(1)), torrent("y", 2, hash(2))], wall(60));
+    assert_eq!(guids(&catalogue, &reading.wanted), ["y"]);
+    assert_eq!(reading.skipped.len(), 1);
+}
+
+#[test]
+fn a_guid_that_changes_by_itself_brings_no_second_copy() {
+    let mut catalogue = followed();
+    catalogue.read(FEED, vec![http("a", 1)], wall(0));
+    let mut renamed = http("a", 1);
+    renamed.guid = "other".to_owned();
+    assert_eq!(catalogue.read(FEED, vec![renamed.clone()], wall(60)).skipped.len(), 1);
+    // A show that keeps one URL for all its episodes still has episodes.
+    renamed.guid = "next".to_owned();
+    renamed.title = "The next one".to_owned();
+    assert_eq!(catalogue.read(FEED, vec![renamed], wall(120)).wanted.len(), 1);
+}
+
+#[test]
+fn a_feed_that_invents_episodes_is_taken_in_measure() {
+    let mut catalogue = followed();
+    let flood = |from: u64| (from..from + 1000).map(|n| http(&format!("g{n}"), n)).collect::<Vec<_>>();
+    let first = catalogue.read(FEED, flood(0), wall(0));
+    assert_eq!(first.wanted.len(), NEW_PER_DAY);
+    // The newest are taken.
+    assert!(guids(&catalogue, &first.wanted).contains(&"g0".to_owned()));
+    assert!(catalogue.read(FEED, flood(1000), wall(3600)).wanted.is_empty());
+    let next_day = catalogue.read(FEED, flood(2000), wall(25 * 3600));
+    assert_eq!(next_day.wanted.len(), NEW_PER_DAY);
+}
+
+#[test]
+fn a_revision_that_finds_no_room_is_noticed_again() {
+    let mut catalogue = followed();
+    let id = catalogue.read(FEED, vec![torrent("a", 1, hash(1))], wall(0)).wanted[0];
+    complete(&mut catalogue, id, Some(hash(1)));
+    let feed = catalogue.feed_mut(FEED).unwrap();
+    feed.taken = vec![wall(0); NEW_PER_DAY];
+    assert!(catalogue.read(FEED, vec![torrent("a", 1, hash(2))], wall(60)).revised.is_empty());
+    assert_eq!(catalogue.read(FEED, vec![torrent("a", 1, hash(2))], wall(25 * 3600)).revised, [id]);
+}
+
+#[test]
+fn a_text_that_becomes_an_episode_is_wanted_then() {
+    let mut catalogue = followed();
+    let mut text = http("a", 1);
+    text.offer = Offer::default();
+    assert_eq!(catalogue.read(FEED, vec![text], wall(0)).skipped.len(), 1);
+    assert_eq!(catalogue.read(FEED, vec![http("a", 1)], wall(60)).wanted.len(), 1);
+}
+
+#[test]
+fn an_item_dated_far_ahead_is_not_pinned_to_the_top() {
+    let mut catalogue = added(Backlog::default());
+    let mut ahead = http("ahead", 0);
+    ahead.published = Some(DateTime::parse_from_rfc3339("9999-01-01T00:00:00Z").unwrap().to_utc());
+    catalogue.read(FEED, vec![http("today", 0), ahead], wall(0));
+    assert_eq!(wanted(&catalogue), ["today"]);
+    assert_eq!(catalogue.episodes().next().unwrap().day().to_string(), "2026-11-20");
+}
+
+#[test]
+fn memory_is_bounded_and_what_was_taken_is_never_forgotten() {
+    let mut catalogue = followed();
+    catalogue.read(FEED, vec![http("kept", 0)], wall(0));
+    catalogue.feed_mut(FEED).unwrap().taken = vec![wall(0); NEW_PER_DAY];
+    let many = |from: usize| (from..from + MAX_EPISODES).map(|n| http(&format!("g{n}"), 100)).collect::<Vec<_>>();
+    catalogue.read(FEED, many(0), wall(60));
+    let reading = catalogue.read(FEED, many(MAX_EPISODES), wall(120));
+    assert_eq!(catalogue.episodes_of(FEED).count(), MAX_EPISODES + 1);
+    assert!(reading.changes.iter().any(|change| matches!(change, Change::DropEpisode(_))));
+    assert!(wanted(&catalogue).contains(&"kept"));
+}
+
+#[test]
+fn two_shows_of_one_name_have_two_folders() {
+    let mut catalogue = followed();
+    assert_eq!(catalogue.free_folder("SHOW"), "SHOW (2)");
+    assert_eq!(catalogue.free_folder("Other"), "Other");
+    assert!(catalogue.remove_feed(FEED).is_empty());
+    assert_eq!(catalogue.free_folder("SHOW"), "SHOW");
+}
+
+#[test]
+fn a_number_is_not_given_twice() {
+    let mut catalogue = followed();
+    catalogue.read(FEED, vec![http("a", 1)], wall(0));
+    let (feeds, episodes) = (catalogue.feeds().cloned().collect(), catalogue.episodes().cloned().collect());
+    let mut reopened = Catalogue::new(feeds, episodes, 7);
+    assert_eq!(reopened.last_feed(), 7);
+    reopened.read(FEED, vec![http("b", 0), http("a", 1)], wall(60) + Duration::from_secs(1));
+    let numbers: Vec<_> = reopened.episodes().map(|episode| (episode.guid.as_str(), episode.id.number)).collect();
+    assert_eq!(numbers, [("a", 1), ("b", 2)]);
+}

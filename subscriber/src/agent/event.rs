@@ -1,0 +1,203 @@
+//! What the agent tells the world: one value per thing that happened.
+//!
+//! With `--json` each is printed as one object; a client that follows a running agent reads the same objects. For
+//! people [`Event::line`] puts them into words.
+//!
+//! Law: what an event says is durable is durable: it is told after the records are.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use podswarm_core::metainfo::InfoHash;
+use podswarm_core::rate::ByteCount;
+use serde::{Deserialize, Serialize};
+
+use crate::records::{Episode, EpisodeId, FeedId, Why};
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// Every byte of an episode is in the library, under its name.
+    Complete {
+        /// Which one.
+        #[serde(flatten)]
+        episode: About,
+        /// Where it is.
+        path: PathBuf,
+        /// How many bytes it has.
+        length: u64,
+    },
+    /// A download has started, or goes on.
+    Downloading {
+        /// Which one.
+        #[serde(flatten)]
+        episode: About,
+        /// Where it will be.
+        path: PathBuf,
+        /// How many bytes it has, if known.
+        length: Option<u64>,
+    },
+    /// A file is no longer where it was kept; it is neither seeded nor fetched again.
+    Gone {
+        /// Which one.
+        #[serde(flatten)]
+        episode: About,
+    },
+    /// A port listens.
+    Listening {
+        /// `peer` or `control`.
+        kind: String,
+        /// Where.
+        addr: SocketAddr,
+    },
+    /// A feed has moved for good.
+    Moved {
+        /// Its number.
+        feed_id: FeedId,
+        /// Where it was.
+        from: String,
+        /// Where it is polled from now on.
+        feed: String,
+    },
+    /// A new episode is wanted.
+    New {
+        /// Which one.
+        #[serde(flatten)]
+        episode: About,
+    },
+    /// A feed could not be polled.
+    PollFailed {
+        /// Its number.
+        feed_id: FeedId,
+        /// Its URL.
+        feed: String,
+        /// Why.
+        reason: String,
+    },
+    /// A feed was polled.
+    Polled {
+        /// Its number.
+        feed_id: FeedId,
+        /// Its URL.
+        feed: String,
+        /// The show's name.
+        title: String,
+        /// 200 for the whole feed, 304 for no change.
+        status: u16,
+        /// Episodes never seen before.
+        new: usize,
+        /// Episodes that are wanted since.
+        wanted: usize,
+    },
+    /// An episode was replaced by its publisher; the new version is wanted.
+    Revised {
+        /// Which one.
+        #[serde(flatten)]
+        episode: About,
+    },
+    /// What is complete cannot be seeded.
+    SeedFailed {
+        /// Which one.
+        #[serde(flatten)]
+        episode: About,
+        /// Why.
+        reason: String,
+    },
+    /// A new episode is not wanted.
+    Skipped {
+        /// Which one.
+        #[serde(flatten)]
+        episode: About,
+        /// Why.
+        reason: Why,
+    },
+    /// The stream that tells of a feed's news stands.
+    StreamOpen {
+        /// The feed's number.
+        feed_id: FeedId,
+        /// The feed's URL.
+        feed: String,
+    },
+    /// An episode cannot be had now; it is tried again.
+    Waiting {
+        /// Which one.
+        #[serde(flatten)]
+        episode: About,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Which episode an event is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct About {
+    /// Its number.
+    pub id: EpisodeId,
+    /// What its feed knows it by.
+    pub guid: String,
+    /// Its title.
+    pub title: String,
+    /// Its torrent, if it is known to be one.
+    pub info_hash: Option<InfoHash>,
+}
+
+impl About {
+    /// The episode with the torrent that is known of it.
+    pub fn new(episode: &Episode) -> Self {
+        let info_hash = episode.info_hash();
+        Self { id: episode.id, guid: episode.guid.clone(), title: episode.title.clone(), info_hash }
+    }
+}
+
+impl Event {
+    /// The event in words.
+    pub fn line(&self) -> String {
+        match self {
+            Self::Complete { episode, path, length } => {
+                format!("complete: {}, {}, `{}`", episode.title, ByteCount(*length), path.display())
+            }
+            Self::Downloading { episode, length: Some(length), .. } => {
+                format!("downloading: {}, {}", episode.title, ByteCount(*length))
+            }
+            Self::Downloading { episode, length: None, .. } => format!("downloading: {}", episode.title),
+            Self::Gone { episode } => {
+                format!("gone: {}; its file was taken away, `podsub download {}` fetches it again", episode.title, episode.id)
+            }
+            Self::Listening { kind, addr } => format!("listening: {kind} on {addr}"),
+            Self::Moved { from, feed, .. } => format!("moved: {from} is now {feed}"),
+            Self::New { episode } => format!("new: {}", episode.title),
+            Self::PollFailed { feed, reason, .. } => format!("cannot poll {feed}: {reason}"),
+            Self::Polled { title, status: 304, .. } => format!("polled: {title}, no change"),
+            Self::Polled { title, new, wanted, .. } => {
+                format!("polled: {title}, {new} new, {wanted} to fetch")
+            }
+            Self::Revised { episode } => {
+                format!("revised: {}; the new version is fetched, the old file is kept", episode.title)
+            }
+            Self::SeedFailed { episode, reason } => format!("cannot seed {}: {reason}", episode.title),
+            Self::Skipped { episode, reason } => format!("skipped: {}: {reason}", episode.title),
+            Self::StreamOpen { feed, .. } => format!("told of news at once: {feed}"),
+            Self::Waiting { episode, reason } => format!("waiting: {}: {reason}", episode.title),
+        }
+    }
+
+    /// The episode that the event is about.
+    pub fn episode(&self) -> Option<EpisodeId> {
+        match self {
+            Self::Complete { episode, .. }
+            | Self::Downloading { episode, .. }
+            | Self::Gone { episode }
+            | Self::New { episode }
+            | Self::Revised { episode }
+            | Self::SeedFailed { episode, .. }
+            | Self::Skipped { episode, .. }
+            | Self::Waiting { episode, .. } => Some(episode.id),
+            Self::Listening { .. }
+            | Self::Moved { .. }
+            | Self::PollFailed { .. }
+            | Self::Polled { .. }
+            | Self::StreamOpen { .. } => None,
+        }
+    }
+}

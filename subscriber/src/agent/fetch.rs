@@ -1,0 +1,208 @@
+//! The agent and its downloads: what is wanted goes through the queue into the library, what is complete is seeded.
+
+use podswarm_core::metainfo::InfoHash;
+use podswarm_feeds::poll::Now;
+
+use super::event::{About, Event};
+use super::plan::{Plan, Prepared};
+use super::queue::{Fault, Order, Phase, Rank};
+use super::{Agent, Duty, Output, Seeding, Sources};
+use crate::records::{EpisodeId, Source, Stage, Why};
+
+impl Agent {
+    /// Lets an episode go on: fetched if it is wanted, seeded if it is complete, neither if it is paused.
+    pub(super) fn go_on(&mut self, now: Now, id: EpisodeId) {
+        let Some(episode) = self.catalogue.episode(id) else { return };
+        let Some(feed) = self.catalogue.feed(id.feed).filter(|feed| !feed.paused && !episode.paused) else { return };
+        match episode.stage {
+            Stage::Wanted { by_owner } if self.settings.duty != Duty::Answer => {
+                let sources = self.usable(&episode.offer.sources);
+                let rank = Rank { by_owner, when: episode.when() };
+                if self.queue.job(id).is_none_or(|job| !job.is_same(rank, &sources)) {
+                    self.queue.add(now.instant, id, rank, sources);
+                }
+            }
+            Stage::Complete { info_hash: Some(info_hash), .. }
+                if self.settings.duty == Duty::Everything
+                    && self.settings.seeding == Seeding::On
+                    && self.settings.sources == Sources::All =>
+            {
+                if let Some(file) = episode.file.clone() {
+                    self.outputs.push_back(Output::Seed { id, info_hash, file, is_local: feed.is_local });
+                }
+            }
+            Stage::Complete { .. } | Stage::Gone { .. } | Stage::Seen { .. } | Stage::Wanted { .. } => {}
+        }
+    }
+
+    /// What of an episode's sources can and may be used.
+    fn usable(&self, sources: &[Source]) -> Vec<Source> {
+        let is_usable = |source: &&Source| match source {
+            Source::Http(_) => true,
+            Source::Magnet(_) => false,
+            Source::Torrent(_) => self.settings.sources == Sources::All,
+        };
+        sources.iter().filter(is_usable).cloned().collect()
+    }
+
+    /// Stops whatever runs for an episode.
+    pub(super) fn halt(&mut self, id: EpisodeId) {
+        let is_seeded = self.catalogue.episode(id).is_some_and(|episode| episode.kept_hash().is_some());
+        if !self.queue.remove(id) || is_seeded {
+            self.outputs.push_back(Output::Stop { id });
+        }
+    }
+
+    pub(super) fn pause_episode(&mut self, id: EpisodeId) {
+        let Some(mut episode) = self.catalogue.episode(id).cloned() else { return };
+        episode.paused = true;
+        self.catalogue.put(episode);
+        self.save_episode(id);
+        self.halt(id);
+    }
+
+    pub(super) fn resume_episode(&mut self, now: Now, id: EpisodeId) {
+        let Some(mut episode) = self.catalogue.episode(id).cloned() else { return };
+        episode.paused = false;
+        self.catalogue.put(episode);
+        self.save_episode(id);
+        self.go_on(now, id);
+    }
+
+    /// The owner wants this episode, whatever the agent thought of it.
+    pub(super) fn take(&mut self, now: Now, id: EpisodeId) {
+        self.take_as(now, id, true);
+        self.queue.hurry(now.instant, id);
+    }
+
+    pub(super) fn take_as(&mut self, now: Now, id: EpisodeId, by_owner: bool) {
+        let Some(mut episode) = self.catalogue.episode(id).cloned() else { return };
+        if !matches!(episode.stage, Stage::Complete { .. }) {
+            episode.stage = Stage::Wanted { by_owner };
+            episode.paused = false;
+            self.catalogue.put(episode);
+            self.save_episode(id);
+        }
+        self.go_on(now, id);
+    }
+
+    pub(super) fn prepared(&mut self, now: Now, id: EpisodeId, attempt: u64, prepared: &Prepared) {
+        let (Some(episode), Some(feed)) = (self.catalogue.episode(id), self.catalogue.feed(id.feed)) else { return };
+        let Some(job) = self.queue.job(id).filter(|job| job.is_preparing(attempt)) else { return };
+        if let Some(torrent) = &prepared.torrent {
+            let got = torrent.info_hash;
+            if let Some(want) = episode.offer.info_hash.filter(|want| !want.matches(&got)) {
+                let reason = format!("the torrent is {got}; the feed says {want}");
+                return self.failed(now, id, attempt, Fault::Source(reason));
+            }
+            if let Some(other) = self.catalogue.taken_as(got, id).map(|other| other.id) {
+                return self.skip(id, Why::Duplicate(other));
+            }
+        }
+        let is_claimed = |name: &str| self.catalogue.is_claimed(id.feed, name);
+        let plan = Plan::new(episode, job.source(), &feed.folder, prepared, is_claimed);
+        if episode.file.as_ref() != Some(&plan.file) || plan.info_hash.is_some() {
+            let mut episode = episode.clone();
+            episode.file = Some(plan.file.clone());
+            episode.offer.info_hash = episode.offer.info_hash.or(plan.info_hash);
+            self.catalogue.put(episode);
+            self.save_episode(id);
+        }
+        self.queue.prepared(now.instant, id, attempt, plan, &mut self.rng);
+    }
+
+    /// A wanted episode turns out to be another one.
+    fn skip(&mut self, id: EpisodeId, why: Why) {
+        self.queue.remove(id);
+        let Some(mut episode) = self.catalogue.episode(id).cloned() else { return };
+        episode.stage = Stage::Seen { why: Some(why.clone()) };
+        let about = About::new(&episode);
+        self.catalogue.put(episode);
+        self.save_episode(id);
+        self.tell(Event::Skipped { episode: about, reason: why });
+    }
+
+    pub(super) fn failed(&mut self, now: Now, id: EpisodeId, attempt: u64, fault: Fault) {
+        self.queue.failed(now.instant, id, attempt, fault, &mut self.rng);
+    }
+
+    pub(super) fn done(&mut self, now: Now, id: EpisodeId, attempt: u64, length: u64, info_hash: Option<InfoHash>) {
+        let Some(plan) = self.queue.done(now.instant, id, attempt) else { return };
+        let Some(mut episode) = self.catalogue.episode(id).cloned() else { return };
+        let path = self.settings.library.join(&plan.file);
+        episode.file = Some(plan.file);
+        episode.stage = Stage::Complete { at: now.wall, length, info_hash };
+        let about = About::new(&episode);
+        self.catalogue.put(episode);
+        self.save_episode(id);
+        self.tell(Event::Complete { episode: about, path, length });
+    }
+
+    pub(super) fn seed_failed(&mut self, now: Now, id: EpisodeId, is_missing: bool, reason: String) {
+        let Some(mut episode) = self.catalogue.episode(id).cloned() else { return };
+        if !matches!(episode.stage, Stage::Complete { .. }) {
+            return;
+        }
+        let about = About::new(&episode);
+        if !is_missing {
+            return self.tell(Event::SeedFailed { episode: about, reason });
+        }
+        episode.stage = Stage::Gone { at: now.wall };
+        self.catalogue.put(episode);
+        self.save_episode(id);
+        self.tell(Event::Gone { episode: about });
+    }
+
+    /// Turns what the queue wants into outputs, and tells of what changes for people.
+    pub(super) fn pass_on_orders(&mut self) {
+        while let Some(order) = self.queue.poll() {
+            match order {
+                Order::Measure => self.outputs.push_back(Output::Measure),
+                Order::Stop { id } => self.outputs.push_back(Output::Stop { id }),
+                Order::Prepare { id, attempt } => self.order_prepare(id, attempt),
+                Order::Start { id, attempt } => self.order_start(id, attempt),
+                Order::Tell { id } => self.order_tell(id),
+            }
+        }
+    }
+
+    fn order_prepare(&mut self, id: EpisodeId, attempt: u64) {
+        let (Some(job), Some(episode)) = (self.queue.job(id), self.catalogue.episode(id)) else { return };
+        let Some(feed) = self.catalogue.feed(id.feed) else { return };
+        let (folder, file, is_local) = (feed.folder.clone(), episode.file.clone(), feed.is_local);
+        let source = job.source().clone();
+        self.outputs.push_back(Output::Prepare { id, attempt, source, folder, file, is_local });
+    }
+
+    fn order_start(&mut self, id: EpisodeId, attempt: u64) {
+        let (Some(job), Some(episode)) = (self.queue.job(id), self.catalogue.episode(id)) else { return };
+        let (Some(plan), Some(feed)) = (job.plan().cloned(), self.catalogue.feed(id.feed)) else { return };
+        let (source, is_local) = (job.source().clone(), feed.is_local);
+        let (path, length) = (self.settings.library.join(&plan.file), plan.length);
+        let episode = About::new(episode);
+        self.outputs.push_back(Output::Start { id, attempt, source, plan, is_local });
+        self.tell(Event::Downloading { episode, path, length });
+    }
+
+    fn order_tell(&mut self, id: EpisodeId) {
+        let (Some(job), Some(episode)) = (self.queue.job(id), self.catalogue.episode(id)) else { return };
+        if let Some(reason) = job.trouble() {
+            let (episode, reason) = (About::new(episode), reason.to_owned());
+            self.tell(Event::Waiting { episode, reason });
+        }
+    }
+
+    /// What is in the way of an episode that is wanted, for people.
+    pub fn trouble(&self, id: EpisodeId) -> Option<String> {
+        let episode = self.catalogue.episode(id).filter(|episode| episode.is_wanted())?;
+        match self.queue.job(id) {
+            Some(job) if matches!(job.phase(), Phase::Queued) && job.trouble().is_none() => None,
+            Some(job) => job.trouble().map(str::to_owned),
+            None if self.usable(&episode.offer.sources).is_empty() => {
+                let why = episode.offer.unfetchable().map(|why| why.to_string());
+                Some(why.unwrap_or_else(|| "it comes by torrent only, and only plain downloads are allowed".to_owned()))
+            }
+            None => None,
+        }
+    }
+}

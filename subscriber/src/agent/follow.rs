@@ -1,0 +1,325 @@
+//! The agent and its feeds: polling them, hearing from them, taking in what they say.
+
+use podswarm_core::time::Instant;
+use podswarm_feeds::poll::{self, Now, Outcome, Poller};
+use url::Url;
+
+use super::catalogue::{Change, Reading};
+use super::event::{About, Event};
+use super::found::FoundFeed;
+use super::stream::Stream;
+use super::{Agent, Duty, Output, StreamNews, Target};
+use crate::records::{Backlog, EpisodeId, Feed, FeedId, Stage};
+use crate::schedule::Schedule;
+
+/// A feed, as long as this agent runs.
+#[derive(Debug)]
+pub(super) struct Follow {
+    pub(super) poller: Poller,
+    pub(super) stream: Stream,
+    /// The stream has answered.
+    pub(super) is_told: bool,
+    /// A poll has ended since the agent began.
+    pub(super) is_polled: bool,
+    pub(super) is_paused: bool,
+}
+
+impl Agent {
+    /// Begins to follow a feed of the catalogue.
+    pub(super) fn follow(&mut self, now: Now, id: FeedId) {
+        let Some(feed) = self.catalogue.feed(id) else { return };
+        let (state, is_paused) = (feed.poll.clone(), feed.paused);
+        let rng = self.rng.fork(u64::from(id.0));
+        let poller = Poller::new(state, self.settings.interval, now, rng);
+        let is_due = poller.next_due().is_none_or(|at| at <= now.wall);
+        let follow = Follow { poller, stream: Stream::default(), is_told: false, is_polled: false, is_paused };
+        self.follows.insert(id, follow);
+        if !is_due {
+            // What was missed while nothing ran is made up for first.
+            self.name_next_time(now, id);
+        }
+        if self.settings.duty == Duty::Once && !is_paused {
+            self.poll_now(now, id);
+        }
+    }
+
+    pub(super) fn subscribe(
+        &mut self,
+        now: Now,
+        url: Url,
+        schedule: Option<Schedule>,
+        backlog: Option<Backlog>,
+    ) {
+        if let Some(known) = self.catalogue.feed_at(&url).map(|feed| feed.id) {
+            self.subscribe_again(now, known, schedule, backlog);
+            return;
+        }
+        let id = FeedId(self.catalogue.last_feed() + 1);
+        let mut feed = Feed::new(id, url, now.wall);
+        (feed.schedule, feed.backlog) = (schedule, backlog.unwrap_or_default());
+        self.catalogue.put_feed(feed);
+        self.save_feed(id);
+        self.follow(now, id);
+        self.poll_now(now, id);
+    }
+
+    fn subscribe_again(&mut self, now: Now, id: FeedId, schedule: Option<Schedule>, backlog: Option<Backlog>) {
+        let Some(feed) = self.catalogue.feed_mut(id) else { return };
+        feed.schedule = schedule.or(feed.schedule.take());
+        feed.backlog = backlog.unwrap_or(feed.backlog);
+        let is_new = feed.is_new();
+        self.save_feed(id);
+        self.name_next_time(now, id);
+        if let Some(backlog) = backlog.filter(|_| !is_new) {
+            for id in self.backlog(id, backlog) {
+                self.take_as(now, id, false);
+            }
+        }
+        self.poll_now(now, id);
+    }
+
+    /// The newest episodes of a feed that could be fetched, as many as the backlog has.
+    fn backlog(&self, feed: FeedId, backlog: Backlog) -> Vec<EpisodeId> {
+        let mut episodes: Vec<_> =
+            self.catalogue.episodes_of(feed).filter(|episode| episode.offer.unfetchable().is_none()).collect();
+        episodes.sort_by_key(|episode| (episode.when(), episode.id));
+        let newest = episodes.into_iter().rev().take(backlog.count());
+        newest.filter(|episode| matches!(episode.stage, Stage::Seen { .. })).map(|episode| episode.id).collect()
+    }
+
+    pub(super) fn remove(&mut self, id: FeedId) {
+        if self.follows.remove(&id).is_some_and(|follow| follow.stream.is_on()) {
+            self.outputs.push_back(Output::Unlisten { feed: id });
+        }
+        for episode in self.catalogue.remove_feed(id) {
+            if !self.queue.remove(episode.id) && episode.kept_hash().is_some() {
+                self.outputs.push_back(Output::Stop { id: episode.id });
+            }
+        }
+        self.save(vec![Change::DropFeed(id)]);
+    }
+
+    pub(super) fn pause(&mut self, target: Target) {
+        match target {
+            Target::All => {
+                for id in self.catalogue.feeds().map(|feed| feed.id).collect::<Vec<_>>() {
+                    self.pause(Target::Feed(id));
+                }
+            }
+            Target::Episode(id) => self.pause_episode(id),
+            Target::Feed(id) => {
+                let Some(feed) = self.catalogue.feed_mut(id) else { return };
+                feed.paused = true;
+                self.save_feed(id);
+                if let Some(follow) = self.follows.get_mut(&id) {
+                    follow.is_paused = true;
+                }
+                self.unlisten(id);
+                for id in self.catalogue.episodes_of(id).map(|episode| episode.id).collect::<Vec<_>>() {
+                    self.halt(id);
+                }
+            }
+        }
+    }
+
+    pub(super) fn resume(&mut self, now: Now, target: Target) {
+        match target {
+            Target::All => {
+                for id in self.catalogue.feeds().map(|feed| feed.id).collect::<Vec<_>>() {
+                    self.resume(now, Target::Feed(id));
+                }
+            }
+            Target::Episode(id) => self.resume_episode(now, id),
+            Target::Feed(id) => {
+                let Some(feed) = self.catalogue.feed_mut(id) else { return };
+                feed.paused = false;
+                self.save_feed(id);
+                if let Some(follow) = self.follows.get_mut(&id) {
+                    follow.is_paused = false;
+                }
+                for id in self.catalogue.episodes_of(id).map(|episode| episode.id).collect::<Vec<_>>() {
+                    self.go_on(now, id);
+                }
+            }
+        }
+    }
+
+    /// Polls because the owner says so, paused or not.
+    pub(super) fn poll_now(&mut self, now: Now, id: FeedId) {
+        if let Some(follow) = self.follows.get_mut(&id) {
+            follow.poller.handle(now, poll::Input::Forced);
+            self.drain_poller(now, id);
+        }
+    }
+
+    pub(super) fn polled(
+        &mut self,
+        now: Now,
+        id: FeedId,
+        reply: poll::Reply,
+        found: Option<Box<FoundFeed>>,
+        is_local: bool,
+    ) {
+        let Some(follow) = self.follows.get_mut(&id) else { return };
+        follow.is_polled = true;
+        let outcome = reply.outcome.clone();
+        follow.poller.handle(now, poll::Input::Replied(reply));
+        let state = follow.poller.state().clone();
+        let reading = found.map(|found| self.take_in(now, id, *found, is_local)).unwrap_or_default();
+        let Some(feed) = self.catalogue.feed_mut(id) else { return };
+        feed.poll = state;
+        let (url, title, last_error) = (feed.url().to_string(), feed.name().to_owned(), feed.poll.last_error.clone());
+        // The feed comes last: its validators must not be remembered before what they stand for.
+        let mut changes = reading.changes.clone();
+        changes.push(Change::Feed(Box::new(feed.clone())));
+        self.save(changes);
+        self.tell(match outcome {
+            Outcome::Body { .. } | Outcome::NotModified => {
+                let status = if outcome == Outcome::NotModified { 304 } else { 200 };
+                let (new, wanted) = (reading.new, reading.wanted.len() + reading.revised.len());
+                Event::Polled { feed_id: id, feed: url, title, status, new, wanted }
+            }
+            Outcome::Failed { .. } | Outcome::Gone | Outcome::Throttled { .. } => {
+                Event::PollFailed { feed_id: id, feed: url, reason: last_error.unwrap_or_default() }
+            }
+        });
+        self.act_on(now, &reading);
+        self.drain_poller(now, id);
+    }
+
+    /// Brings the catalogue up to what the feed says.
+    fn take_in(&mut self, now: Now, id: FeedId, found: FoundFeed, is_local: bool) -> Reading {
+        let reading = self.catalogue.read(id, found.items, now.wall);
+        let Some(feed) = self.catalogue.feed(id) else { return reading };
+        let is_new = feed.is_new();
+        let title = if found.title.is_empty() { feed.name().to_owned() } else { found.title };
+        let folder = if is_new { self.catalogue.free_folder(&title) } else { feed.folder.clone() };
+        let events_url = found.events_url.map(String::from);
+        let stream_moved = feed.events_url != events_url;
+        let Some(feed) = self.catalogue.feed_mut(id) else { return reading };
+        (feed.title, feed.folder, feed.is_local) = (title, folder, is_local);
+        if stream_moved {
+            (feed.events_url, feed.last_event_id) = (events_url, None);
+            self.unlisten(id);
+        }
+        reading
+    }
+
+    /// Does what a reading of a feed calls for.
+    fn act_on(&mut self, now: Now, reading: &Reading) {
+        for id in &reading.revised {
+            self.halt(*id);
+        }
+        let about = |agent: &Self, id: EpisodeId| agent.catalogue.episode(id).map(About::new);
+        for (id, reason) in &reading.skipped {
+            if let Some(episode) = about(self, *id) {
+                self.tell(Event::Skipped { episode, reason: reason.clone() });
+            }
+        }
+        for id in &reading.wanted {
+            if let Some(episode) = about(self, *id) {
+                self.tell(Event::New { episode });
+            }
+        }
+        for id in &reading.revised {
+            if let Some(episode) = about(self, *id) {
+                self.tell(Event::Revised { episode });
+            }
+        }
+        for change in &reading.changes {
+            if let Change::Episode(episode) = change
+                && episode.is_wanted()
+            {
+                self.go_on(now, episode.id);
+            }
+        }
+    }
+
+    pub(super) fn stream(&mut self, now: Now, id: FeedId, serial: u64, news: StreamNews) {
+        let Some(follow) = self.follows.get_mut(&id).filter(|follow| follow.stream.is_current(serial)) else { return };
+        match news {
+            StreamNews::Open => {
+                follow.is_told = true;
+                // What was released while nobody listened, and is not replayed, is in the feed.
+                follow.poller.handle(now, poll::Input::Forced);
+                if let Some(feed) = self.catalogue.feed(id) {
+                    let feed = feed.url().to_string();
+                    self.tell(Event::StreamOpen { feed_id: id, feed });
+                }
+                for id in self.catalogue.episodes_of(id).map(|episode| episode.id).collect::<Vec<_>>() {
+                    // The publisher is back; so may its files be.
+                    self.queue.hurry(now.instant, id);
+                }
+            }
+            StreamNews::Event { last_id } => {
+                follow.poller.handle(now, poll::Input::Pushed);
+                if let Some(feed) = self.catalogue.feed_mut(id) {
+                    // It is saved with the poll that it causes: until then the event counts as unseen.
+                    feed.last_event_id = last_id;
+                }
+            }
+            StreamNews::Lost { retry } => {
+                follow.is_told = false;
+                follow.stream.lost(now.instant, retry, &mut self.rng);
+            }
+        }
+        self.drain_poller(now, id);
+    }
+
+    /// Polls and connects what is due.
+    pub(super) fn tend_feeds(&mut self, now: Now) {
+        let is_past = |deadline: Option<Instant>| deadline.is_some_and(|at| at <= now.instant);
+        for id in self.follows.keys().copied().collect::<Vec<_>>() {
+            let Some(follow) = self.follows.get_mut(&id).filter(|follow| !follow.is_paused) else { continue };
+            if is_past(follow.poller.deadline()) {
+                follow.poller.handle(now, poll::Input::Tick);
+                self.drain_poller(now, id);
+            }
+            self.listen(now, id);
+        }
+    }
+
+    /// Connects the feed's event stream, if it has one and its time has come.
+    fn listen(&mut self, now: Now, id: FeedId) {
+        let Some(feed) = self.catalogue.feed(id) else { return };
+        let (Some(url), Some(follow)) = (feed.events_url.clone(), self.follows.get_mut(&id)) else { return };
+        if let Some(serial) = follow.stream.connect_if_due(now.instant) {
+            let (last_event_id, is_local) = (feed.last_event_id.clone(), feed.is_local);
+            self.outputs.push_back(Output::Listen { feed: id, serial, url, last_event_id, is_local });
+        }
+    }
+
+    fn unlisten(&mut self, id: FeedId) {
+        let Some(follow) = self.follows.get_mut(&id) else { return };
+        follow.is_told = false;
+        if follow.stream.is_on() {
+            self.outputs.push_back(Output::Unlisten { feed: id });
+        }
+        follow.stream.turn_off();
+    }
+
+    fn drain_poller(&mut self, now: Now, id: FeedId) {
+        while let Some(output) = self.follows.get_mut(&id).and_then(|follow| follow.poller.poll()) {
+            match output {
+                poll::Output::Fetch(fetch) => {
+                    self.outputs.push_back(Output::Poll { feed: id, fetch });
+                    self.name_next_time(now, id);
+                }
+                poll::Output::Moved { from, to } => {
+                    self.tell(Event::Moved { feed_id: id, from: from.into(), feed: to.into() });
+                }
+                // The failed poll has told of it.
+                poll::Output::Gone => {}
+            }
+        }
+    }
+
+    /// Tells the poller when the owner's schedule comes round next.
+    fn name_next_time(&mut self, now: Now, id: FeedId) {
+        let schedule = self.catalogue.feed(id).and_then(|feed| feed.schedule.as_ref());
+        if let (Some(schedule), Some(follow)) = (schedule, self.follows.get_mut(&id)) {
+            let next = schedule.next_after(now.wall, self.settings.zone);
+            follow.poller.handle(now, poll::Input::Scheduled(next));
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! What a feed says today: the part of it that the agent decides by.
+//!
+//! Everything is bounded here, since it is remembered: a feed may say more than anyone wants to keep.
+//!
+//! Knows nothing of XML and JSON; [`podswarm_feeds::read`] has read them.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use podswarm_core::metainfo::InfoHash;
+use podswarm_feeds::read::{self, WhyNone};
+use sha1::{Digest, Sha1};
+use url::Url;
+
+use crate::records::{Episode, EpisodeId, Notes, Offer, Source, Stage};
+
+/// Bytes of a title that are kept.
+const MAX_TITLE: usize = 500;
+/// Bytes that a guid may have; a longer one is replaced by its hash.
+const MAX_GUID: usize = 1024;
+/// Sources of one episode that are kept.
+const MAX_SOURCES: usize = 8;
+/// Bytes that a source's URL may have.
+const MAX_URL: usize = 4096;
+
+/// A feed, read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FoundFeed {
+    /// The show's name.
+    pub title: String,
+    /// Where its events come from.
+    pub events_url: Option<Url>,
+    /// Its items, in its own order.
+    pub items: Vec<Found>,
+}
+
+/// An item of a feed, read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// What the feed knows it by.
+    pub guid: String,
+    /// Its title.
+    pub title: String,
+    /// When it was released.
+    pub published: Option<DateTime<Utc>>,
+    /// Playing time.
+    pub duration: Option<Duration>,
+    /// Season, from 1.
+    pub season: Option<u32>,
+    /// Number within the season, from 1.
+    pub number: Option<u32>,
+    /// What is said about it, plain text or HTML.
+    pub notes: String,
+    /// Where it is to be had.
+    pub offer: Offer,
+}
+
+impl FoundFeed {
+    /// What counts of a feed that was read.
+    pub fn of(channel: read::Channel) -> Self {
+        Self {
+            title: cut(channel.title.trim(), MAX_TITLE).to_owned(),
+            events_url: channel.events_url.filter(|url| url.as_str().len() <= MAX_URL),
+            items: channel.items.into_iter().map(Found::of).collect(),
+        }
+    }
+}
+
+impl Found {
+    /// What counts of an item.
+    pub fn of(item: read::Item) -> Self {
+        Self {
+            guid: bounded_guid(item.guid),
+            title: cut(item.title.trim(), MAX_TITLE).to_owned(),
+            published: item.published,
+            duration: item.duration,
+            season: item.season,
+            number: item.number,
+            notes: item.description,
+            offer: offer_of(item.sources, item.info_hash, item.length, item.why_none),
+        }
+    }
+
+    /// The record of this item.
+    pub fn episode(&self, id: EpisodeId, stage: Stage, first_seen: DateTime<Utc>) -> Episode {
+        Episode {
+            id,
+            guid: self.guid.clone(),
+            title: self.title.clone(),
+            published: self.published,
+            first_seen,
+            duration: self.duration.map(|duration| duration.as_secs()),
+            season: self.season,
+            number: self.number,
+            notes_mark: mark(&self.notes),
+            offer: self.offer.clone(),
+            stage,
+            file: None,
+            former: Vec::new(),
+            paused: false,
+        }
+    }
+
+    /// The record of what is said about this item; `None` if nothing is.
+    pub fn notes(&self, id: EpisodeId) -> Option<Notes> {
+        let text = cut(self.notes.trim(), Notes::MAX);
+        (!text.is_empty()).then(|| Notes { id, text: text.to_owned() })
+    }
+}
+
+fn offer_of(
+    sources: Vec<read::Source>,
+    info_hash: Option<InfoHash>,
+    length: Option<u64>,
+    why_none: Option<WhyNone>,
+) -> Offer {
+    let mut offer = Offer { info_hash, length, why_none, ..Offer::default() };
+    for source in sources {
+        let source = match source {
+            read::Source::Torrent { url, info_hash } => {
+                offer.info_hash = offer.info_hash.or(info_hash);
+                Source::Torrent(url.into())
+            }
+            read::Source::Magnet(magnet) => {
+                offer.info_hash = offer.info_hash.or(Some(magnet.info_hash));
+                Source::Magnet(magnet.to_string())
+            }
+            read::Source::Http { url, length, mime } => {
+                offer.length = offer.length.or(length);
+                offer.mime = offer.mime.or(mime);
+                Source::Http(url.into())
+            }
+        };
+        if source.address().len() <= MAX_URL && offer.sources.len() < MAX_SOURCES && !offer.sources.contains(&source) {
+            offer.sources.push(source);
+        }
+    }
+    offer
+}
+
+fn bounded_guid(guid: String) -> String {
+    if guid.len() <= MAX_GUID {
+        return guid;
+    }
+    let digest: [u8; 20] = Sha1::digest(guid).into();
+    format!("sha1:{:032x}", u128::from_be_bytes(*digest.first_chunk().expect("20 bytes have a first 16")))
+}
+
+/// The longest beginning of `text` that has at most `room` bytes.
+fn cut(text: &str, room: usize) -> &str {
+    &text[..text.floor_char_boundary(room)]
+}
+
+/// Tells two texts apart: the first 64 bits of the SHA-1.
+pub(super) fn mark(text: &str) -> u64 {
+    let digest: [u8; 20] = Sha1::digest(text).into();
+    u64::from_be_bytes(*digest.first_chunk().expect("20 bytes have a first 8"))
+}

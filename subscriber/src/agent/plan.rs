@@ -1,0 +1,165 @@
+//! What one download is to bring, and under which name it is kept.
+//!
+//! A plan is made from what a source says it holds and from what the show's folder has already. The name it chooses is
+//! free, or it is the name of a file that is most likely the same: of the right length and of no other episode.
+//!
+//! Knows nothing of the disk: the folder's listing is an argument.
+
+use std::collections::BTreeMap;
+
+use podswarm_core::metainfo::InfoHash;
+
+use crate::names;
+use crate::records::{Episode, Source};
+
+/// What a source was found to hold, before anything is downloaded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Prepared {
+    /// The torrent, where the source is one.
+    pub torrent: Option<TorrentFacts>,
+    /// Names in the show's folder, [`names::fold`]ed, with the lengths of files; folders have none.
+    pub listing: BTreeMap<String, Option<u64>>,
+    /// Bytes of the download that are on the disk from an earlier attempt.
+    pub present: u64,
+}
+
+/// What is decided by of a torrent's metainfo.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TorrentFacts {
+    /// What it is.
+    pub info_hash: InfoHash,
+    /// All its bytes.
+    pub length: u64,
+    /// What it calls itself.
+    pub name: String,
+    /// It is one file, not a folder of files.
+    pub is_single_file: bool,
+}
+
+/// A download that is ready to start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The file or folder, relative to the library.
+    pub file: String,
+    /// All its bytes; `None` if only the download will tell.
+    pub length: Option<u64>,
+    /// Bytes that are there from an earlier attempt.
+    pub present: u64,
+    /// The torrent; `None` for a plain download.
+    pub info_hash: Option<InfoHash>,
+}
+
+impl Plan {
+    /// Plans the download of `episode` from `source` into `folder`; `is_claimed` tells of names, folded and relative to
+    /// the library, that other episodes have.
+    pub fn new(
+        episode: &Episode,
+        source: &Source,
+        folder: &str,
+        prepared: &Prepared,
+        is_claimed: impl Fn(&str) -> bool,
+    ) -> Self {
+        let torrent = prepared.torrent.as_ref();
+        let length = match torrent {
+            Some(torrent) => Some(torrent.length),
+            // Hosts that do not know write 0 or 1.
+            None => episode.offer.length.filter(|length| *length > 1),
+        };
+        let file = episode.file.clone().unwrap_or_else(|| {
+            let is_taken = |name: &str| {
+                let same = || torrent.is_none_or(|t| t.is_single_file) && length.is_some();
+                let is_there = prepared.listing.get(name);
+                is_claimed(&format!("{}/{name}", names::fold(folder)))
+                    || is_there.is_some_and(|there| !(same() && *there == length))
+            };
+            let extension = extension_of(episode, source, torrent);
+            let stem = names::stem(episode.day(), &episode.title);
+            format!("{folder}/{}", names::free(&stem, extension.as_deref(), is_taken))
+        });
+        Self { file, length, present: prepared.present, info_hash: torrent.map(|torrent| torrent.info_hash) }
+    }
+
+    /// Bytes that the disk must have room for.
+    pub fn needs(&self) -> u64 {
+        self.length.unwrap_or(0).saturating_sub(self.present)
+    }
+}
+
+/// The extension of the file; `None` for a folder and where nothing tells.
+fn extension_of(episode: &Episode, source: &Source, torrent: Option<&TorrentFacts>) -> Option<String> {
+    if let Some(torrent) = torrent {
+        return if torrent.is_single_file { names::extension(&torrent.name).map(str::to_owned) } else { None };
+    }
+    let url = url::Url::parse(source.address()).ok();
+    let last = url.as_ref().and_then(|url| url.path_segments()?.next_back());
+    let of_mime = || episode.offer.mime.as_deref().and_then(names::extension_of_mime);
+    last.and_then(names::extension).or_else(of_mime).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::testing::{hash, http, wall};
+    use crate::records::{EpisodeId, FeedId, Stage};
+
+    fn episode() -> Episode {
+        http("a", 0).episode(EpisodeId { feed: FeedId(1), number: 1 }, Stage::Wanted { by_owner: false }, wall(0))
+    }
+
+    fn source(url: &str) -> Source {
+        Source::Http(url.to_owned())
+    }
+
+    fn torrent(name: &str, length: u64, is_single_file: bool) -> Prepared {
+        let torrent = TorrentFacts { info_hash: hash(1), length, name: name.to_owned(), is_single_file };
+        Prepared { torrent: Some(torrent), ..Prepared::default() }
+    }
+
+    #[track_caller]
+    fn check(url: &str, mime: Option<&str>, prepared: &Prepared, want: &str) {
+        let mut episode = episode();
+        episode.offer.mime = mime.map(str::to_owned);
+        assert_eq!(Plan::new(&episode, &source(url), "Show", prepared, |_| false).file, want);
+    }
+
+    #[test]
+    fn the_extension_is_the_torrents_else_the_urls_else_the_types() {
+        let plain = Prepared::default();
+        check("http://h/x.mp3?token=1", Some("audio/ogg"), &plain, "Show/2026-11-20 Title a.mp3");
+        check("http://h/get?id=1", Some("audio/ogg"), &plain, "Show/2026-11-20 Title a.ogg");
+        check("http://h/get", None, &plain, "Show/2026-11-20 Title a");
+        check("http://h/x.torrent", None, &torrent("y.m4a", 5, true), "Show/2026-11-20 Title a.m4a");
+        check("http://h/x.torrent", None, &torrent("y.m4a", 5, false), "Show/2026-11-20 Title a");
+    }
+
+    #[test]
+    fn a_file_that_is_most_likely_the_same_is_taken_up_again() {
+        let mut prepared = torrent("y.mp3", 1000, true);
+        let plan = |prepared: &Prepared, claimed: bool| {
+            Plan::new(&episode(), &source("http://h/x.torrent"), "Show", prepared, |_| claimed).file
+        };
+        prepared.listing.insert("2026-11-20 title a.mp3".to_owned(), Some(1000));
+        assert_eq!(plan(&prepared, false), "Show/2026-11-20 Title a.mp3");
+        prepared.listing.insert("2026-11-20 title a.mp3".to_owned(), Some(999));
+        assert_eq!(plan(&prepared, false), "Show/2026-11-20 Title a (2).mp3");
+        prepared.listing.insert("2026-11-20 title a.mp3".to_owned(), None);
+        assert_eq!(plan(&prepared, false), "Show/2026-11-20 Title a (2).mp3");
+    }
+
+    #[test]
+    fn no_two_episodes_have_one_name() {
+        let prepared = torrent("y.mp3", 1000, true);
+        let is_claimed = |name: &str| name == "show/2026-11-20 title a.mp3";
+        let plan = Plan::new(&episode(), &source("http://h/x.torrent"), "Show", &prepared, is_claimed);
+        assert_eq!(plan.file, "Show/2026-11-20 Title a (2).mp3");
+    }
+
+    #[test]
+    fn a_name_once_chosen_stays_and_what_is_there_needs_no_room() {
+        let mut episode = episode();
+        episode.file = Some("Show/chosen.mp3".to_owned());
+        let prepared = Prepared { present: 400, ..torrent("y.mp3", 1000, true) };
+        let plan = Plan::new(&episode, &source("http://h/x.torrent"), "Show", &prepared, |_| true);
+        assert_eq!((plan.file.as_str(), plan.needs()), ("Show/chosen.mp3", 600));
+    }
+}

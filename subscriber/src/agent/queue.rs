@@ -1,0 +1,504 @@
+//! Decides which downloads run: in what order, how many at once, from which source, and whether the disk has room.
+//!
+//! A job is prepared (its `.torrent` fetched, its length known), then started if what it needs leaves the disk's
+//! reserve whole, then runs until it is done or its source fails. A source that fails gives way to the next; after the
+//! last the job waits, longer each time, and begins again with the first. A download on which nothing comes in is left
+//! running, gives up its place to the next job, and says why.
+//!
+//! What the owner asked for comes first, then the newest.
+//!
+//! Knows nothing of torrents and HTTP, and of files only their length: [`Order`]s go out, what came of them comes back.
+//! What comes back for an attempt that is over is ignored.
+//!
+//! Laws: no more than [`Queue::limit`] jobs move data at once. No job starts that does not fit; all stop when the
+//! reserve is touched.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use podswarm_core::app::Space;
+use podswarm_core::rate::ByteCount;
+use podswarm_core::rng::Rng;
+use podswarm_core::time::{Instant, earliest};
+
+use super::plan::Plan;
+use crate::records::{EpisodeId, Source};
+
+/// A download that has not moved for this long gives up its place.
+const STALLED: Duration = Duration::from_mins(1);
+
+/// A swarm without any peer gives way to the next source after this long.
+const NO_PEERS: Duration = Duration::from_mins(2);
+
+/// So many stalled downloads are left running for each one that may move.
+const STALLED_PER_SLOT: usize = 8;
+
+/// The first wait after every source of a job has failed.
+const FIRST_RETRY: Duration = Duration::from_mins(1);
+
+/// The longest wait after every source of a job has failed.
+const MAX_RETRY: Duration = Duration::from_hours(6);
+
+/// The disk is measured this often while anything runs or waits for room.
+const MEASURE_EVERY: Duration = Duration::from_secs(10);
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Measure the disk, and answer with [`Queue::measured`].
+    Measure,
+    /// Find out what the job's source holds, and answer with [`Queue::prepared`] or [`Queue::failed`].
+    Prepare {
+        /// The job.
+        id: EpisodeId,
+        /// Its present attempt.
+        attempt: u64,
+    },
+    /// Download by the plan, and answer with [`Queue::progress`], [`Queue::failed`] or [`Queue::done`].
+    Start {
+        /// The job.
+        id: EpisodeId,
+        /// Its present attempt.
+        attempt: u64,
+    },
+    /// Stop preparing or downloading; what there is stays on the disk.
+    Stop {
+        /// The job.
+        id: EpisodeId,
+    },
+    /// Say what is in the way of the job: it waits for a reason that is new.
+    Tell {
+        /// The job.
+        id: EpisodeId,
+    },
+}
+
+/// What went wrong with an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Our disk refused: the same source is tried again later.
+    Disk(String),
+    /// The source failed or is not to be trusted: the next one is tried.
+    Source(String),
+}
+
+/// How a running download stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes that are there.
+    pub have: u64,
+    /// Peers that are connected; 1 for a plain download.
+    pub peers: u32,
+    /// Work is going on that does not show in `have`, such as checking what is there.
+    pub busy: bool,
+    /// What is in the way, as far as known.
+    pub trouble: Option<String>,
+}
+
+/// Where a job stands in line: the greatest goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rank {
+    /// The owner asked for it.
+    pub by_owner: bool,
+    /// When it was released.
+    pub when: DateTime<Utc>,
+}
+
+/// One episode's way into the library.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Job {
+    rank: Rank,
+    sources: Vec<Source>,
+    /// Which source is tried.
+    at: usize,
+    attempt: u64,
+    phase: Phase,
+    /// Rounds through all sources that failed.
+    failures: u32,
+    plan: Option<Plan>,
+    trouble: Option<String>,
+    /// The owner has been told of the trouble.
+    is_told: bool,
+}
+
+/// How far a job is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// It is prepared; the disk has no room for it.
+    NoRoom,
+    /// Its source is being asked what it holds.
+    Preparing,
+    /// It waits for its turn.
+    Queued,
+    /// Data comes in, or should.
+    Running {
+        /// Bytes that are there.
+        have: u64,
+        /// When they last became more.
+        moved: Instant,
+        /// They have not for a while; it no longer takes a place.
+        is_stalled: bool,
+    },
+    /// All its sources have failed; it begins again then.
+    Waiting {
+        /// When.
+        until: Instant,
+    },
+}
+
+impl Job {
+    /// The source that is tried.
+    pub fn source(&self) -> &Source {
+        &self.sources[self.at]
+    }
+
+    /// How far it is.
+    pub const fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// What is to be downloaded, once that is known.
+    pub const fn plan(&self) -> Option<&Plan> {
+        self.plan.as_ref()
+    }
+
+    /// The source of this attempt is being asked.
+    pub fn is_preparing(&self, attempt: u64) -> bool {
+        self.attempt == attempt && self.phase == Phase::Preparing
+    }
+
+    /// A job of this rank and these sources would be the same.
+    pub fn is_same(&self, rank: Rank, sources: &[Source]) -> bool {
+        self.rank == rank && self.sources == sources
+    }
+
+    /// What is in the way.
+    pub fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
+    }
+
+    fn is_active(&self) -> bool {
+        matches!(self.phase, Phase::Preparing | Phase::Running { .. })
+    }
+
+    fn takes_a_place(&self) -> bool {
+        match self.phase {
+            Phase::Preparing => true,
+            Phase::Running { is_stalled, .. } => !is_stalled,
+            Phase::NoRoom | Phase::Queued | Phase::Waiting { .. } => false,
+        }
+    }
+}
+
+/// The jobs and the disk they share.
+#[derive(Debug)]
+pub struct Queue {
+    limit: usize,
+    /// A download that has not moved for this long fails; `None` is never.
+    patience: Option<Duration>,
+    jobs: BTreeMap<EpisodeId, Job>,
+    attempts: u64,
+    disk: Option<Disk>,
+    is_measuring: bool,
+    orders: VecDeque<Order>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Disk {
+    measured: Instant,
+    space: Space,
+    /// Bytes that running downloads have yet to write.
+    outstanding: u64,
+}
+
+impl Queue {
+    /// An empty queue that lets `limit` downloads move data at once.
+    ///
+    /// With `patience`, a download that has not moved for so long counts as failed.
+    pub fn new(limit: usize, patience: Option<Duration>) -> Self {
+        Self {
+            limit: limit.max(1),
+            patience,
+            jobs: BTreeMap::new(),
+            attempts: 0,
+            disk: None,
+            is_measuring: false,
+            orders: VecDeque::new(),
+        }
+    }
+
+    /// The job of this episode.
+    pub fn job(&self, id: EpisodeId) -> Option<&Job> {
+        self.jobs.get(&id)
+    }
+
+    /// All jobs, in the order in which they go.
+    pub fn jobs(&self) -> Vec<(EpisodeId, &Job)> {
+        let mut jobs: Vec<_> = self.jobs.iter().map(|(id, job)| (*id, job)).collect();
+        jobs.sort_by_key(|(id, job)| (Reverse(job.rank), *id));
+        jobs
+    }
+
+    /// Nothing runs and nothing can: what is left waits for its sources or for room.
+    pub fn is_settled(&self) -> bool {
+        let waits = |job: &Job| matches!(job.phase, Phase::NoRoom | Phase::Waiting { .. });
+        self.jobs.values().all(|job| waits(job) || (job.phase == Phase::Queued && self.is_full()))
+    }
+
+    /// The reserve of the disk is touched.
+    fn is_full(&self) -> bool {
+        self.disk.is_some_and(|disk| disk.space.spare() == 0)
+    }
+
+    /// Takes in an episode, or gives it new sources. Without a source there is no job.
+    pub fn add(&mut self, now: Instant, id: EpisodeId, rank: Rank, sources: Vec<Source>) {
+        self.remove(id);
+        if !sources.is_empty() {
+            let job = Job {
+                rank,
+                sources,
+                at: 0,
+                attempt: 0,
+                phase: Phase::Queued,
+                failures: 0,
+                plan: None,
+                trouble: None,
+                is_told: false,
+            };
+            self.jobs.insert(id, job);
+        }
+        self.fill(now);
+    }
+
+    /// Takes an episode out; what runs is stopped. Tells whether it was there.
+    pub fn remove(&mut self, id: EpisodeId) -> bool {
+        let Some(job) = self.jobs.remove(&id) else { return false };
+        if job.is_active() {
+            self.orders.push_back(Order::Stop { id });
+        }
+        true
+    }
+
+    /// Lets a job that waits try again at once.
+    pub fn hurry(&mut self, now: Instant, id: EpisodeId) {
+        if let Some(job) = self.jobs.get_mut(&id)
+            && matches!(job.phase, Phase::Waiting { .. })
+        {
+            (job.phase, job.at) = (Phase::Queued, 0);
+            self.fill(now);
+        }
+    }
+
+    /// The attempt is prepared: this is what it is to download.
+    pub fn prepared(&mut self, now: Instant, id: EpisodeId, attempt: u64, plan: Plan, rng: &mut Rng) {
+        let Some(job) = self.current(id, attempt).filter(|job| job.phase == Phase::Preparing) else { return };
+        let length = plan.length;
+        (job.plan, job.phase, job.trouble, job.is_told) = (Some(plan), Phase::NoRoom, None, false);
+        if let Some(disk) = self.disk.filter(|disk| length.is_some_and(|length| length > disk.space.total)) {
+            let (length, total) = (ByteCount(length.unwrap_or_default()), ByteCount(disk.space.total));
+            self.source_failed(now, id, format!("it says that it holds {length}; the whole disk has {total}"), rng);
+        }
+        self.fill(now);
+    }
+
+    /// How the attempt's download stands.
+    pub fn progress(&mut self, now: Instant, id: EpisodeId, attempt: u64, progress: Progress, rng: &mut Rng) {
+        let patience = self.patience;
+        let Some(job) = self.current(id, attempt) else { return };
+        let Phase::Running { have, moved, .. } = job.phase else { return };
+        if progress.have != have || progress.busy {
+            job.phase = Phase::Running { have: progress.have, moved: now, is_stalled: false };
+            (job.trouble, job.is_told) = (None, false);
+            return;
+        }
+        let still = now - moved;
+        let is_stalled = still >= STALLED;
+        job.phase = Phase::Running { have, moved, is_stalled };
+        if !is_stalled {
+            return;
+        }
+        let reason = progress.trouble.unwrap_or_else(|| "nothing comes in".to_owned());
+        let is_deserted = progress.peers == 0 && still >= NO_PEERS && job.at + 1 < job.sources.len();
+        if is_deserted || patience.is_some_and(|patience| still >= patience) {
+            self.orders.push_back(Order::Stop { id });
+            self.source_failed(now, id, reason, rng);
+        } else {
+            self.hindered(id, reason);
+        }
+        self.fill(now);
+    }
+
+    /// The attempt has failed.
+    pub fn failed(&mut self, now: Instant, id: EpisodeId, attempt: u64, fault: Fault, rng: &mut Rng) {
+        let Some(job) = self.current(id, attempt).filter(|job| job.is_active()) else { return };
+        match fault {
+            Fault::Source(reason) => self.source_failed(now, id, reason, rng),
+            Fault::Disk(reason) => {
+                (job.phase, job.is_told) = (Phase::Waiting { until: now + rng.jitter(FIRST_RETRY, 20) }, false);
+                self.hindered(id, reason);
+            }
+        }
+        self.fill(now);
+    }
+
+    /// The attempt has brought every byte. Gives its plan, or `None` if it was over already.
+    pub fn done(&mut self, now: Instant, id: EpisodeId, attempt: u64) -> Option<Plan> {
+        self.current(id, attempt)?;
+        let plan = self.jobs.remove(&id)?.plan;
+        self.fill(now);
+        plan
+    }
+
+    /// The disk was measured; running downloads have `outstanding` bytes yet to write.
+    pub fn measured(&mut self, now: Instant, space: Space, outstanding: u64) {
+        self.is_measuring = false;
+        self.disk = Some(Disk { measured: now, space, outstanding });
+        if self.is_full() {
+            let running = self.jobs.iter_mut().filter(|(_, job)| matches!(job.phase, Phase::Running { .. }));
+            for (id, job) in running {
+                (job.phase, job.is_told) = (Phase::NoRoom, false);
+                self.orders.push_back(Order::Stop { id: *id });
+            }
+        }
+        self.fill(now);
+    }
+
+    /// Time passed.
+    pub fn tick(&mut self, now: Instant) {
+        for job in self.jobs.values_mut() {
+            if let Phase::Waiting { until } = job.phase
+                && until <= now
+            {
+                job.phase = Phase::Queued;
+            }
+        }
+        if self.next_measure().is_some_and(|at| at <= now) {
+            self.measure();
+        }
+        self.fill(now);
+    }
+
+    /// The next thing to do, until there is none.
+    pub fn poll(&mut self) -> Option<Order> {
+        self.orders.pop_front()
+    }
+
+    /// When to come back with [`Queue::tick`].
+    pub fn deadline(&self) -> Option<Instant> {
+        let waiting = self.jobs.values().filter_map(|job| match job.phase {
+            Phase::Waiting { until } => Some(until),
+            Phase::NoRoom | Phase::Preparing | Phase::Queued | Phase::Running { .. } => None,
+        });
+        earliest(waiting.min(), self.next_measure())
+    }
+
+    fn next_measure(&self) -> Option<Instant> {
+        let needs_room = |job: &Job| matches!(job.phase, Phase::NoRoom | Phase::Running { .. });
+        let is_needed = self.jobs.values().any(needs_room) || (self.is_full() && !self.jobs.is_empty());
+        let disk = self.disk.filter(|_| is_needed && !self.is_measuring)?;
+        Some(disk.measured + MEASURE_EVERY)
+    }
+
+    fn measure(&mut self) {
+        if !self.is_measuring {
+            self.is_measuring = true;
+            self.orders.push_back(Order::Measure);
+        }
+    }
+
+    fn current(&mut self, id: EpisodeId, attempt: u64) -> Option<&mut Job> {
+        self.jobs.get_mut(&id).filter(|job| job.attempt == attempt)
+    }
+
+    /// Says what is in the way of a job, and tells of it if that is new.
+    fn hindered(&mut self, id: EpisodeId, reason: String) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        job.trouble = Some(reason);
+        if !std::mem::replace(&mut job.is_told, true) {
+            self.orders.push_back(Order::Tell { id });
+        }
+    }
+
+    /// Goes on to the next source, or waits after the last.
+    fn source_failed(&mut self, now: Instant, id: EpisodeId, reason: String, rng: &mut Rng) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        job.plan = None;
+        job.at += 1;
+        job.is_told = false;
+        job.phase = Phase::Queued;
+        if job.at == job.sources.len() {
+            let wait = FIRST_RETRY.saturating_mul(1 << job.failures.min(16)).min(MAX_RETRY);
+            job.at = 0;
+            job.failures += 1;
+            job.phase = Phase::Waiting { until: now + rng.jitter(wait, 20) };
+        }
+        self.hindered(id, reason);
+    }
+
+    /// Starts and prepares as much as there are places and room for.
+    fn fill(&mut self, now: Instant) {
+        let mut places = self.limit.saturating_sub(self.jobs.values().filter(|job| job.takes_a_place()).count());
+        let most = self.limit * STALLED_PER_SLOT;
+        places = places.min(most.saturating_sub(self.jobs.values().filter(|job| job.is_active()).count()));
+        if places == 0 {
+            return;
+        }
+        for id in self.jobs().into_iter().map(|(id, _)| id).collect::<Vec<_>>() {
+            let has_begun = match (self.jobs[&id].phase, self.disk) {
+                (Phase::Preparing | Phase::Running { .. } | Phase::Waiting { .. }, _) => false,
+                (Phase::NoRoom | Phase::Queued, None) => return self.measure(),
+                (Phase::NoRoom, Some(_)) => self.start_if_it_fits(now, id),
+                (Phase::Queued, Some(disk)) if disk.space.spare() == 0 => {
+                    self.hindered(id, no_room(disk.space, 0));
+                    false
+                }
+                (Phase::Queued, Some(_)) => self.prepare(id),
+            };
+            places -= usize::from(has_begun);
+            if places == 0 {
+                return;
+            }
+        }
+    }
+
+    fn prepare(&mut self, id: EpisodeId) -> bool {
+        self.attempts += 1;
+        let attempt = self.attempts;
+        let Some(job) = self.jobs.get_mut(&id) else { return false };
+        (job.phase, job.attempt) = (Phase::Preparing, attempt);
+        self.orders.push_back(Order::Prepare { id, attempt });
+        true
+    }
+
+    fn start_if_it_fits(&mut self, now: Instant, id: EpisodeId) -> bool {
+        let (Some(disk), Some(job)) = (&mut self.disk, self.jobs.get_mut(&id)) else { return false };
+        let needs = job.plan.as_ref().map_or(0, Plan::needs);
+        let wanted = needs.saturating_add(disk.outstanding);
+        if disk.space.spare() == 0 || !disk.space.allows(wanted) {
+            let reason = no_room(disk.space, needs);
+            self.hindered(id, reason);
+            return false;
+        }
+        disk.outstanding = wanted;
+        self.attempts += 1;
+        job.attempt = self.attempts;
+        job.trouble = None;
+        job.phase = Phase::Running { have: 0, moved: now, is_stalled: false };
+        self.orders.push_back(Order::Start { id, attempt: job.attempt });
+        true
+    }
+}
+
+fn no_room(space: Space, needs: u64) -> String {
+    let (available, reserve) = (ByteCount(space.available), ByteCount(space.reserve()));
+    match needs {
+        0 => format!("the disk has {available} free, of which {reserve} are kept"),
+        needs => format!("it needs {}; the disk has {available} free, of which {reserve} are kept", ByteCount(needs)),
+    }
+}
+
+
+#[cfg(test)]
+mod tests;

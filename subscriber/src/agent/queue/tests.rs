@@ -1,0 +1,280 @@
+use super::*;
+use crate::agent::testing::{hash, wall};
+use crate::records::FeedId;
+
+const GB: u64 = 1_000_000_000;
+
+/// A queue with its clock, its luck and its disk.
+struct Bench {
+    queue: Queue,
+    rng: Rng,
+    now: Instant,
+    space: Space,
+}
+
+fn id(number: u32) -> EpisodeId {
+    EpisodeId { feed: FeedId(1), number }
+}
+
+fn torrent(name: &str) -> Source {
+    Source::Torrent(format!("http://host.example/{name}.torrent"))
+}
+
+fn http(name: &str) -> Source {
+    Source::Http(format!("http://host.example/{name}.mp3"))
+}
+
+fn plan(length: u64) -> Plan {
+    Plan { file: "Show/a.mp3".to_owned(), length: Some(length), present: 0, info_hash: Some(hash(1)) }
+}
+
+impl Bench {
+    fn new(limit: usize) -> Self {
+        let space = Space { available: 50 * GB, total: 100 * GB };
+        Self { queue: Queue::new(limit, None), rng: Rng::from_seed_u64(1), now: Instant::ZERO, space }
+    }
+
+    fn add(&mut self, number: u32, sources: Vec<Source>) {
+        let rank = Rank { by_owner: false, when: wall(u64::from(number)) };
+        self.queue.add(self.now, id(number), rank, sources);
+    }
+
+    /// What the queue wants done but measuring, which is done at once.
+    fn orders(&mut self) -> Vec<Order> {
+        let mut orders = Vec::new();
+        while let Some(order) = self.queue.poll() {
+            match order {
+                Order::Measure => self.queue.measured(self.now, self.space, 0),
+                Order::Tell { .. } => {}
+                order => orders.push(order),
+            }
+        }
+        orders
+    }
+
+    fn prepared(&mut self) -> Vec<u32> {
+        let numbers = |order: Order| if let Order::Prepare { id, .. } = order { Some(id.number) } else { None };
+        self.orders().into_iter().filter_map(numbers).collect()
+    }
+
+    fn attempt(&self, number: u32) -> u64 {
+        self.queue.job(id(number)).unwrap().attempt
+    }
+
+    fn phase(&self, number: u32) -> Phase {
+        self.queue.job(id(number)).unwrap().phase()
+    }
+
+    /// Says that the job's source holds `length` bytes.
+    fn holds(&mut self, number: u32, length: u64) {
+        let attempt = self.attempt(number);
+        self.queue.prepared(self.now, id(number), attempt, plan(length), &mut self.rng);
+    }
+
+    fn progress(&mut self, number: u32, have: u64, peers: u32) {
+        let attempt = self.attempt(number);
+        let progress = Progress { have, peers, ..Progress::default() };
+        self.queue.progress(self.now, id(number), attempt, progress, &mut self.rng);
+    }
+
+    fn fails(&mut self, number: u32, reason: &str) {
+        let attempt = self.attempt(number);
+        let fault = Fault::Source(reason.to_owned());
+        self.queue.failed(self.now, id(number), attempt, fault, &mut self.rng);
+    }
+
+    fn pass(&mut self, secs: u64) {
+        self.now += Duration::from_secs(secs);
+        self.queue.tick(self.now);
+    }
+
+    /// Adds a job, prepares and starts it.
+    fn running(&mut self, number: u32, sources: Vec<Source>) {
+        self.add(number, sources);
+        self.orders();
+        self.holds(number, GB);
+        assert!(matches!(self.orders()[..], [Order::Start { .. }]));
+    }
+}
+
+#[test]
+fn the_newest_goes_first_and_what_the_owner_asked_for_before_it() {
+    let mut bench = Bench::new(2);
+    for number in [1, 3, 2] {
+        bench.add(number, vec![http("a")]);
+    }
+    let rank = Rank { by_owner: true, when: wall(0) };
+    bench.queue.add(bench.now, id(9), rank, vec![http("b")]);
+    assert_eq!(bench.prepared(), [9, 3]);
+    let attempt = bench.attempt(9);
+    bench.holds(9, 5);
+    bench.queue.done(bench.now, id(9), attempt);
+    // The attempt that was prepared is not the one that runs.
+    assert!(bench.queue.job(id(9)).is_some());
+    let attempt = bench.attempt(9);
+    assert!(bench.queue.done(bench.now, id(9), attempt).is_some());
+    assert_eq!(bench.prepared(), [2]);
+}
+
+#[test]
+fn no_more_run_at_once_than_allowed() {
+    let mut bench = Bench::new(3);
+    for number in 1..=10 {
+        bench.add(number, vec![http("a")]);
+    }
+    assert_eq!(bench.prepared(), [10, 9, 8]);
+    for number in 8..=10 {
+        bench.holds(number, 1);
+    }
+    assert!(bench.prepared().is_empty());
+}
+
+#[test]
+fn a_stalled_download_gives_up_its_place_and_takes_it_back_when_it_moves() {
+    let mut bench = Bench::new(1);
+    bench.running(2, vec![torrent("a")]);
+    bench.progress(2, 5, 1);
+    bench.add(1, vec![http("a")]);
+    assert!(bench.prepared().is_empty());
+    bench.pass(61);
+    bench.progress(2, 5, 1);
+    assert_eq!(bench.prepared(), [1]);
+    assert!(bench.queue.job(id(2)).unwrap().trouble().is_some());
+    bench.progress(2, 6, 1);
+    assert!(bench.queue.job(id(2)).unwrap().trouble().is_none());
+    assert!(matches!(bench.phase(2), Phase::Running { is_stalled: false, .. }));
+}
+
+#[test]
+fn a_swarm_without_peers_gives_way_to_the_plain_file_and_only_then() {
+    let mut bench = Bench::new(1);
+    bench.running(1, vec![torrent("a"), http("a")]);
+    bench.pass(121);
+    bench.progress(1, 0, 3);
+    assert!(bench.orders().is_empty());
+    bench.progress(1, 0, 0);
+    assert!(matches!(bench.orders()[..], [Order::Stop { .. }, Order::Prepare { .. }]));
+    assert_eq!(*bench.queue.job(id(1)).unwrap().source(), http("a"));
+
+    let mut lone = Bench::new(1);
+    lone.running(1, vec![torrent("a")]);
+    lone.pass(100_000);
+    lone.progress(1, 0, 0);
+    assert!(matches!(lone.phase(1), Phase::Running { is_stalled: true, .. }));
+}
+
+#[test]
+fn after_its_last_source_a_job_waits_longer_each_time() {
+    let mut bench = Bench::new(1);
+    bench.add(1, vec![torrent("a"), http("a")]);
+    let mut waits = Vec::new();
+    for _ in 0..12 {
+        assert_eq!(bench.prepared(), [1]);
+        bench.fails(1, "404");
+        assert_eq!(bench.prepared(), [1]);
+        bench.fails(1, "404");
+        let Phase::Waiting { until } = bench.phase(1) else { panic!("it waits") };
+        waits.push(until - bench.now);
+        bench.now = until;
+        bench.queue.tick(until);
+    }
+    assert!(waits[0] <= Duration::from_secs(72) && waits[5] > waits[0] * 8);
+    assert!(waits.iter().all(|wait| *wait <= MAX_RETRY * 12 / 10));
+}
+
+#[test]
+fn the_owner_shortens_a_wait() {
+    let mut bench = Bench::new(1);
+    bench.add(1, vec![http("a")]);
+    bench.orders();
+    bench.fails(1, "404");
+    assert!(bench.prepared().is_empty());
+    bench.queue.hurry(bench.now, id(1));
+    assert_eq!(bench.prepared(), [1]);
+}
+
+#[test]
+fn what_does_not_fit_waits_for_room_and_what_does_goes_ahead() {
+    let mut bench = Bench::new(2);
+    bench.space.available = 6 * GB;
+    bench.add(1, vec![http("small")]);
+    bench.add(2, vec![http("large")]);
+    bench.orders();
+    bench.holds(2, 2 * GB);
+    bench.holds(1, GB / 2);
+    assert!(matches!(bench.orders()[..], [Order::Start { id: EpisodeId { number: 1, .. }, .. }]));
+    assert_eq!(bench.phase(2), Phase::NoRoom);
+    assert!(bench.queue.job(id(2)).unwrap().trouble().unwrap().contains("1.8 GiB"));
+    // Space comes back.
+    bench.space.available = 60 * GB;
+    bench.pass(11);
+    assert!(matches!(bench.orders()[..], [Order::Start { id: EpisodeId { number: 2, .. }, .. }]));
+}
+
+#[test]
+fn downloads_that_start_together_do_not_share_one_gap() {
+    let mut bench = Bench::new(2);
+    bench.space.available = 6 * GB;
+    bench.add(1, vec![http("a")]);
+    bench.add(2, vec![http("b")]);
+    bench.orders();
+    bench.holds(2, GB * 7 / 10);
+    bench.holds(1, GB * 7 / 10);
+    assert_eq!(bench.orders().len(), 1);
+    assert_eq!(bench.phase(1), Phase::NoRoom);
+}
+
+#[test]
+fn everything_stops_when_the_reserve_is_touched_and_goes_on_after() {
+    let mut bench = Bench::new(2);
+    bench.running(1, vec![torrent("a")]);
+    bench.space.available = 4 * GB;
+    bench.pass(11);
+    assert!(matches!(bench.orders()[..], [Order::Stop { .. }]));
+    bench.add(2, vec![http("b")]);
+    assert!(bench.orders().is_empty());
+    assert!(bench.queue.is_settled());
+    bench.space.available = 50 * GB;
+    bench.pass(11);
+    assert!(matches!(bench.orders()[..], [Order::Prepare { .. }, Order::Start { .. }]));
+}
+
+#[test]
+fn a_torrent_larger_than_the_whole_disk_fails_its_source() {
+    let mut bench = Bench::new(1);
+    bench.add(1, vec![torrent("a"), http("a")]);
+    bench.orders();
+    bench.holds(1, 64 << 40);
+    assert_eq!(bench.prepared(), [1]);
+    assert!(bench.queue.job(id(1)).unwrap().trouble().unwrap().contains("64.0 TiB"));
+    assert_eq!(*bench.queue.job(id(1)).unwrap().source(), http("a"));
+}
+
+#[test]
+fn what_comes_from_an_attempt_that_is_over_is_ignored() {
+    let mut bench = Bench::new(1);
+    bench.add(1, vec![torrent("a"), http("a")]);
+    bench.orders();
+    let old = bench.attempt(1);
+    bench.fails(1, "404");
+    bench.orders();
+    bench.queue.prepared(bench.now, id(1), old, plan(5), &mut bench.rng);
+    assert_eq!(bench.phase(1), Phase::Preparing);
+    assert!(bench.queue.done(bench.now, id(1), old).is_none());
+    let progress = Progress { have: 5, ..Progress::default() };
+    bench.queue.progress(bench.now, id(1), old, progress, &mut bench.rng);
+    assert_eq!(bench.phase(1), Phase::Preparing);
+}
+
+#[test]
+fn with_little_patience_what_does_not_move_is_left() {
+    let mut bench = Bench::new(1);
+    bench.queue = Queue::new(1, Some(Duration::from_mins(5)));
+    bench.running(1, vec![torrent("a")]);
+    bench.pass(299);
+    bench.progress(1, 0, 2);
+    assert!(!bench.queue.is_settled());
+    bench.pass(1);
+    bench.progress(1, 0, 2);
+    assert!(bench.queue.is_settled());
+}

@@ -1,0 +1,468 @@
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use podswarm_feeds::poll::{Outcome, Reply, Validators};
+
+use super::testing::{hash, http, now, torrent, wall};
+use super::*;
+use crate::agent::found::Found;
+use crate::agent::plan::TorrentFacts;
+use crate::records::{Episode, Feed, Stage};
+
+const FEED: FeedId = FeedId(1);
+const URL: &str = "http://host.example/feed.xml";
+
+/// An agent in a world where everything is answered at once: one feed, its files, a disk and a store.
+struct World {
+    agent: Agent,
+    secs: u64,
+    items: Vec<Found>,
+    events_url: Option<Url>,
+    /// Changes with the feed.
+    version: u64,
+    is_down: bool,
+    /// What the torrents turn out to be, by the source's address; the feed is right about the others.
+    torrents: BTreeMap<String, InfoHash>,
+    /// Downloads that start never end.
+    is_slow: bool,
+    feeds: BTreeMap<FeedId, Feed>,
+    episodes: BTreeMap<EpisodeId, Episode>,
+    events: Vec<Event>,
+    polls: Vec<(DateTime<Utc>, bool)>,
+    /// Every download that was started, by its source's address.
+    started: Vec<String>,
+    seeded: Vec<EpisodeId>,
+    stopped: Vec<EpisodeId>,
+    listening: Option<u64>,
+}
+
+fn settings(duty: Duty) -> Settings {
+    Settings {
+        duty,
+        library: "/library".into(),
+        downloads: 4,
+        interval: Duration::from_mins(30),
+        zone: Tz::UTC,
+        seeding: Seeding::On,
+        sources: Sources::All,
+    }
+}
+
+impl World {
+    fn with(settings: Settings) -> Self {
+        let agent = Agent::new(settings, Catalogue::default(), now(0), Rng::from_seed_u64(1));
+        Self {
+            agent,
+            secs: 0,
+            items: Vec::new(),
+            events_url: None,
+            version: 0,
+            is_down: false,
+            torrents: BTreeMap::new(),
+            is_slow: false,
+            feeds: BTreeMap::new(),
+            episodes: BTreeMap::new(),
+            events: Vec::new(),
+            polls: Vec::new(),
+            started: Vec::new(),
+            seeded: Vec::new(),
+            stopped: Vec::new(),
+            listening: None,
+        }
+    }
+
+    fn new() -> Self {
+        Self::with(settings(Duty::Everything))
+    }
+
+    /// A world whose agent follows the feed, with these items in it from the beginning.
+    fn following(items: Vec<Found>) -> Self {
+        let mut world = Self::new();
+        world.items = items;
+        world.subscribe(None);
+        world
+    }
+
+    fn subscribe(&mut self, schedule: Option<&str>) {
+        let schedule = schedule.map(|schedule| schedule.parse().unwrap());
+        self.input(Input::Subscribe { url: URL.parse().unwrap(), schedule, backlog: None });
+    }
+
+    fn release(&mut self, item: Found) {
+        self.items.insert(0, item);
+        self.version += 1;
+    }
+
+    fn input(&mut self, input: Input) {
+        self.agent.handle(now(self.secs), input);
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.agent.poll() {
+            let Some(answer) = self.act(output) else { continue };
+            // The law of one mutation and one drain: the rest of the outputs come first.
+            let mut answers = vec![answer];
+            while let Some(output) = self.agent.poll() {
+                answers.extend(self.act(output));
+            }
+            for answer in answers {
+                self.input(answer);
+            }
+        }
+    }
+
+    fn act(&mut self, output: Output) -> Option<Input> {
+        match output {
+            Output::Listen { serial, .. } => self.listening = Some(serial),
+            Output::Unlisten { .. } => self.listening = None,
+            Output::Measure => {
+                let space = Space { available: 50 << 30, total: 100 << 30 };
+                return Some(Input::Measured { space, outstanding: 0 });
+            }
+            Output::Poll { feed, fetch } => return Some(self.answer_poll(feed, &fetch)),
+            Output::Prepare { id, attempt, source, .. } => return Some(self.prepare(id, attempt, &source)),
+            Output::Save(changes) => self.save(changes),
+            Output::Seed { id, .. } => self.seeded.push(id),
+            Output::Start { id, attempt, source, plan, .. } => {
+                self.started.push(source.address().to_owned());
+                let length = plan.length.unwrap_or(7);
+                return (!self.is_slow).then_some(Input::Done { id, attempt, length, info_hash: plan.info_hash });
+            }
+            Output::Stop { id } => self.stopped.push(id),
+            Output::Tell(event) => self.tell(event),
+        }
+        None
+    }
+
+    fn answer_poll(&mut self, feed: FeedId, fetch: &poll::Fetch) -> Input {
+        self.polls.push((wall(self.secs), fetch.unconditional));
+        if self.is_down {
+            return Input::Polled { feed, reply: Reply::failed("refused"), found: None, is_local: false };
+        }
+        let etag = Some(format!("\"{}\"", self.version));
+        let is_unchanged = fetch.etag == etag;
+        let validators = Validators { etag, last_modified: None };
+        let outcome = if is_unchanged { Outcome::NotModified } else { Outcome::Body { validators, ttl: None } };
+        let found = FoundFeed { title: "Show".to_owned(), events_url: self.events_url.clone(), items: self.items.clone() };
+        let found = (!is_unchanged).then(|| Box::new(found));
+        let reply = Reply { outcome, moved_to: None, max_age: None, bytes: 1000 };
+        Input::Polled { feed, reply, found, is_local: false }
+    }
+
+    fn prepare(&self, id: EpisodeId, attempt: u64, source: &Source) -> Input {
+        let torrent = matches!(source, Source::Torrent(_)).then(|| {
+            let said = self.agent.catalogue().episode(id).unwrap().offer.info_hash;
+            let info_hash = self.torrents.get(source.address()).copied().or(said).unwrap();
+            TorrentFacts { info_hash, length: 1000, name: "media.mp3".to_owned(), is_single_file: true }
+        });
+        Input::Prepared { id, attempt, prepared: Prepared { torrent, ..Prepared::default() } }
+    }
+
+    fn save(&mut self, changes: Vec<Change>) {
+        for change in changes {
+            match change {
+                Change::DropFeed(id) => {
+                    self.feeds.remove(&id);
+                    self.episodes.retain(|episode, _| episode.feed != id);
+                }
+                Change::DropEpisode(id) => drop(self.episodes.remove(&id)),
+                Change::Episode(episode) => drop(self.episodes.insert(episode.id, *episode)),
+                Change::Feed(feed) => drop(self.feeds.insert(feed.id, *feed)),
+                Change::Notes(_) => {}
+            }
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        if let Event::Complete { episode, .. } = &event {
+            let saved = &self.episodes[&episode.id];
+            assert!(matches!(saved.stage, Stage::Complete { .. }), "nothing is promised before it is saved");
+        }
+        self.events.push(event);
+    }
+
+    /// Lets time pass, as often as the agent asks for.
+    fn pass(&mut self, secs: u64) {
+        let end = self.secs + secs;
+        while let Some(deadline) = self.agent.deadline() {
+            let at = deadline.as_nanos().div_ceil(1_000_000_000).max(self.secs);
+            if at > end {
+                break;
+            }
+            self.secs = at;
+            self.input(Input::Tick);
+        }
+        self.secs = end;
+    }
+
+    /// The process is killed and started again; what was saved is there.
+    fn restart(&mut self, settings: Settings) {
+        let (feeds, episodes) = (self.feeds.values().cloned().collect(), self.episodes.values().cloned().collect());
+        self.listening = None;
+        self.agent = Agent::new(settings, Catalogue::new(feeds, episodes, 0), now(self.secs), Rng::from_seed_u64(2));
+        self.drain();
+    }
+
+    fn stream(&mut self, news: StreamNews) {
+        let serial = self.listening.expect("the agent listens");
+        self.input(Input::Stream { feed: FEED, serial, news });
+    }
+
+    fn complete(&self) -> Vec<&str> {
+        let is_complete = |episode: &&Episode| matches!(episode.stage, Stage::Complete { .. });
+        self.agent.catalogue().episodes().filter(is_complete).map(|episode| episode.guid.as_str()).collect()
+    }
+}
+
+#[test]
+fn a_month_of_weekly_episodes_is_fetched_once_each_and_politely() {
+    let mut world = World::following(vec![http("w0", 0), http("old", 7)]);
+    for week in 1..=4 {
+        world.pass(7 * 86_400);
+        world.release(http(&format!("w{week}"), 0));
+    }
+    world.pass(86_400);
+    assert_eq!(world.complete(), ["w0", "w1", "w2", "w3", "w4"]);
+    assert_eq!(world.started.len(), 5);
+    let days = 29;
+    assert!((world.polls.len() as u64).abs_diff(days * 48) < days * 6, "{} polls", world.polls.len());
+    let full = world.polls.iter().filter(|(_, unconditional)| *unconditional).count();
+    assert!(full <= 12, "{full} polls in full");
+    // A minute is not always the same minute.
+    let minutes: std::collections::BTreeSet<_> = world.polls.iter().map(|(at, _)| at.format("%M").to_string()).collect();
+    assert!(minutes.len() > 30, "{minutes:?}");
+}
+
+#[test]
+fn an_event_brings_the_episode_within_the_same_moment() {
+    let mut world = World::new();
+    world.events_url = Some("http://host.example/events".parse().unwrap());
+    world.subscribe(None);
+    world.stream(StreamNews::Open);
+    world.pass(100);
+    let polls = world.polls.len();
+    world.release(torrent("a", 0, hash(1)));
+    world.stream(StreamNews::Event { last_id: Some("7".to_owned()) });
+    assert_eq!(world.started, ["http://host.example/a.torrent"]);
+    assert_eq!(world.polls.len(), polls + 1);
+    assert_eq!(world.feeds[&FEED].last_event_id.as_deref(), Some("7"));
+}
+
+#[test]
+fn what_was_released_while_the_stream_was_down_is_found_when_it_stands_again() {
+    let mut world = World::new();
+    world.events_url = Some("http://host.example/events".parse().unwrap());
+    world.subscribe(None);
+    world.stream(StreamNews::Open);
+    world.stream(StreamNews::Lost { retry: None });
+    world.release(http("a", 0));
+    world.listening = None;
+    world.pass(10);
+    world.stream(StreamNews::Open);
+    assert_eq!(world.complete(), ["a"]);
+}
+
+#[test]
+fn an_owners_schedule_is_kept_and_nothing_else_polls() {
+    let mut world = World::new();
+    world.subscribe(Some("0 6 * * *"));
+    world.pass(10 * 86_400);
+    let later = &world.polls[1..];
+    assert_eq!(later.len(), 10);
+    assert!(later.iter().all(|(at, _)| at.format("%H:%M").to_string() == "06:00"), "{later:?}");
+}
+
+#[test]
+fn a_restart_fetches_nothing_twice_and_seeds_on() {
+    let mut world = World::following(vec![torrent("a", 0, hash(1))]);
+    world.release(http("b", 0));
+    world.pass(3600);
+    assert_eq!(world.complete(), ["a", "b"]);
+    let started = world.started.len();
+    world.restart(settings(Duty::Everything));
+    world.pass(86_400);
+    assert_eq!(world.started.len(), started);
+    assert_eq!(world.seeded, [EpisodeId { feed: FEED, number: 1 }]);
+}
+
+#[test]
+fn a_download_that_was_cut_off_goes_on_under_its_name() {
+    let mut world = World::new();
+    world.is_slow = true;
+    world.items = vec![torrent("a", 0, hash(1))];
+    world.subscribe(None);
+    let file = world.episodes.values().next().unwrap().file.clone();
+    assert_eq!(file.as_deref(), Some("Show/2026-11-20 Title a.mp3"));
+    world.is_slow = false;
+    world.restart(settings(Duty::Everything));
+    assert_eq!(world.complete(), ["a"]);
+    assert_eq!(world.episodes.values().next().unwrap().file, file);
+}
+
+#[test]
+fn without_seeding_nothing_is_seeded() {
+    let mut world = World::following(vec![torrent("a", 0, hash(1))]);
+    world.restart(Settings { seeding: Seeding::Off, ..settings(Duty::Everything) });
+    assert!(world.seeded.is_empty());
+}
+
+#[test]
+fn with_plain_downloads_only_no_torrent_is_touched() {
+    let mut world = World::with(Settings { sources: Sources::HttpOnly, ..settings(Duty::Everything) });
+    let mut lone = torrent("lone", 0, hash(2));
+    lone.offer.sources.truncate(1);
+    world.items = vec![torrent("a", 0, hash(1))];
+    world.subscribe(None);
+    world.release(lone);
+    world.pass(3600);
+    assert_eq!(world.started, ["http://host.example/a.mp3"]);
+    let waiting = EpisodeId { feed: FEED, number: 2 };
+    assert!(world.agent.trouble(waiting).unwrap().contains("torrent only"));
+}
+
+#[test]
+fn a_torrent_that_is_not_what_the_feed_says_gives_way_to_the_plain_file() {
+    let mut world = World::new();
+    world.torrents.insert("http://host.example/a.torrent".to_owned(), hash(9));
+    world.items = vec![torrent("a", 0, hash(1))];
+    world.subscribe(None);
+    assert_eq!(world.started, ["http://host.example/a.mp3"]);
+    assert_eq!(world.complete(), ["a"]);
+    // Nobody may seed it as what it is not.
+    assert_eq!(world.episodes.values().next().unwrap().kept_hash(), None);
+}
+
+#[test]
+fn a_torrent_that_another_episode_was_taken_as_is_a_duplicate_even_if_the_feed_is_silent() {
+    let mut world = World::following(vec![torrent("a", 0, hash(1))]);
+    let mut silent = torrent("b", 0, hash(1));
+    silent.offer.info_hash = None;
+    world.torrents.insert("http://host.example/b.torrent".to_owned(), hash(1));
+    world.release(silent);
+    world.pass(3600);
+    assert_eq!(world.complete(), ["a"]);
+    assert!(world.events.iter().any(|event| matches!(event, Event::Skipped { .. })));
+    assert_eq!(world.started.len(), 1);
+}
+
+#[test]
+fn a_revision_is_fetched_beside_the_old_file_which_is_seeded_no_longer() {
+    let mut world = World::following(vec![torrent("a", 0, hash(1))]);
+    world.items = vec![torrent("a", 0, hash(2))];
+    world.version += 1;
+    world.pass(3600);
+    let id = EpisodeId { feed: FEED, number: 1 };
+    assert_eq!(world.stopped, [id]);
+    let episode = &world.episodes[&id];
+    assert_eq!(episode.kept_hash(), Some(hash(2)));
+    assert_eq!(episode.former, ["Show/2026-11-20 Title a.mp3"]);
+    assert_eq!(episode.file.as_deref(), Some("Show/2026-11-20 Title a (2).mp3"));
+}
+
+#[test]
+fn a_file_that_its_owner_took_away_is_not_fetched_again_unless_asked_for() {
+    let mut world = World::following(vec![torrent("a", 0, hash(1))]);
+    let id = EpisodeId { feed: FEED, number: 1 };
+    world.input(Input::SeedFailed { id, is_missing: true, reason: "gone".to_owned() });
+    world.restart(settings(Duty::Everything));
+    world.pass(86_400);
+    assert_eq!(world.started.len(), 1);
+    world.input(Input::Take(id));
+    assert_eq!(world.started.len(), 2);
+    assert_eq!(world.complete(), ["a"]);
+}
+
+#[test]
+fn a_paused_feed_does_nothing_until_it_is_resumed() {
+    let mut world = World::new();
+    world.events_url = Some("http://host.example/events".parse().unwrap());
+    world.items = vec![torrent("a", 0, hash(1))];
+    world.subscribe(None);
+    world.input(Input::Pause(Target::All));
+    assert_eq!(world.listening, None);
+    assert_eq!(world.stopped.len(), 1);
+    let polls = world.polls.len();
+    world.restart(settings(Duty::Everything));
+    world.release(http("b", 0));
+    world.pass(7 * 86_400);
+    assert_eq!((world.polls.len(), world.seeded.len()), (polls, 0));
+    world.input(Input::Resume(Target::All));
+    world.pass(1);
+    assert_eq!(world.complete(), ["a", "b"]);
+    assert_eq!(world.seeded.len(), 1);
+}
+
+#[test]
+fn a_paused_episode_is_let_be_while_the_others_go_on() {
+    let mut world = World::following(Vec::new());
+    world.is_slow = true;
+    world.release(http("a", 0));
+    world.pass(3600);
+    let id = EpisodeId { feed: FEED, number: 1 };
+    world.input(Input::Pause(Target::Episode(id)));
+    assert_eq!(world.stopped, [id]);
+    world.is_slow = false;
+    world.release(http("b", 0));
+    world.pass(3600);
+    assert_eq!(world.complete(), ["b"]);
+    world.input(Input::Resume(Target::Episode(id)));
+    assert_eq!(world.complete(), ["a", "b"]);
+}
+
+#[test]
+fn a_removed_feed_leaves_nothing_behind() {
+    let mut world = World::following(vec![torrent("a", 0, hash(1))]);
+    world.input(Input::Remove(FEED));
+    assert!(world.feeds.is_empty() && world.episodes.is_empty());
+    assert_eq!(world.stopped.len(), 1);
+    let polls = world.polls.len();
+    world.pass(86_400);
+    assert_eq!(world.polls.len(), polls);
+}
+
+#[test]
+fn subscribing_again_changes_the_schedule_and_takes_more() {
+    let mut world = World::following(vec![http("c", 0), http("b", 1), http("a", 2)]);
+    assert_eq!(world.complete(), ["c"]);
+    let schedule = Some("0 6 * * *".parse().unwrap());
+    let backlog = Some(Backlog::Newest(2));
+    world.input(Input::Subscribe { url: URL.parse().unwrap(), schedule, backlog });
+    assert_eq!(world.complete(), ["b", "c"]);
+    assert_eq!(world.feeds.len(), 1);
+    assert!(world.feeds[&FEED].schedule.is_some());
+}
+
+#[test]
+fn a_host_that_is_down_is_asked_less_and_less_and_nothing_is_lost() {
+    let mut world = World::following(vec![http("a", 0)]);
+    world.is_down = true;
+    world.release(http("b", 0));
+    world.pass(7 * 86_400);
+    assert!(world.polls.len() < 40, "{} polls", world.polls.len());
+    world.is_down = false;
+    world.pass(86_400);
+    assert_eq!(world.complete(), ["a", "b"]);
+}
+
+#[test]
+fn once_means_every_feed_once() {
+    let mut world = World::following(vec![http("a", 0)]);
+    world.release(http("b", 0));
+    let polls = world.polls.len();
+    world.restart(settings(Duty::Once));
+    assert!(world.agent.is_settled());
+    assert_eq!(world.polls.len(), polls + 1);
+    assert_eq!(world.complete(), ["a", "b"]);
+    assert_eq!(world.agent.deadline(), None);
+}
+
+#[test]
+fn an_agent_that_only_answers_fetches_and_polls_nothing_by_itself() {
+    let mut world = World::with(settings(Duty::Answer));
+    world.items = vec![http("a", 0)];
+    world.subscribe(None);
+    world.pass(86_400);
+    assert_eq!((world.polls.len(), world.started.len()), (1, 0));
+    assert!(world.episodes.values().all(Episode::is_wanted));
+}

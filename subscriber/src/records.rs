@@ -1,0 +1,390 @@
+//! What the subscriber remembers: the feeds its owner follows and the episodes seen in them.
+//!
+//! These are the records of the store and the state of the agent alike. Files named in them are relative to the
+//! library, with `/` between folders, so that a library can be moved.
+//!
+//! Knows nothing of where the records are kept.
+//!
+//! Law: an episode's id never names another episode, and its guid names it for as long as the feed is followed.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use podswarm_core::metainfo::InfoHash;
+use podswarm_feeds::poll::PollState;
+use podswarm_feeds::read::WhyNone;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::schedule::Schedule;
+
+/// A feed's number, as `podsub feeds` shows it; never used again after a feed is removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct FeedId(pub u32);
+
+impl fmt::Display for FeedId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// An episode's number within its feed, written `FEED/NUMBER`; the oldest known episode is number 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct EpisodeId {
+    /// The feed it is in.
+    pub feed: FeedId,
+    /// From 1, in the order in which the agent came to know them.
+    pub number: u32,
+}
+
+impl fmt::Display for EpisodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.feed, self.number)
+    }
+}
+
+/// A text that is not `FEED/NUMBER`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no episode number; want one like `1/42`")]
+pub struct EpisodeIdError(String);
+
+impl FromStr for EpisodeId {
+    type Err = EpisodeIdError;
+
+    fn from_str(text: &str) -> Result<Self, EpisodeIdError> {
+        let (feed, number) = text.split_once('/').ok_or_else(|| EpisodeIdError(text.to_owned()))?;
+        match (feed.parse(), number.parse()) {
+            (Ok(feed), Ok(number)) => Ok(Self { feed: FeedId(feed), number }),
+            _ => Err(EpisodeIdError(text.to_owned())),
+        }
+    }
+}
+
+impl TryFrom<String> for EpisodeId {
+    type Error = EpisodeIdError;
+
+    fn try_from(text: String) -> Result<Self, EpisodeIdError> {
+        text.parse()
+    }
+}
+
+impl From<EpisodeId> for String {
+    fn from(id: EpisodeId) -> Self {
+        id.to_string()
+    }
+}
+
+/// How many episodes that are there already a new subscription takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Backlog {
+    /// Every one.
+    All,
+    /// The newest so many.
+    Newest(u32),
+}
+
+impl Backlog {
+    /// How many episodes at most.
+    pub fn count(self) -> usize {
+        match self {
+            Self::All => usize::MAX,
+            Self::Newest(count) => usize::try_from(count).unwrap_or(usize::MAX),
+        }
+    }
+}
+
+impl Default for Backlog {
+    fn default() -> Self {
+        Self::Newest(1)
+    }
+}
+
+/// A backlog that is neither a number nor `all`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no number of episodes; want one like `5`, or `all`")]
+pub struct BacklogError(String);
+
+impl FromStr for Backlog {
+    type Err = BacklogError;
+
+    fn from_str(text: &str) -> Result<Self, BacklogError> {
+        match text {
+            "all" => Ok(Self::All),
+            text => text.parse().map(Self::Newest).map_err(|_| BacklogError(text.to_owned())),
+        }
+    }
+}
+
+/// A feed that the owner follows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Feed {
+    /// Its number.
+    pub id: FeedId,
+    /// The show's name; empty until the feed has been read once.
+    pub title: String,
+    /// Its folder in the library; empty until the feed has been read once, then the same for ever.
+    pub folder: String,
+    /// When the owner subscribed.
+    pub added: DateTime<Utc>,
+    /// What to take when the feed is read for the first time.
+    pub backlog: Backlog,
+    /// When the owner wants it polled, if not by the agent's own judgement.
+    pub schedule: Option<Schedule>,
+    /// The owner has paused it: it is not polled, and nothing of it is fetched or seeded.
+    pub paused: bool,
+    /// Its own host is private or loopback, so that what it links to may be so too.
+    pub is_local: bool,
+    /// Where its events come from, if it has a stream.
+    pub events_url: Option<String>,
+    /// The id of the last event that was acted on.
+    pub last_event_id: Option<String>,
+    /// When episodes of it were taken without being asked for, within the last day.
+    pub taken: Vec<DateTime<Utc>>,
+    /// Where it is, when it was asked, and what came of it.
+    pub poll: PollState,
+}
+
+impl Feed {
+    /// A feed that was never read.
+    pub fn new(id: FeedId, url: Url, added: DateTime<Utc>) -> Self {
+        Self {
+            id,
+            title: String::new(),
+            folder: String::new(),
+            added,
+            backlog: Backlog::default(),
+            schedule: None,
+            paused: false,
+            is_local: false,
+            events_url: None,
+            last_event_id: None,
+            taken: Vec::new(),
+            poll: PollState::new(url),
+        }
+    }
+
+    /// Where it is polled.
+    pub fn url(&self) -> &Url {
+        &self.poll.url
+    }
+
+    /// The show's name, or the feed's URL while the name is not known.
+    pub fn name(&self) -> &str {
+        if self.title.is_empty() { self.url().as_str() } else { &self.title }
+    }
+
+    /// The feed has never been read.
+    pub fn is_new(&self) -> bool {
+        self.folder.is_empty()
+    }
+}
+
+/// Where an episode is to be had, and what is said of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offer {
+    /// Best first.
+    pub sources: Vec<Source>,
+    /// What the feed says that the torrent is.
+    pub info_hash: Option<InfoHash>,
+    /// What the feed says that the file's length is, in bytes. Often wrong.
+    pub length: Option<u64>,
+    /// What the feed says that the file's type is.
+    pub mime: Option<String>,
+    /// Why there is no source.
+    pub why_none: Option<WhyNone>,
+}
+
+/// One place to have an episode from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// The URL of a plain file.
+    Http(String),
+    /// A magnet link. Not supported yet.
+    Magnet(String),
+    /// The URL of a `.torrent` file.
+    Torrent(String),
+}
+
+impl Source {
+    /// The URL or the magnet link.
+    pub fn address(&self) -> &str {
+        match self {
+            Self::Http(address) | Self::Magnet(address) | Self::Torrent(address) => address,
+        }
+    }
+}
+
+impl Offer {
+    /// Why nothing of it can be fetched; `None` if something can.
+    pub fn unfetchable(&self) -> Option<Why> {
+        if self.sources.is_empty() {
+            return Some(Why::NoSource(self.why_none.clone().unwrap_or(WhyNone::NoFile)));
+        }
+        self.sources.iter().all(|source| matches!(source, Source::Magnet(_))).then_some(Why::MagnetOnly)
+    }
+}
+
+/// Why an episode that was new was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Why {
+    /// It is the same as another episode, which came under another guid.
+    Duplicate(EpisodeId),
+    /// It comes by magnet link only.
+    MagnetOnly,
+    /// It has no file that can be had.
+    NoSource(WhyNone),
+    /// Its feed had brought too many new episodes within a day.
+    TooMany,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Duplicate(of) => write!(f, "the same as {of}"),
+            Self::MagnetOnly => f.write_str("only a magnet link, which is not supported yet"),
+            Self::NoSource(why) => why.fmt(f),
+            Self::TooMany => f.write_str("one of too many new episodes within a day"),
+        }
+    }
+}
+
+/// How far an episode has come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "stage", rename_all = "snake_case")]
+pub enum Stage {
+    /// All its bytes are in the library.
+    Complete {
+        /// Since when.
+        at: DateTime<Utc>,
+        /// How many bytes.
+        length: u64,
+        /// The torrent that vouches for them and that they are seeded as.
+        info_hash: Option<InfoHash>,
+    },
+    /// It was complete, and the owner has taken the file away. It is not fetched again unless asked for.
+    Gone {
+        /// When that was noticed.
+        at: DateTime<Utc>,
+    },
+    /// It is known and not wanted.
+    Seen {
+        /// Why a new episode was not taken; `None` if it simply was there before.
+        why: Option<Why>,
+    },
+    /// It is to be fetched, or is being fetched.
+    Wanted {
+        /// The owner asked for this one; otherwise it was taken as new.
+        by_owner: bool,
+    },
+}
+
+/// An episode that was seen in a feed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Episode {
+    /// Its number.
+    pub id: EpisodeId,
+    /// What the feed knows it by.
+    pub guid: String,
+    /// Its title, plain text.
+    pub title: String,
+    /// When it was released, by its feed.
+    pub published: Option<DateTime<Utc>>,
+    /// When the agent first saw it.
+    pub first_seen: DateTime<Utc>,
+    /// Playing time in seconds.
+    pub duration: Option<u64>,
+    /// Season, from 1.
+    pub season: Option<u32>,
+    /// Number within the season, from 1.
+    pub number: Option<u32>,
+    /// Tells whether its notes have changed.
+    pub notes_mark: u64,
+    /// Where it is to be had.
+    pub offer: Offer,
+    /// How far it has come.
+    #[serde(flatten)]
+    pub stage: Stage,
+    /// Its file or folder, relative to the library, once it has been chosen.
+    pub file: Option<String>,
+    /// Files of earlier revisions, which are kept and no longer seeded.
+    pub former: Vec<String>,
+    /// The owner has paused it.
+    pub paused: bool,
+}
+
+impl Episode {
+    /// The day that its file is named after.
+    pub fn day(&self) -> NaiveDate {
+        self.when().date_naive()
+    }
+
+    /// When it was released, as far as that can be believed: not later than when it was first seen.
+    pub fn when(&self) -> DateTime<Utc> {
+        self.published.map_or(self.first_seen, |published| published.min(self.first_seen))
+    }
+
+    /// The torrent that it is kept as, else that its feed says it is.
+    pub fn info_hash(&self) -> Option<InfoHash> {
+        self.kept_hash().or(self.offer.info_hash)
+    }
+
+    /// The torrent that vouches for what is in the library.
+    pub fn kept_hash(&self) -> Option<InfoHash> {
+        match self.stage {
+            Stage::Complete { info_hash, .. } => info_hash,
+            Stage::Gone { .. } | Stage::Seen { .. } | Stage::Wanted { .. } => None,
+        }
+    }
+
+    /// It is to be fetched.
+    pub fn is_wanted(&self) -> bool {
+        matches!(self.stage, Stage::Wanted { .. })
+    }
+
+    /// It is wanted, complete, or was complete.
+    pub fn is_taken(&self) -> bool {
+        !matches!(self.stage, Stage::Seen { .. })
+    }
+}
+
+/// What a feed says about an episode, in full; kept apart since the agent decides nothing by it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notes {
+    /// The episode's number.
+    pub id: EpisodeId,
+    /// Plain text or HTML, cut at [`Notes::MAX`] bytes.
+    pub text: String,
+}
+
+impl Notes {
+    /// 16 KiB of notes are kept.
+    pub const MAX: usize = 16 * 1024;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_episodes_number_is_read_as_it_is_written() {
+        let id = EpisodeId { feed: FeedId(3), number: 42 };
+        assert_eq!(id.to_string().parse(), Ok(id));
+        for text in ["", "3", "3/", "/42", "3/x", "3/-1", "3/42/1"] {
+            assert!(text.parse::<EpisodeId>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_backlog_is_a_number_or_all() {
+        assert_eq!("all".parse(), Ok(Backlog::All));
+        assert_eq!("0".parse(), Ok(Backlog::Newest(0)));
+        assert!("-1".parse::<Backlog>().is_err());
+        assert!("some".parse::<Backlog>().is_err());
+    }
+}
