@@ -1,5 +1,6 @@
 //! .
 pub mod agent;
+pub mod keep;
 pub mod names;
 pub mod records;
 pub mod schedule;

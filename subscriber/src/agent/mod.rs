@@ -21,7 +21,7 @@ pub mod stream;
 mod fetch;
 mod follow;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;

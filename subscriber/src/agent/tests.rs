@@ -1,3 +1,5 @@
+//! The agent in a simulated world: what it does over months, through restarts and failures.
+
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};

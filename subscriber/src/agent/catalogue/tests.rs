@@ -1,3 +1,5 @@
+//! What an item is to us: new, known, revised, a duplicate, one too many.
+
 use std::time::Duration;
 
 use super::*;

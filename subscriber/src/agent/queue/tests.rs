@@ -1,3 +1,5 @@
+//! Which downloads run, from which source, and when the disk has room for them.
+
 use super::*;
 use crate::agent::testing::{hash, wall};
 use crate::records::FeedId;

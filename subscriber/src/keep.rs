@@ -1,0 +1,196 @@
+//! Keeps the agent's records in the store.
+//!
+//! Law: a feed is written after the episodes that were read with it. So a crash between the two leaves a feed that is
+//! read again, never one whose validators hide episodes that were lost.
+
+use std::path::PathBuf;
+
+use podswarm_core::store::{Record, Store, StoreError};
+use serde::{Deserialize, Serialize};
+
+use crate::agent::catalogue::{Catalogue, Change};
+use crate::records::{Episode, EpisodeId, Feed, FeedId, Notes};
+
+/// Changes that are written with one sync; a large feed, read for the first time, takes several.
+const BATCH: usize = 200;
+
+/// What is remembered once, beside the feeds and episodes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// The highest number that any feed ever had.
+    pub last_feed: u32,
+    /// Where the library is; `None` until an agent has run.
+    pub library: Option<PathBuf>,
+}
+
+impl Record for Memory {
+    const KIND: &'static str = "memory";
+    const VERSION: u8 = 1;
+
+    fn key(&self) -> Vec<u8> {
+        Vec::new()
+    }
+}
+
+impl Record for Feed {
+    const KIND: &'static str = "feed";
+    const VERSION: u8 = 1;
+
+    fn key(&self) -> Vec<u8> {
+        feed_key(self.id)
+    }
+}
+
+impl Record for Episode {
+    const KIND: &'static str = "episode";
+    const VERSION: u8 = 1;
+
+    fn key(&self) -> Vec<u8> {
+        episode_key(self.id)
+    }
+}
+
+impl Record for Notes {
+    const KIND: &'static str = "notes";
+    const VERSION: u8 = 1;
+
+    fn key(&self) -> Vec<u8> {
+        episode_key(self.id)
+    }
+}
+
+fn feed_key(id: FeedId) -> Vec<u8> {
+    id.0.to_be_bytes().to_vec()
+}
+
+fn episode_key(id: EpisodeId) -> Vec<u8> {
+    [id.feed.0.to_be_bytes(), id.number.to_be_bytes()].concat()
+}
+
+/// All that is remembered. Blocks the thread.
+pub fn load(store: &Store) -> Result<(Catalogue, Memory), StoreError> {
+    let memory = store.get::<Memory>([])?.unwrap_or_default();
+    let catalogue = Catalogue::new(store.scan("")?, store.scan("")?, memory.last_feed);
+    Ok((catalogue, memory))
+}
+
+/// What a feed says about an episode. Blocks the thread.
+pub fn notes(store: &Store, id: EpisodeId) -> Result<Option<Notes>, StoreError> {
+    store.get(episode_key(id))
+}
+
+/// Remembers where the library is. Blocks the thread.
+pub fn remember_library(store: &Store, library: PathBuf) -> Result<(), StoreError> {
+    let memory = store.get::<Memory>([])?.unwrap_or_default();
+    let changed = Memory { library: Some(library), ..memory.clone() };
+    if changed == memory { Ok(()) } else { store.put(&changed) }
+}
+
+/// Makes `changes` durable, in their order. Blocks the thread.
+pub fn save(store: &Store, changes: &[Change]) -> Result<(), StoreError> {
+    let mut memory = store.get::<Memory>([])?.unwrap_or_default();
+    for some in changes.chunks(BATCH) {
+        let mut dropped = Vec::new();
+        for change in some {
+            if let Change::DropFeed(id) = change {
+                dropped.extend(store.scan::<Episode>(feed_key(*id))?.into_iter().map(|episode| episode.id));
+            }
+        }
+        let newest = some.iter().filter_map(|change| if let Change::Feed(feed) = change { Some(feed.id.0) } else { None });
+        let last_feed = newest.max().unwrap_or_default().max(memory.last_feed);
+        store.batch(|batch| {
+            if last_feed > memory.last_feed {
+                memory.last_feed = last_feed;
+                batch.put(&memory);
+            }
+            for id in &dropped {
+                batch.delete::<Episode>(episode_key(*id));
+                batch.delete::<Notes>(episode_key(*id));
+            }
+            for change in some {
+                match change {
+                    Change::DropFeed(id) => batch.delete::<Feed>(feed_key(*id)),
+                    Change::DropEpisode(id) => {
+                        batch.delete::<Episode>(episode_key(*id));
+                        batch.delete::<Notes>(episode_key(*id));
+                    }
+                    Change::Episode(episode) => batch.put(&**episode),
+                    Change::Feed(feed) => batch.put(&**feed),
+                    Change::Notes(notes) => batch.put(notes),
+                }
+            }
+        })?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::testing::{hash, http, torrent, wall};
+    use crate::records::Stage;
+
+    fn feed(id: u32) -> Feed {
+        Feed::new(FeedId(id), "http://host.example/feed.xml".parse().unwrap(), wall(0))
+    }
+
+    fn episode(feed: u32, number: u32) -> Episode {
+        let stage = Stage::Complete { at: wall(0), length: 7, info_hash: Some(hash(1)) };
+        torrent("a", 1, hash(1)).episode(EpisodeId { feed: FeedId(feed), number }, stage, wall(0))
+    }
+
+    #[test]
+    fn what_was_saved_is_there_again() {
+        let store = Store::in_memory();
+        let notes = Notes { id: episode(1, 1).id, text: "<p>hello".to_owned() };
+        let changes = [
+            Change::Episode(Box::new(episode(1, 1))),
+            Change::Notes(notes.clone()),
+            Change::Feed(Box::new(feed(1))),
+        ];
+        save(&store, &changes).unwrap();
+        let (catalogue, memory) = load(&store).unwrap();
+        assert_eq!(catalogue.feeds().collect::<Vec<_>>(), [&feed(1)]);
+        assert_eq!(catalogue.episodes().collect::<Vec<_>>(), [&episode(1, 1)]);
+        assert_eq!(memory.last_feed, 1);
+        assert_eq!(super::notes(&store, notes.id).unwrap(), Some(notes));
+    }
+
+    #[test]
+    fn a_feed_is_dropped_with_all_that_is_its_own_and_its_number_is_not_given_again() {
+        let store = Store::in_memory();
+        let many = (1..=500).map(|number| Change::Episode(Box::new(episode(1, number))));
+        let other = [Change::Feed(Box::new(feed(2))), Change::Episode(Box::new(episode(2, 1)))];
+        let changes: Vec<_> = many.chain([Change::Feed(Box::new(feed(1)))]).chain(other).collect();
+        save(&store, &changes).unwrap();
+        save(&store, &[Change::DropFeed(FeedId(2))]).unwrap();
+        let (catalogue, memory) = load(&store).unwrap();
+        assert_eq!(catalogue.episodes().count(), 500);
+        assert_eq!(memory.last_feed, 2);
+        save(&store, &[Change::DropFeed(FeedId(1))]).unwrap();
+        assert_eq!(store.scan::<Episode>("").unwrap(), []);
+    }
+
+    #[test]
+    fn the_library_is_remembered_beside_the_count() {
+        let store = Store::in_memory();
+        save(&store, &[Change::Feed(Box::new(feed(3)))]).unwrap();
+        remember_library(&store, "/podcasts".into()).unwrap();
+        let (_, memory) = load(&store).unwrap();
+        assert_eq!(memory, Memory { last_feed: 3, library: Some("/podcasts".into()) });
+    }
+
+    #[test]
+    fn the_largest_record_that_a_feed_can_cause_fits_the_store() {
+        let mut item = http("a", 0);
+        item.guid = "g".repeat(1024);
+        item.title = "\u{1F3A7}".repeat(125);
+        let url = |n: usize| crate::records::Source::Http(format!("http://host.example/{n}/{}", "u".repeat(4000)));
+        item.offer.sources = (0..8).map(url).collect();
+        item.notes = "\"\\\n".repeat(9000);
+        let id = EpisodeId { feed: FeedId(1), number: 1 };
+        let episode = item.episode(id, Stage::Wanted { by_owner: false }, wall(0));
+        let changes = [Change::Episode(Box::new(episode)), Change::Notes(item.notes(id).unwrap())];
+        save(&Store::in_memory(), &changes).unwrap();
+    }
+}

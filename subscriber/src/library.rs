@@ -1,0 +1,204 @@
+//! The folder where episodes land, as it is on the disk.
+//!
+//! Beside a finished file may stand what is not finished: the engine works in `.NAME.part`, a plain download in
+//! `.NAME.download`.
+//!
+//! Knows nothing of episodes: which file belongs to which is recorded by their agent. Blocking throughout.
+//!
+//! Law: nothing outside the library is read, written or deleted.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::{Component, Path, PathBuf};
+
+use crate::names;
+
+/// A library.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Library {
+    root: PathBuf,
+}
+
+impl Library {
+    /// The library in the folder `root`, which need not be there yet.
+    pub fn new(root: PathBuf) -> Self {
+        Self { root }
+    }
+
+    /// Its folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The path of `file`, relative to the library; an error if it would lead out of it.
+    pub fn path(&self, file: &str) -> io::Result<PathBuf> {
+        let is_inside = Path::new(file).components().all(|part| matches!(part, Component::Normal(_)));
+        if file.is_empty() || !is_inside {
+            return Err(io::Error::new(ErrorKind::InvalidInput, format!("`{file}` is no file of the library")));
+        }
+        Ok(self.root.join(file))
+    }
+
+    /// Makes the folder of a show.
+    pub fn make_folder(&self, folder: &str) -> io::Result<()> {
+        fs::create_dir_all(self.path(folder)?)
+    }
+
+    /// What is in the folder of a show: names, [`names::fold`]ed, with the lengths of files; folders have none.
+    pub fn listing(&self, folder: &str) -> io::Result<BTreeMap<String, Option<u64>>> {
+        let entries = match fs::read_dir(self.path(folder)?) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(BTreeMap::new()),
+            Err(error) => return Err(error),
+        };
+        let mut listing = BTreeMap::new();
+        for entry in entries {
+            let entry = entry?;
+            let length = entry.metadata().ok().filter(fs::Metadata::is_file).map(|metadata| metadata.len());
+            listing.insert(names::fold(&entry.file_name().to_string_lossy()), length);
+        }
+        Ok(listing)
+    }
+
+    /// Bytes of `file` that are on the disk, finished or not.
+    pub fn present(&self, file: &str) -> u64 {
+        let Ok(path) = self.path(file) else { return 0 };
+        [path.clone(), engine_part(&path), download_part(&path)].iter().map(|path| occupied(path)).max().unwrap_or(0)
+    }
+
+    /// Whether the folder that `file` stands in is there; if it is not, the library may be on a disk that is away.
+    pub fn has_folder_of(&self, file: &str) -> bool {
+        self.path(file).is_ok_and(|path| path.parent().is_some_and(Path::is_dir))
+    }
+
+    /// Deletes a finished file or folder, and then the show's folder if nothing else is in it.
+    pub fn delete(&self, file: &str) -> io::Result<()> {
+        delete_any(&self.path(file)?)?;
+        self.tidy(file)
+    }
+
+    /// Deletes what is not finished of `file`.
+    pub fn delete_parts(&self, file: &str) -> io::Result<()> {
+        let path = self.path(file)?;
+        delete_any(&engine_part(&path))?;
+        delete_any(&download_part(&path))?;
+        self.tidy(file)
+    }
+
+    fn tidy(&self, file: &str) -> io::Result<()> {
+        let folder = self.path(file)?.parent().filter(|folder| *folder != self.root).map(Path::to_owned);
+        match folder.map(fs::remove_dir) {
+            None | Some(Ok(())) => Ok(()),
+            Some(Err(error)) if matches!(error.kind(), ErrorKind::DirectoryNotEmpty | ErrorKind::NotFound) => Ok(()),
+            Some(Err(error)) => Err(error),
+        }
+    }
+}
+
+/// Where the engine works on `path`.
+pub fn engine_part(path: &Path) -> PathBuf {
+    beside(path, "part")
+}
+
+/// Where a plain download to `path` works.
+pub fn download_part(path: &Path) -> PathBuf {
+    beside(path, "download")
+}
+
+/// Where a download to `path` that no agent keeps remembers how far it is.
+pub fn resume_beside(path: &Path) -> PathBuf {
+    beside(path, "resume")
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(".");
+    name.push(suffix);
+    path.with_file_name(name)
+}
+
+fn delete_any(path: &Path) -> io::Result<()> {
+    let deleted = match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match deleted {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// Bytes that a file or a folder takes on the disk; holes take none.
+fn occupied(path: &Path) -> u64 {
+    let Ok(metadata) = fs::symlink_metadata(path) else { return 0 };
+    if metadata.is_dir() {
+        let entries = fs::read_dir(path).into_iter().flatten().flatten();
+        return entries.map(|entry| occupied(&entry.path())).sum();
+    }
+    #[cfg(unix)]
+    let blocks = std::os::unix::fs::MetadataExt::blocks(&metadata).saturating_mul(512);
+    #[cfg(not(unix))]
+    let blocks = metadata.len();
+    blocks.min(metadata.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn library() -> (tempfile::TempDir, Library) {
+        let root = tempfile::tempdir().unwrap();
+        let library = Library::new(root.path().join("library"));
+        (root, library)
+    }
+
+    #[test]
+    fn nothing_leads_out_of_the_library() {
+        let (_root, library) = library();
+        for file in ["", "..", "../x", "a/../../x", "/etc/passwd", "./x"] {
+            assert!(library.path(file).is_err(), "{file}");
+        }
+        assert!(library.path("Show/2026-11-20 Title.mp3").is_ok());
+    }
+
+    #[test]
+    fn a_folder_is_listed_with_the_lengths_of_its_files() {
+        let (_root, library) = library();
+        assert!(library.listing("Show").unwrap().is_empty());
+        library.make_folder("Show/Folder").unwrap();
+        fs::write(library.path("Show/A.MP3").unwrap(), "12345").unwrap();
+        let want = BTreeMap::from([("a.mp3".to_owned(), Some(5)), ("folder".to_owned(), None)]);
+        assert_eq!(library.listing("Show").unwrap(), want);
+    }
+
+    #[test]
+    fn what_was_deleted_takes_its_empty_folder_along_and_nothing_else() {
+        let (_root, library) = library();
+        library.make_folder("Show").unwrap();
+        let (a, b) = (library.path("Show/a.mp3").unwrap(), library.path("Show/b.mp3").unwrap());
+        fs::write(&a, "a").unwrap();
+        fs::write(&b, "b").unwrap();
+        fs::write(engine_part(&b), "b").unwrap();
+        library.delete("Show/a.mp3").unwrap();
+        assert!(!a.exists() && b.exists());
+        library.delete("Show/b.mp3").unwrap();
+        library.delete_parts("Show/b.mp3").unwrap();
+        assert!(library.root().is_dir() && !library.root().join("Show").exists());
+        library.delete("Show/b.mp3").unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn holes_take_no_room() {
+        let (_root, library) = library();
+        library.make_folder("Show").unwrap();
+        let path = library.path("Show/a.mp3").unwrap();
+        fs::File::create(engine_part(&path)).unwrap().set_len(1 << 30).unwrap();
+        assert_eq!(library.present("Show/a.mp3"), 0);
+        fs::write(download_part(&path), vec![1; 5000]).unwrap();
+        assert_eq!(library.present("Show/a.mp3"), 5000);
+    }
+}
