@@ -1,2 +1,3 @@
-//! .
+//! `podsub`, the listener's agent.
+
 fn main() {}
