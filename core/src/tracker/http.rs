@@ -24,3 +24,19 @@ pub const MAX_SCRAPE: usize = 100;
 
 /// Peers kept of one answer.
 pub const MAX_PEERS: usize = 1000;
+
+/// Foreign text for people: cut to [`MAX_TEXT_CHARS`], without controls, line breaks and direction marks.
+///
+/// What is left is still foreign: a page must escape it like any other text.
+fn printable(bytes: &[u8]) -> String {
+    // Even if every character is dropped but the last few, no more than this is looked at.
+    let bytes = &bytes[..bytes.len().min(4 * MAX_TEXT_CHARS)];
+    let harmless = |c: &char| {
+        !c.is_control()
+            && !matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    String::from_utf8_lossy(bytes).chars().filter(harmless).take(MAX_TEXT_CHARS).collect::<String>().trim().to_owned()
+}
+
+/// The longest reason or warning shown.
+const MAX_TEXT_CHARS: usize = 200;

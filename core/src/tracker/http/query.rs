@@ -1,16 +1,26 @@
 //! The asking half: the URL that a client fetches, and what a server reads from its query string.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
-use super::MAX_SCRAPE;
+use super::{MAX_SCRAPE, printable};
 use crate::tracker::{AnnounceEvent, AnnounceFailure, AnnounceRequest, ScrapeRequest};
 
 /// The URL of one announce: `base`, as the metainfo has it, with the request in its query.
 ///
 /// A query that `base` already has is kept: private trackers put their passkey there.
-pub fn announce_url(base: &str, request: &AnnounceRequest, tracker_id: Option<&[u8]>) -> String {
+///
+/// # Errors
+///
+/// If the tracker does not speak HTTP; such a one need not be tried again.
+pub fn announce_url(
+    base: &str,
+    request: &AnnounceRequest,
+    tracker_id: Option<&[u8]>,
+) -> Result<String, AnnounceFailure> {
+    check_scheme(base)?;
     let mut url = with_query(base);
     let AnnounceRequest { port, uploaded, downloaded, .. } = request;
     // Some trackers read signed numbers.
@@ -35,7 +45,7 @@ pub fn announce_url(base: &str, request: &AnnounceRequest, tracker_id: Option<&[
     if let Some(id) = tracker_id {
         push(&mut url, format_args!("&trackerid={}", percent_encode(id, ESCAPED)));
     }
-    url
+    Ok(url)
 }
 
 /// The URL that asks for the figures of `request`, or `None` if the tracker at `announce` has none.
@@ -195,6 +205,15 @@ fn hex_digit(digit: u8) -> u8 {
     }
 }
 
+fn check_scheme(url: &str) -> Result<(), AnnounceFailure> {
+    let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
+    if ["http", "https"].iter().any(|http| scheme.eq_ignore_ascii_case(http)) {
+        return Ok(());
+    }
+    let reason = format!("only trackers over http and https are supported, not {:?}", printable(scheme.as_bytes()));
+    Err(AnnounceFailure { retry_in: Some(Duration::MAX), ..AnnounceFailure::new(reason) })
+}
+
 /// `base` without its fragment, ready for further parameters.
 fn with_query(base: &str) -> String {
     let base = base.split('#').next().unwrap_or_default();
@@ -252,13 +271,22 @@ mod tests {
             ..AnnounceRequest::new(hash(), *b"-PS0100-0123456789ab", 6881)
         };
         assert_eq!(
-            announce_url("http://t.example/announce?passkey=x#y", &request, Some(b"\0&")),
+            announce_url("http://t.example/announce?passkey=x#y", &request, Some(b"\0&")).unwrap(),
             format!(
                 "http://t.example/announce?passkey=x&info_hash={HASH}&peer_id=-PS0100-0123456789ab&port=6881&uploaded=1\
                  &downloaded=2&left=9223372036854775807&compact=1&no_peer_id=1&event=started&numwant=50&key=0000beef\
                  &trackerid=%00%26"
             )
         );
+    }
+
+    #[test]
+    fn a_tracker_that_does_not_speak_http_is_left_alone() {
+        for base in ["udp://t.example:80/announce", "wss://t.example", "//t.example/announce", ""] {
+            let failure = announce_url(base, &AnnounceRequest::new(hash(), [0; 20], 1), None).unwrap_err();
+            assert_eq!(failure.retry_in, Some(Duration::MAX), "{base}");
+            assert!(failure.reason.starts_with("only trackers over http and https"), "{}", failure.reason);
+        }
     }
 
     #[test]
@@ -334,7 +362,7 @@ mod tests {
             let request = AnnounceRequest {
                 info_hash, peer_id, port, uploaded, downloaded, left, event: events[event], numwant, key, compact, no_peer_id,
             };
-            let url = announce_url("http://t/announce", &request, None);
+            let url = announce_url("HTTPS://t/announce", &request, None).unwrap();
             prop_assert_eq!(parse_announce_query(url.split_once('?').unwrap().1), Ok(request));
         }
 

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_bencode::value::Value;
 use serde_bytes::ByteBuf;
 
-use super::{MAX_PEERS, MAX_REPLY_BYTES};
+use super::{MAX_PEERS, MAX_REPLY_BYTES, printable};
 use crate::bencode::{self, Limits};
 use crate::tracker::announce::DEFAULT_INTERVAL;
 use crate::tracker::{AnnounceFailure, AnnounceResponse, Scope, ScrapeResponse, SwarmCounts};
@@ -259,22 +259,6 @@ fn ip_from(bytes: &[u8]) -> Option<IpAddr> {
     let octets = <[u8; 16]>::try_from(bytes).ok()?;
     Some(IpAddr::from(Ipv6Addr::from(octets)).to_canonical())
 }
-
-/// Foreign text for people: cut to [`MAX_TEXT_CHARS`], without controls, line breaks and direction marks.
-///
-/// What is left is still foreign: a page must escape it like any other text.
-fn printable(bytes: &[u8]) -> String {
-    // Even if every character is dropped but the last few, no more than this is looked at.
-    let bytes = &bytes[..bytes.len().min(4 * MAX_TEXT_CHARS)];
-    let harmless = |c: &char| {
-        !c.is_control()
-            && !matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-    };
-    String::from_utf8_lossy(bytes).chars().filter(harmless).take(MAX_TEXT_CHARS).collect::<String>().trim().to_owned()
-}
-
-/// The longest reason or warning shown.
-const MAX_TEXT_CHARS: usize = 200;
 
 /// A tracker id longer than this is forgotten: it would have to be sent back each time.
 const MAX_TRACKER_ID_BYTES: usize = 256;
