@@ -1,1 +1,330 @@
-//! The HTTP client, guarded.
+//! The HTTP client, guarded: it goes only where its [`Reach`] lets it, and takes only as much as it was told to.
+//!
+//! Feeds, torrents, media and announces all go through here. Redirects are followed hop by hop, each checked like the
+//! first URL; compressed answers are bounded by their decoded size; certificates are always checked. Proxies of the
+//! environment are not used: behind one, nobody could tell where a request ends up.
+//!
+//! Knows nothing of feeds or trackers. Laws: no answer takes more memory than the caller allows; a file appears under
+//! its final name only whole and synced.
+//! Sources: RFC 9110 (redirects, ranges, conditions).
+
+mod download;
+mod error;
+mod guard;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Once, OnceLock};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, COOKIE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Client, ClientBuilder, Response};
+use rustls::{ClientConfig, RootCertStore};
+use url::Url;
+
+pub use self::download::{DownloadOptions, Downloaded};
+pub use self::error::{Cause, HttpError};
+pub use self::guard::Reach;
+
+use self::error::host_of;
+use self::guard::{Downgrade, Family, Resolver};
+use crate::tracker::http::MAX_REPLY_BYTES;
+
+/// A guarded HTTP client. Clones share its connections.
+#[derive(Clone, Debug)]
+pub struct HttpClient {
+    reach: Reach,
+    /// Understands gzip.
+    pages: Client,
+    /// Takes bytes as they are, for as long as they come.
+    files: Client,
+    v4: Client,
+    v6: Client,
+}
+
+/// A whole answer.
+#[derive(Clone, Debug)]
+pub struct Fetched {
+    /// The HTTP status code, whatever it is.
+    pub status: u16,
+    /// The headers of the last hop.
+    pub headers: HeaderMap,
+    /// The decoded body.
+    pub body: Bytes,
+    /// Where the redirects ended.
+    pub final_url: Url,
+    /// Where the request should go from now on: as far as the redirects, from the first, were permanent ones.
+    pub permanent_redirect: Option<Url>,
+    /// Who answered.
+    pub remote_addr: Option<SocketAddr>,
+}
+
+impl Fetched {
+    /// A header's value; `None` if it is not there or not text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
+
+impl HttpClient {
+    /// A client that goes as far as `reach` and tells servers that it is `user_agent`.
+    ///
+    /// # Errors
+    ///
+    /// If `user_agent` cannot be a header.
+    pub fn new(reach: Reach, user_agent: &str) -> Result<Self, HttpError> {
+        let client = |family, change: fn(ClientBuilder) -> ClientBuilder| {
+            let builder = Client::builder()
+                .user_agent(user_agent)
+                .tls_backend_preconfigured(tls())
+                .dns_resolver(Resolver { reach, family })
+                .redirect(reqwest::redirect::Policy::none())
+                .no_proxy()
+                .http1_only()
+                .connect_timeout(CONNECT_TIMEOUT);
+            change(builder).build().map_err(|error| HttpError::Prepare { source: Cause::of(&error) })
+        };
+        Ok(Self {
+            reach,
+            pages: client(None, |builder| builder)?,
+            files: client(None, |builder| builder.no_gzip().read_timeout(SILENCE_TIMEOUT))?,
+            v4: client(Some(Family::V4), |builder| builder.pool_idle_timeout(ANNOUNCE_IDLE))?,
+            v6: client(Some(Family::V6), |builder| builder.pool_idle_timeout(ANNOUNCE_IDLE))?,
+        })
+    }
+
+    /// Fetches `url` whole, with `headers` sent along, whatever its status.
+    ///
+    /// Follows up to [`MAX_REDIRECTS`] redirects. `max_bytes` bounds the decoded body, `timeout` the whole exchange.
+    /// Credentials among the headers are not sent on to another origin.
+    ///
+    /// # Errors
+    ///
+    /// If no whole answer within the bounds came from an address within reach.
+    pub async fn get_limited(
+        &self,
+        url: &str,
+        headers: &[(&str, &str)],
+        max_bytes: u64,
+        timeout: Duration,
+    ) -> Result<Fetched, HttpError> {
+        let url: Url = url.parse()?;
+        let headers = header_map(headers)?;
+        self.fetch(&self.pages, url, headers, max_bytes, timeout).await
+    }
+
+    /// Opens `url` to be read as it comes, with `headers` sent along, whatever its status.
+    ///
+    /// # Errors
+    ///
+    /// If no answer came from an address within reach. The body ends with an error after a minute of silence.
+    pub async fn stream(&self, url: &str, headers: &[(&str, &str)]) -> Result<Response, HttpError> {
+        let answer = self.open(&self.files, url.parse()?, header_map(headers)?, Downgrade::Refused).await?;
+        Ok(answer.response)
+    }
+
+    /// Sends an announce or a scrape over each address family that the host has, so that a tracker learns both of our
+    /// addresses.
+    ///
+    /// Once one family has answered, the other gets a second more. A bencoded body counts as an answer whatever its
+    /// status.
+    pub async fn announce(&self, url: &str) -> Vec<Result<Bytes, HttpError>> {
+        let url: Url = match url.parse() {
+            Ok(url) => url,
+            Err(error) => return vec![Err(HttpError::from(error))],
+        };
+        let literal = guard::literal(&url);
+        let families = [(Family::V4, &self.v4), (Family::V6, &self.v6)];
+        let mut pending: FuturesUnordered<_> = families
+            .into_iter()
+            .filter(|(family, _)| literal.is_none_or(|ip| family.holds(ip)))
+            .map(|(_, client)| self.ask(client, url.clone()))
+            .collect();
+        let mut results: Vec<Result<Bytes, HttpError>> = Vec::with_capacity(families.len());
+        loop {
+            let has_answer = results.iter().any(Result::is_ok);
+            let patience = if has_answer { SECOND_FAMILY_GRACE } else { Duration::MAX };
+            match tokio::time::timeout(patience, pending.next()).await {
+                Ok(Some(result)) => results.push(result),
+                Ok(None) | Err(_) => break,
+            }
+        }
+        // That a host has but one family is no failure.
+        if results.iter().any(|result| !matches!(result, Err(HttpError::NoAddress { .. }))) {
+            results.retain(|result| !matches!(result, Err(HttpError::NoAddress { .. })));
+        }
+        results
+    }
+
+    async fn ask(&self, client: &Client, url: Url) -> Result<Bytes, HttpError> {
+        let fetched = self.fetch(client, url, HeaderMap::new(), MAX_REPLY_BYTES as u64, ANNOUNCE_TIMEOUT).await?;
+        if fetched.status == 200 || fetched.body.starts_with(b"d") {
+            Ok(fetched.body)
+        } else {
+            Err(status_error(&fetched.final_url, fetched.status, &fetched.headers))
+        }
+    }
+
+    async fn fetch(
+        &self,
+        client: &Client,
+        url: Url,
+        headers: HeaderMap,
+        max_bytes: u64,
+        timeout: Duration,
+    ) -> Result<Fetched, HttpError> {
+        let host = host_of(&url);
+        let exchange = async {
+            let Answer { response, url, permanent } = self.open(client, url, headers, Downgrade::Refused).await?;
+            let (status, headers) = (response.status().as_u16(), response.headers().clone());
+            let remote_addr = response.remote_addr();
+            let body = read_body(response, &url, max_bytes).await?;
+            if !body.is_empty() {
+                check_encoding(&url, &headers)?;
+            }
+            Ok(Fetched { status, headers, body, final_url: url, permanent_redirect: permanent, remote_addr })
+        };
+        tokio::time::timeout(timeout, exchange).await.unwrap_or(Err(HttpError::Timeout { host }))
+    }
+
+    /// Follows redirects from `url` to an answer.
+    async fn open(
+        &self,
+        client: &Client,
+        mut url: Url,
+        mut headers: HeaderMap,
+        downgrade: Downgrade,
+    ) -> Result<Answer, HttpError> {
+        let mut permanent = None;
+        let mut all_permanent = true;
+        for _ in 0..=MAX_REDIRECTS {
+            self.reach.check(&url)?;
+            let request = client.get(url.clone()).headers(headers.clone());
+            let response = request.send().await.map_err(|error| HttpError::of_request(&url, &error))?;
+            if let Some(addr) = response.remote_addr() {
+                self.reach.check_address(&url, addr.ip())?;
+            }
+            let Some((next, is_permanent)) = guard::redirect(&url, response.status(), response.headers(), downgrade)?
+            else {
+                return Ok(Answer { response, url, permanent });
+            };
+            all_permanent &= is_permanent;
+            if all_permanent {
+                permanent = Some(next.clone());
+            }
+            if next.origin() != url.origin() {
+                headers.remove(AUTHORIZATION);
+                headers.remove(COOKIE);
+            }
+            url = next;
+        }
+        Err(HttpError::Redirects { host: host_of(&url), count: MAX_REDIRECTS + 1 })
+    }
+}
+
+/// Makes ring the provider of cryptography for all TLS of this process, unless there is one.
+///
+/// To be called before a `reqwest` client is made other than through [`HttpClient`].
+pub fn install_crypto_provider() {
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| {
+        // That there is a provider already is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    });
+}
+
+/// An answer whose body is still to come.
+struct Answer {
+    response: Response,
+    /// Where the redirects ended.
+    url: Url,
+    permanent: Option<Url>,
+}
+
+async fn read_body(mut response: Response, url: &Url, max_bytes: u64) -> Result<Bytes, HttpError> {
+    let too_large = || HttpError::TooLarge { host: host_of(url), limit: max_bytes };
+    if response.content_length().is_some_and(|length| length > max_bytes) {
+        return Err(too_large());
+    }
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| HttpError::of_request(url, &error))? {
+        if (body.len() + chunk.len()) as u64 > max_bytes {
+            return Err(too_large());
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}
+
+/// Refuses a body that is still compressed: gzip has been undone, and nothing else was asked for.
+fn check_encoding(url: &Url, headers: &HeaderMap) -> Result<(), HttpError> {
+    match headers.get(CONTENT_ENCODING) {
+        Some(encoding) if !encoding.as_bytes().eq_ignore_ascii_case(b"identity") => Err(HttpError::Encoding {
+            host: host_of(url),
+            encoding: String::from_utf8_lossy(encoding.as_bytes()).into_owned(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn status_error(url: &Url, status: u16, headers: &HeaderMap) -> HttpError {
+    let retry_after = headers.get(reqwest::header::RETRY_AFTER).and_then(|value| value.to_str().ok());
+    let retry_after = retry_after.and_then(|seconds| seconds.trim().parse().ok()).map(Duration::from_secs);
+    HttpError::Status { host: host_of(url), status, retry_after }
+}
+
+fn header_map(headers: &[(&str, &str)]) -> Result<HeaderMap, HttpError> {
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        let wrong = || HttpError::Header { name: (*name).to_owned() };
+        let key: HeaderName = name.parse().map_err(|_| wrong())?;
+        let value = HeaderValue::from_str(value).map_err(|_| wrong())?;
+        map.append(key, value);
+    }
+    Ok(map)
+}
+
+/// The TLS settings of every client: the system's certificates, read once.
+///
+/// Without any, plain HTTP still works and every certificate is refused.
+fn tls() -> ClientConfig {
+    static CONFIG: OnceLock<ClientConfig> = OnceLock::new();
+    let config = CONFIG.get_or_init(|| {
+        install_crypto_provider();
+        let mut roots = RootCertStore::empty();
+        let found = rustls_native_certs::load_native_certs();
+        let (added, ignored) = roots.add_parsable_certificates(found.certs);
+        if added == 0 {
+            tracing::warn!(ignored, "no certificates on this system: https cannot be used");
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("ring supports the versions of TLS that are compiled in")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config
+    });
+    config.clone()
+}
+
+/// Redirects followed of one request.
+pub const MAX_REDIRECTS: usize = 10;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A download or a stream of events that is silent for so long is dead; servers of events breathe every 30 s or less.
+const SILENCE_TIMEOUT: Duration = Duration::from_mins(1);
+
+const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A connection to a tracker is kept for a young swarm's next announce, not for an old one's.
+const ANNOUNCE_IDLE: Duration = Duration::from_secs(15);
+
+/// What the slower address family gets beyond the faster one: a dead one must not hold up a crowd.
+const SECOND_FAMILY_GRACE: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests;
