@@ -1,13 +1,16 @@
 //! Dates of feeds.
 //!
-//! Feeds say when in RFC 2822 or RFC 3339, or in something that only looks like them: without a weekday, with the
-//! wrong one, with a two-digit year, a month's full name, no zone, a comment. [`parse`] takes what has one meaning and
-//! answers `None` to the rest; [`rfc2822`] writes the one form that RSS wants.
+//! Feeds say when in RFC 2822 or RFC 3339, or in something that only resembles them: without a weekday, with the wrong
+//! one, with a two-digit year, the month before the day, a month's full name, a zone's name, none, a comment. [`parse`]
+//! takes what has one meaning and answers `None` to the rest; [`rfc2822`] writes the one form that RSS wants.
 //!
-//! Law: time and memory are linear in the text, which is cut at [`MAX_BYTES`]; nothing recurses.
+//! Law: a date is cut at [`MAX_BYTES`], and nothing recurses, comments within comments included.
 //! Source: RFC 2822 §3.3 and §4.3, RFC 3339 §5.6, RSS 2.0.
 
-use chrono::{DateTime, FixedOffset, NaiveDate, NaiveTime, TimeDelta, Utc};
+use std::iter::Peekable;
+use std::vec;
+
+use chrono::{DateTime, Days, FixedOffset, NaiveDate, Utc};
 
 /// No date is longer.
 const MAX_BYTES: usize = 128;
@@ -21,193 +24,174 @@ pub fn rfc2822(when: DateTime<Utc>) -> String {
     when.clamp(first, last).to_rfc2822()
 }
 
-/// The moment that `text` names, or `None` if it names none.
+/// The moment that `text` names, to the second, or `None` if it names none.
 ///
-/// A missing zone is UTC, a missing time midnight. A weekday is never looked at. Years from 0 to 9999 are taken as
-/// they are: whether a date can be true is the reader's to judge.
+/// A missing zone is UTC, a missing time midnight; weekdays are not looked at. Years from 0 to 9999 are taken as they
+/// are: whether a date can be true is the reader's to judge.
 pub fn parse(text: &str) -> Option<DateTime<Utc>> {
-    let text = without_comments(cut(text));
+    let mut tokens = tokens(text).into_iter().peekable();
     let mut parts = Parts::default();
-    for word in text.split(|c: char| c.is_whitespace() || c == ',').filter(|word| !word.is_empty()) {
-        parts.take(word)?;
+    while let Some(token) = tokens.next() {
+        match token {
+            Token::Number { value, .. } if tokens.next_if_eq(&Token::Sign(':')).is_some() => {
+                parts.clock = Some(clock(value, &mut tokens)?);
+            }
+            Token::Number { value, digits } => parts.numbers.push((value, digits)),
+            Token::Word(word) => parts.take_word(&word),
+            Token::Sign(sign @ ('+' | '-')) if parts.clock.is_some() => {
+                parts.zone = offset(&mut tokens)?.checked_mul(if sign == '-' { -1 } else { 1 })?;
+            }
+            Token::Sign(_) => {}
+        }
     }
     parts.moment()
 }
 
-/// What has been read of a date so far.
+/// A piece of a date.
+#[derive(Debug, PartialEq, Eq)]
+enum Token {
+    Number {
+        value: u32,
+        digits: usize,
+    },
+    /// In lower case.
+    Word(String),
+    Sign(char),
+}
+
+/// Numbers, words and signs of the first [`MAX_BYTES`], without comments.
+fn tokens(text: &str) -> Vec<Token> {
+    let mut tokens = Vec::new();
+    let mut depth = 0_u32;
+    let mut rest = text.as_bytes();
+    rest = &rest[..rest.len().min(MAX_BYTES)];
+    while let Some((&first, after)) = rest.split_first() {
+        let same = |is_same: fn(&u8) -> bool| rest.iter().take_while(|byte| is_same(byte)).count();
+        let (token, length) = match first {
+            b'(' => (None, 1),
+            b'0'..=b'9' => {
+                let digits = same(u8::is_ascii_digit);
+                let value = rest[..digits]
+                    .iter()
+                    .fold(0_u32, |value, digit| value.saturating_mul(10).saturating_add(u32::from(digit - b'0')));
+                (Some(Token::Number { value, digits }), digits)
+            }
+            b'a'..=b'z' | b'A'..=b'Z' => {
+                let length = same(u8::is_ascii_alphabetic);
+                let word = rest[..length].iter().map(|&byte| char::from(byte.to_ascii_lowercase())).collect();
+                (Some(Token::Word(word)), length)
+            }
+            sign => (Some(Token::Sign(char::from(sign))).filter(|_| sign.is_ascii_punctuation()), 1),
+        };
+        depth += u32::from(first == b'(');
+        tokens.extend(token.filter(|_| depth == 0));
+        depth = depth.saturating_sub(u32::from(first == b')'));
+        rest = &after[length - 1..];
+    }
+    tokens
+}
+
+/// What has been read of a date.
 #[derive(Default)]
 struct Parts {
-    year: Option<i32>,
+    /// Day, month and year as far as they are numbers, in the text's order, each with its count of digits.
+    numbers: Vec<(u32, usize)>,
     month: Option<u32>,
-    day: Option<u32>,
-    time: Option<NaiveTime>,
+    /// Seconds since midnight.
+    clock: Option<u32>,
+    is_afternoon: Option<bool>,
     /// Seconds east of Greenwich.
-    zone: Option<i32>,
-    afternoon: Option<bool>,
+    zone: i32,
 }
 
 impl Parts {
-    /// Reads one word. `None` if it contradicts what a date is.
-    fn take(&mut self, word: &str) -> Option<()> {
-        if let Some((date, time)) = iso_date_and_time(word) {
-            return self.take_iso(date, time);
-        }
-        if word.contains(':') && word.starts_with(|c: char| c.is_ascii_digit()) {
-            return self.take_time(word);
-        }
-        if let Some(zone) = offset(word).filter(|_| self.time.is_some()) {
-            self.zone.get_or_insert(zone);
-            return Some(());
-        }
-        if word.bytes().all(|b| b.is_ascii_digit()) {
-            return self.take_number(word);
-        }
-        if word.contains('-') {
-            // `20-Nov-2026`
-            return word.split('-').try_for_each(|part| self.take_date_word(part));
-        }
-        self.take_date_word(word)
-    }
-
-    fn take_date_word(&mut self, word: &str) -> Option<()> {
-        if word.bytes().all(|b| b.is_ascii_digit()) && !word.is_empty() {
-            return self.take_number(word);
-        }
-        let lower = word.trim_end_matches('.').to_ascii_lowercase();
-        if let Some(month) = month(&lower).filter(|_| self.month.is_none()) {
-            self.month = Some(month);
-        } else if let Some(zone) = named_zone(&lower).filter(|_| self.time.is_some()) {
-            self.zone.get_or_insert(zone);
-        } else if lower == "am" || lower == "pm" {
-            self.afternoon = Some(lower == "pm");
-        } else if let Some(number) = lower.strip_suffix("th").or_else(|| lower.strip_suffix("st")) {
-            self.day = Some(number.parse().ok()?);
-        }
-        // Anything else is a weekday or a word between the parts.
-        Some(())
-    }
-
-    /// A day, if it can still be one, else a year.
-    fn take_number(&mut self, word: &str) -> Option<()> {
-        let number: i32 = word.parse().ok()?;
-        if word.len() <= 2 && self.day.is_none() {
-            self.day = u32::try_from(number).ok();
-        } else if self.year.is_none() {
-            self.year = Some(full_year(number, word.len())?);
-        } else {
-            return None;
-        }
-        Some(())
-    }
-
-    fn take_iso(&mut self, date: &str, time: &str) -> Option<()> {
-        let mut numbers = date.split(['-', '/']);
-        self.year = Some(numbers.next()?.parse().ok()?);
-        self.month = Some(numbers.next()?.parse().ok()?);
-        self.day = Some(numbers.next().map_or(Some(1), |day| day.parse().ok())?);
-        if time.is_empty() { Some(()) } else { self.take_time(time) }
-    }
-
-    /// `18:00`, `18:00:00.5`, with a zone at its end or not.
-    fn take_time(&mut self, word: &str) -> Option<()> {
-        let end = word.find(|c: char| !c.is_ascii_digit() && c != ':' && c != '.').unwrap_or(word.len());
-        let (clock, zone) = word.split_at(end);
-        self.time = Some(time(clock)?);
-        match zone.to_ascii_lowercase().as_str() {
-            "" => Some(()),
-            "am" => self.afternoon.replace(false).map_or(Some(()), |_| None),
-            "pm" => self.afternoon.replace(true).map_or(Some(()), |_| None),
-            lower => {
-                self.zone = Some(offset(zone).or_else(|| named_zone(lower))?);
-                Some(())
-            }
+    /// A month, a zone, a half of the day; anything else is a weekday or says nothing.
+    fn take_word(&mut self, word: &str) {
+        match word {
+            "am" | "pm" => self.is_afternoon = Some(word == "pm"),
+            _ if self.clock.is_some() && zone(word).is_some() => self.zone = zone(word).unwrap_or_default(),
+            _ => self.month = self.month.or_else(|| month(word)),
         }
     }
 
     fn moment(self) -> Option<DateTime<Utc>> {
-        let date = NaiveDate::from_ymd_opt(self.year?, self.month?, self.day?)?;
-        let mut local = date.and_time(self.time.unwrap_or_default());
-        let hour = chrono::Timelike::hour(&local);
-        match self.afternoon {
-            Some(true) if hour < 12 => local = local.checked_add_signed(TimeDelta::hours(12))?,
-            Some(false) if hour == 12 => local = local.checked_sub_signed(TimeDelta::hours(12))?,
-            _ => {}
+        let clock = self.clock.unwrap_or(0);
+        let clock = match self.is_afternoon {
+            Some(true) if clock < 12 * 3600 => clock + 12 * 3600,
+            Some(false) if (12 * 3600..13 * 3600).contains(&clock) => clock - 12 * 3600,
+            _ => clock,
+        };
+        let midnight = self.date()?.checked_add_days(Days::new(u64::from(clock / 86_400)))?;
+        let clock = clock % 86_400;
+        let local = midnight.and_hms_opt(clock / 3600, clock / 60 % 60, clock % 60)?;
+        let zone = FixedOffset::east_opt(self.zone)?;
+        Some(local.and_local_timezone(zone).single()?.to_utc())
+    }
+
+    fn date(&self) -> Option<NaiveDate> {
+        let (year, month, day) = match (self.month, self.numbers.as_slice()) {
+            (Some(month), &[(day, 1 | 2), year] | &[year @ (_, 4), (day, 1 | 2)])
+            | (None, &[year @ (_, 4), (month, 1 | 2), (day, 1 | 2)]) => (year, month, day),
+            (Some(month), &[year @ (_, 4)]) | (None, &[year @ (_, 4), (month, 1 | 2)]) => (year, month, 1),
+            _ => return None,
+        };
+        NaiveDate::from_ymd_opt(full_year(year)?, month, day)
+    }
+}
+
+type Tokens = Peekable<vec::IntoIter<Token>>;
+
+/// The time whose hour and first colon were read, in seconds since midnight. A fraction is dropped.
+///
+/// A leap second is the one before it; 24:00 is the next day's midnight.
+fn clock(hour: u32, tokens: &mut Tokens) -> Option<u32> {
+    let minute = number(tokens)?;
+    let mut second = 0;
+    if tokens.next_if_eq(&Token::Sign(':')).is_some() {
+        second = number(tokens)?;
+        if tokens.next_if(|token| matches!(token, Token::Sign('.' | ','))).is_some() {
+            number(tokens);
         }
-        let zone = FixedOffset::east_opt(self.zone.unwrap_or(0))?;
-        Some(local.and_local_timezone(zone).single()?.with_timezone(&Utc))
     }
+    let is_time = (hour < 24 && minute < 60 && second <= 60) || (hour, minute, second) == (24, 0, 0);
+    is_time.then(|| hour * 3600 + minute * 60 + second.min(59))
 }
 
-fn cut(text: &str) -> &str {
-    let end = (0..=MAX_BYTES.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
-    &text[..end.unwrap_or(0)]
-}
-
-/// RFC 2822 lets comments stand anywhere, one in another.
-fn without_comments(text: &str) -> String {
-    let mut depth = 0_u32;
-    let mut kept = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '(' => depth += 1,
-            ')' => depth = depth.saturating_sub(1),
-            _ if depth == 0 => kept.push(c),
-            _ => {}
-        }
-    }
-    kept
-}
-
-/// `2026-11-20T18:00:00Z` as its date and its time; the time is empty if there is none.
-fn iso_date_and_time(word: &str) -> Option<(&str, &str)> {
-    let digits = word.bytes().take_while(u8::is_ascii_digit).count();
-    let separator = word.as_bytes().get(digits)?;
-    if digits != 4 || !matches!(separator, b'-' | b'/') {
-        return None;
-    }
-    Some(word.split_once(['T', 't']).unwrap_or((word, "")))
-}
-
-fn time(clock: &str) -> Option<NaiveTime> {
-    let mut numbers = clock.split(':');
-    let hour = numbers.next()?.parse().ok()?;
-    let minute = numbers.next()?.parse().ok()?;
-    let second = numbers.next().and_then(|second| second.split('.').next()).unwrap_or("0").parse().ok()?;
-    // A leap second is the one before it, and a day may end at 24:00.
-    let (hour, next_day) = if hour == 24 && minute == 0 { (23, true) } else { (hour, false) };
-    if next_day {
-        return NaiveTime::from_hms_opt(23, 59, 59);
-    }
-    NaiveTime::from_hms_opt(hour, minute, if second == 60 { 59 } else { second })
-}
-
-/// `+0100`, `-05:30`, `+01` in seconds east of Greenwich.
-fn offset(word: &str) -> Option<i32> {
-    let (sign, digits) = match word.as_bytes().first()? {
-        b'+' => (1, &word[1..]),
-        b'-' => (-1, &word[1..]),
+/// The offset whose sign was read, `0100`, `01:00` or `1`, in seconds.
+fn offset(tokens: &mut Tokens) -> Option<i32> {
+    let Some(Token::Number { value, digits }) = tokens.next() else { return None };
+    let (hours, minutes) = match digits {
+        1 | 2 if tokens.next_if_eq(&Token::Sign(':')).is_some() => (value, number(tokens)?),
+        1 | 2 => (value, 0),
+        3 | 4 => (value / 100, value % 100),
         _ => return None,
     };
-    let digits: String = digits.split(':').collect();
-    let (hours, minutes) = match digits.len() {
-        1 | 2 => (digits.as_str(), "0"),
-        3 | 4 if digits.is_ascii() => digits.split_at(digits.len() - 2),
-        _ => return None,
-    };
-    let (hours, minutes): (i32, i32) = (hours.parse().ok()?, minutes.parse().ok()?);
-    (0..24).contains(&hours).then_some(sign * (hours * 3600 + minutes * 60))
+    (hours < 24 && minutes < 60).then(|| i32::try_from(hours * 3600 + minutes * 60).expect("less than a day"))
 }
 
-/// The zones that RFC 822 names, and those that feeds add to them.
-fn named_zone(lower: &str) -> Option<i32> {
-    let hours = match lower {
+fn number(tokens: &mut Tokens) -> Option<u32> {
+    match tokens.next_if(|token| matches!(token, Token::Number { .. }))? {
+        Token::Number { value, .. } => Some(value),
+        Token::Word(_) | Token::Sign(_) => None,
+    }
+}
+
+/// A month by the first three letters of its name.
+fn month(word: &str) -> Option<u32> {
+    const NAMES: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+    (1..).zip(NAMES).find(|(_, name)| word.starts_with(name)).map(|(month, _)| month)
+}
+
+/// The zones that RFC 822 names and those that feeds add to them, in seconds east of Greenwich.
+fn zone(word: &str) -> Option<i32> {
+    let hours = match word {
         "z" | "ut" | "utc" | "gmt" | "wet" => 0,
-        "cet" | "bst" | "met" | "west" => 1,
+        "bst" | "cet" | "met" | "west" => 1,
         "cest" | "eet" | "mest" => 2,
-        "msk" | "eest" => 3,
+        "eest" | "msk" => 3,
         "jst" => 9,
         "edt" => -4,
-        "est" | "cdt" => -5,
+        "cdt" | "est" => -5,
         "cst" | "mdt" => -6,
         "mst" | "pdt" => -7,
         "pst" => -8,
@@ -216,19 +200,114 @@ fn named_zone(lower: &str) -> Option<i32> {
     Some(hours * 3600)
 }
 
-/// A month by the first three letters of its name.
-fn month(lower: &str) -> Option<u32> {
-    const NAMES: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
-    let index = NAMES.iter().position(|name| lower.starts_with(name))?;
-    u32::try_from(index + 1).ok()
+/// Two digits are 1950 to 2049, three count from 1900 (RFC 2822 §4.3).
+fn full_year((number, digits): (u32, usize)) -> Option<i32> {
+    let year = match digits {
+        2 if number < 50 => 2000 + number,
+        2 | 3 => 1900 + number,
+        4 => number,
+        _ => return None,
+    };
+    i32::try_from(year).ok()
 }
 
-/// Two digits are 1950 to 2049 and three count from 1900, as RFC 2822 §4.3 reads them.
-fn full_year(number: i32, digits: usize) -> Option<i32> {
-    match digits {
-        1 | 2 if number < 50 => Some(2000 + number),
-        1..=3 => Some(1900 + number),
-        4 => Some(number),
-        _ => None,
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What `text` means in RFC 3339.
+    #[track_caller]
+    fn check(text: &str, want: &str) {
+        assert_eq!(parse(text).map(|at| at.to_rfc3339()).as_deref(), Some(want), "{text}");
+    }
+
+    #[track_caller]
+    fn check_none(text: &str) {
+        assert_eq!(parse(text), None, "{text}");
+    }
+
+    const SIX: &str = "2026-11-20T18:00:00+00:00";
+
+    #[test]
+    fn dates_of_rfc_2822_are_read() {
+        check("Fri, 20 Nov 2026 18:00:00 +0000", SIX);
+        check("Fri, 20 Nov 2026 19:30:00 +0130", SIX);
+        check("20 Nov 2026 13:00 -0500", SIX);
+        check("Fri, 20 Nov 26 18:00:00 GMT", SIX);
+        check("Fri, 20 Nov 126 18:00:00 Z", SIX);
+        check("Fri, 20 Nov 2026 13:00:00 EST", SIX);
+        check("Fri, 9 Jan 70 00:00:00 UT", "1970-01-09T00:00:00+00:00");
+    }
+
+    #[test]
+    fn dates_of_rfc_3339_and_its_kin_are_read() {
+        check("2026-11-20T18:00:00Z", SIX);
+        check("2026-11-20t19:00:00.123456789+01:00", SIX);
+        check("2026-11-20 18:00", SIX);
+        check("2026-11-20 18:00:00 UTC", SIX);
+        check("2026/11/20 13:00:00 -05:00", SIX);
+        check("2026-11-20", "2026-11-20T00:00:00+00:00");
+        check("2026-11", "2026-11-01T00:00:00+00:00");
+        check("2025-03-23T10:02:52.301", "2025-03-23T10:02:52+00:00");
+    }
+
+    #[test]
+    fn what_only_resembles_them_is_read() {
+        check("Friday, November 20, 2026 6:00 PM", SIX);
+        check("Fri Nov 20 18:00:00 2026", SIX);
+        check("Fri Nov 20 10:00:00 PST 2026", SIX);
+        check("20-Nov-2026 18:00:00 GMT", SIX);
+        check("Sunday, 20 Nov 2026 18:00:00 +0000 (a comment (in one) 99)", SIX);
+        check("  Fri,20 Nov 2026\r\n 18:00:00  +0000 ", SIX);
+        check("20th of November 2026, 18:00", SIX);
+        check("Fri, 20 Nov 2026 20:00:00 GMT+0200", SIX);
+        check("20 Nov 2026 12:30 am", "2026-11-20T00:30:00+00:00");
+        check("20 Nov 2026 12:30 pm", "2026-11-20T12:30:00+00:00");
+        check("20 Nov 2026 24:00", "2026-11-21T00:00:00+00:00");
+        check("31 Dec 2016 23:59:60 Z", "2016-12-31T23:59:59+00:00");
+    }
+
+    #[test]
+    fn far_years_are_dates_too() {
+        check("Fri, 31 Dec 9999 23:59:59 GMT", "9999-12-31T23:59:59+00:00");
+        check("0001-01-01T00:00:00Z", "0001-01-01T00:00:00+00:00");
+    }
+
+    #[test]
+    fn what_has_no_one_meaning_is_refused() {
+        for text in ["", "today", "20/11/2026", "11/20/26", "20 Nov", "2026", "1790000000", "31 Feb 2026", "2026-13-01"]
+        {
+            check_none(text);
+        }
+        for text in ["20 Nov 2026 25:00", "20 Nov 2026 18:60", "20 Nov 2026 18:", "20 Nov 20260 18:00", "1 2 3 4 Nov"] {
+            check_none(text);
+        }
+        check_none("20 Nov 2026 18:00 +9900");
+        check_none("4294967296-11-20");
+        check_none(&format!("{}20 Nov 2026", "(".repeat(20_000)));
+    }
+
+    #[test]
+    fn a_date_is_written_in_utc_and_within_four_digits() {
+        assert_eq!(rfc2822(parse(SIX).expect("a date")), "Fri, 20 Nov 2026 18:00:00 +0000");
+        assert_eq!(rfc2822(DateTime::<Utc>::MAX_UTC), "Fri, 31 Dec 9999 23:59:59 +0000");
+        assert_eq!(rfc2822(DateTime::<Utc>::MIN_UTC), "Sat, 1 Jan 0000 00:00:00 +0000");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(seconds in -62_167_219_200_i64..=253_402_300_799) {
+            let when = DateTime::from_timestamp(seconds, 0).expect("in range");
+            prop_assert_eq!(parse(&rfc2822(when)), Some(when));
+            prop_assert_eq!(parse(&when.to_rfc3339()), Some(when));
+        }
+
+        #[test]
+        fn arbitrary_text_never_panics(text: String, digits in "[0-9:+ A-Za-z./-]{0,40}") {
+            parse(&text);
+            parse(&digits);
+        }
     }
 }

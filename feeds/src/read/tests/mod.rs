@@ -1,6 +1,9 @@
 //! Feeds as they are written out there, read.
 
+mod broken;
 mod forms;
+mod hostile;
+mod texts;
 
 use super::*;
 
