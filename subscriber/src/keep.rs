@@ -96,7 +96,8 @@ pub fn save(store: &Store, changes: &[Change]) -> Result<(), StoreError> {
                 dropped.extend(store.scan::<Episode>(feed_key(*id))?.into_iter().map(|episode| episode.id));
             }
         }
-        let newest = some.iter().filter_map(|change| if let Change::Feed(feed) = change { Some(feed.id.0) } else { None });
+        let newest =
+            some.iter().filter_map(|change| if let Change::Feed(feed) = change { Some(feed.id.0) } else { None });
         let last_feed = newest.max().unwrap_or_default().max(memory.last_feed);
         store.batch(|batch| {
             if last_feed > memory.last_feed {
@@ -143,11 +144,8 @@ mod tests {
     fn what_was_saved_is_there_again() {
         let store = Store::in_memory();
         let notes = Notes { id: episode(1, 1).id, text: "<p>hello".to_owned() };
-        let changes = [
-            Change::Episode(Box::new(episode(1, 1))),
-            Change::Notes(notes.clone()),
-            Change::Feed(Box::new(feed(1))),
-        ];
+        let changes =
+            [Change::Episode(Box::new(episode(1, 1))), Change::Notes(notes.clone()), Change::Feed(Box::new(feed(1)))];
         save(&store, &changes).unwrap();
         let (catalogue, memory) = load(&store).unwrap();
         assert_eq!(catalogue.feeds().collect::<Vec<_>>(), [&feed(1)]);

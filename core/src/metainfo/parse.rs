@@ -233,7 +233,7 @@ fn check_hashes(hashes: &[u8], piece_length: u32, files: &[FileEntry]) -> Result
         .try_fold(0_u64, |sum, file| sum.checked_add(file.length))
         .filter(|total| *total <= i64::MAX.unsigned_abs())
         .ok_or(MetainfoError::TooLong)?;
-    if total == 0 {
+    if files.iter().all(|file| file.is_pad || file.length == 0) {
         return Err(MetainfoError::Empty);
     }
     let (got, want) = ((hashes.len() / HASH_LENGTH) as u64, total.div_ceil(u64::from(piece_length)));

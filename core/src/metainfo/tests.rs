@@ -244,6 +244,7 @@ fn pad_files_may_share_a_path_and_links_are_refused() {
     let metainfo = parse(&folder(&[file(1, &["a"]), with_attributes("p", "3"), with_attributes("p", "3")])).unwrap();
     assert_eq!(metainfo.info.files.iter().map(|file| file.is_pad).collect::<Vec<_>>(), [false, true, true]);
     refused(&folder(&[with_attributes("xl", "l")]), "\".pad/l\" is a symbolic link, which torrents may not bring");
+    refused(&folder(&[with_attributes("p", "3")]), "the torrent has no content: its files are empty");
     let link = dict([("length", i(0)), ("path", list([s("l")])), ("symlink path", list([s("..")]))]);
     refused(&folder(&[link]), "\"l\" is a symbolic link, which torrents may not bring");
     refused_change("attr", s("l"), "\"a.mp3\" is a symbolic link, which torrents may not bring");

@@ -197,9 +197,8 @@ impl Catalogue {
 
     /// Whether an episode's file has this name, relative to the library and [`names::fold`]ed.
     pub fn is_claimed(&self, folder_of: FeedId, file: &str) -> bool {
-        let claims = |episode: &Episode| {
-            episode.file.iter().chain(&episode.former).any(|claimed| names::fold(claimed) == file)
-        };
+        let claims =
+            |episode: &Episode| episode.file.iter().chain(&episode.former).any(|claimed| names::fold(claimed) == file);
         self.episodes_of(folder_of).any(claims)
     }
 
@@ -370,7 +369,6 @@ fn oldest_first(items: Vec<Found>, wall: DateTime<Utc>) -> Vec<Found> {
     items.sort_by_key(|item| item.published.map(|published| published.min(wall)));
     items
 }
-
 
 #[cfg(test)]
 mod tests;

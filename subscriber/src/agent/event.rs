@@ -162,7 +162,10 @@ impl Event {
             }
             Self::Downloading { episode, length: None, .. } => format!("downloading: {}", episode.title),
             Self::Gone { episode } => {
-                format!("gone: {}; its file was taken away, `podsub download {}` fetches it again", episode.title, episode.id)
+                format!(
+                    "gone: {}; its file was taken away, `podsub download {}` fetches it again",
+                    episode.title, episode.id
+                )
             }
             Self::Listening { kind, addr } => format!("listening: {kind} on {addr}"),
             Self::Moved { from, feed, .. } => format!("moved: {from} is now {feed}"),

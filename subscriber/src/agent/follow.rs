@@ -43,13 +43,7 @@ impl Agent {
         }
     }
 
-    pub(super) fn subscribe(
-        &mut self,
-        now: Now,
-        url: Url,
-        schedule: Option<Schedule>,
-        backlog: Option<Backlog>,
-    ) {
+    pub(super) fn subscribe(&mut self, now: Now, url: Url, schedule: Option<Schedule>, backlog: Option<Backlog>) {
         if let Some(known) = self.catalogue.feed_at(&url).map(|feed| feed.id) {
             self.subscribe_again(now, known, schedule, backlog);
             return;

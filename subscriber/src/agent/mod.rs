@@ -323,8 +323,7 @@ impl Agent {
     pub fn new(settings: Settings, catalogue: Catalogue, now: Now, rng: Rng) -> Self {
         let patience = (settings.duty != Duty::Everything).then_some(PATIENCE);
         let queue = Queue::new(settings.downloads, patience);
-        let mut agent =
-            Self { settings, catalogue, follows: BTreeMap::new(), queue, rng, outputs: VecDeque::new() };
+        let mut agent = Self { settings, catalogue, follows: BTreeMap::new(), queue, rng, outputs: VecDeque::new() };
         for feed in agent.catalogue.feeds().map(|feed| feed.id).collect::<Vec<_>>() {
             agent.follow(now, feed);
         }

@@ -499,6 +499,5 @@ fn no_room(space: Space, needs: u64) -> String {
     }
 }
 
-
 #[cfg(test)]
 mod tests;

@@ -146,7 +146,8 @@ impl World {
         let is_unchanged = fetch.etag == etag;
         let validators = Validators { etag, last_modified: None };
         let outcome = if is_unchanged { Outcome::NotModified } else { Outcome::Body { validators, ttl: None } };
-        let found = FoundFeed { title: "Show".to_owned(), events_url: self.events_url.clone(), items: self.items.clone() };
+        let found =
+            FoundFeed { title: "Show".to_owned(), events_url: self.events_url.clone(), items: self.items.clone() };
         let found = (!is_unchanged).then(|| Box::new(found));
         let reply = Reply { outcome, moved_to: None, max_age: None, bytes: 1000 };
         Input::Polled { feed, reply, found, is_local: false }
@@ -232,7 +233,8 @@ fn a_month_of_weekly_episodes_is_fetched_once_each_and_politely() {
     let full = world.polls.iter().filter(|(_, unconditional)| *unconditional).count();
     assert!(full <= 12, "{full} polls in full");
     // A minute is not always the same minute.
-    let minutes: std::collections::BTreeSet<_> = world.polls.iter().map(|(at, _)| at.format("%M").to_string()).collect();
+    let minutes: std::collections::BTreeSet<_> =
+        world.polls.iter().map(|(at, _)| at.format("%M").to_string()).collect();
     assert!(minutes.len() > 30, "{minutes:?}");
 }
 
