@@ -33,10 +33,11 @@ pub fn encode_announce_response(response: &AnnounceResponse, compact: bool) -> V
         body.integer("min interval", min_interval.as_secs());
     }
     if compact {
-        let (v4, v6): (Vec<&SocketAddr>, _) = response.peers.iter().partition(|peer| peer.is_ipv4());
-        body.bytes("peers", &compact_peers(&v4));
-        if !v6.is_empty() {
-            body.bytes("peers6", &compact_peers(&v6));
+        let v4_count = response.peers.iter().filter(|peer| peer.is_ipv4()).count();
+        let v6_count = response.peers.len() - v4_count;
+        body.compact_peers("peers", 6 * v4_count, response.peers.iter().filter(|peer| peer.is_ipv4()));
+        if v6_count > 0 {
+            body.compact_peers("peers6", 18 * v6_count, response.peers.iter().filter(|peer| peer.is_ipv6()));
         }
     } else {
         body.key("peers");
@@ -236,15 +237,6 @@ fn read_dictionary(entry: &Value) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip.to_canonical(), u16::try_from(*port).ok()?))
 }
 
-fn compact_peers(peers: &[&SocketAddr]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(peers.len() * 18);
-    for peer in peers {
-        bytes.extend_from_slice(&ip_bytes(peer.ip()));
-        bytes.extend_from_slice(&peer.port().to_be_bytes());
-    }
-    bytes
-}
-
 fn ip_bytes(ip: IpAddr) -> Vec<u8> {
     match ip {
         IpAddr::V4(ip) => ip.octets().to_vec(),
@@ -289,6 +281,20 @@ impl Dictionary {
         self.out.push(b'i');
         self.out.extend_from_slice(value.to_string().as_bytes());
         self.out.push(b'e');
+    }
+
+    /// A string of `length` bytes: each peer's address, then its port.
+    fn compact_peers<'a>(&mut self, key: &str, length: usize, peers: impl Iterator<Item = &'a SocketAddr>) {
+        self.key(key);
+        self.out.extend_from_slice(length.to_string().as_bytes());
+        self.out.push(b':');
+        for peer in peers {
+            match peer.ip() {
+                IpAddr::V4(ip) => self.out.extend_from_slice(&ip.octets()),
+                IpAddr::V6(ip) => self.out.extend_from_slice(&ip.octets()),
+            }
+            self.out.extend_from_slice(&peer.port().to_be_bytes());
+        }
     }
 
     fn finish(mut self) -> Vec<u8> {
