@@ -90,12 +90,12 @@ fn milli_number(text: &str) -> Option<u64> {
 /// The span over which a [`RateMeter`] looks back.
 const WINDOW: Duration = Duration::from_secs(4);
 /// A meter's memory is cut into this many slots.
-const SLOTS: u64 = 16;
+const SLOTS: usize = 16;
 
 /// Measures a speed over the last four seconds.
 #[derive(Clone, Debug)]
 pub struct RateMeter {
-    slots: [u64; SLOTS as usize],
+    slots: [u64; SLOTS],
     /// Number of the newest slot since the run began.
     newest: u64,
     /// Slot in which the first byte came; the window is shorter until it has passed once.
@@ -105,7 +105,7 @@ pub struct RateMeter {
 
 impl Default for RateMeter {
     fn default() -> Self {
-        Self { slots: [0; SLOTS as usize], newest: 0, first: None, total: 0 }
+        Self { slots: [0; SLOTS], newest: 0, first: None, total: 0 }
     }
 }
 
@@ -114,7 +114,7 @@ impl RateMeter {
     pub fn add(&mut self, now: Instant, bytes: u64) {
         self.advance(now);
         self.first.get_or_insert(self.newest);
-        self.slots[(self.newest % SLOTS) as usize] += bytes;
+        self.slots[slot_of(self.newest)] += bytes;
         self.total += bytes;
     }
 
@@ -122,7 +122,7 @@ impl RateMeter {
     pub fn rate(&mut self, now: Instant) -> Rate {
         self.advance(now);
         let Some(first) = self.first else { return Rate(0) };
-        let span = (self.newest - first + 1).min(SLOTS);
+        let span = (self.newest - first + 1).min(SLOTS as u64);
         let sum: u64 = self.slots.iter().sum();
         Rate(sum * 1000 / (span * slot_millis()))
     }
@@ -137,8 +137,8 @@ impl RateMeter {
         if slot <= self.newest {
             return;
         }
-        for passed in self.newest + 1..=slot.min(self.newest + SLOTS) {
-            self.slots[(passed % SLOTS) as usize] = 0;
+        for passed in self.newest + 1..=slot.min(self.newest + SLOTS as u64) {
+            self.slots[slot_of(passed)] = 0;
         }
         self.newest = slot;
         if self.slots.iter().all(|bytes| *bytes == 0) {
@@ -149,7 +149,11 @@ impl RateMeter {
 
 const fn slot_millis() -> u64 {
     // The window is whole seconds.
-    WINDOW.as_secs() * 1000 / SLOTS
+    WINDOW.as_secs() * 1000 / SLOTS as u64
+}
+
+fn slot_of(number: u64) -> usize {
+    usize::try_from(number % SLOTS as u64).expect("there are few slots")
 }
 
 /// Lets bytes through at a limited speed.

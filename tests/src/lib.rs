@@ -1,13 +1,15 @@
 //! What the tests of the whole are made of.
 //!
 //! In reading order: [`net`] makes hosts with shaped links, [`process`] runs a program on one and listens to it,
-//! [`files`] and [`audio`] make what is published, [`clients`] are the torrent clients of others.
+//! [`files`] and [`audio`] make what is published, [`clients`] are the torrent clients of others, [`sim`] is a world in virtual
+//! time.
 
 pub mod audio;
 pub mod clients;
 pub mod files;
 pub mod net;
 pub mod process;
+pub mod sim;
 
 use std::fs::OpenOptions;
 use std::io::Write as _;

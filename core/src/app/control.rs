@@ -13,11 +13,11 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
-use super::atomic::write_atomic;
 use super::client::ControlClient;
 use super::data_dir::DataDir;
 use super::failure::{Explain, Failure};
 use super::lock::DataDirLock;
+use crate::net::durable::write_atomic;
 
 const FILE_NAME: &str = "control.json";
 

@@ -16,7 +16,6 @@ pub mod args;
 pub mod config;
 pub mod control;
 
-mod atomic;
 #[cfg(test)]
 mod canned;
 mod client;
@@ -31,8 +30,8 @@ mod signal;
 mod space;
 mod text;
 
+pub use crate::net::durable::{sync_folder_of, write_atomic};
 pub use args::{EngineArgs, GlobalArgs};
-pub use atomic::{sync_folder_of, write_atomic};
 pub use client::{ControlClient, Lines, api_path};
 pub use control::{ControlFile, Ping, is_loopback_host, new_token, token_matches};
 pub use data_dir::{DataDir, first_run_notice};

@@ -1,4 +1,133 @@
 //! The rim: sockets, disk, hashing threads and tracker requests around the pure engine.
+//!
+//! [`Engine`] is what other programs use. One task owns the [`crate::session::Session`]; everything else, connections, disk
+//! threads, tracker requests, talks to it through channels, so that no lock guards any of the protocol's state.
+//!
+//! In reading order: [`clock`], [`durable`] and `pool` are tools; [`http`] asks trackers and web servers; [`create`] hashes files;
+//! [`storage`] and `resume` keep a torrent's files; `connection` is one socket; `engine` is the task; [`torrent`] its handles.
+#![expect(clippy::disallowed_methods, reason = "the rim is where clocks, tasks and sockets are")]
 
+pub mod clock;
+mod connection;
 pub mod create;
+pub mod durable;
+mod engine;
 pub mod http;
+mod listen;
+mod pool;
+mod resume;
+pub mod storage;
+pub mod torrent;
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub use engine::Engine;
+pub use storage::{Files, StorageError};
+pub use torrent::{EngineStatus, Torrent, TorrentError};
+
+pub use crate::swarm::{TorrentState, TorrentStatus};
+
+use crate::metainfo::Metainfo;
+use crate::rate::Rate;
+use crate::rng::Rng;
+use http::Reach;
+
+/// How an engine is to run.
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// The TCP port for peers.
+    pub peer_port: PeerPort,
+    /// The address to listen on and dial from; both families' unspecified ones if `None`.
+    pub bind: Option<IpAddr>,
+    /// Upload limit over all torrents.
+    pub up: Option<Rate>,
+    /// Download limit over all torrents.
+    pub down: Option<Rate>,
+    /// What peers and trackers are told of the program.
+    pub user_agent: String,
+    /// Whether to serve others.
+    pub upload: bool,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            peer_port: PeerPort::default(),
+            bind: None,
+            up: None,
+            down: None,
+            user_agent: concat!("Podswarm/", env!("CARGO_PKG_VERSION")).to_owned(),
+            upload: true,
+        }
+    }
+}
+
+/// The TCP port for peers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PeerPort {
+    /// The first free one of 6881 to 6889, else any.
+    #[default]
+    Default,
+    /// This one and no other; 0 is any free one.
+    Exactly(u16),
+}
+
+/// A torrent to fetch or to seed.
+#[derive(Clone, Debug)]
+pub struct AddTorrent {
+    /// What it is.
+    pub metainfo: Arc<Metainfo>,
+    /// Where its files are or are to be.
+    pub files: Files,
+    /// The file that remembers what is there; its folder is made if need be.
+    pub resume: PathBuf,
+    /// Which addresses its trackers, and the peers that they name, may have.
+    pub reach: Reach,
+    /// Whether to ask its trackers.
+    pub announce: bool,
+    /// Peers known from elsewhere; they are trusted.
+    pub peers: Vec<SocketAddr>,
+    /// Whether to go on seeding once it is complete.
+    pub seed_after: bool,
+}
+
+/// The engine could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// No socket for peers.
+    #[error("listen for peers on {addr}")]
+    Listen {
+        /// The address.
+        addr: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// No client for trackers.
+    #[error("prepare the HTTP client")]
+    Http(#[source] http::HttpError),
+}
+
+/// The torrent cannot be added.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddError {
+    /// It is there.
+    #[error("torrent {} is added already", .0.info_hash())]
+    AlreadyAdded(Torrent),
+    /// The engine was shut down.
+    #[error("the engine has stopped")]
+    Stopped,
+}
+
+/// A generator seeded by the operating system.
+///
+/// # Panics
+/// If the system has no entropy to give, on which no network program can run.
+pub fn system_rng() -> Rng {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).expect("the operating system gives entropy");
+    Rng::from_seed(seed)
+}

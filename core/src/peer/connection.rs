@@ -254,7 +254,10 @@ impl PeerConnection {
         let first = !self.spoke;
         self.spoke |= !matches!(message, Message::KeepAlive | Message::Port(_) | Message::Extended { .. });
         match message {
-            Message::KeepAlive | Message::Port(_) | Message::Unknown(_) => Ok(Received::Nothing),
+            Message::Extended { id: 0, payload } => Ok(self.receive_extension(&payload)),
+            Message::KeepAlive | Message::Port(_) | Message::Unknown(_) | Message::Extended { .. } => {
+                Ok(Received::Nothing)
+            }
             Message::Choke => {
                 self.peer_choking = true;
                 // With the fast extension a choke drops nothing by itself: every request is rejected one by one.
@@ -313,8 +316,6 @@ impl PeerConnection {
                 Ok(if self.pipeline.reject(span) { Received::Rejected(span) } else { Received::Nothing })
             }
             Message::Piece { piece, begin, data } => self.receive_block(now, piece, begin, data),
-            Message::Extended { id: 0, payload } => Ok(self.receive_extension(&payload)),
-            Message::Extended { .. } => Ok(Received::Nothing),
         }
     }
 

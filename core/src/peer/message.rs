@@ -220,10 +220,10 @@ fn check_length(id: u8, got: u32) -> Result<(), DecodeError> {
         HAVE | SUGGEST_PIECE | ALLOWED_FAST => (got == 4, "4"),
         REQUEST | CANCEL | REJECT_REQUEST => (got == 12, "12"),
         // No request of ours is longer than a block.
-        PIECE => (got > 8 && got <= 8 + BLOCK_LENGTH, "9 to 16392"),
+        PIECE => ((9..=8 + BLOCK_LENGTH).contains(&got), "9 to 16392"),
         PORT => (got == 2, "2"),
         BITFIELD => (got <= MAX_BITFIELD, "at most 262144"),
-        EXTENDED => (got >= 1 && got <= MAX_EXTENDED, "1 to 262144"),
+        EXTENDED => ((1..=MAX_EXTENDED).contains(&got), "1 to 262144"),
         _ => (got <= MAX_EXTENDED, "at most 262144"),
     };
     if fits { Ok(()) } else { Err(DecodeError::Length { id, got, want }) }

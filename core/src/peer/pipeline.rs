@@ -19,7 +19,7 @@ const MIN_DEPTH: usize = 4;
 /// Requests out to a peer that let us wait too long.
 const SNUBBED_DEPTH: usize = 1;
 /// How much of the peer's speed is kept asked for.
-const HORIZON: Duration = Duration::from_millis(1000);
+const HORIZON: Duration = Duration::from_secs(1);
 /// How often the depth is adapted.
 const ADAPT_EVERY: Duration = Duration::from_millis(500);
 /// Given-up requests whose answers are still recognised.
@@ -257,7 +257,7 @@ mod tests {
         let mut pipe = Pipeline::new(10, at(0));
         let mut meter = RateMeter::default();
         pipe.request(at(0), block(1));
-        assert_eq!(pipe.waiting(at(60_000)), Duration::from_secs(60));
+        assert_eq!(pipe.waiting(at(60_000)), Duration::from_mins(1));
         assert_eq!(pipe.snub(at(60_000)), [block(1)]);
         assert_eq!(pipe.room(), 1);
         pipe.request(at(60_000), block(2));

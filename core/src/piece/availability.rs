@@ -6,7 +6,7 @@ use crate::bitfield::Bitfield;
 use crate::layout::PieceIndex;
 
 /// Counts of the peers that have each piece; we ourselves are not counted.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Availability {
     counts: Vec<u32>,
 }

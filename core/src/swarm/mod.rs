@@ -242,7 +242,6 @@ impl Swarm {
         }
         self.fill_pipelines(now, limits);
         self.serve(now, limits);
-        self.drain_announcer();
     }
 
     /// Takes the next effect, or `None` when all are drained.

@@ -6,12 +6,13 @@
 //! Law: at most [`MAX_PEERS`] addresses are kept; a banned one is never dialled or accepted again.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::peer::ConnId;
 use crate::rng::Rng;
 use crate::time::{Instant, earliest};
+use crate::tracker::Scope;
 
 /// The most addresses that are kept.
 pub const MAX_PEERS: usize = 1000;
@@ -20,7 +21,7 @@ const MAX_BANS: usize = 1000;
 /// The first pause after a failed dial; it doubles with each.
 const RETRY_FIRST: Duration = Duration::from_secs(5);
 /// The longest pause after failed dials.
-const RETRY_MOST: Duration = Duration::from_secs(30 * 60);
+const RETRY_MOST: Duration = Duration::from_mins(30);
 /// After so many failures in a row an address makes room for others.
 const MAX_FAILURES: u32 = 8;
 
@@ -81,8 +82,8 @@ impl PeerList {
     /// Notes an address; tells whether it is new.
     pub fn add(&mut self, now: Instant, addr: SocketAddr, source: PeerSource) -> bool {
         let addr = SocketAddr::new(addr.ip().to_canonical(), addr.port());
-        let allowed = source == PeerSource::Owner || self.private_allowed || !is_private(addr.ip());
-        let usable = addr.port() != 0 && !addr.ip().is_unspecified() && !addr.ip().is_multicast();
+        let allowed = source == PeerSource::Owner || self.private_allowed || Scope::of(addr.ip()) == Scope::Public;
+        let usable = addr.port() != 0 && Scope::of(addr.ip()) != Scope::Nowhere;
         if !usable || !allowed || self.banned.contains(&addr) || self.ourselves.contains(&addr) {
             return false;
         }
@@ -243,20 +244,13 @@ impl PeerList {
     }
 }
 
-/// Whether an address is of a private network or this machine; 198.18.0.0/15 is for tests of networks and is not.
-fn is_private(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => ip.is_private() || ip.is_loopback() || ip.is_link_local(),
-        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn addr(n: u16) -> SocketAddr {
-        SocketAddr::from(([198, 18, (n >> 8) as u8, n as u8], 6881))
+        let [high, low] = n.to_be_bytes();
+        SocketAddr::from(([198, 18, high, low], 6881))
     }
 
     fn due(list: &PeerList, now: Instant) -> Vec<SocketAddr> {
@@ -268,12 +262,12 @@ mod tests {
         let mut list = PeerList::new(true);
         let mut now = Instant::ZERO;
         assert!(list.add(now, addr(1), PeerSource::Tracker));
-        let mut last = Duration::ZERO;
+        let mut pause = Duration::ZERO;
         for n in 0..MAX_FAILURES {
             let started = now;
             now = list.next_try(true).unwrap();
-            assert!(n == 0 || now - started > last);
-            last = now - started;
+            assert!(n == 0 || now - started > pause);
+            pause = now - started;
             assert_eq!(due(&list, now), [addr(1)]);
             list.dial(addr(1), ConnId(u64::from(n)));
             assert!(due(&list, now).is_empty());

@@ -75,10 +75,8 @@ impl Swarm {
             Ok(()) => {
                 self.phase = Phase::Seeding;
                 self.out.push_back(Output::Event(self.id, Event::Complete));
-                if let Some(announcer) = &mut self.announcer {
-                    announcer.handle(now, AnnouncerInput::NeedPeers(false));
-                    announcer.handle(now, AnnouncerInput::Completed);
-                }
+                self.tell_announcer(now, AnnouncerInput::NeedPeers(false));
+                self.tell_announcer(now, AnnouncerInput::Completed);
             }
             Err(fault) => self.disk_failed(now, &fault),
         }

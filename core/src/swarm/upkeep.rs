@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::io::{CloseReason, DiskFault, Event, Output};
 use super::peers::PeerSource;
 use super::{Phase, Swarm, TICK};
-use crate::peer::{ConnId, Message};
+use crate::peer::{ConnId, Direction, Message};
 use crate::time::{Instant, earliest};
 use crate::tracker::{AnnounceFailure, AnnounceId, AnnounceRequest, AnnounceResponse, AnnouncerInput, AnnouncerOutput};
 
@@ -33,9 +33,7 @@ impl Swarm {
         if self.limited_until.is_some_and(|until| until <= now) {
             self.limited_until = None;
         }
-        if let Some(announcer) = &mut self.announcer {
-            announcer.handle(now, AnnouncerInput::Tick);
-        }
+        self.tell_announcer(now, AnnouncerInput::Tick);
         if self.tick_at.is_none_or(|at| at > now) {
             return;
         }
@@ -87,8 +85,11 @@ impl Swarm {
         if self.paused {
             return;
         }
-        let room = self.config.max_connections.saturating_sub(self.conns.len() + self.peers.dialling());
-        let room = room.min(self.config.max_dials.saturating_sub(self.peers.dialling()));
+        // Half of the places are left to peers that dial us, so that late comers find a way into the crowd.
+        let most = self.config.max_connections;
+        let dialled = self.conns.values().filter(|peer| peer.direction == Direction::Outgoing).count();
+        let room = most.saturating_sub(self.conns.len()).min((most / 2).saturating_sub(dialled));
+        let room = room.min(self.config.max_dials).saturating_sub(self.peers.dialling());
         if room == 0 {
             return;
         }
@@ -102,18 +103,13 @@ impl Swarm {
     }
 
     pub(super) fn start_announcing(&mut self, now: Instant) {
-        if let Some(announcer) = &mut self.announcer {
-            announcer.handle(now, AnnouncerInput::NeedPeers(self.phase == Phase::Fetching));
-            announcer.handle(now, AnnouncerInput::Start);
-        }
-        self.drain_announcer();
+        self.tell_announcer(now, AnnouncerInput::NeedPeers(self.phase == Phase::Fetching));
+        self.tell_announcer(now, AnnouncerInput::Start);
     }
 
     fn want_peers(&mut self, now: Instant) {
         let wants = self.is_fetching() && self.conns.len() + self.peers.dialling() < FEW_PEERS;
-        if let Some(announcer) = &mut self.announcer {
-            announcer.handle(now, AnnouncerInput::NeedPeers(wants));
-        }
+        self.tell_announcer(now, AnnouncerInput::NeedPeers(wants));
     }
 
     pub(super) fn announced(
@@ -123,14 +119,14 @@ impl Swarm {
         result: Result<AnnounceResponse, AnnounceFailure>,
     ) {
         let peers = result.as_ref().map(|response| response.peers.clone()).unwrap_or_default();
-        if let Some(announcer) = &mut self.announcer {
-            announcer.handle(now, AnnouncerInput::Answered { id, result });
-        }
+        self.tell_announcer(now, AnnouncerInput::Answered { id, result });
         self.add_peers(now, peers, PeerSource::Tracker);
     }
 
-    pub(super) fn drain_announcer(&mut self) {
+    /// One input to the announcer, and what it wants done after it.
+    pub(super) fn tell_announcer(&mut self, now: Instant, input: AnnouncerInput) {
         let Some(announcer) = &mut self.announcer else { return };
+        announcer.handle(now, input);
         let left = self.picker.missing_bytes();
         while let Some(AnnouncerOutput::Announce { id, url, event, tracker_id, numwant }) = announcer.poll() {
             let request = AnnounceRequest {
@@ -193,9 +189,6 @@ impl Swarm {
         for conn in conns {
             self.close(now, conn, CloseReason::Stopped);
         }
-        if let Some(announcer) = &mut self.announcer {
-            announcer.handle(now, AnnouncerInput::Stop);
-        }
-        self.drain_announcer();
+        self.tell_announcer(now, AnnouncerInput::Stop);
     }
 }

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// `mode` holds the permission bits of the new file, such as `0o600`, less what the process's umask takes away; systems
 /// other than Unix ignore it. On an error the old file is untouched. Blocks the thread.
 pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let beside = beside(path)?;
+    let beside = own_name(path)?;
     let written = write_synced(&beside, bytes, mode).and_then(|()| fs::rename(&beside, path));
     if let Err(error) = written {
         // The first error is the one to tell; what is left behind is a hidden file of no use.
@@ -33,8 +33,17 @@ pub fn sync_folder_of(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// The hidden name next to `path` that ends in `.suffix`.
+pub fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut hidden = std::ffi::OsString::from(".");
+    hidden.push(path.file_name().unwrap_or_default());
+    hidden.push(".");
+    hidden.push(suffix);
+    path.with_file_name(hidden)
+}
+
 /// A hidden name in the same folder that no other writer of this machine uses.
-fn beside(path: &Path) -> io::Result<PathBuf> {
+fn own_name(path: &Path) -> io::Result<PathBuf> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let name = path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "path names no file"))?;
     let mut hidden = std::ffi::OsString::from(".");

@@ -1,0 +1,576 @@
+//! The task that owns the session, and everything it sets in motion.
+
+mod effects;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::clock::Clock;
+use super::connection::{Connection, FromPeer};
+use super::create::Watch;
+use super::http::HttpClient;
+use super::pool::Pool;
+use super::storage::{Prepared, Storage, StorageError};
+use super::torrent::{EngineStatus, Torrent};
+use super::{AddError, AddTorrent, EngineConfig, EngineError, connection, listen, system_rng};
+use crate::bitfield::Bitfield;
+use crate::metainfo::InfoHash;
+use crate::peer::{ConnId, PeerId};
+use crate::rate::Rate;
+use crate::rng::Rng;
+use crate::session::{Input, Session};
+use crate::swarm::{self, PeerSource, SwarmConfig, SwarmId, SwarmSetup, TorrentState, TorrentStatus};
+use crate::time::Instant;
+
+/// How often figures are published while something happens.
+const PUBLISH_EVERY: Duration = Duration::from_millis(500);
+/// How long trackers may take to hear that we stop.
+const GOODBYE: Duration = Duration::from_secs(3);
+/// Batches from connections that wait for the engine.
+const INBOX: usize = 256;
+/// How much is done before figures and deadlines are looked at.
+const AT_ONCE: usize = 64;
+/// Marks the numbers of incoming connections.
+const INCOMING: u64 = 1 << 63;
+
+/// What handles ask of the engine.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Add(Box<AddTorrent>, oneshot::Sender<Result<Torrent, AddError>>),
+    Remove(u64, oneshot::Sender<()>),
+    Pause(u64, oneshot::Sender<()>),
+    Unpause(u64, oneshot::Sender<()>),
+    Shutdown(oneshot::Sender<()>),
+}
+
+/// What comes back to the engine from what it set in motion.
+#[derive(Debug)]
+pub(crate) enum Done {
+    /// A swarm's work: disk, hash or tracker.
+    Swarm(SwarmId, swarm::Input),
+    Dialled(ConnId, TcpStream),
+    DialFailed(ConnId),
+    Prepared(u64, Result<Box<Prepared>, StorageError>),
+    /// So many bytes are checked.
+    Checked(u64, u64),
+}
+
+/// The torrent engine: peers, disk and trackers of any number of torrents. Clones are the same engine.
+///
+/// It stops when [`Engine::shutdown`] is called, or when the last handle is dropped.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    commands: mpsc::Sender<Command>,
+    addrs: Arc<[SocketAddr]>,
+    torrents: watch::Receiver<Vec<Torrent>>,
+}
+
+impl Engine {
+    /// Binds the peer sockets and starts the engine's tasks.
+    #[expect(clippy::unused_async, reason = "it needs the caller's runtime, which `await` makes sure of")]
+    pub async fn start(config: EngineConfig) -> Result<Self, EngineError> {
+        let listeners = listen::bind(config.peer_port, config.bind)?;
+        let addrs: Vec<SocketAddr> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let (accepted, incoming) = mpsc::channel(INBOX);
+        let stop = CancellationToken::new();
+        for listener in listeners {
+            let accepting = listen::accept_task(listener, accepted.clone());
+            let stop = stop.clone();
+            tokio::spawn(async move { stop.run_until_cancelled(accepting).await });
+        }
+        let (commands, inbox) = mpsc::channel(INBOX);
+        let (torrents_out, torrents) = watch::channel(Vec::new());
+        let task = Task::new(config, &addrs, commands.downgrade(), torrents_out);
+        tokio::spawn(async move {
+            task.run(inbox, incoming).await;
+            stop.cancel();
+        });
+        Ok(Self { commands, addrs: addrs.into(), torrents })
+    }
+
+    /// The addresses on which peers reach us, unspecified ones as they were bound.
+    pub fn addrs(&self) -> &[SocketAddr] {
+        &self.addrs
+    }
+
+    /// The TCP port for peers.
+    pub fn port(&self) -> u16 {
+        self.addrs.first().map_or(0, SocketAddr::port)
+    }
+
+    /// Adds a torrent. What is on disk is checked in the background; until then it is [`TorrentState::Checking`].
+    pub async fn add(&self, torrent: AddTorrent) -> Result<Torrent, AddError> {
+        let (done, answer) = oneshot::channel();
+        self.commands.send(Command::Add(Box::new(torrent), done)).await.map_err(|_| AddError::Stopped)?;
+        answer.await.unwrap_or(Err(AddError::Stopped))
+    }
+
+    /// All torrents, in the order in which they were added.
+    pub fn torrents(&self) -> Vec<Torrent> {
+        self.torrents.borrow().clone()
+    }
+
+    /// The torrent of this info-hash.
+    pub fn torrent(&self, info_hash: &InfoHash) -> Option<Torrent> {
+        self.torrents.borrow().iter().find(|torrent| torrent.info_hash.matches(info_hash)).cloned()
+    }
+
+    /// The figures of all torrents together.
+    pub fn status(&self) -> EngineStatus {
+        let mut sum = EngineStatus::default();
+        for torrent in &*self.torrents.borrow() {
+            let status = torrent.status.borrow();
+            sum.up_rate.0 += status.up_rate.0;
+            sum.down_rate.0 += status.down_rate.0;
+            sum.peers += status.peers;
+            sum.torrents += 1;
+        }
+        sum
+    }
+
+    /// Leaves all swarms, tells the trackers (for three seconds at most), remembers what is there, and stops.
+    pub async fn shutdown(&self) {
+        let (done, answer) = oneshot::channel();
+        if self.commands.send(Command::Shutdown(done)).await.is_ok() {
+            let _ = answer.await;
+        }
+    }
+}
+
+/// One torrent, as the engine keeps it.
+#[derive(Debug)]
+struct Entry {
+    add: AddTorrent,
+    handle: Torrent,
+    status: watch::Sender<TorrentStatus>,
+    /// Ends the check of the files early.
+    cancel: Arc<AtomicBool>,
+    /// There once the files are prepared.
+    storage: Option<Arc<Storage>>,
+    swarm: Option<SwarmId>,
+    paused: bool,
+}
+
+#[derive(Debug)]
+struct Task {
+    config: EngineConfig,
+    port: u16,
+    clock: Clock,
+    rng: Rng,
+    session: Session,
+    entries: BTreeMap<u64, Entry>,
+    by_swarm: BTreeMap<SwarmId, u64>,
+    conns: BTreeMap<ConnId, Connection>,
+    http: BTreeMap<super::http::Reach, HttpClient>,
+    pool: Pool,
+    /// Results of what was set in motion; bounded by what the session sets in motion.
+    done: mpsc::UnboundedSender<Done>,
+    results: mpsc::UnboundedReceiver<Done>,
+    from_peers: mpsc::Sender<FromPeer>,
+    peers: mpsc::Receiver<FromPeer>,
+    commands: mpsc::WeakSender<Command>,
+    torrents: watch::Sender<Vec<Torrent>>,
+    /// Swarms whose figures have changed since they were published.
+    changed: BTreeSet<SwarmId>,
+    publish_at: Option<Instant>,
+    /// Announces under way, and how many of them say goodbye.
+    announcing: usize,
+    next_key: u64,
+    next_incoming: u64,
+    stopping: Option<oneshot::Sender<()>>,
+}
+
+impl Task {
+    fn new(
+        config: EngineConfig,
+        addrs: &[SocketAddr],
+        commands: mpsc::WeakSender<Command>,
+        torrents: watch::Sender<Vec<Torrent>>,
+    ) -> Self {
+        let clock = Clock::default();
+        let (done, results) = mpsc::unbounded_channel();
+        let (from_peers, peers) = mpsc::channel(INBOX);
+        Self {
+            port: addrs.first().map_or(0, SocketAddr::port),
+            session: Session::new(config.up, config.down, clock.now()),
+            config,
+            clock,
+            rng: system_rng(),
+            entries: BTreeMap::new(),
+            by_swarm: BTreeMap::new(),
+            conns: BTreeMap::new(),
+            http: BTreeMap::new(),
+            pool: Pool::start(),
+            done,
+            results,
+            from_peers,
+            peers,
+            commands,
+            torrents,
+            changed: BTreeSet::new(),
+            publish_at: None,
+            announcing: 0,
+            next_key: 0,
+            next_incoming: INCOMING,
+            stopping: None,
+        }
+    }
+
+    async fn run(
+        mut self,
+        mut commands: mpsc::Receiver<Command>,
+        mut incoming: mpsc::Receiver<(TcpStream, SocketAddr)>,
+    ) {
+        let mut from_peers = Vec::with_capacity(AT_ONCE);
+        let mut results = Vec::with_capacity(AT_ONCE);
+        loop {
+            let wake = crate::time::earliest(self.session.deadline(), self.publish_at);
+            let timer = async {
+                match wake {
+                    Some(at) => tokio::time::sleep_until(self.clock.at(at)).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                command = commands.recv() => match command {
+                    Some(Command::Shutdown(done)) => {
+                        self.stopping = Some(done);
+                        break;
+                    }
+                    Some(command) => self.command(command),
+                    None => break,
+                },
+                _ = self.results.recv_many(&mut results, AT_ONCE) => {
+                    for result in results.drain(..) {
+                        self.done(result);
+                    }
+                }
+                _ = self.peers.recv_many(&mut from_peers, AT_ONCE) => {
+                    for message in from_peers.drain(..) {
+                        self.heard(message);
+                    }
+                }
+                Some((stream, addr)) = incoming.recv() => self.accepted(stream, addr),
+                () = timer => self.input(Input::Tick),
+            }
+            self.publish();
+        }
+        self.say_goodbye().await;
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Add(add, done) => {
+                let _ = done.send(self.add(*add));
+            }
+            Command::Remove(key, done) => {
+                self.remove(key);
+                let _ = done.send(());
+            }
+            Command::Pause(key, done) => {
+                self.set_paused(key, true);
+                let _ = done.send(());
+            }
+            Command::Unpause(key, done) => {
+                self.set_paused(key, false);
+                let _ = done.send(());
+            }
+            Command::Shutdown(done) => self.stopping = Some(done),
+        }
+    }
+
+    fn add(&mut self, add: AddTorrent) -> Result<Torrent, AddError> {
+        let info_hash = add.metainfo.info_hash;
+        if let Some(entry) = self.entries.values().find(|entry| entry.handle.info_hash.matches(&info_hash)) {
+            return Err(AddError::AlreadyAdded(entry.handle.clone()));
+        }
+        let Some(commands) = self.commands.upgrade() else { return Err(AddError::Stopped) };
+        let key = self.next_key;
+        self.next_key += 1;
+        let (status, watch) = watch::channel(TorrentStatus::checking(&add.metainfo));
+        let handle = Torrent { key, info_hash, status: watch, commands };
+        let (metainfo, files, resume) = (Arc::clone(&add.metainfo), add.files.clone(), add.resume.clone());
+        let done = self.done.clone();
+        let cancel = Arc::new(AtomicBool::new(false));
+        let cancelled = Arc::clone(&cancel);
+        self.pool.run(move || {
+            let progress = |bytes| drop(done.send(Done::Checked(key, bytes)));
+            let watch = Watch { progress: Some(&progress), cancel: Some(&cancelled) };
+            let prepared = Storage::prepare(metainfo, &files, &resume, watch);
+            let _ = done.send(Done::Prepared(key, prepared.map(Box::new)));
+        });
+        let entry = Entry { add, handle: handle.clone(), status, cancel, storage: None, swarm: None, paused: false };
+        self.entries.insert(key, entry);
+        self.list();
+        Ok(handle)
+    }
+
+    /// The files are ready: joins the swarm.
+    fn prepared(&mut self, key: u64, prepared: Result<Box<Prepared>, StorageError>) {
+        let Some(entry) = self.entries.get_mut(&key) else { return };
+        let Prepared { storage, have, placed } = match prepared {
+            Ok(prepared) => *prepared,
+            Err(err) => {
+                let text = with_causes(&err);
+                tracing::warn!(torrent = %entry.handle.info_hash, error = %text, "files cannot be used");
+                entry.status.send_modify(|status| status.fail(text));
+                return;
+            }
+        };
+        entry.storage = Some(Arc::new(storage));
+        let setup = SwarmSetup {
+            metainfo: Arc::clone(&entry.add.metainfo),
+            have,
+            placed,
+            peer_id: PeerId::generate(&mut self.rng),
+            port: self.port,
+            client: self.config.user_agent.replace('/', " "),
+            announce: entry.add.announce,
+            private_peers: entry.add.reach == super::http::Reach::Any,
+            rng: self.rng.fork(key),
+            config: SwarmConfig { upload: self.config.upload, ..SwarmConfig::default() },
+        };
+        let (peers, paused) = (entry.add.peers.clone(), entry.paused);
+        let id = match self.session.add(self.clock.now(), setup) {
+            Ok(id) => id,
+            Err(twin) => {
+                tracing::warn!(?twin, "a torrent of the same wire info-hash is there");
+                entry.status.send_modify(|status| status.fail("the same torrent is there already".to_owned()));
+                return;
+            }
+        };
+        entry.swarm = Some(id);
+        self.by_swarm.insert(id, key);
+        self.drain();
+        self.input(Input::Swarm(id, swarm::Input::AddPeers(peers, PeerSource::Owner)));
+        if paused {
+            self.input(Input::Swarm(id, swarm::Input::Pause));
+        }
+        self.touch(id);
+        self.publish_now();
+    }
+
+    fn set_paused(&mut self, key: u64, paused: bool) {
+        let Some(entry) = self.entries.get_mut(&key) else { return };
+        entry.paused = paused;
+        let Some(id) = entry.swarm else { return };
+        self.input(Input::Swarm(id, if paused { swarm::Input::Pause } else { swarm::Input::Unpause }));
+        if paused {
+            self.remember(key);
+        }
+        self.touch(id);
+        self.publish_now();
+    }
+
+    fn remove(&mut self, key: u64) {
+        if let Some(id) = self.entries.get(&key).and_then(|entry| entry.swarm) {
+            self.input(Input::Swarm(id, swarm::Input::Stop));
+            self.remember(key);
+            self.session.remove(id);
+            self.by_swarm.remove(&id);
+        }
+        if let Some(entry) = self.entries.remove(&key) {
+            entry.cancel.store(true, Ordering::Relaxed);
+        }
+        self.list();
+    }
+
+    /// Notes which pieces are there, in the background.
+    fn remember(&self, key: u64) {
+        if let Some((storage, have)) = self.storage_and_pieces(key) {
+            self.pool.run(move || report(storage.remember(&have)));
+        }
+    }
+
+    fn storage_and_pieces(&self, key: u64) -> Option<(Arc<Storage>, Bitfield)> {
+        let entry = self.entries.get(&key)?;
+        let have = self.session.swarm(entry.swarm?)?.picker().have().clone();
+        Some((Arc::clone(entry.storage.as_ref()?), have))
+    }
+
+    fn list(&self) {
+        self.torrents.send_replace(self.entries.values().map(|entry| entry.handle.clone()).collect());
+    }
+
+    fn touch(&mut self, id: SwarmId) {
+        self.changed.insert(id);
+        let at = self.clock.now() + PUBLISH_EVERY;
+        self.publish_at.get_or_insert(at);
+    }
+
+    fn publish(&mut self) {
+        if self.publish_at.is_some_and(|at| at <= self.clock.now()) {
+            self.publish_now();
+        }
+    }
+
+    fn publish_now(&mut self) {
+        let now = self.clock.now();
+        self.publish_at = None;
+        for id in std::mem::take(&mut self.changed) {
+            let Some(entry) = self.by_swarm.get(&id).and_then(|key| self.entries.get(key)) else { continue };
+            let Some(swarm) = self.session.swarm_mut(id) else { continue };
+            if swarm.connections().is_empty()
+                && let Some(storage) = &entry.storage
+            {
+                storage.close();
+            }
+            entry.status.send_replace(swarm.status(now));
+        }
+    }
+
+    /// Leaves everything: peers, trackers, files.
+    async fn say_goodbye(mut self) {
+        let keys: Vec<u64> = self.entries.keys().copied().collect();
+        for key in &keys {
+            self.entries[key].cancel.store(true, Ordering::Relaxed);
+            if let Some(id) = self.entries[key].swarm {
+                self.input(Input::Swarm(id, swarm::Input::Stop));
+            }
+        }
+        let remembered: Vec<_> = keys.iter().filter_map(|key| self.storage_and_pieces(*key)).collect();
+        let (saved, all_saved) = oneshot::channel();
+        self.pool.run(move || {
+            for (storage, have) in remembered {
+                report(storage.remember(&have));
+            }
+            let _ = saved.send(());
+        });
+        let trackers = async {
+            while self.announcing > 0 {
+                if let Some(Done::Swarm(_, swarm::Input::Announced { .. })) = self.results.recv().await {
+                    self.announcing -= 1;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(GOODBYE, trackers).await;
+        let _ = all_saved.await;
+        if let Some(done) = self.stopping.take() {
+            let _ = done.send(());
+        }
+    }
+
+    fn accepted(&mut self, stream: TcpStream, addr: SocketAddr) {
+        let conn = ConnId(self.next_incoming);
+        self.next_incoming += 1;
+        self.conns.insert(conn, Connection::start(conn, stream, self.from_peers.clone()));
+        self.input(Input::Accepted(conn, addr));
+    }
+
+    fn heard(&mut self, message: FromPeer) {
+        match message {
+            FromPeer::Handshake(conn, handshake) => self.input(Input::Handshake(conn, handshake)),
+            FromPeer::Messages(conn, messages) => {
+                for message in messages {
+                    self.input(Input::Received(conn, message));
+                }
+            }
+            FromPeer::Sent(conn, bytes) => self.input(Input::Sent(conn, bytes)),
+            FromPeer::Closed(conn) => {
+                self.conns.remove(&conn);
+                self.input(Input::Closed(conn));
+            }
+        }
+    }
+
+    fn done(&mut self, done: Done) {
+        match done {
+            Done::Swarm(id, input) => {
+                self.announcing -= usize::from(matches!(input, swarm::Input::Announced { .. }));
+                self.touch(id);
+                self.input(Input::Swarm(id, input));
+            }
+            Done::Dialled(conn, stream) => {
+                self.conns.insert(conn, Connection::start(conn, stream, self.from_peers.clone()));
+                self.input(Input::Dialled(conn));
+            }
+            Done::DialFailed(conn) => self.input(Input::DialFailed(conn)),
+            Done::Prepared(key, prepared) => self.prepared(key, prepared),
+            Done::Checked(key, bytes) => {
+                if let Some(entry) = self.entries.get(&key).filter(|entry| entry.swarm.is_none()) {
+                    entry.status.send_modify(|status| status.have = bytes);
+                }
+            }
+        }
+    }
+
+    fn input(&mut self, input: Input) {
+        self.session.handle(self.clock.now(), input);
+        self.drain();
+    }
+
+    fn dial(&self, conn: ConnId, addr: SocketAddr) {
+        let (done, bind): (_, Option<IpAddr>) = (self.done.clone(), self.config.bind);
+        tokio::spawn(async move {
+            let result = connection::dial(addr, bind).await;
+            let _ = done.send(match result {
+                Ok(stream) => Done::Dialled(conn, stream),
+                Err(err) => {
+                    tracing::debug!(%addr, %err, "peer cannot be reached");
+                    Done::DialFailed(conn)
+                }
+            });
+        });
+    }
+}
+
+/// An error with its causes, for a status line.
+fn with_causes(err: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = err.to_string();
+    let mut source = err.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+/// Nobody waits for this; the log is told.
+fn report(result: Result<(), StorageError>) {
+    if let Err(err) = result {
+        tracing::warn!(error = %with_causes(&err), "progress is not remembered");
+    }
+}
+
+impl TorrentStatus {
+    /// The figures of a torrent whose files are being looked at.
+    fn checking(metainfo: &crate::metainfo::Metainfo) -> Self {
+        Self {
+            info_hash: metainfo.info_hash,
+            name: metainfo.info.name.to_string(),
+            state: TorrentState::Checking,
+            error: None,
+            is_final: false,
+            complete: false,
+            length: metainfo.info.length(),
+            have: 0,
+            pieces: metainfo.info.pieces.len(),
+            pieces_have: 0,
+            uploaded: 0,
+            downloaded: 0,
+            wasted: 0,
+            up_rate: Rate(0),
+            down_rate: Rate(0),
+            peers: 0,
+            seeds: 0,
+            known_peers: 0,
+            copies_milli: 0,
+            eta: None,
+            trackers: Vec::new(),
+        }
+    }
+
+    /// The files cannot be used, and no time will change that.
+    fn fail(&mut self, error: String) {
+        self.state = TorrentState::Failed;
+        self.error = Some(error);
+        self.is_final = true;
+    }
+}

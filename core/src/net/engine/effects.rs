@@ -1,0 +1,194 @@
+//! What the session wants done, done.
+
+use bytes::Bytes;
+
+use super::super::connection::ToPeer;
+use super::super::http::{HttpClient, Reach};
+use super::super::storage::{Storage, StorageError};
+use super::{Done, Task, with_causes};
+use crate::layout::{BlockInfo, PieceIndex};
+use crate::piece::PieceHasher;
+use crate::piece::hasher::Sha1Digest;
+use crate::swarm::{self, DiskFault, Event, Output, StoreOutcome, SwarmId};
+use crate::tracker::{AnnounceFailure, AnnounceId, AnnounceRequest, AnnounceResponse, http as codec};
+
+impl Task {
+    /// Does what the session wants done.
+    pub(super) fn drain(&mut self) {
+        while let Some(output) = self.session.poll() {
+            self.perform(output);
+        }
+    }
+
+    fn perform(&mut self, output: Output) {
+        match output {
+            Output::Dial { conn, addr, .. } => self.dial(conn, addr),
+            Output::SendHandshake(conn, handshake) => self.send(conn, ToPeer::Handshake(handshake)),
+            Output::Send(conn, message) => self.send(conn, ToPeer::Message(message)),
+            Output::Close(conn, reason) => {
+                tracing::debug!(?conn, %reason, "close");
+                if let Some(connection) = self.conns.remove(&conn) {
+                    connection.close();
+                }
+            }
+            Output::Read { swarm, conn, span } => {
+                self.on_disk(swarm, move |storage| swarm::Input::Read {
+                    conn,
+                    span,
+                    result: storage.read(span).map_err(disk_fault),
+                });
+            }
+            Output::Hash { swarm, piece, mut hasher, run } => {
+                self.on_disk(swarm, move |_| {
+                    hasher.update(&run);
+                    swarm::Input::Hashed { piece, hasher, bytes: length_of(&run) }
+                });
+            }
+            Output::Store { swarm, piece, hasher, run, blocks, want, digests } => {
+                self.on_disk(swarm, move |storage| {
+                    let bytes = length_of(&blocks);
+                    let outcome = store(storage, piece, hasher, &run, &blocks, want, digests);
+                    swarm::Input::Stored { piece, outcome, bytes }
+                });
+            }
+            Output::Place { swarm } => {
+                self.on_disk(swarm, |storage| swarm::Input::Placed(storage.place().map_err(disk_fault)));
+            }
+            Output::Announce { swarm, id, url, request, tracker_id } => {
+                self.announce(swarm, id, url, request, tracker_id);
+            }
+            Output::Event(swarm, event) => self.event(swarm, event),
+        }
+    }
+
+    fn send(&mut self, conn: crate::peer::ConnId, what: ToPeer) {
+        let stuck = self.conns.get(&conn).is_some_and(|connection| !connection.send(what));
+        if stuck && let Some(connection) = self.conns.remove(&conn) {
+            tracing::debug!(?conn, "peer does not read");
+            connection.close();
+            // The session hears of it as of any other end, once it is done with this input.
+            let _ = self.from_peers.try_send(super::FromPeer::Closed(conn));
+        }
+    }
+
+    /// Runs a job with a swarm's files on a disk thread; its answer goes to the swarm.
+    fn on_disk(&self, id: SwarmId, job: impl FnOnce(&Storage) -> swarm::Input + Send + 'static) {
+        let entry = self.by_swarm.get(&id).and_then(|key| self.entries.get(key));
+        let Some(storage) = entry.and_then(|entry| entry.storage.clone()) else { return };
+        let done = self.done.clone();
+        self.pool.run(move || {
+            let _ = done.send(Done::Swarm(id, job(&storage)));
+        });
+    }
+
+    fn announce(
+        &mut self,
+        swarm: SwarmId,
+        id: AnnounceId,
+        url: String,
+        request: AnnounceRequest,
+        tracker_id: Option<Vec<u8>>,
+    ) {
+        let reach = self
+            .by_swarm
+            .get(&swarm)
+            .and_then(|key| self.entries.get(key))
+            .map_or(Reach::Public, |entry| entry.add.reach);
+        let client = self.client(reach);
+        let done = self.done.clone();
+        self.announcing += 1;
+        tokio::spawn(async move {
+            let result = match client {
+                Ok(client) => ask(&client, &url, &request, tracker_id.as_deref()).await,
+                Err(reason) => Err(AnnounceFailure::new(reason)),
+            };
+            if let Err(err) = &result {
+                tracing::debug!(%url, %err, "announce failed");
+            }
+            let _ = done.send(Done::Swarm(swarm, swarm::Input::Announced { id, result }));
+        });
+    }
+
+    /// The HTTP client for this reach, made when it is first needed.
+    fn client(&mut self, reach: Reach) -> Result<HttpClient, String> {
+        if let Some(client) = self.http.get(&reach) {
+            return Ok(client.clone());
+        }
+        let client = HttpClient::new(reach, &self.config.user_agent).map_err(|err| with_causes(&err))?;
+        self.http.insert(reach, client.clone());
+        Ok(client)
+    }
+
+    fn event(&mut self, id: SwarmId, event: Event) {
+        self.touch(id);
+        let Some(key) = self.by_swarm.get(&id).copied() else { return };
+        let Some(entry) = self.entries.get(&key) else { return };
+        let torrent = entry.handle.info_hash;
+        match event {
+            Event::Piece(_) | Event::Stopped => {}
+            Event::Complete => {
+                tracing::info!(%torrent, "complete");
+                let seed_after = entry.add.seed_after;
+                self.publish_now();
+                if !seed_after {
+                    self.set_paused_after_complete(id);
+                }
+            }
+            Event::Fault(error) => {
+                tracing::error!(%torrent, %error, "disk failed");
+                self.publish_now();
+            }
+            Event::Recovered => tracing::info!(%torrent, "disk is tried again"),
+            Event::Banned(addr) => tracing::warn!(%torrent, %addr, "peer sent bad data and is banned"),
+        }
+    }
+
+    /// A torrent that is not to be seeded is left once it is complete.
+    fn set_paused_after_complete(&mut self, id: SwarmId) {
+        let _ = self.done.send(Done::Swarm(id, swarm::Input::Pause));
+    }
+}
+
+/// Asks a tracker over every address family that it has.
+async fn ask(
+    client: &HttpClient,
+    url: &str,
+    request: &AnnounceRequest,
+    tracker_id: Option<&[u8]>,
+) -> Result<AnnounceResponse, AnnounceFailure> {
+    let url = codec::announce_url(url, request, tracker_id)?;
+    let answers = client.announce(&url).await;
+    AnnounceResponse::merge(answers.into_iter().map(|answer| match answer {
+        Ok(body) => codec::parse_announce_response(&body),
+        Err(err) => Err(AnnounceFailure::new(with_causes(&err))),
+    }))
+}
+
+fn store(
+    storage: &Storage,
+    piece: PieceIndex,
+    mut hasher: PieceHasher,
+    run: &[Bytes],
+    blocks: &[Bytes],
+    want: Sha1Digest,
+    digests: bool,
+) -> StoreOutcome {
+    hasher.update(run);
+    if hasher.finish() != want {
+        return StoreOutcome::Corrupt(PieceHasher::digests(blocks));
+    }
+    let length = u32::try_from(length_of(blocks)).expect("a piece is at most 16 MiB");
+    match storage.write(BlockInfo { piece, begin: 0, length }, blocks) {
+        Ok(()) => StoreOutcome::Stored(digests.then(|| PieceHasher::digests(blocks))),
+        Err(err) => StoreOutcome::Failed(disk_fault(err)),
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "used in map_err")]
+fn disk_fault(err: StorageError) -> DiskFault {
+    DiskFault(with_causes(&err))
+}
+
+fn length_of(blocks: &[Bytes]) -> u64 {
+    blocks.iter().map(|block| block.len() as u64).sum()
+}

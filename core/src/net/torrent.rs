@@ -1,0 +1,96 @@
+//! Handles: what a program holds of a torrent in the engine.
+
+use serde::Serialize;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::engine::Command;
+use crate::metainfo::InfoHash;
+use crate::rate::Rate;
+use crate::swarm::TorrentStatus;
+
+/// A torrent in the engine. Clones are the same torrent.
+#[derive(Clone, Debug)]
+pub struct Torrent {
+    pub(super) key: u64,
+    pub(super) info_hash: InfoHash,
+    pub(super) status: watch::Receiver<TorrentStatus>,
+    pub(super) commands: mpsc::Sender<Command>,
+}
+
+/// The engine's figures.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct EngineStatus {
+    /// Bytes a second, all torrents.
+    pub up_rate: Rate,
+    /// Bytes a second, all torrents.
+    pub down_rate: Rate,
+    /// Connections, all torrents.
+    pub peers: u32,
+    /// The number of torrents.
+    pub torrents: usize,
+}
+
+/// The torrent will not be complete.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TorrentError {
+    /// The files cannot be used.
+    #[error("{0}")]
+    Files(String),
+    /// It was removed, or the engine was shut down.
+    #[error("the torrent was removed")]
+    Removed,
+}
+
+impl Torrent {
+    /// Which torrent.
+    pub const fn info_hash(&self) -> InfoHash {
+        self.info_hash
+    }
+
+    /// Its figures, at most half a second old.
+    pub fn status(&self) -> TorrentStatus {
+        self.status.borrow().clone()
+    }
+
+    /// Its figures as they change.
+    pub fn watch(&self) -> watch::Receiver<TorrentStatus> {
+        self.status.clone()
+    }
+
+    /// Waits until every byte is verified and under its final name.
+    ///
+    /// Faults that heal, as a full disk does, are waited out; [`TorrentStatus::error`] tells of them.
+    pub async fn wait_complete(&self) -> Result<(), TorrentError> {
+        let mut status = self.watch();
+        let done =
+            status.wait_for(|status| status.complete || status.is_final).await.map_err(|_| TorrentError::Removed)?;
+        match &done.error {
+            Some(error) if done.is_final => Err(TorrentError::Files(error.clone())),
+            _ => Ok(()),
+        }
+    }
+
+    /// Stops it: peers are left, trackers are told, what is there is remembered. Files stay.
+    pub async fn remove(&self) {
+        self.ask(|done| Command::Remove(self.key, done)).await;
+    }
+
+    /// Ends all traffic until [`Torrent::unpause`].
+    pub async fn pause(&self) {
+        self.ask(|done| Command::Pause(self.key, done)).await;
+    }
+
+    /// Ends the pause.
+    pub async fn unpause(&self) {
+        self.ask(|done| Command::Unpause(self.key, done)).await;
+    }
+
+    async fn ask(&self, command: impl FnOnce(oneshot::Sender<()>) -> Command) {
+        let (done, answer) = oneshot::channel();
+        // An engine that stopped has nothing to do any more.
+        if self.commands.send(command(done)).await.is_ok() {
+            let _ = answer.await;
+        }
+    }
+}

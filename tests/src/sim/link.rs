@@ -1,0 +1,116 @@
+//! A line with a rate: what is sent leaves one message after another, the connections in turn.
+//!
+//! Law: bytes leave no faster than the rate, and each connection's in order.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use podswarm_core::peer::{ConnId, Handshake, Message};
+use podswarm_core::time::Instant;
+
+/// Bytes that TCP and IP add to a full packet, for each 1448 of payload.
+const PACKET_OVERHEAD: u64 = 52 + 14;
+const PACKET_PAYLOAD: u64 = 1448;
+
+/// What travels on a connection.
+#[derive(Clone, Debug)]
+pub enum Packet {
+    /// The first bytes.
+    Handshake(Handshake),
+    /// A message.
+    Message(Message),
+    /// The end.
+    End,
+}
+
+impl Packet {
+    /// Bytes on the line, overhead included.
+    pub fn wire_bytes(&self) -> u64 {
+        let bytes = match self {
+            Self::Handshake(_) => 68,
+            Self::Message(message) => 13 + message.payload().map_or(0, |payload| payload.len() as u64),
+            Self::End => 0,
+        };
+        bytes + bytes.div_ceil(PACKET_PAYLOAD) * PACKET_OVERHEAD
+    }
+
+    /// Bytes of a block, if it brings one.
+    pub fn block_bytes(&self) -> u64 {
+        match self {
+            Self::Message(Message::Piece { data, .. }) => data.len() as u64,
+            _ => 0,
+        }
+    }
+}
+
+/// How long so many bytes take at this rate, in bytes a second.
+pub fn travel_time(bytes: u64, rate: u64) -> Duration {
+    Duration::from_nanos(u64::try_from(u128::from(bytes) * 1_000_000_000 / u128::from(rate)).unwrap_or(u64::MAX))
+}
+
+/// A host's way out: a queue for each connection, served in turn.
+#[derive(Debug)]
+pub struct Uplink {
+    /// Bytes a second.
+    pub rate: u64,
+    /// Whether a packet is on its way out.
+    pub busy: bool,
+    queues: BTreeMap<ConnId, VecDeque<Packet>>,
+    turns: VecDeque<ConnId>,
+}
+
+impl Uplink {
+    /// An idle line.
+    pub fn new(rate: u64) -> Self {
+        Self { rate, busy: false, queues: BTreeMap::new(), turns: VecDeque::new() }
+    }
+
+    /// Queues a packet behind its connection's others.
+    pub fn push(&mut self, conn: ConnId, packet: Packet) {
+        let queue = self.queues.entry(conn).or_default();
+        if queue.is_empty() {
+            self.turns.push_back(conn);
+        }
+        queue.push_back(packet);
+    }
+
+    /// The packet that leaves next.
+    pub fn pop(&mut self) -> Option<(ConnId, Packet)> {
+        let conn = self.turns.pop_front()?;
+        let queue = self.queues.get_mut(&conn)?;
+        let packet = queue.pop_front()?;
+        if queue.is_empty() {
+            self.queues.remove(&conn);
+        } else {
+            self.turns.push_back(conn);
+        }
+        Some((conn, packet))
+    }
+
+    /// Drops what a connection has not sent.
+    pub fn forget(&mut self, conn: ConnId) {
+        self.queues.remove(&conn);
+        self.turns.retain(|turn| *turn != conn);
+    }
+}
+
+/// A host's way in: one queue, first come first served.
+#[derive(Clone, Copy, Debug)]
+pub struct Downlink {
+    /// Bytes a second.
+    pub rate: u64,
+    free_at: Instant,
+}
+
+impl Downlink {
+    /// An idle line.
+    pub const fn new(rate: u64) -> Self {
+        Self { rate, free_at: Instant::ZERO }
+    }
+
+    /// When so many bytes that reach the line at `now` are through.
+    pub fn pass(&mut self, now: Instant, bytes: u64) -> Instant {
+        self.free_at = self.free_at.max(now) + travel_time(bytes, self.rate);
+        self.free_at
+    }
+}

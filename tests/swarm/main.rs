@@ -1,0 +1,95 @@
+//! Swarms in the simulated world.
+
+use std::time::Duration;
+
+use podswarm_core::bitfield::Bitfield;
+use podswarm_tests::sim::{HostId, Line, MBIT, World};
+
+const HOME: Line = Line { up: 10 * MBIT, down: 50 * MBIT, latency: Duration::from_millis(10) };
+const PUBLISHER: Line = Line { up: 20 * MBIT, down: 50 * MBIT, latency: Duration::from_millis(10) };
+const MIB: u64 = 1 << 20;
+
+fn crowd(seed: u64, leechers: usize, length: u64) -> (World, HostId, Vec<HostId>) {
+    let mut world = World::new(seed, length);
+    let publisher = world.add_seed(PUBLISHER);
+    let leechers = world.add_leechers(leechers, HOME, Duration::from_millis(100));
+    (world, publisher, leechers)
+}
+
+fn minutes(n: u64) -> Duration {
+    Duration::from_mins(n)
+}
+
+#[test]
+fn the_same_seed_gives_the_same_trace() {
+    let run = |seed| {
+        let (mut world, _, leechers) = crowd(seed, 10, 4 * MIB);
+        assert!(world.run_until_complete(&leechers, minutes(10)));
+        (world.trace(), world.now())
+    };
+    assert_eq!(run(7), run(7));
+    assert_ne!(run(7), run(8));
+}
+
+#[test]
+fn a_swarm_of_fifty_completes() {
+    for seed in 0..3 {
+        let (mut world, publisher, leechers) = crowd(seed, 50, 16 * MIB);
+        let complete = world.run_until_complete(&leechers, minutes(10));
+        let report = world.report(publisher, &leechers);
+        println!("seed {seed}: {report}");
+        assert!(complete, "seed {seed}: {report}");
+    }
+}
+
+#[test]
+fn eight_subscribers_come_near_the_bound() {
+    let (mut world, publisher, leechers) = crowd(1, 8, 60 * MIB);
+    let complete = world.run_until_complete(&leechers, minutes(10));
+    let report = world.report(publisher, &leechers);
+    println!("{report}");
+    assert!(complete && report.copies_milli < 2500, "{report}");
+}
+
+#[test]
+fn the_publisher_may_leave_once_a_copy_is_out() {
+    let (mut world, publisher, leechers) = crowd(3, 8, 8 * MIB);
+    let out = |world: &World| {
+        let swarms = || leechers.iter().filter_map(|id| world.host(*id).swarm());
+        let mut union = Bitfield::none(world.metainfo().info.pieces.len());
+        for piece in swarms().flat_map(|swarm| swarm.picker().have().iter()) {
+            union.insert(piece);
+        }
+        union.is_all()
+    };
+    assert!(world.run_until(minutes(10), out));
+    assert!(leechers.iter().any(|id| world.host(*id).completed.is_none()), "all were complete already");
+    world.kill(publisher);
+    assert!(world.run_until_complete(&leechers, minutes(10)), "{}", world.report(publisher, &leechers));
+}
+
+#[test]
+fn a_poisoner_is_banned_and_nobody_else_is() {
+    for seed in 0..4 {
+        let (mut world, publisher, leechers) = crowd(seed, 12, 8 * MIB);
+        let liar = world.add_poisoner(HOME, 20);
+        assert!(world.run_until_complete(&leechers, minutes(20)), "{}", world.report(publisher, &leechers));
+        let liar = world.host(liar).addr.ip();
+        for id in &leechers {
+            let wrongly: Vec<_> = world.host(*id).banned.iter().filter(|addr| addr.ip() != liar).collect();
+            assert!(wrongly.is_empty(), "seed {seed}: {wrongly:?}");
+        }
+        assert!(leechers.iter().any(|id| !world.host(*id).banned.is_empty()), "seed {seed}: the liar got away");
+    }
+}
+
+#[test]
+fn who_comes_late_is_served_by_those_who_have_it() {
+    let mut world = World::new(5, 8 * MIB);
+    let publisher = world.add_seed(PUBLISHER);
+    let first = world.add_leechers(4, HOME, Duration::ZERO);
+    let late = world.add_leechers(4, HOME, minutes(3));
+    assert!(world.run_until_complete(&first, minutes(3)));
+    world.kill(publisher);
+    assert!(world.run_until_complete(&late, minutes(20)), "{}", world.report(publisher, &late));
+}
