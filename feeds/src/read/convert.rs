@@ -24,7 +24,12 @@ const MAX_TTL_MINUTES: u64 = 7 * 24 * 60;
 /// No episode plays for longer.
 const MAX_DURATION: Duration = Duration::from_hours(1000);
 
-pub(super) fn channel(model: &rss::Channel, base: &Url, is_whole: bool) -> Channel {
+/// Makes a channel of `model`, whose relative links are resolved against `base`.
+pub(super) fn channel(mut model: rss::Channel, base: &Url, is_whole: bool) -> Channel {
+    // One by one, so that no more than one item is there in both forms.
+    let items = std::mem::take(&mut model.items).into_iter().filter_map(|model| item(&model, base));
+    let mut guids = BTreeSet::new();
+    let items = items.filter(|item| guids.insert(item.guid.clone())).collect();
     let kept = Kept::of(&model.extensions);
     let itunes = model.itunes_ext.as_ref();
     let links = model.atom_ext.as_ref().map_or(&[][..], |atom| atom.links());
@@ -37,8 +42,6 @@ pub(super) fn channel(model: &rss::Channel, base: &Url, is_whole: bool) -> Chann
     let image = itunes.and_then(|itunes| itunes.image.as_deref());
     let image = image.or_else(|| kept.first("image").and_then(|image| child_text(image, "url")));
     let summary = itunes.and_then(|itunes| itunes.summary.as_deref());
-    let mut guids = BTreeSet::new();
-    let items = model.items.iter().filter_map(|model| item(model, base));
     Channel {
         title: line(&model.title),
         link: web_url(&model.link, base).or_else(|| linked("alternate")),
@@ -51,7 +54,7 @@ pub(super) fn channel(model: &rss::Channel, base: &Url, is_whole: bool) -> Chann
         self_url: linked("self"),
         next_page: linked("next"),
         new_feed_url: itunes.and_then(|itunes| itunes.new_feed_url.as_deref()).and_then(|url| web_url(url, base)),
-        items: items.filter(|item| guids.insert(item.guid.clone())).collect(),
+        items,
         is_whole,
     }
 }

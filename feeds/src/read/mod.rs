@@ -18,6 +18,7 @@ mod channel;
 mod convert;
 mod decode;
 mod lex;
+mod link;
 mod names;
 mod sources;
 mod tidy;
@@ -75,7 +76,7 @@ pub fn parse(bytes: &[u8], base_url: &Url, content_type: Option<&str>) -> Result
     drop(text);
     let model = rss::Channel::read_from(tidied.xml.as_slice())?;
     let base = tidied.base.and_then(|base| base_url.join(&base).ok());
-    Ok(convert::channel(&model, base.as_ref().unwrap_or(base_url), tidied.is_whole))
+    Ok(convert::channel(model, base.as_ref().unwrap_or(base_url), tidied.is_whole))
 }
 
 #[cfg(test)]

@@ -71,7 +71,8 @@ impl Space {
         }
     }
 
-    fn is_plain(self) -> bool {
+    /// Whether the words of feeds themselves are this space's.
+    pub(super) fn is_plain(self) -> bool {
         matches!(self, Self::Core | Self::Atom)
     }
 }

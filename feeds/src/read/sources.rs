@@ -2,9 +2,10 @@
 //!
 //! Forms are asked in an order, from those that were made to say it to those that only hint at it: the preferred
 //! `podcast:alternateEnclosure`, enclosures, a `torrent` block, the tags of torrent indexers and Media RSS, links. What
-//! they name is taken for the same bytes and used together, so an alternate that may be another cut or quality is left
-//! out as long as there is anything else. The result is sorted: `.torrent` first, which names every piece, then magnet
-//! links, then plain HTTP.
+//! they name is used together as the same bytes. So of each form only the first is taken, as a second enclosure is
+//! another format; and an alternate that does not claim to be the same file is another cut or quality, and taken only
+//! where there is nothing else. The result is sorted: `.torrent` first, which names every piece, then magnet links, then
+//! plain HTTP.
 //!
 //! Knows only links: a `.torrent` is one by its type or its name, and what a host really sends is seen when it is asked.
 //! Law: only `http`, `https` and `magnet` links come out.
@@ -18,12 +19,10 @@ use url::Url;
 
 use super::channel::{Source, WhyNone};
 use super::convert::{Kept, child_text, children, line};
+use super::link::{FileLink, essence, is_magnet, is_torrent_type, length, path_is_torrent, query_is_torrent};
 
 /// More ways to the same bytes help nobody.
 const MAX_SOURCES: usize = 16;
-
-/// No content is longer; what says so does not mean it. 1 PiB.
-const MAX_LENGTH: u64 = 1 << 50;
 
 /// Trackers that a `torrent` block may name.
 const MAX_TRACKERS: usize = 20;
@@ -50,9 +49,7 @@ pub(super) fn find<'m>(item: &'m rss::Item, base: &Url) -> Found<'m> {
         finder.take_alternate(preferred);
     }
     finder.take_torrents(&enclosures);
-    for block in kept.all("torrent") {
-        finder.take_block(block);
-    }
+    kept.all("torrent").iter().take(1).for_each(|block| finder.take_block(block));
     finder.take_indexer_tags(kept);
     let variants = media_variants(kept);
     finder.take_torrents(&variants);
@@ -68,36 +65,15 @@ pub(super) fn find<'m>(item: &'m rss::Item, base: &Url) -> Found<'m> {
     if finder.sources.is_empty() {
         finder.take_media(&variants);
     }
-    if finder.sources.is_empty() {
-        alternates.iter().take(1).for_each(|other| finder.take_alternate(other));
+    for other in alternates {
+        if finder.sources.is_empty() {
+            finder.take_alternate(other);
+        }
     }
     if finder.sources.is_empty() {
         links().for_each(|link| finder.take_hint(link, query_is_torrent));
     }
     finder.finish(variants.iter().find_map(|variant| variant.duration))
-}
-
-/// A link to a file, as an enclosure and its kin write it.
-#[derive(Clone, Copy)]
-struct FileLink<'m> {
-    url: &'m str,
-    mime: &'m str,
-    length: Option<u64>,
-    duration: Option<&'m str>,
-    is_default: bool,
-}
-
-impl FileLink<'_> {
-    fn is_torrent(&self) -> bool {
-        is_torrent_type(self.mime) || (!is_media_type(self.mime) && path_is_torrent(self.url))
-    }
-
-    /// Audio or video by its type, or by its name where the type says nothing.
-    fn is_media(&self) -> bool {
-        let says_nothing =
-            matches!(essence(self.mime).as_str(), "" | "application/octet-stream" | "binary/octet-stream");
-        is_media_type(self.mime) || (says_nothing && has_media_name(self.url))
-    }
 }
 
 /// The item's enclosures, further ones and Atom's among them.
@@ -109,7 +85,7 @@ fn enclosures<'m>(item: &'m rss::Item, kept: Kept<'m>) -> Vec<FileLink<'m>> {
         duration: None,
         is_default: true,
     });
-    let further = kept.all("enclosure").iter().map(file_link);
+    let further = kept.all("enclosure").iter().map(FileLink::of);
     let links = item.atom_ext.as_ref().map_or(&[][..], |atom| atom.links());
     let atom = links.iter().filter(|link| link.rel == "enclosure").map(|link| FileLink {
         url: &link.href,
@@ -119,18 +95,6 @@ fn enclosures<'m>(item: &'m rss::Item, kept: Kept<'m>) -> Vec<FileLink<'m>> {
         is_default: false,
     });
     first.chain(further).chain(atom).filter(|link| !link.url.trim().is_empty()).collect()
-}
-
-/// `enclosure`, `media:content` and `media:peerLink` by their attributes.
-fn file_link(element: &Extension) -> FileLink<'_> {
-    let attr = |name: &str| element.attrs.get(name).map(String::as_str);
-    FileLink {
-        url: attr("url").or_else(|| attr("href")).unwrap_or_default(),
-        mime: attr("type").unwrap_or_default(),
-        length: attr("length").or_else(|| attr("filesize")).and_then(length),
-        duration: attr("duration"),
-        is_default: attr("isdefault") == Some("true"),
-    }
 }
 
 /// What Media RSS offers, the default first and then in the document's order. Variants may be of other quality.
@@ -144,7 +108,7 @@ fn media_variants(kept: Kept<'_>) -> Vec<FileLink<'_>> {
     let nested = kept.all("content").iter().flat_map(|content| children(content, "peerlink"));
     let plain = kept.all("peerlink").iter().chain(kept.all("content"));
     let mut variants: Vec<FileLink<'_>> =
-        plain.chain(nested).chain(grouped).map(file_link).filter(|link| !link.url.trim().is_empty()).collect();
+        plain.chain(nested).chain(grouped).map(FileLink::of).filter(|link| !link.url.trim().is_empty()).collect();
     variants.sort_by_key(|link| !link.is_default);
     // One of each kind, as another may be another cut.
     let torrent = variants.iter().find(|link| link.is_torrent()).copied();
@@ -210,9 +174,6 @@ impl<'b> Finder<'b> {
             duration: None,
             is_default: true,
         };
-        self.length = self.length.or(media.length);
-        let mut integrity = children(alternate, "integrity").iter().filter(|hash| attr_is(hash, "type", "sri"));
-        self.integrity = integrity.find_map(|hash| hash.attrs.get("value")).map(|sri| line(sri));
         for source in children(alternate, "source") {
             let attr = |name: &str| source.attrs.get(name).map(String::as_str);
             let Some(url) = attr("uri") else { continue };
@@ -221,28 +182,29 @@ impl<'b> Finder<'b> {
                 self.add_torrent(url);
             } else if is_magnet(url) {
                 self.add_magnet(url);
-            } else if essence(own_type) == "text/html" {
-                self.refuse(WhyNone::NotMedia { mime: essence(own_type) });
             } else {
-                self.add_media(FileLink { url, ..media });
+                let mime = if own_type.is_empty() { media.mime } else { own_type };
+                self.add_media(FileLink { url, mime, ..media });
             }
+        }
+        if !self.sources.is_empty() {
+            let mut integrity = children(alternate, "integrity").iter().filter(|hash| attr_is(hash, "type", "sri"));
+            self.integrity = integrity.find_map(|hash| hash.attrs.get("value")).map(|sri| line(sri));
+            self.length = media.length;
         }
     }
 
+    /// The first magnet link and the first torrent of `links`.
     fn take_torrents(&mut self, links: &[FileLink<'_>]) {
-        for link in links {
-            if is_magnet(link.url) {
-                self.add_magnet(link.url);
-            } else if link.is_torrent() {
-                self.add_torrent(link.url);
-            }
-        }
+        links.iter().filter(|link| is_magnet(link.url)).any(|link| self.add_magnet(link.url));
+        let mut torrents = links.iter().filter(|link| !is_magnet(link.url) && link.is_torrent());
+        torrents.any(|link| self.add_torrent(link.url));
     }
 
+    /// The first of `links` that is plain media.
     fn take_media(&mut self, links: &[FileLink<'_>]) {
-        for link in links.iter().filter(|link| !is_magnet(link.url) && !link.is_torrent()) {
-            self.add_media(*link);
-        }
+        let mut plain = links.iter().filter(|link| !is_magnet(link.url) && !link.is_torrent());
+        plain.any(|link| self.add_media(*link));
     }
 
     /// ezRSS and its kin, whatever their namespace.
@@ -262,17 +224,16 @@ impl<'b> Finder<'b> {
         for attr in kept.all("attr") {
             let value = attr.attrs.get("value").map(String::as_str);
             match attr.attrs.get("name").map(|name| name.to_ascii_lowercase()).as_deref() {
-                Some("magneturl") => value.into_iter().for_each(|magnet| self.add_magnet(magnet)),
+                Some("magneturl") => {
+                    self.add_magnet(value.unwrap_or_default());
+                }
                 Some("infohash") => self.hint_info_hash(value),
                 _ => {}
             }
         }
-        for magnet in kept.all("magneturi").iter().filter_map(Extension::value).filter(|text| is_magnet(text)) {
-            self.add_magnet(magnet);
-        }
-        for url in kept.all("torrentlink").iter().filter_map(Extension::value) {
-            self.add_torrent(url);
-        }
+        let texts = |name| kept.all(name).iter().filter_map(Extension::value);
+        texts("magneturi").filter(|text| is_magnet(text)).any(|magnet| self.add_magnet(magnet));
+        texts("torrentlink").any(|url| self.add_torrent(url));
         self.hint_info_hash(kept.text("infohash"));
     }
 
@@ -306,46 +267,51 @@ impl<'b> Finder<'b> {
         self.info_hash = self.info_hash.or_else(|| text?.trim().parse().ok());
     }
 
-    fn add_torrent(&mut self, link: &str) {
+    /// Like the other two, says whether this is a source of the item now.
+    fn add_torrent(&mut self, link: &str) -> bool {
         if is_magnet(link) {
-            self.add_magnet(link);
-        } else if let Some(url) = self.web_url(link) {
-            self.add(Source::Torrent { url, info_hash: None });
+            return self.add_magnet(link);
         }
+        let url = self.web_url(link);
+        url.is_some_and(|url| self.add(Source::Torrent { url, info_hash: None }))
     }
 
-    fn add_magnet(&mut self, link: &str) {
+    fn add_magnet(&mut self, link: &str) -> bool {
         match link.trim().parse() {
             Ok(magnet) => self.add(Source::Magnet(magnet)),
             Err(_) => self.refuse(WhyNone::BadMagnet),
         }
     }
 
-    fn add_media(&mut self, link: FileLink<'_>) {
-        let Some(url) = self.web_url(link.url) else { return };
+    fn add_media(&mut self, link: FileLink<'_>) -> bool {
+        let Some(url) = self.web_url(link.url) else { return false };
         let mime = Some(essence(link.mime)).filter(|mime| !mime.is_empty());
         if link.is_media() {
-            self.add(Source::Http { url, length: link.length, mime });
-        } else {
-            let name = || url.path_segments().and_then(|mut parts| parts.next_back()).unwrap_or_default().to_owned();
-            self.refuse(WhyNone::NotMedia { mime: line(&mime.unwrap_or_else(name)) });
+            return self.add(Source::Http { url, length: link.length, mime });
         }
+        let name = || url.path_segments().and_then(|mut parts| parts.next_back()).unwrap_or_default().to_owned();
+        self.refuse(WhyNone::NotMedia { mime: line(&mime.unwrap_or_else(name)) })
     }
 
-    fn add(&mut self, source: Source) {
+    /// True if `source` was there or is now.
+    fn add(&mut self, source: Source) -> bool {
         let is_known = self.sources.iter().any(|known| match (known, &source) {
             (Source::Torrent { url: a, .. }, Source::Torrent { url: b, .. })
             | (Source::Http { url: a, .. }, Source::Http { url: b, .. }) => a == b,
             (Source::Magnet(a), Source::Magnet(b)) => a.info_hash == b.info_hash,
             _ => false,
         });
-        if !is_known && self.sources.len() < MAX_SOURCES {
+        let has_room = self.sources.len() < MAX_SOURCES;
+        if !is_known && has_room {
             self.sources.push(source);
         }
+        is_known || has_room
     }
 
-    fn refuse(&mut self, why: WhyNone) {
+    /// Notes why a link is no source, and says that it is none.
+    fn refuse(&mut self, why: WhyNone) -> bool {
         self.why_none.get_or_insert(why);
+        false
     }
 
     /// A link that may be followed, resolved against the feed's.
@@ -393,56 +359,4 @@ impl<'b> Finder<'b> {
             why_none,
         }
     }
-}
-
-/// A length that can be meant. Feeds write 0 and 1 where they do not know.
-fn length(text: &str) -> Option<u64> {
-    text.trim().parse().ok().filter(|length| (2..=MAX_LENGTH).contains(length))
-}
-
-/// A type in lower case and without parameters.
-fn essence(mime: &str) -> String {
-    mime.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
-}
-
-/// Parameters and other types may follow: some sites write `application/x-bittorrent;x-scheme-handler/magnet`.
-fn is_torrent_type(mime: &str) -> bool {
-    essence(mime).starts_with("application/x-bittorrent")
-}
-
-fn is_media_type(mime: &str) -> bool {
-    let essence = essence(mime);
-    let other = ["application/ogg", "application/mp4", "application/pdf", "application/epub+zip"];
-    essence.starts_with("audio/") || essence.starts_with("video/") || other.contains(&essence.as_str())
-}
-
-fn is_magnet(link: &str) -> bool {
-    link.trim_start().as_bytes().get(..7).is_some_and(|start| start.eq_ignore_ascii_case(b"magnet:"))
-}
-
-/// A link without its query and fragment.
-fn path(link: &str) -> &str {
-    link.split(['?', '#']).next().unwrap_or_default().trim()
-}
-
-fn path_is_torrent(link: &str) -> bool {
-    !is_magnet(link) && ends_with_ignore_case(path(link), ".torrent")
-}
-
-/// A script whose last argument is the name of a torrent.
-fn query_is_torrent(link: &str) -> bool {
-    link.contains('?') && ends_with_ignore_case(link.trim(), ".torrent")
-}
-
-fn has_media_name(link: &str) -> bool {
-    const EXTENSIONS: [&str; 14] = [
-        ".mp3", ".m4a", ".m4b", ".mp4", ".m4v", ".mov", ".ogg", ".oga", ".ogv", ".opus", ".flac", ".aac", ".webm",
-        ".wav",
-    ];
-    EXTENSIONS.iter().any(|extension| ends_with_ignore_case(path(link), extension))
-}
-
-fn ends_with_ignore_case(text: &str, end: &str) -> bool {
-    let start = text.len().checked_sub(end.len());
-    start.is_some_and(|start| text.as_bytes()[start..].eq_ignore_ascii_case(end.as_bytes()))
 }

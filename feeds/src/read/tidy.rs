@@ -7,6 +7,8 @@
 //! Laws: the result is well-formed, nests no deeper than [`MAX_TREE_DEPTH`] elements into an item, and holds at most
 //! [`MAX_ITEMS`] items, [`MAX_ELEMENTS`] elements and [`MAX_TEXT_BYTES`] of text in one of them.
 
+use std::ops::Range;
+
 use quick_xml::Writer;
 use quick_xml::events::{BytesEnd, BytesStart, BytesText, Event};
 
@@ -14,8 +16,8 @@ use super::lex::{Attributes, Lexer, Token, append, unescape};
 use super::names::{self, Kept, Space};
 use super::{MAX_ITEMS, ReadError};
 
-/// Kept elements of one feed. A real feed of 2,000 items has 50,000.
-const MAX_ELEMENTS: usize = 400_000;
+/// Kept elements of one feed, which take some 250 bytes each. A real feed of 2,000 items has 25,000.
+const MAX_ELEMENTS: usize = 150_000;
 
 /// Kept elements of one item; further ones are dropped.
 const MAX_ELEMENTS_IN_ITEM: usize = 500;
@@ -57,7 +59,7 @@ pub(super) fn tidy(text: &str) -> Result<Tidied, ReadError> {
     let mut tidier = Tidier::new(text);
     let mut lexer = Lexer::new(text);
     while let Some(token) = lexer.next() {
-        tidier.take(token, lexer.span().start, lexer.span().end)?;
+        tidier.take(token, lexer.span())?;
         if tidier.is_done {
             break;
         }
@@ -131,17 +133,21 @@ impl<'t> Tidier<'t> {
         }
     }
 
-    /// Takes the token that stands from `start` to `end` in the document.
-    fn take(&mut self, token: Token<'t>, start: usize, end: usize) -> Result<(), ReadError> {
+    /// Takes the token that stands at `span` in the document.
+    fn take(&mut self, token: Token<'t>, span: Range<usize>) -> Result<(), ReadError> {
         match token {
-            Token::Start { name, attributes, is_empty } => {
-                let depth = self.open.len();
-                self.start(name, attributes, start, end)?;
-                if is_empty && self.open.len() > depth {
-                    self.close(end);
+            Token::Start { name, attributes, is_empty } if self.open.is_empty() => {
+                self.root(name, attributes)?;
+                if is_empty {
+                    self.close(span.end);
                 }
             }
-            Token::End { name } => self.end(name, start),
+            Token::Start { name, attributes, is_empty } => {
+                if self.start(name, attributes, is_empty, &span) && is_empty {
+                    self.close(span.end);
+                }
+            }
+            Token::End { name } => self.end(name, span.start),
             Token::Text(raw) if self.keeps_text() => unescape(raw, &mut self.pending, MAX_TEXT_BYTES),
             Token::Verbatim(text) if self.keeps_text() => {
                 append(text, &mut self.pending, MAX_TEXT_BYTES);
@@ -155,48 +161,10 @@ impl<'t> Tidier<'t> {
         matches!(self.open.last(), Some(Open { place: Place::Text(_) | Place::Html { .. } | Place::Tree(_), .. }))
     }
 
-    fn start(&mut self, name: &'t str, attributes: Attributes<'t>, start: usize, end: usize) -> Result<(), ReadError> {
-        let (prefix, local) = name.split_once(':').unwrap_or(("", name));
-        let local = if local.len() > 64 { String::new() } else { local.to_ascii_lowercase() };
-        let outside = self.bindings.len();
-        let Some(parent) = self.open.last_mut().map(|open| (open.name, &mut open.place)) else {
-            return self.root(name, &local, attributes);
-        };
-        match parent {
-            (own, Place::Dropped { again }) if own.eq_ignore_ascii_case(name) => *again += 1,
-            (_, Place::Html { has_tags, .. }) => *has_tags = true,
-            _ => {}
-        }
-        let place = *parent.1;
-        let passes_over = matches!(place, Place::Dropped { .. } | Place::Html { .. } | Place::Text(_));
-        if !passes_over {
-            self.bind(attributes, matches!(place, Place::Feed));
-        }
-        let space = self.space(prefix);
-        if names::is_item(space, &local) && !matches!(place, Place::Dropped { .. }) {
-            self.start_item(name, attributes, start);
-            return Ok(());
-        }
-        let place = match place {
-            Place::Dropped { .. } | Place::Html { .. } | Place::Text(_) => return Ok(()),
-            Place::Feed if names::is_feed(&local) => {
-                self.base_of(attributes);
-                if self.open.len() >= MAX_FEED_DEPTH { Place::Dropped { again: 0 } } else { Place::Feed }
-            }
-            Place::Feed => self.keep(names::in_channel(space, &local), attributes, end),
-            Place::Item { .. } => self.keep(names::in_item(space, &local), attributes, end),
-            Place::Tree(_) => {
-                let child = names::child(&local).filter(|_| self.tree_depth() < MAX_TREE_DEPTH);
-                self.keep(child.map(Kept::Tree), attributes, end)
-            }
-        };
-        self.open.push(Open { name, place, bindings: outside });
-        Ok(())
-    }
-
     /// Begins the feed, or passes over what stands before it.
-    fn root(&mut self, name: &'t str, local: &str, attributes: Attributes<'t>) -> Result<(), ReadError> {
-        if names::is_feed(local) {
+    fn root(&mut self, name: &'t str, attributes: Attributes<'t>) -> Result<(), ReadError> {
+        let (_, local) = split_name(name);
+        if names::is_feed(&local) {
             self.has_root = true;
             self.bind(attributes, true);
             self.base_of(attributes);
@@ -207,14 +175,60 @@ impl<'t> Tidier<'t> {
         Ok(())
     }
 
-    fn start_item(&mut self, name: &'t str, attributes: Attributes<'t>, start: usize) {
+    /// Takes a start tag. True if its element is open now.
+    fn start(&mut self, name: &'t str, attributes: Attributes<'t>, is_empty: bool, span: &Range<usize>) -> bool {
+        let Some(parent) = self.open.last_mut() else { return false };
+        match &mut parent.place {
+            Place::Dropped { again } if !is_empty && parent.name.eq_ignore_ascii_case(name) => *again += 1,
+            Place::Html { has_tags, .. } => *has_tags = true,
+            _ => {}
+        }
+        let parent = parent.place;
+        let (prefix, local) = split_name(name);
+        let outside = self.bindings.len();
+        self.bind(attributes, matches!(parent, Place::Feed));
+        let space = self.space(prefix);
+        if names::is_item(space, &local) && self.may_begin_item() {
+            self.bindings.truncate(outside);
+            return self.start_item(name, attributes, span.start);
+        }
+        let place = match parent {
+            Place::Dropped { .. } | Place::Html { .. } | Place::Text(_) => {
+                self.bindings.truncate(outside);
+                return false;
+            }
+            Place::Feed if space.is_plain() && names::is_feed(&local) => {
+                self.base_of(attributes);
+                if self.open.len() < MAX_FEED_DEPTH { Place::Feed } else { Place::Dropped { again: 0 } }
+            }
+            Place::Feed => self.keep(names::in_channel(space, &local), attributes, span.end),
+            Place::Item { .. } => self.keep(names::in_item(space, &local), attributes, span.end),
+            Place::Tree(_) => {
+                let child = names::child(&local).filter(|_| self.tree_depth() < MAX_TREE_DEPTH);
+                self.keep(child.map(Kept::Tree), attributes, span.end)
+            }
+        };
+        self.open.push(Open { name, place, bindings: outside });
+        true
+    }
+
+    /// Whether an item's tag begins one here: everywhere but in what an item holds and nobody reads.
+    ///
+    /// In the head it does so even there, as an element that was never closed must not hide all items.
+    fn may_begin_item(&self) -> bool {
+        let is_dropped = matches!(self.open.last(), Some(Open { place: Place::Dropped { .. }, .. }));
+        !is_dropped || !self.open.iter().any(|open| matches!(open.place, Place::Item { .. }))
+    }
+
+    /// Ends what the head or another item has open, and begins an item. False if there are enough.
+    fn start_item(&mut self, name: &'t str, attributes: Attributes<'t>, start: usize) -> bool {
         while self.open.last().is_some_and(|open| !matches!(open.place, Place::Feed)) {
             self.close(start);
         }
         if self.items >= MAX_ITEMS || self.elements >= MAX_ELEMENTS {
             self.is_limited = true;
             self.is_done = true;
-            return;
+            return false;
         }
         let outside = self.bindings.len();
         self.bind(attributes, true);
@@ -231,6 +245,7 @@ impl<'t> Tidier<'t> {
             self.write_pending();
             self.write(Event::End(BytesEnd::new("x:about")));
         }
+        true
     }
 
     /// Begins what is kept of an element, whose content begins at `end` in the document.
@@ -378,6 +393,12 @@ impl<'t> Tidier<'t> {
         xml.extend_from_slice(names::ROOT_END.as_bytes());
         Ok(Tidied { xml, base: self.base, is_whole: is_whole && is_closed && !self.is_limited })
     }
+}
+
+/// A tag's prefix, empty if it has none, and its local name in lower case, empty if it is too long to be known.
+fn split_name(name: &str) -> (&str, String) {
+    let (prefix, local) = name.split_once(':').unwrap_or(("", name));
+    (prefix, if local.len() > 64 { String::new() } else { local.to_ascii_lowercase() })
 }
 
 fn push_attributes(element: &mut BytesStart<'_>, attributes: Attributes<'_>) {

@@ -128,6 +128,38 @@ fn items_may_stand_beside_the_channel_or_without_one() {
 }
 
 #[test]
+fn what_other_namespaces_call_a_feed_or_an_item_is_none() {
+    let feed = check_titles(
+        "<rss xmlns:o='urn:o'><channel><title>x</title><o:feed><title>y</title></o:feed><o:item><title>z</title></o:item>\
+         <item><title>One</title><o:title>y</o:title><o:channel><guid>3</guid><item/></o:channel></item></channel></rss>",
+        &["One"],
+    );
+    assert_eq!((feed.title.as_str(), feed.items[0].guid.as_str()), ("x", "One"));
+}
+
+#[test]
+fn each_item_may_declare_its_own_namespaces() {
+    let items: Vec<String> = (0..200)
+        .map(|i| format!("<item xmlns:i{i}='http://www.itunes.com/dtds/podcast-1.0.dtd'><guid>{i}</guid><i{i}:episode>{}</i{i}:episode></item>", i + 1))
+        .collect();
+    let feed = read(&format!("<rss><channel>{}</channel></rss>", items.concat()));
+    assert_eq!(feed.items.len(), 200);
+    assert!((1..).zip(&feed.items).all(|(number, item)| item.number == Some(number)));
+}
+
+#[test]
+fn empty_elements_within_others_of_their_name_hide_nothing() {
+    check_titles(
+        "<rss><channel><foo><foo/></foo><item><foo><foo/></foo><title>One</title></item></channel></rss>",
+        &["One"],
+    );
+    check_titles(
+        "<rss><channel><item><title>One</title><item/><item><title>Two</title></item></channel></rss>",
+        &["One", "Two"],
+    );
+}
+
+#[test]
 fn case_and_quotes_of_tags_do_not_matter() {
     let feed = check_titles(
         "<RSS><Channel><Item><TITLE>One</title><PubDate>Fri, 20 Nov 2026 18:00:00 GMT</pubdate>\
@@ -156,6 +188,7 @@ fn tags_that_are_not_closed_end_with_what_holds_them() {
         "<rss><channel><item><title>One</title><foo><bar></item><item><title>Two</title></item></channel></rss>",
         &["One", "Two"],
     );
+    check_titles(&format!("<rss><channel><thumbnail url='x'><image><url>y{ONE}</channel></rss>"), &["One"]);
     check_titles("<rss><channel><item><title>One</b></title></x></item></channel></rss>", &["One"]);
     check_titles("<rss><channel><item><title>A <b>bold</b> one</title></item></channel></rss>", &["A bold one"]);
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::DateTime;
+use proptest::prelude::*;
 
 use super::*;
 use crate::model::{Episode, FeedUrls, Media, Show, TorrentRef, sri_sha256};
@@ -231,6 +232,7 @@ fn the_default_alternate_gives_all_its_sources() {
            <podcast:source uri='{}&amp;dn=x'/>\
            <podcast:source uri='ipfs://Qm'/>\
            <podcast:source uri='/page' contentType='text/html'/>\
+           <podcast:source uri='/live.m3u8' contentType='application/x-mpegURL'/>\
            <podcast:integrity type='pgp-signature' value='no'/>\
            <podcast:integrity type='sri' value='sha384-abc'/></podcast:alternateEnclosure>",
         magnet()
@@ -356,6 +358,31 @@ fn torrent_and_media_of_one_item_are_used_together() {
 }
 
 #[test]
+fn a_second_enclosure_is_another_format_and_left_out() {
+    check(
+        "<enclosure url='file:///a.mp3' type='audio/mpeg'/><enclosure url='/a.mp3' type='audio/mpeg' length='5000'/>\
+         <enclosure url='/a.ogg' type='audio/ogg' length='4000'/>",
+        &["http https://pod.example/a.mp3 5000 audio/mpeg"],
+    );
+    check(
+        "<enclosure url='/mp3.torrent' type='application/x-bittorrent'/>\
+         <enclosure url='/ogg.torrent' type='application/x-bittorrent'/>",
+        &[&torrent("/mp3.torrent")],
+    );
+}
+
+#[test]
+fn an_alternate_that_cannot_be_used_lends_nothing() {
+    let item = read_item(
+        "<podcast:alternateEnclosure type='application/x-mpegURL' length='9'><podcast:source uri='/a.m3u8'/>\
+         <podcast:integrity type='sri' value='sha256-no'/></podcast:alternateEnclosure>\
+         <podcast:alternateEnclosure type='audio/mpeg'><podcast:source uri='/a.mp3'/></podcast:alternateEnclosure>",
+    );
+    assert_eq!(lines(&item), ["http https://pod.example/a.mp3 ? audio/mpeg"]);
+    assert_eq!((item.integrity, item.length), (None, None));
+}
+
+#[test]
 fn one_source_that_is_named_twice_is_one() {
     check(
         &format!(
@@ -381,6 +408,7 @@ fn each_item_without_a_source_says_why() {
     check_none("<title>News</title><link>/news/1</link>", &WhyNone::NoFile);
     check_none("<title>x</title><enclosure url='/a.jpg' type='image/jpeg' length='5'/>", &not_media("image/jpeg"));
     check_none("<title>x</title><enclosure url='/a.html' type='text/html'/>", &not_media("text/html"));
+    check_none("<title>x</title><enclosure url='/a' type='audio/x-mpegURL'/>", &not_media("audio/x-mpegurl"));
     check_none("<title>x</title><enclosure url='/a.zip'/>", &not_media("a.zip"));
     check_none("<title>x</title><enclosure url='file:///etc/passwd' type='audio/mpeg'/>", &scheme("file"));
     check_none(
@@ -500,4 +528,21 @@ fn an_item_survives_being_stored() {
     let feed = read(&podcast_feed(&show, &[episode("one")], &urls));
     let json = serde_json::to_string(&feed.items).expect("plain data");
     assert_eq!(serde_json::from_str::<Vec<Item>>(&json).expect("its own output"), feed.items);
+}
+
+proptest! {
+    #[test]
+    fn whatever_an_episode_is_called_its_sources_are_read_back(guid: String, title: String, notes: String) {
+        let (show, urls) = show();
+        let odd = Episode { guid: format!("g{guid}"), title, notes, ..episode("one") };
+        let [plain, odd] = [episode("one"), odd].map(|episode| {
+            let feeds = [podcast_feed(&show, std::slice::from_ref(&episode), &urls), torrent_feed(&show, &[episode], &urls)];
+            feeds.map(|xml| read(&xml).items.remove(0))
+        });
+        for (plain, odd) in plain.into_iter().zip(&odd) {
+            prop_assert_eq!(plain.sources, &odd.sources[..]);
+        }
+        prop_assert_eq!(&odd[0].guid, &odd[1].guid);
+        prop_assert!(odd[0].guid.starts_with('g'));
+    }
 }
