@@ -4,7 +4,7 @@
 //! one, with a two-digit year, the month before the day, a month's full name, a zone's name, none, a comment. [`parse`]
 //! takes what has one meaning and answers `None` to the rest; [`rfc2822`] writes the one form that RSS wants.
 //!
-//! Law: a date is cut at [`MAX_BYTES`], and nothing recurses, comments within comments included.
+//! Law: a date is cut at 128 bytes, and nothing recurses, comments within comments included.
 //! Source: RFC 2822 §3.3 and §4.3, RFC 3339 §5.6, RSS 2.0.
 
 use std::iter::Peekable;

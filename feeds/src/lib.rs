@@ -1,8 +1,8 @@
 //! Shows and their episodes as feeds: reads any, writes strict ones, asks for them politely.
 //!
-//! A publisher fills in the [`model`] and lets [`write`] make its two documents; a subscriber gives what it fetched to
-//! [`read`] and gets, for each item, the ways to its bytes, best first. [`poll`] decides when it asks again. [`date`] is
-//! what both ends know of dates.
+//! A publisher fills in the [`model`] and lets [`mod@write`] make its two documents. A subscriber gives what it fetched
+//! to [`read`] and gets, for each item, the ways to its bytes, best first; [`poll`] decides when it asks again. Both ends
+//! know of dates what [`date`] knows.
 //!
 //! Everything here is pure: it reads no clock, opens no file or socket, and draws no randomness of its own. Bytes from
 //! outside never panic and never cost more than in proportion to their length.
