@@ -1,6 +1,6 @@
 //! Makes a [`Channel`] of the RSS model: dates, numbers and links read, text made fit for people.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rss::extension::{Extension, ExtensionMap};
@@ -24,12 +24,8 @@ const MAX_TTL_MINUTES: u64 = 7 * 24 * 60;
 /// No episode plays for longer.
 const MAX_DURATION: Duration = Duration::from_hours(1000);
 
-/// Makes a channel of `model`, whose relative links are resolved against `base`.
-pub(super) fn channel(mut model: rss::Channel, base: &Url, is_whole: bool) -> Channel {
-    // One by one, so that no more than one item is there in both forms.
-    let items = std::mem::take(&mut model.items).into_iter().filter_map(|model| item(&model, base));
-    let mut guids = BTreeSet::new();
-    let items = items.filter(|item| guids.insert(item.guid.clone())).collect();
+/// The head of a feed, whose relative links are resolved against `base`.
+pub(super) fn channel(model: &rss::Channel, base: &Url) -> Channel {
     let kept = Kept::of(&model.extensions);
     let itunes = model.itunes_ext.as_ref();
     let links = model.atom_ext.as_ref().map_or(&[][..], |atom| atom.links());
@@ -54,13 +50,13 @@ pub(super) fn channel(mut model: rss::Channel, base: &Url, is_whole: bool) -> Ch
         self_url: linked("self"),
         next_page: linked("next"),
         new_feed_url: itunes.and_then(|itunes| itunes.new_feed_url.as_deref()).and_then(|url| web_url(url, base)),
-        items,
-        is_whole,
+        items: Vec::new(),
+        is_whole: true,
     }
 }
 
-/// `None` for an item that says nothing by which it could be known again.
-fn item(model: &rss::Item, base: &Url) -> Option<Item> {
+/// An item of a feed; `None` if it says nothing by which it could be known again.
+pub(super) fn item(model: &rss::Item, base: &Url) -> Option<Item> {
     let kept = Kept::of(&model.extensions);
     let itunes = model.itunes_ext.as_ref();
     let links = model.atom_ext.as_ref().map_or(&[][..], |atom| atom.links());

@@ -3,7 +3,7 @@
 //! Feeds are broken in every way that XML can be, so a document passes stages that each make the next one's life
 //! simple. `decode` makes text of bytes. `lex` cuts the text into tags and text and takes offence at nothing. `tidy`
 //! writes from these the RSS 2.0 that was meant, well-formed, bounded and under known names, whether it was RSS 0.9x,
-//! 1.0, 2.0 or Atom. The `rss` crate reads that. `convert` makes a [`Channel`] of it, and `sources` finds each item's
+//! 1.0, 2.0 or Atom. The `rss` crate reads that, item by item. `convert` makes a [`Channel`] of it, and `sources` finds each item's
 //! ways to its bytes.
 //!
 //! Knows nothing of where the bytes came from, and judges no address: whether a link may be followed is decided when
@@ -22,6 +22,8 @@ mod link;
 mod names;
 mod sources;
 mod tidy;
+
+use std::collections::BTreeSet;
 
 use url::Url;
 
@@ -74,9 +76,17 @@ pub fn parse(bytes: &[u8], base_url: &Url, content_type: Option<&str>) -> Result
     let text = decode::decode(bytes, content_type);
     let tidied = tidy::tidy(&text)?;
     drop(text);
-    let model = rss::Channel::read_from(tidied.xml.as_slice())?;
-    let base = tidied.base.and_then(|base| base_url.join(&base).ok());
-    Ok(convert::channel(model, base.as_ref().unwrap_or(base_url), tidied.is_whole))
+    let base = tidied.base.as_ref().and_then(|base| base_url.join(base).ok());
+    let base = base.as_ref().unwrap_or(base_url);
+    let mut channel = convert::channel(&rss::Channel::read_from(tidied.head())?, base);
+    channel.is_whole = tidied.is_whole;
+    let mut guids = BTreeSet::new();
+    for item in tidied.items() {
+        let model = rss::Channel::read_from(item)?;
+        let items = model.items.iter().filter_map(|item| convert::item(item, base));
+        channel.items.extend(items.filter(|item| guids.insert(item.guid.clone())));
+    }
+    Ok(channel)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! Laws: the result is well-formed, nests no deeper than [`MAX_TREE_DEPTH`] elements into an item, and holds at most
 //! [`MAX_ITEMS`] items, [`MAX_ELEMENTS`] elements and [`MAX_TEXT_BYTES`] of text in one of them.
 
+use std::io::{BufRead, Read};
 use std::ops::Range;
 
 use quick_xml::Writer;
@@ -16,8 +17,8 @@ use super::lex::{Attributes, Lexer, Token, append, unescape};
 use super::names::{self, Kept, Space};
 use super::{MAX_ITEMS, ReadError};
 
-/// Kept elements of one feed, which take some 250 bytes each. A real feed of 2,000 items has 25,000.
-const MAX_ELEMENTS: usize = 150_000;
+/// Kept elements of one feed. A real feed of 2,000 items has 25,000.
+const MAX_ELEMENTS: usize = 400_000;
 
 /// Kept elements of one item; further ones are dropped.
 const MAX_ELEMENTS_IN_ITEM: usize = 500;
@@ -37,14 +38,34 @@ const MAX_FEED_DEPTH: usize = 4;
 /// Namespace declarations in force at one time; further ones are passed over.
 const MAX_BINDINGS: usize = 64;
 
-/// A document made well-formed.
+/// A document made well-formed: RSS 2.0 in UTF-8, its head and its items apart.
+///
+/// The model of a feed takes many times the memory of its text; so the items are read one by one.
 pub(super) struct Tidied {
-    /// RSS 2.0 in UTF-8.
-    pub(super) xml: Vec<u8>,
+    head: Vec<u8>,
+    body: Vec<u8>,
+    /// Where each item stands in `body`.
+    items: Vec<Range<usize>>,
     /// The `xml:base` of its head.
     pub(super) base: Option<String>,
     /// Whether nothing was cut off, by the document's end or by a limit.
     pub(super) is_whole: bool,
+}
+
+impl Tidied {
+    /// A feed without items.
+    pub(super) fn head(&self) -> impl BufRead {
+        feed(&self.head)
+    }
+
+    /// A feed of one item for each of the document's.
+    pub(super) fn items(&self) -> impl Iterator<Item = impl BufRead> {
+        self.items.iter().map(|item| feed(&self.body[item.clone()]))
+    }
+}
+
+fn feed(content: &[u8]) -> impl BufRead {
+    names::ROOT.as_bytes().chain(content).chain(names::ROOT_END.as_bytes())
 }
 
 /// Makes `text` well-formed, if it holds a feed.
@@ -60,7 +81,7 @@ pub(super) fn tidy(text: &str) -> Result<Tidied, ReadError> {
     let mut lexer = Lexer::new(text);
     while let Some(token) = lexer.next() {
         tidier.take(token, lexer.span())?;
-        if tidier.is_done {
+        if matches!(tidier.stage, Stage::After | Stage::Limited) {
             break;
         }
     }
@@ -81,8 +102,8 @@ struct Open<'t> {
 enum Place {
     /// Holds the head's elements and the items.
     Feed,
-    /// Holds an item's elements. The output had this length before it.
-    Item { written: usize },
+    /// Holds an item's elements. It is written from here on.
+    Item { from: usize },
     /// Is kept for its text.
     Text(&'static str),
     /// Is kept for its HTML, which begins here in the document.
@@ -95,7 +116,10 @@ enum Place {
 
 struct Tidier<'t> {
     text: &'t str,
-    out: Writer<Vec<u8>>,
+    head: Writer<Vec<u8>>,
+    body: Writer<Vec<u8>>,
+    items: Vec<Range<usize>>,
+    is_in_item: bool,
     open: Vec<Open<'t>>,
     /// Prefixes, the empty one among them, and whose they are. The last one counts.
     bindings: Vec<(&'t str, Space)>,
@@ -105,31 +129,40 @@ struct Tidier<'t> {
     seen_in_feed: Vec<&'static str>,
     seen_in_item: Vec<&'static str>,
     base: Option<String>,
-    items: usize,
     elements: usize,
     elements_in_item: usize,
-    has_root: bool,
-    is_done: bool,
-    is_limited: bool,
+    stage: Stage,
+}
+
+/// How far a document has been read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// No feed has begun.
+    Before,
+    Within,
+    /// The feed has ended.
+    After,
+    /// There is more than a limit allows.
+    Limited,
 }
 
 impl<'t> Tidier<'t> {
     fn new(text: &'t str) -> Self {
         Self {
             text,
-            out: Writer::new(Vec::from(names::ROOT)),
+            head: Writer::new(Vec::new()),
+            body: Writer::new(Vec::new()),
+            items: Vec::new(),
+            is_in_item: false,
             open: Vec::new(),
             bindings: Vec::new(),
             pending: String::new(),
             seen_in_feed: Vec::new(),
             seen_in_item: Vec::new(),
             base: None,
-            items: 0,
             elements: 0,
             elements_in_item: 0,
-            has_root: false,
-            is_done: false,
-            is_limited: false,
+            stage: Stage::Before,
         }
     }
 
@@ -165,7 +198,7 @@ impl<'t> Tidier<'t> {
     fn root(&mut self, name: &'t str, attributes: Attributes<'t>) -> Result<(), ReadError> {
         let (_, local) = split_name(name);
         if names::is_feed(&local) {
-            self.has_root = true;
+            self.stage = Stage::Within;
             self.bind(attributes, true);
             self.base_of(attributes);
             self.open.push(Open { name, place: Place::Feed, bindings: 0 });
@@ -217,7 +250,7 @@ impl<'t> Tidier<'t> {
     /// In the head it does so even there, as an element that was never closed must not hide all items.
     fn may_begin_item(&self) -> bool {
         let is_dropped = matches!(self.open.last(), Some(Open { place: Place::Dropped { .. }, .. }));
-        !is_dropped || !self.open.iter().any(|open| matches!(open.place, Place::Item { .. }))
+        !is_dropped || !self.is_in_item
     }
 
     /// Ends what the head or another item has open, and begins an item. False if there are enough.
@@ -225,18 +258,17 @@ impl<'t> Tidier<'t> {
         while self.open.last().is_some_and(|open| !matches!(open.place, Place::Feed)) {
             self.close(start);
         }
-        if self.items >= MAX_ITEMS || self.elements >= MAX_ELEMENTS {
-            self.is_limited = true;
-            self.is_done = true;
+        if self.items.len() >= MAX_ITEMS || self.elements >= MAX_ELEMENTS {
+            self.stage = Stage::Limited;
             return false;
         }
         let outside = self.bindings.len();
         self.bind(attributes, true);
-        self.items += 1;
+        self.is_in_item = true;
         self.elements_in_item = 0;
         self.seen_in_item.clear();
-        let written = self.out.get_ref().len();
-        self.open.push(Open { name, place: Place::Item { written }, bindings: outside });
+        let from = self.body.get_ref().len();
+        self.open.push(Open { name, place: Place::Item { from }, bindings: outside });
         self.write(Event::Start(BytesStart::new("item")));
         // RSS 1.0 names an item by an attribute.
         if let Some((_, about)) = attributes.iter().find(|(name, _)| *name == "rdf:about") {
@@ -316,8 +348,12 @@ impl<'t> Tidier<'t> {
         let Some(closed) = self.open.pop() else { return };
         self.bindings.truncate(closed.bindings);
         match closed.place {
-            Place::Feed => self.is_done = self.open.is_empty(),
-            Place::Item { .. } => self.write(Event::End(BytesEnd::new("item"))),
+            Place::Feed if self.open.is_empty() => self.stage = Stage::After,
+            Place::Item { from } => {
+                self.write(Event::End(BytesEnd::new("item")));
+                self.items.push(from..self.body.get_ref().len());
+                self.is_in_item = false;
+            }
             Place::Text(name) | Place::Tree(name) => {
                 self.write_pending();
                 self.write(Event::End(BytesEnd::new(name)));
@@ -330,7 +366,7 @@ impl<'t> Tidier<'t> {
                 self.write_pending();
                 self.write(Event::End(BytesEnd::new(name)));
             }
-            Place::Dropped { .. } => {}
+            Place::Feed | Place::Dropped { .. } => {}
         }
     }
 
@@ -370,28 +406,30 @@ impl<'t> Tidier<'t> {
     }
 
     fn write(&mut self, event: Event<'_>) {
-        self.out.write_event(event).expect("writing to memory cannot fail");
+        let out = if self.is_in_item { &mut self.body } else { &mut self.head };
+        out.write_event(event).expect("writing to memory cannot fail");
     }
 
     fn finish(mut self, is_whole: bool, begin: &str) -> Result<Tidied, ReadError> {
-        if !self.has_root {
+        if self.stage == Stage::Before {
             let begin = begin.chars().take(40).filter(|c| !c.is_control()).collect();
             return Err(ReadError::NotAFeed { begin });
         }
-        let is_closed = self.open.is_empty();
-        let cut_off = self.open.iter().find_map(|open| match open.place {
-            Place::Item { written } => Some(written),
-            _ => None,
-        });
+        let is_whole = is_whole && self.stage == Stage::After;
+        let is_in_item = self.is_in_item;
         while !self.open.is_empty() {
             self.close(self.text.len());
         }
-        let mut xml = self.out.into_inner();
-        if let Some(written) = cut_off {
-            xml.truncate(written);
+        if is_in_item {
+            self.items.pop();
         }
-        xml.extend_from_slice(names::ROOT_END.as_bytes());
-        Ok(Tidied { xml, base: self.base, is_whole: is_whole && is_closed && !self.is_limited })
+        Ok(Tidied {
+            head: self.head.into_inner(),
+            body: self.body.into_inner(),
+            items: self.items,
+            base: self.base,
+            is_whole,
+        })
     }
 }
 
