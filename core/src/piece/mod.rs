@@ -2,6 +2,8 @@
 //!
 //! [`availability`] counts the peers that have each piece, [`partial`] is a piece on its way, [`picker`] chooses, [`hasher`]
 //! is the state of a hash that wanders between the engine and the hashing threads, [`blame`] finds poisoners.
+//!
+//! Source: BEP 3, and the "rarest first" of its author's paper of 2003.
 
 pub mod availability;
 pub mod blame;
