@@ -8,15 +8,15 @@
 #![expect(clippy::disallowed_methods, reason = "the rim is where clocks, tasks and sockets are")]
 
 pub mod clock;
-mod connection;
-pub mod create;
 pub mod durable;
-mod engine;
-pub mod http;
-mod listen;
 mod pool;
+pub mod http;
+pub mod create;
 mod resume;
 pub mod storage;
+mod connection;
+mod listen;
+mod engine;
 pub mod torrent;
 
 use std::net::{IpAddr, SocketAddr};

@@ -8,14 +8,14 @@
 //!
 //! Source: BEP 3, 6, 10, 20.
 
-pub mod connection;
-pub mod extension;
-pub mod fast;
-pub mod handshake;
 pub mod id;
+pub mod handshake;
 pub mod message;
+pub mod fast;
+pub mod extension;
 pub mod pipeline;
 pub mod uploads;
+pub mod connection;
 
 pub use connection::{ConnId, Direction, PeerConnection, Received};
 pub use extension::ExtensionHandshake;

@@ -6,10 +6,10 @@
 //! Source: BEP 3, and the "rarest first" of its author's paper of 2003.
 
 pub mod availability;
-pub mod blame;
 pub mod hasher;
 pub mod partial;
 pub mod picker;
+pub mod blame;
 
 pub use availability::Availability;
 pub use blame::Blame;

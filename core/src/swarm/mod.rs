@@ -13,14 +13,14 @@
 //!
 //! Source: BEP 3, 6, 10, 12, 20.
 
-mod inbound;
 pub mod io;
 pub mod peers;
-mod pieces;
+mod inbound;
 mod requests;
+mod pieces;
 mod serving;
-pub mod status;
 mod upkeep;
+pub mod status;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

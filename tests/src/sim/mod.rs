@@ -11,11 +11,11 @@
 //! In reading order: [`link`] is a line with a rate, [`host`] an engine with its connections, [`world`] the events, [`laws`]
 //! what must hold, [`report`] what came of it.
 
-pub mod host;
-pub mod laws;
 pub mod link;
-pub mod report;
+pub mod host;
 pub mod world;
+pub mod laws;
+pub mod report;
 
 pub use host::{HostId, Kind, Line};
 pub use report::Report;
