@@ -1,1 +1,24 @@
-//! .
+//! The publisher: one command makes a file an episode, seeds it, and hosts the feed and the tracker it is found by.
+//!
+//! ```text
+//! podpub publish ep.mp3 ──► publish: copy, hash, settle ──► library: store, media, torrents
+//!                                        │
+//!          listeners ◄── http ◄── site ◄─┴─► host: engine (seed), tracker
+//! ```
+//!
+//! In reading order: [`cli`] is what can be typed, `commands` what is done about it. `publish` turns a path into an
+//! episode; it knows `kind`, `tags`, `cover`, `slug` and `notes`. `library` keeps it, in the shapes of `record`. `site`
+//! is everything that is shown at one moment, made by `render` under the addresses of `urls`; `http` serves it and
+//! `tracker` answers announces. `host` runs all of it and keeps the order in which things become visible; `control` is
+//! how commands drive a host in another process, in the shapes of `wire`.
+//!
+//! Law: an episode answers before it is named, and is stored before it is promised.
+
+mod kind;
+mod tags;
+mod cover;
+mod notes;
+mod slug;
+
+#[cfg(test)]
+mod fixture;
