@@ -14,11 +14,27 @@
 //!
 //! Law: an episode answers before it is named, and is stored before it is promised.
 
+mod publish;
 mod kind;
 mod tags;
 mod cover;
 mod notes;
 mod slug;
+
+mod library;
+mod record;
+mod shows;
+mod keys;
+
+mod site;
+mod render;
+mod urls;
+
+mod http;
+mod bind;
+mod tracker;
+
+mod copies;
 
 #[cfg(test)]
 mod fixture;

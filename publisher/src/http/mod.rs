@@ -1,0 +1,357 @@
+//! The publisher's HTTP port: feeds, pages, media, torrents, tracker, events.
+//!
+//! In reading order: `listen` accepts connections and `guard` ends silent ones; `resource` and `media` (with `range`)
+//! answer for what is in memory and on disk; `torrents`, `events` and the tracker do the rest. [`app`] puts them under
+//! their paths; it needs no socket, so tests ask it directly.
+//!
+//! Law: a path decides nothing about files. Every name in a request is looked up in the site, and what is not there is
+//! not found.
+
+mod listen;
+mod guard;
+mod resource;
+mod media;
+mod range;
+mod torrents;
+mod events;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Extension, Path, RawQuery, State};
+use axum::http::header::{self, HeaderMap, HeaderValue};
+use axum::http::{Method, StatusCode};
+use axum::middleware;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde::Serialize;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use events::Bus;
+pub(crate) use listen::{Limits, Peers, serve};
+pub(crate) use media::mtime_of;
+pub(crate) use resource::{Resource, etag};
+
+use crate::library::Library;
+use crate::record::{EpisodeRecord, Place};
+use crate::render::page;
+use crate::site::{HTML, ShowSite, Site};
+use crate::tracker::Tracker;
+use crate::urls::Urls;
+use media::MediaFile;
+use torrents::Torrents;
+
+/// Everything that requests are answered from.
+pub(crate) struct Web {
+    /// The site as it stands.
+    pub(crate) site: watch::Receiver<Arc<Site>>,
+    /// Where files are.
+    pub(crate) library: Library,
+    /// The addresses that are told.
+    pub(crate) urls: Arc<Urls>,
+    /// The tracker.
+    pub(crate) tracker: Arc<Tracker>,
+    /// Where events come from.
+    pub(crate) bus: Bus,
+    /// Bytes of media sent since the start.
+    pub(crate) sent: Arc<AtomicU64>,
+    /// Ends streams when the daemon stops.
+    pub(crate) stop: CancellationToken,
+}
+
+struct AppState {
+    web: Web,
+    torrents: Torrents,
+    style: Resource,
+    script: Resource,
+}
+
+type Shared = State<Arc<AppState>>;
+
+/// The service of the public port.
+pub(crate) fn app(web: Web) -> Router {
+    let asset = |content: &'static str, mime| Resource::new(content, mime, "public, max-age=3600");
+    let state = AppState {
+        torrents: Torrents::new(web.library.clone(), Arc::clone(&web.urls)),
+        web,
+        style: asset(include_str!("../../web/style.css"), "text/css; charset=utf-8"),
+        script: asset(include_str!("../../web/live.js"), "text/javascript; charset=utf-8"),
+    };
+    Router::new()
+        .route("/", get(home))
+        .route("/shows/{slug}", get(show))
+        .route("/shows/{slug}/feed.xml", get(podcast_feed))
+        .route("/shows/{slug}/torrents.xml", get(torrent_feed))
+        .route("/shows/{slug}/events", get(follow))
+        .route("/shows/{slug}/{episode}", get(episode))
+        .route("/shows/{slug}/{episode}/swarm.json", get(swarm))
+        .route("/media/{slug}/{file}", get(media))
+        .route("/media/{slug}/{folder}/{*path}", get(media_in_folder))
+        .route("/torrents/{slug}/{name}", get(torrent))
+        .route("/announce", get(announce))
+        .route("/scrape", get(scrape))
+        .route("/healthz", get(healthz))
+        .route("/assets/style.css", get(style))
+        .route("/assets/live.js", get(script))
+        .fallback(async || not_found())
+        .layer(middleware::map_response(dress))
+        .layer(middleware::from_fn(preflight))
+        .with_state(Arc::new(state))
+}
+
+async fn home(State(state): Shared, method: Method, headers: HeaderMap) -> Response {
+    state.site().home.respond(&method, &headers)
+}
+
+/// Answers with what `pick` takes from the show of that slug.
+fn of_show(
+    state: &AppState,
+    slug: &str,
+    method: &Method,
+    headers: &HeaderMap,
+    pick: impl Fn(&ShowSite) -> &Resource,
+) -> Response {
+    state.site().show(slug).map_or_else(not_found, |show| pick(show).respond(method, headers))
+}
+
+async fn show(State(state): Shared, Path(slug): Path<String>, method: Method, headers: HeaderMap) -> Response {
+    of_show(&state, &slug, &method, &headers, |show| &show.page)
+}
+
+async fn podcast_feed(State(state): Shared, Path(slug): Path<String>, method: Method, headers: HeaderMap) -> Response {
+    of_show(&state, &slug, &method, &headers, |show| &show.podcast_feed)
+}
+
+async fn torrent_feed(State(state): Shared, Path(slug): Path<String>, method: Method, headers: HeaderMap) -> Response {
+    of_show(&state, &slug, &method, &headers, |show| &show.torrent_feed)
+}
+
+async fn episode(
+    State(state): Shared,
+    Path((slug, name)): Path<(String, String)>,
+    method: Method,
+    headers: HeaderMap,
+) -> Response {
+    state.site().episode(&slug, &name).map_or_else(not_found, |episode| episode.page.respond(&method, &headers))
+}
+
+/// The figures of a swarm, for the page and for whoever draws graphs.
+#[derive(Serialize)]
+struct SwarmFigures {
+    complete: u32,
+    incomplete: u32,
+    downloaded: u32,
+}
+
+async fn swarm(State(state): Shared, Path((slug, name)): Path<(String, String)>) -> Response {
+    let site = state.site();
+    let Some(episode) = site.episode(&slug, &name) else { return not_found() };
+    let counts = state.web.tracker.swarm(episode.record.info_hash);
+    let figures =
+        SwarmFigures { complete: counts.complete, incomplete: counts.incomplete, downloaded: counts.downloaded };
+    ([(header::CACHE_CONTROL, "no-store")], axum::Json(figures)).into_response()
+}
+
+async fn follow(
+    State(state): Shared,
+    Extension(peers): Extension<Peers>,
+    Path(slug): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    let Some(slug) = state.site().show(&slug).map(|show| show.record.slug.clone()) else { return not_found() };
+    let Some(place) = state.web.bus.admit(peers.remote.ip()) else {
+        return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "30")], "too many streams\n").into_response();
+    };
+    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
+    let Web { site, urls, stop, .. } = &state.web;
+    let source = events::Source { site: site.clone(), urls: Arc::clone(urls), stop: stop.clone() };
+    let mut response = events::follow(&state.web.bus, source, slug, last, place).into_response();
+    // Nginx would hold events back until its buffer is full.
+    response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}
+
+async fn media(
+    State(state): Shared,
+    Path((slug, file)): Path<(String, String)>,
+    method: Method,
+    headers: HeaderMap,
+) -> Response {
+    let site = state.site();
+    let Some(show) = site.show(&slug) else { return not_found() };
+    let found = match site.episode_by_file(&slug, &file) {
+        Some(episode) if !episode.record.is_folder() => state.file_of(&episode.record),
+        Some(_) => return not_found(),
+        None => match show.image(&file) {
+            Some(image) => {
+                let path = state.web.library.media_folder(&show.record.slug).join(&image.file);
+                let Ok(metadata) = tokio::fs::metadata(&path).await else { return not_found() };
+                let (etag, modified) = (format!("\"{}\"", image.file), show.record.created);
+                MediaFile { path, length: metadata.len(), mtime: None, mime: image.mime.clone(), etag, modified }
+            }
+            None => return not_found(),
+        },
+    };
+    state.send(&found, &method, &headers).await
+}
+
+async fn media_in_folder(
+    State(state): Shared,
+    Path((slug, folder, path)): Path<(String, String, String)>,
+    method: Method,
+    headers: HeaderMap,
+) -> Response {
+    let site = state.site();
+    let Some(episode) = site.episode_by_file(&slug, &folder).filter(|e| e.record.is_folder()) else {
+        return not_found();
+    };
+    let record = &episode.record;
+    let torrent = match state.torrents.of(record).await {
+        Ok(torrent) => torrent,
+        Err(error) => return broken(&error),
+    };
+    let Some(entry) = torrent.metainfo.info.files.iter().find(|entry| entry.path.as_str() == path) else {
+        return not_found();
+    };
+    let on_disk = state.web.library.content(record).join(entry.path.to_path_buf());
+    let mime = match &record.enclosure.path {
+        Some(main) if *main == path => record.enclosure.mime.clone(),
+        _ => crate::kind::of_file(&on_disk, &on_disk).map_or("application/octet-stream", |kind| kind.mime).to_owned(),
+    };
+    let etag = etag(format!("{}/{path}", record.sha256).as_bytes());
+    let file = MediaFile { path: on_disk, length: entry.length, mtime: None, mime, etag, modified: record.added };
+    state.send(&file, &method, &headers).await
+}
+
+async fn torrent(
+    State(state): Shared,
+    Path((slug, name)): Path<(String, String)>,
+    method: Method,
+    headers: HeaderMap,
+) -> Response {
+    let site = state.site();
+    let file = name.strip_suffix(".torrent").unwrap_or_default();
+    let Some(episode) = site.episode_by_file(&slug, file) else { return not_found() };
+    match state.torrents.of(&episode.record).await {
+        Ok(torrent) => torrent.resource.respond(&method, &headers),
+        Err(error) => broken(&error),
+    }
+}
+
+async fn announce(
+    State(state): Shared,
+    Extension(peers): Extension<Peers>,
+    RawQuery(query): RawQuery,
+) -> impl IntoResponse {
+    tracker_answer(state.web.tracker.announce(peers, query.as_deref().unwrap_or_default()))
+}
+
+async fn scrape(State(state): Shared, RawQuery(query): RawQuery) -> impl IntoResponse {
+    tracker_answer(state.web.tracker.scrape(query.as_deref().unwrap_or_default()))
+}
+
+fn tracker_answer(body: Vec<u8>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain"), (header::CACHE_CONTROL, "no-store")], body)
+}
+
+async fn healthz() -> impl IntoResponse {
+    ([(header::CACHE_CONTROL, "no-store")], "ok\n")
+}
+
+async fn style(State(state): Shared, method: Method, headers: HeaderMap) -> Response {
+    state.style.respond(&method, &headers)
+}
+
+async fn script(State(state): Shared, method: Method, headers: HeaderMap) -> Response {
+    state.script.respond(&method, &headers)
+}
+
+impl AppState {
+    fn site(&self) -> Arc<Site> {
+        Arc::clone(&self.web.site.borrow())
+    }
+
+    /// An episode of one file, as it is served.
+    fn file_of(&self, record: &EpisodeRecord) -> MediaFile {
+        let mtime = match &record.place {
+            Place::Library => None,
+            Place::Original { mtime, .. } => *mtime,
+        };
+        MediaFile {
+            path: self.web.library.content(record),
+            length: record.length,
+            mtime,
+            mime: record.enclosure.mime.clone(),
+            etag: format!("\"{}\"", record.sha256.get(..32).unwrap_or(&record.sha256)),
+            modified: record.added,
+        }
+    }
+
+    async fn send(&self, file: &MediaFile, method: &Method, headers: &HeaderMap) -> Response {
+        match file.respond(method, headers, &self.web.sent).await {
+            Ok(mut response) => {
+                if !["audio/", "video/", "image/", "application/pdf"].iter().any(|kind| file.mime.starts_with(kind)) {
+                    let disposition = HeaderValue::from_static("attachment");
+                    response.headers_mut().insert(header::CONTENT_DISPOSITION, disposition);
+                }
+                response
+            }
+            Err(error) => broken(&error),
+        }
+    }
+}
+
+/// Refuses what is not there.
+fn not_found() -> Response {
+    let body = page::error("Not found", "There is nothing at this address.");
+    (StatusCode::NOT_FOUND, [(header::CONTENT_TYPE, HTML)], body).into_response()
+}
+
+/// Says that something which should be there is not; the log says what, the asker need not know.
+fn broken(error: &(dyn std::error::Error + 'static)) -> Response {
+    let cause = error.source().map(ToString::to_string);
+    tracing::error!(%error, cause, "cannot serve what was published");
+    let body = page::error("Not available", "This was published, but the publisher cannot read it at the moment.");
+    let headers = [(header::CONTENT_TYPE, HTML), (header::RETRY_AFTER, "300")];
+    (StatusCode::SERVICE_UNAVAILABLE, headers, body).into_response()
+}
+
+/// What pages may load: our own style, script, pictures and media, and nothing inline.
+const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; media-src 'self'; connect-src 'self'; \
+     base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+);
+
+/// The headers that every answer bears: everything here is public, and is what its type says.
+async fn dress(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    let exposed = "accept-ranges, content-length, content-range, etag, last-modified, retry-after";
+    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(exposed));
+    if headers.get(header::CONTENT_TYPE).is_some_and(|mime| mime == HTML) {
+        headers.insert(header::CONTENT_SECURITY_POLICY, PAGE_POLICY);
+        headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    }
+    response
+}
+
+/// Tells browsers that pages of other origins may ask, with the headers that players use.
+async fn preflight(request: axum::extract::Request, next: middleware::Next) -> Response {
+    if request.method() != Method::OPTIONS {
+        return next.run(request).await;
+    }
+    let headers = [
+        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD"),
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, "range, if-range, if-none-match, if-modified-since, last-event-id"),
+        (header::ACCESS_CONTROL_MAX_AGE, "86400"),
+        (header::ALLOW, "GET, HEAD, OPTIONS"),
+    ];
+    (StatusCode::NO_CONTENT, headers, Body::empty()).into_response()
+}

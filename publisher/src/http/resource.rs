@@ -1,0 +1,235 @@
+//! Something small that is served whole from memory: a feed, a page, a style sheet.
+//!
+//! It is made when its content changes and then only handed out: the bytes, their gzipped form and a strong entity tag
+//! for each are computed once. A request costs a comparison of headers and, if the asker has the bytes already, a 304
+//! without a body.
+//!
+//! Law: equal bytes have equal tags, on every machine and after every restart.
+//! Source: RFC 9110, sections 8.8, 12.5.3 and 13; tags per encoding, since a tag shared by two encodings breaks the
+//! conditional requests of caches between.
+
+use std::io::Write as _;
+
+use axum::body::Body;
+use axum::http::header::{self, HeaderMap, HeaderValue};
+use axum::http::{Method, StatusCode};
+use axum::response::Response;
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use sha2::{Digest as _, Sha256};
+
+/// Content in memory with everything a conditional request needs.
+#[derive(Clone, Debug)]
+pub(crate) struct Resource {
+    plain: Variant,
+    /// Absent where compression gains nothing.
+    gzip: Option<Variant>,
+    content_type: HeaderValue,
+    last_modified: Option<HeaderValue>,
+    cache_control: HeaderValue,
+}
+
+/// One encoding of the content.
+#[derive(Clone, Debug)]
+struct Variant {
+    bytes: Bytes,
+    etag: HeaderValue,
+}
+
+impl Variant {
+    fn new(bytes: Vec<u8>) -> Self {
+        let etag = header_value(&etag(&bytes));
+        Self { bytes: bytes.into(), etag }
+    }
+}
+
+impl Resource {
+    /// Takes the content; `cache_control` tells caches how long to keep it.
+    pub(crate) fn new(content: impl Into<Vec<u8>>, content_type: &'static str, cache_control: &'static str) -> Self {
+        let content = content.into();
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        let gzip = encoder.write_all(&content).and_then(|()| encoder.finish()).expect("memory takes every byte");
+        let gzip = (gzip.len() < content.len()).then(|| Variant::new(gzip));
+        Self {
+            plain: Variant::new(content),
+            gzip,
+            content_type: HeaderValue::from_static(content_type),
+            last_modified: None,
+            cache_control: HeaderValue::from_static(cache_control),
+        }
+    }
+
+    /// The same with the time at which the content changed last.
+    pub(crate) fn modified(mut self, at: DateTime<Utc>) -> Self {
+        self.last_modified = Some(header_value(&http_date(at)));
+        self
+    }
+
+    /// The content itself.
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> &Bytes {
+        &self.plain.bytes
+    }
+
+    /// The answer to a request by `method` with `headers`: 304 if the asker has it, else 200.
+    pub(crate) fn respond(&self, method: &Method, headers: &HeaderMap) -> Response {
+        let variant = match &self.gzip {
+            Some(gzip) if takes_gzip(headers) => gzip,
+            _ => &self.plain,
+        };
+        let mut response = Response::new(Body::empty());
+        let out = response.headers_mut();
+        out.insert(header::ETAG, variant.etag.clone());
+        out.insert(header::CACHE_CONTROL, self.cache_control.clone());
+        if self.gzip.is_some() {
+            out.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+        }
+        if let Some(modified) = &self.last_modified {
+            out.insert(header::LAST_MODIFIED, modified.clone());
+        }
+        if is_fresh(headers, &variant.etag, self.last_modified.as_ref()) {
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            return response;
+        }
+        out.insert(header::CONTENT_TYPE, self.content_type.clone());
+        out.insert(header::CONTENT_LENGTH, variant.bytes.len().into());
+        if self.gzip.as_ref().is_some_and(|gzip| std::ptr::eq(gzip, variant)) {
+            out.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        if *method != Method::HEAD {
+            *response.body_mut() = Body::from(variant.bytes.clone());
+        }
+        response
+    }
+}
+
+/// A strong entity tag for `bytes`, quotes included.
+pub(crate) fn etag(bytes: &[u8]) -> String {
+    format!("\"{}\"", data_encoding::HEXLOWER.encode(&Sha256::digest(bytes)[..16]))
+}
+
+/// `at` as HTTP writes dates: `Fri, 20 Nov 2026 18:00:00 GMT`.
+pub(crate) fn http_date(at: DateTime<Utc>) -> String {
+    at.format("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
+/// Whether the asker has this state of the content already.
+///
+/// `If-None-Match` decides alone where it is sent.
+pub(crate) fn is_fresh(headers: &HeaderMap, etag: &HeaderValue, last_modified: Option<&HeaderValue>) -> bool {
+    if headers.contains_key(header::IF_NONE_MATCH) {
+        return headers.get_all(header::IF_NONE_MATCH).iter().any(|sent| names_tag(sent, etag));
+    }
+    let since = headers.get(header::IF_MODIFIED_SINCE).and_then(date_of);
+    since.zip(last_modified.and_then(date_of)).is_some_and(|(since, modified)| modified <= since)
+}
+
+/// Whether `sent`, a list of tags or `*`, names `etag`; a weak tag counts, as the comparison for reading is weak.
+fn names_tag(sent: &HeaderValue, etag: &HeaderValue) -> bool {
+    let Ok(sent) = sent.to_str() else { return false };
+    sent.split(',').map(str::trim).any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag).as_bytes() == etag)
+}
+
+/// The time that a header names, in seconds since 1970.
+fn date_of(value: &HeaderValue) -> Option<i64> {
+    Some(DateTime::parse_from_rfc2822(value.to_str().ok()?).ok()?.timestamp())
+}
+
+/// Whether the asker decodes gzip.
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok()).any(|value| {
+        value.split(',').any(|coding| {
+            let mut parts = coding.split(';').map(str::trim);
+            let name = parts.next().unwrap_or_default();
+            let refused = parts.any(|p| p.strip_prefix("q=").is_some_and(|q| q.trim_matches(['0', '.']).is_empty()));
+            (name.eq_ignore_ascii_case("gzip") || name == "*") && !refused
+        })
+    })
+}
+
+/// `text`, which is made by us of visible ASCII, as a header.
+pub(crate) fn header_value(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).expect("visible ASCII")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use chrono::TimeZone as _;
+
+    use super::*;
+
+    fn resource() -> Resource {
+        let at = Utc.with_ymd_and_hms(2026, 11, 20, 18, 0, 0).unwrap();
+        Resource::new("feed ".repeat(200), "application/rss+xml; charset=utf-8", "public, max-age=60").modified(at)
+    }
+
+    fn ask(pairs: &[(header::HeaderName, &str)]) -> Response {
+        let headers = pairs.iter().map(|(name, value)| (name.clone(), HeaderValue::from_str(value).unwrap())).collect();
+        resource().respond(&Method::GET, &headers)
+    }
+
+    #[track_caller]
+    fn check(pairs: &[(header::HeaderName, &str)], status: u16) {
+        assert_eq!(ask(pairs).status(), status, "{pairs:?}");
+    }
+
+    #[test]
+    fn the_tag_sent_back_costs_a_304() {
+        let etag = ask(&[]).headers()[header::ETAG].to_str().unwrap().to_owned();
+        check(&[(header::IF_NONE_MATCH, &etag)], 304);
+        check(&[(header::IF_NONE_MATCH, &format!("\"x\", W/{etag}"))], 304);
+        check(&[(header::IF_NONE_MATCH, "*")], 304);
+        check(&[(header::IF_NONE_MATCH, "\"x\"")], 200);
+        assert!(!ask(&[(header::IF_NONE_MATCH, &etag)]).headers().contains_key(header::CONTENT_LENGTH));
+    }
+
+    #[test]
+    fn the_date_sent_back_costs_a_304_unless_a_tag_is_sent_too() {
+        let modified = ask(&[]).headers()[header::LAST_MODIFIED].to_str().unwrap().to_owned();
+        assert_eq!(modified, "Fri, 20 Nov 2026 18:00:00 GMT");
+        check(&[(header::IF_MODIFIED_SINCE, &modified)], 304);
+        check(&[(header::IF_MODIFIED_SINCE, "Fri, 20 Nov 2026 17:59:59 GMT")], 200);
+        check(&[(header::IF_MODIFIED_SINCE, "yesterday")], 200);
+        check(&[(header::IF_MODIFIED_SINCE, &modified), (header::IF_NONE_MATCH, "\"x\"")], 200);
+    }
+
+    #[tokio::test]
+    async fn who_takes_gzip_gets_it_under_its_own_tag() {
+        let plain = ask(&[]);
+        let zipped = ask(&[(header::ACCEPT_ENCODING, "br, gzip;q=0.5")]);
+        assert_eq!(zipped.headers()[header::CONTENT_ENCODING], "gzip");
+        assert_ne!(plain.headers()[header::ETAG], zipped.headers()[header::ETAG]);
+        assert_eq!(plain.headers()[header::VARY], "accept-encoding");
+        let body = axum::body::to_bytes(zipped.into_body(), 4096).await.unwrap();
+        let mut text = String::new();
+        flate2::read::GzDecoder::new(&body[..]).read_to_string(&mut text).unwrap();
+        assert_eq!(text, "feed ".repeat(200));
+    }
+
+    #[test]
+    fn gzip_refused_is_not_sent() {
+        for value in ["gzip;q=0", "identity", "", "gzip; q=0.0", "x-gzip-not"] {
+            assert!(
+                !ask(&[(header::ACCEPT_ENCODING, value)]).headers().contains_key(header::CONTENT_ENCODING),
+                "{value}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_head_request_has_the_length_and_no_body() {
+        let response = resource().respond(&Method::HEAD, &HeaderMap::new());
+        assert_eq!(response.headers()[header::CONTENT_LENGTH], "1000");
+        assert!(axum::body::to_bytes(response.into_body(), 10).await.unwrap().is_empty());
+    }
+
+    #[test]
+    fn equal_bytes_have_equal_tags() {
+        assert_eq!(etag(b"a"), etag(b"a"));
+        assert_ne!(etag(b"a"), etag(b"b"));
+    }
+}

@@ -1,0 +1,261 @@
+//! The whole public port, asked without a socket.
+
+use axum::http::Request;
+use futures_util::StreamExt as _;
+use podswarm_core::metainfo::{Metainfo, MetainfoBuilder, TorrentPath};
+use podswarm_core::rng::Rng;
+use tower::ServiceExt as _;
+
+use super::*;
+use crate::library::tests::library;
+use crate::record::tests::{episode as record, show as show_record};
+use crate::record::{EventKind, EventRecord};
+use crate::slug::page_name;
+
+/// A port with one show `a` and its episodes 1 and 2, of which each has 1000 bytes of media.
+struct Port {
+    _dir: tempfile::TempDir,
+    library: Library,
+    site: watch::Sender<Arc<Site>>,
+    bus: Bus,
+    stop: CancellationToken,
+    app: Router,
+}
+
+const MEDIA: [u8; 1000] = [7; 1000];
+
+fn port() -> Port {
+    let (dir, library) = library();
+    library.store().put(&show_record("a")).unwrap();
+    library.prepare_show(&show_record("a").slug).unwrap();
+    for n in 1..=2 {
+        publish(&library, &record("a", n));
+    }
+    let urls = Arc::new(Urls::parse("http://pods.example/").unwrap());
+    let site = watch::Sender::new(Arc::new(Site::build(&library, &urls, chrono::DateTime::UNIX_EPOCH).unwrap()));
+    let tracker = Arc::new(Tracker::new(Rng::from_seed_u64(1)));
+    let (bus, stop) = (Bus::default(), CancellationToken::new());
+    let web = Web {
+        site: site.subscribe(),
+        library: library.clone(),
+        urls,
+        tracker,
+        bus: bus.clone(),
+        sent: Arc::default(),
+        stop: stop.clone(),
+    };
+    Port { _dir: dir, library, site, bus, stop, app: app(web) }
+}
+
+fn publish(library: &Library, record: &EpisodeRecord) {
+    std::fs::write(library.content(record), MEDIA).unwrap();
+    let name = TorrentPath::new([&record.file]).unwrap();
+    let metainfo = MetainfoBuilder::file(name, 1000, 16384, [[7; 20]].into_iter().collect()).build().unwrap();
+    std::fs::write(library.torrent(&record.show, &record.file), metainfo.encode()).unwrap();
+    library.release(&show_record("a"), record).unwrap();
+}
+
+impl Port {
+    async fn ask(&self, method: &str, path: &str, pairs: &[(&str, &str)]) -> Response {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in pairs {
+            request = request.header(*name, *value);
+        }
+        let peers = Peers { remote: "127.0.0.1:50000".parse().unwrap(), local: "127.0.0.1:6969".parse().unwrap() };
+        let request = request.extension(peers).body(Body::empty()).unwrap();
+        self.app.clone().oneshot(request).await.unwrap()
+    }
+
+    async fn get(&self, path: &str) -> (StatusCode, HeaderMap, Vec<u8>) {
+        let response = self.ask("GET", path, &[]).await;
+        let (parts, body) = response.into_parts();
+        (parts.status, parts.headers, axum::body::to_bytes(body, 1 << 20).await.unwrap().to_vec())
+    }
+}
+
+fn file(n: u8) -> String {
+    record("a", n).file
+}
+
+#[tokio::test]
+async fn every_kind_of_thing_has_its_place_and_type() {
+    let port = port();
+    let (page, torrent) = (page_name(&file(1)).to_owned(), format!("/torrents/a/{}.torrent", file(1)));
+    for (path, mime) in [
+        ("/", "text/html; charset=utf-8"),
+        ("/shows/a", "text/html; charset=utf-8"),
+        ("/shows/a/feed.xml", "application/rss+xml; charset=utf-8"),
+        ("/shows/a/torrents.xml", "application/rss+xml; charset=utf-8"),
+        (&format!("/shows/a/{page}"), "text/html; charset=utf-8"),
+        (&format!("/shows/a/{page}/swarm.json"), "application/json"),
+        (&format!("/media/a/{}", file(1)), "audio/mpeg"),
+        (&torrent, "application/x-bittorrent"),
+        ("/assets/style.css", "text/css; charset=utf-8"),
+        ("/assets/live.js", "text/javascript; charset=utf-8"),
+        ("/healthz", "text/plain; charset=utf-8"),
+    ] {
+        let (status, headers, body) = port.get(path).await;
+        assert_eq!(status, 200, "{path}");
+        assert_eq!(headers[header::CONTENT_TYPE], mime, "{path}");
+        assert_eq!(headers[header::ACCESS_CONTROL_ALLOW_ORIGIN], "*", "{path}");
+        assert_eq!(headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff", "{path}");
+        assert!(!body.is_empty(), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_not_found_whatever_its_name() {
+    let port = port();
+    for path in [
+        "/x",
+        "/shows/b",
+        "/shows/b/feed.xml",
+        "/shows/A",
+        "/shows/a/nothing",
+        "/media/a/nothing.mp3",
+        "/media/a/..%2f..%2fjournal%2f1.log",
+        "/media/a/%2e%2e/%2e%2e/keys/a.ed25519",
+        "/media/..%2fkeys/a.ed25519",
+        &format!("/media/a/{}/x", file(1)),
+        "/torrents/a/x.torrent",
+        &format!("/torrents/a/{}", file(1)),
+        "/shows/%00",
+        "/shows/%ff",
+        "/assets/../Cargo.toml",
+        "/shows/a/x/swarm.json",
+        "/shows/b/events",
+    ] {
+        let (status, _, body) = port.get(path).await;
+        assert!(status == 404 || status == 400, "{path}: {status}");
+        assert!(!String::from_utf8_lossy(&body).contains("<script"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn an_error_page_does_not_repeat_what_was_asked() {
+    let (_, headers, body) = port().get("/shows/%3Cscript%3Ealert(1)%3C%2Fscript%3E").await;
+    assert!(!String::from_utf8_lossy(&body).contains("alert"));
+    assert!(headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap().contains("default-src 'none'"));
+}
+
+#[tokio::test]
+async fn the_feed_costs_a_304_until_it_changes() {
+    let port = port();
+    let (_, headers, _) = port.get("/shows/a/feed.xml").await;
+    let etag = headers[header::ETAG].to_str().unwrap();
+    let again = port.ask("GET", "/shows/a/feed.xml", &[("if-none-match", etag)]).await;
+    assert_eq!(again.status(), 304);
+    assert_eq!(again.headers()[header::ETAG], etag);
+    publish(&port.library, &record("a", 3));
+    let urls = Urls::parse("http://pods.example/").unwrap();
+    port.site.send_replace(Arc::new(Site::build(&port.library, &urls, chrono::Utc::now()).unwrap()));
+    assert_eq!(port.ask("GET", "/shows/a/feed.xml", &[("if-none-match", etag)]).await.status(), 200);
+}
+
+#[tokio::test]
+async fn media_answers_ranges_and_heads() {
+    let port = port();
+    let path = format!("/media/a/{}", file(1));
+    let response = port.ask("GET", &path, &[("range", "bytes=0-1")]).await;
+    assert_eq!(response.status(), 206);
+    assert_eq!(response.headers()[header::CONTENT_RANGE], "bytes 0-1/1000");
+    let response = port.ask("HEAD", &path, &[]).await;
+    assert_eq!(response.headers()[header::CONTENT_LENGTH], "1000");
+    assert_eq!(port.ask("POST", &path, &[]).await.status(), 405);
+}
+
+#[tokio::test]
+async fn media_that_was_lost_is_an_honest_503() {
+    let port = port();
+    std::fs::remove_file(port.library.content(&record("a", 1))).unwrap();
+    let (status, headers, body) = port.get(&format!("/media/a/{}", file(1))).await;
+    assert_eq!(status, 503);
+    assert!(headers.contains_key(header::RETRY_AFTER));
+    assert!(!String::from_utf8_lossy(&body).contains(port.library.root().to_str().unwrap()), "no path of ours is told");
+}
+
+#[tokio::test]
+async fn a_torrent_names_our_tracker_and_our_media() {
+    let (_, _, body) = port().get(&format!("/torrents/a/{}.torrent", file(2))).await;
+    let metainfo = Metainfo::parse(&body).unwrap();
+    assert_eq!(metainfo.trackers, [["http://pods.example/announce"]]);
+    assert_eq!(metainfo.web_seeds, [format!("http://pods.example/media/a/{}", file(2))]);
+}
+
+#[tokio::test]
+async fn the_tracker_refuses_strangers_torrents_in_bencode() {
+    let (status, _, body) = port().get("/announce?info_hash=aaaaaaaaaaaaaaaaaaaa&port=1").await;
+    assert_eq!(status, 200);
+    assert!(body.starts_with(b"d14:failure reason"));
+    assert!(port().get("/scrape").await.2.starts_with(b"d14:failure reason"));
+}
+
+#[tokio::test]
+async fn other_origins_may_ask_with_ranges() {
+    let response = port().ask("OPTIONS", "/media/a/x", &[("origin", "https://player.example")]).await;
+    assert_eq!(response.status(), 204);
+    assert!(response.headers()[header::ACCESS_CONTROL_ALLOW_HEADERS].to_str().unwrap().contains("range"));
+}
+
+/// Reads a stream until `count` blocks are there, each ended by an empty line.
+async fn blocks(body: &mut axum::body::BodyDataStream, count: usize) -> Vec<String> {
+    let mut text = String::new();
+    while text.matches("\n\n").count() < count {
+        text.push_str(std::str::from_utf8(&body.next().await.unwrap().unwrap()).unwrap());
+    }
+    text.split_terminator("\n\n").map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn an_agent_that_was_away_is_told_what_it_missed_and_then_what_happens() {
+    let port = port();
+    let response = port.ask("GET", "/shows/a/events", &[("last-event-id", "1")]).await;
+    assert_eq!(response.headers()[header::CONTENT_TYPE], "text/event-stream");
+    let mut body = response.into_body().into_data_stream();
+    let missed = blocks(&mut body, 2).await;
+    assert!(missed[0].contains("retry:2000") || missed[0].contains("retry: 2000"), "{missed:?}");
+    assert!(missed[1].contains("id: 2") && missed[1].contains("event: episode"), "{missed:?}");
+    let data = missed[1].lines().find_map(|line| line.strip_prefix("data: ")).unwrap();
+    let data: serde_json::Value = serde_json::from_str(data).unwrap();
+    assert_eq!(data["guid"], record("a", 2).guid.to_string());
+    assert_eq!(data["torrent"], format!("http://pods.example/torrents/a/{}.torrent", file(2)));
+    assert_eq!(data["length"], 1000);
+    // What the log told is not told again, and other shows are none of this agent's business.
+    let event =
+        |show: &str, seq, n| EventRecord { show: show.parse().unwrap(), seq, kind: EventKind::Episode, file: file(n) };
+    port.bus.tell(event("a", 2, 2));
+    port.bus.tell(event("b", 3, 1));
+    port.bus.tell(event("a", 3, 1));
+    assert!(blocks(&mut body, 1).await[0].contains("id: 3"));
+}
+
+#[tokio::test]
+async fn an_agent_that_just_came_is_told_the_number_that_holds() {
+    let port = port();
+    let mut body = port.ask("GET", "/shows/a/events", &[]).await.into_body().into_data_stream();
+    let greeting = blocks(&mut body, 1).await;
+    assert!(greeting[0].contains("id: 2") && !greeting[0].contains("data"), "{greeting:?}");
+    port.stop.cancel();
+    assert!(body.next().await.is_none(), "a stop ends the stream");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quiet_stream_beats_within_thirty_seconds() {
+    let port = port();
+    let mut body = port.ask("GET", "/shows/a/events", &[]).await.into_body().into_data_stream();
+    blocks(&mut body, 1).await;
+    let start = tokio::time::Instant::now();
+    assert!(blocks(&mut body, 1).await[0].starts_with(':'));
+    assert!((15..=30).contains(&start.elapsed().as_secs()));
+}
+
+#[tokio::test]
+async fn an_agent_too_slow_is_dropped() {
+    let port = port();
+    let mut body = port.ask("GET", "/shows/a/events", &[]).await.into_body().into_data_stream();
+    for seq in 3..200 {
+        port.bus.tell(EventRecord { show: "a".parse().unwrap(), seq, kind: EventKind::Episode, file: file(1) });
+    }
+    blocks(&mut body, 1).await;
+    assert!(body.next().await.is_none());
+}

@@ -1,0 +1,428 @@
+//! The publisher's state on disk: the store, and the folders beside it.
+//!
+//! ```text
+//! journal/ index/            the records (core's store)
+//! media/SLUG/FILE            an episode's file or folder; cover-XXXXXXXX.jpg
+//! torrents/SLUG/FILE.torrent its metainfo, without tracker and web seed: those are added when it is served
+//! resume/HASH                the engine's note that the content was checked
+//! keys/SLUG.ed25519          the show's key
+//! staging/                   what is not published yet; emptied at every start
+//! ```
+//!
+//! Blocking; an async caller uses `spawn_blocking` for anything that touches media.
+//!
+//! Law: an episode's files are in place before its record is stored, and whatever no record names and a publish left
+//! behind is gone after the next start.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+use podswarm_core::app::write_atomic;
+use podswarm_core::metainfo::{InfoHash, Metainfo, MetainfoError};
+use podswarm_core::store::{OpenReport, Store, StoreError};
+
+use crate::cover::Cover;
+use crate::keys::{self, KeyError};
+use crate::record::{EpisodeRecord, EventKind, EventRecord, Image, Place, PublicUrlRecord, ShowRecord};
+use crate::shows::{FieldError, ShowFields};
+use crate::slug::Slug;
+
+/// A handle on the state; clones share it.
+#[derive(Clone)]
+pub(crate) struct Library {
+    root: PathBuf,
+    store: Store,
+}
+
+/// Why the library refused or could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LibraryError {
+    /// The records.
+    #[error("the library's records")]
+    Store(#[from] StoreError),
+    /// A show's key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// Something said of a show.
+    #[error(transparent)]
+    Field(#[from] FieldError),
+    /// A folder or file of the library.
+    #[error("{action} `{path}`")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// A torrent in the library that does not parse.
+    #[error("the library's own `{path}`")]
+    Torrent {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: MetainfoError,
+    },
+    /// A show that is not there.
+    #[error("there is no show `{wanted}`; there {}", list(.known))]
+    NoShow {
+        /// What was asked for.
+        wanted: String,
+        /// What there is.
+        known: Vec<Slug>,
+    },
+    /// Several shows, and none was named.
+    #[error("there are several shows: {}", join(.known))]
+    WhichShow {
+        /// What there is.
+        known: Vec<Slug>,
+    },
+    /// A show with that slug is there already.
+    #[error("there is a show `{slug}` already: {title}")]
+    ShowExists {
+        /// Its slug.
+        slug: Slug,
+        /// Its title.
+        title: String,
+    },
+}
+
+impl LibraryError {
+    /// The way out, if one is known.
+    pub(crate) fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Store(error) => return error.hint().map(Into::into),
+            Self::NoShow { known, .. } if known.is_empty() => "make one with `podpub init --title TITLE`".to_owned(),
+            Self::NoShow { .. } => "make it with `podpub init --title TITLE`, or name another with --show".to_owned(),
+            Self::WhichShow { .. } => "say which with --show".to_owned(),
+            Self::ShowExists { slug, .. } => {
+                format!("change it with `podpub edit --show {slug}`, or make another under another --show")
+            }
+            _ => return None,
+        })
+    }
+}
+
+fn join(slugs: &[Slug]) -> String {
+    slugs.iter().map(Slug::as_str).collect::<Vec<_>>().join(", ")
+}
+
+fn list(known: &[Slug]) -> String {
+    if known.is_empty() { "is none yet".to_owned() } else { format!("are: {}", join(known)) }
+}
+
+/// The folders of a library, beside those of the store.
+const FOLDERS: [&str; 5] = ["media", "torrents", "resume", "keys", "staging"];
+
+impl Library {
+    /// Opens the library in `root`, makes it if there is none, and removes what an interrupted publish left behind.
+    ///
+    /// The caller holds the data directory's lock.
+    pub(crate) fn open(root: &Path) -> Result<(Self, OpenReport), LibraryError> {
+        for folder in FOLDERS {
+            let path = root.join(folder);
+            fs::create_dir_all(&path).map_err(|source| LibraryError::Io { action: "make", path, source })?;
+        }
+        let (store, report) = Store::open(root)?;
+        let library = Self { root: root.to_owned(), store };
+        crate::publish::staging::sweep(&library)?;
+        Ok((library, report))
+    }
+
+    /// The data directory.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The records.
+    pub(crate) const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The folder of a show's media and pictures.
+    pub(crate) fn media_folder(&self, show: &Slug) -> PathBuf {
+        self.root.join("media").join(show.as_str())
+    }
+
+    /// Where an episode's content lies: its file, or its folder.
+    pub(crate) fn content(&self, episode: &EpisodeRecord) -> PathBuf {
+        match &episode.place {
+            Place::Library => self.media_folder(&episode.show).join(&episode.file),
+            Place::Original { path, .. } => path.clone(),
+        }
+    }
+
+    /// Where an episode's metainfo lies.
+    pub(crate) fn torrent(&self, show: &Slug, file: &str) -> PathBuf {
+        self.root.join("torrents").join(show.as_str()).join(format!("{file}.torrent"))
+    }
+
+    /// Where the engine keeps what it knows of a swarm's content.
+    pub(crate) fn resume(&self, info_hash: &InfoHash) -> PathBuf {
+        self.root.join("resume").join(info_hash.to_string())
+    }
+
+    /// The folder of what is not published yet.
+    pub(crate) fn staging(&self) -> PathBuf {
+        self.root.join("staging")
+    }
+
+    /// Reads an episode's metainfo: its `info`, without tracker and web seed.
+    pub(crate) fn metainfo(&self, show: &Slug, file: &str) -> Result<Metainfo, LibraryError> {
+        let path = self.torrent(show, file);
+        match fs::read(&path) {
+            Ok(bytes) => Metainfo::parse(&bytes).map_err(|source| LibraryError::Torrent { path, source }),
+            Err(source) => Err(LibraryError::Io { action: "read", path, source }),
+        }
+    }
+
+    /// All shows, by slug.
+    pub(crate) fn shows(&self) -> Result<Vec<ShowRecord>, LibraryError> {
+        Ok(self.store.scan("")?)
+    }
+
+    /// The show that `wanted` names by its slug or its title, else the only one there is.
+    pub(crate) fn show(&self, wanted: Option<&str>) -> Result<ShowRecord, LibraryError> {
+        let mut shows = self.shows()?;
+        let known = |shows: &[ShowRecord]| shows.iter().map(|show| show.slug.clone()).collect();
+        match wanted {
+            None if shows.len() == 1 => Ok(shows.remove(0)),
+            None if shows.is_empty() => Err(LibraryError::NoShow { wanted: "to take".to_owned(), known: Vec::new() }),
+            None => Err(LibraryError::WhichShow { known: known(&shows) }),
+            Some(wanted) => match shows.iter().position(|show| is_named(show, wanted)) {
+                Some(found) => Ok(shows.remove(found)),
+                None => Err(LibraryError::NoShow { wanted: wanted.to_owned(), known: known(&shows) }),
+            },
+        }
+    }
+
+    /// A show's episodes, those that are not out yet among them, newest date first.
+    pub(crate) fn episodes(&self, show: &Slug) -> Result<Vec<EpisodeRecord>, LibraryError> {
+        let mut episodes: Vec<EpisodeRecord> = self.store.scan(format!("{show}/"))?;
+        episodes.sort_by(|a, b| b.published.cmp(&a.published).then_with(|| a.file.cmp(&b.file)));
+        Ok(episodes)
+    }
+
+    /// The episodes of the show that `wanted` names, or of all shows, each show's newest first.
+    pub(crate) fn episodes_of(&self, wanted: Option<&str>) -> Result<Vec<EpisodeRecord>, LibraryError> {
+        let shows = match wanted {
+            Some(wanted) => vec![self.show(Some(wanted))?],
+            None => self.shows()?,
+        };
+        let episodes: Result<Vec<_>, _> = shows.iter().map(|show| self.episodes(&show.slug)).collect();
+        Ok(episodes?.concat())
+    }
+
+    /// What the listeners of a show were told, oldest first.
+    pub(crate) fn events(&self, show: &Slug) -> Result<Vec<EventRecord>, LibraryError> {
+        Ok(self.store.scan(EventRecord::prefix(show))?)
+    }
+
+    /// Makes a show with its key; `slug` is made from the title if it is not given.
+    pub(crate) fn create_show(
+        &self,
+        slug: Option<Slug>,
+        fields: ShowFields,
+        now: DateTime<Utc>,
+    ) -> Result<ShowRecord, LibraryError> {
+        let slug = slug.unwrap_or_else(|| Slug::from_title(fields.title.as_deref().unwrap_or_default()));
+        if let Some(there) = self.store.get::<ShowRecord>(slug.as_str())? {
+            return Err(LibraryError::ShowExists { slug, title: there.title });
+        }
+        let fields = ShowFields { title: Some(fields.title.clone().unwrap_or_default()), ..fields };
+        let mut show = new_show(slug, String::new(), now);
+        let cover = fields.apply(&mut show)?;
+        self.prepare_show(&show.slug)?;
+        show.image = cover.map(|cover| self.save_cover(&show.slug, &cover)).transpose()?;
+        self.store.put(&show)?;
+        Ok(show)
+    }
+
+    /// Makes the folders and the key that a show needs before its record is stored.
+    pub(crate) fn prepare_show(&self, show: &Slug) -> Result<(), LibraryError> {
+        for folder in ["media", "torrents"] {
+            let path = self.root.join(folder).join(show.as_str());
+            fs::create_dir_all(&path).map_err(|source| LibraryError::Io { action: "make", path, source })?;
+        }
+        keys::ensure(&self.root.join("keys"), show)?;
+        Ok(())
+    }
+
+    /// Changes what is said of a show.
+    pub(crate) fn edit_show(&self, wanted: Option<&str>, fields: ShowFields) -> Result<ShowRecord, LibraryError> {
+        let mut show = self.show(wanted)?;
+        if let Some(cover) = fields.apply(&mut show)? {
+            show.image = Some(self.save_cover(&show.slug, &cover)?);
+        }
+        self.store.put(&show)?;
+        Ok(show)
+    }
+
+    /// Writes a picture beside a show's media, unless it is there already.
+    pub(crate) fn save_cover(&self, show: &Slug, cover: &Cover) -> Result<Image, LibraryError> {
+        let file = cover.file_name();
+        let path = self.media_folder(show).join(&file);
+        if !path.exists() {
+            let written = write_atomic(&path, &cover.bytes, 0o644);
+            written.map_err(|source| LibraryError::Io { action: "write", path, source })?;
+        }
+        Ok(Image { file, mime: cover.mime.to_owned() })
+    }
+
+    /// Marks `episode` released and logs the event that tells so, both or neither; `show` is stored with them.
+    pub(crate) fn release(
+        &self,
+        show: &ShowRecord,
+        episode: &EpisodeRecord,
+    ) -> Result<(EpisodeRecord, EventRecord), LibraryError> {
+        let episode = EpisodeRecord { released: true, ..episode.clone() };
+        let last = self.events(&show.slug)?.last().map_or(0, |event| event.seq);
+        let (show_slug, file) = (show.slug.clone(), episode.file.clone());
+        let event = EventRecord { show: show_slug, seq: last + 1, kind: EventKind::Episode, file };
+        self.store.batch(|batch| {
+            batch.put(show);
+            batch.put(&episode);
+            batch.put(&event);
+        })?;
+        Ok((episode, event))
+    }
+
+    /// The public URL that the owner gave last.
+    pub(crate) fn public_url(&self) -> Result<Option<String>, LibraryError> {
+        Ok(self.store.get::<PublicUrlRecord>(PublicUrlRecord::KEY)?.map(|record| record.url))
+    }
+
+    /// Remembers the public URL that the owner gives.
+    pub(crate) fn set_public_url(&self, url: &str) -> Result<(), LibraryError> {
+        if self.public_url()?.as_deref() != Some(url) {
+            self.store.put(&PublicUrlRecord { url: url.to_owned() })?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether `wanted` is the show's slug, or its title in any case.
+fn is_named(show: &ShowRecord, wanted: &str) -> bool {
+    show.slug.as_str() == wanted || show.title.to_lowercase() == wanted.trim().to_lowercase()
+}
+
+/// A show of which nothing is known but its title.
+pub(crate) fn new_show(slug: Slug, title: String, now: DateTime<Utc>) -> ShowRecord {
+    ShowRecord {
+        slug,
+        title,
+        author: None,
+        description: None,
+        language: "en".to_owned(),
+        category: None,
+        image: None,
+        link: None,
+        email: None,
+        explicit: false,
+        podcast_guid: None,
+        created: now,
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// An empty library in a folder that goes with the test.
+    pub(crate) fn library() -> (tempfile::TempDir, Library) {
+        let dir = tempfile::tempdir().unwrap();
+        let (library, _) = Library::open(dir.path()).unwrap();
+        (dir, library)
+    }
+
+    fn titled(title: &str) -> ShowFields {
+        ShowFields { title: Some(title.to_owned()), ..ShowFields::default() }
+    }
+
+    fn now() -> DateTime<Utc> {
+        DateTime::from_timestamp(1_790_000_000, 0).unwrap()
+    }
+
+    #[test]
+    fn a_show_is_made_with_its_key_and_found_by_slug_or_title() {
+        let (dir, library) = library();
+        let show = library.create_show(None, titled("My Café"), now()).unwrap();
+        assert_eq!(show.slug.as_str(), "my-cafe");
+        assert!(dir.path().join("keys/my-cafe.ed25519").exists());
+        for wanted in [None, Some("my-cafe"), Some(" my CAFÉ ")] {
+            assert_eq!(library.show(wanted).unwrap(), show);
+        }
+    }
+
+    #[test]
+    fn a_second_show_under_one_slug_is_refused() {
+        let (_dir, library) = library();
+        library.create_show(None, titled("A"), now()).unwrap();
+        let error = library.create_show(None, titled("a!"), now()).unwrap_err();
+        assert_eq!(error.to_string(), "there is a show `a` already: A");
+        assert!(error.hint().unwrap().contains("podpub edit --show a"));
+    }
+
+    #[test]
+    fn which_show_is_asked_only_where_there_are_several() {
+        let (_dir, library) = library();
+        assert!(matches!(library.show(None), Err(LibraryError::NoShow { .. })));
+        library.create_show(None, titled("A"), now()).unwrap();
+        assert!(library.show(None).is_ok());
+        library.create_show(None, titled("B"), now()).unwrap();
+        assert_eq!(library.show(None).unwrap_err().to_string(), "there are several shows: a, b");
+        let error = library.show(Some("c")).unwrap_err().to_string();
+        assert_eq!(error, "there is no show `c`; there are: a, b");
+    }
+
+    #[test]
+    fn an_edit_changes_what_it_says_and_lasts() {
+        let (dir, library) = library();
+        library.create_show(None, titled("A"), now()).unwrap();
+        let mut fields = ShowFields { author: Some("Ann".to_owned()), ..ShowFields::default() };
+        fields.set_image(&crate::fixture::png(4, 4));
+        let show = library.edit_show(None, fields).unwrap();
+        assert!(library.media_folder(&show.slug).join(&show.image.clone().unwrap().file).exists());
+        drop(library);
+        let (library, _) = Library::open(dir.path()).unwrap();
+        assert_eq!(library.show(None).unwrap(), show);
+        assert_eq!(show.author.as_deref(), Some("Ann"));
+    }
+
+    #[test]
+    fn a_show_without_a_title_is_refused() {
+        let (_dir, library) = library();
+        let made = library.create_show(None, ShowFields::default(), now());
+        assert!(matches!(made, Err(LibraryError::Field(FieldError::Title { got: 0 }))));
+        assert_eq!(library.shows().unwrap(), []);
+    }
+
+    #[test]
+    fn a_release_counts_events_up_from_one() {
+        use crate::record::tests::{episode, show};
+        let (_dir, library) = library();
+        for n in 1..=2 {
+            let mut record = episode("a", n);
+            record.released = false;
+            let (record, event) = library.release(&show("a"), &record).unwrap();
+            assert!(record.released);
+            assert_eq!(event.seq, u64::from(n));
+        }
+        assert_eq!(library.episodes(&show("a").slug).unwrap()[0].title, "Episode 2");
+        assert_eq!(library.events(&show("a").slug).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn the_public_url_is_remembered() {
+        let (_dir, library) = library();
+        assert_eq!(library.public_url().unwrap(), None);
+        library.set_public_url("http://a/").unwrap();
+        library.set_public_url("http://b/").unwrap();
+        assert_eq!(library.public_url().unwrap().as_deref(), Some("http://b/"));
+    }
+}

@@ -1,0 +1,194 @@
+//! From a path to an episode.
+//!
+//! 1. [`stage`] looks at the path, copies it into a staging folder and hashes it on the way (`stage`).
+//! 2. [`settle`] decides what it is called and which show it belongs to, from what was typed, then from its own tags,
+//!    then from its name; and puts its files in place (`settle`).
+//! 3. The host seeds it and registers it with the tracker; then [`Settled::record`] makes it an episode. From that
+//!    moment a crash cannot undo it; before it, nothing of it remains (`staging`).
+//!
+//! Blocking. Knows nothing of the engine, the tracker or HTTP.
+
+mod stage;
+mod settle;
+pub(crate) mod staging;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use chrono::{DateTime, Utc};
+use podswarm_core::metainfo::MetainfoError;
+use podswarm_core::net::create::{CreateError, HashError};
+use podswarm_core::rate::ByteCount;
+use serde::{Deserialize, Serialize};
+
+pub(crate) use settle::{Outcome, Recorded, Settled, settle};
+pub(crate) use stage::stage;
+
+use crate::library::LibraryError;
+use crate::shows::FieldError;
+
+/// What is to be published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Draft {
+    /// The file or folder.
+    pub(crate) path: PathBuf,
+    /// What it is called, if not as its path ends.
+    pub(crate) name: Option<String>,
+    /// What becomes of the original.
+    pub(crate) intake: Intake,
+    /// What was said of it.
+    pub(crate) said: Said,
+}
+
+/// Follows the hashing, and ends it early.
+#[derive(Clone)]
+pub(crate) struct Follow {
+    /// Is told bytes done and bytes in all.
+    pub(crate) progress: Arc<dyn Fn(u64, u64) + Send + Sync>,
+    /// Ends the publish if it becomes true before anything is promised.
+    pub(crate) cancel: Arc<AtomicBool>,
+}
+
+impl Default for Follow {
+    /// Tells nobody, and goes on to the end.
+    fn default() -> Self {
+        Self { progress: Arc::new(|_, _| {}), cancel: Arc::default() }
+    }
+}
+
+/// How content comes into the library.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Intake {
+    /// The library makes its own copy, which costs no space where the file system can share bytes.
+    #[default]
+    Copy,
+    /// The original is served where it is.
+    InPlace,
+    /// The original is the library's to move: an upload.
+    Move,
+}
+
+/// What was said of an episode when it was published; `None` is left to its tags.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Said {
+    /// The show's slug or title.
+    pub(crate) show: Option<String>,
+    /// The episode's title.
+    pub(crate) title: Option<String>,
+    /// Show notes, plain text.
+    pub(crate) notes: Option<String>,
+    /// The season, from 1.
+    pub(crate) season: Option<u32>,
+    /// The number, from 1.
+    pub(crate) number: Option<u32>,
+    /// When it is to appear; at once if in the past, of which it then bears the date.
+    pub(crate) at: Option<DateTime<Utc>>,
+}
+
+/// Longest show notes in bytes; directories cut at 4000.
+const LONGEST_NOTES: usize = 32 << 10;
+
+/// Why something is not published.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PublishError {
+    /// Nothing is there.
+    #[error("`{}` does not exist", path.display())]
+    Missing {
+        /// What was asked for.
+        path: PathBuf,
+    },
+    /// Something that is no file or folder with content, or cannot be read.
+    #[error(transparent)]
+    Unfit(CreateError),
+    /// Something that could not be hashed or copied.
+    #[error(transparent)]
+    Hash(HashError),
+    /// No room for the library's copy.
+    #[error("no space left for a copy of `{}` ({}) in `{}`", path.display(), ByteCount(*length), library.display())]
+    NoSpace {
+        /// The original.
+        path: PathBuf,
+        /// Its length in bytes.
+        length: u64,
+        /// The data directory.
+        library: PathBuf,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// A torrent that cannot be made of it.
+    #[error("make a torrent of `{}`", path.display())]
+    Metainfo {
+        /// The original.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: MetainfoError,
+    },
+    /// Notes too long for any app.
+    #[error("the notes have {got} bytes; want at most {LONGEST_NOTES}")]
+    Notes {
+        /// Their length in bytes.
+        got: usize,
+    },
+    /// A title too long.
+    #[error(transparent)]
+    Title(FieldError),
+    /// A number that feeds do not take.
+    #[error("the {what} is 0; they count from 1")]
+    Zero {
+        /// `season` or `number`.
+        what: &'static str,
+    },
+    /// The library.
+    #[error(transparent)]
+    Library(#[from] LibraryError),
+    /// Whoever asked has gone.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+impl PublishError {
+    /// The way out, if one is known.
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            Self::Missing { .. } => Some("check the path; it is taken from the folder you are in".to_owned()),
+            Self::Unfit(error) => error.hint().map(Into::into),
+            Self::Hash(HashError::Changed { .. } | HashError::Length { .. }) => Some(
+                "wait until nothing writes to it any more, then publish it again; nothing was published".to_owned(),
+            ),
+            Self::NoSpace { .. } => Some("free some space, or serve the original with --in-place".to_owned()),
+            Self::Library(error) => error.hint(),
+            _ => None,
+        }
+    }
+
+    /// The error of hashing and copying `path` into the data directory `library`.
+    fn of_hash(error: HashError, path: &Path, length: u64, library: &Path) -> Self {
+        match error {
+            HashError::Cancelled(_) => Self::Cancelled,
+            HashError::Copy { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+                Self::NoSpace { path: path.to_owned(), length, library: library.to_owned(), source }
+            }
+            error => Self::Hash(error),
+        }
+    }
+}
+
+impl Said {
+    /// Refuses what no feed takes, before any work is done.
+    pub(crate) fn check(&self) -> Result<(), PublishError> {
+        if let Some(title) = &self.title {
+            crate::shows::checked_title(title).map_err(PublishError::Title)?;
+        }
+        if let Some(got) = self.notes.as_ref().map(String::len).filter(|&got| got > LONGEST_NOTES) {
+            return Err(PublishError::Notes { got });
+        }
+        let zero = [("season", self.season), ("number", self.number)].into_iter().find(|(_, n)| *n == Some(0));
+        zero.map_or(Ok(()), |(what, _)| Err(PublishError::Zero { what }))
+    }
+}

@@ -1,0 +1,216 @@
+//! Decides what staged content is called, and puts it in place.
+
+use std::path::Path;
+
+use chrono::{DateTime, DurationRound as _, Utc};
+use podswarm_core::app::write_atomic;
+use podswarm_core::metainfo::{Metainfo, TorrentPath};
+use uuid::Uuid;
+
+use super::stage::{CONTENT, Staged};
+use super::staging::{Plan, Staging};
+use super::{PublishError, Said};
+use crate::library::{Library, LibraryError, new_show};
+use crate::record::{EpisodeRecord, EventRecord, Image, Place, ShowRecord};
+use crate::slug::{Slug, file_name};
+use crate::tags::Tags;
+
+/// The name of the metainfo in its staging folder.
+const TORRENT: &str = "torrent";
+
+/// What became of staged content.
+pub(crate) enum Outcome {
+    /// The show has it already; nothing was changed.
+    Already {
+        /// The show.
+        show: Box<ShowRecord>,
+        /// The episode that it has.
+        episode: Box<EpisodeRecord>,
+    },
+    /// It is in place and only needs to be recorded.
+    New(Box<Settled>),
+}
+
+/// An episode in place. Dropped without being recorded, it takes everything back.
+pub(crate) struct Settled {
+    staging: Staging,
+    /// The show, which may not be stored yet.
+    pub(crate) show: ShowRecord,
+    /// Whether the show was made for it.
+    pub(crate) is_new_show: bool,
+    /// The episode as it will be stored.
+    pub(crate) episode: EpisodeRecord,
+    /// Its metainfo, without tracker and web seed.
+    pub(crate) metainfo: Metainfo,
+    /// What its owner should know.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Decides what `staged` is called, refuses nothing that the show does not have, and puts its files in place.
+///
+/// Only one at a time may be between this and [`Settled::record`].
+pub(crate) fn settle(library: &Library, staged: Staged, now: DateTime<Utc>) -> Result<Outcome, PublishError> {
+    let name = staged.draft.name.as_deref().map_or(staged.draft.path.as_path(), Path::new);
+    let said = &staged.draft.said;
+    let title = title_of(said, &staged.tags, name);
+    let (mut show, is_new_show) = show_for(library, said, &staged.tags, &title, now)?;
+    let known = library.episodes(&show.slug)?;
+    if let Some(episode) = known.iter().find(|episode| episode.sha256 == staged.sha256) {
+        return Ok(Outcome::Already { show: Box::new(show), episode: Box::new(episode.clone()) });
+    }
+    let published = said.at.unwrap_or(now).duration_trunc(chrono::Duration::seconds(1)).unwrap_or(now);
+    let file = free_file_name(&known, published, &title, &staged);
+    let metainfo = make_metainfo(&staged, &file, now)?;
+    library.prepare_show(&show.slug)?;
+    let (mut staging, tags) = (staged.staging, staged.tags);
+    let torrent = metainfo.encode();
+    let staged_torrent = staging.path(TORRENT);
+    write_atomic(&staged_torrent, &torrent, 0o644).map_err(|source| LibraryError::Io {
+        action: "write",
+        path: staged_torrent,
+        source,
+    })?;
+    let mut episode = EpisodeRecord {
+        show: show.slug.clone(),
+        file,
+        guid: Uuid::new_v4(),
+        title,
+        notes: said.notes.clone().or(tags.notes).filter(|notes| !notes.trim().is_empty()),
+        published,
+        added: now,
+        released: false,
+        season: said.season.or(tags.season),
+        number: said.number.or(tags.number),
+        duration_ms: tags.duration.and_then(|duration| u64::try_from(duration.as_millis()).ok()),
+        image: None,
+        sha256: staged.sha256,
+        info_hash: metainfo.info_hash,
+        metainfo_length: torrent.len() as u64,
+        length: staged.found.length(),
+        enclosure: staged.enclosure,
+        place: staged.place,
+    };
+    let cover = tags.cover.as_ref();
+    let cover_path = cover.map(|cover| library.media_folder(&show.slug).join(cover.file_name()));
+    let torrent_path = library.torrent(&show.slug, &episode.file);
+    let content_path = (episode.place == Place::Library).then(|| library.content(&episode));
+    let places = [content_path.clone(), Some(torrent_path.clone()), cover_path.filter(|path| !path.exists())];
+    let below_root = |path: &Path| path.strip_prefix(library.root()).expect("all lie in the library").to_owned();
+    staging.plan(Plan {
+        show: show.slug.clone(),
+        file: episode.file.clone(),
+        places: places.iter().flatten().map(|path| below_root(path)).collect(),
+    })?;
+    if let Some(content) = content_path {
+        staging.place(CONTENT, &content)?;
+    }
+    staging.place(TORRENT, &torrent_path)?;
+    let image: Option<Image> = cover.map(|cover| library.save_cover(&show.slug, cover)).transpose()?;
+    // The first picture that a show's episodes bring is the show's own.
+    if show.image.is_none() {
+        show.image.clone_from(&image);
+    }
+    episode.image = image.filter(|image| show.image.as_ref() != Some(image));
+    let warnings = staged.warnings;
+    Ok(Outcome::New(Box::new(Settled { staging, show, is_new_show, episode, metainfo, warnings })))
+}
+
+impl Settled {
+    /// Stores the episode, with its show and, if its time has come by `now`, the event that tells of it. From here on
+    /// it is published.
+    pub(crate) fn record(self, library: &Library, now: DateTime<Utc>) -> Result<Recorded, LibraryError> {
+        let Self { staging, show, episode, .. } = self;
+        let recorded = if episode.published <= now {
+            let (episode, event) = library.release(&show, &episode)?;
+            Recorded { show, episode, event: Some(event) }
+        } else {
+            library.store().batch(|batch| {
+                batch.put(&show);
+                batch.put(&episode);
+            })?;
+            Recorded { show, episode, event: None }
+        };
+        staging.finish();
+        Ok(recorded)
+    }
+}
+
+/// An episode that is stored.
+#[derive(Clone, Debug)]
+pub(crate) struct Recorded {
+    /// Its show.
+    pub(crate) show: ShowRecord,
+    /// The episode.
+    pub(crate) episode: EpisodeRecord,
+    /// What listeners are to be told; `None` before its time.
+    pub(crate) event: Option<EventRecord>,
+}
+
+/// The episode's title: what was typed, else its tag, else its file's name.
+fn title_of(said: &Said, tags: &Tags, name: &Path) -> String {
+    let stem = if name.is_dir() { name.file_name() } else { name.file_stem() };
+    let stem = stem.map(|stem| stem.to_string_lossy().replace('_', " "));
+    let wanted = [said.title.clone(), tags.title.clone(), stem];
+    let title = wanted.into_iter().flatten().find_map(|title| clean_title(&title));
+    title.unwrap_or_else(|| "Untitled".to_owned())
+}
+
+/// A title on one line, cut to what feeds take; `None` if nothing is left.
+fn clean_title(title: &str) -> Option<String> {
+    let line = title.split_whitespace().collect::<Vec<_>>().join(" ");
+    let visible: String = line.chars().filter(|c| !c.is_control()).take(255).collect();
+    (!visible.trim().is_empty()).then(|| visible.trim().to_owned())
+}
+
+/// The show that the content belongs to, and whether it is new.
+fn show_for(
+    library: &Library,
+    said: &Said,
+    tags: &Tags,
+    title: &str,
+    now: DateTime<Utc>,
+) -> Result<(ShowRecord, bool), LibraryError> {
+    if let (None, Some(tagged)) = (&said.show, &tags.show)
+        && let Ok(show) = library.show(Some(tagged))
+    {
+        return Ok((show, false));
+    }
+    match library.show(said.show.as_deref()) {
+        Ok(show) => Ok((show, false)),
+        Err(LibraryError::NoShow { known, .. }) if known.is_empty() => {
+            let tagged = tags.show.as_deref().and_then(clean_title);
+            let named = match &said.show {
+                None => tagged.unwrap_or_else(|| title.to_owned()),
+                // A slug was typed where the tags have the whole title.
+                Some(typed) => {
+                    tagged.filter(|t| Slug::from_title(t).as_str() == typed).unwrap_or_else(|| typed.clone())
+                }
+            };
+            let slug = Slug::from_title(said.show.as_deref().unwrap_or(&named));
+            let mut show = new_show(slug, named, now);
+            show.author.clone_from(&tags.author);
+            Ok((show, true))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// A file name that no episode of the show has.
+fn free_file_name(known: &[EpisodeRecord], published: DateTime<Utc>, title: &str, staged: &Staged) -> String {
+    let name = |digits| file_name(published.date_naive(), title, &staged.sha256, digits, &staged.extension);
+    let is_free = |name: &String| known.iter().all(|episode| episode.file != *name);
+    // Other content has other digits sooner or later; the same content was found before.
+    (8..=64).map(name).find(is_free).unwrap_or_else(|| name(64))
+}
+
+fn make_metainfo(staged: &Staged, file: &str, now: DateTime<Utc>) -> Result<Metainfo, PublishError> {
+    let name = TorrentPath::new([file]).expect("a file name of ours is plain ASCII");
+    let builder = staged.found.builder(name, staged.piece_length, staged.pieces.clone());
+    let builder = builder.created_by(Some(concat!("Podswarm ", env!("CARGO_PKG_VERSION")).to_owned()));
+    let built = builder.creation_date(Some(now.timestamp())).build();
+    built.map_err(|source| PublishError::Metainfo { path: staged.draft.path.clone(), source })
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

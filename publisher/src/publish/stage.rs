@@ -1,0 +1,167 @@
+//! Looks at what is to be published, copies it and hashes it, all before anything is promised.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use data_encoding::HEXLOWER;
+use podswarm_core::metainfo::{PieceHashes, TorrentPath, piece_length_for};
+use podswarm_core::net::create::{CreateError, Found, FoundFile, HashOptions, Watch, find_files, hash_pieces};
+use sha2::{Digest as _, Sha256};
+
+use super::staging::Staging;
+use super::{Draft, Follow, Intake, PublishError};
+use crate::kind::{self, Kind};
+use crate::library::Library;
+use crate::record::{Enclosure, Place};
+use crate::tags::{self, Tags};
+
+/// The name of the content in its staging folder.
+pub(super) const CONTENT: &str = "content";
+
+/// Content that is hashed, and safe in its staging folder or where its owner has it.
+#[derive(Debug)]
+pub(crate) struct Staged {
+    pub(super) staging: Staging,
+    pub(super) draft: Draft,
+    pub(super) found: Found,
+    pub(super) place: Place,
+    pub(super) piece_length: u32,
+    pub(super) pieces: PieceHashes,
+    pub(super) sha256: String,
+    pub(super) enclosure: Enclosure,
+    /// The extension that the file gets; empty for a folder.
+    pub(super) extension: String,
+    pub(super) tags: Tags,
+    /// What its owner should know, one sentence each.
+    pub(super) warnings: Vec<String>,
+}
+
+/// Copies and hashes what `draft` names.
+pub(crate) fn stage(library: &Library, draft: Draft, follow: &Follow) -> Result<Staged, PublishError> {
+    draft.said.check()?;
+    let original = draft.path.canonicalize().map_err(|source| unreadable(&draft.path, source))?;
+    let found = find(&draft.path, &original)?;
+    let staging = Staging::new(library)?;
+    let content = if draft.intake == Intake::InPlace { original.clone() } else { staging.path(CONTENT) };
+    let found = match draft.intake {
+        // What may be moved is hashed where it will be.
+        Intake::Move => {
+            fs::rename(&original, &content).map_err(|source| unreadable(&original, source))?;
+            at(found, &content)
+        }
+        Intake::Copy | Intake::InPlace => found,
+    };
+    let copies: Option<Vec<PathBuf>> = (draft.intake == Intake::Copy)
+        .then(|| found.files.iter().map(|file| path_in(&content, &found, file)).collect());
+    let options = HashOptions { sha256: true, copy_to: copies.as_deref() };
+    let piece_length = piece_length_for(found.length());
+    let total = found.length();
+    let progress = |done| (follow.progress)(done, total);
+    let watch = Watch { progress: Some(&progress), cancel: Some(&follow.cancel) };
+    let hashed = hash_pieces(&found.to_hash(), piece_length, options, watch)
+        .map_err(|error| PublishError::of_hash(error, &draft.path, total, library.root()))?;
+    let place = match draft.intake {
+        Intake::InPlace => in_place(original, &found)?,
+        Intake::Copy | Intake::Move => Place::Library,
+    };
+    let found = at(found, &content);
+    let digest = hashed.sha256.expect("the SHA-256 was asked for");
+    let name = draft.name.as_deref().map_or(draft.path.as_path(), Path::new);
+    let (main, kind) = main_file(&found, name)?;
+    let mut warnings = warnings(&found, &kind, &draft.path);
+    let tags = tags::read(&main.on_disk);
+    warnings.extend(tags.cover.as_ref().and_then(crate::cover::Cover::complaint));
+    let path = (!found.is_single_file).then(|| main.path.to_string());
+    let enclosure = Enclosure { path, length: main.length, mime: kind.mime.to_owned() };
+    let extension = if found.is_single_file { kind.extension } else { String::new() };
+    let sha256 = HEXLOWER.encode(&if found.is_single_file { digest } else { folder_digest(&found, &digest) });
+    let pieces = hashed.pieces;
+    Ok(Staged { staging, draft, found, place, piece_length, pieces, sha256, enclosure, extension, tags, warnings })
+}
+
+/// What a path names that is to be published: a file, or a folder of files.
+fn find(path: &Path, original: &Path) -> Result<Found, PublishError> {
+    let metadata = fs::metadata(original).map_err(|source| unreadable(path, source))?;
+    if !metadata.is_file() {
+        return find_files(original).map_err(PublishError::Unfit);
+    }
+    if metadata.len() == 0 {
+        return Err(PublishError::Unfit(CreateError::Empty { path: path.to_owned() }));
+    }
+    // A file's own name is not looked at: it gets another.
+    let name = TorrentPath::new([CONTENT]).expect("a plain word is a file name");
+    let file = FoundFile { path: name.clone(), on_disk: original.to_owned(), length: metadata.len() };
+    Ok(Found { name, is_single_file: true, files: vec![file], left_out: Vec::new() })
+}
+
+fn unreadable(path: &Path, source: io::Error) -> PublishError {
+    match source.kind() {
+        io::ErrorKind::NotFound => PublishError::Missing { path: path.to_owned() },
+        _ => PublishError::Unfit(CreateError::Read { path: path.to_owned(), source }),
+    }
+}
+
+/// The same files where they are once the content lies at `root`.
+fn at(found: Found, root: &Path) -> Found {
+    let files = found.files.iter().map(|file| FoundFile { on_disk: path_in(root, &found, file), ..file.clone() });
+    Found { files: files.collect(), ..found }
+}
+
+fn path_in(root: &Path, found: &Found, file: &FoundFile) -> PathBuf {
+    if found.is_single_file { root.to_owned() } else { root.join(file.path.to_path_buf()) }
+}
+
+fn in_place(original: PathBuf, found: &Found) -> Result<Place, PublishError> {
+    let mtime = if found.is_single_file {
+        let metadata = fs::metadata(&original).map_err(|source| unreadable(&original, source))?;
+        crate::http::mtime_of(&metadata)
+    } else {
+        None
+    };
+    Ok(Place::Original { path: original, mtime })
+}
+
+/// The file that ordinary apps are given: the largest that they play, else the largest. `name` is that of the whole.
+fn main_file<'a>(found: &'a Found, name: &Path) -> Result<(&'a FoundFile, Kind), PublishError> {
+    let mut best: Option<(bool, &FoundFile, Kind)> = None;
+    for file in &found.files {
+        let name = if found.is_single_file { name } else { &file.on_disk };
+        let kind = kind::of_file(&file.on_disk, name).map_err(|source| unreadable(&file.on_disk, source))?;
+        let is_better =
+            best.as_ref().is_none_or(|(plays, than, _)| (kind.is_media(), file.length) > (*plays, than.length));
+        if is_better {
+            best = Some((kind.is_media(), file, kind));
+        }
+    }
+    let (_, file, kind) = best.expect("there is at least one file");
+    Ok((file, kind))
+}
+
+fn warnings(found: &Found, kind: &Kind, path: &Path) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if !kind.is_media() {
+        warnings.push(format!(
+            "`{}` is neither audio nor video; podcast apps will not play it, it is offered as {}",
+            path.display(),
+            kind.mime
+        ));
+    }
+    if let Some(first) = found.left_out.first() {
+        let count = found.left_out.len();
+        warnings.push(format!("{count} hidden or system files are left out, such as `{}`", first.display()));
+    }
+    warnings
+}
+
+/// The SHA-256 that names a folder: of every file's path and length, then of the content's own digest.
+fn folder_digest(found: &Found, content: &[u8; 32]) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    for file in &found.files {
+        digest.update((file.path.as_str().len() as u64).to_be_bytes());
+        digest.update(file.path.as_str());
+        digest.update(file.length.to_be_bytes());
+    }
+    digest.update(content);
+    digest.finalize().into()
+}

@@ -1,0 +1,322 @@
+//! What the publisher must not forget: its shows, their episodes, what was told of them.
+//!
+//! A record never holds a public URL; feeds, pages and torrents are rendered under the one that holds when they are
+//! made, so that a publisher can move. It names files by their name below the data directory.
+//!
+//! Law: a field is added with a default; any other change raises the record's version and teaches `migrate`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use podswarm_core::metainfo::InfoHash;
+use podswarm_core::store::Record;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::slug::Slug;
+
+/// A show.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ShowRecord {
+    /// Its name in addresses; never changes.
+    pub(crate) slug: Slug,
+    /// Its name for people.
+    pub(crate) title: String,
+    /// Who makes it.
+    pub(crate) author: Option<String>,
+    /// What it is about, plain text.
+    pub(crate) description: Option<String>,
+    /// The language it is in, such as `en` or `pt-br`.
+    pub(crate) language: String,
+    /// A podcast directory's category, `Arts` or `Arts > Books`.
+    pub(crate) category: Option<String>,
+    /// The cover.
+    pub(crate) image: Option<Image>,
+    /// The show's own site.
+    pub(crate) link: Option<String>,
+    /// Where directories write to the owner.
+    pub(crate) email: Option<String>,
+    /// Whether it is for adults only.
+    pub(crate) explicit: bool,
+    /// Made once, when the show's public URL is first known.
+    pub(crate) podcast_guid: Option<Uuid>,
+    /// When it was made.
+    pub(crate) created: DateTime<Utc>,
+}
+
+impl Record for ShowRecord {
+    const KIND: &'static str = "show";
+    const VERSION: u8 = 1;
+
+    fn key(&self) -> Vec<u8> {
+        self.slug.as_str().into()
+    }
+}
+
+/// A picture beside the show's media.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Image {
+    /// Its file name, which holds a part of its hash.
+    pub(crate) file: String,
+    /// `image/jpeg` or `image/png`.
+    pub(crate) mime: String,
+}
+
+/// An episode. From the moment that this is stored it is published, or, before its time, sure to be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct EpisodeRecord {
+    /// The show it belongs to.
+    pub(crate) show: Slug,
+    /// The name of its file or folder, of its torrent and, without the extension, of its page; never used again.
+    pub(crate) file: String,
+    /// Names the episode to readers, for ever.
+    pub(crate) guid: Uuid,
+    /// Its title.
+    pub(crate) title: String,
+    /// Show notes, as the plain text they were typed as.
+    pub(crate) notes: Option<String>,
+    /// The date it bears; it is hidden until then.
+    pub(crate) published: DateTime<Utc>,
+    /// When it came into the library.
+    pub(crate) added: DateTime<Utc>,
+    /// Whether its item has appeared in the feed.
+    pub(crate) released: bool,
+    /// The season, from 1.
+    pub(crate) season: Option<u32>,
+    /// The number in its season or show, from 1.
+    pub(crate) number: Option<u32>,
+    /// How long it plays, in milliseconds.
+    pub(crate) duration_ms: Option<u64>,
+    /// A cover of its own.
+    pub(crate) image: Option<Image>,
+    /// SHA-256 of the content, lower-case hex; of a folder, of all its files end to end after their names and lengths.
+    pub(crate) sha256: String,
+    /// What its swarm is known by.
+    pub(crate) info_hash: InfoHash,
+    /// Bytes of its metainfo as the library holds it, without tracker and web seed.
+    pub(crate) metainfo_length: u64,
+    /// Bytes of all its files.
+    pub(crate) length: u64,
+    /// What ordinary podcast apps are given: the file itself, or one of the folder.
+    pub(crate) enclosure: Enclosure,
+    /// Where its content lies.
+    pub(crate) place: Place,
+}
+
+/// The file that ordinary podcast apps play.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Enclosure {
+    /// Its path within the folder, with `/` between the names; `None` if the episode is one file.
+    pub(crate) path: Option<String>,
+    /// Its length in bytes.
+    pub(crate) length: u64,
+    /// Its media type.
+    pub(crate) mime: String,
+}
+
+/// Where an episode's content lies.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Place {
+    /// In the library's own folder.
+    Library,
+    /// Where its owner has it. What is there is served only while it is as it was.
+    Original {
+        /// The absolute path of the file or folder.
+        path: PathBuf,
+        /// Modification time of the file in nanoseconds since 1970; `None` for a folder.
+        mtime: Option<i64>,
+    },
+}
+
+impl Record for EpisodeRecord {
+    const KIND: &'static str = "episode";
+    const VERSION: u8 = 1;
+
+    fn key(&self) -> Vec<u8> {
+        Self::key_of(&self.show, &self.file)
+    }
+}
+
+impl EpisodeRecord {
+    /// The key of the episode whose file or folder has that name.
+    pub(crate) fn key_of(show: &Slug, file: &str) -> Vec<u8> {
+        format!("{show}/{file}").into_bytes()
+    }
+
+    /// How long it plays.
+    pub(crate) fn duration(&self) -> Option<Duration> {
+        self.duration_ms.map(Duration::from_millis)
+    }
+
+    /// Whether it is a folder of files.
+    pub(crate) fn is_folder(&self) -> bool {
+        self.enclosure.path.is_some()
+    }
+}
+
+/// Something that listeners were told of; the log of a show's events is replayed to agents that were away.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct EventRecord {
+    /// The show it happened in.
+    pub(crate) show: Slug,
+    /// Its number in the show, from 1 without gaps.
+    pub(crate) seq: u64,
+    /// What happened.
+    pub(crate) kind: EventKind,
+    /// The file name of the episode it happened to.
+    pub(crate) file: String,
+}
+
+/// What can happen to an episode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum EventKind {
+    /// It was released.
+    Episode,
+}
+
+impl EventKind {
+    /// The event's name in the stream.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Episode => "episode",
+        }
+    }
+}
+
+impl Record for EventRecord {
+    const KIND: &'static str = "event";
+    const VERSION: u8 = 1;
+
+    fn key(&self) -> Vec<u8> {
+        let mut key = Self::prefix(&self.show);
+        key.extend_from_slice(&self.seq.to_be_bytes());
+        key
+    }
+}
+
+impl EventRecord {
+    /// What the keys of all events of `show` begin with.
+    pub(crate) fn prefix(show: &Slug) -> Vec<u8> {
+        format!("{show}/").into_bytes()
+    }
+}
+
+/// The public URL that the owner gave last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PublicUrlRecord {
+    /// An absolute URL.
+    pub(crate) url: String,
+}
+
+impl PublicUrlRecord {
+    /// The only key.
+    pub(crate) const KEY: &[u8] = b"it";
+}
+
+impl Record for PublicUrlRecord {
+    const KIND: &'static str = "public_url";
+    const VERSION: u8 = 1;
+
+    fn key(&self) -> Vec<u8> {
+        Self::KEY.into()
+    }
+}
+
+/// When a feed's bytes changed last, so that a restart does not make an old feed look new.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RenderedRecord {
+    /// The feed's path.
+    pub(crate) path: String,
+    /// The entity tag of its bytes.
+    pub(crate) etag: String,
+    /// When its bytes became these.
+    pub(crate) modified: DateTime<Utc>,
+}
+
+impl Record for RenderedRecord {
+    const KIND: &'static str = "rendered";
+    const VERSION: u8 = 1;
+
+    fn key(&self) -> Vec<u8> {
+        self.path.as_bytes().into()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use chrono::TimeZone as _;
+    use podswarm_core::store::Store;
+
+    use super::*;
+
+    /// A show with nothing but a title.
+    pub(crate) fn show(slug: &str) -> ShowRecord {
+        ShowRecord {
+            slug: slug.parse().unwrap(),
+            title: format!("The {slug} show"),
+            author: None,
+            description: None,
+            language: "en".to_owned(),
+            category: None,
+            image: None,
+            link: None,
+            email: None,
+            explicit: false,
+            podcast_guid: None,
+            created: Utc.with_ymd_and_hms(2026, 1, 1, 0, 0, 0).unwrap(),
+        }
+    }
+
+    /// A released episode of `show`; `n` tells it from others and is its day of the month.
+    pub(crate) fn episode(show: &str, n: u8) -> EpisodeRecord {
+        let published = Utc.with_ymd_and_hms(2026, 1, n.into(), 12, 0, 0).unwrap();
+        EpisodeRecord {
+            show: show.parse().unwrap(),
+            file: format!("2026-01-{n:02}-episode-{n}-0000000{n:x}.mp3"),
+            guid: Uuid::from_u128(n.into()),
+            title: format!("Episode {n}"),
+            notes: None,
+            published,
+            added: published,
+            released: true,
+            season: None,
+            number: Some(n.into()),
+            duration_ms: Some(61_500),
+            image: None,
+            sha256: format!("{n:064x}"),
+            info_hash: InfoHash::from_v1([n; 20]),
+            metainfo_length: 200,
+            length: 1000,
+            enclosure: Enclosure { path: None, length: 1000, mime: "audio/mpeg".to_owned() },
+            place: Place::Library,
+        }
+    }
+
+    #[test]
+    fn records_come_back_as_they_were_stored() {
+        let store = Store::in_memory();
+        let mut moved = episode("a", 2);
+        moved.place = Place::Original { path: "/srv/e.mp3".into(), mtime: Some(-5_000_000_000) };
+        let event = EventRecord { show: "a".parse().unwrap(), seq: 300, kind: EventKind::Episode, file: "f".into() };
+        store.put(&show("a")).unwrap();
+        store.put(&moved).unwrap();
+        store.put(&event).unwrap();
+        assert_eq!(store.get::<ShowRecord>("a").unwrap(), Some(show("a")));
+        assert_eq!(store.scan::<EpisodeRecord>("a/").unwrap(), [moved]);
+        assert_eq!(store.scan::<EventRecord>("a/").unwrap(), [event]);
+    }
+
+    #[test]
+    fn events_are_scanned_in_the_order_of_their_numbers() {
+        let store = Store::in_memory();
+        for seq in [256, 2, 1, 255] {
+            let file = String::new();
+            store.put(&EventRecord { show: "a".parse().unwrap(), seq, kind: EventKind::Episode, file }).unwrap();
+        }
+        let seqs: Vec<u64> = store.scan::<EventRecord>("a/").unwrap().iter().map(|event| event.seq).collect();
+        assert_eq!(seqs, [1, 2, 255, 256]);
+    }
+}

@@ -1,0 +1,171 @@
+//! A show's records as the two feeds that are served.
+
+use podswarm_core::metainfo::{Magnet, Metainfo};
+use podswarm_feeds::model::{self, FeedUrls, Media, TorrentRef, sri_sha256};
+use podswarm_feeds::write;
+
+use crate::notes;
+use crate::record::{EpisodeRecord, ShowRecord};
+use crate::urls::Urls;
+
+/// `feed.xml` and `torrents.xml` of a show; `episodes` are those that are out.
+pub(crate) fn feeds(show: &ShowRecord, episodes: &[&EpisodeRecord], urls: &Urls) -> (String, String) {
+    let addresses = FeedUrls {
+        feed: urls.document(&show.slug, "feed.xml"),
+        torrents: urls.document(&show.slug, "torrents.xml"),
+        events: urls.document(&show.slug, "events"),
+        page: urls.show(&show.slug),
+    };
+    let model = show_model(show, urls);
+    let mut models: Vec<model::Episode> = episodes.iter().map(|episode| episode_model(show, episode, urls)).collect();
+    let podcast = write::podcast_feed(&model, &models, &addresses);
+    // Torrent clients are told of all that the torrent holds, apps of the one file that they play.
+    for (model, episode) in models.iter_mut().zip(episodes) {
+        model.media.length = episode.length;
+    }
+    (podcast, write::torrent_feed(&model, &models, &addresses))
+}
+
+fn show_model(show: &ShowRecord, urls: &Urls) -> model::Show {
+    model::Show {
+        slug: show.slug.to_string(),
+        title: show.title.clone(),
+        author: show.author.clone(),
+        description: show.description.clone().unwrap_or_else(|| show.title.clone()),
+        language: show.language.clone(),
+        category: show.category.clone(),
+        image_url: show.image.as_ref().map(|image| urls.media(&show.slug, &image.file)),
+        link: show.link.as_deref().and_then(|link| link.parse().ok()),
+        email: show.email.clone(),
+        explicit: show.explicit,
+        podcast_guid: show.podcast_guid,
+    }
+}
+
+fn episode_model(show: &ShowRecord, episode: &EpisodeRecord, urls: &Urls) -> model::Episode {
+    let url = media_url(episode, urls);
+    let file_name = url.path_segments().and_then(|mut segments| segments.next_back()).unwrap_or_default().to_owned();
+    model::Episode {
+        guid: episode.guid.to_string(),
+        title: episode.title.clone(),
+        notes: episode.notes.as_deref().map(notes::to_html).unwrap_or_default(),
+        published: episode.published,
+        season: episode.season,
+        number: episode.number,
+        duration: episode.duration(),
+        explicit: show.explicit,
+        media: Media {
+            url,
+            length: episode.enclosure.length,
+            mime: episode.enclosure.mime.clone(),
+            file_name,
+            // A folder's hash is not that of the one file which podcast apps are given.
+            sri: if episode.is_folder() { None } else { sri(&episode.sha256) },
+        },
+        torrent: Some(TorrentRef {
+            url: urls.torrent(&show.slug, &episode.file),
+            length: episode.metainfo_length + outer_length(episode, urls),
+            info_hash: episode.info_hash,
+            magnet: magnet(episode, urls).to_string(),
+            info_name: episode.file.clone(),
+        }),
+        image_url: episode.image.as_ref().map(|image| urls.media(&show.slug, &image.file)),
+        page_url: Some(urls.episode(&show.slug, &episode.file)),
+    }
+}
+
+fn sri(sha256: &str) -> Option<String> {
+    let digest = data_encoding::HEXLOWER.decode(sha256.as_bytes()).ok()?;
+    Some(sri_sha256(&digest.try_into().ok()?))
+}
+
+/// The file that ordinary apps are given.
+pub(crate) fn media_url(episode: &EpisodeRecord, urls: &Urls) -> url::Url {
+    match &episode.enclosure.path {
+        None => urls.media(&episode.show, &episode.file),
+        Some(path) => urls.media_in(&episode.show, &episode.file, path),
+    }
+}
+
+/// Where HTTP serves the whole of an episode, as torrents name it (BEP 19): the file, or the folder's parent.
+fn web_seed(episode: &EpisodeRecord, urls: &Urls) -> url::Url {
+    if episode.is_folder() { urls.media_folder(&episode.show) } else { urls.media(&episode.show, &episode.file) }
+}
+
+/// The magnet link of an episode.
+pub(crate) fn magnet(episode: &EpisodeRecord, urls: &Urls) -> Magnet {
+    Magnet {
+        name: Some(episode.file.clone()),
+        trackers: vec![urls.announce().into()],
+        web_seeds: vec![web_seed(episode, urls).into()],
+        ..Magnet::new(episode.info_hash)
+    }
+}
+
+/// An episode's `.torrent` as it is served: `bare` with our tracker and web seed.
+pub(crate) fn torrent(episode: &EpisodeRecord, bare: Metainfo, urls: &Urls) -> Vec<u8> {
+    let mut served = bare;
+    served.trackers = vec![vec![urls.announce().into()]];
+    served.web_seeds = vec![web_seed(episode, urls).into()];
+    served.encode()
+}
+
+/// The bytes that tracker and web seed add to a metainfo.
+fn outer_length(episode: &EpisodeRecord, urls: &Urls) -> u64 {
+    let text = |url: &url::Url| url.as_str().len().to_string().len() + 1 + url.as_str().len();
+    let added = "8:announce".len() + text(&urls.announce()) + "8:url-listle".len() + text(&web_seed(episode, urls));
+    added as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use podswarm_core::metainfo::{MetainfoBuilder, TorrentPath};
+
+    use super::*;
+    use crate::record::tests::{episode, show};
+
+    fn urls() -> Urls {
+        Urls::parse("https://pods.example/x").unwrap()
+    }
+
+    #[test]
+    fn the_podcast_feed_has_the_file_and_the_torrent_feed_the_torrent() {
+        let record = episode("a", 1);
+        let (podcast, torrents) = feeds(&show("a"), &[&record], &urls());
+        assert!(podcast.contains("url=\"https://pods.example/x/media/a/2026-01-01-episode-1-00000001.mp3\""));
+        assert!(podcast.contains("length=\"1000\""), "{podcast}");
+        assert!(podcast.contains("sha256-"), "{podcast}");
+        assert!(torrents.contains("https://pods.example/x/torrents/a/2026-01-01-episode-1-00000001.mp3.torrent"));
+        for feed in [podcast, torrents] {
+            assert!(feed.contains(&record.guid.to_string()));
+        }
+    }
+
+    #[test]
+    fn of_a_folder_apps_get_one_file_and_clients_all() {
+        let mut record = episode("a", 1);
+        record.file = "2026-01-01-book-00000001".to_owned();
+        record.length = 5000;
+        record.enclosure.path = Some("1.mp3".to_owned());
+        let (podcast, torrents) = feeds(&show("a"), &[&record], &urls());
+        assert!(podcast.contains("/media/a/2026-01-01-book-00000001/1.mp3\"") && podcast.contains("length=\"1000\""));
+        assert!(!podcast.contains("sha256-"), "{podcast}");
+        assert!(torrents.contains("length=\"5000\""));
+        assert_eq!(magnet(&record, &urls()).web_seeds, ["https://pods.example/x/media/a/"]);
+    }
+
+    #[test]
+    fn the_torrent_gets_our_tracker_and_web_seed_and_keeps_its_name() {
+        let record = episode("a", 1);
+        let name = TorrentPath::new([&record.file]).unwrap();
+        let bare = MetainfoBuilder::file(name, 1000, 16384, [[7; 20]].into_iter().collect()).build().unwrap();
+        let length = bare.encode().len() as u64 + outer_length(&record, &urls());
+        let info_hash = bare.info_hash;
+        let bytes = torrent(&record, bare, &urls());
+        assert_eq!(bytes.len() as u64, length);
+        let served = Metainfo::parse(&bytes).unwrap();
+        assert_eq!(served.info_hash, info_hash);
+        assert_eq!(served.trackers, [["https://pods.example/x/announce"]]);
+        assert_eq!(served.web_seeds, ["https://pods.example/x/media/a/2026-01-01-episode-1-00000001.mp3"]);
+    }
+}

@@ -1,0 +1,4 @@
+//! From records to what is served: feeds, pages, torrents.
+
+pub(crate) mod feed;
+pub(crate) mod page;

@@ -1,0 +1,300 @@
+//! The pages: all shows, one show, one episode.
+//!
+//! Plain HTML with the browser's own player; everything but the swarm's live figures works without scripts. Links
+//! between pages are relative, so that the pages work under every name by which this host is reached; addresses that
+//! people copy are the public ones.
+//!
+//! Law: nothing that came from a file or a person stands in a page unescaped. Maud escapes; the one thing passed
+//! through is HTML that [`crate::notes`] made.
+
+use chrono::{DateTime, Utc};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use podswarm_core::app::human_duration;
+use podswarm_core::metainfo::Magnet;
+use podswarm_core::rate::ByteCount;
+
+use crate::notes;
+use crate::record::{EpisodeRecord, Image, ShowRecord};
+use crate::slug::page_name;
+use crate::urls::Urls;
+
+/// The page of the shows, at `/`.
+pub(crate) fn home<'a>(shows: impl IntoIterator<Item = (&'a ShowRecord, usize)>) -> String {
+    let shows: Vec<_> = shows.into_iter().collect();
+    layout(
+        ".",
+        "Shows",
+        None,
+        &html! {
+            h1 { "Shows" }
+            @if shows.is_empty() { p.soft { "There is no show here yet." } }
+            @for (show, episodes) in shows {
+                article {
+                    h2 { a href={ "shows/" (show.slug) } { (show.title) } }
+                    p.soft { (byline(show)) (count(episodes)) }
+                    @if let Some(description) = &show.description { p { (description) } }
+                }
+            }
+        },
+    )
+}
+
+/// The page of a show, at `/shows/SLUG`; `episodes` newest first.
+pub(crate) fn show(show: &ShowRecord, episodes: &[&EpisodeRecord], urls: &Urls) -> String {
+    let feed = urls.document(&show.slug, "feed.xml");
+    layout(
+        "..",
+        &show.title,
+        Some(show),
+        &html! {
+            a.up href=".." { "All shows" }
+            header.show {
+                @if let Some(image) = &show.image { (cover("..", show, image)) }
+                div {
+                    h1 { (show.title) @if show.explicit { " " (explicit()) } }
+                    p.soft { (byline(show)) (count(episodes.len())) }
+                    @if let Some(description) = &show.description { p { (description) } }
+                    @if let Some(link) = &show.link { p { a href=(link) rel="noopener" { (link) } } }
+                }
+            }
+            section.box {
+                h2 { "Subscribe" }
+                p.soft { "Paste this address into any podcast app:" }
+                p { code { (feed) } }
+                ul.links {
+                    li { a href={ (show.slug) "/feed.xml" } { "Podcast feed" } }
+                    li { a href={ (show.slug) "/torrents.xml" } { "Torrent feed" } }
+                }
+                details {
+                    summary { "Fetch it as a swarm, and pass it on" }
+                    p { code { "podsub run " (feed) } }
+                }
+            }
+            @if episodes.is_empty() { p.soft { "No episode yet." } }
+            @for episode in episodes {
+                article {
+                    h2 { a href={ (show.slug) "/" (page_name(&episode.file)) } { (episode.title) } }
+                    p.soft { (facts(episode)) }
+                    (player("..", episode, "none"))
+                }
+            }
+        },
+    )
+}
+
+/// The page of an episode, at `/shows/SLUG/EPISODE`.
+pub(crate) fn episode(show: &ShowRecord, episode: &EpisodeRecord, magnet: &Magnet) -> String {
+    let page = page_name(&episode.file);
+    layout(
+        "../..",
+        &format!("{} · {}", episode.title, show.title),
+        Some(show),
+        &html! {
+            a.up href={ "../" (show.slug) } { (show.title) }
+            header.show {
+                @if let Some(image) = episode.image.as_ref().or(show.image.as_ref()) { (cover("../..", show, image)) }
+                div {
+                    h1 { (episode.title) @if show.explicit { " " (explicit()) } }
+                    p.soft { (facts(episode)) }
+                }
+            }
+            (player("../..", episode, "metadata"))
+            @if let Some(text) = &episode.notes { section { (PreEscaped(notes::to_html(text))) } }
+            section.box {
+                h2 { "Download" }
+                ul.links {
+                    li { a href=(media_path("../..", episode)) download { "File over HTTP" } }
+                    li { a href={ "../../torrents/" (show.slug) "/" (episode.file) ".torrent" } { "Torrent" } }
+                    li { a href=(magnet) { "Magnet link" } }
+                }
+                p.soft data-swarm={ (page) "/swarm.json" } {
+                    noscript { a href={ (page) "/swarm.json" } { "Figures of the swarm" } }
+                }
+                details {
+                    summary { "Check what you have" }
+                    p { "SHA-256 " code { (episode.sha256) } }
+                    p { "Info-hash " code { (episode.info_hash) } }
+                }
+            }
+        },
+    )
+}
+
+/// What is shown where something is missing or wrong: one sentence.
+pub(crate) fn error(title: &str, sentence: &str) -> String {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head { meta charset="utf-8"; meta name="viewport" content="width=device-width"; title { (title) } }
+            body { h1 { (title) } p { (sentence) } }
+        }
+    }
+    .into_string()
+}
+
+/// The frame of every page; `root` leads from it to `/`.
+fn layout(root: &str, title: &str, show: Option<&ShowRecord>, body: &Markup) -> String {
+    html! {
+        (DOCTYPE)
+        html lang=(show.map_or("en", |show| &show.language)) {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { (title) }
+                link rel="stylesheet" href={ (root) "/assets/style.css" };
+                @if let Some(show) = show {
+                    @let base = format!("{root}/shows/{}", show.slug);
+                    link rel="alternate" type="application/rss+xml" title=(show.title) href={ (base) "/feed.xml" };
+                    link rel="alternate" type="application/rss+xml" title={ (show.title) " (torrents)" }
+                        href={ (base) "/torrents.xml" };
+                }
+                script src={ (root) "/assets/live.js" } defer {}
+            }
+            body { (body) }
+        }
+    }
+    .into_string()
+}
+
+fn byline(show: &ShowRecord) -> Markup {
+    html! { @if let Some(author) = &show.author { (author) " · " } }
+}
+
+fn count(episodes: usize) -> String {
+    if episodes == 1 { "1 episode".to_owned() } else { format!("{episodes} episodes") }
+}
+
+fn explicit() -> Markup {
+    html! { span.badge { "explicit" } }
+}
+
+fn cover(root: &str, show: &ShowRecord, image: &Image) -> Markup {
+    html! { img src={ (root) "/media/" (show.slug) "/" (image.file) } alt={ "Cover of " (show.title) } width="144" height="144"; }
+}
+
+/// When, which number, how long, how large.
+fn facts(episode: &EpisodeRecord) -> Markup {
+    html! {
+        time datetime=(episode.published.to_rfc3339()) { (day(episode.published)) }
+        @match (episode.season, episode.number) {
+            (Some(season), Some(number)) => { " · Season " (season) ", episode " (number) }
+            (None, Some(number)) => { " · Episode " (number) }
+            (Some(season), None) => { " · Season " (season) }
+            (None, None) => {}
+        }
+        @if let Some(duration) = episode.duration() { " · " (human_duration(duration)) }
+        " · " (ByteCount(episode.length))
+    }
+}
+
+fn day(at: DateTime<Utc>) -> String {
+    at.format("%-d %B %Y").to_string()
+}
+
+/// The browser's player; nothing for what no browser plays.
+fn player(root: &str, episode: &EpisodeRecord, preload: &str) -> Markup {
+    let source = media_path(root, episode);
+    html! {
+        @if episode.enclosure.mime.starts_with("video/") {
+            video controls preload=(preload) src=(source) {}
+        } @else if episode.enclosure.mime.starts_with("audio/") {
+            audio controls preload=(preload) src=(source) {}
+        }
+    }
+}
+
+/// The way from a page to the file that ordinary apps play; `root` leads to `/`.
+fn media_path(root: &str, episode: &EpisodeRecord) -> String {
+    // The escaping of path segments is the same under any base.
+    let base = Urls::parse("http://x/").expect("a URL");
+    let url = match &episode.enclosure.path {
+        None => base.media(&episode.show, &episode.file),
+        Some(path) => base.media_in(&episode.show, &episode.file, path),
+    };
+    format!("{root}{}", url.path())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::tests::{episode as record, show as show_record};
+
+    fn urls() -> Urls {
+        Urls::parse("https://pods.example/").unwrap()
+    }
+
+    fn hostile() -> (ShowRecord, EpisodeRecord) {
+        let bad = "<script>alert(1)</script>\"'&";
+        let mut show = show_record("a");
+        show.title = bad.to_owned();
+        show.author = Some(bad.to_owned());
+        show.description = Some(bad.to_owned());
+        let mut episode = record("a", 1);
+        episode.title = bad.to_owned();
+        episode.notes = Some(bad.to_owned());
+        (show, episode)
+    }
+
+    #[test]
+    fn an_episodes_page_has_player_notes_magnet_and_torrent() {
+        let mut record = record("a", 1);
+        record.notes = Some("See https://x.example/".to_owned());
+        let page = episode(&show_record("a"), &record, &Magnet::new(record.info_hash));
+        for part in [
+            "<audio controls preload=\"metadata\" src=\"../../media/a/2026-01-01-episode-1-00000001.mp3\"></audio>",
+            "<a href=\"https://x.example/\"",
+            "href=\"magnet:?xt=urn:btih:0101",
+            "href=\"../../torrents/a/2026-01-01-episode-1-00000001.mp3.torrent\"",
+            "data-swarm=\"2026-01-01-episode-1-00000001/swarm.json\"",
+            "1 January 2026",
+            "1000 B",
+        ] {
+            assert!(page.contains(part), "{part} in {page}");
+        }
+    }
+
+    #[test]
+    fn a_shows_page_offers_the_feed_and_its_episodes() {
+        let record = record("a", 1);
+        let page = show(&show_record("a"), &[&record], &urls());
+        for part in [
+            "<code>https://pods.example/shows/a/feed.xml</code>",
+            "href=\"a/2026-01-01-episode-1-00000001\"",
+            "type=\"application/rss+xml\"",
+            "1 episode",
+        ] {
+            assert!(page.contains(part), "{part} in {page}");
+        }
+        assert!(home([(&show_record("a"), 1)]).contains("<a href=\"shows/a\">"));
+    }
+
+    #[test]
+    fn nothing_that_was_typed_is_markup() {
+        let (show_record, record) = hostile();
+        let magnet = Magnet { name: Some(record.title.clone()), ..Magnet::new(record.info_hash) };
+        for page in [
+            home([(&show_record, 1)]),
+            show(&show_record, &[&record], &urls()),
+            episode(&show_record, &record, &magnet),
+            error("<b>", "<script>"),
+        ] {
+            assert!(!page.contains("<script>"), "{page}");
+            assert!(!page.contains("<b>"), "{page}");
+        }
+    }
+
+    #[test]
+    fn what_no_browser_plays_has_no_player() {
+        let mut record = record("a", 1);
+        record.enclosure.mime = "application/octet-stream".to_owned();
+        let page = episode(&show_record("a"), &record, &Magnet::new(record.info_hash));
+        assert!(!page.contains("<audio") && !page.contains("<video"), "{page}");
+    }
+
+    #[test]
+    fn a_file_in_a_folder_is_reached_by_its_escaped_path() {
+        let mut record = record("a", 1);
+        record.enclosure.path = Some("CD 1/ä.mp3".to_owned());
+        assert_eq!(media_path("..", &record), "../media/a/2026-01-01-episode-1-00000001.mp3/CD%201/%C3%A4.mp3");
+    }
+}

@@ -1,0 +1,244 @@
+//! Everything the publisher shows, as it stands at one moment.
+//!
+//! A [`Site`] is made when content changes and swapped in whole. A request sees one site, so whoever reads an item in a
+//! feed finds its page, its torrent and its media, from the same site or a later one.
+//!
+//! Law: an episode that is not released is nowhere in a site.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use crate::http::Resource;
+use crate::library::{Library, LibraryError};
+use crate::record::{EpisodeRecord, EventRecord, Image, RenderedRecord, ShowRecord};
+use crate::render::{feed, page};
+use crate::slug::{Slug, page_name};
+use crate::urls::Urls;
+
+/// How long an app may keep a feed without asking, in the header of feeds and pages.
+const CACHE: &str = "public, max-age=60";
+/// How many events a show's site holds for agents that were away; who missed more reads the feed.
+const MOST_EVENTS: usize = 256;
+/// The type of both feeds.
+const RSS: &str = "application/rss+xml; charset=utf-8";
+/// The type of pages.
+pub(crate) const HTML: &str = "text/html; charset=utf-8";
+
+/// All shows with their pages, feeds and released episodes.
+#[derive(Debug)]
+pub(crate) struct Site {
+    /// The page of the shows.
+    pub(crate) home: Resource,
+    /// Each show under its slug.
+    pub(crate) shows: BTreeMap<Slug, Arc<ShowSite>>,
+}
+
+/// One show.
+#[derive(Debug)]
+pub(crate) struct ShowSite {
+    /// Its record.
+    pub(crate) record: ShowRecord,
+    /// Its page.
+    pub(crate) page: Resource,
+    /// `feed.xml`.
+    pub(crate) podcast_feed: Resource,
+    /// `torrents.xml`.
+    pub(crate) torrent_feed: Resource,
+    /// Its released episodes under the names of their pages.
+    pub(crate) episodes: BTreeMap<String, Arc<EpisodeSite>>,
+    /// The latest events, oldest first.
+    pub(crate) events: Vec<EventRecord>,
+}
+
+/// One episode.
+#[derive(Debug)]
+pub(crate) struct EpisodeSite {
+    /// Its record.
+    pub(crate) record: EpisodeRecord,
+    /// Its page.
+    pub(crate) page: Resource,
+}
+
+impl Site {
+    /// The site of everything in `library`.
+    pub(crate) fn build(library: &Library, urls: &Urls, now: DateTime<Utc>) -> Result<Self, LibraryError> {
+        let mut shows = BTreeMap::new();
+        for show in library.shows()? {
+            shows.insert(show.slug.clone(), Arc::new(ShowSite::build(library, show, urls, None, now)?));
+        }
+        Ok(Self { home: home(&shows), shows })
+    }
+
+    /// The site after a change of `show`; everything else is taken over as it is.
+    pub(crate) fn with_show(
+        &self,
+        library: &Library,
+        show: ShowRecord,
+        urls: &Urls,
+        now: DateTime<Utc>,
+    ) -> Result<Self, LibraryError> {
+        let mut shows = self.shows.clone();
+        let before = shows.get(&show.slug).map(Arc::as_ref);
+        let site = ShowSite::build(library, show, urls, before, now)?;
+        shows.insert(site.record.slug.clone(), Arc::new(site));
+        Ok(Self { home: home(&shows), shows })
+    }
+
+    /// The show of that slug.
+    pub(crate) fn show(&self, slug: &str) -> Option<&Arc<ShowSite>> {
+        self.shows.get(&slug.parse::<Slug>().ok()?)
+    }
+
+    /// The episode whose page has that name.
+    pub(crate) fn episode(&self, slug: &str, page: &str) -> Option<&Arc<EpisodeSite>> {
+        self.show(slug)?.episodes.get(page)
+    }
+
+    /// The episode whose file or folder has that name.
+    pub(crate) fn episode_by_file(&self, slug: &str, file: &str) -> Option<&Arc<EpisodeSite>> {
+        self.episode(slug, page_name(file)).filter(|episode| episode.record.file == file)
+    }
+}
+
+impl ShowSite {
+    fn build(
+        library: &Library,
+        show: ShowRecord,
+        urls: &Urls,
+        before: Option<&Self>,
+        now: DateTime<Utc>,
+    ) -> Result<Self, LibraryError> {
+        let records: Vec<EpisodeRecord> =
+            library.episodes(&show.slug)?.into_iter().filter(|episode| episode.released).collect();
+        let newest_first: Vec<&EpisodeRecord> = records.iter().collect();
+        let page = Resource::new(page::show(&show, &newest_first, urls), HTML, CACHE);
+        let (podcast, torrents) = feed::feeds(&show, &newest_first, urls);
+        let podcast_feed = dated(library, format!("/shows/{}/feed.xml", show.slug), podcast, now)?;
+        let torrent_feed = dated(library, format!("/shows/{}/torrents.xml", show.slug), torrents, now)?;
+        let mut events = library.events(&show.slug)?;
+        events.drain(..events.len().saturating_sub(MOST_EVENTS));
+        let before = before.filter(|before| before.record == show);
+        let episodes = records.into_iter().map(|record| {
+            let name = page_name(&record.file).to_owned();
+            let same = before.and_then(|before| before.episodes.get(&name)).filter(|there| there.record == record);
+            let site = same.cloned().unwrap_or_else(|| Arc::new(EpisodeSite::build(&show, record, urls)));
+            (name, site)
+        });
+        let episodes = episodes.collect();
+        Ok(Self { record: show, page, podcast_feed, torrent_feed, episodes, events })
+    }
+
+    /// The picture of that file name, if it is the show's or one of its episodes'.
+    pub(crate) fn image(&self, file: &str) -> Option<&Image> {
+        let episodes = self.episodes.values().filter_map(|episode| episode.record.image.as_ref());
+        self.record.image.iter().chain(episodes).find(|image| image.file == file)
+    }
+}
+
+impl EpisodeSite {
+    fn build(show: &ShowRecord, record: EpisodeRecord, urls: &Urls) -> Self {
+        let page = page::episode(show, &record, &feed::magnet(&record, urls));
+        Self { page: Resource::new(page, HTML, CACHE), record }
+    }
+}
+
+fn home(shows: &BTreeMap<Slug, Arc<ShowSite>>) -> Resource {
+    let listed = shows.values().map(|show| (&show.record, show.episodes.len()));
+    Resource::new(page::home(listed), HTML, CACHE)
+}
+
+/// A feed with the time at which its bytes became these, which the library remembers over restarts.
+///
+/// The time is in whole seconds and always later than that of the bytes before, so that an app which knows only dates
+/// never takes new bytes for old ones.
+fn dated(library: &Library, path: String, feed: String, now: DateTime<Utc>) -> Result<Resource, LibraryError> {
+    let etag = crate::http::etag(feed.as_bytes());
+    let resource = Resource::new(feed, RSS, CACHE);
+    let before = library.store().get::<RenderedRecord>(&path)?;
+    let modified = match before {
+        Some(before) if before.etag == etag => before.modified,
+        before => {
+            let now = DateTime::from_timestamp(now.timestamp(), 0).unwrap_or(now);
+            let modified = before.map_or(now, |before| now.max(before.modified + chrono::Duration::seconds(1)));
+            // A full disk costs the memory of this date, not the feed.
+            if let Err(error) = library.store().put(&RenderedRecord { path, etag, modified }) {
+                tracing::warn!(%error, "cannot remember when a feed changed");
+            }
+            modified
+        }
+    };
+    Ok(resource.modified(modified))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::library::tests::library;
+    use crate::record::tests::{episode, show};
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_790_000_000 + seconds, 0).unwrap()
+    }
+
+    fn urls() -> Urls {
+        Urls::parse("http://a.example/").unwrap()
+    }
+
+    fn text(resource: &Resource) -> String {
+        String::from_utf8(resource.bytes().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn an_episode_that_is_not_out_is_nowhere() {
+        let (_dir, library) = library();
+        let mut later = episode("a", 2);
+        later.released = false;
+        library.store().put(&show("a")).unwrap();
+        library.store().put(&episode("a", 1)).unwrap();
+        library.store().put(&later).unwrap();
+        let site = Site::build(&library, &urls(), at(0)).unwrap();
+        let show = site.show("a").unwrap();
+        for resource in [&show.page, &show.podcast_feed, &show.torrent_feed] {
+            assert!(text(resource).contains("Episode 1") && !text(resource).contains("Episode 2"));
+        }
+        assert!(site.episode("a", page_name(&later.file)).is_none());
+        assert!(site.episode_by_file("a", &episode("a", 1).file).is_some());
+        assert!(site.episode_by_file("a", page_name(&episode("a", 1).file)).is_none());
+    }
+
+    #[test]
+    fn a_restart_moves_neither_tag_nor_date() {
+        let (_dir, library) = library();
+        library.store().put(&show("a")).unwrap();
+        let headers = |now| {
+            let site = Site::build(&library, &urls(), now).unwrap();
+            let feed = &site.show("a").unwrap().podcast_feed;
+            let response = feed.respond(&axum::http::Method::GET, &axum::http::HeaderMap::new());
+            ["etag", "last-modified"].map(|name| response.headers()[name].clone())
+        };
+        let first = headers(at(0));
+        assert_eq!(first, headers(at(500)));
+        library.store().put(&episode("a", 1)).unwrap();
+        let second = headers(at(0));
+        assert_ne!(first[0], second[0]);
+        assert_ne!(first[1], second[1], "a change within the same second has a later date");
+    }
+
+    #[test]
+    fn a_change_of_one_show_leaves_the_others_as_they_are() {
+        let (_dir, library) = library();
+        library.store().put(&show("a")).unwrap();
+        library.store().put(&show("b")).unwrap();
+        library.store().put(&episode("a", 1)).unwrap();
+        let before = Site::build(&library, &urls(), at(0)).unwrap();
+        library.store().put(&episode("a", 2)).unwrap();
+        let after = before.with_show(&library, show("a"), &urls(), at(9)).unwrap();
+        assert!(Arc::ptr_eq(before.show("b").unwrap(), after.show("b").unwrap()));
+        let name = page_name(&episode("a", 1).file).to_owned();
+        assert!(Arc::ptr_eq(before.episode("a", &name).unwrap(), after.episode("a", &name).unwrap()));
+        assert_eq!(after.show("a").unwrap().episodes.len(), 2);
+        assert!(text(&after.home).contains("2 episodes"));
+    }
+}

@@ -1,0 +1,185 @@
+//! Where the publisher's things are found: every address that a feed, a page or a torrent names.
+//!
+//! All begin with the public URL, which is the flag's, else the configuration's, else the one given last, else a guess:
+//! the address of this machine on the way to the default route. It may have a path, for a publisher that shares its
+//! host with others behind a reverse proxy.
+//!
+//! Knows nothing of what is served there.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+
+use podswarm_core::tracker::Scope;
+use url::{Host, Url};
+
+use crate::slug::{Slug, page_name};
+
+/// The public URL, and everything's address under it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Urls {
+    /// Ends in a slash.
+    base: Url,
+    /// Whether the owner gave it.
+    given: bool,
+}
+
+/// A public URL that cannot be one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{got}` is not a public URL; want http:// or https://, a host, and at most a port and a path")]
+pub(crate) struct PublicUrlError {
+    got: String,
+}
+
+impl Urls {
+    /// Reads the URL that the owner gives.
+    pub(crate) fn parse(text: &str) -> Result<Self, PublicUrlError> {
+        let fault = || PublicUrlError { got: text.to_owned() };
+        let mut base = Url::parse(text).map_err(|_| fault())?;
+        let is_plain = base.query().is_none() && base.fragment().is_none() && base.username().is_empty();
+        if !matches!(base.scheme(), "http" | "https") || !is_plain || base.password().is_some() {
+            return Err(fault());
+        }
+        if !base.path().ends_with('/') {
+            base.set_path(&format!("{}/", base.path()));
+        }
+        Ok(Self { base, given: true })
+    }
+
+    /// The guess for a port that listens at `listen`: that address, or, where it listens at all of them, this
+    /// machine's on the default route.
+    pub(crate) fn guess(listen: SocketAddr) -> Self {
+        let ip = if listen.ip().is_unspecified() { default_address() } else { listen.ip() };
+        let base = Url::parse(&format!("http://{}/", SocketAddr::new(ip, listen.port())));
+        Self { base: base.expect("an address makes a URL"), given: false }
+    }
+
+    /// The public URL itself, with a slash at its end.
+    pub(crate) const fn base(&self) -> &Url {
+        &self.base
+    }
+
+    /// Whether it means the same host to everybody: the owner gave it, or it is a public address.
+    pub(crate) fn is_worldwide(&self) -> bool {
+        let is_public = |ip: IpAddr| Scope::of(ip) == Scope::Public;
+        self.given
+            || match self.host() {
+                Host::Domain(_) => true,
+                Host::Ipv4(ip) => is_public(ip.into()),
+                Host::Ipv6(ip) => is_public(ip.into()),
+            }
+    }
+
+    /// The host it names.
+    pub(crate) fn host(&self) -> Host<&str> {
+        self.base.host().expect("http URLs have a host")
+    }
+
+    /// The tracker.
+    pub(crate) fn announce(&self) -> Url {
+        self.join(&["announce"])
+    }
+
+    /// A show's page.
+    pub(crate) fn show(&self, show: &Slug) -> Url {
+        self.join(&["shows", show.as_str()])
+    }
+
+    /// A document of a show: `feed.xml`, `torrents.xml` or `events`.
+    pub(crate) fn document(&self, show: &Slug, name: &str) -> Url {
+        self.join(&["shows", show.as_str(), name])
+    }
+
+    /// The page of the episode with that file.
+    pub(crate) fn episode(&self, show: &Slug, file: &str) -> Url {
+        self.join(&["shows", show.as_str(), page_name(file)])
+    }
+
+    /// A media file or picture of a show.
+    pub(crate) fn media(&self, show: &Slug, file: &str) -> Url {
+        self.join(&["media", show.as_str(), file])
+    }
+
+    /// A file in an episode's folder; `path` has `/` between its names.
+    pub(crate) fn media_in(&self, show: &Slug, folder: &str, path: &str) -> Url {
+        let segments: Vec<&str> = ["media", show.as_str(), folder].into_iter().chain(path.split('/')).collect();
+        self.join(&segments)
+    }
+
+    /// What a web seed of an episode's folder appends the folder's name to (BEP 19).
+    pub(crate) fn media_folder(&self, show: &Slug) -> Url {
+        self.join(&["media", show.as_str(), ""])
+    }
+
+    /// An episode's metainfo.
+    pub(crate) fn torrent(&self, show: &Slug, file: &str) -> Url {
+        self.join(&["torrents", show.as_str(), &format!("{file}.torrent")])
+    }
+
+    fn join(&self, segments: &[&str]) -> Url {
+        let mut url = self.base.clone();
+        url.path_segments_mut().expect("http URLs have a path").pop_if_empty().extend(segments);
+        url
+    }
+}
+
+/// This machine's address on the way to the rest of the world; loopback if there is no way.
+///
+/// No packet is sent: connecting a UDP socket only asks the routing table. Where there is no default route, the private
+/// networks are tried, since a publisher in one is asked from there.
+fn default_address() -> IpAddr {
+    const PROBES: [&str; 6] =
+        ["192.0.2.1:9", "[2001:db8::1]:9", "192.168.0.1:9", "10.0.0.1:9", "172.16.0.1:9", "198.18.0.1:9"];
+    PROBES.iter().find_map(|probe| source_towards(probe)).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
+}
+
+fn source_towards(probe: &str) -> Option<IpAddr> {
+    let probe: SocketAddr = probe.parse().expect("the probes are addresses");
+    let any = if probe.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    let socket = UdpSocket::bind(any).ok()?;
+    socket.connect(probe).ok()?;
+    let ip = socket.local_addr().ok()?.ip();
+    (!ip.is_unspecified() && !ip.is_loopback()).then_some(ip)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_public_url_is_taken_with_port_and_path_only() {
+        for good in ["http://a.example", "https://a.example:8443/pods", "http://[2001:db8::5]:6969/", "http://10.0.0.1"]
+        {
+            assert!(Urls::parse(good).unwrap().base().as_str().ends_with('/'), "{good}");
+        }
+        for bad in ["", "a.example", "ftp://a", "http://", "http://u@a/", "http://u:p@a/", "http://a/?x", "http://a/#x"]
+        {
+            assert!(Urls::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn everything_lies_under_the_public_url() {
+        let urls = Urls::parse("https://a.example/pods").unwrap();
+        let show = Slug::from_title("b");
+        assert_eq!(urls.announce().as_str(), "https://a.example/pods/announce");
+        assert_eq!(urls.document(&show, "feed.xml").as_str(), "https://a.example/pods/shows/b/feed.xml");
+        assert_eq!(urls.episode(&show, "e-1.mp3").as_str(), "https://a.example/pods/shows/b/e-1");
+        assert_eq!(urls.torrent(&show, "e-1.mp3").as_str(), "https://a.example/pods/torrents/b/e-1.mp3.torrent");
+        assert_eq!(urls.media_folder(&show).as_str(), "https://a.example/pods/media/b/");
+    }
+
+    #[test]
+    fn names_in_a_folder_are_escaped_each() {
+        let urls = Urls::parse("http://a").unwrap();
+        let url = urls.media_in(&Slug::from_title("b"), "f", "CD 1/ä?#%.mp3");
+        assert_eq!(url.as_str(), "http://a/media/b/f/CD%201/%C3%A4%3F%23%25.mp3");
+    }
+
+    #[test]
+    fn a_guess_names_the_address_that_listens() {
+        let urls = Urls::guess("127.0.0.1:7000".parse().unwrap());
+        assert_eq!((urls.base().as_str(), urls.is_worldwide()), ("http://127.0.0.1:7000/", false));
+        let all = Urls::guess("[::]:7000".parse().unwrap());
+        assert!(!all.base().as_str().contains("[::]"), "{}", all.base());
+        assert_eq!(all.base().port(), Some(7000));
+    }
+}
