@@ -14,6 +14,9 @@
 //!
 //! Law: an episode answers before it is named, and is stored before it is promised.
 
+pub mod cli;
+mod commands;
+
 mod publish;
 mod kind;
 mod tags;
@@ -34,7 +37,17 @@ mod http;
 mod bind;
 mod tracker;
 
+mod host;
 mod copies;
+mod control;
+mod wire;
 
 #[cfg(test)]
 mod fixture;
+
+use podswarm_core::app::{Failure, Out};
+
+/// Runs one command of `podpub` to its end.
+pub async fn run(cli: cli::Cli, out: Out) -> Result<(), Failure> {
+    commands::run(cli, out).await
+}

@@ -1,0 +1,274 @@
+//! The command line of `podpub`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use chrono::{DateTime, Local, NaiveDate, NaiveDateTime, NaiveTime, TimeZone as _, Utc};
+use clap::{Args, Parser, Subcommand};
+use podswarm_core::app::{EngineArgs, GlobalArgs};
+
+use crate::bind::Listen;
+use crate::slug::Slug;
+
+/// Publish a podcast from your own machine: seed it, host its feed and its tracker, and let the listeners pass it on.
+#[derive(Debug, Parser)]
+#[command(name = "podpub", version, arg_required_else_help = true)]
+pub struct Cli {
+    /// The flags of every command.
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+impl AsRef<GlobalArgs> for Cli {
+    fn as_ref(&self) -> &GlobalArgs {
+        &self.global
+    }
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Print a configuration file with every setting, to start from.
+    Config,
+    /// Change what is said of a show; an empty value takes back what was said.
+    Edit(EditArgs),
+    /// List the episodes of all shows or of one.
+    Episodes {
+        /// Only of this show: its short name or its title.
+        show: Option<String>,
+    },
+    /// Make a show.
+    Init(InitArgs),
+    /// Publish files and folders as episodes: the one command.
+    ///
+    /// With `podpub serve` running on the same data directory it hands them over and returns once they are live. With
+    /// none running it serves until Ctrl-C; off a terminal it only records them. What is not said is taken from the
+    /// file's own tags. With no show yet, one is made.
+    Publish(PublishArgs),
+    /// Run the publisher: feeds, pages, media, tracker and seed.
+    Serve(ServeArgs),
+    /// List the shows.
+    Shows,
+    /// Tell how episodes, peers and copies stand.
+    Status,
+    /// Plain work on `.torrent` files.
+    #[command(subcommand)]
+    Torrent(TorrentCommand),
+}
+
+/// The arguments of `init`.
+#[derive(Args, Debug)]
+pub(crate) struct InitArgs {
+    /// The show's short name in addresses, such as `night-walks`; it can never be changed. [default: made of the title]
+    #[arg(long, value_name = "SLUG")]
+    pub(crate) show: Option<Slug>,
+    /// What is said of it.
+    #[command(flatten)]
+    pub(crate) fields: FieldArgs,
+}
+
+/// The arguments of `edit`.
+#[derive(Args, Debug)]
+pub(crate) struct EditArgs {
+    /// The show: its short name or its title; need not be said while there is one show only.
+    #[arg(long, value_name = "SHOW")]
+    pub(crate) show: Option<String>,
+    /// What is said of it.
+    #[command(flatten)]
+    pub(crate) fields: FieldArgs,
+}
+
+/// What can be said of a show.
+#[derive(Args, Debug)]
+pub(crate) struct FieldArgs {
+    /// The show's name.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) title: Option<String>,
+    /// Who makes it.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) author: Option<String>,
+    /// What it is about.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) description: Option<String>,
+    /// The language it is in: a code such as `en` or `pt-br`.
+    #[arg(long, value_name = "CODE")]
+    pub(crate) language: Option<String>,
+    /// A category of the podcast directories, such as `Arts` or `Arts > Books`.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) category: Option<String>,
+    /// The cover: a square JPEG or PNG of 1400 to 3000 pixels.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) image: Option<PathBuf>,
+    /// The show's own site.
+    #[arg(long, value_name = "URL")]
+    pub(crate) link: Option<String>,
+    /// Where podcast directories write to you. It stands in the feed for all to read.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) email: Option<String>,
+    /// Mark the show as being for adults only; `--explicit=false` takes it back.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) explicit: Option<bool>,
+}
+
+/// The arguments of `publish`.
+#[derive(Args, Debug)]
+pub(crate) struct PublishArgs {
+    /// Files, of which each is an episode, and folders, of which each is one episode of several files.
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// The show: its short name or its title. [default: what the tags say, or the only show]
+    #[arg(long, value_name = "SHOW")]
+    pub(crate) show: Option<String>,
+    /// The episode's title. [default: from its tags, else from its name]
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) title: Option<String>,
+    /// Show notes, as plain text, or `@FILE` to read them from a file.
+    #[arg(long, value_name = "TEXT|@FILE")]
+    pub(crate) notes: Option<String>,
+    /// The season it belongs to.
+    #[arg(long, value_name = "N")]
+    pub(crate) season: Option<u32>,
+    /// Its number.
+    #[arg(long, value_name = "N")]
+    pub(crate) number: Option<u32>,
+    /// When it is to appear, such as `2026-11-20T18:00:00Z` or, in local time, `2026-11-20 18:00`. A date in the past is
+    /// only the date it bears.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub(crate) at: Option<DateTime<Utc>>,
+    /// Serve the file where it is instead of a copy of it. It must stay there, unchanged.
+    #[arg(long)]
+    pub(crate) in_place: bool,
+    /// Only record it, and serve nothing.
+    #[arg(long, conflicts_with = "serve")]
+    pub(crate) no_serve: bool,
+    /// Serve until stopped even where there is no terminal.
+    #[arg(long)]
+    pub(crate) serve: bool,
+    /// How to serve, where no publisher runs yet.
+    #[command(flatten)]
+    pub(crate) serving: ServeArgs,
+}
+
+/// The arguments of `serve`.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct ServeArgs {
+    /// Listen here for listeners, apps and announces: IP:PORT, an IP or a port; port 0 takes any free one. [default: all
+    /// addresses, port 6969 or the next free one]
+    #[arg(long, value_name = "ADDR", help_heading = "Serving")]
+    pub(crate) listen: Option<Listen>,
+    /// The address that feeds and torrents name, such as `https://pods.example`. It is remembered. [default: the last one
+    /// given, else this machine's address]
+    #[arg(long, value_name = "URL", help_heading = "Serving")]
+    pub(crate) public_url: Option<String>,
+    /// Tell peers outside that we are reached at this IP:PORT, where that is not the public URL's host. May be repeated.
+    #[arg(long, value_name = "IP:PORT", help_heading = "Serving")]
+    pub(crate) peer_address: Vec<SocketAddr>,
+    /// How to speak to peers.
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+}
+
+/// What to do with `.torrent` files.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TorrentCommand {
+    /// Make a `.torrent` file of a file or folder.
+    Create(CreateArgs),
+    /// Show what a `.torrent` file says.
+    Show {
+        /// The `.torrent` file.
+        #[arg(value_name = "TORRENT")]
+        torrent: PathBuf,
+    },
+    /// Check files against a `.torrent` file; exit code 1 if a byte is wrong or missing.
+    Verify {
+        /// The `.torrent` file.
+        #[arg(value_name = "TORRENT")]
+        torrent: PathBuf,
+        /// The file or folder. [default: what the torrent names, beside the `.torrent` file]
+        #[arg(value_name = "PATH")]
+        path: Option<PathBuf>,
+    },
+}
+
+/// The arguments of `torrent create`.
+#[derive(Args, Debug)]
+pub(crate) struct CreateArgs {
+    /// The file or folder.
+    #[arg(value_name = "PATH")]
+    pub(crate) path: PathBuf,
+    /// Where to write the torrent. [default: NAME.torrent in the current folder]
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Announce URL; may be repeated, each is a tier of its own.
+    #[arg(long, short, value_name = "URL")]
+    pub(crate) tracker: Vec<String>,
+    /// URL of a web server that has the content; may be repeated.
+    #[arg(long, short, value_name = "URL")]
+    pub(crate) web_seed: Vec<String>,
+    /// Bytes to a piece: a power of two from 16384. [default: by the size of the content]
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) piece_length: Option<u32>,
+    /// The torrent's name. [default: the file's or folder's]
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) name: Option<String>,
+    /// A word to whoever reads the torrent.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) comment: Option<String>,
+    /// Let clients find peers through the trackers only.
+    #[arg(long)]
+    pub(crate) private: bool,
+    /// Write over the output if it exists.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// Reads a time: RFC 3339, or a date with or without a time of day in local time.
+fn parse_time(text: &str) -> Result<DateTime<Utc>, String> {
+    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
+        return Ok(time.to_utc());
+    }
+    let formats = ["%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S"];
+    let local = formats.iter().find_map(|format| NaiveDateTime::parse_from_str(text, format).ok());
+    let local = local.or_else(|| Some(text.parse::<NaiveDate>().ok()?.and_time(NaiveTime::MIN)));
+    let local = local.ok_or("want a time like `2026-11-20T18:00:00Z`, `2026-11-20 18:00` or `2026-11-20`")?;
+    let time = Local.from_local_datetime(&local).earliest();
+    time.map(|time| time.to_utc()).ok_or_else(|| "there is no such time here: clocks are put forward then".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_time_is_read_with_or_without_its_zone() {
+        assert_eq!(parse_time("2026-11-20T18:00:00+01:00").unwrap().to_rfc3339(), "2026-11-20T17:00:00+00:00");
+        let local = parse_time("2026-11-20 18:00").unwrap().with_timezone(&Local);
+        assert_eq!(local.format("%F %T").to_string(), "2026-11-20 18:00:00");
+        assert!(parse_time("2026-11-20").is_ok());
+        for bad in ["", "tomorrow", "2026-13-01", "18:00", "2026-11-20 25:00"] {
+            assert!(parse_time(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn explicit_is_a_switch_that_can_be_taken_back() {
+        let explicit = |flags: &[&str]| {
+            let cli = Cli::try_parse_from(["podpub", "edit"].iter().chain(flags)).unwrap();
+            let Command::Edit(args) = cli.command else { panic!("not edit") };
+            args.fields.explicit
+        };
+        assert_eq!(explicit(&[]), None);
+        assert_eq!(explicit(&["--explicit"]), Some(true));
+        assert_eq!(explicit(&["--explicit=false"]), Some(false));
+    }
+}

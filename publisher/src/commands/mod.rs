@@ -1,0 +1,114 @@
+//! What each command does, with and without a running publisher.
+//!
+//! A command asks the publisher that holds the data directory, or opens the library itself if none does; what it prints
+//! is the same.
+
+mod publish;
+mod serve;
+mod shows;
+mod status;
+mod torrent;
+
+use clap::CommandFactory as _;
+use podswarm_core::app::{Access, ControlClient, DataDir, DataDirLock, Failure, Out, acquire};
+use podswarm_core::store::OpenReport;
+
+use crate::cli::{Cli, Command, ServeArgs};
+use crate::control::unavailable;
+use crate::host::blocking;
+use crate::library::Library;
+use crate::urls::Urls;
+
+/// The program's name.
+pub(crate) const NAME: &str = "podpub";
+
+/// Runs one command to its end.
+pub(crate) async fn run(cli: Cli, out: Out) -> Result<(), Failure> {
+    let context =
+        Context { dir: DataDir::resolve(cli.global.data_dir.as_deref(), NAME)?, remote: cli.global.remote()?, out };
+    match cli.command {
+        Command::Config => {
+            if context.out.is_json() {
+                return Err(Failure::usage("`config` prints TOML; it has no JSON form"));
+            }
+            context.out.line(podswarm_core::app::config::sample(&Cli::command()).trim_end())
+        }
+        Command::Edit(args) => shows::edit(&context, args).await,
+        Command::Episodes { show } => shows::episodes(&context, show).await,
+        Command::Init(args) => shows::init(&context, args).await,
+        Command::Publish(args) => publish::publish(&context, args).await,
+        Command::Serve(args) => serve::serve(&context, &args).await,
+        Command::Shows => shows::shows(&context).await,
+        Command::Status => status::status(&context).await,
+        Command::Torrent(command) => torrent::run(&context.out, command).await,
+    }
+}
+
+/// What every command needs.
+struct Context {
+    dir: DataDir,
+    /// The publisher elsewhere that `--server` names.
+    remote: Option<ControlClient>,
+    out: Out,
+}
+
+/// How a command reaches the library.
+enum Reach {
+    /// Through the publisher that runs on it.
+    Daemon(ControlClient),
+    /// Itself. The lock is held as long as the library is used.
+    Own(Library, DataDirLock),
+}
+
+impl Context {
+    /// Finds the running publisher, or opens the library.
+    async fn reach(&self) -> Result<Reach, Failure> {
+        if let Some(client) = &self.remote {
+            return Ok(Reach::Daemon(client.clone()));
+        }
+        match acquire(&self.dir).await? {
+            Access::Daemon(client) => Ok(Reach::Daemon(client)),
+            Access::Owner(lock) => Ok(Reach::Own(self.open().await?, lock)),
+        }
+    }
+
+    /// Opens the library; the data directory's lock is held.
+    async fn open(&self) -> Result<Library, Failure> {
+        let root = self.dir.path().to_owned();
+        let (library, report) = blocking(move || Library::open(&root)).await.map_err(unavailable)?;
+        self.tell(&report);
+        Ok(library)
+    }
+
+    /// Says what was not in order with the library.
+    fn tell(&self, report: &OpenReport) {
+        if let Some(aside) = &report.set_aside {
+            let aside = aside.display();
+            self.out
+                .warn(format!("the index was damaged; it is now in `{aside}`, and was built again from the journal"));
+        }
+        if report.journal_tail_dropped > 0 {
+            let bytes = report.journal_tail_dropped;
+            self.out.note(format!("an unfinished write of {bytes} bytes at the journal's end was taken back"));
+        }
+    }
+}
+
+/// The public URL that the owner gives, which the library remembers, or gave before.
+fn public_url(library: &Library, args: &ServeArgs) -> Result<Option<Urls>, Failure> {
+    let given = args.public_url.as_deref().map(Urls::parse).transpose().map_err(|error| {
+        Failure::usage(error.to_string()).with_hint("give it like --public-url https://pods.example")
+    })?;
+    if let Some(urls) = given {
+        library.set_public_url(urls.base().as_str()).map_err(unavailable)?;
+        return Ok(Some(urls));
+    }
+    let stored = library.public_url().map_err(unavailable)?;
+    Ok(stored.and_then(|url| Urls::parse(&url).ok()))
+}
+
+/// The addresses that would be told if the library was served with the flags' defaults.
+fn likely_urls(library: &Library) -> Result<Urls, Failure> {
+    let stored = library.public_url().map_err(unavailable)?.and_then(|url| Urls::parse(&url).ok());
+    Ok(stored.unwrap_or_else(|| Urls::guess(crate::bind::Listen::default().likely_addr())))
+}

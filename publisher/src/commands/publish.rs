@@ -1,0 +1,291 @@
+//! `publish`: through the running publisher, in the foreground, or only into the library.
+
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use chrono::{Local, Utc};
+use podswarm_core::app::{
+    Access, ControlClient, DataDirLock, Explain as _, Failure, Progress, acquire, api_path, shutdown_signal,
+};
+use reqwest::Method;
+
+use super::serve::Running;
+use super::{Context, likely_urls, public_url};
+use crate::cli::PublishArgs;
+use crate::control::refused;
+use crate::copies;
+use crate::host::blocking;
+use crate::library::Library;
+use crate::publish::{self, Draft, Follow, Intake, Outcome, PublishError, Recorded, Said};
+use crate::urls::Urls;
+use crate::wire::{EpisodeInfo, PublishLine, PublishRequest, Published, RequestSource, ShowInfo, Upload};
+
+pub(super) async fn publish(context: &Context, mut args: PublishArgs) -> Result<(), Failure> {
+    if args.paths.len() > 1 {
+        for (given, flag) in [(args.title.is_some(), "--title"), (args.number.is_some(), "--number")] {
+            if given {
+                let failure = Failure::usage(format!("{flag} is for one episode, and {} are given", args.paths.len()));
+                return Err(failure.with_hint("publish them one by one, or let their tags say it"));
+            }
+        }
+    }
+    args.notes = args.notes.map(notes).transpose()?;
+    if let Some(client) = context.remote.clone() {
+        return all(context, &args, |path| through_daemon(context, &client, &args, path, true)).await;
+    }
+    match acquire(&context.dir).await? {
+        Access::Daemon(client) => {
+            all(context, &args, |path| through_daemon(context, &client, &args, path, false)).await
+        }
+        Access::Owner(lock) if serves(&args) => in_foreground(context, &args, lock).await,
+        Access::Owner(_lock) => {
+            let library = context.open().await?;
+            let urls = match public_url(&library, &args.serving)? {
+                Some(urls) => urls,
+                None => likely_urls(&library)?,
+            };
+            all(context, &args, |path| record_only(context, &library, &urls, &args, path)).await?;
+            context.out.note("recorded only: nothing is served until you run `podpub serve`");
+            Ok(())
+        }
+    }
+}
+
+/// Whether to stay and serve: when told to, or when somebody sits at the terminal who can end it.
+fn serves(args: &PublishArgs) -> bool {
+    args.serve || !args.no_serve && std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
+}
+
+/// The notes themselves, read from a file if they are `@FILE`.
+fn notes(text: String) -> Result<String, Failure> {
+    let Some(file) = text.strip_prefix('@') else { return Ok(text) };
+    std::fs::read_to_string(file).explain(|| format!("read the notes `{file}`"))
+}
+
+/// Publishes every path. One that fails is told at once and does not keep the others back.
+async fn all<F>(context: &Context, args: &PublishArgs, one: impl Fn(PathBuf) -> F) -> Result<(), Failure>
+where
+    F: Future<Output = Result<Published, Failure>>,
+{
+    let mut failed = 0;
+    for path in &args.paths {
+        match one(std::path::absolute(path).explain(|| format!("find `{}`", path.display()))?).await {
+            Ok(published) => print(context, &published)?,
+            Err(failure) if args.paths.len() == 1 => return Err(failure),
+            Err(failure) => {
+                failed += 1;
+                failure.report(super::NAME);
+            }
+        }
+    }
+    match failed {
+        0 => Ok(()),
+        n => Err(Failure::new(format!("{n} of {} were not published", args.paths.len()))),
+    }
+}
+
+fn said(args: &PublishArgs) -> Said {
+    Said {
+        show: args.show.clone(),
+        title: args.title.clone(),
+        notes: args.notes.clone(),
+        season: args.season,
+        number: args.number,
+        at: args.at,
+    }
+}
+
+fn draft(args: &PublishArgs, path: PathBuf) -> Draft {
+    let intake = if args.in_place { Intake::InPlace } else { Intake::Copy };
+    Draft { path, name: None, intake, said: said(args) }
+}
+
+/// Shows how the hashing of `path` proceeds.
+fn follow(context: &Context, path: &Path) -> Follow {
+    let progress = progress_of(context, path);
+    let cancel = Arc::new(AtomicBool::new(false));
+    Follow { progress: Arc::new(move |done, total| progress.bytes(Instant::now(), "hashing", done, total)), cancel }
+}
+
+fn progress_of(context: &Context, path: &Path) -> Progress {
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    context.out.progress(name)
+}
+
+/// Records an episode that nobody serves yet.
+async fn record_only(
+    context: &Context,
+    library: &Library,
+    urls: &Urls,
+    args: &PublishArgs,
+    path: PathBuf,
+) -> Result<Published, Failure> {
+    let follow = follow(context, &path);
+    let (cancel, draft, library, urls) = (Arc::clone(&follow.cancel), draft(args, path), library.clone(), urls.clone());
+    let work = blocking(move || {
+        let now = Utc::now();
+        let (show, episode, already, is_new_show, warnings) =
+            match publish::settle(&library, publish::stage(&library, draft, &follow)?, now)? {
+                Outcome::Already { show, episode } => (*show, *episode, true, false, Vec::new()),
+                Outcome::New(settled) => {
+                    let (is_new, warnings) = (settled.is_new_show, settled.warnings.clone());
+                    let Recorded { show, episode, .. } = settled.record(&library, now)?;
+                    (show, episode, false, is_new, warnings)
+                }
+            };
+        let episodes = library.episodes(&show.slug)?.len();
+        Ok::<_, PublishError>(Published {
+            event: "published".to_owned(),
+            show: ShowInfo::new(&show, episodes, &urls),
+            episode: EpisodeInfo::new(&episode, &urls),
+            already,
+            is_new_show,
+            live: false,
+            copies_milli: 0,
+            warnings,
+        })
+    });
+    interruptible(work, &cancel).await
+}
+
+/// Waits for `work`, and gives it up when the process is asked to stop.
+async fn interruptible(
+    work: impl Future<Output = Result<Published, PublishError>>,
+    cancel: &AtomicBool,
+) -> Result<Published, Failure> {
+    tokio::pin!(work);
+    tokio::select! {
+        result = &mut work => return result.map_err(refused),
+        () = shutdown_signal() => cancel.store(true, Ordering::Relaxed),
+    }
+    // What was promised before the signal came is kept.
+    work.await.map_err(refused)
+}
+
+/// Publishes and serves until the process is asked to stop.
+async fn in_foreground(context: &Context, args: &PublishArgs, lock: DataDirLock) -> Result<(), Failure> {
+    let library = context.open().await?;
+    let running = Running::start(context, library, lock, &args.serving).await?;
+    let host = &running.host;
+    let published = all(context, args, |path| async {
+        let follow = follow(context, &path);
+        let cancel = Arc::clone(&follow.cancel);
+        interruptible(host.publish(draft(args, path), follow), &cancel).await
+    });
+    if let Err(failure) = published.await {
+        running.stop().await;
+        return Err(failure);
+    }
+    context.out.note("serving until you press Ctrl-C");
+    running.until_stopped(context).await
+}
+
+/// Has the running publisher do it. It is told the path; where it cannot read that, it is sent the bytes.
+async fn through_daemon(
+    context: &Context,
+    client: &ControlClient,
+    args: &PublishArgs,
+    path: PathBuf,
+    is_remote: bool,
+) -> Result<Published, Failure> {
+    let progress = progress_of(context, &path);
+    let request = |source| PublishRequest { source, name: None, in_place: args.in_place, said: said(args) };
+    if let Some(text) = path.to_str().filter(|_| !is_remote) {
+        match ask(client, &progress, &request(RequestSource::Path(text.to_owned()))).await? {
+            PublishLine::Published(published) => return Ok(*published),
+            PublishLine::Unreadable(error) if !path.is_file() => return Err(error.into()),
+            _ => {}
+        }
+    }
+    if args.in_place {
+        let failure = Failure::new(format!("the publisher cannot read `{}` where it is", path.display()));
+        return Err(failure.with_hint("leave out --in-place, and it is sent a copy"));
+    }
+    let upload = upload(client, &progress, &path).await?;
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let request = PublishRequest { name, ..request(RequestSource::Upload(upload.upload)) };
+    match ask(client, &progress, &request).await? {
+        PublishLine::Published(published) => Ok(*published),
+        PublishLine::Unreadable(error) => Err(error.into()),
+        PublishLine::Hashing { .. } => Err(broken_off()),
+    }
+}
+
+/// Sends one request and follows it to its last line.
+async fn ask(client: &ControlClient, progress: &Progress, request: &PublishRequest) -> Result<PublishLine, Failure> {
+    let mut lines = client.post_stream::<_, PublishLine>("publish", request).await?;
+    while let Some(line) = lines.next().await? {
+        match line {
+            PublishLine::Hashing { done, total } => progress.bytes(Instant::now(), "hashing", done, total),
+            last => return Ok(last),
+        }
+    }
+    Err(broken_off())
+}
+
+fn broken_off() -> Failure {
+    let failure = Failure::new("the publisher broke off before it said whether the episode is published");
+    failure.with_hint("see `podpub episodes`; publishing the file again makes no second episode")
+}
+
+/// Sends the bytes of the file at `path`.
+async fn upload(client: &ControlClient, progress: &Progress, path: &Path) -> Result<Upload, Failure> {
+    let saying = || format!("read `{}`", path.display());
+    let file = tokio::fs::File::open(path).await.explain(saying)?;
+    let metadata = file.metadata().await.explain(saying)?;
+    if !metadata.is_file() {
+        let failure = Failure::new(format!("`{}` is not a file, and only files can be sent", path.display()));
+        return Err(failure.with_hint("run the command where the publisher runs"));
+    }
+    let (total, mut done) = (metadata.len(), 0);
+    let (sender, receiver) = tokio::sync::mpsc::channel::<u64>(64);
+    let stream = tokio_util::io::ReaderStream::with_capacity(file, 256 << 10);
+    let counted = futures_util::StreamExt::inspect(stream, move |chunk| {
+        if let Ok(chunk) = chunk {
+            // A count that does not fit is only progress that is shown later.
+            let _ = sender.try_send(chunk.len() as u64);
+        }
+    });
+    let request = client.request(Method::POST, &api_path(&["uploads"], &[]))?;
+    let request = request.body(reqwest::Body::wrap_stream(counted));
+    let sending = async { client.answer(client.send(request).await?).await };
+    tokio::pin!(sending);
+    let mut receiver = receiver;
+    loop {
+        tokio::select! {
+            answer = &mut sending => return answer,
+            Some(bytes) = receiver.recv() => {
+                done += bytes;
+                progress.bytes(Instant::now(), "sending", done.min(total), total);
+            }
+        }
+    }
+}
+
+fn print(context: &Context, published: &Published) -> Result<(), Failure> {
+    let out = &context.out;
+    let Published { show, episode, .. } = published;
+    for warning in &published.warnings {
+        out.warn(warning);
+    }
+    if published.is_new_show {
+        out.note(format!("made the show `{}`; say more of it with `podpub edit`", show.slug));
+    }
+    let what = if published.already { "published already" } else { "published" };
+    out.line(format!("{what}: “{}” in “{}”", episode.title, show.title))?;
+    if !episode.released {
+        let at = episode.published.with_timezone(&Local).format("%Y-%m-%d %H:%M");
+        out.line(format!("appears on {at}"))?;
+    }
+    out.line(format!("feed     {}", show.feed))?;
+    out.line(format!("page     {}", episode.page))?;
+    out.line(format!("torrent  {}", episode.torrent))?;
+    out.line(format!("magnet   {}", episode.magnet))?;
+    if published.live {
+        out.line(copies::sentence(published.copies_milli))?;
+    }
+    out.json(published)
+}

@@ -1,0 +1,129 @@
+//! `serve`, and what a foreground `publish` shares with it.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use podswarm_core::app::{
+    Access, ControlFile, DataDirLock, EngineArgs, Explain as _, Failure, acquire, first_run_notice, shutdown_signal,
+};
+use podswarm_core::net::{EngineConfig, PeerPort};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use super::{Context, public_url};
+use crate::cli::ServeArgs;
+use crate::control;
+use crate::copies;
+use crate::host::{Host, HostConfig};
+use crate::http::{self, Limits};
+use crate::library::Library;
+
+/// What a publisher has to know before it serves for the first time.
+const NOTICE: &str = "Note, told once: what you publish is public, and so is this machine's address. Feeds, torrents and \
+                      the tracker name it, and everybody in a swarm sees who else is in it.";
+/// How long a stop may take.
+const STOP_TIME: Duration = Duration::from_millis(4500);
+/// The least connections that a control port takes.
+const CONTROL_LIMITS: Limits = Limits { connections: 64, idle: Duration::from_hours(24) };
+
+pub(super) async fn serve(context: &Context, args: &ServeArgs) -> Result<(), Failure> {
+    if let Some(client) = &context.remote {
+        let failure = Failure::usage(format!("`serve` runs here; {} is elsewhere", client.server()));
+        return Err(failure.with_hint("leave out --server"));
+    }
+    let lock = match acquire(&context.dir).await? {
+        Access::Owner(lock) => lock,
+        Access::Daemon(_) => {
+            let dir = context.dir.path().display().to_string();
+            let failure = Failure::new(format!("a publisher runs on `{dir}` already"));
+            return Err(failure.with_hint("see it with `podpub status`, or give another folder with --data-dir DIR"));
+        }
+    };
+    let library = context.open().await?;
+    let running = Running::start(context, library, lock, args).await?;
+    for show in running.host.library().shows().map_err(control::unavailable)? {
+        context.out.note(format!("{}: {}", show.title, running.host.urls().document(&show.slug, "feed.xml")));
+    }
+    running.until_stopped(context).await
+}
+
+/// A publisher with its control port, in this process.
+pub(super) struct Running {
+    pub(super) host: Arc<Host>,
+    control: JoinHandle<()>,
+    /// Held until everything else is gone.
+    _lock: DataDirLock,
+}
+
+impl Running {
+    /// Starts a publisher and prints where it listens.
+    pub(super) async fn start(
+        context: &Context,
+        library: Library,
+        lock: DataDirLock,
+        args: &ServeArgs,
+    ) -> Result<Self, Failure> {
+        first_run_notice(&context.dir, &context.out, NOTICE)?;
+        let config = HostConfig {
+            listen: args.listen.unwrap_or_default(),
+            public_url: public_url(&library, args)?,
+            peer_addresses: args.peer_address.clone(),
+            engine: engine_config(&args.engine),
+        };
+        let (host, instead_of) = Host::start(library, config).await?;
+        let control_addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let listener = TcpListener::bind(control_addr).await.explain(|| "open the control port".to_owned())?;
+        let addr = listener.local_addr().explain(|| "open the control port".to_owned())?;
+        let app = control::app(Arc::clone(&host), ControlFile::write(&lock, addr)?);
+        let control = tokio::spawn(http::serve(listener, app, CONTROL_LIMITS, host.stopping()));
+        if let Some(wanted) = instead_of {
+            context.out.note(format!("port {wanted} is in use; the next free one is taken"));
+        }
+        for listening in host.listening() {
+            context.out.line(format!("listening {} {}", listening.kind, listening.addr))?;
+            context.out.json(&listening)?;
+        }
+        context.out.note(format!("public address: {}", host.urls().base()));
+        Ok(Self { host, control, _lock: lock })
+    }
+
+    /// Serves until the process is asked to stop, then says whether it may.
+    pub(super) async fn until_stopped(self, context: &Context) -> Result<(), Failure> {
+        shutdown_signal().await;
+        self.say_farewell(context);
+        self.stop().await;
+        Ok(())
+    }
+
+    /// Stops within five seconds.
+    pub(super) async fn stop(self) {
+        let stopped = tokio::time::timeout(STOP_TIME, async {
+            self.host.shutdown().await;
+            // The control file goes with the control port.
+            let _ = self.control.await;
+        });
+        if stopped.await.is_err() {
+            tracing::warn!("stopped before everybody was told");
+        }
+    }
+
+    /// Says which episodes nobody else has in full.
+    fn say_farewell(&self, context: &Context) {
+        let Ok(status) = self.host.status(String::new()) else { return };
+        for episode in &status.episodes {
+            let Some(swarm) = episode.swarm else { continue };
+            context.out.note(format!("{}: {}", episode.episode.title, copies::sentence(swarm.copies_milli)));
+        }
+    }
+}
+
+fn engine_config(args: &EngineArgs) -> EngineConfig {
+    EngineConfig {
+        peer_port: args.peer_port.map_or(PeerPort::Default, PeerPort::Exactly),
+        bind: args.bind,
+        up: args.up,
+        down: args.down,
+        ..EngineConfig::default()
+    }
+}

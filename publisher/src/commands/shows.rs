@@ -1,0 +1,154 @@
+//! `init`, `edit`, `shows` and `episodes`.
+
+use std::path::Path;
+use std::time::Duration;
+
+use chrono::{Local, Utc};
+use podswarm_core::app::{Explain as _, Failure, api_path, human_duration};
+use podswarm_core::rate::ByteCount;
+
+use super::{Context, Reach, likely_urls};
+use crate::cli::{EditArgs, FieldArgs, InitArgs};
+use crate::control::unavailable;
+use crate::cover::Cover;
+use crate::host::blocking;
+use crate::library::{Library, LibraryError};
+use crate::record::ShowRecord;
+use crate::shows::ShowFields;
+use crate::wire::{EditShow, EpisodeInfo, NewShow, ShowInfo};
+
+pub(super) async fn init(context: &Context, args: InitArgs) -> Result<(), Failure> {
+    let Some(title) = args.fields.title.clone() else {
+        return Err(Failure::usage("a show needs a title").with_hint("give one with --title TITLE"));
+    };
+    let new = NewShow { slug: args.show, fields: fields(context, args.fields)? };
+    let show: ShowInfo = match context.reach().await? {
+        Reach::Daemon(client) => client.post("shows", &new).await?,
+        Reach::Own(library, _lock) => {
+            change(library, move |library| library.create_show(new.slug, new.fields, Utc::now())).await?
+        }
+    };
+    context.out.line(format!("made the show `{}`: {title}", show.slug))?;
+    print_show(context, &show)
+}
+
+pub(super) async fn edit(context: &Context, args: EditArgs) -> Result<(), Failure> {
+    let fields = fields(context, args.fields)?;
+    if fields.is_empty() {
+        return Err(Failure::usage("nothing is to be changed").with_hint("say what, such as --title or --image"));
+    }
+    let edit = EditShow { show: args.show, fields };
+    let show: ShowInfo = match context.reach().await? {
+        Reach::Daemon(client) => {
+            let request = client.request(reqwest::Method::PATCH, "shows")?.json(&edit);
+            client.answer(client.send(request).await?).await?
+        }
+        Reach::Own(library, _lock) => {
+            change(library, move |library| library.edit_show(edit.show.as_deref(), edit.fields)).await?
+        }
+    };
+    context.out.line(format!("changed the show `{}`", show.slug))?;
+    print_show(context, &show)
+}
+
+pub(super) async fn shows(context: &Context) -> Result<(), Failure> {
+    let shows: Vec<ShowInfo> = match context.reach().await? {
+        Reach::Daemon(client) => client.get("shows").await?,
+        Reach::Own(library, _lock) => {
+            let urls = likely_urls(&library)?;
+            let info = |library: &Library| -> Result<Vec<_>, LibraryError> {
+                let shows = library.shows()?.into_iter();
+                shows.map(|show| Ok(ShowInfo::new(&show, library.episodes(&show.slug)?.len(), &urls))).collect()
+            };
+            info(&library).map_err(unavailable)?
+        }
+    };
+    if shows.is_empty() {
+        context.out.note("there is no show yet; make one with `podpub init`, or just publish a file");
+    }
+    for show in &shows {
+        let count = if show.episodes == 1 { "1 episode".to_owned() } else { format!("{} episodes", show.episodes) };
+        context.out.line(format!("{}  {} ({count})\n  {}", show.slug, show.title, show.feed))?;
+        context.out.json(show)?;
+    }
+    Ok(())
+}
+
+pub(super) async fn episodes(context: &Context, show: Option<String>) -> Result<(), Failure> {
+    let episodes: Vec<EpisodeInfo> = match context.reach().await? {
+        Reach::Daemon(client) => client.get(&episodes_path(show.as_deref())).await?,
+        Reach::Own(library, _lock) => {
+            let urls = likely_urls(&library)?;
+            let found = library.episodes_of(show.as_deref()).map_err(unavailable)?;
+            found.iter().map(|episode| EpisodeInfo::new(episode, &urls)).collect()
+        }
+    };
+    if episodes.is_empty() {
+        context.out.note("there is no episode yet; publish one with `podpub publish FILE`");
+    }
+    for episode in &episodes {
+        context.out.line(describe(episode))?;
+        context.out.json(episode)?;
+    }
+    Ok(())
+}
+
+fn episodes_path(show: Option<&str>) -> String {
+    show.map_or_else(|| "episodes".to_owned(), |show| api_path(&["episodes"], &[("show", show)]))
+}
+
+/// One line for people: show, date, title, length, size.
+fn describe(episode: &EpisodeInfo) -> String {
+    let when = episode.published.with_timezone(&Local).format("%Y-%m-%d");
+    let plays = episode.duration_ms.map(|millis| format!(", {}", human_duration(Duration::from_millis(millis))));
+    let at = episode.published.with_timezone(&Local).format("%Y-%m-%d %H:%M");
+    let appears = if episode.released { String::new() } else { format!("; appears on {at}") };
+    let (plays, size) = (plays.unwrap_or_default(), ByteCount(episode.length));
+    format!("{}  {when}  {}{plays}, {size}{appears}", episode.show, episode.title)
+}
+
+fn print_show(context: &Context, show: &ShowInfo) -> Result<(), Failure> {
+    context.out.line(format!("feed  {}\npage  {}", show.feed, show.page))?;
+    context.out.json(show)
+}
+
+/// Changes the library without a running publisher.
+async fn change(
+    library: Library,
+    work: impl FnOnce(&Library) -> Result<ShowRecord, LibraryError> + Send + 'static,
+) -> Result<ShowInfo, Failure> {
+    let urls = likely_urls(&library)?;
+    let changed = blocking(move || {
+        let show = work(&library)?;
+        Ok(ShowInfo::new(&show, library.episodes(&show.slug)?.len(), &urls))
+    });
+    changed.await.map_err(unavailable)
+}
+
+/// What the flags say of a show; the cover is read here, where its path means something.
+fn fields(context: &Context, args: FieldArgs) -> Result<ShowFields, Failure> {
+    let mut fields = ShowFields {
+        title: args.title,
+        author: args.author,
+        description: args.description,
+        language: args.language,
+        category: args.category,
+        link: args.link,
+        email: args.email,
+        explicit: args.explicit,
+        image: None,
+    };
+    match args.image.as_deref() {
+        None => {}
+        Some(path) if path == Path::new("") => fields.image = Some(String::new()),
+        Some(path) => {
+            let bytes = std::fs::read(path).explain(|| format!("read the image `{}`", path.display()))?;
+            let cover = Cover::from_bytes(bytes).explain(|| format!("take the image `{}`", path.display()))?;
+            if let Some(complaint) = cover.complaint() {
+                context.out.warn(complaint);
+            }
+            fields.set_image(&cover.bytes);
+        }
+    }
+    Ok(fields)
+}

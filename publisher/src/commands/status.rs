@@ -1,0 +1,64 @@
+//! `status`: how the publisher and its episodes stand.
+
+use podswarm_core::app::Failure;
+use podswarm_core::rate::{ByteCount, Rate};
+
+use super::{Context, Reach, likely_urls};
+use crate::control::unavailable;
+use crate::copies;
+use crate::wire::{EpisodeInfo, EpisodeStatus, Status, SwarmStatus};
+
+pub(super) async fn status(context: &Context) -> Result<(), Failure> {
+    let status = match context.reach().await? {
+        Reach::Daemon(client) => client.get("status").await?,
+        Reach::Own(library, _lock) => {
+            let urls = likely_urls(&library)?;
+            let episodes = library.episodes_of(None).map_err(unavailable)?;
+            let of = |episode| EpisodeStatus { episode: EpisodeInfo::new(episode, &urls), error: None, swarm: None };
+            Status { episodes: episodes.iter().map(of).collect(), ..Status::default() }
+        }
+    };
+    context.out.json(&status)?;
+    match (&status.version, &status.public_url) {
+        (Some(version), Some(url)) => context.out.line(format!("{version} serves at {url}"))?,
+        _ => context.out.line("nothing is served; start with `podpub serve`")?,
+    }
+    for listening in &status.listening {
+        context.out.line(format!("listening {} {}", listening.kind, listening.addr))?;
+    }
+    if status.serving {
+        context.out.line(format!(
+            "sent {} to peers, now {}; {} over HTTP",
+            ByteCount(status.uploaded),
+            Rate(status.up_rate),
+            ByteCount(status.sent_over_http)
+        ))?;
+    }
+    for episode in &status.episodes {
+        context.out.line(format!("\n{}: {}", episode.episode.show, episode.episode.title))?;
+        if let Some(error) = &episode.error {
+            context.out.line(format!("  not served: {error}"))?;
+        }
+        if let Some(swarm) = &episode.swarm {
+            context.out.line(format!("  {}", describe(swarm)))?;
+            context.out.line(format!("  {}", copies::sentence(swarm.copies_milli)))?;
+        } else if !episode.episode.released {
+            context.out.line(format!("  appears at {}", episode.episode.published.to_rfc3339()))?;
+        }
+    }
+    Ok(())
+}
+
+/// The figures of a swarm on one line.
+fn describe(swarm: &SwarmStatus) -> String {
+    let peers =
+        if swarm.peers == 1 { "1 peer connected".to_owned() } else { format!("{} peers connected", swarm.peers) };
+    format!(
+        "{peers}, {} sent, now {}; tracker: {} complete, {} fetching, {} fetched in full",
+        ByteCount(swarm.uploaded),
+        Rate(swarm.up_rate),
+        swarm.complete,
+        swarm.incomplete,
+        swarm.downloaded
+    )
+}

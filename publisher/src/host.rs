@@ -1,0 +1,417 @@
+//! A publisher at work: library, engine, tracker and public port together.
+//!
+//! Whatever changes what is shown goes through [`Host`], one change at a time, in one order: the content is seeded and
+//! the tracker serves it; the record is stored; the site is swapped; listeners are told. So nobody hears of an episode
+//! that does not answer yet, and nothing that was promised is lost.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use chrono::{DateTime, Utc};
+use podswarm_core::app::{Explain as _, Failure};
+use podswarm_core::metainfo::{InfoHash, Metainfo};
+use podswarm_core::net::http::Reach;
+use podswarm_core::net::{AddError, AddTorrent, Engine, EngineConfig, Files, Torrent, system_rng};
+use tokio::sync::{Mutex, Notify, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::bind::Listen;
+use crate::http::{self, Bus, Limits, Web};
+use crate::library::{Library, LibraryError};
+use crate::publish::{self, Draft, Follow, Outcome, PublishError, Recorded, Settled};
+use crate::record::{EpisodeRecord, ShowRecord};
+use crate::site::Site;
+use crate::tracker::Tracker;
+use crate::urls::Urls;
+use crate::wire::{EpisodeInfo, Listening, NewShow, Published, ShowInfo};
+
+mod status;
+
+/// How a host is to run.
+#[derive(Clone, Debug)]
+pub(crate) struct HostConfig {
+    /// Where the public port listens.
+    pub(crate) listen: Listen,
+    /// The public URL that the owner gives now or gave before.
+    pub(crate) public_url: Option<Urls>,
+    /// Addresses at which the owner says that peers outside reach us.
+    pub(crate) peer_addresses: Vec<SocketAddr>,
+    /// The engine.
+    pub(crate) engine: EngineConfig,
+}
+
+/// A running publisher.
+pub(crate) struct Host {
+    library: Library,
+    engine: Engine,
+    tracker: Arc<Tracker>,
+    urls: Arc<Urls>,
+    site: watch::Sender<Arc<Site>>,
+    bus: Bus,
+    /// Held by whoever changes what is shown.
+    turn: Mutex<()>,
+    /// Rings when an episode was put off to later.
+    put_off: Notify,
+    /// Bytes of media sent over HTTP.
+    sent: Arc<AtomicU64>,
+    http_addr: SocketAddr,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Host {
+    /// Opens the ports, seeds everything that is out, and serves. The default port that was not free is returned, too.
+    pub(crate) async fn start(library: Library, config: HostConfig) -> Result<(Arc<Self>, Option<u16>), Failure> {
+        let bound = config.listen.bind()?;
+        let urls = Arc::new(config.public_url.unwrap_or_else(|| Urls::guess(bound.addr)));
+        let bind = config.engine.bind;
+        let engine = Engine::start(config.engine).await?;
+        let site = {
+            let (library, urls) = (library.clone(), Arc::clone(&urls));
+            blocking(move || {
+                settle_guids(&library, &urls)?;
+                Site::build(&library, &urls, Utc::now())
+            })
+            .await
+            .explain(|| "read the library".to_owned())?
+        };
+        let tracker = Arc::new(Tracker::new(system_rng()));
+        tracker.reach_seed(|seed| {
+            seed.port = Some(engine.port());
+            seed.bind = bind;
+            seed.typed = config.peer_addresses;
+        });
+        let host = Arc::new(Self {
+            library,
+            engine,
+            tracker,
+            urls,
+            site: watch::Sender::new(Arc::new(site)),
+            bus: Bus::default(),
+            turn: Mutex::default(),
+            put_off: Notify::new(),
+            sent: Arc::default(),
+            http_addr: bound.addr,
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        });
+        host.seed_library().await;
+        host.tasks.spawn(http::serve(bound.listener, host.app(), Limits::default(), host.stop.clone()));
+        host.tasks.spawn(Arc::clone(&host).expire_task());
+        host.tasks.spawn(Arc::clone(&host).resolve_task());
+        host.tasks.spawn(Arc::clone(&host).release_task());
+        Ok((host, bound.instead_of))
+    }
+
+    /// Stops serving; `stopped` is announced and open answers get two seconds.
+    pub(crate) async fn shutdown(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        tokio::join!(self.engine.shutdown(), self.tasks.wait());
+    }
+
+    /// The state on disk.
+    pub(crate) const fn library(&self) -> &Library {
+        &self.library
+    }
+
+    /// The addresses that are told.
+    pub(crate) fn urls(&self) -> &Urls {
+        &self.urls
+    }
+
+    /// Ends when the host stops.
+    pub(crate) fn stopping(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
+    /// Where it listens.
+    pub(crate) fn listening(&self) -> Vec<Listening> {
+        let listening = |kind: &str, addr| Listening { event: "listening".to_owned(), kind: kind.to_owned(), addr };
+        let peers = self.engine.addrs().iter().map(|&addr| listening("peer", addr));
+        std::iter::once(listening("http", self.http_addr)).chain(peers).collect()
+    }
+
+    /// Publishes what `draft` names. Done when it is live, or sure to be at its time.
+    ///
+    /// The work goes on if the caller goes away; it is ended by [`Follow::cancel`].
+    pub(crate) async fn publish(self: &Arc<Self>, draft: Draft, follow: Follow) -> Result<Published, PublishError> {
+        let host = Arc::clone(self);
+        let work = self.tasks.spawn(async move { host.publish_whole(draft, follow).await });
+        work.await.expect("publishing does not panic")
+    }
+
+    async fn publish_whole(&self, draft: Draft, follow: Follow) -> Result<Published, PublishError> {
+        let library = self.library.clone();
+        let staged = blocking(move || publish::stage(&library, draft, &follow)).await?;
+        let _turn = self.turn.lock().await;
+        let (library, now) = (self.library.clone(), Utc::now());
+        match blocking(move || publish::settle(&library, staged, now)).await? {
+            Outcome::Already { show, episode } => {
+                // It may have been out of order, and the owner tries to mend it.
+                if episode.released && self.engine.torrent(&episode.info_hash).is_none() {
+                    self.seed_episode(&episode).await;
+                }
+                Ok(self.published(&show, &episode, true, false, Vec::new()))
+            }
+            Outcome::New(settled) => self.make_live(*settled, now).await,
+        }
+    }
+
+    /// Seeds what is settled, then records it, then shows it.
+    async fn make_live(&self, settled: Settled, now: DateTime<Utc>) -> Result<Published, PublishError> {
+        let (is_new_show, warnings) = (settled.is_new_show, settled.warnings.clone());
+        let (episode, metainfo) = (settled.episode.clone(), settled.metainfo.clone());
+        let is_due = episode.published <= now;
+        if is_due {
+            self.seed(&episode, metainfo).await;
+        }
+        let library = self.library.clone();
+        let recorded = match blocking(move || settled.record(&library, now)).await {
+            Ok(recorded) => recorded,
+            Err(error) => {
+                self.unseed(episode.info_hash).await;
+                return Err(error.into());
+            }
+        };
+        let Recorded { show, episode, event } = recorded;
+        self.show(show.clone()).await?;
+        match event {
+            Some(event) => self.bus.tell(event),
+            None => self.put_off.notify_one(),
+        }
+        tracing::info!(episode = episode.file, "published");
+        Ok(self.published(&show, &episode, false, is_new_show, warnings))
+    }
+
+    /// Makes a show.
+    pub(crate) async fn create_show(&self, new: NewShow) -> Result<ShowInfo, LibraryError> {
+        let _turn = self.turn.lock().await;
+        let (library, urls) = (self.library.clone(), Arc::clone(&self.urls));
+        let show = blocking(move || {
+            let show = library.create_show(new.slug, new.fields, Utc::now())?;
+            settle_guids(&library, &urls)?;
+            Ok::<_, LibraryError>(show)
+        })
+        .await?;
+        self.changed(show).await
+    }
+
+    /// Changes what is said of a show.
+    pub(crate) async fn edit_show(
+        &self,
+        show: Option<String>,
+        fields: crate::shows::ShowFields,
+    ) -> Result<ShowInfo, LibraryError> {
+        let _turn = self.turn.lock().await;
+        let library = self.library.clone();
+        let show = blocking(move || library.edit_show(show.as_deref(), fields)).await?;
+        self.changed(show).await
+    }
+
+    async fn changed(&self, show: ShowRecord) -> Result<ShowInfo, LibraryError> {
+        self.show(show.clone()).await?;
+        Ok(ShowInfo::new(&show, self.library.episodes(&show.slug)?.len(), &self.urls))
+    }
+
+    /// Swaps in the site with `show` as it is now.
+    async fn show(&self, show: ShowRecord) -> Result<(), LibraryError> {
+        let (library, urls, before) = (self.library.clone(), Arc::clone(&self.urls), Arc::clone(&self.site.borrow()));
+        let site = blocking(move || {
+            settle_guids(&library, &urls)?;
+            let show = library.show(Some(show.slug.as_str()))?;
+            before.with_show(&library, show, &urls, Utc::now())
+        })
+        .await?;
+        self.site.send_replace(Arc::new(site));
+        Ok(())
+    }
+
+    fn published(
+        &self,
+        show: &ShowRecord,
+        episode: &EpisodeRecord,
+        already: bool,
+        is_new_show: bool,
+        warnings: Vec<String>,
+    ) -> Published {
+        let episodes = self.library.episodes(&show.slug).map_or(0, |episodes| episodes.len());
+        Published {
+            event: "published".to_owned(),
+            show: ShowInfo::new(show, episodes, &self.urls),
+            episode: EpisodeInfo::new(episode, &self.urls),
+            already,
+            is_new_show,
+            live: episode.released,
+            copies_milli: self.copies(episode.info_hash),
+            warnings,
+        }
+    }
+
+    /// Seeds every episode that is out.
+    async fn seed_library(&self) {
+        let site = Arc::clone(&self.site.borrow());
+        for episode in site.shows.values().flat_map(|show| show.episodes.values()) {
+            self.seed_episode(&episode.record).await;
+        }
+    }
+
+    /// Seeds an episode of the library; what cannot be seeded is logged, and told by `status`.
+    async fn seed_episode(&self, episode: &EpisodeRecord) {
+        let (library, record) = (self.library.clone(), episode.clone());
+        match blocking(move || library.metainfo(&record.show, &record.file)).await {
+            Ok(metainfo) => self.seed(episode, metainfo).await,
+            Err(error) => tracing::error!(episode = episode.file, %error, "cannot be seeded"),
+        }
+    }
+
+    /// Has the engine seed `episode` and the tracker serve it.
+    async fn seed(&self, episode: &EpisodeRecord, metainfo: Metainfo) {
+        let torrent = AddTorrent {
+            metainfo: Arc::new(metainfo),
+            files: Files::Have(self.library.content(episode)),
+            resume: self.library.resume(&episode.info_hash),
+            reach: Reach::Any,
+            // The tracker is our own, and knows.
+            announce: false,
+            peers: Vec::new(),
+            seed_after: true,
+        };
+        match self.engine.add(torrent).await {
+            Ok(_) | Err(AddError::AlreadyAdded(_)) => self.tracker.allow(episode.info_hash),
+            Err(error) => tracing::error!(episode = episode.file, %error, "cannot be seeded"),
+        }
+    }
+
+    async fn unseed(&self, info_hash: InfoHash) {
+        self.tracker.forget(info_hash);
+        if let Some(torrent) = self.engine.torrent(&info_hash) {
+            torrent.remove().await;
+        }
+    }
+
+    fn torrent(&self, info_hash: InfoHash) -> Option<Torrent> {
+        self.engine.torrent(&info_hash)
+    }
+
+    fn app(&self) -> Router {
+        http::app(Web {
+            site: self.site.subscribe(),
+            library: self.library.clone(),
+            urls: Arc::clone(&self.urls),
+            tracker: Arc::clone(&self.tracker),
+            bus: self.bus.clone(),
+            sent: Arc::clone(&self.sent),
+            stop: self.stop.clone(),
+        })
+    }
+
+    /// Bytes of media sent over HTTP since the start.
+    fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Forgets peers that the tracker has not heard of for long.
+    async fn expire_task(self: Arc<Self>) {
+        while self.pause(Duration::from_secs(30)).await {
+            self.tracker.expire();
+        }
+    }
+
+    /// Keeps the addresses of the public URL's host, which may be a name whose address changes.
+    async fn resolve_task(self: Arc<Self>) {
+        loop {
+            let addresses: Vec<IpAddr> = match self.urls.host() {
+                url::Host::Ipv4(ip) => vec![ip.into()],
+                url::Host::Ipv6(ip) => vec![ip.into()],
+                url::Host::Domain(name) => match tokio::net::lookup_host((name, 0)).await {
+                    Ok(found) => found.map(|addr| addr.ip()).collect(),
+                    Err(error) => {
+                        tracing::warn!(name, %error, "the public URL's host cannot be found");
+                        Vec::new()
+                    }
+                },
+            };
+            if !addresses.is_empty() {
+                self.tracker.reach_seed(|seed| seed.public_host = addresses);
+            }
+            if !self.pause(Duration::from_mins(5)).await {
+                return;
+            }
+        }
+    }
+
+    /// Releases episodes when their time has come.
+    async fn release_task(self: Arc<Self>) {
+        loop {
+            let wait = match self.release_due().await {
+                Ok(next) => next.and_then(|at| (at - Utc::now()).to_std().ok()),
+                Err(error) => {
+                    tracing::error!(%error, "cannot release what is due; it is tried again");
+                    None
+                }
+            };
+            // The clock may be set meanwhile, so it is looked at every minute.
+            let wait = wait.unwrap_or(Duration::MAX).min(Duration::from_mins(1));
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = self.put_off.notified() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Releases what is due, and says when the next is.
+    async fn release_due(&self) -> Result<Option<DateTime<Utc>>, LibraryError> {
+        let _turn = self.turn.lock().await;
+        let mut next = None;
+        for show in self.library.shows()? {
+            for episode in self.library.episodes(&show.slug)?.into_iter().filter(|episode| !episode.released).rev() {
+                let now = Utc::now();
+                if episode.published > now {
+                    next = Some(next.map_or(episode.published, |next: DateTime<Utc>| next.min(episode.published)));
+                    continue;
+                }
+                self.seed_episode(&episode).await;
+                let (library, show_record) = (self.library.clone(), show.clone());
+                let (episode, event) = blocking(move || library.release(&show_record, &episode)).await?;
+                self.show(show.clone()).await?;
+                self.bus.tell(event);
+                tracing::info!(episode = episode.file, "released");
+            }
+        }
+        Ok(next)
+    }
+
+    /// Waits; false if the host stops meanwhile.
+    async fn pause(&self, time: Duration) -> bool {
+        tokio::select! {
+            () = self.stop.cancelled() => false,
+            () = tokio::time::sleep(time) => true,
+        }
+    }
+}
+
+/// Gives every show its `podcast:guid` once the world's name for its feed is known.
+///
+/// A guessed address in a private network is nobody's name: two publishers would make the same.
+pub(crate) fn settle_guids(library: &Library, urls: &Urls) -> Result<(), LibraryError> {
+    if !urls.is_worldwide() {
+        return Ok(());
+    }
+    for mut show in library.shows()?.into_iter().filter(|show| show.podcast_guid.is_none()) {
+        let feed = urls.document(&show.slug, "feed.xml");
+        show.podcast_guid = Some(podswarm_feeds::podcast_guid(feed.as_str()));
+        library.store().put(&show)?;
+    }
+    Ok(())
+}
+
+/// Runs what blocks on a thread for it.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(work).await.expect("blocking work does not panic")
+}

@@ -1,0 +1,69 @@
+//! How a host stands, in figures.
+
+use podswarm_core::metainfo::InfoHash;
+use podswarm_core::net::{TorrentState, TorrentStatus};
+
+use super::Host;
+use crate::copies;
+use crate::library::LibraryError;
+use crate::record::EpisodeRecord;
+use crate::wire::{EpisodeInfo, EpisodeStatus, Status, SwarmStatus};
+
+impl Host {
+    /// All figures.
+    pub(crate) fn status(&self, version: String) -> Result<Status, LibraryError> {
+        let mut episodes = Vec::new();
+        for show in self.library.shows()? {
+            let records = self.library.episodes(&show.slug)?;
+            episodes.extend(records.iter().map(|episode| self.episode_status(episode)));
+        }
+        Ok(Status {
+            serving: true,
+            version: Some(version),
+            public_url: Some(self.urls.base().clone()),
+            listening: self.listening(),
+            up_rate: self.engine.status().up_rate.0,
+            uploaded: episodes.iter().filter_map(|episode| Some(episode.swarm?.uploaded)).sum(),
+            sent_over_http: self.sent(),
+            episodes,
+        })
+    }
+
+    fn episode_status(&self, episode: &EpisodeRecord) -> EpisodeStatus {
+        let status = self.torrent(episode.info_hash).map(|torrent| torrent.status());
+        let info = EpisodeInfo::new(episode, &self.urls);
+        let swarm = status.as_ref().map(|status| self.swarm_status(episode.info_hash, status));
+        EpisodeStatus { episode: info, error: problem(episode, status.as_ref()), swarm }
+    }
+
+    fn swarm_status(&self, info_hash: InfoHash, status: &TorrentStatus) -> SwarmStatus {
+        let counts = self.tracker.swarm(info_hash);
+        SwarmStatus {
+            peers: status.peers,
+            complete: counts.complete,
+            incomplete: counts.incomplete,
+            downloaded: counts.downloaded,
+            uploaded: status.uploaded,
+            up_rate: status.up_rate.0,
+            copies_milli: copies::held_elsewhere(status.copies_milli, counts.complete),
+        }
+    }
+
+    /// The full copies of an episode that others hold, in thousandths.
+    pub(super) fn copies(&self, info_hash: InfoHash) -> u64 {
+        self.torrent(info_hash).map_or(0, |torrent| self.swarm_status(info_hash, &torrent.status()).copies_milli)
+    }
+}
+
+/// What keeps an episode from being seeded, if anything does.
+fn problem(episode: &EpisodeRecord, status: Option<&TorrentStatus>) -> Option<String> {
+    match status {
+        None if !episode.released => None,
+        None => Some("its torrent cannot be read, see the log".to_owned()),
+        Some(status) if status.error.is_some() => status.error.clone(),
+        Some(status) => match status.state {
+            TorrentState::Seeding | TorrentState::Checking => None,
+            _ => Some("its content is not what was published".to_owned()),
+        },
+    }
+}

@@ -1,0 +1,254 @@
+//! What passes between a command and the daemon, and what `--json` prints: the same shapes.
+
+use chrono::{DateTime, Utc};
+use podswarm_core::app::ApiError;
+use podswarm_core::metainfo::InfoHash;
+use serde::{Deserialize, Serialize};
+use url::Url;
+use uuid::Uuid;
+
+use crate::publish::{Intake, Said};
+use crate::record::{EpisodeRecord, ShowRecord};
+use crate::render::feed;
+use crate::shows::ShowFields;
+use crate::slug::Slug;
+use crate::urls::Urls;
+
+/// A show to be made.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct NewShow {
+    /// Its slug; made from the title if absent.
+    pub(crate) slug: Option<Slug>,
+    /// What is said of it.
+    pub(crate) fields: ShowFields,
+}
+
+/// A show to be changed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct EditShow {
+    /// Its slug or title; the only show if absent.
+    pub(crate) show: Option<String>,
+    /// What is said of it.
+    pub(crate) fields: ShowFields,
+}
+
+/// Something to be published by the daemon.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct PublishRequest {
+    /// Where it is.
+    pub(crate) source: RequestSource,
+    /// Its name, if not as the path ends.
+    pub(crate) name: Option<String>,
+    /// Whether the original is served where it is.
+    pub(crate) in_place: bool,
+    /// What was said of it.
+    pub(crate) said: Said,
+}
+
+impl PublishRequest {
+    /// What the daemon does with content that it found at a path.
+    pub(crate) const fn intake(&self) -> Intake {
+        if self.in_place { Intake::InPlace } else { Intake::Copy }
+    }
+}
+
+/// Where content is that the daemon is to publish.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RequestSource {
+    /// On the daemon's machine, by its absolute path.
+    Path(String),
+    /// In an upload.
+    Upload(Uuid),
+}
+
+/// Where an upload went.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Upload {
+    /// Its name in a [`PublishRequest`].
+    pub(crate) upload: Uuid,
+}
+
+/// A line of the daemon's answer to a [`PublishRequest`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum PublishLine {
+    /// How far the hashing is.
+    Hashing {
+        /// Bytes done.
+        done: u64,
+        /// Bytes in all.
+        total: u64,
+    },
+    /// It is published; the last line.
+    Published(Box<Published>),
+    /// The daemon cannot read the path; the bytes may be uploaded instead. The last line.
+    Unreadable(ApiError),
+}
+
+/// A published episode.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Published {
+    /// Always `published`.
+    pub(crate) event: String,
+    /// The show.
+    pub(crate) show: ShowInfo,
+    /// The episode.
+    pub(crate) episode: EpisodeInfo,
+    /// Whether the show had it before.
+    pub(crate) already: bool,
+    /// Whether the show was made for it.
+    pub(crate) is_new_show: bool,
+    /// Whether it is served now.
+    pub(crate) live: bool,
+    /// Full copies that others hold, in thousandths.
+    pub(crate) copies_milli: u64,
+    /// What its owner should know, one sentence each.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// A show, for people and programs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct ShowInfo {
+    /// Its slug.
+    pub(crate) slug: Slug,
+    /// Its title.
+    pub(crate) title: String,
+    /// Its podcast feed.
+    pub(crate) feed: Url,
+    /// Its torrent feed.
+    pub(crate) torrents: Url,
+    /// Its page.
+    pub(crate) page: Url,
+    /// Its episodes, those not out yet among them.
+    pub(crate) episodes: usize,
+}
+
+impl ShowInfo {
+    /// The show under these addresses.
+    pub(crate) fn new(show: &ShowRecord, episodes: usize, urls: &Urls) -> Self {
+        Self {
+            slug: show.slug.clone(),
+            title: show.title.clone(),
+            feed: urls.document(&show.slug, "feed.xml"),
+            torrents: urls.document(&show.slug, "torrents.xml"),
+            page: urls.show(&show.slug),
+            episodes,
+        }
+    }
+}
+
+/// An episode, for people and programs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct EpisodeInfo {
+    /// The show's slug.
+    pub(crate) show: Slug,
+    /// Names the episode for ever.
+    pub(crate) guid: Uuid,
+    /// Its title.
+    pub(crate) title: String,
+    /// The name of its file.
+    pub(crate) file: String,
+    /// The date it bears.
+    pub(crate) published: DateTime<Utc>,
+    /// Whether it is out.
+    pub(crate) released: bool,
+    /// How long it plays, in milliseconds.
+    pub(crate) duration_ms: Option<u64>,
+    /// Bytes of all its files.
+    pub(crate) length: u64,
+    /// What its swarm is known by.
+    pub(crate) info_hash: InfoHash,
+    /// Its page.
+    pub(crate) page: Url,
+    /// The file that ordinary apps are given.
+    pub(crate) media: Url,
+    /// Its `.torrent` file.
+    pub(crate) torrent: Url,
+    /// Its magnet link.
+    pub(crate) magnet: String,
+}
+
+impl EpisodeInfo {
+    /// The episode under these addresses.
+    pub(crate) fn new(episode: &EpisodeRecord, urls: &Urls) -> Self {
+        Self {
+            show: episode.show.clone(),
+            guid: episode.guid,
+            title: episode.title.clone(),
+            file: episode.file.clone(),
+            published: episode.published,
+            released: episode.released,
+            duration_ms: episode.duration_ms,
+            length: episode.length,
+            info_hash: episode.info_hash,
+            page: urls.episode(&episode.show, &episode.file),
+            media: feed::media_url(episode, urls),
+            torrent: urls.torrent(&episode.show, &episode.file),
+            magnet: feed::magnet(episode, urls).to_string(),
+        }
+    }
+}
+
+/// How a publisher stands.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Status {
+    /// Whether a daemon serves; without one there are no live figures.
+    pub(crate) serving: bool,
+    /// The daemon's program and version.
+    pub(crate) version: Option<String>,
+    /// The public URL.
+    pub(crate) public_url: Option<Url>,
+    /// Where it listens, as `kind IP:PORT`.
+    pub(crate) listening: Vec<Listening>,
+    /// Bytes a second to peers, now.
+    pub(crate) up_rate: u64,
+    /// Bytes sent to peers since the start.
+    pub(crate) uploaded: u64,
+    /// Bytes of media sent over HTTP since the start.
+    pub(crate) sent_over_http: u64,
+    /// All episodes, newest first in each show.
+    pub(crate) episodes: Vec<EpisodeStatus>,
+}
+
+/// An address that a daemon listens on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Listening {
+    /// Always `listening`.
+    pub(crate) event: String,
+    /// `http` or `peer`.
+    pub(crate) kind: String,
+    /// The address.
+    pub(crate) addr: std::net::SocketAddr,
+}
+
+/// How an episode stands.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct EpisodeStatus {
+    /// The episode.
+    #[serde(flatten)]
+    pub(crate) episode: EpisodeInfo,
+    /// What is wrong with it, if anything is.
+    pub(crate) error: Option<String>,
+    /// Live figures; `None` if it is not served.
+    pub(crate) swarm: Option<SwarmStatus>,
+}
+
+/// How an episode's swarm stands.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct SwarmStatus {
+    /// Peers connected to us.
+    pub(crate) peers: u32,
+    /// Peers on the tracker that have everything, our own seed among them.
+    pub(crate) complete: u32,
+    /// Peers on the tracker that are fetching.
+    pub(crate) incomplete: u32,
+    /// Downloads that became whole since the start.
+    pub(crate) downloaded: u32,
+    /// Bytes sent to peers since the start.
+    pub(crate) uploaded: u64,
+    /// Bytes a second to peers, now.
+    pub(crate) up_rate: u64,
+    /// Full copies that others hold, in thousandths.
+    pub(crate) copies_milli: u64,
+}
