@@ -46,6 +46,17 @@ impl Format {
     }
 }
 
+/// What is spoken and how it is encoded.
+#[derive(Debug)]
+struct Script<'a> {
+    show: &'a str,
+    title: &'a str,
+    text: String,
+    format: Format,
+    bit_rate: &'a str,
+    channels: &'a str,
+}
+
 /// An episode of more than 20 MB, with three chapters.
 pub fn long_episode(format: Format) -> Audio {
     // AAC needs fewer bits than it may take for a voice, MP3 takes them all.
@@ -53,56 +64,82 @@ pub fn long_episode(format: Format) -> Audio {
         Format::M4a => 18,
         Format::Mp3 => 12,
     };
-    let audio = make(format, "How a Swarm Shares", talks, "320k");
+    let audio = talk(format, "How a Swarm Shares", talks, "320k");
     let length = fs::metadata(&audio.path).expect("the episode was made").len();
     assert!(length >= 20_000_000, "`{}` has {length} bytes", audio.path.display());
     audio
 }
 
-/// An episode of some seconds, for tests of many.
+/// An episode of less than a minute, for tests of many.
 pub fn short_episode(title: &str) -> Audio {
-    make(Format::Mp3, title, 1, "64k")
+    talk(Format::Mp3, title, 1, "64k")
 }
 
-fn make(format: Format, title: &str, talks: usize, bit_rate: &str) -> Audio {
+/// Makes anew the episode that lies in the project for a first try, and returns where it lies.
+pub fn make_sample() -> PathBuf {
+    let work = crate::files::scratch();
+    let script = Script {
+        show: "Welcome to Podswarm",
+        title: "Hello, Swarm",
+        text: WELCOME.to_owned(),
+        format: Format::Mp3,
+        bit_rate: "40k",
+        channels: "1",
+    };
+    fs::copy(script.encode(work.path()), sample()).expect("the project's folder is ours");
+    sample()
+}
+
+/// Where the episode for a first try lies.
+pub fn sample() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("data/hello-swarm.mp3")
+}
+
+fn talk(format: Format, title: &str, talks: usize, bit_rate: &str) -> Audio {
     let folder = crate::target_dir().join("audio");
     fs::create_dir_all(&folder).expect("the build folder is ours");
     let name = format!("{title} {talks} {bit_rate}.{}", format.extension()).replace(' ', "-");
     let path = folder.join(name);
     if !path.exists() {
         let work = tempfile::tempdir_in(&folder).expect("the build folder is ours");
-        let made = encode(work.path(), format, title, talks, bit_rate);
-        fs::rename(made, &path).expect("both are in one folder");
+        let parts: Vec<_> = (1..=talks).map(|number| format!("{title}. Part {number}. {TALK}")).collect();
+        let script = Script { show: SHOW, title, text: parts.join("\n"), format, bit_rate, channels: "2" };
+        fs::rename(script.encode(work.path()), &path).expect("both are in one folder");
     }
     Audio { seconds: seconds_of(&path), path, title: title.to_owned() }
 }
 
-fn encode(work: &Path, format: Format, title: &str, talks: usize, bit_rate: &str) -> PathBuf {
-    let text: Vec<_> = (1..=talks).map(|number| format!("{title}. Part {number}. {TALK}")).collect();
-    let [speech, cover, chapters] = ["speech.wav", "cover.jpg", "chapters.txt"].map(|name| work.join(name));
-    let script = work.join("script.txt");
-    fs::write(&script, text.join("\n")).expect("the folder is ours");
-    run(Command::new("espeak-ng").arg("-f").arg(&script).arg("-w").arg(&speech));
-    run(ffmpeg().args(["-f", "lavfi", "-i", "mandelbrot=size=600x600", "-frames:v", "1"]).arg(&cover));
+impl Script<'_> {
+    /// Makes the episode, and whatever it needs, in the folder `work`.
+    fn encode(&self, work: &Path) -> PathBuf {
+        let [text, speech, cover, tags] =
+            ["text.txt", "speech.wav", "cover.jpg", "tags.txt"].map(|name| work.join(name));
+        fs::write(&text, &self.text).expect("the folder is ours");
+        run(Command::new("espeak-ng").arg("-f").arg(&text).arg("-w").arg(&speech));
+        run(ffmpeg().args(["-f", "lavfi", "-i", "mandelbrot=size=600x600", "-frames:v", "1"]).arg(&cover));
+        fs::write(&tags, self.tags(seconds_of(&speech))).expect("the folder is ours");
 
-    let third = seconds_of(&speech) * 1000 / 3;
-    let mut tags = format!(";FFMETADATA1\ntitle={title}\nalbum={SHOW}\nartist=Ada Podder\ntrack=1\ndate=2026\n");
-    for (part, name) in ["Hello", "The middle", "Goodbye"].into_iter().enumerate() {
-        let begin = third * part as u64;
-        let _ = writeln!(tags, "[CHAPTER]\nTIMEBASE=1/1000\nSTART={begin}\nEND={}\ntitle={name}", begin + third);
+        let episode = work.join("episode").with_extension(self.format.extension());
+        let mut command = ffmpeg();
+        for input in [&speech, &cover, &tags] {
+            command.arg("-i").arg(input);
+        }
+        command.args(["-map", "0:a", "-map", "1:v", "-map_metadata", "2", "-map_chapters", "2"]);
+        command.args(self.format.encoder()).args(["-b:a", self.bit_rate, "-ar", "44100", "-ac", self.channels]);
+        command.args(["-c:v", "copy", "-disposition:v", "attached_pic"]).arg(&episode);
+        run(&mut command);
+        episode
     }
-    fs::write(&chapters, tags).expect("the folder is ours");
 
-    let episode = work.join("episode").with_extension(format.extension());
-    let mut command = ffmpeg();
-    for input in [&speech, &cover, &chapters] {
-        command.arg("-i").arg(input);
+    /// Tags and three chapters of one length, as ffmpeg reads them.
+    fn tags(&self, seconds: u64) -> String {
+        let (show, title, third) = (self.show, self.title, seconds * 1000 / 3);
+        let mut tags = format!(";FFMETADATA1\ntitle={title}\nalbum={show}\nartist=Ada Podder\ntrack=1\ndate=2026\n");
+        for (begin, name) in [(0, "Hello"), (third, "The middle"), (2 * third, "Goodbye")] {
+            let _ = writeln!(tags, "[CHAPTER]\nTIMEBASE=1/1000\nSTART={begin}\nEND={}\ntitle={name}", begin + third);
+        }
+        tags
     }
-    command.args(["-map", "0:a", "-map", "1:v", "-map_metadata", "2", "-map_chapters", "2"]);
-    command.args(format.encoder()).args(["-b:a", bit_rate, "-ar", "44100", "-ac", "2"]);
-    command.args(["-c:v", "copy", "-disposition:v", "attached_pic"]).arg(&episode);
-    run(&mut command);
-    episode
 }
 
 fn seconds_of(path: &Path) -> u64 {
@@ -136,6 +173,14 @@ const TALK: &str = "Good evening, and welcome to the show. Tonight we ask an old
     the larger the crowd, the faster each of them is served. Nobody has to be generous for it. It is enough that each \
     gives while it takes, and stays for a short while after it has everything. Thank you for listening.";
 
+/// What the sample says.
+const WELCOME: &str = "Hello, swarm! This is a short episode that comes with Podswarm, so that you can publish something \
+    right away. You are listening to it from your own machine, on the page that your publisher serves. Now start a \
+    subscriber, here or on another machine, and give it the address of the feed. It will find this episode, fetch it \
+    piece by piece, and share what it has with every other subscriber while it does. The more of them there are, the \
+    faster it goes for each. When you have a recording of your own, publish it the same way, with one command. Have \
+    fun, and stay in the swarm for a while.";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,6 +193,15 @@ mod tests {
         assert_eq!(&bytes[..3], b"ID3");
         assert!(bytes.windows(4).any(|window| window == b"CHAP"));
         assert!(bytes.windows(4).any(|window| window == b"APIC"));
+    }
+
+    #[test]
+    fn the_sample_is_small_and_has_everything_that_a_page_shows() {
+        let bytes = fs::read(sample()).unwrap();
+        assert!(bytes.len() <= 300_000, "{} bytes", bytes.len());
+        for frame in [b"TIT2", b"TALB", b"APIC", b"CHAP"] {
+            assert!(bytes.windows(4).any(|window| window == frame), "{}", String::from_utf8_lossy(frame));
+        }
     }
 
     #[test]

@@ -1,15 +1,21 @@
 //! What the tests of the whole are made of.
 //!
-//! In reading order: [`net`] makes hosts with shaped links, [`process`] runs a program on one and listens to it,
-//! [`files`] and [`audio`] make what is published, [`clients`] are the torrent clients of others, [`sim`] is a world in virtual
-//! time.
+//! In reading order: [`sim`] is a world in virtual time with the real engine in it. [`net`] makes hosts with shaped
+//! links, [`process`] runs a program on one and listens to it, [`files`] and [`audio`] make what is published.
+//! [`programs`] are our own two, [`clients`] the torrent clients of others, [`browser`] a browser, [`web`] a web
+//! server and [`http`] asks one. [`crowd`] puts them together and measures.
 
-pub mod audio;
-pub mod clients;
-pub mod files;
+pub mod sim;
 pub mod net;
 pub mod process;
-pub mod sim;
+pub mod files;
+pub mod audio;
+pub mod programs;
+pub mod clients;
+pub mod browser;
+pub mod web;
+pub mod http;
+pub mod crowd;
 
 use std::fs::OpenOptions;
 use std::io::Write as _;

@@ -30,6 +30,9 @@ pub struct Program {
     name: String,
     child: Child,
     lines: Receiver<Line>,
+    /// Read, but not yet taken by a wait.
+    waiting: VecDeque<Line>,
+    /// The last lines that a wait took.
     last: VecDeque<Line>,
     stderr: Arc<Mutex<String>>,
     stderr_reader: Option<JoinHandle<()>>,
@@ -90,7 +93,15 @@ impl Program {
                 true
             });
         });
-        Self { name: name.to_owned(), child, lines, last: VecDeque::new(), stderr, stderr_reader: Some(stderr_reader) }
+        Self {
+            name: name.to_owned(),
+            child,
+            lines,
+            waiting: VecDeque::new(),
+            last: VecDeque::new(),
+            stderr,
+            stderr_reader: Some(stderr_reader),
+        }
     }
 
     /// Waits until a line answers `pick`, and returns when it was read and the answer.
@@ -101,7 +112,7 @@ impl Program {
     pub fn wait_for<T>(&mut self, what: &str, limit: Duration, pick: impl Fn(&Line) -> Option<T>) -> (Instant, T) {
         let end = Instant::now() + limit;
         loop {
-            let line = match self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
+            let line = match self.next_line(end) {
                 Ok(line) => line,
                 Err(RecvTimeoutError::Timeout) => self.fail(&format!("no {what} in {limit:?}")),
                 Err(RecvTimeoutError::Disconnected) => {
@@ -109,12 +120,13 @@ impl Program {
                     self.fail(&format!("ended before {what}: {status:?}"))
                 }
             };
+            let (at, answer) = (line.at, pick(&line));
             if self.last.len() == LINES_SHOWN {
                 self.last.pop_front();
             }
-            self.last.push_back(line.clone());
-            if let Some(answer) = pick(&line) {
-                return (line.at, answer);
+            self.last.push_back(line);
+            if let Some(answer) = answer {
+                return (at, answer);
             }
         }
     }
@@ -127,13 +139,33 @@ impl Program {
         })
     }
 
+    /// Waits until each of the events has come, in whatever order.
+    #[track_caller]
+    pub fn events(&mut self, names: &[&str], limit: Duration) {
+        let end = Instant::now() + limit;
+        let mut missing = names.to_vec();
+        while !missing.is_empty() {
+            let left = end.saturating_duration_since(Instant::now());
+            let (_, event) = self.wait_for(&format!("events {missing:?}"), left, Line::event);
+            missing.retain(|name| *name != event);
+        }
+    }
+
+    /// Lets the program go on for `time`, or until it ends: for a cut at a moment that must not matter.
+    pub fn go_on(&mut self, time: Duration) {
+        let end = Instant::now() + time;
+        while let Ok(line) = self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
+            self.waiting.push_back(line);
+        }
+    }
+
     /// Waits until the program ends by itself.
     #[track_caller]
     pub fn end(mut self, limit: Duration) -> Ended {
         let end = Instant::now() + limit;
         let mut lines = Vec::new();
         loop {
-            match self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
+            match self.next_line(end) {
                 Ok(line) => lines.push(line),
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {
@@ -173,6 +205,13 @@ impl Program {
     /// What the program has written to standard error so far.
     pub fn stderr(&self) -> String {
         self.stderr.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn next_line(&mut self, end: Instant) -> Result<Line, RecvTimeoutError> {
+        match self.waiting.pop_front() {
+            Some(line) => Ok(line),
+            None => self.lines.recv_timeout(end.saturating_duration_since(Instant::now())),
+        }
     }
 
     fn signal(&self, signal: Signal) {

@@ -1,0 +1,66 @@
+//! The torrent clients that people have: each downloads from our seed and seeds to our subscriber, through our tracker.
+
+use std::time::Duration;
+
+use podswarm_tests::audio::{Format, long_episode};
+use podswarm_tests::clients::Client;
+use podswarm_tests::files::{assert_same_bytes, files_below, scratch};
+use podswarm_tests::net::{Host, Net};
+use podswarm_tests::programs::{Publisher, get, without_web_seeds};
+
+/// transmission waits some ten seconds before it asks for its first byte.
+const LIMIT: Duration = Duration::from_mins(2);
+
+/// Tries `client` both ways. The tracker's URL names the publisher's address of one family, so that peers learn only
+/// addresses of that family.
+#[track_caller]
+fn leeches_from_us_and_seeds_to_us(client: Client, address: impl Fn(&Host) -> std::net::IpAddr) {
+    let (folder, mut net) = (scratch(), Net::new());
+    let [home, middle, away] = ["publisher", "client", "subscriber"].map(|name| net.host(name));
+    let publisher = Publisher::serve(&home, &folder.path().join("podpub"), Some(address(&home)));
+    let episode = long_episode(Format::Mp3).path;
+    let release = publisher.publish(&episode);
+    let torrent = without_web_seeds(&middle, &release.torrent, folder.path());
+
+    let theirs = folder.path().join("client");
+    client.download(&middle, &torrent, &theirs, LIMIT);
+    assert_same_bytes(&episode, &files_below(&theirs)[0]);
+
+    // From now on the publisher is a tracker and nothing else.
+    home.close_all_but(publisher.http_port);
+    let _seed = client.seed(&middle, &torrent, &theirs);
+    let ours = folder.path().join("subscriber");
+    let ended = get(&away, &torrent, &ours).end(LIMIT);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_same_bytes(&episode, &files_below(&ours)[0]);
+}
+
+#[test]
+fn aria2_leeches_from_us_and_seeds_to_us_over_v4() {
+    leeches_from_us_and_seeds_to_us(Client::Aria2, Host::v4);
+}
+
+#[test]
+fn aria2_leeches_from_us_and_seeds_to_us_over_v6() {
+    leeches_from_us_and_seeds_to_us(Client::Aria2, Host::v6);
+}
+
+#[test]
+fn libtorrent_leeches_from_us_and_seeds_to_us_over_v4() {
+    leeches_from_us_and_seeds_to_us(Client::Libtorrent, Host::v4);
+}
+
+#[test]
+fn libtorrent_leeches_from_us_and_seeds_to_us_over_v6() {
+    leeches_from_us_and_seeds_to_us(Client::Libtorrent, Host::v6);
+}
+
+#[test]
+fn transmission_leeches_from_us_and_seeds_to_us_over_v4() {
+    leeches_from_us_and_seeds_to_us(Client::Transmission, Host::v4);
+}
+
+#[test]
+fn transmission_leeches_from_us_and_seeds_to_us_over_v6() {
+    leeches_from_us_and_seeds_to_us(Client::Transmission, Host::v6);
+}

@@ -1,0 +1,38 @@
+//! Eight subscribers behind ordinary links start together.
+
+use std::time::{Duration, Instant};
+
+use podswarm_tests::crowd::Crowd;
+use podswarm_tests::figure;
+use podswarm_tests::process::PATIENCE;
+
+const PEERS: usize = 8;
+const MIB: u64 = 60;
+/// Five times what it takes.
+const LIMIT: Duration = Duration::from_mins(4);
+
+#[test]
+fn the_crowd_serves_itself_and_the_publisher_sends_few_copies() {
+    let outcome = Crowd::gather(PEERS, MIB).finish(LIMIT);
+    figure(&format!("flash crowd of {MIB} MiB, {outcome}"));
+    assert!(outcome.copies_sent < 2.5, "{outcome}");
+}
+
+#[test]
+fn the_crowd_finishes_without_the_publisher_once_one_copy_is_out() {
+    let mut crowd = Crowd::gather(PEERS, MIB);
+    let limit = Instant::now() + LIMIT;
+    loop {
+        let status = crowd.publisher.status();
+        let copies = status["torrents"][0]["copies_milli"].as_u64().unwrap_or_else(|| panic!("no copies in {status}"));
+        if copies >= 1000 {
+            break;
+        }
+        assert!(Instant::now() < limit, "no full copy is out: {status}");
+    }
+    // More than the peer port and the media: the tracker and the feed are gone too.
+    crowd.publisher.host.unplug();
+    let after = crowd.began.elapsed();
+    let outcome = crowd.finish(LIMIT + PATIENCE);
+    figure(&format!("publisher gone after {after:.1?}, {outcome}"));
+}

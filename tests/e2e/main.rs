@@ -1,0 +1,10 @@
+//! The two programs, each host in a network of its own: what the project promises its users, tried whole.
+//!
+//! One module per promise. Times are asserted with much room and told as figures.
+
+mod arrive;
+mod crash;
+mod crowd;
+mod feed;
+mod hostile;
+mod memory;

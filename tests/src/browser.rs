@@ -1,0 +1,104 @@
+//! A real browser: headless Chromium on a host, driven over the `WebDriver` protocol.
+//!
+//! Source: W3C `WebDriver`, of which it uses sessions, navigation and asynchronous scripts.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::http;
+use crate::net::Host;
+use crate::process::{PATIENCE, Program};
+
+/// A browser with one open page.
+#[derive(Debug)]
+pub struct Browser {
+    host: Host,
+    session: String,
+    // Ends with the browser.
+    _driver: Program,
+}
+
+impl Browser {
+    /// Starts a browser on `host` that keeps its profile in `folder`.
+    #[track_caller]
+    pub fn start(host: &Host, folder: &Path) -> Self {
+        let mut command = host.command("chromedriver");
+        command.arg("--port=0").env("HOME", folder).env("TMPDIR", folder);
+        let mut driver = Program::start("chromedriver", command);
+        let (_, port) = driver.wait_for("port of chromedriver", PATIENCE, |line| {
+            let number = line.text.strip_suffix('.')?.rsplit_once("on port ")?.1;
+            number.parse::<u16>().ok()
+        });
+        // Chromium's own sandbox needs namespaces that root cannot give it; the rest keeps it from calling home.
+        let profile = format!("--user-data-dir={}", folder.join("profile").display());
+        let args = [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--disable-dev-shm-usage",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--autoplay-policy=no-user-gesture-required",
+            "--mute-audio",
+            "--window-size=1000,1400",
+            &profile,
+        ];
+        let capabilities = json!({ "capabilities": { "alwaysMatch": {
+            "goog:chromeOptions": { "args": args },
+            "timeouts": { "script": 30_000, "pageLoad": 30_000 },
+        }}});
+        let base = format!("http://127.0.0.1:{port}/session");
+        let made = value(&http::post(host, &base, &capabilities));
+        let id = made["sessionId"].as_str().unwrap_or_else(|| panic!("no session: {made}"));
+        Self { host: host.clone(), session: format!("{base}/{id}"), _driver: driver }
+    }
+
+    /// Opens `url` and waits until the page has loaded.
+    #[track_caller]
+    pub fn open(&self, url: &str) {
+        value(&http::post(&self.host, &format!("{}/url", self.session), &json!({ "url": url })));
+    }
+
+    /// Runs the body of an `async` function in the page and returns what it returns.
+    #[track_caller]
+    pub fn run(&self, body: &str) -> Value {
+        let script = format!(
+            "const done = arguments[0]; (async () => {{ {body} }})().then(done, error => done('failed: ' + error));"
+        );
+        let url = format!("{}/execute/async", self.session);
+        value(&http::post(&self.host, &url, &json!({ "script": script, "args": [] })))
+    }
+
+    /// The page as a picture, in PNG.
+    #[track_caller]
+    pub fn screenshot(&self) -> String {
+        let answer = http::get(&self.host, &format!("{}/screenshot", self.session), &[]);
+        value(&answer).as_str().expect("a picture is base64").to_owned()
+    }
+}
+
+#[track_caller]
+fn value(answer: &http::Answer) -> Value {
+    let mut body: Value = serde_json::from_slice(&answer.body).expect("WebDriver speaks JSON");
+    assert_eq!(answer.status, 200, "WebDriver: {body}");
+    body["value"].take()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::scratch;
+    use crate::net::Net;
+
+    #[test]
+    fn scripts_run_in_a_page_and_answer_later() {
+        let (folder, host) = (scratch(), Net::new().host("alone"));
+        let browser = Browser::start(&host, folder.path());
+        browser.open("data:text/html,<title>Hello</title>");
+        assert_eq!(browser.run("await new Promise(requestAnimationFrame); return document.title;"), "Hello");
+    }
+}

@@ -1,0 +1,163 @@
+//! The two programs of Podswarm, as a test runs them on a host.
+//!
+//! The programs are built, if they are not up to date, in the profile that the test itself was built in.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Instant;
+
+use podswarm_core::metainfo::Metainfo;
+use serde_json::Value;
+
+use crate::http;
+use crate::net::Host;
+use crate::process::{Ended, PATIENCE, Program};
+
+/// Where `podpub` lies.
+pub fn podpub() -> PathBuf {
+    built().join("podpub")
+}
+
+/// Where `podsub` lies.
+pub fn podsub() -> PathBuf {
+    built().join("podsub")
+}
+
+/// A running `podpub serve`.
+#[derive(Debug)]
+pub struct Publisher {
+    /// Where it runs.
+    pub host: Host,
+    /// The program, for its events and its memory.
+    pub program: Program,
+    /// The port of the feeds, the media and the tracker.
+    pub http_port: u16,
+    data: PathBuf,
+}
+
+/// What `podpub publish` reported.
+#[derive(Clone, Debug)]
+pub struct Release {
+    /// When it was reported.
+    pub at: Instant,
+    /// The URL of the show's podcast feed.
+    pub feed: String,
+    /// The URL of the metainfo.
+    pub torrent: String,
+    /// The URL of the file.
+    pub media: String,
+    /// All that was reported.
+    pub report: Value,
+}
+
+impl Publisher {
+    /// Starts the daemon on `host` with the data directory `data`, and waits until it listens.
+    ///
+    /// URLs name the host's address of `family`, or whatever `podpub` chooses.
+    #[track_caller]
+    pub fn serve(host: &Host, data: &Path, address: Option<IpAddr>) -> Self {
+        let mut command = host.command(podpub());
+        command.args(["serve", "--json", "--data-dir"]).arg(data);
+        if let Some(address) = address {
+            command.arg("--public-url").arg(format!("http://{}", SocketAddr::new(address, 6969)));
+        }
+        let mut program = Program::start(&format!("podpub on {}", host.name()), command);
+        let (_, http_port) = program.wait_for("HTTP address", PATIENCE, |line| {
+            let event = line.json();
+            let addr: SocketAddr = event["addr"].as_str()?.parse().ok()?;
+            (event["event"] == "listening" && event["kind"] == "http").then_some(addr.port())
+        });
+        Self { host: host.clone(), program, http_port, data: data.to_owned() }
+    }
+
+    /// Publishes `path` through the running daemon.
+    #[track_caller]
+    pub fn publish(&self, path: &Path) -> Release {
+        let mut command = self.command("publish");
+        command.arg(path);
+        let ended = Program::start("podpub publish", command).end(PATIENCE);
+        assert_eq!(ended.code, Some(0), "podpub publish: {}", ended.stderr);
+        release(&ended).unwrap_or_else(|| panic!("podpub publish reported nothing: {:?}", ended.lines))
+    }
+
+    /// A `podpub` command on the daemon's host and data directory, with `--json`.
+    pub fn command(&self, name: &str) -> Command {
+        let mut command = self.host.command(podpub());
+        command.args([name, "--json", "--data-dir"]).arg(&self.data);
+        command
+    }
+
+    /// What `podpub status` says.
+    #[track_caller]
+    pub fn status(&self) -> Value {
+        let ended = Program::start("podpub status", self.command("status")).end(PATIENCE);
+        assert_eq!(ended.code, Some(0), "podpub status: {}", ended.stderr);
+        ended.lines.first().expect("a status is a line").json()
+    }
+}
+
+/// What a `podpub publish` that has ended reported, if it reported a release.
+pub fn release(ended: &Ended) -> Option<Release> {
+    let line = ended.lines.iter().find(|line| line.event().as_deref() == Some("published"))?;
+    let report = line.json();
+    let text = |key: &str| report[key].as_str().unwrap_or_else(|| panic!("no {key:?} in {report}")).to_owned();
+    Some(Release { at: line.at, feed: text("feed"), torrent: text("torrent"), media: text("media"), report })
+}
+
+/// Starts `podsub run FEED` on `host` with the data directory `data`; episodes land in its `library`.
+#[track_caller]
+pub fn agent(host: &Host, data: &Path, feed: &str) -> Program {
+    let mut command = host.command(podsub());
+    command.args(["run", "--json", "--data-dir"]).arg(data).arg(feed);
+    Program::start(&format!("podsub on {}", host.name()), command)
+}
+
+/// Waits until `agent` has an episode and returns when it had, and where it is.
+#[track_caller]
+pub fn complete(agent: &mut Program, limit: std::time::Duration) -> (Instant, PathBuf) {
+    let (at, event) = agent.event("complete", limit);
+    (at, event["path"].as_str().expect("a complete episode has a path").into())
+}
+
+/// Starts `podsub get SOURCE` on `host`; the file lands in the folder `output`.
+#[track_caller]
+pub fn get(host: &Host, source: &Path, output: &Path) -> Program {
+    let mut command = host.command(podsub());
+    command.args(["get", "--json", "--data-dir"]).arg(output.with_extension("data"));
+    command.arg("--output").arg(output).arg(source);
+    Program::start(&format!("podsub get on {}", host.name()), command)
+}
+
+/// Fetches the metainfo at `url` and writes it into `folder` without its web seeds: what is left is the swarm.
+#[track_caller]
+pub fn without_web_seeds(host: &Host, url: &str, folder: &Path) -> PathBuf {
+    let answer = http::get(host, url, &[]);
+    assert_eq!((answer.status, answer.header("content-type")), (200, "application/x-bittorrent"));
+    let mut metainfo = Metainfo::parse(&answer.body).expect("our own metainfo is good");
+    metainfo.web_seeds.clear();
+    let path = folder.join("swarm only.torrent");
+    std::fs::write(&path, metainfo.encode()).expect("the test's folder is ours");
+    path
+}
+
+fn built() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let folder = crate::target_dir();
+        let profile = match folder.file_name().and_then(|name| name.to_str()) {
+            Some("debug") | None => "dev",
+            Some(other) => other,
+        };
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let output = Command::new(cargo)
+            .args(["build", "--quiet", "--bins", "--profile", profile])
+            .args(["-p", "podswarm-publisher", "-p", "podswarm-subscriber"])
+            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+            .output()
+            .expect("cargo starts");
+        assert!(output.status.success(), "cargo build: {}", String::from_utf8_lossy(&output.stderr));
+        folder
+    })
+}
