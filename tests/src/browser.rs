@@ -23,8 +23,10 @@ impl Browser {
     /// Starts a browser on `host` that keeps its profile in `folder`.
     #[track_caller]
     pub fn start(host: &Host, folder: &Path) -> Self {
-        let mut command = host.command("chromedriver");
-        command.arg("--port=0").env("HOME", folder).env("TMPDIR", folder);
+        // In a process namespace of its own, all of Chromium's processes end with the driver.
+        let mut command = host.command("unshare");
+        command.args(["--pid", "--fork", "--kill-child", "--mount-proc", "--", "chromedriver", "--port=0"]);
+        command.env("HOME", folder).env("TMPDIR", folder);
         let mut driver = Program::start("chromedriver", command);
         let (_, port) = driver.wait_for("port of chromedriver", PATIENCE, |line| {
             let number = line.text.strip_suffix('.')?.rsplit_once("on port ")?.1;

@@ -38,7 +38,7 @@ impl Client {
             Self::Libtorrent | Self::Transmission => {
                 program
                     .wait_for("seeding", limit, |line| line.text.to_lowercase().starts_with("seeding").then_some(()));
-                program.kill();
+                program.stop(limit);
             }
         }
     }

@@ -1,6 +1,6 @@
 """Downloads or seeds one torrent with libtorrent, until killed: TORRENT FOLDER.
 
-Prints `seeding` once every piece is there and checked.
+Prints `seeding` once every piece is there, checked and written.
 """
 
 import sys
@@ -16,6 +16,7 @@ session = libtorrent.session(
         "enable_upnp": False,
         "enable_natpmp": False,
         "alert_mask": libtorrent.alert.category_t.status_notification
+        | libtorrent.alert.category_t.storage_notification
         | libtorrent.alert.category_t.error_notification
         | libtorrent.alert.category_t.tracker_notification,
     }
@@ -26,4 +27,7 @@ while True:
     for alert in session.pop_alerts():
         print(type(alert).__name__, alert.message(), file=sys.stderr, flush=True)
         if isinstance(alert, libtorrent.torrent_finished_alert):
+            # The last pieces are checked, and still on their way to the disk.
+            alert.handle.flush_cache()
+        if isinstance(alert, libtorrent.cache_flushed_alert):
             print("seeding", flush=True)
