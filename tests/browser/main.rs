@@ -32,10 +32,9 @@ fn the_page_of_an_episode_plays_it_and_offers_its_torrent() {
     let publisher = Publisher::serve(&home, &folder.path().join("podpub"), None);
     let audio = long_episode(Format::Mp3);
     let release = publisher.publish(&audio.path);
-    let page = release.report["page"].as_str().expect("a report names the page");
 
     let browser = Browser::start(&home, folder.path());
-    browser.open(page);
+    browser.open(&release.page);
     let text = browser.run("return document.body.innerText;");
     let text = text.as_str().expect("a page has text");
     assert!(text.contains(&audio.title) && text.contains(SHOW), "{text}");
@@ -55,7 +54,6 @@ fn the_shows_lead_to_the_sample_and_it_plays() {
     let home = net.host("publisher");
     let publisher = Publisher::serve(&home, &folder.path().join("podpub"), None);
     let release = publisher.publish(&sample());
-    let page = release.report["page"].as_str().expect("a report names the page");
 
     let browser = Browser::start(&home, folder.path());
     browser.open(&format!("http://{}:{}/", home.v4(), publisher.http_port));
@@ -65,7 +63,7 @@ fn the_shows_lead_to_the_sample_and_it_plays() {
         .and_then(|links| links.iter().find_map(|link| link.as_str()?.contains("/shows/").then(|| link.clone())));
     browser.open(show.as_ref().and_then(|link| link.as_str()).unwrap_or_else(|| panic!("no show in {shows}")));
     let episodes = browser.run(LINKS).to_string();
-    assert!(episodes.contains(page), "{page} is not in {episodes}");
-    browser.open(page);
+    assert!(episodes.contains(&release.page), "{} is not in {episodes}", release.page);
+    browser.open(&release.page);
     assert!(browser.run(PLAY)["duration"].as_f64() > Some(20.0));
 }

@@ -44,12 +44,23 @@ pub struct Release {
     pub at: Instant,
     /// The URL of the show's podcast feed.
     pub feed: String,
+    /// What names the episode for ever.
+    pub guid: String,
     /// The URL of the metainfo.
     pub torrent: String,
     /// The URL of the file.
     pub media: String,
-    /// All that was reported.
-    pub report: Value,
+    /// The URL of the episode's page.
+    pub page: String,
+}
+
+/// What the daemon says of its only episode.
+#[derive(Clone, Copy, Debug)]
+pub struct Seeding {
+    /// Full copies that others hold, in thousandths.
+    pub copies_milli: u64,
+    /// Bytes of content that left the daemon, to peers and over HTTP.
+    pub sent: u64,
 }
 
 impl Publisher {
@@ -89,12 +100,18 @@ impl Publisher {
         command
     }
 
-    /// What `podpub status` says.
+    /// What `podpub status` says of the only episode.
     #[track_caller]
-    pub fn status(&self) -> Value {
+    pub fn status(&self) -> Seeding {
         let ended = Program::start("podpub status", self.command("status")).end(PATIENCE);
         assert_eq!(ended.code, Some(0), "podpub status: {}", ended.stderr);
-        ended.lines.first().expect("a status is a line").json()
+        let status = ended.lines.first().expect("a status is a line").json();
+        let count = |value: &Value| value.as_u64().unwrap_or_else(|| panic!("a count is missing in {status}"));
+        let swarm = &status["episodes"][0]["swarm"];
+        Seeding {
+            copies_milli: count(&swarm["copies_milli"]),
+            sent: count(&swarm["uploaded"]) + count(&status["sent_over_http"]),
+        }
     }
 }
 
@@ -102,8 +119,17 @@ impl Publisher {
 pub fn release(ended: &Ended) -> Option<Release> {
     let line = ended.lines.iter().find(|line| line.event().as_deref() == Some("published"))?;
     let report = line.json();
-    let text = |key: &str| report[key].as_str().unwrap_or_else(|| panic!("no {key:?} in {report}")).to_owned();
-    Some(Release { at: line.at, feed: text("feed"), torrent: text("torrent"), media: text("media"), report })
+    let text = |part: &str, key: &str| {
+        report[part][key].as_str().unwrap_or_else(|| panic!("no {key:?} of the {part} in {report}")).to_owned()
+    };
+    Some(Release {
+        at: line.at,
+        feed: text("show", "feed"),
+        guid: text("episode", "guid"),
+        torrent: text("episode", "torrent"),
+        media: text("episode", "media"),
+        page: text("episode", "page"),
+    })
 }
 
 /// Starts `podsub run FEED` on `host` with the data directory `data`; episodes land in its `library`.
