@@ -116,7 +116,7 @@ impl Script<'_> {
             ["text.txt", "speech.wav", "cover.jpg", "tags.txt"].map(|name| work.join(name));
         fs::write(&text, &self.text).expect("the folder is ours");
         run(Command::new("espeak-ng").arg("-f").arg(&text).arg("-w").arg(&speech));
-        run(ffmpeg().args(["-f", "lavfi", "-i", "mandelbrot=size=600x600", "-frames:v", "1"]).arg(&cover));
+        run(ffmpeg().args(["-f", "lavfi", "-i", COVER, "-frames:v", "1", "-pix_fmt", "yuvj420p"]).arg(&cover));
         fs::write(&tags, self.tags(seconds_of(&speech))).expect("the folder is ours");
 
         let episode = work.join("episode").with_extension(self.format.extension());
@@ -162,6 +162,9 @@ fn run(command: &mut Command) {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
+
+/// A square as large as podcast directories ask for.
+const COVER: &str = "gradients=size=1400x1400:x0=0:y0=0:x1=1400:y1=1400:c0=0x14213d:c1=0xfca311:nb_colors=2";
 
 /// About fifty seconds of speech.
 const TALK: &str = "Good evening, and welcome to the show. Tonight we ask an old question: how can one small machine \

@@ -74,13 +74,6 @@ impl Browser {
         let url = format!("{}/execute/async", self.session);
         value(&http::post(&self.host, &url, &json!({ "script": script, "args": [] })))
     }
-
-    /// The page as a picture, in PNG.
-    #[track_caller]
-    pub fn screenshot(&self) -> String {
-        let answer = http::get(&self.host, &format!("{}/screenshot", self.session), &[]);
-        value(&answer).as_str().expect("a picture is base64").to_owned()
-    }
 }
 
 #[track_caller]
