@@ -266,3 +266,6 @@ impl IntoResponse for Refusal {
         refusal(StatusCode::UNPROCESSABLE_ENTITY, &self.0)
     }
 }
+
+#[cfg(test)]
+mod tests;

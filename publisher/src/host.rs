@@ -14,22 +14,24 @@ use chrono::{DateTime, Utc};
 use podswarm_core::app::{Explain as _, Failure};
 use podswarm_core::metainfo::{InfoHash, Metainfo};
 use podswarm_core::net::http::Reach;
-use podswarm_core::net::{AddError, AddTorrent, Engine, EngineConfig, Files, Torrent, system_rng};
+use podswarm_core::net::{AddError, AddTorrent, Engine, EngineConfig, Files, Torrent, TorrentError, system_rng};
 use tokio::sync::{Mutex, Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::bind::Listen;
 use crate::http::{self, Bus, Limits, Web};
-use crate::library::{Library, LibraryError};
+use crate::library::{Library, LibraryError, was_touched};
 use crate::publish::{self, Draft, Follow, Outcome, PublishError, Recorded, Settled};
 use crate::record::{EpisodeRecord, ShowRecord};
 use crate::site::Site;
 use crate::tracker::Tracker;
 use crate::urls::Urls;
-use crate::wire::{EpisodeInfo, Listening, NewShow, Published, ShowInfo};
+use crate::wire::{Listening, NewShow, Published, ShowInfo};
 
 mod status;
+#[cfg(test)]
+mod tests;
 
 /// How a host is to run.
 #[derive(Clone, Debug)]
@@ -100,7 +102,7 @@ impl Host {
             tasks: TaskTracker::new(),
         });
         host.seed_library().await;
-        host.tasks.spawn(http::serve(bound.listener, host.app(), Limits::default(), host.stop.clone()));
+        host.tasks.spawn(http::serve(bound.listener, host.app(), Limits::of_process(), host.stop.clone()));
         host.tasks.spawn(Arc::clone(&host).expire_task());
         host.tasks.spawn(Arc::clone(&host).resolve_task());
         host.tasks.spawn(Arc::clone(&host).release_task());
@@ -156,7 +158,7 @@ impl Host {
                 if episode.released && self.engine.torrent(&episode.info_hash).is_none() {
                     self.seed_episode(&episode).await;
                 }
-                Ok(self.published(&show, &episode, true, false, Vec::new()))
+                Ok(Published { already: true, ..self.published(&show, &episode) })
             }
             Outcome::New(settled) => self.make_live(*settled, now).await,
         }
@@ -167,8 +169,9 @@ impl Host {
         let (is_new_show, warnings) = (settled.is_new_show, settled.warnings.clone());
         let (episode, metainfo) = (settled.episode.clone(), settled.metainfo.clone());
         let is_due = episode.published <= now;
-        if is_due {
-            self.seed(&episode, metainfo).await;
+        if is_due && let Err(error) = self.seed(&episode, metainfo).await {
+            self.unseed(episode.info_hash).await;
+            return Err(PublishError::Seed(error.into()));
         }
         let library = self.library.clone();
         let recorded = match blocking(move || settled.record(&library, now)).await {
@@ -185,7 +188,7 @@ impl Host {
             None => self.put_off.notify_one(),
         }
         tracing::info!(episode = episode.file, "published");
-        Ok(self.published(&show, &episode, false, is_new_show, warnings))
+        Ok(Published { is_new_show, warnings, ..self.published(&show, &episode) })
     }
 
     /// Makes a show.
@@ -231,46 +234,62 @@ impl Host {
         Ok(())
     }
 
-    fn published(
-        &self,
-        show: &ShowRecord,
-        episode: &EpisodeRecord,
-        already: bool,
-        is_new_show: bool,
-        warnings: Vec<String>,
-    ) -> Published {
-        let episodes = self.library.episodes(&show.slug).map_or(0, |episodes| episodes.len());
-        Published {
-            event: "published".to_owned(),
-            show: ShowInfo::new(show, episodes, &self.urls),
-            episode: EpisodeInfo::new(episode, &self.urls),
-            already,
-            is_new_show,
-            live: episode.released,
-            copies_milli: self.copies(episode.info_hash),
-            warnings,
-        }
+    /// Tells of an episode as it stands now.
+    fn published(&self, show: &ShowRecord, episode: &EpisodeRecord) -> Published {
+        let (live, copies_milli) = (episode.released, self.copies(episode.info_hash));
+        Published { live, copies_milli, ..Published::new(show, episode, &self.urls) }
     }
 
-    /// Seeds every episode that is out.
-    async fn seed_library(&self) {
+    /// Seeds every episode that is out. What has to be checked first is checked in the background.
+    async fn seed_library(self: &Arc<Self>) {
         let site = Arc::clone(&self.site.borrow());
         for episode in site.shows.values().flat_map(|show| show.episodes.values()) {
-            self.seed_episode(&episode.record).await;
+            let record = &episode.record;
+            let Some(torrent) = self.seed_episode(record).await else { continue };
+            if was_touched(record) {
+                self.tasks.spawn(Arc::clone(self).touched_task(record.clone(), torrent));
+            }
         }
     }
 
     /// Seeds an episode of the library; what cannot be seeded is logged, and told by `status`.
-    async fn seed_episode(&self, episode: &EpisodeRecord) {
+    async fn seed_episode(&self, episode: &EpisodeRecord) -> Option<Torrent> {
         let (library, record) = (self.library.clone(), episode.clone());
-        match blocking(move || library.metainfo(&record.show, &record.file)).await {
-            Ok(metainfo) => self.seed(episode, metainfo).await,
-            Err(error) => tracing::error!(episode = episode.file, %error, "cannot be seeded"),
+        let added = match blocking(move || library.metainfo(&record.show, &record.file)).await {
+            Ok(metainfo) => self.add(episode, metainfo).await.map_err(Failure::from),
+            Err(error) => Err(error.into()),
+        };
+        added.inspect_err(|error| tracing::error!(episode = episode.file, %error, "cannot be seeded")).ok()
+    }
+
+    /// Takes an original that was written to since it was published, but holds the same bytes, as it is now.
+    async fn touched_task(self: Arc<Self>, episode: EpisodeRecord, torrent: Torrent) {
+        let same = tokio::select! {
+            () = self.stop.cancelled() => return,
+            checked = torrent.wait_complete() => checked.is_ok(),
+        };
+        if !same {
+            tracing::error!(episode = episode.file, "the original was changed; it is not served any more");
+            return;
+        }
+        let _turn = self.turn.lock().await;
+        let library = self.library.clone();
+        let restamped = match blocking(move || library.restamp(&episode)).await {
+            Ok(show) => self.show(show).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = restamped {
+            tracing::error!(%error, "cannot note that an original was touched");
         }
     }
 
-    /// Has the engine seed `episode` and the tracker serve it.
-    async fn seed(&self, episode: &EpisodeRecord, metainfo: Metainfo) {
+    /// Has the engine seed `episode` and the tracker serve it; done when it does.
+    async fn seed(&self, episode: &EpisodeRecord, metainfo: Metainfo) -> Result<(), SeedError> {
+        let torrent = self.add(episode, metainfo).await?;
+        Ok(torrent.wait_complete().await?)
+    }
+
+    async fn add(&self, episode: &EpisodeRecord, metainfo: Metainfo) -> Result<Torrent, AddError> {
         let torrent = AddTorrent {
             metainfo: Arc::new(metainfo),
             files: Files::Have(self.library.content(episode)),
@@ -281,10 +300,13 @@ impl Host {
             peers: Vec::new(),
             seed_after: true,
         };
-        match self.engine.add(torrent).await {
-            Ok(_) | Err(AddError::AlreadyAdded(_)) => self.tracker.allow(episode.info_hash),
-            Err(error) => tracing::error!(episode = episode.file, %error, "cannot be seeded"),
-        }
+        let torrent = match self.engine.add(torrent).await {
+            // The same content under the same name in two shows is one swarm.
+            Ok(torrent) | Err(AddError::AlreadyAdded(torrent)) => torrent,
+            Err(error) => return Err(error),
+        };
+        self.tracker.allow(episode.info_hash);
+        Ok(torrent)
     }
 
     async fn unseed(&self, info_hash: InfoHash) {
@@ -394,6 +416,17 @@ impl Host {
             () = tokio::time::sleep(time) => true,
         }
     }
+}
+
+/// Why an episode is not seeded.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SeedError {
+    /// The engine did not take it.
+    #[error(transparent)]
+    Add(#[from] AddError),
+    /// Its content is not as it was hashed.
+    #[error(transparent)]
+    Content(#[from] TorrentError),
 }
 
 /// Gives every show its `podcast:guid` once the world's name for its feed is known.

@@ -292,6 +292,18 @@ impl Library {
         Ok((episode, event))
     }
 
+    /// Takes the original of `episode` as it is on disk now; its content has been checked. Gives the show.
+    pub(crate) fn restamp(&self, episode: &EpisodeRecord) -> Result<ShowRecord, LibraryError> {
+        let mut episode = episode.clone();
+        if let Place::Original { path, mtime } = &mut episode.place {
+            let metadata = fs::metadata(&*path);
+            let now = metadata.map_err(|source| LibraryError::Io { action: "read", path: path.clone(), source })?;
+            *mtime = crate::http::mtime_of(&now);
+            self.store.put(&episode)?;
+        }
+        self.show(Some(episode.show.as_str()))
+    }
+
     /// The public URL that the owner gave last.
     pub(crate) fn public_url(&self) -> Result<Option<String>, LibraryError> {
         Ok(self.store.get::<PublicUrlRecord>(PublicUrlRecord::KEY)?.map(|record| record.url))
@@ -303,6 +315,16 @@ impl Library {
             self.store.put(&PublicUrlRecord { url: url.to_owned() })?;
         }
         Ok(())
+    }
+}
+
+/// Whether an original that is served in place was written to since it was published.
+pub(crate) fn was_touched(episode: &EpisodeRecord) -> bool {
+    match &episode.place {
+        Place::Original { path, mtime: Some(mtime) } => {
+            fs::metadata(path).is_ok_and(|now| crate::http::mtime_of(&now) != Some(*mtime))
+        }
+        _ => false,
     }
 }
 

@@ -91,9 +91,12 @@ pub(crate) enum PublishLine {
 pub(crate) struct Published {
     /// Always `published`.
     pub(crate) event: String,
-    /// The show.
-    pub(crate) show: ShowInfo,
+    /// The show's title.
+    pub(crate) show_title: String,
+    /// The show's podcast feed.
+    pub(crate) feed: Url,
     /// The episode.
+    #[serde(flatten)]
     pub(crate) episode: EpisodeInfo,
     /// Whether the show had it before.
     pub(crate) already: bool,
@@ -105,6 +108,23 @@ pub(crate) struct Published {
     pub(crate) copies_milli: u64,
     /// What its owner should know, one sentence each.
     pub(crate) warnings: Vec<String>,
+}
+
+impl Published {
+    /// Tells of an episode that was just recorded, and that nobody serves yet.
+    pub(crate) fn new(show: &ShowRecord, episode: &EpisodeRecord, urls: &Urls) -> Self {
+        Self {
+            event: "published".to_owned(),
+            show_title: show.title.clone(),
+            feed: urls.document(&show.slug, "feed.xml"),
+            episode: EpisodeInfo::new(episode, urls),
+            already: false,
+            is_new_show: false,
+            live: false,
+            copies_milli: 0,
+            warnings: Vec::new(),
+        }
+    }
 }
 
 /// A show, for people and programs.
@@ -231,6 +251,7 @@ pub(crate) struct EpisodeStatus {
     /// What is wrong with it, if anything is.
     pub(crate) error: Option<String>,
     /// Live figures; `None` if it is not served.
+    #[serde(flatten)]
     pub(crate) swarm: Option<SwarmStatus>,
 }
 

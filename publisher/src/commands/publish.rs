@@ -21,7 +21,7 @@ use crate::host::blocking;
 use crate::library::Library;
 use crate::publish::{self, Draft, Follow, Intake, Outcome, PublishError, Recorded, Said};
 use crate::urls::Urls;
-use crate::wire::{EpisodeInfo, PublishLine, PublishRequest, Published, RequestSource, ShowInfo, Upload};
+use crate::wire::{PublishLine, PublishRequest, Published, RequestSource, Upload};
 
 pub(super) async fn publish(context: &Context, mut args: PublishArgs) -> Result<(), Failure> {
     if args.paths.len() > 1 {
@@ -127,26 +127,16 @@ async fn record_only(
     let (cancel, draft, library, urls) = (Arc::clone(&follow.cancel), draft(args, path), library.clone(), urls.clone());
     let work = blocking(move || {
         let now = Utc::now();
-        let (show, episode, already, is_new_show, warnings) =
-            match publish::settle(&library, publish::stage(&library, draft, &follow)?, now)? {
-                Outcome::Already { show, episode } => (*show, *episode, true, false, Vec::new()),
-                Outcome::New(settled) => {
-                    let (is_new, warnings) = (settled.is_new_show, settled.warnings.clone());
-                    let Recorded { show, episode, .. } = settled.record(&library, now)?;
-                    (show, episode, false, is_new, warnings)
-                }
-            };
-        let episodes = library.episodes(&show.slug)?.len();
-        Ok::<_, PublishError>(Published {
-            event: "published".to_owned(),
-            show: ShowInfo::new(&show, episodes, &urls),
-            episode: EpisodeInfo::new(&episode, &urls),
-            already,
-            is_new_show,
-            live: false,
-            copies_milli: 0,
-            warnings,
-        })
+        match publish::settle(&library, publish::stage(&library, draft, &follow)?, now)? {
+            Outcome::Already { show, episode } => {
+                Ok(Published { already: true, ..Published::new(&show, &episode, &urls) })
+            }
+            Outcome::New(settled) => {
+                let (is_new_show, warnings) = (settled.is_new_show, settled.warnings.clone());
+                let Recorded { show, episode, .. } = settled.record(&library, now)?;
+                Ok(Published { is_new_show, warnings, ..Published::new(&show, &episode, &urls) })
+            }
+        }
     });
     interruptible(work, &cancel).await
 }
@@ -267,20 +257,20 @@ async fn upload(client: &ControlClient, progress: &Progress, path: &Path) -> Res
 
 fn print(context: &Context, published: &Published) -> Result<(), Failure> {
     let out = &context.out;
-    let Published { show, episode, .. } = published;
+    let episode = &published.episode;
     for warning in &published.warnings {
         out.warn(warning);
     }
     if published.is_new_show {
-        out.note(format!("made the show `{}`; say more of it with `podpub edit`", show.slug));
+        out.note(format!("made the show `{}`; say more of it with `podpub edit`", episode.show));
     }
     let what = if published.already { "published already" } else { "published" };
-    out.line(format!("{what}: “{}” in “{}”", episode.title, show.title))?;
+    out.line(format!("{what}: “{}” in “{}”", episode.title, published.show_title))?;
     if !episode.released {
         let at = episode.published.with_timezone(&Local).format("%Y-%m-%d %H:%M");
         out.line(format!("appears on {at}"))?;
     }
-    out.line(format!("feed     {}", show.feed))?;
+    out.line(format!("feed     {}", published.feed))?;
     out.line(format!("page     {}", episode.page))?;
     out.line(format!("torrent  {}", episode.torrent))?;
     out.line(format!("magnet   {}", episode.magnet))?;

@@ -28,6 +28,8 @@ use tokio_util::task::TaskTracker;
 
 use super::guard::Guarded;
 
+/// Connections at most.
+const MOST_CONNECTIONS: usize = 4096;
 /// How long a client may take to send the head of a request.
 const HEADER_TIME: Duration = Duration::from_secs(15);
 /// How long open requests may go on after the stop was asked for.
@@ -58,7 +60,31 @@ pub(crate) struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections: 4096, idle: Duration::from_secs(75) }
+        Self { connections: MOST_CONNECTIONS, idle: Duration::from_secs(75) }
+    }
+}
+
+impl Limits {
+    /// As many connections as this process may have, half of its descriptors left to the rest of it.
+    ///
+    /// The limit that the system starts programs with is often low so that old programs live; it is raised first.
+    #[cfg(unix)]
+    pub(crate) fn of_process() -> Self {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let limit = getrlimit(Resource::Nofile);
+        let wanted = 2 * MOST_CONNECTIONS as u64;
+        let raised = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
+        let now = limit.current.unwrap_or(u64::MAX);
+        let got = now >= raised || setrlimit(Resource::Nofile, Rlimit { current: Some(raised), ..limit }).is_ok();
+        let descriptors = if got { raised } else { now };
+        let connections = usize::try_from(descriptors / 2).map_or(MOST_CONNECTIONS, |half| half.min(MOST_CONNECTIONS));
+        Self { connections, ..Self::default() }
+    }
+
+    /// As many connections as are ever taken.
+    #[cfg(not(unix))]
+    pub(crate) fn of_process() -> Self {
+        Self::default()
     }
 }
 

@@ -12,6 +12,7 @@ mod stage;
 mod settle;
 pub(crate) mod staging;
 
+use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -147,6 +148,9 @@ pub(crate) enum PublishError {
     /// The library.
     #[error(transparent)]
     Library(#[from] LibraryError),
+    /// It is in place, but does not seed.
+    #[error("seed the episode")]
+    Seed(#[source] Box<dyn Error + Send + Sync>),
     /// Whoever asked has gone.
     #[error("cancelled")]
     Cancelled,
