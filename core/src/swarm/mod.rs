@@ -55,6 +55,8 @@ pub struct SwarmConfig {
     pub slots: Slots,
     /// The most bytes of pieces on their way; two pieces are always allowed.
     pub partial_budget: u64,
+    /// The most bytes that are asked for and have not come, all peers together.
+    pub request_budget: u64,
     /// The most bytes that wait for the disk before no more are asked for.
     pub store_budget: u64,
     /// The most bytes that are read ahead for one peer.
@@ -69,7 +71,8 @@ impl Default for SwarmConfig {
             max_connections: 80,
             max_dials: 30,
             slots: Slots::default(),
-            partial_budget: 24 << 20,
+            partial_budget: 16 << 20,
+            request_budget: 8 << 20,
             store_budget: 16 << 20,
             read_ahead: 1 << 20,
             upload: true,

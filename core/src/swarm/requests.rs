@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{Limits, Swarm};
-use crate::layout::BlockInfo;
+use crate::layout::{BLOCK_LENGTH, BlockInfo};
 use crate::peer::{ConnId, Message};
 use crate::time::{Instant, earliest};
 
@@ -20,18 +20,26 @@ impl Swarm {
             .filter(|(_, peer)| peer.starved != Some(self.picker.epoch()))
             .map(|(conn, _)| *conn)
             .collect();
+        if ready.is_empty() {
+            return;
+        }
+        let mut asked: usize = self.conns.values().map(|peer| peer.pipeline.len()).sum();
         // Nobody is always asked first.
         self.rng.shuffle(&mut ready);
         for conn in ready {
-            if !self.fill_pipeline(now, conn, limits) {
+            if !self.fill_pipeline(now, conn, limits, &mut asked) {
                 return;
             }
         }
     }
 
-    /// Fills one pipe; false if the owner's limit is reached.
-    fn fill_pipeline(&mut self, now: Instant, conn: ConnId, limits: &mut Limits) -> bool {
+    /// Fills one pipe, counting what is `asked` of all; false if the owner's limit or the budget is reached.
+    fn fill_pipeline(&mut self, now: Instant, conn: ConnId, limits: &mut Limits, asked: &mut usize) -> bool {
+        let budget = self.config.request_budget / u64::from(BLOCK_LENGTH);
         while let Some(peer) = self.conns.get(&conn).filter(|peer| peer.pipeline.room() > 0) {
+            if *asked as u64 >= budget {
+                return false;
+            }
             if let Some(bucket) = &mut limits.down {
                 let ready = bucket.ready_at(now);
                 if ready != Some(now) {
@@ -57,6 +65,7 @@ impl Swarm {
             if let Some(peer) = self.conns.get_mut(&conn) {
                 peer.pipeline.request(now, block);
             }
+            *asked += 1;
             self.send(now, conn, Message::Request(block));
         }
         true
