@@ -4,6 +4,8 @@
 //! cargo run -p podswarm-core --example download -- FILE.torrent FOLDER [PEER_IP:PORT…]
 //! ```
 
+#![expect(clippy::disallowed_methods, reason = "a program opens files; the protocol half does not")]
+
 use std::path::PathBuf;
 use std::sync::Arc;
 

@@ -4,6 +4,8 @@
 //! cargo run -p podswarm-core --example seed -- FILE [TRACKER_URL]
 //! ```
 
+#![expect(clippy::disallowed_methods, reason = "a program opens files; the protocol half does not")]
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
