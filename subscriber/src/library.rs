@@ -12,6 +12,8 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Component, Path, PathBuf};
 
+use podswarm_core::net::durable::beside;
+
 use crate::names;
 
 /// A library.
@@ -111,14 +113,6 @@ pub fn resume_beside(path: &Path) -> PathBuf {
     beside(path, "resume")
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = std::ffi::OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(".");
-    name.push(suffix);
-    path.with_file_name(name)
-}
-
 fn delete_any(path: &Path) -> io::Result<()> {
     let deleted = match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
@@ -132,7 +126,7 @@ fn delete_any(path: &Path) -> io::Result<()> {
 }
 
 /// Bytes that a file or a folder takes on the disk; holes take none.
-fn occupied(path: &Path) -> u64 {
+pub fn occupied(path: &Path) -> u64 {
     let Ok(metadata) = fs::symlink_metadata(path) else { return 0 };
     if metadata.is_dir() {
         let entries = fs::read_dir(path).into_iter().flatten().flatten();

@@ -7,6 +7,7 @@ use super::event::{About, Event};
 use super::plan::{Plan, Prepared};
 use super::queue::{Fault, Order, Phase, Rank};
 use super::{Agent, Duty, Output, Seeding, Sources};
+use crate::names;
 use crate::records::{EpisodeId, Source, Stage, Why};
 
 impl Agent {
@@ -99,7 +100,7 @@ impl Agent {
                 return self.skip(id, Why::Duplicate(other));
             }
         }
-        let is_claimed = |name: &str| self.catalogue.is_claimed(id.feed, name);
+        let is_claimed = |name: &str| self.in_the_way.contains(name) || self.catalogue.is_claimed(id.feed, name);
         let plan = Plan::new(episode, job.source(), &feed.folder, prepared, is_claimed);
         if episode.file.as_ref() != Some(&plan.file) || plan.info_hash.is_some() {
             let mut episode = episode.clone();
@@ -123,6 +124,14 @@ impl Agent {
     }
 
     pub(super) fn failed(&mut self, now: Now, id: EpisodeId, attempt: u64, fault: Fault) {
+        if let Fault::InTheWay(_) = fault
+            && let Some(mut episode) = self.catalogue.episode(id).cloned()
+            && let Some(file) = episode.file.take()
+        {
+            self.in_the_way.insert(names::fold(&file));
+            self.catalogue.put(episode);
+            self.save_episode(id);
+        }
         self.queue.failed(now.instant, id, attempt, fault, &mut self.rng);
     }
 
@@ -170,17 +179,17 @@ impl Agent {
         let (Some(job), Some(episode)) = (self.queue.job(id), self.catalogue.episode(id)) else { return };
         let Some(feed) = self.catalogue.feed(id.feed) else { return };
         let (folder, file, is_local) = (feed.folder.clone(), episode.file.clone(), feed.is_local);
-        let source = job.source().clone();
-        self.outputs.push_back(Output::Prepare { id, attempt, source, folder, file, is_local });
+        let (source, info_hash) = (job.source().clone(), episode.offer.info_hash);
+        self.outputs.push_back(Output::Prepare { id, attempt, source, folder, file, info_hash, is_local });
     }
 
     fn order_start(&mut self, id: EpisodeId, attempt: u64) {
         let (Some(job), Some(episode)) = (self.queue.job(id), self.catalogue.episode(id)) else { return };
         let (Some(plan), Some(feed)) = (job.plan().cloned(), self.catalogue.feed(id.feed)) else { return };
-        let (source, is_local) = (job.source().clone(), feed.is_local);
+        let (source, is_local, info_hash) = (job.source().clone(), feed.is_local, episode.offer.info_hash);
         let (path, length) = (self.settings.library.join(&plan.file), plan.length);
         let episode = About::new(episode);
-        self.outputs.push_back(Output::Start { id, attempt, source, plan, is_local });
+        self.outputs.push_back(Output::Start { id, attempt, source, plan, info_hash, is_local });
         self.tell(Event::Downloading { episode, path, length });
     }
 

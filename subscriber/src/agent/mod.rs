@@ -23,7 +23,7 @@ mod follow;
 #[cfg(test)]
 pub(crate) mod testing;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -260,6 +260,8 @@ pub enum Output {
         folder: String,
         /// The file, if it has been chosen already.
         file: Option<String>,
+        /// The torrent it is said to be.
+        info_hash: Option<InfoHash>,
         /// The source may be at a private or loopback address.
         is_local: bool,
     },
@@ -286,6 +288,8 @@ pub enum Output {
         source: Source,
         /// What, and under which name.
         plan: Plan,
+        /// The torrent that a plain file is said to be.
+        info_hash: Option<InfoHash>,
         /// The source may be at a private or loopback address.
         is_local: bool,
     },
@@ -310,6 +314,8 @@ pub struct Agent {
     catalogue: Catalogue,
     follows: BTreeMap<FeedId, Follow>,
     queue: Queue,
+    /// Files, [`names::fold`](crate::names::fold)ed, that were found to be something else.
+    in_the_way: BTreeSet<String>,
     rng: Rng,
     outputs: VecDeque<Output>,
 }
@@ -323,7 +329,15 @@ impl Agent {
     pub fn new(settings: Settings, catalogue: Catalogue, now: Now, rng: Rng) -> Self {
         let patience = (settings.duty != Duty::Everything).then_some(PATIENCE);
         let queue = Queue::new(settings.downloads, patience);
-        let mut agent = Self { settings, catalogue, follows: BTreeMap::new(), queue, rng, outputs: VecDeque::new() };
+        let mut agent = Self {
+            settings,
+            catalogue,
+            follows: BTreeMap::new(),
+            queue,
+            in_the_way: BTreeSet::new(),
+            rng,
+            outputs: VecDeque::new(),
+        };
         for feed in agent.catalogue.feeds().map(|feed| feed.id).collect::<Vec<_>>() {
             agent.follow(now, feed);
         }

@@ -80,6 +80,8 @@ pub enum Order {
 pub enum Fault {
     /// Our disk refused: the same source is tried again later.
     Disk(String),
+    /// Something else has the name that was chosen: the same source is tried again under another.
+    InTheWay(String),
     /// The source failed or is not to be trusted: the next one is tried.
     Source(String),
 }
@@ -334,6 +336,7 @@ impl Queue {
     pub fn failed(&mut self, now: Instant, id: EpisodeId, attempt: u64, fault: Fault, rng: &mut Rng) {
         let Some(job) = self.current(id, attempt).filter(|job| job.is_active()) else { return };
         match fault {
+            Fault::InTheWay(_) => (job.phase, job.plan) = (Phase::Queued, None),
             Fault::Source(reason) => self.source_failed(now, id, reason, rng),
             Fault::Disk(reason) => {
                 (job.phase, job.is_told) = (Phase::Waiting { until: now + rng.jitter(FIRST_RETRY, 20) }, false);

@@ -14,10 +14,6 @@ use std::time::Duration;
 use podswarm_core::rng::Rng;
 use podswarm_core::time::Instant;
 
-/// A stream on which nothing has come for this long is dropped by whoever reads it. Publishers send a comment every 15
-/// to 30 seconds.
-pub const SILENCE: Duration = Duration::from_secs(90);
-
 /// The wait before the second attempt, where the stream does not ask for another.
 const FIRST_WAIT: Duration = Duration::from_secs(2);
 

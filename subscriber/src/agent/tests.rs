@@ -233,8 +233,7 @@ fn a_month_of_weekly_episodes_is_fetched_once_each_and_politely() {
     let full = world.polls.iter().filter(|(_, unconditional)| *unconditional).count();
     assert!(full <= 12, "{full} polls in full");
     // A minute is not always the same minute.
-    let minutes: std::collections::BTreeSet<_> =
-        world.polls.iter().map(|(at, _)| at.format("%M").to_string()).collect();
+    let minutes: BTreeSet<_> = world.polls.iter().map(|(at, _)| at.format("%M").to_string()).collect();
     assert!(minutes.len() > 30, "{minutes:?}");
 }
 

@@ -1,0 +1,373 @@
+//! What a command asks of the agent, and what it is answered: the whole of the control API.
+//!
+//! A command speaks to the agent of another process or to one that lives only as long as itself; the words are the same.
+//! As JSON an [`Ask`] is the body of `POST /api/v1/ask`, and a [`Reply`] that of its answer.
+
+use std::path::PathBuf;
+
+use chrono::{DateTime, Utc};
+use podswarm_core::metainfo::InfoHash;
+use podswarm_core::rate::{ByteCount, Rate};
+use podswarm_feeds::poll::Counts;
+use serde::{Deserialize, Serialize};
+
+use crate::records::{Backlog, Episode, EpisodeId, Feed, FeedId, Source, Stage};
+use crate::schedule::Schedule;
+
+/// What a command wants.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Ask {
+    /// To follow a feed; answered with [`Reply::Added`] once it has been read.
+    Add {
+        /// Where it is.
+        url: String,
+        /// How much of what is there to take.
+        #[serde(default)]
+        backlog: Option<Backlog>,
+        /// When to poll it.
+        #[serde(default)]
+        schedule: Option<Schedule>,
+        /// Follow it even if it cannot be reached now.
+        #[serde(default)]
+        unreachable: bool,
+    },
+    /// To have episodes fetched; answered with [`Reply::Episodes`] as they are then.
+    Download {
+        /// How people name them.
+        episodes: Vec<String>,
+    },
+    /// The episodes; answered with [`Reply::Episodes`].
+    Episodes {
+        /// Only of this feed.
+        #[serde(default)]
+        feed: Option<String>,
+    },
+    /// The feeds; answered with [`Reply::Feeds`].
+    Feeds,
+    /// All that is known of a feed or an episode; answered with [`Reply::Feed`] or [`Reply::Episode`].
+    Info {
+        /// How people name it.
+        what: String,
+    },
+    /// To let things rest; answered with [`Reply::Done`].
+    Pause {
+        /// Feeds, episodes, or `all`.
+        what: Vec<String>,
+    },
+    /// To follow feeds no longer; answered with [`Reply::Removed`].
+    Remove {
+        /// How people name them.
+        feeds: Vec<String>,
+        /// Delete their episodes from the library, too.
+        #[serde(default)]
+        delete_files: bool,
+    },
+    /// To let things go on; answered with [`Reply::Done`].
+    Resume {
+        /// Feeds, episodes, or `all`.
+        what: Vec<String>,
+    },
+    /// How everything stands; answered with [`Reply::Status`].
+    Status,
+    /// To poll now; answered with [`Reply::Updated`] when every poll has ended.
+    Update {
+        /// Only these feeds; all if empty.
+        #[serde(default)]
+        feeds: Vec<String>,
+    },
+}
+
+/// The answer to an [`Ask`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// A feed is followed.
+    Added(Box<Added>),
+    /// What was paused or resumed, in people's words.
+    Done(Vec<String>),
+    /// One episode, with its notes.
+    Episode(Box<EpisodeView>),
+    /// Episodes, in order of their numbers.
+    Episodes(Vec<EpisodeView>),
+    /// One feed.
+    Feed(Box<FeedView>),
+    /// Feeds, in order of their numbers.
+    Feeds(Vec<FeedView>),
+    /// Feeds are followed no longer.
+    Removed(Vec<Removed>),
+    /// How everything stands.
+    Status(Box<Status>),
+    /// What polling brought, feed by feed.
+    Updated(Vec<Updated>),
+}
+
+/// A feed is followed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Added {
+    /// The feed as it is now.
+    pub feed: FeedView,
+    /// It was followed before.
+    pub is_known: bool,
+    /// Titles of the episodes that are wanted now.
+    pub wanted: Vec<String>,
+    /// Why the feed could not be read; it is followed all the same.
+    pub problem: Option<String>,
+}
+
+/// A feed is followed no longer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removed {
+    /// Its number, which is not used again.
+    pub id: FeedId,
+    /// The show's name.
+    pub title: String,
+    /// Where its episodes are, or were.
+    pub folder: PathBuf,
+    /// Episodes that were complete.
+    pub files: usize,
+    /// They were deleted.
+    pub is_deleted: bool,
+}
+
+/// What polling a feed brought.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Updated {
+    /// Its number.
+    pub id: FeedId,
+    /// The show's name.
+    pub title: String,
+    /// 200 for the whole feed, 304 for no change, `None` if it failed.
+    pub status: Option<u16>,
+    /// Episodes never seen before.
+    pub new: usize,
+    /// Episodes that are wanted since.
+    pub wanted: usize,
+    /// Why it failed.
+    pub error: Option<String>,
+}
+
+/// A feed, for people and programs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeedView {
+    /// Its number.
+    pub id: FeedId,
+    /// Where it is.
+    pub url: String,
+    /// The show's name; empty if the feed has never been read.
+    pub title: String,
+    /// Its folder in the library.
+    pub folder: Option<PathBuf>,
+    /// When it was subscribed to.
+    pub added: DateTime<Utc>,
+    /// The owner's schedule.
+    pub schedule: Option<Schedule>,
+    /// The owner has paused it.
+    pub is_paused: bool,
+    /// Its publisher says that it is gone for good.
+    pub is_gone: bool,
+    /// Episodes that were seen.
+    pub episodes: usize,
+    /// Episodes that are to be fetched.
+    pub wanted: usize,
+    /// Episodes that are in the library.
+    pub complete: usize,
+    /// When it is polled next.
+    pub next_poll: Option<DateTime<Utc>>,
+    /// When its host last answered as it should.
+    pub last_poll: Option<DateTime<Utc>>,
+    /// What went wrong since.
+    pub last_error: Option<String>,
+    /// Where it tells of its news.
+    pub events_url: Option<String>,
+    /// That is being listened to.
+    pub is_listening: bool,
+    /// What polling has cost and saved.
+    pub polls: Counts,
+}
+
+/// An episode, for people and programs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EpisodeView {
+    /// Its number.
+    pub id: EpisodeId,
+    /// What its feed knows it by.
+    pub guid: String,
+    /// Its title.
+    pub title: String,
+    /// The show's name.
+    pub show: String,
+    /// When it was released.
+    pub published: Option<DateTime<Utc>>,
+    /// Playing time in seconds.
+    pub duration: Option<u64>,
+    /// Season, from 1.
+    pub season: Option<u32>,
+    /// Number within the season, from 1.
+    pub number: Option<u32>,
+    /// How far it is.
+    pub stage: StageName,
+    /// Why it was not taken although it was new.
+    pub why: Option<String>,
+    /// When it was complete, or was found to be gone.
+    pub since: Option<DateTime<Utc>>,
+    /// Bytes of its file, once it is complete, else what the feed says.
+    pub length: Option<u64>,
+    /// It or its feed is paused.
+    pub is_paused: bool,
+    /// Where its file is or will be.
+    pub path: Option<PathBuf>,
+    /// Files of earlier revisions.
+    pub former: Vec<PathBuf>,
+    /// The torrent it is or is said to be.
+    pub info_hash: Option<InfoHash>,
+    /// Where it is to be had, best first.
+    pub sources: Vec<Source>,
+    /// What is in the way.
+    pub trouble: Option<String>,
+    /// How its download or its seeding stands.
+    pub transfer: Option<Transfer>,
+    /// What its feed says about it; only where one episode was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notes: Option<String>,
+}
+
+/// How far an episode is; see [`Stage`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StageName {
+    /// All its bytes are in the library.
+    Complete,
+    /// Its file was taken away.
+    Gone,
+    /// It is known and not wanted.
+    Seen,
+    /// It is to be fetched.
+    Wanted,
+}
+
+/// How a download or the seeding of a file stands.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Transfer {
+    /// `checking`, `downloading`, `paused`, `seeding`, `failed`.
+    pub state: String,
+    /// Bytes in all; `None` while unknown.
+    pub length: Option<u64>,
+    /// Bytes that are there.
+    pub have: u64,
+    /// Bytes sent to peers since the agent began.
+    pub uploaded: u64,
+    /// How fast it comes in.
+    pub down_rate: Rate,
+    /// How fast it goes out.
+    pub up_rate: Rate,
+    /// Peers connected; `None` for a plain download.
+    pub peers: Option<u32>,
+    /// Seconds left.
+    pub eta_seconds: Option<u64>,
+}
+
+impl Transfer {
+    /// How much is there, of a hundred; `None` while the length is unknown.
+    pub fn percent(&self) -> Option<u64> {
+        let length = self.length.filter(|length| *length > 0)?;
+        Some(u64::try_from(u128::from(self.have.min(length)) * 100 / u128::from(length)).unwrap_or(100))
+    }
+}
+
+/// How everything stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The agent's process; `None` if none runs.
+    pub pid: Option<u32>,
+    /// Where the library is.
+    pub library: PathBuf,
+    /// Bytes that are free there.
+    pub free: Option<ByteCount>,
+    /// Bytes of them that are kept free.
+    pub reserve: Option<ByteCount>,
+    /// All feeds.
+    pub feeds: Vec<FeedView>,
+    /// Episodes that are to be fetched, in the order in which they go.
+    pub downloads: Vec<EpisodeView>,
+    /// What is seeded, all together.
+    pub seeding: SeedTotals,
+}
+
+/// What is seeded, all together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeedTotals {
+    /// Torrents.
+    pub torrents: usize,
+    /// Peers connected.
+    pub peers: u32,
+    /// How fast it goes out.
+    pub up_rate: Rate,
+    /// Bytes sent since the agent began.
+    pub uploaded: u64,
+}
+
+impl FeedView {
+    /// The show's name, or the feed's URL while the name is not known.
+    pub fn name(&self) -> &str {
+        if self.title.is_empty() { &self.url } else { &self.title }
+    }
+
+    /// What a record says by itself; the counts and the next poll are the agent's to fill in.
+    pub fn new(feed: &Feed) -> Self {
+        Self {
+            id: feed.id,
+            url: feed.url().to_string(),
+            title: feed.title.clone(),
+            folder: None,
+            added: feed.added,
+            schedule: feed.schedule.clone(),
+            is_paused: feed.paused,
+            is_gone: feed.poll.gone,
+            episodes: 0,
+            wanted: 0,
+            complete: 0,
+            next_poll: None,
+            last_poll: feed.poll.checked_at,
+            last_error: feed.poll.last_error.clone(),
+            events_url: feed.events_url.clone(),
+            is_listening: false,
+            polls: feed.poll.counts,
+        }
+    }
+}
+
+impl EpisodeView {
+    /// What the records say by themselves; trouble, transfer, paths and notes are the agent's to fill in.
+    pub fn new(episode: &Episode, feed: &Feed) -> Self {
+        let said = episode.offer.length;
+        let (stage, why, since, length) = match &episode.stage {
+            Stage::Complete { at, length, .. } => (StageName::Complete, None, Some(*at), Some(*length)),
+            Stage::Gone { at } => (StageName::Gone, None, Some(*at), said),
+            Stage::Seen { why } => (StageName::Seen, why.clone().or(episode.offer.unfetchable()), None, said),
+            Stage::Wanted { .. } => (StageName::Wanted, None, None, said),
+        };
+        Self {
+            id: episode.id,
+            guid: episode.guid.clone(),
+            title: episode.title.clone(),
+            show: feed.name().to_owned(),
+            published: episode.published,
+            duration: episode.duration,
+            season: episode.season,
+            number: episode.number,
+            stage,
+            why: why.map(|why| why.to_string()),
+            since,
+            length,
+            is_paused: episode.paused || feed.paused,
+            path: None,
+            former: Vec::new(),
+            info_hash: episode.info_hash(),
+            sources: episode.offer.sources.clone(),
+            trouble: None,
+            transfer: None,
+            notes: None,
+        }
+    }
+}

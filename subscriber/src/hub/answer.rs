@@ -1,0 +1,394 @@
+//! Answers what commands ask.
+
+use podswarm_core::app::{Explain, Failure, free_space};
+use podswarm_core::rate::ByteCount;
+use tokio::sync::oneshot;
+
+use super::fetch;
+use super::find;
+use super::task::{Task, Then, Waiter, Work};
+use crate::address::feed_url;
+use crate::agent::event::Event;
+use crate::agent::{Duty, Input, Target};
+use crate::ask::{Added, Ask, EpisodeView, FeedView, Removed, Reply, SeedTotals, StageName, Status, Updated};
+use crate::keep;
+use crate::records::{Episode, EpisodeId, Feed, FeedId, Stage};
+
+type Answer = oneshot::Sender<Result<Reply, Failure>>;
+
+impl Task {
+    /// Answers `ask`, at once or when the polls that it takes have ended.
+    pub(super) async fn answer(&mut self, ask: Ask, reply: Answer) -> Result<(), Failure> {
+        let answered = match ask {
+            Ask::Add { url, backlog, schedule, unreachable } => match feed_url(&url) {
+                Ok(url) => {
+                    let is_known = self.agent.catalogue().feed_at(&url).is_some();
+                    self.input(Input::Subscribe { url: url.clone(), schedule, backlog });
+                    let feeds = self.agent.catalogue().feed_at(&url).map(|feed| feed.id).into_iter().collect();
+                    self.wait(feeds, Then::Added { is_known, unreachable }, reply);
+                    return Ok(());
+                }
+                Err(failure) => Err(failure),
+            },
+            Ask::Update { feeds } => match self.polled_feeds(&feeds) {
+                Ok(feeds) => {
+                    for id in &feeds {
+                        self.input(Input::Poll(*id));
+                    }
+                    self.wait(feeds, Then::Updated, reply);
+                    return Ok(());
+                }
+                Err(failure) => Err(failure),
+            },
+            Ask::Remove { feeds, delete_files } => match self.remove(&feeds) {
+                Ok(removals) => {
+                    let library = self.kit.library.clone();
+                    let files = removals.iter().flat_map(|removal| removal.hashes.clone());
+                    let copies = files.flat_map(|hash| [self.kit.torrent_file(hash), self.kit.resume_file(hash)]);
+                    let copies = copies.collect();
+                    // It waits for what lets go of the files.
+                    tokio::spawn(async move {
+                        let _ = reply.send(delete(library, removals, copies, delete_files).await);
+                    });
+                    return Ok(());
+                }
+                Err(failure) => Err(failure),
+            },
+            Ask::Download { episodes } => self.download(&episodes),
+            Ask::Episodes { feed } => self.episodes(feed.as_deref()),
+            Ask::Feeds => Ok(Reply::Feeds(self.feeds())),
+            Ask::Info { what } => self.info(&what),
+            Ask::Pause { what } => self.turn(&what, Input::Pause),
+            Ask::Resume { what } => self.turn(&what, Input::Resume),
+            Ask::Status => Ok(Reply::Status(Box::new(self.status()))),
+        };
+        // What was changed for the answer is durable before it is given.
+        let acted = self.act().await;
+        let answered = match &acted {
+            Err(failure) => Err(Failure::new(failure.to_string())),
+            Ok(()) if self.is_blocked() => Err(Failure::new("the disk is full, so that nothing can be remembered")
+                .with_hint("free some space; nothing has to be restarted")),
+            Ok(()) => answered,
+        };
+        // Who has gone needs no answer.
+        let _ = reply.send(answered);
+        acted
+    }
+
+    fn wait(&mut self, feeds: Vec<FeedId>, then: Then, reply: Answer) {
+        let waiter = Waiter { feeds, ended: Vec::new(), then, reply };
+        if waiter.feeds.is_empty() {
+            self.end_wait(waiter);
+        } else {
+            self.waiters.push(waiter);
+        }
+    }
+
+    /// A poll has ended, as `event` says.
+    pub(super) fn polled(&mut self, feed: FeedId, event: &Event) {
+        let mut ended = Vec::new();
+        for mut waiter in std::mem::take(&mut self.waiters) {
+            if waiter.feeds.contains(&feed) {
+                waiter.feeds.retain(|waits_for| *waits_for != feed);
+                waiter.ended.push(event.clone());
+            }
+            if waiter.feeds.is_empty() { ended.push(waiter) } else { self.waiters.push(waiter) }
+        }
+        for waiter in ended {
+            self.end_wait(waiter);
+        }
+    }
+
+    fn end_wait(&mut self, waiter: Waiter) {
+        let answer = match (waiter.then, waiter.ended.first()) {
+            (Then::Updated, _) => {
+                Ok(Reply::Updated(waiter.ended.iter().filter_map(|event| self.updated(event)).collect()))
+            }
+            (Then::Added { is_known, unreachable }, Some(event)) => self.added(event, is_known, unreachable),
+            (Then::Added { .. }, None) => Err(Failure::new("the feed was removed before it was read")),
+        };
+        // Who has gone needs no answer.
+        let _ = waiter.reply.send(answer);
+    }
+
+    fn added(&mut self, event: &Event, is_known: bool, unreachable: bool) -> Result<Reply, Failure> {
+        let (id, problem) = match event {
+            Event::PollFailed { feed_id, reason, .. } => (*feed_id, Some(reason.clone())),
+            Event::Polled { feed_id, .. } => (*feed_id, None),
+            _ => return Err(Failure::new("the feed could not be polled")),
+        };
+        let feed = self.agent.catalogue().feed(id);
+        let feed = feed.ok_or_else(|| Failure::new("the feed was removed before it was read"))?;
+        // A document that is no feed stays none; a host that is down may come back.
+        let may_come_back = unreachable && feed.poll.counts.bytes == 0;
+        if let Some(problem) = problem.as_ref().filter(|_| !is_known && !may_come_back) {
+            let failure = Failure::new(format!("`{}` cannot be followed: {problem}", feed.url()))
+                .with_hint("check the address; the page of a show links to its feed, often as RSS");
+            self.input(Input::Remove(id));
+            return Err(failure);
+        }
+        let wanted = self.agent.catalogue().episodes_of(id).filter(|episode| episode.is_wanted());
+        let wanted = wanted.map(|episode| episode.title.clone()).collect();
+        Ok(Reply::Added(Box::new(Added { feed: self.feed_view(feed), is_known, wanted, problem })))
+    }
+
+    fn updated(&self, event: &Event) -> Option<Updated> {
+        let title = |id: FeedId| self.agent.catalogue().feed(id).map(|feed| feed.name().to_owned());
+        match event {
+            Event::Polled { feed_id, status, new, wanted, .. } => Some(Updated {
+                id: *feed_id,
+                title: title(*feed_id)?,
+                status: Some(*status),
+                new: *new,
+                wanted: *wanted,
+                error: None,
+            }),
+            Event::PollFailed { feed_id, reason, .. } => Some(Updated {
+                id: *feed_id,
+                title: title(*feed_id)?,
+                status: None,
+                new: 0,
+                wanted: 0,
+                error: Some(reason.clone()),
+            }),
+            _ => None,
+        }
+    }
+
+    /// The feeds that `names` mean; all that are not paused if there are no names.
+    fn polled_feeds(&self, names: &[String]) -> Result<Vec<FeedId>, Failure> {
+        let catalogue = self.agent.catalogue();
+        if names.is_empty() {
+            return Ok(catalogue.feeds().filter(|feed| !feed.paused).map(|feed| feed.id).collect());
+        }
+        names.iter().map(|name| find::feed(catalogue, name)).collect()
+    }
+
+    fn remove(&mut self, names: &[String]) -> Result<Vec<Removal>, Failure> {
+        let ids: Result<Vec<_>, _> = names.iter().map(|name| find::feed(self.agent.catalogue(), name)).collect();
+        let mut removals = Vec::new();
+        for id in ids? {
+            let Some(feed) = self.agent.catalogue().feed(id) else { continue };
+            let removed = Removed {
+                id,
+                title: feed.name().to_owned(),
+                folder: self.kit.library.root().join(&feed.folder),
+                files: 0,
+                is_deleted: false,
+            };
+            let mut removal =
+                Removal { removed, files: Vec::new(), parts: Vec::new(), hashes: Vec::new(), works: Vec::new() };
+            for episode in self.agent.catalogue().episodes_of(id).filter(|episode| episode.is_taken()) {
+                removal.take(episode);
+            }
+            let episodes: Vec<_> = self.agent.catalogue().episodes_of(id).map(|episode| episode.id).collect();
+            self.input(Input::Remove(id));
+            removal.works = episodes.into_iter().filter_map(|id| self.take_work(id)).collect();
+            removals.push(removal);
+        }
+        Ok(removals)
+    }
+
+    fn download(&mut self, names: &[String]) -> Result<Reply, Failure> {
+        let ids: Result<Vec<_>, _> = names.iter().map(|name| find::episode(self.agent.catalogue(), name)).collect();
+        let ids = ids?;
+        for id in &ids {
+            self.check_fetchable(*id)?;
+        }
+        for id in &ids {
+            self.input(Input::Take(*id));
+        }
+        Ok(Reply::Episodes(ids.into_iter().filter_map(|id| self.view(id)).collect()))
+    }
+
+    /// Refuses an episode that cannot be fetched, or that is there under another number.
+    fn check_fetchable(&self, id: EpisodeId) -> Result<(), Failure> {
+        let Some(episode) = self.agent.catalogue().episode(id) else { return Ok(()) };
+        if matches!(episode.stage, Stage::Complete { .. }) {
+            return Ok(());
+        }
+        if let Some(why) = episode.offer.unfetchable() {
+            return Err(Failure::new(format!("{id} `{}` cannot be fetched: {why}", episode.title)));
+        }
+        let other = episode.offer.info_hash.and_then(|hash| self.agent.catalogue().taken_as(hash, id));
+        if let Some(other) = other {
+            return Err(Failure::new(format!("{id} `{}` is the same as {}", episode.title, other.id))
+                .with_hint(format!("`podsub download {}` fetches it", other.id)));
+        }
+        if self.agent.catalogue().feed(id.feed).is_some_and(|feed| feed.paused) {
+            return Err(Failure::new(format!("the feed of {id} is paused"))
+                .with_hint(format!("`podsub resume {}` lets it go on", id.feed)));
+        }
+        Ok(())
+    }
+
+    fn episodes(&self, feed: Option<&str>) -> Result<Reply, Failure> {
+        let catalogue = self.agent.catalogue();
+        let views = match feed {
+            Some(name) => {
+                let feed = find::feed(catalogue, name)?;
+                catalogue.episodes_of(feed).filter_map(|episode| self.view(episode.id)).collect()
+            }
+            None => catalogue.episodes().filter_map(|episode| self.view(episode.id)).collect(),
+        };
+        Ok(Reply::Episodes(views))
+    }
+
+    fn feeds(&self) -> Vec<FeedView> {
+        self.agent.catalogue().feeds().map(|feed| self.feed_view(feed)).collect()
+    }
+
+    fn info(&self, what: &str) -> Result<Reply, Failure> {
+        match find::target(self.agent.catalogue(), what)? {
+            Target::All => Err(Failure::usage("`all` is no feed and no episode")),
+            Target::Feed(id) => {
+                let feed = self.agent.catalogue().feed(id).expect("it was found");
+                Ok(Reply::Feed(Box::new(self.feed_view(feed))))
+            }
+            Target::Episode(id) => {
+                let mut view = self.view(id).expect("it was found");
+                let notes = keep::notes(&self.store, id).explain(|| "read the notes".to_owned())?;
+                view.notes = notes.map(|notes| notes.text);
+                Ok(Reply::Episode(Box::new(view)))
+            }
+        }
+    }
+
+    fn turn(&mut self, names: &[String], input: impl Fn(Target) -> Input) -> Result<Reply, Failure> {
+        let targets: Result<Vec<_>, _> = names.iter().map(|name| find::target(self.agent.catalogue(), name)).collect();
+        let mut turned = Vec::new();
+        for target in targets? {
+            self.input(input(target));
+            let catalogue = self.agent.catalogue();
+            turned.push(match target {
+                Target::All => format!("all {} feeds", catalogue.feeds().count()),
+                Target::Feed(id) => catalogue.feed(id).map_or_else(String::new, |feed| feed.name().to_owned()),
+                Target::Episode(id) => catalogue.episode(id).map_or_else(String::new, |episode| episode.title.clone()),
+            });
+        }
+        Ok(Reply::Done(turned))
+    }
+
+    fn status(&self) -> Status {
+        // One system call.
+        let space = free_space(self.kit.library.root()).ok();
+        let lives = self.kit.all_live();
+        let seeds = lives.values().filter_map(fetch::seed_totals);
+        let seeding = seeds.fold(SeedTotals::default(), |all, one| SeedTotals {
+            torrents: all.torrents + one.torrents,
+            peers: all.peers + one.peers,
+            up_rate: podswarm_core::rate::Rate(all.up_rate.0 + one.up_rate.0),
+            uploaded: all.uploaded + one.uploaded,
+        });
+        Status {
+            pid: (self.agent.settings().duty != Duty::Answer).then(std::process::id),
+            library: self.kit.library.root().to_owned(),
+            free: space.map(|space| ByteCount(space.available)),
+            reserve: space.map(|space| ByteCount(space.reserve())),
+            feeds: self.feeds(),
+            downloads: self.wanted(),
+            seeding,
+        }
+    }
+
+    /// The episodes that are to be fetched, in the order in which they go; those that cannot be fetched come last.
+    pub(super) fn wanted(&self) -> Vec<EpisodeView> {
+        let queued: Vec<_> = self.agent.queue().jobs().into_iter().map(|(id, _)| id).collect();
+        let wanted = self.agent.catalogue().episodes().filter(|episode| episode.is_wanted()).map(|episode| episode.id);
+        let rest: Vec<_> = wanted.filter(|id| self.agent.queue().job(*id).is_none()).collect();
+        queued.into_iter().chain(rest).filter_map(|id| self.view(id)).collect()
+    }
+
+    fn feed_view(&self, feed: &Feed) -> FeedView {
+        let episodes = || self.agent.catalogue().episodes_of(feed.id);
+        FeedView {
+            folder: (!feed.is_new()).then(|| self.kit.library.root().join(&feed.folder)),
+            episodes: episodes().count(),
+            wanted: episodes().filter(|episode| episode.is_wanted()).count(),
+            complete: episodes().filter(|episode| matches!(episode.stage, Stage::Complete { .. })).count(),
+            // Without an agent that goes on there is no next poll.
+            next_poll: self.agent.next_poll(feed.id).filter(|_| self.agent.settings().duty == Duty::Everything),
+            is_listening: self.agent.is_listening(feed.id),
+            ..FeedView::new(feed)
+        }
+    }
+
+    fn view(&self, id: EpisodeId) -> Option<EpisodeView> {
+        let episode = self.agent.catalogue().episode(id)?;
+        let feed = self.agent.catalogue().feed(id.feed)?;
+        let place = |file: &String| self.kit.library.root().join(file);
+        let mut view = EpisodeView {
+            path: episode.file.as_ref().map(place),
+            former: episode.former.iter().map(place).collect(),
+            trouble: self.agent.trouble(id),
+            transfer: self.kit.live(id).map(|live| fetch::transfer(&live)),
+            ..EpisodeView::new(episode, feed)
+        };
+        if view.stage == StageName::Wanted {
+            let planned = self.agent.queue().job(id).and_then(|job| job.plan()?.length);
+            view.length = planned.or(view.length);
+        }
+        Some(view)
+    }
+}
+
+/// A feed that is removed, until its files are let go of.
+struct Removal {
+    removed: Removed,
+    /// Finished files.
+    files: Vec<String>,
+    /// Files that are not finished.
+    parts: Vec<String>,
+    hashes: Vec<podswarm_core::metainfo::InfoHash>,
+    works: Vec<Work>,
+}
+
+impl Removal {
+    fn take(&mut self, episode: &Episode) {
+        self.files.extend(episode.former.iter().cloned());
+        self.hashes.extend(episode.info_hash());
+        match episode.stage {
+            Stage::Complete { .. } => self.files.extend(episode.file.clone()),
+            Stage::Gone { .. } | Stage::Seen { .. } | Stage::Wanted { .. } => self.parts.extend(episode.file.clone()),
+        }
+        self.removed.files = self.files.len();
+    }
+}
+
+/// Deletes what nobody needs any more, and the files if that is wanted.
+async fn delete(
+    library: crate::library::Library,
+    removals: Vec<Removal>,
+    copies: Vec<std::path::PathBuf>,
+    delete_files: bool,
+) -> Result<Reply, Failure> {
+    let mut all = Vec::new();
+    for removal in removals {
+        for work in removal.works {
+            // One that broke down has let go, too.
+            let _ = work.handle.await;
+        }
+        all.push((removal.removed, removal.files, removal.parts));
+    }
+    tokio::task::spawn_blocking(move || {
+        for copy in copies {
+            // What is not there or stays does no harm: it is found again by its hash only.
+            let _ = std::fs::remove_file(copy);
+        }
+        let mut removed = Vec::new();
+        for (mut one, files, parts) in all {
+            for part in parts {
+                library.delete_parts(&part).explain(|| format!("delete what is unfinished of `{part}`"))?;
+            }
+            if delete_files {
+                for file in files {
+                    library.delete(&file).explain(|| format!("delete `{file}` from the library"))?;
+                }
+                one.is_deleted = true;
+            }
+            removed.push(one);
+        }
+        Ok(Reply::Removed(removed))
+    })
+    .await?
+}

@@ -1,0 +1,344 @@
+//! Downloads and seeds, each in a task of its own, until it is told to stop.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use podswarm_core::metainfo::{InfoHash, Metainfo};
+use podswarm_core::net::clock::Clock;
+use podswarm_core::net::create::{Watch, verify};
+use podswarm_core::net::http::{DownloadOptions, HttpError};
+use podswarm_core::net::{AddTorrent, Files, Torrent, TorrentState, TorrentStatus};
+use podswarm_core::rate::{Rate, RateMeter};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::kit::{Kit, Live};
+use super::prepare::own_copy;
+use crate::address::reach_of_links;
+use crate::agent::plan::Plan;
+use crate::agent::queue::{Fault, Progress};
+use crate::agent::{Input, Seeding};
+use crate::ask::{SeedTotals, Transfer};
+use crate::dot_torrent::sentence;
+use crate::library::download_part;
+use crate::records::{EpisodeId, Source};
+
+/// The agent is told this often how a download stands.
+const REPORT_EVERY: Duration = Duration::from_secs(2);
+
+/// What is to be downloaded.
+pub(super) struct Order {
+    pub(super) id: EpisodeId,
+    pub(super) attempt: u64,
+    pub(super) source: Source,
+    pub(super) plan: Plan,
+    pub(super) info_hash: Option<InfoHash>,
+    pub(super) is_local: bool,
+}
+
+/// What is to be seeded.
+pub(super) struct SeedOrder {
+    pub(super) id: EpisodeId,
+    pub(super) info_hash: InfoHash,
+    pub(super) file: String,
+    pub(super) is_local: bool,
+}
+
+/// Downloads, tells the agent how it goes and how it ended, and seeds on where that is wanted.
+pub(super) async fn fetch(kit: Arc<Kit>, order: Order, cancel: CancellationToken, before: Option<JoinHandle<()>>) {
+    let_go(before).await;
+    let failed = match &order.source {
+        Source::Torrent(_) => from_swarm(&kit, &order, &cancel).await,
+        Source::Http(url) => from_host(&kit, &order, url, &cancel).await,
+        Source::Magnet(_) => Err(Fault::Source("magnet links are not supported yet".to_owned())),
+    };
+    if let Err(fault) = failed {
+        kit.tell(Input::Failed { id: order.id, attempt: order.attempt, fault }).await;
+    }
+}
+
+/// Waits until what ran before has let go of the files. One that broke down has.
+async fn let_go(before: Option<JoinHandle<()>>) {
+    if let Some(before) = before {
+        let _ = before.await;
+    }
+}
+
+async fn from_swarm(kit: &Arc<Kit>, order: &Order, cancel: &CancellationToken) -> Result<(), Fault> {
+    let Some(info_hash) = order.plan.info_hash else { return Err(Fault::Source("no torrent is known".to_owned())) };
+    let Some(metainfo) = own_copy(kit, info_hash).await else {
+        return Err(Fault::Disk("our copy of the torrent cannot be read".to_owned()));
+    };
+    let path = kit.library.path(&order.plan.file).map_err(|error| Fault::Disk(error.to_string()))?;
+    let was_there = tokio::fs::symlink_metadata(&path).await.is_ok();
+    let torrent = join(kit, metainfo, Files::Fetch(path), order.is_local).await.map_err(Fault::Source)?;
+    let shown = kit.show(order.id, Live::Torrent(torrent.clone()));
+    let ended = tokio::select! {
+        () = cancel.cancelled() => None,
+        ended = torrent.wait_complete() => Some(ended),
+        () = report(kit, order, || progress_of(&torrent.status())) => None,
+    };
+    let result = match ended {
+        None => Ok(()),
+        Some(Err(error)) if was_there => Err(Fault::InTheWay(error.to_string())),
+        Some(Err(error)) => Err(Fault::Disk(error.to_string())),
+        Some(Ok(())) => {
+            tell_done(kit, order, torrent.status().length, Some(torrent.info_hash())).await;
+            if kit.seeding == Seeding::On {
+                cancel.cancelled().await;
+            }
+            Ok(())
+        }
+    };
+    torrent.remove().await;
+    drop(shown);
+    result
+}
+
+async fn from_host(kit: &Arc<Kit>, order: &Order, url: &str, cancel: &CancellationToken) -> Result<(), Fault> {
+    let path = kit.library.path(&order.plan.file).map_err(|error| Fault::Disk(error.to_string()))?;
+    let meter = Arc::new(Meter::new(order.plan.length));
+    let shown = kit.show(order.id, Live::Http(Arc::clone(&meter)));
+    // A file has its final name only when it is whole. One that is there was finished just before an earlier agent ended.
+    let length = match tokio::fs::metadata(&path).await {
+        Ok(metadata) if metadata.is_file() => metadata.len(),
+        Ok(_) => return Err(Fault::InTheWay(format!("`{}` is not a file", path.display()))),
+        Err(_) => match download(kit, order, url, &path, &meter, cancel).await? {
+            Some(length) => length,
+            None => return Ok(()),
+        },
+    };
+    drop(shown);
+    let vouched = vouch(kit, order.info_hash, path.clone()).await;
+    let info_hash = vouched.as_ref().map(|metainfo| metainfo.info_hash);
+    tell_done(kit, order, length, info_hash).await;
+    if let Some(metainfo) = vouched
+        && kit.seeding == Seeding::On
+        && kit.engine.is_some()
+    {
+        stay(kit, order.id, metainfo, path, order.is_local, cancel).await;
+    }
+    Ok(())
+}
+
+/// Downloads a plain file; `None` if it was cancelled.
+async fn download(
+    kit: &Arc<Kit>,
+    order: &Order,
+    url: &str,
+    path: &Path,
+    meter: &Arc<Meter>,
+    cancel: &CancellationToken,
+) -> Result<Option<u64>, Fault> {
+    if let Some(folder) = path.parent() {
+        let made = tokio::fs::create_dir_all(folder).await;
+        made.map_err(|error| Fault::Disk(format!("make the folder `{}`: {error}", folder.display())))?;
+    }
+    let counter = Arc::clone(meter);
+    let options = DownloadOptions {
+        progress: Some(Arc::new(move |bytes| counter.set(bytes))),
+        cancel: cancel.clone(),
+        ..DownloadOptions::default()
+    };
+    let http = kit.http(reach_of_links(order.is_local));
+    let part = download_part(path);
+    let downloading = http.download(url, &part, path, &options);
+    let ended = tokio::select! {
+        ended = downloading => ended,
+        () = report(kit, order, || meter.progress()) => return Ok(None),
+    };
+    match ended {
+        Ok(downloaded) => Ok(Some(downloaded.bytes)),
+        Err(HttpError::Cancelled) => Ok(None),
+        Err(error @ HttpError::File { .. }) => Err(Fault::Disk(sentence(error))),
+        Err(error) => Err(Fault::Source(sentence(error))),
+    }
+}
+
+/// The torrent of a plain file, if the feed says that it is one, we have a copy, and every byte is right.
+async fn vouch(kit: &Arc<Kit>, info_hash: Option<InfoHash>, path: PathBuf) -> Option<Metainfo> {
+    let metainfo = own_copy(kit, info_hash?).await?;
+    let checked = tokio::task::spawn_blocking(move || {
+        let verified = verify(&metainfo, &path, Watch::default()).ok()?;
+        verified.is_complete().then_some(metainfo)
+    });
+    checked.await.ok().flatten()
+}
+
+/// Seeds what is complete until it is told to stop; tells the agent if that cannot be.
+pub(super) async fn seed(kit: Arc<Kit>, order: SeedOrder, cancel: CancellationToken, before: Option<JoinHandle<()>>) {
+    let_go(before).await;
+    let id = order.id;
+    let failed = match kit.library.path(&order.file) {
+        Err(error) => Some((false, error.to_string())),
+        Ok(path) if tokio::fs::symlink_metadata(&path).await.is_err() => {
+            let has_folder = kit.library.has_folder_of(&order.file);
+            Some((has_folder, format!("`{}` is not there", path.display())))
+        }
+        Ok(path) => match own_copy(&kit, order.info_hash).await {
+            None => Some((false, "our copy of its torrent is lost".to_owned())),
+            Some(metainfo) => stay(&kit, id, metainfo, path, order.is_local, &cancel).await.map(|why| (false, why)),
+        },
+    };
+    if let Some((is_missing, reason)) = failed {
+        kit.tell(Input::SeedFailed { id, is_missing, reason }).await;
+    }
+}
+
+/// Seeds the file at `path` until told to stop; gives the reason if that cannot be.
+async fn stay(
+    kit: &Arc<Kit>,
+    id: EpisodeId,
+    metainfo: Metainfo,
+    path: PathBuf,
+    is_local: bool,
+    cancel: &CancellationToken,
+) -> Option<String> {
+    let torrent = match join(kit, metainfo, Files::Have(path), is_local).await {
+        Ok(torrent) => torrent,
+        Err(reason) => return Some(reason),
+    };
+    let shown = kit.show(id, Live::Torrent(torrent.clone()));
+    let mut status = torrent.watch();
+    let failed = tokio::select! {
+        () = cancel.cancelled() => None,
+        // An engine that stops takes the status with it; then there is nothing to tell.
+        failed = status.wait_for(|status| status.is_final) => failed.ok().and_then(|status| status.error.clone()),
+    };
+    torrent.remove().await;
+    drop(shown);
+    failed
+}
+
+async fn join(kit: &Arc<Kit>, metainfo: Metainfo, files: Files, is_local: bool) -> Result<Torrent, String> {
+    let Some(engine) = &kit.engine else { return Err("this agent takes part in no swarm".to_owned()) };
+    let resume = kit.resume_file(metainfo.info_hash);
+    let torrent = AddTorrent {
+        metainfo: Arc::new(metainfo),
+        files,
+        resume,
+        reach: reach_of_links(is_local),
+        announce: true,
+        peers: Vec::new(),
+        seed_after: kit.seeding == Seeding::On,
+    };
+    engine.add(torrent).await.map_err(|error| error.to_string())
+}
+
+async fn tell_done(kit: &Kit, order: &Order, length: u64, info_hash: Option<InfoHash>) {
+    kit.tell(Input::Done { id: order.id, attempt: order.attempt, length, info_hash }).await;
+}
+
+/// Tells the agent again and again how a download stands; never returns.
+async fn report(kit: &Kit, order: &Order, progress: impl Fn() -> Progress) {
+    let mut interval = tokio::time::interval(REPORT_EVERY);
+    loop {
+        interval.tick().await;
+        kit.tell(Input::Progress { id: order.id, attempt: order.attempt, progress: progress() }).await;
+    }
+}
+
+fn progress_of(status: &TorrentStatus) -> Progress {
+    let tracker = status.trackers.iter().find_map(|tracker| Some((&tracker.url, tracker.last_error.as_ref()?)));
+    let trouble = match (&status.error, status.peers, tracker) {
+        (Some(error), ..) => Some(error.clone()),
+        (None, 0, Some((url, error))) => Some(format!("no peers; the tracker {url} says: {error}")),
+        (None, 0, None) => Some("no peers".to_owned()),
+        (None, ..) => None,
+    };
+    let busy = matches!(status.state, TorrentState::Checking);
+    Progress { have: status.have, peers: status.peers, busy, trouble }
+}
+
+/// How a plain download stands.
+pub(super) struct Meter {
+    clock: Clock,
+    length: Option<u64>,
+    have: AtomicU64,
+    rate: Mutex<RateMeter>,
+}
+
+impl Meter {
+    fn new(length: Option<u64>) -> Self {
+        Self { clock: Clock::default(), length, have: AtomicU64::new(0), rate: Mutex::default() }
+    }
+
+    fn set(&self, have: u64) {
+        let before = self.have.swap(have, Ordering::Relaxed);
+        // What an earlier attempt had is no speed.
+        let came = if before == 0 { 0 } else { have.saturating_sub(before) };
+        self.rate.lock().unwrap_or_else(PoisonError::into_inner).add(self.clock.now(), came);
+    }
+
+    fn have(&self) -> u64 {
+        self.have.load(Ordering::Relaxed)
+    }
+
+    fn rate(&self) -> Rate {
+        self.rate.lock().unwrap_or_else(PoisonError::into_inner).rate(self.clock.now())
+    }
+
+    fn progress(&self) -> Progress {
+        Progress { have: self.have(), peers: 1, ..Progress::default() }
+    }
+}
+
+/// Bytes that are yet to be written for what moves data.
+pub(super) fn outstanding(live: &Live) -> u64 {
+    match live {
+        Live::Http(meter) => meter.length.unwrap_or(0).saturating_sub(meter.have()),
+        Live::Torrent(torrent) => {
+            let status = torrent.status();
+            status.length.saturating_sub(status.have)
+        }
+    }
+}
+
+/// What a torrent adds to what is seeded; `None` if it is not complete.
+pub(super) fn seed_totals(live: &Live) -> Option<SeedTotals> {
+    let Live::Torrent(torrent) = live else { return None };
+    let status = torrent.status();
+    status.complete.then_some(SeedTotals {
+        torrents: 1,
+        peers: status.peers,
+        up_rate: status.up_rate,
+        uploaded: status.uploaded,
+    })
+}
+
+/// How something stands that moves data, for people and programs.
+pub(super) fn transfer(live: &Live) -> Transfer {
+    match live {
+        Live::Http(meter) => {
+            let (have, down_rate) = (meter.have(), meter.rate());
+            let left = meter.length.and_then(|length| length.checked_sub(have));
+            let eta_seconds = left.filter(|left| *left > 0).and_then(|left| left.checked_div(down_rate.0));
+            let (state, length) = ("downloading".to_owned(), meter.length);
+            Transfer { state, length, have, down_rate, eta_seconds, ..Transfer::default() }
+        }
+        Live::Torrent(torrent) => transfer_of(&torrent.status()),
+    }
+}
+
+/// How a torrent stands, for people and programs.
+pub(crate) fn transfer_of(status: &TorrentStatus) -> Transfer {
+    let state = match status.state {
+        TorrentState::Checking => "checking",
+        TorrentState::Downloading => "downloading",
+        TorrentState::Seeding => "seeding",
+        TorrentState::Paused => "paused",
+        TorrentState::Failed => "failed",
+    };
+    Transfer {
+        state: state.to_owned(),
+        length: Some(status.length),
+        have: status.have,
+        uploaded: status.uploaded,
+        down_rate: status.down_rate,
+        up_rate: status.up_rate,
+        peers: Some(status.peers),
+        eta_seconds: status.eta.map(|eta| eta.as_secs()),
+    }
+}

@@ -1,0 +1,142 @@
+//! What every task of the hub needs.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chrono::Utc;
+use podswarm_core::app::{DataDir, Failure};
+use podswarm_core::metainfo::InfoHash;
+use podswarm_core::net::clock::Clock;
+use podswarm_core::net::http::{HttpClient, Reach};
+use podswarm_core::net::{Engine, Torrent};
+use podswarm_feeds::poll::Now;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::fetch::Meter;
+use super::{Message, USER_AGENT};
+use crate::agent::{Input, Seeding, Settings};
+use crate::library::Library;
+use crate::records::EpisodeId;
+
+/// Feeds that are asked at the same time.
+const POLLS_AT_ONCE: usize = 16;
+
+/// What every task of the hub needs.
+pub(super) struct Kit {
+    pub(super) library: Library,
+    pub(super) engine: Option<Engine>,
+    pub(super) seeding: Seeding,
+    pub(super) polls: Semaphore,
+    /// Cancelled when the hub ends.
+    pub(super) stop: CancellationToken,
+    dir: DataDir,
+    clock: Clock,
+    any: HttpClient,
+    public: HttpClient,
+    inbox: mpsc::Sender<Message>,
+    board: Mutex<BTreeMap<EpisodeId, Live>>,
+}
+
+/// Something that moves data now.
+#[derive(Clone)]
+pub(super) enum Live {
+    /// A plain download.
+    Http(Arc<Meter>),
+    /// A swarm.
+    Torrent(Torrent),
+}
+
+impl Kit {
+    pub(super) fn new(
+        settings: &Settings,
+        dir: DataDir,
+        library: Library,
+        engine: Option<Engine>,
+        inbox: mpsc::Sender<Message>,
+    ) -> Result<Self, Failure> {
+        Ok(Self {
+            library,
+            engine,
+            seeding: settings.seeding,
+            polls: Semaphore::new(POLLS_AT_ONCE),
+            stop: CancellationToken::new(),
+            dir,
+            clock: Clock::default(),
+            any: HttpClient::new(Reach::Any, USER_AGENT)?,
+            public: HttpClient::new(Reach::Public, USER_AGENT)?,
+            inbox,
+            board: Mutex::default(),
+        })
+    }
+
+    /// The present on both clocks.
+    pub(super) fn now(&self) -> Now {
+        Now { instant: self.clock.now(), wall: Utc::now() }
+    }
+
+    /// The client that goes as far as `reach`.
+    pub(super) fn http(&self, reach: Reach) -> &HttpClient {
+        match reach {
+            Reach::Any => &self.any,
+            Reach::Public => &self.public,
+        }
+    }
+
+    /// Runs `work` beside the hub until it ends or the hub does.
+    pub(super) fn spawn(self: &Arc<Self>, work: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        tokio::spawn(async move {
+            stop.run_until_cancelled(work).await;
+        });
+    }
+
+    /// Tells the agent. A hub that has ended needs no word.
+    pub(super) async fn tell(&self, input: Input) {
+        let _ = self.inbox.send(Message::Input(input)).await;
+    }
+
+    /// Our copy of a torrent's metainfo.
+    pub(super) fn torrent_file(&self, info_hash: InfoHash) -> PathBuf {
+        self.dir.join("torrents").join(format!("{info_hash}.torrent"))
+    }
+
+    /// Where the engine remembers how far a torrent is.
+    pub(super) fn resume_file(&self, info_hash: InfoHash) -> PathBuf {
+        self.dir.join("resume").join(info_hash.to_string())
+    }
+
+    /// Shows that an episode moves data, until the guard is dropped.
+    pub(super) fn show(self: &Arc<Self>, id: EpisodeId, live: Live) -> Shown {
+        self.board().insert(id, live);
+        Shown { kit: Arc::clone(self), id }
+    }
+
+    /// What moves data for an episode.
+    pub(super) fn live(&self, id: EpisodeId) -> Option<Live> {
+        self.board().get(&id).cloned()
+    }
+
+    /// All that moves data.
+    pub(super) fn all_live(&self) -> BTreeMap<EpisodeId, Live> {
+        self.board().clone()
+    }
+
+    fn board(&self) -> MutexGuard<'_, BTreeMap<EpisodeId, Live>> {
+        // Nothing that can panic runs while it is locked.
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Keeps an episode on the board.
+pub(super) struct Shown {
+    kit: Arc<Kit>,
+    id: EpisodeId,
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        self.kit.board().remove(&self.id);
+    }
+}

@@ -1,0 +1,188 @@
+//! The rim around the agent: it does what the agent decides, and tells it what came of it.
+//!
+//! One task owns the agent and the store. Everything that takes time (polling, listening, downloading, seeding) runs
+//! in tasks of its own and comes back as a message. Commands ask through the same door, so that an answer never sees
+//! half a change.
+//!
+//! Decides nothing. Law: what the agent wants saved is on the disk before anything after it is done or told.
+
+mod answer;
+mod fetch;
+mod find;
+mod kit;
+mod listen;
+mod poll;
+mod prepare;
+mod task;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use podswarm_core::app::{DataDirLock, Explain, Failure};
+use podswarm_core::net::{Engine, EngineConfig, system_rng};
+use podswarm_core::store::Store;
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::agent::event::Event;
+use crate::agent::{Agent, Input, Settings};
+use crate::ask::{Ask, EpisodeView, Reply};
+use crate::keep;
+use crate::library::Library;
+
+pub(crate) use fetch::transfer_of;
+
+use kit::Kit;
+use task::Task;
+
+/// Messages that wait for the hub; who sends more waits.
+const INBOX: usize = 256;
+
+/// Events that a listener may be behind before it loses some.
+const BEHIND: usize = 1024;
+
+/// How this program calls itself to hosts and peers.
+pub const USER_AGENT: &str = concat!("podsub/", env!("CARGO_PKG_VERSION"));
+
+/// What a hub is made from.
+pub struct HubOptions {
+    /// The right to the data directory; held for as long as the hub lives.
+    pub lock: DataDirLock,
+    /// What the owner has set. The library is the default; see `library`.
+    pub settings: Settings,
+    /// The library that the owner asked for; `None` takes the one that was used last.
+    pub library: Option<PathBuf>,
+    /// How to speak to peers; `None` takes part in no swarm.
+    pub engine: Option<EngineConfig>,
+}
+
+/// An agent that runs.
+pub struct Hub {
+    inbox: mpsc::Sender<Message>,
+    events: broadcast::Sender<Event>,
+    task: JoinHandle<Result<(), Failure>>,
+    library: PathBuf,
+    engine: Option<Engine>,
+    /// Given up when everything else has ended.
+    _lock: DataDirLock,
+}
+
+/// A way to a hub that runs, for whoever serves its commands.
+#[derive(Clone)]
+pub struct HubHandle {
+    inbox: mpsc::Sender<Message>,
+    events: broadcast::Sender<Event>,
+}
+
+/// What comes to the hub.
+enum Message {
+    /// Something happened.
+    Input(Input),
+    /// A command wants something.
+    Ask(Ask, oneshot::Sender<Result<Reply, Failure>>),
+    /// Somebody waits until nothing is left to do; answered with the episodes that could not be had.
+    Settle(oneshot::Sender<Vec<EpisodeView>>),
+    /// The end.
+    Stop,
+}
+
+impl Hub {
+    /// Opens the store, starts the engine and lets the agent begin.
+    pub async fn start(options: HubOptions) -> Result<(Self, broadcast::Receiver<Event>), Failure> {
+        let HubOptions { lock, mut settings, library, engine } = options;
+        let dir = lock.dir().clone();
+        let path = dir.path().to_owned();
+        let (store, catalogue, memory) = tokio::task::spawn_blocking(move || {
+            let (store, report) = Store::open(&path)?;
+            if let Some(reason) = &report.rebuilt {
+                tracing::warn!(?reason, set_aside = ?report.set_aside, "the index was built again from the journal");
+            }
+            let (catalogue, memory) = keep::load(&store)?;
+            Ok::<_, podswarm_core::store::StoreError>((store, catalogue, memory))
+        })
+        .await?
+        .map_err(|error| with_hint(Failure::new("open the store"), error))?;
+        settings.library = library.or(memory.library).unwrap_or(settings.library);
+        let root = settings.library.clone();
+        let engine = match engine {
+            Some(config) => Some(Engine::start(config).await?),
+            None => None,
+        };
+        let (inbox, messages) = mpsc::channel(INBOX);
+        let (events, listener) = broadcast::channel(BEHIND);
+        if let Some(engine) = &engine {
+            keep::remember_library(&store, root.clone()).explain(|| "remember the library".to_owned())?;
+            for addr in engine.addrs() {
+                // Nobody listens but the receiver that is given back.
+                let _ = events.send(Event::Listening { kind: "peer".to_owned(), addr: *addr });
+            }
+        }
+        let kit = Kit::new(&settings, dir, Library::new(root.clone()), engine.clone(), inbox.clone())?;
+        let agent = Agent::new(settings, catalogue, kit.now(), system_rng());
+        let task = Task::new(agent, store, Arc::new(kit), events.clone());
+        let task = tokio::spawn(task.run(messages));
+        Ok((Self { inbox, events, task, library: root, engine, _lock: lock }, listener))
+    }
+
+    /// Where the library is.
+    pub fn library(&self) -> &std::path::Path {
+        &self.library
+    }
+
+    /// A way to this hub.
+    pub fn handle(&self) -> HubHandle {
+        HubHandle { inbox: self.inbox.clone(), events: self.events.clone() }
+    }
+
+    /// Waits until the hub ends by itself, which it does only when it cannot go on.
+    pub async fn failed(&mut self) -> Failure {
+        match (&mut self.task).await {
+            Ok(Ok(())) => Failure::new("the agent ended by itself"),
+            Ok(Err(failure)) => failure,
+            Err(error) => Failure::new("the agent broke down").because(error),
+        }
+    }
+
+    /// Ends everything: downloads stop where they are, trackers are told, resume files are written.
+    pub async fn stop(mut self) -> Result<(), Failure> {
+        // A hub that has ended already needs no word.
+        let _ = self.inbox.send(Message::Stop).await;
+        let ended = if self.task.is_finished() { Ok(()) } else { (&mut self.task).await? };
+        if let Some(engine) = &self.engine {
+            engine.shutdown().await;
+        }
+        ended
+    }
+}
+
+impl HubHandle {
+    /// Asks, and waits for the answer.
+    pub async fn ask(&self, ask: Ask) -> Result<Reply, Failure> {
+        let (reply, answer) = oneshot::channel();
+        let gone = || Failure::new("the agent is stopping");
+        self.inbox.send(Message::Ask(ask, reply)).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+
+    /// All that happens from now on.
+    pub fn events(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+
+    /// Waits until nothing is left to do; gives the wanted episodes that could not be had.
+    pub async fn settled(&self) -> Result<Vec<EpisodeView>, Failure> {
+        let (reply, answer) = oneshot::channel();
+        let gone = || Failure::new("the agent is stopping");
+        self.inbox.send(Message::Settle(reply)).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())
+    }
+}
+
+/// The failure with the store's way out.
+fn with_hint(failure: Failure, error: podswarm_core::store::StoreError) -> Failure {
+    match error.hint() {
+        Some(hint) => failure.with_hint(hint),
+        None => failure,
+    }
+    .because(error)
+}

@@ -1,0 +1,94 @@
+//! Finds out what a source holds before anything is downloaded from it.
+
+use std::sync::Arc;
+
+use podswarm_core::app::write_atomic;
+use podswarm_core::metainfo::{InfoHash, Metainfo};
+use tokio_util::sync::CancellationToken;
+
+use super::kit::Kit;
+use crate::address::reach_of_links;
+use crate::agent::Input;
+use crate::agent::plan::{Prepared, TorrentFacts};
+use crate::agent::queue::Fault;
+use crate::dot_torrent;
+use crate::records::{EpisodeId, Source};
+
+/// What is to be prepared.
+pub(super) struct Order {
+    pub(super) id: EpisodeId,
+    pub(super) attempt: u64,
+    pub(super) source: Source,
+    pub(super) folder: String,
+    pub(super) file: Option<String>,
+    pub(super) info_hash: Option<InfoHash>,
+    pub(super) is_local: bool,
+}
+
+/// Prepares, and tells the agent what was found.
+pub(super) async fn prepare(kit: Arc<Kit>, order: Order, cancel: CancellationToken) {
+    let (id, attempt) = (order.id, order.attempt);
+    let Some(prepared) = cancel.run_until_cancelled(look(&kit, order)).await else { return };
+    let input = match prepared {
+        Ok(prepared) => Input::Prepared { id, attempt, prepared },
+        Err(fault) => Input::Failed { id, attempt, fault },
+    };
+    kit.tell(input).await;
+}
+
+async fn look(kit: &Arc<Kit>, order: Order) -> Result<Prepared, Fault> {
+    let torrent = match &order.source {
+        Source::Torrent(url) => Some(facts(&metainfo(kit, url, order.info_hash, order.is_local).await?)),
+        Source::Http(_) => None,
+        Source::Magnet(_) => return Err(Fault::Source("magnet links are not supported yet".to_owned())),
+    };
+    let library = kit.library.clone();
+    let listed = tokio::task::spawn_blocking(move || {
+        let listing = library.listing(&order.folder)?;
+        let present = order.file.map_or(0, |file| library.present(&file));
+        Ok::<_, std::io::Error>(Prepared { torrent, listing, present })
+    });
+    match listed.await {
+        Ok(Ok(prepared)) => Ok(prepared),
+        Ok(Err(error)) => Err(Fault::Disk(format!("the show's folder cannot be read: {error}"))),
+        Err(error) => Err(Fault::Disk(error.to_string())),
+    }
+}
+
+/// The metainfo: our own copy if there is one of the right torrent, else from `url`, of which a copy is then kept.
+async fn metainfo(kit: &Arc<Kit>, url: &str, info_hash: Option<InfoHash>, is_local: bool) -> Result<Metainfo, Fault> {
+    if let Some(info_hash) = info_hash
+        && let Some(metainfo) = own_copy(kit, info_hash).await
+    {
+        return Ok(metainfo);
+    }
+    let (bytes, metainfo) =
+        dot_torrent::download(kit.http(reach_of_links(is_local)), url).await.map_err(Fault::Source)?;
+    let path = kit.torrent_file(metainfo.info_hash);
+    let kept = tokio::task::spawn_blocking(move || {
+        std::fs::create_dir_all(path.parent().expect("the file lies in a folder"))?;
+        write_atomic(&path, &bytes, 0o644)
+    });
+    match kept.await {
+        Ok(Ok(())) => Ok(metainfo),
+        Ok(Err(error)) => Err(Fault::Disk(format!("the torrent cannot be kept: {error}"))),
+        Err(error) => Err(Fault::Disk(error.to_string())),
+    }
+}
+
+/// Our copy of a torrent; `None` if there is none or it is damaged, since it can be had again.
+pub(super) async fn own_copy(kit: &Kit, info_hash: InfoHash) -> Option<Metainfo> {
+    let path = kit.torrent_file(info_hash);
+    let read = tokio::task::spawn_blocking(move || Metainfo::parse(&std::fs::read(path).ok()?).ok());
+    read.await.ok().flatten().filter(|metainfo| metainfo.info_hash.matches(&info_hash))
+}
+
+fn facts(metainfo: &Metainfo) -> TorrentFacts {
+    let info = &metainfo.info;
+    TorrentFacts {
+        info_hash: metainfo.info_hash,
+        length: info.length(),
+        name: info.name.to_string(),
+        is_single_file: info.is_single_file,
+    }
+}

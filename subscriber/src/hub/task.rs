@@ -1,0 +1,283 @@
+//! The hub's one task: messages go into the agent, what it decides is done.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use podswarm_core::app::{Failure, free_space};
+use podswarm_core::store::{Store, StoreError};
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::kit::Kit;
+use super::listen::Listener;
+use super::{Message, fetch, poll, prepare};
+use crate::agent::catalogue::Change;
+use crate::agent::event::Event;
+use crate::agent::{Agent, Input, Output};
+use crate::ask::{EpisodeView, Reply};
+use crate::keep;
+use crate::records::{EpisodeId, FeedId};
+
+/// A store that has no room is tried again after this long.
+const SAVE_AGAIN: Duration = Duration::from_secs(5);
+
+/// All that the hub's task owns.
+pub(super) struct Task {
+    pub(super) agent: Agent,
+    pub(super) store: Store,
+    pub(super) kit: Arc<Kit>,
+    events: broadcast::Sender<Event>,
+    /// What is still to be done, in order.
+    outputs: VecDeque<Output>,
+    /// The store has no room: nothing more is done until this moment.
+    blocked_until: Option<tokio::time::Instant>,
+    streams: BTreeMap<FeedId, CancellationToken>,
+    works: BTreeMap<EpisodeId, Work>,
+    /// Commands that wait for polls.
+    pub(super) waiters: Vec<Waiter>,
+    settlers: Vec<oneshot::Sender<Vec<EpisodeView>>>,
+}
+
+/// What runs for an episode: preparing, downloading, seeding.
+pub(super) struct Work {
+    pub(super) cancel: CancellationToken,
+    pub(super) handle: JoinHandle<()>,
+}
+
+/// A command that waits for polls to end.
+pub(super) struct Waiter {
+    /// The polls that have not ended.
+    pub(super) feeds: Vec<FeedId>,
+    /// How those went that have.
+    pub(super) ended: Vec<Event>,
+    pub(super) then: Then,
+    pub(super) reply: oneshot::Sender<Result<Reply, Failure>>,
+}
+
+/// What is answered when the polls have ended.
+pub(super) enum Then {
+    /// Whether the feed is followed.
+    Added { is_known: bool, unreachable: bool },
+    /// What the polls brought.
+    Updated,
+}
+
+impl Task {
+    pub(super) fn new(agent: Agent, store: Store, kit: Arc<Kit>, events: broadcast::Sender<Event>) -> Self {
+        Self {
+            agent,
+            store,
+            kit,
+            events,
+            outputs: VecDeque::new(),
+            blocked_until: None,
+            streams: BTreeMap::new(),
+            works: BTreeMap::new(),
+            waiters: Vec::new(),
+            settlers: Vec::new(),
+        }
+    }
+
+    /// Runs until told to stop, or until the store cannot be written any more.
+    pub(super) async fn run(mut self, mut messages: mpsc::Receiver<Message>) -> Result<(), Failure> {
+        let result = self.serve(&mut messages).await;
+        self.kit.stop.cancel();
+        for work in self.works.values() {
+            work.handle.abort();
+        }
+        result
+    }
+
+    async fn serve(&mut self, messages: &mut mpsc::Receiver<Message>) -> Result<(), Failure> {
+        self.collect();
+        loop {
+            self.act().await?;
+            self.settle();
+            tokio::select! {
+                message = messages.recv() => match message {
+                    Some(Message::Input(input)) => self.input(input),
+                    Some(Message::Ask(ask, reply)) => self.answer(ask, reply).await?,
+                    Some(Message::Settle(reply)) => self.settlers.push(reply),
+                    Some(Message::Stop) | None => return self.last_words().await,
+                },
+                () = sleep_until(self.deadline()) => self.input(Input::Tick),
+                () = sleep_until(self.blocked_until) => self.blocked_until = None,
+            }
+        }
+    }
+
+    /// Gives the agent an input and collects what it wants done.
+    pub(super) fn input(&mut self, input: Input) {
+        self.agent.handle(self.kit.now(), input);
+        self.collect();
+    }
+
+    fn collect(&mut self) {
+        while let Some(output) = self.agent.poll() {
+            self.outputs.push_back(output);
+        }
+    }
+
+    fn deadline(&self) -> Option<tokio::time::Instant> {
+        let deadline = self.agent.deadline()?;
+        Some(tokio::time::Instant::now() + deadline.since(self.kit.now().instant))
+    }
+
+    /// Does what is to be done, in order, until nothing is left or the store has no room.
+    pub(super) async fn act(&mut self) -> Result<(), Failure> {
+        while self.blocked_until.is_none()
+            && let Some(output) = self.outputs.pop_front()
+        {
+            if let Output::Save(changes) = output {
+                self.save(changes).await?;
+            } else {
+                self.start(output);
+            }
+        }
+        Ok(())
+    }
+
+    /// The store has no room: what is decided waits.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked_until.is_some()
+    }
+
+    async fn save(&mut self, changes: Vec<Change>) -> Result<(), Failure> {
+        let store = self.store.clone();
+        let (changes, result) = tokio::task::spawn_blocking(move || {
+            let result = keep::save(&store, &changes);
+            (changes, result)
+        })
+        .await?;
+        match result {
+            Ok(()) => {}
+            Err(error @ StoreError::Full { .. }) => {
+                tracing::error!(%error, "nothing is promised until there is room");
+                self.outputs.push_front(Output::Save(changes));
+                self.blocked_until = Some(tokio::time::Instant::now() + SAVE_AGAIN);
+            }
+            Err(error) => return Err(super::with_hint(Failure::new("remember what has happened"), error)),
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, output: Output) {
+        let kit = Arc::clone(&self.kit);
+        match output {
+            Output::Listen { feed, serial, url, last_event_id, is_local } => {
+                let cancel = self.kit.stop.child_token();
+                self.streams.insert(feed, cancel.clone());
+                let listener = Listener { kit, feed, serial, url, last_event_id, is_local };
+                tokio::spawn(async move {
+                    cancel.run_until_cancelled(listener.listen()).await;
+                });
+            }
+            Output::Unlisten { feed } => {
+                if let Some(cancel) = self.streams.remove(&feed) {
+                    cancel.cancel();
+                }
+            }
+            Output::Measure => kit.clone().spawn(measure(kit)),
+            Output::Poll { feed, fetch } => kit.clone().spawn(poll::poll(kit, feed, fetch)),
+            Output::Prepare { id, attempt, source, folder, file, info_hash, is_local } => {
+                let order = prepare::Order { id, attempt, source, folder, file, info_hash, is_local };
+                self.work(id, |cancel, _| prepare::prepare(kit, order, cancel));
+            }
+            Output::Start { id, attempt, source, plan, info_hash, is_local } => {
+                let order = fetch::Order { id, attempt, source, plan, info_hash, is_local };
+                self.work(id, |cancel, before| fetch::fetch(kit, order, cancel, before));
+            }
+            Output::Seed { id, info_hash, file, is_local } => {
+                let order = fetch::SeedOrder { id, info_hash, file, is_local };
+                self.work(id, |cancel, before| fetch::seed(kit, order, cancel, before));
+            }
+            Output::Stop { id } => {
+                if let Some(work) = self.works.get(&id) {
+                    work.cancel.cancel();
+                }
+            }
+            Output::Save(_) => unreachable!("it is saved by `act`"),
+            Output::Tell(event) => self.tell(event),
+        }
+    }
+
+    /// Begins new work for an episode; what ran for it before is cancelled, and handed over to be waited for.
+    fn work<W>(&mut self, id: EpisodeId, begin: impl FnOnce(CancellationToken, Option<JoinHandle<()>>) -> W)
+    where
+        W: Future<Output = ()> + Send + 'static,
+    {
+        let before = self.works.remove(&id).map(|work| {
+            work.cancel.cancel();
+            work.handle
+        });
+        let cancel = self.kit.stop.child_token();
+        let handle = tokio::spawn(begin(cancel.clone(), before));
+        self.works.insert(id, Work { cancel, handle });
+        if self.works.len() > self.agent.catalogue().episodes().count() {
+            self.works.retain(|_, work| !work.handle.is_finished());
+        }
+    }
+
+    /// Takes away what runs for an episode, cancelled, to be waited for.
+    pub(super) fn take_work(&mut self, id: EpisodeId) -> Option<Work> {
+        let work = self.works.remove(&id)?;
+        work.cancel.cancel();
+        Some(work)
+    }
+
+    fn tell(&mut self, event: Event) {
+        if let Event::Polled { feed_id, .. } | Event::PollFailed { feed_id, .. } = &event {
+            self.polled(*feed_id, &event);
+        }
+        // Nobody has to listen.
+        let _ = self.events.send(event);
+    }
+
+    /// Answers those who wait until nothing is left to do.
+    fn settle(&mut self) {
+        let is_settled = self.agent.is_settled() && self.outputs.is_empty() && self.waiters.is_empty();
+        if is_settled && !self.settlers.is_empty() {
+            let left = self.wanted();
+            for settler in self.settlers.drain(..) {
+                // Who has gone needs no answer.
+                let _ = settler.send(left.clone());
+            }
+        }
+    }
+
+    /// Saves what is still to be saved; the rest is for the next run.
+    async fn last_words(&mut self) -> Result<(), Failure> {
+        for output in std::mem::take(&mut self.outputs) {
+            if let Output::Save(changes) = output {
+                self.save(changes).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn sleep_until(deadline: Option<tokio::time::Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Measures the library's disk.
+async fn measure(kit: Arc<Kit>) {
+    let root = kit.library.root().to_owned();
+    let measured = tokio::task::spawn_blocking(move || free_space(&root)).await;
+    let outstanding = kit.all_live().values().map(fetch::outstanding).sum();
+    match measured {
+        Ok(Ok(space)) => kit.tell(Input::Measured { space, outstanding }).await,
+        Ok(Err(error)) => {
+            tracing::warn!(library = %kit.library.root().display(), %error, "the disk cannot be measured");
+            // A disk that cannot be measured is taken for a full one: the next measurement may succeed.
+            let space = podswarm_core::app::Space { available: 0, total: 0 };
+            kit.tell(Input::Measured { space, outstanding }).await;
+        }
+        Err(error) => tracing::error!(%error, "measuring the disk broke off"),
+    }
+}
