@@ -1,3 +1,7 @@
 //! `podsub`, the listener's agent.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    podswarm_subscriber::run()
+}

@@ -1,0 +1,368 @@
+//! `get`: single things, fetched now, without any agent.
+//!
+//! Works beside an agent that runs: it has an engine of its own and touches no data directory but to remember that the
+//! privacy notice was shown. What is unfinished stays in hidden files beside its final name, so that the same command
+//! goes on where it was.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use percent_encoding::percent_decode_str;
+use podswarm_core::app::{
+    DataDir, Explain, Failure, GlobalArgs, Out, Reading, first_run_notice, require_space, shutdown_signal,
+};
+use podswarm_core::metainfo::{InfoHash, Metainfo};
+use podswarm_core::net::http::{DownloadOptions, HttpClient, Reach};
+use podswarm_core::net::{AddTorrent, Engine, Files, Torrent, TorrentStatus};
+use serde_json::json;
+use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use super::library::all_or_failure;
+use crate::address::reach_of_typed;
+use crate::cli::GetArgs;
+use crate::desk::PROGRAM;
+use crate::dot_torrent;
+use crate::hub::{USER_AGENT, transfer_of};
+use crate::library::{download_part, engine_part, occupied, resume_beside};
+use crate::names;
+use crate::session::engine_config;
+use crate::view::count;
+
+/// What everybody should know before taking part in a swarm.
+const NOTICE: &str = "note: others in a swarm see this machine's address and what it fetches. \
+    Plain http(s) media are fetched without one.";
+
+/// Bars are drawn this often.
+const DRAW_EVERY: Duration = Duration::from_millis(250);
+
+/// What a SOURCE is.
+#[derive(Debug, PartialEq, Eq)]
+enum Kind {
+    /// A `.torrent` file on this machine.
+    File(PathBuf),
+    /// Something over HTTP.
+    Web(Url),
+}
+
+/// One run of the command.
+struct Getter {
+    out: Out,
+    args: GetArgs,
+    folder: PathBuf,
+    dir: DataDir,
+    engine: OnceCell<Engine>,
+    stop: CancellationToken,
+}
+
+pub(super) async fn get(global: &GlobalArgs, out: &Out, args: GetArgs) -> Result<(), Failure> {
+    let kinds: Vec<Kind> = args.sources.iter().map(|source| kind_of(source)).collect::<Result<_, Failure>>()?;
+    let folder = std::path::absolute(args.output.as_deref().unwrap_or(Path::new(".")))?;
+    std::fs::create_dir_all(&folder).explain(|| format!("make the folder `{}`", folder.display()))?;
+    let dir = DataDir::resolve(global.data_dir.as_deref(), PROGRAM)?;
+    let stop = CancellationToken::new();
+    let getter = Getter { out: out.clone(), args, folder, dir, engine: OnceCell::new(), stop };
+    let all = async {
+        let results = join_all(kinds.iter().map(|kind| getter.get(kind))).await;
+        let is_stopped = getter.stop.is_cancelled();
+        let (done, failures): (Vec<_>, Vec<_>) = results.into_iter().partition(Result::is_ok);
+        let failures: Vec<_> = failures.into_iter().filter_map(Result::err).collect();
+        let torrents: Vec<_> = done.into_iter().filter_map(Result::ok).flatten().collect();
+        if getter.args.seed && !torrents.is_empty() && !is_stopped {
+            out.note(format!("seeding {} until stopped", count(torrents.len(), "torrent")));
+            getter.stop.cancelled().await;
+        }
+        (torrents, failures)
+    };
+    let mut all = std::pin::pin!(all);
+    let (torrents, failures) = tokio::select! {
+        ended = &mut all => ended,
+        () = shutdown_signal() => {
+            getter.stop.cancel();
+            all.await
+        }
+    };
+    if let Some(engine) = getter.engine.get() {
+        engine.shutdown().await;
+    }
+    for path in torrents {
+        // It served to go on after a stop; a finished file speaks for itself.
+        let _ = std::fs::remove_file(resume_beside(&path));
+    }
+    all_or_failure(out, failures, kinds.len(), "things could not be had")
+}
+
+impl Getter {
+    /// Fetches one thing; gives its path if it is a torrent.
+    async fn get(&self, kind: &Kind) -> Result<Option<PathBuf>, Failure> {
+        match kind {
+            Kind::File(path) => {
+                let bytes = read_bounded(path)?;
+                let metainfo = dot_torrent::read(&bytes)
+                    .map_err(|reason| Failure::new(format!("`{}` is refused: {reason}", path.display())))?;
+                // The owner has chosen the file; what it names is trusted with it.
+                self.get_torrent(metainfo, Reach::Any).await.map(Some)
+            }
+            Kind::Web(url) => self.get_web(url).await,
+        }
+    }
+
+    async fn get_web(&self, url: &Url) -> Result<Option<PathBuf>, Failure> {
+        let reach = reach_of_typed(url).await;
+        let http = HttpClient::new(reach, USER_AGENT)?;
+        // Only the head of the answer is wanted; dropping it closes the connection.
+        let answer = http.stream(url.as_str(), &[]).await.explain(|| format!("fetch `{url}`"))?;
+        if !answer.status().is_success() {
+            return Err(Failure::new(format!("`{url}` answers with status {}", answer.status())));
+        }
+        let header = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok());
+        let is_torrent = header("content-type").is_some_and(|kind| kind.starts_with("application/x-bittorrent"))
+            || has_torrent_name(answer.url());
+        let length = header("content-length").and_then(|length| length.parse().ok());
+        let name = file_name(answer.url(), header("content-type"));
+        drop(answer);
+        if !is_torrent {
+            return self.get_media(&http, url, &name, length).await.map(|()| None);
+        }
+        let (_, metainfo) = dot_torrent::download(&http, url.as_str())
+            .await
+            .map_err(|reason| Failure::new(format!("`{url}`: {reason}")))?;
+        self.get_torrent(metainfo, reach).await.map(Some)
+    }
+
+    async fn get_torrent(&self, metainfo: Metainfo, reach: Reach) -> Result<PathBuf, Failure> {
+        let name = metainfo.info.name.to_path_buf();
+        let is_too_long = name.as_os_str().len() > names::MAX_NAME;
+        let name = if is_too_long { names::plain(metainfo.info.name.as_str()).into() } else { name };
+        let path = self.folder.join(&name);
+        let was_there = path.symlink_metadata().is_ok();
+        if !was_there {
+            let present = occupied(&engine_part(&path));
+            require_space(&self.folder, metainfo.info.length().saturating_sub(present))?;
+        }
+        let (info_hash, length) = (metainfo.info_hash, metainfo.info.length());
+        let engine = self.engine().await?;
+        let torrent = AddTorrent {
+            metainfo: Arc::new(metainfo),
+            files: Files::Fetch(path.clone()),
+            resume: resume_beside(&path),
+            reach,
+            announce: true,
+            peers: Vec::new(),
+            seed_after: self.args.seed,
+        };
+        let torrent = engine.add(torrent).await?;
+        let title = name.display().to_string();
+        let event = if was_there { "checking" } else { "downloading" };
+        self.out.json(&json!({
+            "event": event, "title": title, "info_hash": info_hash, "length": length, "path": path,
+        }))?;
+        self.watch(&torrent, &title).await?;
+        if !self.args.seed {
+            torrent.remove().await;
+        }
+        self.tell_complete(&path, length, Some(info_hash), was_there)?;
+        Ok(path)
+    }
+
+    /// Shows a torrent's progress until it is complete.
+    async fn watch(&self, torrent: &Torrent, title: &str) -> Result<(), Failure> {
+        let bar = self.out.progress(title);
+        let mut draw = tokio::time::interval(DRAW_EVERY);
+        let mut complete = std::pin::pin!(torrent.wait_complete());
+        let mut told = None;
+        loop {
+            tokio::select! {
+                ended = &mut complete => return ended.map_err(|error| Failure::new(error.to_string())),
+                () = self.stop.cancelled() => return Err(stopped(title, &torrent.status())),
+                _ = draw.tick() => {
+                    let status = torrent.status();
+                    bar.update(Instant::now(), &reading(&status));
+                    let trouble = trouble_of(&status);
+                    if trouble != told {
+                        if let Some(trouble) = &trouble {
+                            self.out.note(format!("{title}: {trouble}"));
+                        }
+                        told = trouble;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn get_media(&self, http: &HttpClient, url: &Url, name: &str, length: Option<u64>) -> Result<(), Failure> {
+        let path = self.folder.join(name);
+        if let Ok(metadata) = path.symlink_metadata() {
+            let there = metadata.len();
+            if length == Some(there) {
+                return self.tell_complete(&path, there, None, true);
+            }
+            let host = length.map_or_else(|| "an unknown number of".to_owned(), |length| length.to_string());
+            return Err(Failure::new(format!(
+                "`{}` is there already, with {there} bytes; its host has {host}",
+                path.display()
+            ))
+            .with_hint("move it away, or choose another folder with --output"));
+        }
+        let part = download_part(&path);
+        require_space(&self.folder, length.unwrap_or(0).saturating_sub(occupied(&part)))?;
+        let bar = Arc::new(self.out.progress(name));
+        let total = length.unwrap_or(0);
+        let drawn = Arc::clone(&bar);
+        let options = DownloadOptions {
+            progress: Some(Arc::new(move |done| drawn.bytes(Instant::now(), "downloading", done, total))),
+            cancel: self.stop.clone(),
+            ..DownloadOptions::default()
+        };
+        self.out.json(&json!({ "event": "downloading", "title": name, "length": length, "path": path }))?;
+        let downloaded = http.download(url.as_str(), &part, &path, &options).await;
+        drop(bar);
+        match downloaded {
+            Ok(downloaded) => self.tell_complete(&path, downloaded.bytes, None, false),
+            Err(_) if self.stop.is_cancelled() => Err(Failure::new(format!("stopped before `{name}` was complete"))
+                .with_hint("what came is kept; the same command goes on with it")),
+            Err(error) => Err(Failure::new(format!("fetch `{url}`")).because(error)),
+        }
+    }
+
+    fn tell_complete(
+        &self,
+        path: &Path,
+        length: u64,
+        info_hash: Option<InfoHash>,
+        was_there: bool,
+    ) -> Result<(), Failure> {
+        self.out.json(&json!({
+            "event": "complete", "path": path, "length": length, "info_hash": info_hash, "was_there": was_there,
+        }))?;
+        if was_there {
+            let how = if info_hash.is_some() { "every byte of it is right" } else { "it is as long as its host says" };
+            self.out.note(format!("`{}` was there already; {how}", path.display()));
+        }
+        self.out.line(path.display().to_string())
+    }
+
+    /// The engine, started for the first torrent.
+    async fn engine(&self) -> Result<&Engine, Failure> {
+        let start = async {
+            // Where no folder can be made there is no place to remember that it was shown.
+            if self.dir.create().and_then(|()| first_run_notice(&self.dir, &self.out, NOTICE)).is_err() {
+                self.out.note(NOTICE);
+            }
+            let engine = Engine::start(engine_config(&self.args.engine)).await?;
+            for addr in engine.addrs() {
+                self.out.json(&json!({ "event": "listening", "kind": "peer", "addr": addr }))?;
+            }
+            Ok(engine)
+        };
+        self.engine.get_or_try_init(|| start).await
+    }
+}
+
+/// What a SOURCE is, as far as its text tells.
+fn kind_of(source: &str) -> Result<Kind, Failure> {
+    let scheme = source.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
+    match scheme.as_deref() {
+        Some("magnet") => Err(Failure::new("magnet links are not supported yet")
+            .with_hint("give the .torrent file or its URL; most pages that show a magnet link have it, too")),
+        Some("http" | "https") => match Url::parse(source) {
+            Ok(url) if url.has_host() => Ok(Kind::Web(url)),
+            _ => Err(Failure::usage(format!("`{source}` is no URL that can be read"))),
+        },
+        _ if Path::new(source).is_file() => Ok(Kind::File(PathBuf::from(source))),
+        _ => Err(Failure::new(format!("`{source}` is neither a file nor an http(s) URL"))
+            .with_hint("give a .torrent file, or the http(s) URL of one or of media")),
+    }
+}
+
+fn read_bounded(path: &Path) -> Result<Vec<u8>, Failure> {
+    let length = std::fs::metadata(path).explain(|| format!("read `{}`", path.display()))?.len();
+    if length > dot_torrent::MAX_TORRENT_BYTES {
+        let most = dot_torrent::MAX_TORRENT_BYTES;
+        return Err(Failure::new(format!("`{}` has {length} bytes; a torrent has {most} at most", path.display())));
+    }
+    std::fs::read(path).explain(|| format!("read `{}`", path.display()))
+}
+
+fn has_torrent_name(url: &Url) -> bool {
+    names::extension(url.path()).is_some_and(|extension| extension.eq_ignore_ascii_case("torrent"))
+}
+
+/// The name under which media from `url` are kept.
+fn file_name(url: &Url, content_type: Option<&str>) -> String {
+    let last = url.path_segments().and_then(|mut segments| segments.next_back()).unwrap_or_default();
+    let name = percent_decode_str(last).decode_utf8_lossy();
+    let name =
+        if name.trim().is_empty() { url.host_str().unwrap_or("download").replace('.', "-") } else { name.into_owned() };
+    let name = names::plain(&name);
+    match (names::extension(&name), content_type.and_then(names::extension_of_mime)) {
+        (None, Some(extension)) => format!("{name}.{extension}"),
+        _ => name,
+    }
+}
+
+fn reading(status: &TorrentStatus) -> Reading<'static> {
+    let transfer = transfer_of(status);
+    Reading {
+        state: match transfer.state.as_str() {
+            "checking" => "checking",
+            "seeding" => "seeding",
+            "failed" => "waiting for the disk",
+            _ => "downloading",
+        },
+        done: status.have,
+        total: status.length,
+        rate: Some(status.down_rate),
+        peers: Some(status.peers),
+        eta: status.eta,
+    }
+}
+
+/// What is in the way of a torrent, in words.
+fn trouble_of(status: &TorrentStatus) -> Option<String> {
+    let tracker = || {
+        let failing = status.trackers.iter().find_map(|tracker| Some((&tracker.url, tracker.last_error.as_ref()?)));
+        failing.filter(|_| status.peers == 0).map(|(url, error)| format!("the tracker {url} says: {error}"))
+    };
+    status.error.clone().or_else(tracker)
+}
+
+fn stopped(title: &str, status: &TorrentStatus) -> Failure {
+    let percent = u128::from(status.have) * 100 / u128::from(status.length.max(1));
+    Failure::new(format!("stopped when {percent} % of `{title}` was there"))
+        .with_hint("what came is kept; the same command goes on with it")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_a_file_or_an_address() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let path = file.path().to_str().unwrap();
+        assert_eq!(kind_of(path).unwrap(), Kind::File(file.path().to_owned()));
+        assert!(matches!(kind_of("HTTP://host.example/x.torrent").unwrap(), Kind::Web(_)));
+        assert!(kind_of("magnet:?xt=urn:btih:x").unwrap_err().to_string().contains("not supported yet"));
+        for source in ["", "nothing.torrent", "ftp://host.example/x", "file:///etc/passwd", "http://"] {
+            assert!(kind_of(source).is_err(), "{source}");
+        }
+    }
+
+    #[track_caller]
+    fn check_name(url: &str, content_type: Option<&str>, want: &str) {
+        assert_eq!(file_name(&url.parse().unwrap(), content_type), want);
+    }
+
+    #[test]
+    fn media_are_named_after_their_address_and_stay_in_the_folder() {
+        check_name("http://h.example/a/Ep%201.mp3?x=y", None, "Ep 1.mp3");
+        check_name("http://h.example/get", Some("audio/mpeg"), "get.mp3");
+        check_name("http://h.example/", Some("audio/ogg"), "h-example.ogg");
+        check_name("http://h.example/..%2f..%2fetc%2fpasswd", None, "-..-etc-passwd");
+        check_name("http://h.example/%00%1b.mp3", None, "Untitled.mp3");
+    }
+}

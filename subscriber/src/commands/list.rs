@@ -1,0 +1,82 @@
+//! Commands that only look: `feeds`, `episodes`, `info`, `status`.
+
+use std::collections::BTreeMap;
+
+use chrono::Utc;
+use podswarm_core::app::{Failure, GlobalArgs, Out};
+
+use super::misunderstood;
+use crate::ask::{Ask, EpisodeView, Reply, StageName};
+use crate::desk::Desk;
+use crate::records::FeedId;
+use crate::view;
+
+/// Episodes that nobody took are listed up to this number for each feed.
+const OTHERS: usize = 10;
+
+/// Asks one question and ends.
+async fn once(global: &GlobalArgs, ask: Ask) -> Result<Reply, Failure> {
+    let desk = Desk::open(global).await?;
+    let answer = desk.ask(ask).await;
+    desk.close().await?;
+    answer
+}
+
+pub(super) async fn feeds(global: &GlobalArgs, out: &Out) -> Result<(), Failure> {
+    let Reply::Feeds(feeds) = once(global, Ask::Feeds).await? else { return Err(misunderstood()) };
+    feeds.iter().try_for_each(|feed| out.json(feed))?;
+    out.line(view::feeds(&feeds, Utc::now()))
+}
+
+pub(super) async fn episodes(global: &GlobalArgs, out: &Out, feed: Option<String>, all: bool) -> Result<(), Failure> {
+    let with_show = feed.is_none();
+    let Reply::Episodes(episodes) = once(global, Ask::Episodes { feed }).await? else { return Err(misunderstood()) };
+    let count = episodes.len();
+    let listed = if all { episodes } else { worth_a_look(episodes) };
+    listed.iter().try_for_each(|episode| out.json(episode))?;
+    if listed.is_empty() {
+        out.note("no episodes are known; `podsub update` looks for them");
+    } else {
+        out.line(view::episodes(&listed, with_show))?;
+    }
+    if listed.len() < count {
+        out.note(format!("{} older ones are not listed; --all lists them", count - listed.len()));
+    }
+    Ok(())
+}
+
+/// What was taken, and the newest others of each feed.
+fn worth_a_look(episodes: Vec<EpisodeView>) -> Vec<EpisodeView> {
+    let mut others: BTreeMap<FeedId, usize> = BTreeMap::new();
+    let mut listed: Vec<_> = episodes
+        .into_iter()
+        .rev()
+        .filter(|episode| {
+            let seen = others.entry(episode.id.feed).or_default();
+            *seen += usize::from(episode.stage == StageName::Seen);
+            episode.stage != StageName::Seen || *seen <= OTHERS
+        })
+        .collect();
+    listed.reverse();
+    listed
+}
+
+pub(super) async fn info(global: &GlobalArgs, out: &Out, what: String) -> Result<(), Failure> {
+    match once(global, Ask::Info { what }).await? {
+        Reply::Feed(feed) => {
+            out.json(&feed)?;
+            out.line(view::feed(&feed, Utc::now()))
+        }
+        Reply::Episode(episode) => {
+            out.json(&episode)?;
+            out.line(view::episode(&episode))
+        }
+        _ => Err(misunderstood()),
+    }
+}
+
+pub(super) async fn status(global: &GlobalArgs, out: &Out) -> Result<(), Failure> {
+    let Reply::Status(status) = once(global, Ask::Status).await? else { return Err(misunderstood()) };
+    out.json(&status)?;
+    out.line(view::status(&status, Utc::now()))
+}

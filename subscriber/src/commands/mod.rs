@@ -1,0 +1,39 @@
+//! The commands: each asks the agent, or is one, and puts the answer into words.
+
+mod download;
+mod get;
+mod library;
+mod list;
+mod run;
+mod show;
+
+use clap::CommandFactory;
+use podswarm_core::app::{Failure, Out, config};
+
+use crate::cli::{Cli, Command};
+
+/// Does what the command line says.
+pub async fn run(cli: Cli, out: Out) -> Result<(), Failure> {
+    let global = cli.global;
+    match cli.command {
+        Command::Add(args) => library::add(&global, &out, args).await,
+        Command::Config => out.line(config::sample(&Cli::command()).trim_end()),
+        Command::Download(args) => download::download(&global, &out, args).await,
+        Command::Episodes { feed, all } => list::episodes(&global, &out, feed, all).await,
+        Command::Feeds => list::feeds(&global, &out).await,
+        Command::Get(args) => get::get(&global, &out, args).await,
+        Command::Info { what } => list::info(&global, &out, what).await,
+        Command::Pause { what } => library::pause(&global, &out, what).await,
+        Command::Remove { feeds, delete_files } => library::remove(&global, &out, feeds, delete_files).await,
+        Command::Resume { what } => library::resume(&global, &out, what).await,
+        Command::Run(args) => run::run(&global, &out, args).await,
+        Command::Status => list::status(&global, &out).await,
+        Command::Update { feeds } => library::update(&global, &out, feeds).await,
+    }
+}
+
+/// The failure of an agent that answers another question than was asked: it is of another version.
+fn misunderstood() -> Failure {
+    Failure::new("the agent gives an answer of another kind")
+        .with_hint("stop it and start the same version as this one")
+}

@@ -1,0 +1,215 @@
+//! `run`: the agent itself, or a look at the one that runs already.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::future::join_all;
+use podswarm_core::app::{
+    Access, ControlClient, DataDir, DataDirLock, Failure, GlobalArgs, Out, first_run_notice, shutdown_signal,
+};
+
+use super::library::tell_added;
+use super::misunderstood;
+use super::show::{Show, until};
+use crate::address::feed_url;
+use crate::agent::event::Event;
+use crate::agent::{Duty, Seeding, Settings, Sources};
+use crate::ask::{Ask, EpisodeView, Reply};
+use crate::cli::RunArgs;
+use crate::desk::{Contact, Following, default_library, find, system_zone};
+use crate::hub::HubOptions;
+use crate::records::EpisodeId;
+use crate::session::{Session, engine_config};
+use crate::view::count;
+
+/// What everybody should know before taking part in a swarm.
+pub(super) const NOTICE: &str = "note: others in a swarm see this machine's address, what it fetches and what it seeds. \
+    --no-seed stops seeding when an episode is complete, --http-only takes part in no swarm.";
+
+/// How watching an agent ended.
+enum End {
+    /// The agent ended.
+    AgentGone,
+    /// What was asked for is done; so many things could not be had.
+    Done(Vec<String>),
+    /// The owner wants it to end.
+    Stopped,
+}
+
+pub(super) async fn run(global: &GlobalArgs, out: &Out, args: RunArgs) -> Result<(), Failure> {
+    let urls: Vec<String> =
+        args.urls.iter().map(|url| feed_url(url).map(String::from)).collect::<Result<_, Failure>>()?;
+    loop {
+        let end = match find(global).await? {
+            (dir, Access::Owner(lock)) => own(out, &dir, lock, &args, &urls).await?,
+            (_, Access::Daemon(client)) => look(out, client, args.once, &urls).await?,
+        };
+        match end {
+            End::Done(failed) => return all_done(&failed),
+            End::Stopped => return Ok(()),
+            End::AgentGone => out.note("the agent that was running has ended; this one takes its place"),
+        }
+    }
+}
+
+fn all_done(failed: &[String]) -> Result<(), Failure> {
+    match failed {
+        [] => Ok(()),
+        [one] => Err(Failure::new(one).with_hint("it is tried again by the next run")),
+        [one, ..] => Err(Failure::new(format!("{} failed, first of them: {one}", count(failed.len(), "thing")))
+            .with_hint("they are tried again by the next run")),
+    }
+}
+
+/// Is the agent.
+async fn own(out: &Out, dir: &DataDir, lock: DataDirLock, args: &RunArgs, urls: &[String]) -> Result<End, Failure> {
+    let settings = Settings {
+        duty: if args.once { Duty::Once } else { Duty::Everything },
+        library: default_library(dir)?,
+        downloads: args.downloads.into(),
+        interval: args.interval,
+        zone: args.timezone.unwrap_or_else(system_zone),
+        seeding: if args.no_seed { Seeding::Off } else { Seeding::On },
+        sources: if args.sources.http_only { Sources::HttpOnly } else { Sources::All },
+    };
+    let engine = (!args.sources.http_only).then(|| engine_config(&args.engine));
+    if engine.is_some() {
+        first_run_notice(dir, out, NOTICE)?;
+    }
+    let library = args.library.library.as_deref().map(std::path::absolute).transpose()?;
+    let options = |lock| HubOptions { lock, settings, library, engine };
+    let (mut session, events) = Session::start(options, lock).await?;
+    let contact = Contact::Here(session.handle());
+    let mut following = Following::Here(events);
+    let mut show = Show::new(out);
+    let mut failed_polls = BTreeMap::new();
+    let work = async {
+        add_all(out, &contact, urls).await?;
+        if !args.once {
+            std::future::pending::<()>().await;
+        }
+        let left = session.handle().settled().await?;
+        Ok(left.iter().map(not_had).collect())
+    };
+    let signal = shutdown_signal();
+    let end = async {
+        tokio::select! {
+            done = work => done.map(End::Done),
+            () = signal => Ok(End::Stopped),
+        }
+    };
+    let note_polls = |event: &Event| {
+        if let Event::PollFailed { feed_id, feed, reason } = event {
+            failed_polls.insert(*feed_id, format!("{feed} cannot be polled: {reason}"));
+        }
+        None
+    };
+    let ended = until(&mut show, &contact, &mut following, note_polls, end).await;
+    let end = match ended {
+        Ok(Some(Ok(end))) => Ok(end),
+        Ok(Some(Err(failure))) | Err(failure) => Err(failure),
+        // The hub's events have ended: it says why.
+        Ok(None) => return Err(session.failed().await),
+    };
+    if matches!(end, Ok(End::Stopped)) {
+        out.note("stopping");
+    }
+    session.stop().await?;
+    match end? {
+        End::Done(failed) if args.once => Ok(End::Done(failed_polls.into_values().chain(failed).collect())),
+        end => Ok(end),
+    }
+}
+
+/// Follows feeds; what cannot be reached now is followed all the same.
+async fn add_all(out: &Out, contact: &Contact, urls: &[String]) -> Result<(), Failure> {
+    let add = |url: &String| {
+        let url = url.clone();
+        contact.ask(Ask::Add { url, backlog: None, schedule: None, unreachable: true })
+    };
+    for answer in join_all(urls.iter().map(add)).await {
+        let Reply::Added(added) = answer? else { return Err(misunderstood()) };
+        tell_added(out, &added)?;
+    }
+    Ok(())
+}
+
+fn not_had(episode: &EpisodeView) -> String {
+    let reason = episode.trouble.as_deref().unwrap_or("it was not reached");
+    format!("{} `{}` could not be had: {reason}", episode.id, episode.title)
+}
+
+/// Looks at the agent that runs, which does the work.
+async fn look(out: &Out, client: ControlClient, once: bool, urls: &[String]) -> Result<End, Failure> {
+    let pid = client.ping().await?.pid;
+    out.note(format!("an agent runs already, as process {pid}; this is what it does, and Ctrl-C does not end it"));
+    let contact = Contact::There(client);
+    let mut following = contact.follow().await?;
+    add_all(out, &contact, urls).await?;
+    if once {
+        return update_once(out, &contact, following).await;
+    }
+    let stopped = async {
+        shutdown_signal().await;
+        End::Stopped
+    };
+    let ended = until(&mut Show::new(out), &contact, &mut following, |_| None, stopped).await;
+    // An agent that ends breaks off what it was telling.
+    Ok(ended.ok().flatten().unwrap_or(End::AgentGone))
+}
+
+/// Lets the agent poll every feed and waits for what is wanted.
+async fn update_once(out: &Out, contact: &Contact, following: Following) -> Result<End, Failure> {
+    let Reply::Updated(updated) = contact.ask(Ask::Update { feeds: Vec::new() }).await? else {
+        return Err(misunderstood());
+    };
+    let polls = updated.into_iter().filter_map(|one| Some(format!("{} cannot be polled: {}", one.title, one.error?)));
+    let mut failed: Vec<String> = polls.collect();
+    let Reply::Status(status) = contact.ask(Ask::Status).await? else { return Err(misunderstood()) };
+    let (waiting, active): (Vec<_>, Vec<_>) = status.downloads.into_iter().partition(|view| view.trouble.is_some());
+    failed.extend(waiting.iter().map(not_had));
+    let ids = active.into_iter().filter(|view| !view.is_paused).map(|view| view.id).collect();
+    match wait_for(out, contact, following, ids).await? {
+        Some(more) => {
+            failed.extend(more);
+            Ok(End::Done(failed))
+        }
+        None => Ok(End::Stopped),
+    }
+}
+
+/// Waits until the running agent has these episodes, or has said why it has not; `None` if the owner does not wait.
+pub(super) async fn wait_for(
+    out: &Out,
+    contact: &Contact,
+    mut following: Following,
+    mut ids: BTreeSet<EpisodeId>,
+) -> Result<Option<Vec<String>>, Failure> {
+    let mut failed = Vec::new();
+    if ids.is_empty() {
+        return Ok(Some(failed));
+    }
+    let on = |event: &Event| {
+        match event {
+            Event::Waiting { episode, reason } if ids.remove(&episode.id) => {
+                failed.push(format!("{} `{}` could not be had: {reason}", episode.id, episode.title));
+            }
+            Event::Complete { episode, .. } | Event::Skipped { episode, .. } => {
+                ids.remove(&episode.id);
+            }
+            _ => {}
+        }
+        ids.is_empty().then_some(true)
+    };
+    let stopped = async {
+        shutdown_signal().await;
+        false
+    };
+    match until(&mut Show::new(out), contact, &mut following, on, stopped).await? {
+        Some(true) => Ok(Some(failed)),
+        Some(false) => {
+            out.note("the agent goes on with it");
+            Ok(None)
+        }
+        None => Err(Failure::new("the agent has ended")),
+    }
+}

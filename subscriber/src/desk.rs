@@ -1,0 +1,177 @@
+//! Where a command puts its question: to the agent that runs, or to one that lives as long as the command.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use chrono_tz::Tz;
+use podswarm_core::app::{Access, ControlClient, DataDir, Failure, GlobalArgs, Lines, acquire};
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::agent::event::Event;
+use crate::agent::{Duty, Seeding, Settings, Sources};
+use crate::ask::{Ask, Reply};
+use crate::hub::{Hub, HubHandle, HubOptions};
+
+/// How often a feed is polled that has no schedule, where no agent says otherwise.
+const INTERVAL: Duration = Duration::from_mins(30);
+
+/// The name of the program, as its folders bear it.
+pub const PROGRAM: &str = "podsub";
+
+/// A way to an agent.
+#[derive(Clone)]
+pub enum Contact {
+    /// One of this process.
+    Here(HubHandle),
+    /// One of another process.
+    There(ControlClient),
+}
+
+impl Contact {
+    /// Asks, and waits for the answer.
+    pub async fn ask(&self, ask: Ask) -> Result<Reply, Failure> {
+        match self {
+            Self::Here(hub) => hub.ask(ask).await,
+            Self::There(client) => client.post("ask", &ask).await,
+        }
+    }
+
+    /// All that happens from now on.
+    pub async fn follow(&self) -> Result<Following, Failure> {
+        match self {
+            Self::Here(hub) => Ok(Following::Here(hub.events())),
+            Self::There(client) => Ok(Following::There(Box::new(client.post_stream("follow", &()).await?))),
+        }
+    }
+}
+
+/// Where a command puts its question.
+pub struct Desk {
+    contact: Contact,
+    /// The agent that lives as long as the command; `None` where one runs by itself.
+    own: Option<Hub>,
+}
+
+impl Desk {
+    /// Finds the agent, or opens the store for the length of one command.
+    pub async fn open(global: &GlobalArgs) -> Result<Self, Failure> {
+        match find(global).await? {
+            (_, Access::Daemon(client)) => Ok(Self { contact: Contact::There(client), own: None }),
+            (dir, Access::Owner(lock)) => {
+                let settings = settings(Duty::Answer, default_library(&dir)?, system_zone());
+                let options = HubOptions { lock, settings, library: None, engine: None };
+                let (hub, _) = Hub::start(options).await?;
+                Ok(Self { contact: Contact::Here(hub.handle()), own: Some(hub) })
+            }
+        }
+    }
+
+    /// Whether an agent runs that polls and fetches by itself.
+    pub const fn has_agent(&self) -> bool {
+        self.own.is_none()
+    }
+
+    /// Asks, and waits for the answer.
+    pub async fn ask(&self, ask: Ask) -> Result<Reply, Failure> {
+        self.contact.ask(ask).await
+    }
+
+    /// Ends what was begun for this command.
+    pub async fn close(self) -> Result<(), Failure> {
+        match self.own {
+            Some(hub) => hub.stop().await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// The data directory, and the agent on it or the right to be one.
+pub async fn find(global: &GlobalArgs) -> Result<(DataDir, Access), Failure> {
+    let dir = DataDir::resolve(global.data_dir.as_deref(), PROGRAM)?;
+    let access = match global.remote()? {
+        Some(client) => Access::Daemon(client),
+        None => acquire(&dir).await?,
+    };
+    Ok((dir, access))
+}
+
+/// What happens at an agent.
+pub enum Following {
+    /// In this process.
+    Here(broadcast::Receiver<Event>),
+    /// In another one.
+    There(Box<Lines<Event>>),
+}
+
+impl Following {
+    /// Waits for the next event; `None` when the agent has ended.
+    pub async fn next(&mut self) -> Result<Option<Event>, Failure> {
+        match self {
+            Self::Here(events) => loop {
+                match events.recv().await {
+                    Ok(event) => return Ok(Some(event)),
+                    Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => return Ok(None),
+                }
+            },
+            Self::There(lines) => lines.next().await,
+        }
+    }
+}
+
+/// What an agent goes by where its owner says nothing.
+pub fn settings(duty: Duty, library: PathBuf, zone: Tz) -> Settings {
+    Settings { duty, library, downloads: 4, interval: INTERVAL, zone, seeding: Seeding::Off, sources: Sources::All }
+}
+
+/// Where the library is that nobody has named: in a data directory that was named, else with the user's own files.
+pub fn default_library(dir: &DataDir) -> Result<PathBuf, Failure> {
+    if dir.is_given() {
+        return Ok(dir.join("library"));
+    }
+    let user = directories::UserDirs::new().ok_or_else(|| {
+        Failure::usage("this user has no home folder to keep episodes in").with_hint("give --library DIR")
+    })?;
+    Ok(user.home_dir().join("Podcasts"))
+}
+
+/// The owner's time zone: of the variable `TZ`, else of the system, else UTC.
+pub fn system_zone() -> Tz {
+    let named = std::env::var("TZ").ok().and_then(|name| zone_named(name.trim_start_matches(':')));
+    let linked = || {
+        let target = std::fs::read_link("/etc/localtime").ok()?;
+        zone_of_path(&target)
+    };
+    let written = || zone_named(std::fs::read_to_string("/etc/timezone").ok()?.trim());
+    named.or_else(linked).or_else(written).unwrap_or(Tz::UTC)
+}
+
+fn zone_named(name: &str) -> Option<Tz> {
+    name.parse().ok()
+}
+
+/// The zone of a path like `/usr/share/zoneinfo/Europe/Berlin`.
+fn zone_of_path(path: &Path) -> Option<Tz> {
+    zone_named(path.to_str()?.split_once("/zoneinfo/")?.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_library_lies_in_a_data_directory_that_was_named() {
+        let dir = DataDir::resolve(Some(Path::new("/some/where")), PROGRAM).unwrap();
+        assert_eq!(default_library(&dir).unwrap(), Path::new("/some/where/library"));
+        let dir = DataDir::resolve(None, PROGRAM).unwrap();
+        assert!(default_library(&dir).unwrap().ends_with("Podcasts"));
+    }
+
+    #[test]
+    fn a_time_zone_is_read_from_where_the_system_links_it() {
+        assert_eq!(zone_of_path(Path::new("/usr/share/zoneinfo/Europe/Berlin")), Some(Tz::Europe__Berlin));
+        assert_eq!(zone_of_path(Path::new("../usr/share/zoneinfo/Etc/UTC")), Some(Tz::Etc__UTC));
+        assert_eq!(zone_of_path(Path::new("/etc/somewhere")), None);
+    }
+}

@@ -1,0 +1,74 @@
+//! An agent of this process that other commands can reach: the hub, its control port, and their end.
+
+use podswarm_core::app::{DataDirLock, EngineArgs, Failure};
+use podswarm_core::net::{EngineConfig, PeerPort};
+use tokio::sync::broadcast;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::agent::event::Event;
+use crate::control::ControlPort;
+use crate::hub::{Hub, HubHandle, HubOptions, USER_AGENT};
+
+/// An agent of this process.
+pub struct Session {
+    hub: Hub,
+    stop: CancellationToken,
+    control: JoinHandle<Result<(), Failure>>,
+}
+
+impl Session {
+    /// Starts the agent and its control port. The events begin with the addresses that it listens on.
+    pub async fn start(
+        options: impl FnOnce(DataDirLock) -> HubOptions,
+        lock: DataDirLock,
+    ) -> Result<(Self, broadcast::Receiver<Event>), Failure> {
+        let port = ControlPort::bind(&lock).await?;
+        let (hub, events) = Hub::start(options(lock)).await?;
+        let stop = CancellationToken::new();
+        let control = tokio::spawn(port.serve(hub.handle(), stop.clone()));
+        Ok((Self { hub, stop, control }, events))
+    }
+
+    /// A way to the agent.
+    pub fn handle(&self) -> HubHandle {
+        self.hub.handle()
+    }
+
+    /// Where the library is.
+    pub fn library(&self) -> &std::path::Path {
+        self.hub.library()
+    }
+
+    /// Waits until the agent cannot go on.
+    pub async fn failed(&mut self) -> Failure {
+        tokio::select! {
+            failure = self.hub.failed() => failure,
+            served = &mut self.control => match served {
+                Ok(Err(failure)) => failure,
+                Ok(Ok(())) => Failure::new("the control port closed by itself"),
+                Err(error) => Failure::new("the control port broke down").because(error),
+            },
+        }
+    }
+
+    /// Ends everything. Nobody is sent here any more from the moment this begins.
+    pub async fn stop(self) -> Result<(), Failure> {
+        self.stop.cancel();
+        // It removes the control file; however it ended, the hub is next.
+        let _ = self.control.await;
+        self.hub.stop().await
+    }
+}
+
+/// How the owner wants to speak to peers.
+pub fn engine_config(args: &EngineArgs) -> EngineConfig {
+    EngineConfig {
+        peer_port: args.peer_port.map_or(PeerPort::Default, PeerPort::Exactly),
+        bind: args.bind,
+        up: args.up,
+        down: args.down,
+        user_agent: USER_AGENT.to_owned(),
+        ..EngineConfig::default()
+    }
+}

@@ -1,0 +1,342 @@
+//! Answers in words: tables and lines for people.
+//!
+//! Reads no clock: the time is an argument.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use chrono::{DateTime, Local, Utc};
+use podswarm_core::app::human_duration;
+use podswarm_core::rate::ByteCount;
+
+use crate::ask::{EpisodeView, FeedView, StageName, Status, Transfer};
+use crate::records::Source;
+
+/// The feeds as a table, with what is wrong below each.
+pub fn feeds(feeds: &[FeedView], now: DateTime<Utc>) -> String {
+    if feeds.is_empty() {
+        return "no feeds are followed; `podsub add URL` follows one".to_owned();
+    }
+    let mut rows = vec![["#", "KEPT", "WANTED", "KNOWN", "NEXT POLL", "SHOW"].map(str::to_owned).to_vec()];
+    rows.extend(feeds.iter().map(|feed| {
+        let counts = [feed.complete, feed.wanted, feed.episodes].map(|count| count.to_string());
+        let [kept, wanted, seen] = counts;
+        vec![feed.id.to_string(), kept, wanted, seen, next_poll(feed, now), feed.name().to_owned()]
+    }));
+    let table = table(&rows, &[true, true, true, true, false, false]);
+    let mut lines: Vec<String> = table.lines().map(str::to_owned).collect();
+    // From the last, so that the lines before keep their places.
+    for (row, feed) in feeds.iter().enumerate().rev() {
+        if let Some(error) = &feed.last_error {
+            lines.insert(row + 2, format!("     cannot be polled: {error}"));
+        }
+    }
+    lines.join("\n")
+}
+
+fn next_poll(feed: &FeedView, now: DateTime<Utc>) -> String {
+    match feed.next_poll {
+        _ if feed.is_paused => "paused".to_owned(),
+        _ if feed.is_gone => "gone for good".to_owned(),
+        Some(at) if at <= now => "due".to_owned(),
+        Some(at) => format!("in {}", human_duration((at - now).to_std().unwrap_or_default())),
+        None => "-".to_owned(),
+    }
+}
+
+/// Episodes as a table.
+pub fn episodes(episodes: &[EpisodeView], with_show: bool) -> String {
+    let mut rows = Vec::new();
+    for episode in episodes {
+        let date = episode.published.map_or_else(|| "-".to_owned(), |at| at.format("%Y-%m-%d").to_string());
+        let size = episode.length.map_or_else(|| "-".to_owned(), |length| ByteCount(length).to_string());
+        let mut row = vec![episode.id.to_string(), date, size, state(episode)];
+        row.extend(with_show.then(|| episode.show.clone()));
+        row.push(episode.title.clone());
+        rows.push(row);
+    }
+    table(&rows, &[false, false, true, false, false, false])
+}
+
+/// How far an episode is, in a few words.
+pub fn state(episode: &EpisodeView) -> String {
+    match episode.stage {
+        StageName::Complete => "kept".to_owned(),
+        StageName::Gone => "gone".to_owned(),
+        StageName::Seen => episode.why.as_ref().map_or_else(|| "seen".to_owned(), |why| format!("seen: {why}")),
+        StageName::Wanted if episode.is_paused => "paused".to_owned(),
+        StageName::Wanted => match (&episode.transfer, &episode.trouble) {
+            (_, Some(trouble)) => format!("waiting: {trouble}"),
+            (Some(transfer), None) => progress(transfer),
+            (None, None) => "wanted".to_owned(),
+        },
+    }
+}
+
+/// `42 % of 60.0 MiB, 1.2 MiB/s, 8 peers, 12 s left`, without what is not known.
+pub fn progress(transfer: &Transfer) -> String {
+    let mut parts = Vec::new();
+    if transfer.state != "downloading" {
+        parts.push(transfer.state.clone());
+    }
+    parts.push(match (transfer.percent(), transfer.length) {
+        (Some(percent), Some(length)) => format!("{percent} % of {}", ByteCount(length)),
+        _ => ByteCount(transfer.have).to_string(),
+    });
+    if transfer.down_rate.0 > 0 {
+        parts.push(transfer.down_rate.to_string());
+    }
+    parts.extend(transfer.peers.map(peers));
+    parts.extend(transfer.eta_seconds.map(|left| format!("{} left", human_duration(Duration::from_secs(left)))));
+    parts.join(", ")
+}
+
+fn peers(count: u32) -> String {
+    if count == 1 { "1 peer".to_owned() } else { format!("{count} peers") }
+}
+
+/// `1 episode`, `2 episodes`.
+pub fn count(number: usize, one: &str) -> String {
+    if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
+}
+
+/// All that is known of a feed.
+pub fn feed(feed: &FeedView, now: DateTime<Utc>) -> String {
+    let mut lines = vec![feed.name().to_owned()];
+    let mut say = |name: &str, value: String| lines.push(format!("  {name:<12} {value}"));
+    say("number", feed.id.to_string());
+    say("url", feed.url.clone());
+    if let Some(folder) = &feed.folder {
+        say("folder", folder.display().to_string());
+    }
+    say("followed", format!("since {}", local(feed.added)));
+    say("episodes", format!("{} seen, {} kept, {} wanted", feed.episodes, feed.complete, feed.wanted));
+    let every = feed.schedule.as_ref().map_or_else(String::new, |schedule| format!(", by the schedule `{schedule}`"));
+    say("next poll", next_poll(feed, now) + &every);
+    if let Some(at) = feed.last_poll {
+        say("last poll", local(at));
+    }
+    if let Some(error) = &feed.last_error {
+        say("trouble", error.clone());
+    }
+    if let Some(url) = &feed.events_url {
+        let state = if feed.is_listening { "" } else { ", not connected" };
+        say("events", format!("{url}{state}"));
+    }
+    let polls = feed.polls;
+    let answered = polls.full + polls.unchanged;
+    let saved = ByteCount(polls.bytes_saved);
+    say("polls", format!("{answered} answered, {} of them without change, which saved {saved}", polls.unchanged));
+    lines.join("\n")
+}
+
+/// All that is known of an episode.
+pub fn episode(episode: &EpisodeView) -> String {
+    let mut lines = vec![episode.title.clone()];
+    let mut say = |name: &str, value: String| lines.push(format!("  {name:<12} {value}"));
+    say("number", episode.id.to_string());
+    say("show", episode.show.clone());
+    say("state", state(episode));
+    if let Some(at) = episode.published {
+        say("released", local(at));
+    }
+    if let Some(seconds) = episode.duration {
+        say("duration", human_duration(Duration::from_secs(seconds)));
+    }
+    match (episode.season, episode.number) {
+        (Some(season), Some(number)) => say("episode", format!("season {season}, number {number}")),
+        (Some(season), None) => say("episode", format!("season {season}")),
+        (None, Some(number)) => say("episode", format!("number {number}")),
+        (None, None) => {}
+    }
+    if let Some(length) = episode.length {
+        say("size", ByteCount(length).to_string());
+    }
+    if let Some(path) = &episode.path {
+        say("file", path.display().to_string());
+    }
+    for path in &episode.former {
+        say("earlier file", path.display().to_string());
+    }
+    if let Some(transfer) = &episode.transfer {
+        say("transfer", progress(transfer));
+        say("sent", ByteCount(transfer.uploaded).to_string());
+    }
+    say("guid", episode.guid.clone());
+    if let Some(info_hash) = episode.info_hash {
+        say("info-hash", info_hash.to_string());
+    }
+    for source in &episode.sources {
+        let kind = match source {
+            Source::Http(_) => "file",
+            Source::Magnet(_) => "magnet",
+            Source::Torrent(_) => "torrent",
+        };
+        say("source", format!("{kind} {}", source.address()));
+    }
+    if let Some(notes) = &episode.notes {
+        lines.push(String::new());
+        lines.push(plain_text(notes));
+    }
+    lines.join("\n")
+}
+
+/// How everything stands.
+pub fn status(status: &Status, now: DateTime<Utc>) -> String {
+    let mut text = match status.pid {
+        Some(pid) => format!("agent      runs as process {pid}\n"),
+        None => "agent      does not run: nothing is polled or downloaded until `podsub run`\n".to_owned(),
+    };
+    let space = match (status.free, status.reserve) {
+        (Some(free), Some(reserve)) => format!(", {free} free, of which {reserve} are kept free"),
+        _ => String::new(),
+    };
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "library    {}{space}", status.library.display());
+    let seeding = status.seeding;
+    let _ = writeln!(
+        text,
+        "seeding    {}, {}, {}, {} sent",
+        count(seeding.torrents, "torrent"),
+        peers(seeding.peers),
+        seeding.up_rate,
+        ByteCount(seeding.uploaded)
+    );
+    let polls = status.feeds.iter().map(|feed| feed.polls);
+    let (all, unchanged, saved) = polls.fold((0, 0, 0), |(all, unchanged, saved), polls| {
+        (all + polls.full + polls.unchanged, unchanged + polls.unchanged, saved + polls.bytes_saved)
+    });
+    let _ = writeln!(text, "polls      {all} answered, {unchanged} without change, which saved {}", ByteCount(saved));
+    let _ = write!(text, "\n{}", feeds(&status.feeds, now));
+    if !status.downloads.is_empty() {
+        let _ = write!(text, "\n\n{}", episodes(&status.downloads, true));
+    }
+    text
+}
+
+fn local(at: DateTime<Utc>) -> String {
+    at.with_timezone(&Local).format("%Y-%m-%d %H:%M").to_string()
+}
+
+/// Rows in columns as wide as their widest cell; the last one is left as it is.
+fn table(rows: &[Vec<String>], is_number: &[bool]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<_> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    let mut lines = Vec::new();
+    for row in rows {
+        let mut line = String::new();
+        for (column, cell) in row.iter().enumerate() {
+            let pad = " ".repeat(widths[column] - cell.chars().count());
+            let is_last = column + 1 == row.len();
+            match is_number.get(column) {
+                _ if is_last => line.push_str(cell),
+                Some(true) => line.extend([&pad, cell, "  "]),
+                _ => line.extend([cell, &pad, "  "]),
+            }
+        }
+        lines.push(line.trim_end().to_owned());
+    }
+    lines.join("\n")
+}
+
+/// HTML as text: tags are left out, paragraphs become lines, the commonest entities characters.
+pub fn plain_text(html: &str) -> String {
+    let mut text = String::new();
+    let mut rest = html;
+    while let Some(start) = rest.find('<') {
+        let (before, tag) = rest.split_at(start);
+        text.push_str(before);
+        let is_tag = tag[1..].starts_with(|c: char| c.is_ascii_alphabetic() || matches!(c, '/' | '!'));
+        let Some(end) = tag.find('>').filter(|_| is_tag) else {
+            text.push('<');
+            rest = &tag[1..];
+            continue;
+        };
+        let name = tag[1..end].trim_start_matches('/').split(|c: char| !c.is_ascii_alphanumeric()).next();
+        let name = name.unwrap_or_default().to_ascii_lowercase();
+        if matches!(name.as_str(), "br" | "p" | "div" | "li" | "ul" | "ol" | "h1" | "h2" | "h3" | "h4" | "tr") {
+            text.push('\n');
+        }
+        rest = &tag[end + 1..];
+    }
+    text.push_str(rest);
+    for (entity, character) in [
+        ("&lt;", "<"),
+        ("&gt;", ">"),
+        ("&quot;", "\""),
+        ("&#39;", "'"),
+        ("&apos;", "'"),
+        ("&nbsp;", " "),
+        ("&amp;", "&"),
+    ] {
+        text = text.replace(entity, character);
+    }
+    let lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+    let mut out: Vec<String> = Vec::new();
+    for line in lines {
+        // No two empty lines in a row, and none at the beginning.
+        if !line.is_empty() || out.last().is_some_and(|last| !last.is_empty()) {
+            out.push(line);
+        }
+    }
+    out.join("\n").trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::testing::{http, wall};
+    use crate::records::{EpisodeId, Feed, FeedId, Stage, Why};
+
+    fn a_feed() -> FeedView {
+        let mut feed = Feed::new(FeedId(1), "http://host.example/feed.xml".parse().unwrap(), wall(0));
+        feed.title = "Night Walks".to_owned();
+        FeedView { next_poll: Some(wall(720)), episodes: 24, complete: 3, ..FeedView::new(&feed) }
+    }
+
+    #[test]
+    fn feeds_are_a_table_with_their_trouble_below() {
+        let broken = FeedView { last_error: Some("status 500".to_owned()), id: FeedId(12), ..a_feed() };
+        let paused = FeedView { is_paused: true, id: FeedId(2), ..a_feed() };
+        assert_eq!(
+            feeds(&[a_feed(), broken, paused], wall(0)),
+            " #  KEPT  WANTED  KNOWN  NEXT POLL       SHOW\n \
+             1     3       0     24  in 12 min 00 s  Night Walks\n\
+             12     3       0     24  in 12 min 00 s  Night Walks\n     \
+             cannot be polled: status 500\n \
+             2     3       0     24  paused          Night Walks"
+        );
+        assert!(feeds(&[], wall(0)).contains("podsub add"));
+    }
+
+    #[test]
+    fn an_episodes_state_says_what_is_in_its_way() {
+        let feed = Feed::new(FeedId(1), "http://host.example/feed.xml".parse().unwrap(), wall(0));
+        let id = EpisodeId { feed: FeedId(1), number: 1 };
+        let view = |stage| EpisodeView::new(&http("a", 0).episode(id, stage, wall(0)), &feed);
+        let wanted = view(Stage::Wanted { by_owner: false });
+        assert_eq!(state(&wanted), "wanted");
+        assert_eq!(state(&EpisodeView { trouble: Some("no peers".to_owned()), ..wanted.clone() }), "waiting: no peers");
+        let transfer = Transfer {
+            state: "downloading".to_owned(),
+            length: Some(62_914_560),
+            have: 26_424_116,
+            down_rate: podswarm_core::rate::Rate(1_258_291),
+            peers: Some(8),
+            eta_seconds: Some(29),
+            ..Transfer::default()
+        };
+        let moving = EpisodeView { transfer: Some(transfer), ..wanted };
+        assert_eq!(state(&moving), "42 % of 60.0 MiB, 1.1 MiB/s, 8 peers, 29 s left");
+        assert!(state(&view(Stage::Seen { why: Some(Why::TooMany) })).starts_with("seen: "));
+    }
+
+    #[test]
+    fn notes_are_read_without_their_tags() {
+        let html = "<p>Hello &amp; <b>welcome</b></p><ul><li>one<li>two</ul><script>x";
+        assert_eq!(plain_text(html), "Hello & welcome\n\none\ntwo\nx");
+        assert_eq!(plain_text("a < b, <3"), "a < b, <3");
+        assert_eq!(plain_text("&amp;lt;"), "&lt;");
+    }
+}
