@@ -82,7 +82,7 @@ pub enum StoreError {
     /// Another store, of this process or of another, holds the folder.
     #[error("`{path}` is already open in this or another process")]
     Locked {
-        /// The journal's folder.
+        /// The store's folder.
         path: PathBuf,
     },
     /// The files were written by a later version of the program.
@@ -104,7 +104,7 @@ pub enum StoreError {
     /// An import was aimed at a folder that has a store.
     #[error("`{path}` already holds a store")]
     NotEmpty {
-        /// The journal's folder.
+        /// The store's folder.
         path: PathBuf,
     },
     /// A record was written by a later version of the program.
@@ -152,6 +152,12 @@ impl StoreError {
             }
             Self::NotAFolder { .. } => Some("move the file away, or choose another data directory"),
             Self::NotEmpty { .. } => Some("import into a new data directory"),
+            Self::Io { source, .. } => match source.kind() {
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                    Some("make the folder writable, or choose another data directory")
+                }
+                _ => None,
+            },
             _ => None,
         }
     }

@@ -59,7 +59,7 @@ pub(super) fn import(dir: &Path, source: &mut dyn BufRead) -> Result<u64, StoreE
         return Err(StoreError::NotEmpty { path: dir.to_path_buf() });
     }
     // A state that came from elsewhere is no empty beginning: damage to its snapshot shall count as a loss.
-    journal.skip_to(Position { seq: 1, crc: 0 }, 0);
+    journal.skip_to(Position { seq: 1, crc: 0 });
     let mut lines = Lines { source, number: 0, sum: crc32fast::Hasher::new() };
     let mut records = 0;
     journal.compact(|snapshot| {

@@ -83,8 +83,11 @@ fn stored(index: &dyn Index, op: &Op) -> Result<Option<Vec<u8>>, IndexFault> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::super::index::memory::MemoryIndex;
-    use super::super::index::tally;
+    use super::super::index::{Visitor, tally};
+    use super::super::journal::{Origin, Position};
     use super::*;
 
     fn put(key: &str, json: &str) -> Op {
@@ -109,6 +112,42 @@ mod tests {
             assert_eq!(tally(&index).unwrap(), totals);
         }
         assert_eq!(totals.records(), 2);
+    }
+
+    #[test]
+    fn the_seal_goes_ahead_of_what_it_announces() {
+        struct Recorder(Mutex<Vec<String>>);
+
+        impl Index for Recorder {
+            fn apply(&self, writes: &[Write<'_>]) -> Result<(), IndexFault> {
+                self.0.lock().unwrap().extend(writes.iter().map(|write| write.tree.to_owned()));
+                Ok(())
+            }
+
+            fn flush(&self) -> Result<(), IndexFault> {
+                Ok(())
+            }
+
+            fn get(&self, _: &str, _: &[u8]) -> Result<Option<Vec<u8>>, IndexFault> {
+                Ok(None)
+            }
+
+            fn scan(&self, _: &str, _: &[u8], _: Visitor<'_>) -> Result<(), IndexFault> {
+                Ok(())
+            }
+
+            fn trees(&self) -> Result<Vec<String>, IndexFault> {
+                Ok(Vec::new())
+            }
+        }
+
+        let recorder = Recorder(Mutex::default());
+        let ops = [put("a", "1"), put("b", "2")];
+        let plan = Plan::new(&recorder, &Totals::default(), &[&ops]).unwrap();
+        let origin = Origin { journal: 1, generation: 0 };
+        let seal = Seal { origin, from: 0, at: Position::default(), totals: plan.totals.clone() };
+        plan.apply(&recorder, Some(&seal)).unwrap();
+        assert_eq!(*recorder.0.lock().unwrap(), [".seal", "show", "show"]);
     }
 
     #[test]

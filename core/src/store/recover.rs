@@ -17,7 +17,7 @@ use super::index::memory::MemoryIndex;
 use super::index::seal::Seal;
 use super::index::sled::SledIndex;
 use super::index::{Index, IndexFault, tally};
-use super::journal::{Damage, Found, Journal, Position};
+use super::journal::{Damage, Found, Journal, Origin, Position};
 use super::plan::Plan;
 use super::shared::{Shared, Slot, index_path, rebuild};
 use super::totals::Totals;
@@ -87,9 +87,8 @@ impl From<StoreError> for Doubt {
 
 /// Takes the index at `path` and brings it to the journal's end.
 fn accept(path: &Path, journal: &mut Journal, found: &Found) -> Result<Ready, Doubt> {
-    let nothing_to_find = journal.is_new() && found.damage.is_none();
     if !path.exists() {
-        return if nothing_to_find { Ok(first(path)?) } else { Err(RebuildReason::Missing.into()) };
+        return if journal.is_new() { Ok(first(path, journal)?) } else { Err(RebuildReason::Missing.into()) };
     }
     let index = SledIndex::open(path, OPEN_LIMIT)?;
     match examine(&index, journal, found) {
@@ -105,9 +104,9 @@ fn accept(path: &Path, journal: &mut Journal, found: &Found) -> Result<Ready, Do
 }
 
 /// An empty index for a new store.
-fn first(path: &Path) -> Result<Ready, IndexFault> {
+fn first(path: &Path, journal: &Journal) -> Result<Ready, IndexFault> {
     let index = SledIndex::open(path, OPEN_LIMIT)?;
-    let seal = Seal { generation: 0, from: 0, at: Position::default(), totals: Totals::default() };
+    let seal = Seal { origin: journal.origin(), from: 0, at: Position::default(), totals: Totals::default() };
     index.apply(&[seal.write()])?;
     index.flush()?;
     let verdict = Verdict { rebuilt: None, set_aside: None, whole_upto: 0, damage: None };
@@ -119,7 +118,8 @@ fn examine(index: &SledIndex, journal: &mut Journal, found: &Found) -> Result<(T
     let seal = Seal::read(index)?.ok_or(RebuildReason::Unsealed)?;
     let end = journal.end();
     let is_ahead = seal.at.seq > end.seq;
-    if seal.generation > journal.generation() && !journal.is_new() {
+    let another = |o: Origin| seal.origin.journal != o.journal || seal.origin.generation > o.generation;
+    if found.origin.is_some_and(another) {
         return Err(RebuildReason::Foreign.into());
     }
     if seal.at.seq < journal.base() {
@@ -140,7 +140,7 @@ fn examine(index: &SledIndex, journal: &mut Journal, found: &Found) -> Result<(T
     }
     let live = seal.totals.bytes();
     let bytes = index.bytes_on_disk()?;
-    if bytes > BLOATED_FROM && bytes / BLOAT > live {
+    if is_bloated(bytes, live) {
         return Err(RebuildReason::Bloated { bytes, live }.into());
     }
     let mut damage = found.damage.clone();
@@ -149,7 +149,10 @@ fn examine(index: &SledIndex, journal: &mut Journal, found: &Found) -> Result<(T
         // A damaged last record was counted already.
         known.missing += seal.at.seq - end.seq.max(known.upto);
         known.upto = seal.at.seq;
-        journal.skip_to(seal.at, seal.generation);
+        journal.skip_to(seal.at);
+    }
+    if found.origin.is_none() {
+        journal.adopt(seal.origin);
     }
     let whole_upto = seal.at.seq;
     let totals = roll_forward(index, journal, seal)?;
@@ -161,7 +164,7 @@ fn roll_forward(index: &SledIndex, journal: &Journal, mut seal: Seal) -> Result<
     journal.replay(seal.at.seq + 1..=u64::MAX, |at, ops| {
         let plan = Plan::new(index, &seal.totals, &[&ops])?;
         let totals = plan.totals.clone();
-        seal = Seal { generation: journal.generation(), from: seal.at.seq, at, totals };
+        seal = Seal { origin: journal.origin(), from: seal.at.seq, at, totals };
         plan.apply(index, Some(&seal)).map_err(Doubt::from)
     })?;
     Ok(seal.totals)
@@ -196,8 +199,8 @@ fn build_on_disk(path: &Path, journal: &Journal) -> Result<(SledIndex, Totals), 
     let index = SledIndex::open(path, OPEN_LIMIT)?;
     let fill = || {
         let totals = rebuild(&index, journal)?;
-        let (generation, at) = (journal.generation(), journal.end());
-        let seal = Seal { generation, from: at.seq, at, totals };
+        let (origin, at) = (journal.origin(), journal.end());
+        let seal = Seal { origin, from: at.seq, at, totals };
         index.apply(&[seal.write()])?;
         index.flush()?;
         Ok(seal.totals)
@@ -223,6 +226,11 @@ fn put_right(shared: &Shared, damage: &Damage, whole_upto: u64) -> JournalDamage
     JournalDamage { bytes: damage.bytes, missing: damage.missing, is_recovered, set_aside }
 }
 
+/// Whether an index of `bytes` has leaked so much that building it again is worth the time.
+fn is_bloated(bytes: u64, live: u64) -> bool {
+    bytes > BLOATED_FROM && bytes / BLOAT > live
+}
+
 /// Opening sled takes milliseconds; some damaged files make it spin.
 const OPEN_LIMIT: Duration = Duration::from_secs(30);
 
@@ -231,3 +239,17 @@ const BLOATED_FROM: u64 = 64 * 1024 * 1024;
 
 /// sled needs two to four times the bytes it holds; beyond this it has leaked.
 const BLOAT: u64 = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_index_that_leaked_much_is_bloated() {
+        let mib = 1024 * 1024;
+        assert!(!is_bloated(64 * mib, 0));
+        assert!(is_bloated(65 * mib, 0));
+        assert!(!is_bloated(800 * mib, 100 * mib));
+        assert!(is_bloated(810 * mib, 100 * mib));
+    }
+}

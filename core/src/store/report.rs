@@ -93,7 +93,7 @@ impl fmt::Display for RebuildReason {
     }
 }
 
-/// How an open store is doing.
+/// How an open store is doing. Asking waits for a write that is under way.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Health {

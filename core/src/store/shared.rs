@@ -116,7 +116,9 @@ impl Shared {
         }
         let jobs = mem::take(&mut self.queue.lock().expect(NO_PANIC).jobs);
         let outcome = self.write(&mut writer, &jobs);
-        writer.trouble = outcome.as_ref().err().cloned();
+        if let Err(error) = &outcome {
+            writer.trouble = Some(error.clone());
+        }
         let others = jobs.iter().filter(|job| job.ticket != ticket);
         writer.outcomes.extend(others.map(|job| (job.ticket, outcome.clone())));
         if outcome.is_ok() && writer.is_wasteful() {
@@ -200,10 +202,11 @@ impl Shared {
             Some(journal) => {
                 let from = journal.end().seq;
                 journal.append(&payloads)?;
-                Some(Seal { generation: journal.generation(), from, at: journal.end(), totals: plan.totals.clone() })
+                Some(Seal { origin: journal.origin(), from, at: journal.end(), totals: plan.totals.clone() })
             }
             None => None,
         };
+        writer.trouble = None;
         writer.totals = plan.totals.clone();
         let mut slot = self.index.write().expect(NO_PANIC);
         let seal = seal.filter(|_| slot.place == IndexPlace::Disk);
@@ -254,6 +257,8 @@ impl Writer {
     /// Writes a snapshot from the index, once that has proven to be what it should be.
     fn compact(&mut self, slot: &Slot) -> Result<Vec<PathBuf>, Trouble> {
         let Some(journal) = &mut self.journal else { return Ok(Vec::new()) };
+        // Once the old segments are gone, an index that a crash throws back behind the snapshot is worth nothing.
+        slot.index.flush()?;
         let expected = &self.totals;
         let set_aside = journal.compact(|snapshot| {
             let mut totals = Totals::default();
@@ -265,10 +270,9 @@ impl Writer {
             if totals == *expected { Ok(()) } else { Err(Trouble::Index(IndexFault::new("records do not add up"))) }
         })?;
         if slot.place == IndexPlace::Disk {
-            let (generation, at) = (journal.generation(), journal.end());
-            let seal = Seal { generation, from: at.seq, at, totals: self.totals.clone() };
+            let (origin, at) = (journal.origin(), journal.end());
+            let seal = Seal { origin, from: at.seq, at, totals: self.totals.clone() };
             slot.index.apply(&[seal.write()])?;
-            slot.index.flush()?;
         }
         Ok(set_aside)
     }
@@ -322,3 +326,232 @@ pub(super) fn index_path(journal: &Path) -> PathBuf {
 const LEAST_WASTE: u64 = 4 * 1024 * 1024;
 
 const NO_PANIC: &str = "no holder of the lock panics";
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+    use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+    use std::thread;
+
+    use tempfile::{TempDir, tempdir};
+
+    use super::super::disk::{Disk, LogFile, OsDisk};
+    use super::super::index::{Visitor, Write};
+    use super::super::op::Change;
+    use super::*;
+
+    fn put(key: &str, json: &str) -> Op {
+        let change = Change::Put { version: 1, json: json.into() };
+        Op { kind: "show".into(), key: key.into(), change }
+    }
+
+    fn shared(dir: &Path, index: Box<dyn Index>, disk: Arc<dyn Disk>) -> Shared {
+        let (journal, _) = Journal::open(&dir.join("journal"), disk).unwrap();
+        Shared::new(Slot { index, place: IndexPlace::Disk }, Some(journal), Totals::default())
+    }
+
+    /// A disk whose syncs, once it is armed, say that they began and wait to be let go.
+    struct Gate {
+        armed: Arc<AtomicBool>,
+        syncs: Arc<AtomicU32>,
+        began: SyncSender<()>,
+        go: Arc<Mutex<Receiver<()>>>,
+    }
+
+    struct GateFile(Box<dyn LogFile>, Arc<AtomicBool>, Arc<AtomicU32>, SyncSender<()>, Arc<Mutex<Receiver<()>>>);
+
+    impl Gate {
+        fn file(&self, file: Box<dyn LogFile>) -> Box<dyn LogFile> {
+            let (armed, syncs) = (self.armed.clone(), self.syncs.clone());
+            Box::new(GateFile(file, armed, syncs, self.began.clone(), self.go.clone()))
+        }
+    }
+
+    impl Disk for Gate {
+        fn append(&self, path: &Path) -> io::Result<Box<dyn LogFile>> {
+            Ok(self.file(OsDisk.append(path)?))
+        }
+
+        fn create(&self, path: &Path) -> io::Result<Box<dyn LogFile>> {
+            Ok(self.file(OsDisk.create(path)?))
+        }
+
+        fn remove(&self, path: &Path) -> io::Result<()> {
+            OsDisk.remove(path)
+        }
+
+        fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+            OsDisk.rename(from, to)
+        }
+
+        fn sync_dir(&self, path: &Path) -> io::Result<()> {
+            OsDisk.sync_dir(path)
+        }
+    }
+
+    impl LogFile for GateFile {
+        fn cut(&mut self, length: u64) -> io::Result<()> {
+            self.0.cut(length)
+        }
+
+        fn sync(&mut self) -> io::Result<()> {
+            if self.1.load(Ordering::SeqCst) {
+                self.2.fetch_add(1, Ordering::SeqCst);
+                self.3.send(()).unwrap();
+                self.4.lock().unwrap().recv().unwrap();
+            }
+            self.0.sync()
+        }
+
+        fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+            self.0.write(bytes)
+        }
+    }
+
+    #[test]
+    fn threads_that_write_during_a_sync_share_the_next() {
+        let dir = tempdir().unwrap();
+        let (armed, syncs) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
+        let (began, has_begun) = sync_channel(0);
+        let (let_go, go) = sync_channel(0);
+        let disk = Gate { armed: armed.clone(), syncs: syncs.clone(), began, go: Arc::new(Mutex::new(go)) };
+        let shared = shared(dir.path(), Box::<MemoryIndex>::default(), Arc::new(disk));
+        shared.commit(vec![put("first", "0")]).unwrap();
+        armed.store(true, Ordering::SeqCst);
+        thread::scope(|scope| {
+            scope.spawn(|| shared.commit(vec![put("a", "1")]).unwrap());
+            has_begun.recv().unwrap();
+            for key in ["b", "c", "d", "e"] {
+                let shared = &shared;
+                scope.spawn(move || shared.commit(vec![put(key, "2")]).unwrap());
+            }
+            while shared.queue.lock().unwrap().jobs.len() < 4 {
+                thread::yield_now();
+            }
+            assert!(shared.get("show", b"a").unwrap().is_none(), "nothing is seen before it is safe");
+            let_go.send(()).unwrap();
+            has_begun.recv().unwrap();
+            let_go.send(()).unwrap();
+        });
+        assert_eq!(syncs.load(Ordering::SeqCst), 2);
+        assert_eq!(shared.health().records, 6);
+        assert!(shared.writer().outcomes.is_empty(), "every outcome was fetched");
+    }
+
+    /// How a [`Flaky`] index fails once its time has come.
+    #[derive(Clone, Copy, Debug)]
+    enum Flaw {
+        Apply,
+        Corrupt,
+        Forget,
+        Get,
+        Scan,
+    }
+
+    /// An index that is good until it is not.
+    struct Flaky {
+        index: MemoryIndex,
+        flaw: Flaw,
+        failing: Arc<AtomicBool>,
+    }
+
+    impl Flaky {
+        fn fails(&self, flaw: impl Fn(Flaw) -> bool) -> bool {
+            flaw(self.flaw) && self.failing.load(Ordering::SeqCst)
+        }
+
+        fn result(&self, flaw: impl Fn(Flaw) -> bool) -> Result<(), IndexFault> {
+            if self.fails(flaw) { Err(IndexFault::new("flaky")) } else { Ok(()) }
+        }
+    }
+
+    impl Index for Flaky {
+        fn apply(&self, writes: &[Write<'_>]) -> Result<(), IndexFault> {
+            self.result(|flaw| matches!(flaw, Flaw::Apply))?;
+            self.index.apply(writes)
+        }
+
+        fn flush(&self) -> Result<(), IndexFault> {
+            Ok(())
+        }
+
+        fn get(&self, tree: &str, key: &[u8]) -> Result<Option<Vec<u8>>, IndexFault> {
+            self.result(|flaw| matches!(flaw, Flaw::Get))?;
+            let mut found = self.index.get(tree, key)?;
+            if let Some(bytes) = &mut found
+                && self.fails(|flaw| matches!(flaw, Flaw::Corrupt))
+            {
+                bytes[2] ^= 1;
+            }
+            Ok(found)
+        }
+
+        fn scan(&self, tree: &str, prefix: &[u8], visit: Visitor<'_>) -> Result<(), IndexFault> {
+            self.result(|flaw| matches!(flaw, Flaw::Scan))?;
+            let forgets = self.fails(|flaw| matches!(flaw, Flaw::Forget));
+            self.index.scan(tree, prefix, &mut |key, bytes| {
+                if forgets && key == b"b" { ControlFlow::Continue(()) } else { visit(key, bytes) }
+            })
+        }
+
+        fn trees(&self) -> Result<Vec<String>, IndexFault> {
+            self.index.trees()
+        }
+    }
+
+    /// A store with records `a` and `b`, whose index then begins to fail.
+    fn flaky(flaw: Flaw) -> (TempDir, Shared) {
+        let dir = tempdir().unwrap();
+        let failing = Arc::new(AtomicBool::new(false));
+        let index = Flaky { index: MemoryIndex::default(), flaw, failing: failing.clone() };
+        let shared = shared(dir.path(), Box::new(index), Arc::new(OsDisk));
+        shared.commit(vec![put("a", "1"), put("b", "2")]).unwrap();
+        failing.store(true, Ordering::SeqCst);
+        (dir, shared)
+    }
+
+    #[track_caller]
+    fn check_replaced(shared: &Shared, flaw: Flaw) {
+        assert_eq!(shared.health().index, IndexPlace::Memory, "{flaw:?}");
+        assert_eq!(shared.get("show", b"b").unwrap(), Some((1, "2".into())), "{flaw:?}");
+    }
+
+    #[test]
+    fn an_index_that_fails_a_reader_is_replaced_unseen() {
+        for flaw in [Flaw::Get, Flaw::Corrupt, Flaw::Scan] {
+            let (_dir, shared) = flaky(flaw);
+            match flaw {
+                Flaw::Scan => assert_eq!(shared.scan("show", b"").unwrap().len(), 2),
+                _ => assert_eq!(shared.get("show", b"a").unwrap(), Some((1, "1".into()))),
+            }
+            check_replaced(&shared, flaw);
+        }
+    }
+
+    #[test]
+    fn an_index_that_fails_a_writer_is_replaced_unseen() {
+        for flaw in [Flaw::Get, Flaw::Corrupt, Flaw::Apply] {
+            let (_dir, shared) = flaky(flaw);
+            shared.commit(vec![put("a", "3")]).unwrap();
+            assert_eq!(shared.get("show", b"a").unwrap(), Some((1, "3".into())), "{flaw:?}");
+            check_replaced(&shared, flaw);
+            assert_eq!(shared.health().records, 2);
+        }
+    }
+
+    #[test]
+    fn a_snapshot_is_never_made_from_an_index_that_forgot() {
+        for flaw in [Flaw::Forget, Flaw::Scan, Flaw::Apply] {
+            let (_dir, shared) = flaky(flaw);
+            shared.compact().unwrap();
+            check_replaced(&shared, flaw);
+            let kept = shared.scan("show", b"").unwrap();
+            assert_eq!(kept.len(), 2, "{flaw:?}");
+            let journal = shared.writer().journal.take().unwrap();
+            let rebuilt = MemoryIndex::default();
+            assert_eq!(rebuild(&rebuilt, &journal).ok().unwrap().records(), 2, "{flaw:?}");
+        }
+    }
+}

@@ -7,14 +7,14 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Index, IndexFault, SEAL_TREE, Write, value};
-use crate::store::journal::Position;
+use crate::store::journal::{Origin, Position};
 use crate::store::totals::Totals;
 
 /// The state of an index in terms of the journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Seal {
-    /// The journal's generation when the seal was made.
-    pub(crate) generation: u64,
+    /// The journal it belongs to, as that was when the seal was made.
+    pub(crate) origin: Origin,
     /// Every change up to this sequence number is in the index.
     pub(crate) from: u64,
     /// The last change that is, or is about to be, in the index.
@@ -52,7 +52,8 @@ mod tests {
         assert_eq!(Seal::read(&index), Ok(None));
         let mut totals = Totals::default();
         totals.add("show", b"a", b"1");
-        let seal = Seal { generation: 2, from: 7, at: Position { seq: 9, crc: u32::MAX }, totals };
+        let origin = Origin { journal: u64::MAX, generation: 2 };
+        let seal = Seal { origin, from: 7, at: Position { seq: 9, crc: u32::MAX }, totals };
         index.apply(&[seal.write()]).unwrap();
         assert_eq!(Seal::read(&index), Ok(Some(seal)));
     }

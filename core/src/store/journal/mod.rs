@@ -18,9 +18,11 @@ use std::io;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 pub(super) use snapshot::Snapshot;
-pub(super) use survey::{Damage, Position};
+pub(super) use survey::{Damage, Origin, Position};
 
 use super::StoreError;
 use super::disk::{Disk, LogFile};
@@ -37,7 +39,7 @@ pub(super) struct Journal {
     active: Option<Active>,
     /// The number of the next segment. Numbers are never used twice, so a later segment is always of later changes.
     next: u64,
-    generation: u64,
+    origin: Origin,
     base: u64,
     end: Position,
     /// Held, by the system's file lock, for as long as the journal is open.
@@ -54,15 +56,8 @@ struct Place {
 /// The segment that grows; always the last of the journal's.
 struct Active {
     file: Box<dyn LogFile>,
-    /// Whether bytes of a failed write may stand after the segment's length, and how it failed.
-    torn: Option<Torn>,
-    /// Whether it holds nothing but its head.
-    fresh: bool,
-}
-
-enum Torn {
-    Sync,
-    Write,
+    /// Whether bytes of a failed write may stand after the segment's length.
+    torn: bool,
 }
 
 /// What opening a journal found.
@@ -71,16 +66,18 @@ pub(super) struct Found {
     pub(super) tail_dropped: u64,
     /// What could not be read.
     pub(super) damage: Option<Damage>,
+    /// Which journal it is; `None` if it is new, or too damaged to tell.
+    pub(super) origin: Option<Origin>,
     /// The frames after the journal's base.
     marks: Vec<Position>,
-    base: Position,
+    base: Option<Position>,
 }
 
 impl Found {
     /// Whether the journal went through `position`; true also where damage hides the answer.
     pub(super) fn passed(&self, position: Position) -> bool {
-        if position.seq == self.base.seq {
-            return position.crc == self.base.crc;
+        if let Some(base) = self.base.filter(|base| base.seq == position.seq) {
+            return base == position;
         }
         match self.marks.binary_search_by_key(&position.seq, |mark| mark.seq) {
             Ok(at) => self.marks[at].crc == position.crc,
@@ -98,14 +95,14 @@ impl Journal {
         let lock = lock(dir)?;
         remove_leftovers(dir, &*disk)?;
         let survey = Survey::of(dir)?;
-        let Survey { live, superseded, base, end, generation, marks, damage, tail } = survey;
+        let Survey { live, superseded, base, end, origin, marks, damage, tail } = survey;
         let mut journal = Self {
             dir: dir.to_path_buf(),
             next: live.last().map_or(1, |last| last.number + 1),
             segments: live.iter().map(Place::of).collect(),
             active: None,
-            generation,
-            base: base.seq,
+            origin: origin.unwrap_or_else(Origin::new),
+            base: live.first().map_or(0, Segment::begin),
             end,
             disk,
             _lock: lock,
@@ -117,7 +114,7 @@ impl Journal {
         }
         journal.reuse(live.last())?;
         let tail_dropped = tail.map_or(0, |tail| tail.end - tail.start);
-        Ok((journal, Found { tail_dropped, damage, marks, base }))
+        Ok((journal, Found { tail_dropped, damage, origin, marks, base }))
     }
 
     /// Writes each of `payloads` as a batch of its own, with one sync for all.
@@ -139,16 +136,13 @@ impl Journal {
         }
         let active = self.active.as_mut().expect("a segment was begun");
         let place = self.segments.last_mut().expect("the active segment is one of them");
-        let written = active.file.write(&bytes).map_err(|error| (Torn::Write, error));
-        let synced = written.and_then(|()| active.file.sync().map_err(|error| (Torn::Sync, error)));
-        if let Err((torn, source)) = synced {
-            active.torn = Some(torn);
+        if let Err(source) = active.file.write(&bytes).and_then(|()| active.file.sync()) {
+            active.torn = true;
             let error = StoreError::io("write", &place.path, source);
             // The next write tries again if the bytes cannot be taken back now.
             let _ = self.mend();
             return Err(error);
         }
-        active.fresh = false;
         place.length += bytes.len() as u64;
         self.end = end;
         Ok(())
@@ -188,11 +182,14 @@ impl Journal {
         &mut self,
         fill: impl FnOnce(&mut Snapshot) -> Result<(), E>,
     ) -> Result<Vec<PathBuf>, E> {
-        let (number, generation) = (self.next, self.generation + 1);
+        // A write that failed must not stay behind in a segment that another one follows.
+        self.mend()?;
+        let number = self.next;
         self.next += 1;
+        let origin = Origin { generation: self.origin.generation + 1, ..self.origin };
         let path = path_of(&self.dir, number);
         let temporary = path.with_extension(TEMPORARY);
-        let head = Head { segment: number, generation, base: self.end, snapshot: true };
+        let head = Head { segment: number, origin, base: self.end, snapshot: true };
         let write = || {
             let mut snapshot = Snapshot::create(&*self.disk, &temporary, &head)?;
             fill(&mut snapshot)?;
@@ -204,17 +201,21 @@ impl Journal {
         // with a lower number may grow any more.
         self.active = None;
         self.publish(&temporary, &path)?;
-        self.generation = generation;
+        self.origin = origin;
         self.base = self.end.seq;
         let replaced = std::mem::replace(&mut self.segments, vec![Place { path, length, damaged: false }]);
         Ok(self.discard(&replaced))
     }
 
     /// Goes on at `end`, which lies beyond what the segments hold; a compaction must follow.
-    pub(super) fn skip_to(&mut self, end: Position, generation: u64) {
+    pub(super) fn skip_to(&mut self, end: Position) {
         self.active = None;
         self.end = end;
-        self.generation = self.generation.max(generation);
+    }
+
+    /// Takes over the origin that an index remembers, where the segments do not tell.
+    pub(super) fn adopt(&mut self, origin: Origin) {
+        self.origin = origin;
     }
 
     /// Where the journal stands.
@@ -227,9 +228,9 @@ impl Journal {
         self.base
     }
 
-    /// How many compactions the journal has seen.
-    pub(super) fn generation(&self) -> u64 {
-        self.generation
+    /// Which journal it is.
+    pub(super) fn origin(&self) -> Origin {
+        self.origin
     }
 
     /// Whether there is nothing in it, not even a segment.
@@ -249,24 +250,11 @@ impl Journal {
 
     /// Takes back what a failed write left.
     fn mend(&mut self) -> Result<(), StoreError> {
-        let Some(active) = &mut self.active else { return Ok(()) };
-        let Some(torn) = &active.torn else { return Ok(()) };
+        let Some(active) = self.active.as_mut().filter(|active| active.torn) else { return Ok(()) };
         let place = self.segments.last().expect("the active segment is one of them");
         let cut = active.file.cut(place.length).and_then(|()| active.file.sync());
         cut.map_err(|source| StoreError::io("take back a failed write to", &place.path, source))?;
-        match torn {
-            Torn::Write => active.torn = None,
-            // After a failed sync nobody knows which pages the system still holds; a new file has no such past.
-            Torn::Sync => {
-                let fresh = active.fresh;
-                self.active = None;
-                if fresh {
-                    // Nothing was promised of it, and a failing disk shall not collect empty segments.
-                    let place = self.segments.pop().expect("the active segment is one of them");
-                    self.discard(&[place]);
-                }
-            }
-        }
+        active.torn = false;
         Ok(())
     }
 
@@ -275,7 +263,7 @@ impl Journal {
         self.next += 1;
         let path = path_of(&self.dir, number);
         let temporary = path.with_extension(TEMPORARY);
-        let head = Head { segment: number, generation: self.generation, base: self.end, snapshot: false };
+        let head = Head { segment: number, origin: self.origin, base: self.end, snapshot: false };
         let mut bytes = Vec::new();
         let payload = serde_json::to_vec(&head).expect("a head has a JSON form");
         frame::encode(Kind::Head, head.base.seq, &payload, &mut bytes);
@@ -291,7 +279,7 @@ impl Journal {
         })?;
         self.publish(&temporary, &path)?;
         self.segments.push(Place { path, length: bytes.len() as u64, damaged: false });
-        self.active = Some(Active { file, torn: None, fresh: true });
+        self.active = Some(Active { file, torn: false });
         Ok(())
     }
 
@@ -339,9 +327,9 @@ impl Journal {
 
     /// Goes on writing to the last segment where that is safe.
     fn reuse(&mut self, last: Option<&Segment>) -> Result<(), StoreError> {
-        let Some(last) = last.filter(|last| !last.damaged && !last.is_snapshot()) else { return Ok(()) };
+        let Some(last) = last.filter(|last| !last.damaged && !last.is_snapshot) else { return Ok(()) };
         let file = self.disk.append(&last.path).map_err(|source| StoreError::io("open", &last.path, source))?;
-        self.active = Some(Active { file, torn: None, fresh: false });
+        self.active = Some(Active { file, torn: false });
         Ok(())
     }
 }
@@ -362,10 +350,17 @@ fn lock(dir: &Path) -> Result<File, StoreError> {
     let path = dir.join("lock");
     let file = File::options().create(true).truncate(false).write(true).open(&path);
     let file = file.map_err(|source| StoreError::io("open", &path, source))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::Locked { path: dir.to_path_buf() }),
-        Err(TryLockError::Error(source)) => Err(StoreError::io("lock", &path, source)),
+    let begun = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            // A process that this one starts shares its locks for a moment, until it becomes another program.
+            Err(TryLockError::WouldBlock) if begun.elapsed() < LOCK_PATIENCE => thread::sleep(LOCK_PATIENCE / 50),
+            Err(TryLockError::WouldBlock) => {
+                return Err(StoreError::Locked { path: dir.parent().unwrap_or(dir).to_path_buf() });
+            }
+            Err(TryLockError::Error(source)) => return Err(StoreError::io("lock", &path, source)),
+        }
     }
 }
 
@@ -387,6 +382,9 @@ fn free_name(path: &Path) -> PathBuf {
 
 /// A segment this long is closed and the next one begun: 8 MiB.
 const SEGMENT_BYTES: u64 = 8 * 1024 * 1024;
+
+/// How long a lock that is held may turn out to be free after all.
+const LOCK_PATIENCE: Duration = Duration::from_millis(500);
 
 /// The extension of a file that is being written and does not count yet.
 const TEMPORARY: &str = "tmp";

@@ -10,6 +10,7 @@
 //!   length but not its CRC: it may have been acknowledged and altered since.
 
 use std::fs::{self, File};
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -31,13 +32,30 @@ pub(crate) struct Position {
     pub(crate) crc: u32,
 }
 
+/// Which journal a segment or an index belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Origin {
+    /// A random number that the journal got when it was made.
+    pub(crate) journal: u64,
+    /// How many compactions it has seen.
+    pub(crate) generation: u64,
+}
+
+impl Origin {
+    /// The origin of a new journal.
+    pub(super) fn new() -> Self {
+        // The standard library seeds each of these from the system's randomness.
+        Self { journal: RandomState::new().hash_one(()), generation: 0 }
+    }
+}
+
 /// The first frame of every segment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Head {
     /// The segment's number, as in its name.
     pub(crate) segment: u64,
-    /// How many compactions came before.
-    pub(crate) generation: u64,
+    /// The journal it belongs to.
+    pub(crate) origin: Origin,
     /// Where the journal stood when the segment began; for a snapshot, what it stands for.
     pub(crate) base: Position,
     /// Whether the segment holds the whole state at `base`, rather than the changes after it.
@@ -61,9 +79,13 @@ pub(crate) struct Segment {
     /// Bytes of the file.
     pub(crate) length: u64,
     /// Its first frame, unless that is damaged.
-    pub(crate) head: Option<Head>,
+    head: Option<Head>,
+    /// Whether this is a snapshot, whole or not.
+    pub(crate) is_snapshot: bool,
     /// Whether bytes in it are no frame, or its head or its end is missing.
     pub(crate) damaged: bool,
+    /// Where the journal stood when it began, as far as it tells.
+    base: Option<Position>,
     /// The changes it holds, in order; none for a snapshot, whose frames all stand for its base.
     marks: Vec<Position>,
     /// Bytes that are no frame, without the tail.
@@ -73,9 +95,9 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
-    /// Whether this is a snapshot, whole or not.
-    pub(crate) fn is_snapshot(&self) -> bool {
-        self.head.as_ref().is_some_and(|head| head.snapshot)
+    /// The sequence number that it begins at, as far as it tells.
+    pub(crate) fn begin(&self) -> u64 {
+        self.base.map_or(0, |base| base.seq)
     }
 
     /// Reads the segment at `path`.
@@ -85,9 +107,7 @@ impl Segment {
         let io = |source| StoreError::io("read", &path, source);
         let mut reader = Reader::open(&path).map_err(io)?;
         let length = reader.length();
-        let mut end = None;
-        let mut frames = 0;
-        let (mut head, mut marks, mut lost_bytes, mut tail) = (None::<Head>, Vec::new(), 0, None);
+        let (mut head, mut end, mut marks, mut lost_bytes, mut tail) = (None::<Head>, None, Vec::new(), 0, None);
         while let Some(item) = reader.next().map_err(io)? {
             let (header, payload) = match item {
                 Item::Frame(header, payload) => (header, payload),
@@ -102,20 +122,21 @@ impl Segment {
             };
             match checked(&header, &path)? {
                 Some(Kind::Head) => head = head.or_else(|| serde_json::from_slice(&payload).ok()),
-                Some(Kind::End) => end = serde_json::from_slice::<End>(&payload).ok(),
-                Some(Kind::Batch) => {
-                    frames += 1;
-                    if !head.as_ref().is_some_and(|head| head.snapshot) {
-                        marks.push(Position { seq: header.seq, crc: header.crc });
-                    }
-                }
+                Some(Kind::Batch) => marks.push(Position { seq: header.seq, crc: header.crc }),
+                Some(Kind::End) => end = Some((header.seq, serde_json::from_slice::<End>(&payload).ok())),
                 None => lost_bytes += (HEADER + payload.len()) as u64,
             }
         }
-        let snapshot = head.as_ref().is_some_and(|head| head.snapshot);
-        let unfinished = snapshot && end.is_none_or(|end| end.frames != frames);
+        let is_snapshot = head.as_ref().map_or(end.is_some(), |head| head.snapshot);
+        let base =
+            head.as_ref().map(|head| head.base).or_else(|| end.as_ref().map(|&(seq, _)| Position { seq, crc: 0 }));
+        let frames = marks.len() as u64;
+        let unfinished = is_snapshot && end.is_none_or(|(_, end)| end.is_none_or(|end| end.frames != frames));
+        if is_snapshot {
+            marks.clear();
+        }
         let damaged = lost_bytes > 0 || head.is_none() || unfinished || tail.is_some();
-        Ok(Self { number, path, length, head, damaged, marks, lost_bytes, tail })
+        Ok(Self { number, path, length, head, is_snapshot, damaged, base, marks, lost_bytes, tail })
     }
 }
 
@@ -145,12 +166,12 @@ pub(crate) struct Survey {
     pub(crate) live: Vec<Segment>,
     /// Segments that a snapshot has replaced.
     pub(crate) superseded: Vec<Segment>,
-    /// Where the journal begins.
-    pub(crate) base: Position,
+    /// Where the journal begins, as far as it tells.
+    pub(crate) base: Option<Position>,
     /// Where it ends.
     pub(crate) end: Position,
-    /// How many compactions it has seen, as far as a head tells.
-    pub(crate) generation: u64,
+    /// Which journal it is, as far as it tells.
+    pub(crate) origin: Option<Origin>,
     /// Every frame after `base`.
     pub(crate) marks: Vec<Position>,
     /// What cannot be read.
@@ -166,12 +187,12 @@ impl Survey {
         for number in numbers(dir).map_err(|source| StoreError::io("list", dir, source))? {
             segments.push(Segment::survey(number, path_of(dir, number))?);
         }
-        let begin = segments.iter().rposition(|segment| segment.is_snapshot() && !segment.damaged).unwrap_or(0);
+        let begin = segments.iter().rposition(|segment| segment.is_snapshot && !segment.damaged).unwrap_or(0);
         let mut live = segments.split_off(begin);
         let tail = live.last_mut().map(take_tail).transpose()?.flatten();
         let mut survey = Self {
-            base: live.first().and_then(|first| first.head.as_ref()).map_or(Position::default(), |head| head.base),
-            generation: live.iter().filter_map(|segment| Some(segment.head.as_ref()?.generation)).max().unwrap_or(0),
+            base: live.first().map_or(Some(Position::default()), |first| Some(first.head.as_ref()?.base)),
+            origin: live.iter().filter_map(|segment| Some(segment.head.as_ref()?.origin)).max_by_key(|o| o.generation),
             end: Position::default(),
             marks: Vec::new(),
             damage: None,
@@ -187,34 +208,31 @@ impl Survey {
     fn follow(&mut self) {
         let mut damage = Damage::default();
         // A log that does not begin at the beginning needs a snapshot before it.
-        let mut at = match self.live.first() {
-            Some(first) if first.is_snapshot() => self.base,
-            _ => Position::default(),
-        };
+        let first = self.live.first().filter(|first| first.is_snapshot);
+        let mut at = first.and_then(|first| first.base).unwrap_or_default();
         for segment in &self.live {
             damage.bytes += segment.lost_bytes + segment.tail.as_ref().map_or(0, |tail| tail.end - tail.start);
-            if segment.damaged && (segment.is_snapshot() || segment.head.is_none()) {
-                let first = segment.marks.first().map_or(self.base.seq, |mark| mark.seq);
-                damage.upto = damage.upto.max(first);
+            if let Some(base) = segment.base {
+                damage.missing += base.seq.saturating_sub(at.seq);
+                if base.seq > at.seq || segment.is_snapshot && segment.damaged {
+                    damage.upto = damage.upto.max(base.seq);
+                }
+                at = if base.seq > at.seq { base } else { at };
             }
-            let base = segment.head.as_ref().map(|head| head.base);
-            for mark in base.into_iter().chain(segment.marks.iter().copied()) {
-                let is_base = Some(mark) == base;
-                let expected = if is_base { at.seq } else { at.seq + 1 };
-                if mark.seq > expected {
-                    damage.missing += mark.seq - expected;
-                    damage.upto = damage.upto.max(mark.seq - u64::from(!is_base));
+            for &mark in &segment.marks {
+                if mark.seq > at.seq + 1 {
+                    damage.missing += mark.seq - at.seq - 1;
+                    damage.upto = damage.upto.max(mark.seq - 1);
                 }
                 if mark.seq > at.seq {
+                    self.marks.push(mark);
                     at = mark;
-                    if !is_base {
-                        self.marks.push(mark);
-                    }
                 }
             }
         }
         self.end = at;
-        if self.live.last().is_some_and(|last| last.tail.is_some() || last.head.is_none() && last.marks.is_empty()) {
+        let last = self.live.last().filter(|last| !last.is_snapshot);
+        if last.is_some_and(|last| last.tail.is_some() || last.head.is_none() && last.marks.is_empty()) {
             damage.missing += 1;
             damage.upto = at.seq + 1;
         }
@@ -226,7 +244,7 @@ impl Survey {
 /// Takes the torn tail off the last segment, if there is one that may be cut.
 fn take_tail(last: &mut Segment) -> Result<Option<Range<u64>>, StoreError> {
     // A snapshot is synced before it gets its name, and a log's head too: neither is ever torn by a crash.
-    if last.is_snapshot() || last.head.is_none() {
+    if last.is_snapshot || last.head.is_none() {
         return Ok(None);
     }
     let Some(range) = last.tail.clone() else { return Ok(None) };

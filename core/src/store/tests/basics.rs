@@ -3,13 +3,11 @@
 use std::fs;
 use std::io::Cursor;
 
-use tempfile::tempdir;
-
 use super::*;
 
 #[test]
 fn what_was_put_is_there_after_a_reopen() {
-    let dir = tempdir().unwrap();
+    let dir = tempdir();
     let store = open_clean(dir.path());
     store.put(&Note::new("a", "one")).unwrap();
     store.put(&Note::new("a", "two")).unwrap();
@@ -25,7 +23,7 @@ fn what_was_put_is_there_after_a_reopen() {
 
 #[test]
 fn a_batch_is_made_in_order_and_together() {
-    let dir = tempdir().unwrap();
+    let dir = tempdir();
     for store in [Store::in_memory(), open_clean(dir.path())] {
         store.put(&Note::new("gone", "")).unwrap();
         let batch = |b: &mut Batch| {
@@ -55,7 +53,7 @@ fn a_batch_with_one_bad_record_changes_nothing() {
 
 #[test]
 fn a_batch_over_the_cap_is_refused() {
-    let dir = tempdir().unwrap();
+    let dir = tempdir();
     let store = open_clean(dir.path());
     let text = "x".repeat(MAX_VALUE / 2);
     let fill = |n: u32| {
@@ -70,7 +68,7 @@ fn a_batch_over_the_cap_is_refused() {
 
 #[test]
 fn a_scan_is_in_byte_order_and_within_its_prefix() {
-    let dir = tempdir().unwrap();
+    let dir = tempdir();
     for store in [Store::in_memory(), open_clean(dir.path())] {
         for key in [&b"b"[..], b"a\xff", b"a", b"", b"a\x00", b"aa", b"\xff\xff"] {
             store.put(&Note::new(key, "")).unwrap();
@@ -85,7 +83,7 @@ fn a_scan_is_in_byte_order_and_within_its_prefix() {
 
 #[test]
 fn storing_the_same_again_writes_nothing() {
-    let dir = tempdir().unwrap();
+    let dir = tempdir();
     let store = open_clean(dir.path());
     store.put(&Note::new("a", "1")).unwrap();
     let bytes = store.health().journal_bytes;
@@ -99,7 +97,7 @@ fn storing_the_same_again_writes_nothing() {
 
 #[test]
 fn clones_share_the_state_and_threads_may_use_them() {
-    let dir = tempdir().unwrap();
+    let dir = tempdir();
     let store = open_clean(dir.path());
     std::thread::scope(|scope| {
         for thread in 0..8_u8 {
@@ -118,7 +116,7 @@ fn clones_share_the_state_and_threads_may_use_them() {
 
 #[test]
 fn a_second_open_is_refused_until_the_first_is_dropped() {
-    let dir = tempdir().unwrap();
+    let dir = tempdir();
     let first = open_clean(dir.path());
     let clone = first.clone();
     let error = Store::open(dir.path()).err().unwrap();
@@ -132,7 +130,7 @@ fn a_second_open_is_refused_until_the_first_is_dropped() {
 
 #[test]
 fn a_file_where_a_folder_should_be_is_refused_by_name() {
-    let dir = tempdir().unwrap();
+    let dir = tempdir();
     fs::write(dir.path().join("file"), "").unwrap();
     let error = Store::open(&dir.path().join("file/state")).err().unwrap();
     assert_eq!(error.to_string(), format!("`{}` is not a folder", dir.path().join("file").display()));
@@ -143,7 +141,7 @@ fn a_file_where_a_folder_should_be_is_refused_by_name() {
 
 #[test]
 fn a_journal_of_a_later_format_is_refused_and_left_alone() {
-    let dir = tempdir().unwrap();
+    let dir = tempdir();
     let store = open_clean(dir.path());
     store.put(&Note::new("a", "1")).unwrap();
     drop(store);
@@ -159,7 +157,7 @@ fn a_journal_of_a_later_format_is_refused_and_left_alone() {
 
 #[test]
 fn compaction_keeps_every_record_and_drops_the_dead() {
-    let dir = tempdir().unwrap();
+    let dir = tempdir();
     let store = open_clean(dir.path());
     for n in 0..200 {
         store.put(&Count::new("same", n)).unwrap();
@@ -180,7 +178,7 @@ fn compaction_keeps_every_record_and_drops_the_dead() {
 
 #[test]
 fn the_journal_stays_within_bounds_by_itself() {
-    let dir = tempdir().unwrap();
+    let dir = tempdir();
     let store = open_clean(dir.path());
     let text = "x".repeat(MAX_VALUE - 100);
     let mut most = 0;
@@ -194,7 +192,7 @@ fn the_journal_stays_within_bounds_by_itself() {
 
 #[test]
 fn a_deleted_index_gives_the_same_answers() {
-    let dir = tempdir().unwrap();
+    let dir = tempdir();
     let store = open_clean(dir.path());
     for n in 0..300_u32 {
         store.put(&Note::new(n.to_be_bytes(), "x")).unwrap();
@@ -213,7 +211,7 @@ fn a_deleted_index_gives_the_same_answers() {
 
 #[test]
 fn an_export_makes_an_equal_store() {
-    let (dir, other) = (tempdir().unwrap(), tempdir().unwrap());
+    let (dir, other) = (tempdir(), tempdir());
     let store = open_clean(dir.path());
     store.put(&Note::new(b"\x00\xff", "\u{2028} \"quoted\"\n")).unwrap();
     store.put(&Count::new("c", u64::MAX)).unwrap();
@@ -232,7 +230,7 @@ fn an_export_makes_an_equal_store() {
 
 #[test]
 fn an_export_reads_as_it_always_did() {
-    let dir = tempdir().unwrap();
+    let dir = tempdir();
     let lines = concat!(
         "{\"podswarm\":\"state\",\"format\":1}\n",
         "{\"op\":\"put\",\"kind\":\"count\",\"version\":2,\"key\":\"63\",\"value\":{\"name\":\"c\",\"n\":5}}\n",
@@ -250,7 +248,7 @@ fn an_export_reads_as_it_always_did() {
 
 #[test]
 fn an_import_that_is_not_whole_makes_no_store() {
-    let (dir, other) = (tempdir().unwrap(), tempdir().unwrap());
+    let (dir, other) = (tempdir(), tempdir());
     let store = open_clean(dir.path());
     store.put(&Note::new("a", "1")).unwrap();
     store.put(&Note::new("b", "2")).unwrap();

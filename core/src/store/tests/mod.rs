@@ -7,6 +7,7 @@ mod model;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use tempfile::{TempDir, tempdir_in};
 
 use super::*;
 
@@ -52,6 +53,15 @@ impl Record for Count {
     fn key(&self) -> Vec<u8> {
         self.name.clone().into_bytes()
     }
+}
+
+/// A folder that is gone with its handle.
+///
+/// In memory where the system has a place for that: these tests sync thousands of times, and cut no power.
+fn tempdir() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    let place = if memory.is_dir() { memory.to_path_buf() } else { std::env::temp_dir() };
+    tempdir_in(place).unwrap()
 }
 
 /// Opens the store in `dir` and checks that nothing was amiss.

@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use proptest::prelude::*;
-use tempfile::{TempDir, tempdir};
-
 use super::*;
+use proptest::prelude::*;
 
 #[derive(Clone, Debug)]
 enum Action {
@@ -83,13 +81,13 @@ struct OnDisk {
 
 impl OnDisk {
     fn new() -> Self {
-        let dir = tempdir().unwrap();
+        let dir = tempdir();
         Self { store: open_clean(dir.path()), dir }
     }
 
     /// Ends the process: the files are as they were, whatever was still in memory is gone.
     fn crash(&mut self) {
-        let after = tempdir().unwrap();
+        let after = tempdir();
         copy_dir(self.dir.path(), after.path());
         *self = Self { store: open_clean(after.path()), dir: after };
     }
