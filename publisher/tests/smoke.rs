@@ -163,7 +163,7 @@ async fn an_episode_published_through_the_daemon_is_served_in_every_way() {
     assert_eq!(torrent.trackers, [[format!("{}/announce", daemon.base)]]);
     assert_eq!(torrent.info_hash.to_string(), episode["info_hash"].as_str().unwrap());
 
-    let hash: String = torrent.info_hash.wire().iter().map(|byte| format!("%{byte:02x}")).collect();
+    let hash = torrent.info_hash.wire().iter().fold(String::new(), |hash, byte| format!("{hash}%{byte:02x}"));
     let query = format!("/announce?info_hash={hash}&peer_id=-XX0000-000000000000&port=7001&left=1&compact=1");
     let (_, _, answer) = daemon.get(&query, &[]).await;
     assert!(text(&answer).contains("8:completei1e"), "the seed counts: {}", text(&answer));

@@ -52,8 +52,8 @@ pub(crate) struct Settled {
 pub(crate) fn settle(library: &Library, staged: Staged, now: DateTime<Utc>) -> Result<Outcome, PublishError> {
     let name = staged.draft.name.as_deref().map_or(staged.draft.path.as_path(), Path::new);
     let said = &staged.draft.said;
-    let title = title_of(said, &staged.tags, name);
-    let (mut show, is_new_show) = show_for(library, said, &staged.tags, &title, now)?;
+    let title = title_of(said, &staged.looked.tags, name);
+    let (mut show, is_new_show) = show_for(library, said, &staged.looked.tags, &title, now)?;
     let known = library.episodes(&show.slug)?;
     if let Some(episode) = known.iter().find(|episode| episode.sha256 == staged.sha256) {
         return Ok(Outcome::Already { show: Box::new(show), episode: Box::new(episode.clone()) });
@@ -62,7 +62,8 @@ pub(crate) fn settle(library: &Library, staged: Staged, now: DateTime<Utc>) -> R
     let file = free_file_name(&known, published, &title, &staged);
     let metainfo = make_metainfo(&staged, &file, now)?;
     library.prepare_show(&show.slug)?;
-    let (mut staging, tags) = (staged.staging, staged.tags);
+    let (mut staging, looked) = (staged.staging, staged.looked);
+    let tags = looked.tags;
     let torrent = metainfo.encode();
     let staged_torrent = staging.path(TORRENT);
     write_atomic(&staged_torrent, &torrent, 0o644).map_err(|source| LibraryError::Io {
@@ -86,8 +87,8 @@ pub(crate) fn settle(library: &Library, staged: Staged, now: DateTime<Utc>) -> R
         sha256: staged.sha256,
         info_hash: metainfo.info_hash,
         metainfo_length: torrent.len() as u64,
-        length: staged.found.length(),
-        enclosure: staged.enclosure,
+        length: looked.found.length(),
+        enclosure: looked.enclosure,
         place: staged.place,
     };
     let cover = tags.cover.as_ref();
@@ -111,7 +112,7 @@ pub(crate) fn settle(library: &Library, staged: Staged, now: DateTime<Utc>) -> R
         show.image.clone_from(&image);
     }
     episode.image = image.filter(|image| show.image.as_ref() != Some(image));
-    let warnings = staged.warnings;
+    let warnings = looked.warnings;
     Ok(Outcome::New(Box::new(Settled { staging, show, is_new_show, episode, metainfo, warnings })))
 }
 
@@ -163,7 +164,7 @@ fn clean_title(title: &str) -> Option<String> {
 }
 
 /// The show that the content belongs to, and whether it is new.
-fn show_for(
+pub(super) fn show_for(
     library: &Library,
     said: &Said,
     tags: &Tags,
@@ -197,7 +198,7 @@ fn show_for(
 
 /// A file name that no episode of the show has.
 fn free_file_name(known: &[EpisodeRecord], published: DateTime<Utc>, title: &str, staged: &Staged) -> String {
-    let name = |digits| file_name(published.date_naive(), title, &staged.sha256, digits, &staged.extension);
+    let name = |digits| file_name(published.date_naive(), title, &staged.sha256, digits, &staged.looked.extension);
     let is_free = |name: &String| known.iter().all(|episode| episode.file != *name);
     // Other content has other digits sooner or later; the same content was found before.
     (8..=64).map(name).find(is_free).unwrap_or_else(|| name(64))
@@ -205,7 +206,7 @@ fn free_file_name(known: &[EpisodeRecord], published: DateTime<Utc>, title: &str
 
 fn make_metainfo(staged: &Staged, file: &str, now: DateTime<Utc>) -> Result<Metainfo, PublishError> {
     let name = TorrentPath::new([file]).expect("a file name of ours is plain ASCII");
-    let builder = staged.found.builder(name, staged.piece_length, staged.pieces.clone());
+    let builder = staged.looked.found.builder(name, staged.piece_length, staged.pieces.clone());
     let builder = builder.created_by(Some(concat!("Podswarm ", env!("CARGO_PKG_VERSION")).to_owned()));
     let built = builder.creation_date(Some(now.timestamp())).build();
     built.map_err(|source| PublishError::Metainfo { path: staged.draft.path.clone(), source })

@@ -4,11 +4,13 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use chrono::Utc;
 use data_encoding::HEXLOWER;
 use podswarm_core::metainfo::{PieceHashes, TorrentPath, piece_length_for};
 use podswarm_core::net::create::{CreateError, Found, FoundFile, HashOptions, Watch, find_files, hash_pieces};
 use sha2::{Digest as _, Sha256};
 
+use super::settle;
 use super::staging::Staging;
 use super::{Draft, Follow, Intake, PublishError};
 use crate::kind::{self, Kind};
@@ -24,11 +26,22 @@ pub(super) const CONTENT: &str = "content";
 pub(crate) struct Staged {
     pub(super) staging: Staging,
     pub(super) draft: Draft,
-    pub(super) found: Found,
+    pub(super) looked: Looked,
     pub(super) place: Place,
     pub(super) piece_length: u32,
     pub(super) pieces: PieceHashes,
+    /// Names the content, in lower-case hex.
     pub(super) sha256: String,
+}
+
+/// What a look at the content tells, before it is read through.
+#[derive(Debug)]
+pub(super) struct Looked {
+    /// Where its owner has it, links resolved.
+    original: PathBuf,
+    /// Its files.
+    pub(super) found: Found,
+    /// The file that ordinary apps are given.
     pub(super) enclosure: Enclosure,
     /// The extension that the file gets; empty for a folder.
     pub(super) extension: String,
@@ -40,44 +53,48 @@ pub(crate) struct Staged {
 /// Copies and hashes what `draft` names.
 pub(crate) fn stage(library: &Library, draft: Draft, follow: &Follow) -> Result<Staged, PublishError> {
     draft.said.check()?;
-    let original = draft.path.canonicalize().map_err(|source| unreadable(&draft.path, source))?;
-    let found = find(&draft.path, &original)?;
+    let looked = look(&draft)?;
+    // Whoever has to say which show it is wants to know before an hour of video is hashed.
+    settle::show_for(library, &draft.said, &looked.tags, "", Utc::now())?;
     let staging = Staging::new(library)?;
-    let content = if draft.intake == Intake::InPlace { original.clone() } else { staging.path(CONTENT) };
-    let found = match draft.intake {
+    let (found, content) = (&looked.found, staging.path(CONTENT));
+    let (files, copies): (_, Option<Vec<PathBuf>>) = match draft.intake {
+        Intake::Copy => (found.to_hash(), Some(paths_in(&content, found).collect())),
+        Intake::InPlace => (found.to_hash(), None),
         // What may be moved is hashed where it will be.
         Intake::Move => {
-            fs::rename(&original, &content).map_err(|source| unreadable(&original, source))?;
-            at(found, &content)
+            fs::rename(&looked.original, &content).map_err(|source| unreadable(&looked.original, source))?;
+            (paths_in(&content, found).zip(found.files.iter().map(|file| file.length)).collect(), None)
         }
-        Intake::Copy | Intake::InPlace => found,
     };
-    let copies: Option<Vec<PathBuf>> = (draft.intake == Intake::Copy)
-        .then(|| found.files.iter().map(|file| path_in(&content, &found, file)).collect());
-    let options = HashOptions { sha256: true, copy_to: copies.as_deref() };
-    let piece_length = piece_length_for(found.length());
-    let total = found.length();
+    let (total, piece_length) = (found.length(), piece_length_for(found.length()));
     let progress = |done| (follow.progress)(done, total);
     let watch = Watch { progress: Some(&progress), cancel: Some(&follow.cancel) };
-    let hashed = hash_pieces(&found.to_hash(), piece_length, options, watch)
+    let options = HashOptions { sha256: true, copy_to: copies.as_deref() };
+    let hashed = hash_pieces(&files, piece_length, options, watch)
         .map_err(|error| PublishError::of_hash(error, &draft.path, total, library.root()))?;
     let place = match draft.intake {
-        Intake::InPlace => in_place(original, &found)?,
+        Intake::InPlace => in_place(&looked)?,
         Intake::Copy | Intake::Move => Place::Library,
     };
-    let found = at(found, &content);
     let digest = hashed.sha256.expect("the SHA-256 was asked for");
+    let sha256 = HEXLOWER.encode(&if found.is_single_file { digest } else { folder_digest(found, &digest) });
+    Ok(Staged { staging, draft, looked, place, piece_length, pieces: hashed.pieces, sha256 })
+}
+
+/// Looks at what `draft` names; refuses what cannot be published.
+fn look(draft: &Draft) -> Result<Looked, PublishError> {
+    let original = draft.path.canonicalize().map_err(|source| unreadable(&draft.path, source))?;
+    let found = find(&draft.path, &original)?;
     let name = draft.name.as_deref().map_or(draft.path.as_path(), Path::new);
     let (main, kind) = main_file(&found, name)?;
-    let mut warnings = warnings(&found, &kind, &draft.path);
     let tags = tags::read(&main.on_disk);
+    let mut warnings = warnings(&found, &kind, &draft.path);
     warnings.extend(tags.cover.as_ref().and_then(crate::cover::Cover::complaint));
     let path = (!found.is_single_file).then(|| main.path.to_string());
     let enclosure = Enclosure { path, length: main.length, mime: kind.mime.to_owned() };
     let extension = if found.is_single_file { kind.extension } else { String::new() };
-    let sha256 = HEXLOWER.encode(&if found.is_single_file { digest } else { folder_digest(&found, &digest) });
-    let pieces = hashed.pieces;
-    Ok(Staged { staging, draft, found, place, piece_length, pieces, sha256, enclosure, extension, tags, warnings })
+    Ok(Looked { original, found, enclosure, extension, tags, warnings })
 }
 
 /// What a path names that is to be published: a file, or a folder of files.
@@ -102,24 +119,21 @@ fn unreadable(path: &Path, source: io::Error) -> PublishError {
     }
 }
 
-/// The same files where they are once the content lies at `root`.
-fn at(found: Found, root: &Path) -> Found {
-    let files = found.files.iter().map(|file| FoundFile { on_disk: path_in(root, &found, file), ..file.clone() });
-    Found { files: files.collect(), ..found }
+/// Where the files are once the content lies at `root`.
+fn paths_in<'a>(root: &'a Path, found: &'a Found) -> impl Iterator<Item = PathBuf> + 'a {
+    found.files.iter().map(|file| if found.is_single_file { root.into() } else { root.join(file.path.to_path_buf()) })
 }
 
-fn path_in(root: &Path, found: &Found, file: &FoundFile) -> PathBuf {
-    if found.is_single_file { root.to_owned() } else { root.join(file.path.to_path_buf()) }
-}
-
-fn in_place(original: PathBuf, found: &Found) -> Result<Place, PublishError> {
-    let mtime = if found.is_single_file {
-        let metadata = fs::metadata(&original).map_err(|source| unreadable(&original, source))?;
+/// The original as it is now that it has been read through.
+fn in_place(looked: &Looked) -> Result<Place, PublishError> {
+    let original = &looked.original;
+    let mtime = if looked.found.is_single_file {
+        let metadata = fs::metadata(original).map_err(|source| unreadable(original, source))?;
         crate::http::mtime_of(&metadata)
     } else {
         None
     };
-    Ok(Place::Original { path: original, mtime })
+    Ok(Place::Original { path: original.clone(), mtime })
 }
 
 /// The file that ordinary apps are given: the largest that they play, else the largest. `name` is that of the whole.
