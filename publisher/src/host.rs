@@ -4,24 +4,22 @@
 //! the tracker serves it; the record is stored; the site is swapped; listeners are told. So nobody hears of an episode
 //! that does not answer yet, and nothing that was promised is lost.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use axum::Router;
 use chrono::{DateTime, Utc};
 use podswarm_core::app::{Explain as _, Failure};
-use podswarm_core::metainfo::{InfoHash, Metainfo};
-use podswarm_core::net::http::Reach;
-use podswarm_core::net::{AddError, AddTorrent, Engine, EngineConfig, Files, Torrent, TorrentError, system_rng};
+use podswarm_core::metainfo::InfoHash;
+use podswarm_core::net::{Engine, EngineConfig, Torrent, system_rng};
 use tokio::sync::{Mutex, Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::bind::Listen;
 use crate::http::{self, Bus, Limits, Web};
-use crate::library::{Library, LibraryError, was_touched};
+use crate::library::{Library, LibraryError};
 use crate::publish::{self, Draft, Follow, Outcome, PublishError, Recorded, Settled};
 use crate::record::{EpisodeRecord, ShowRecord};
 use crate::site::Site;
@@ -29,9 +27,9 @@ use crate::tracker::Tracker;
 use crate::urls::Urls;
 use crate::wire::{Listening, NewShow, Published, ShowInfo};
 
+mod seed;
+mod tasks;
 mod status;
-#[cfg(test)]
-mod tests;
 
 /// How a host is to run.
 #[derive(Clone, Debug)]
@@ -240,82 +238,6 @@ impl Host {
         Published { live, copies_milli, ..Published::new(show, episode, &self.urls) }
     }
 
-    /// Seeds every episode that is out. What has to be checked first is checked in the background.
-    async fn seed_library(self: &Arc<Self>) {
-        let site = Arc::clone(&self.site.borrow());
-        for episode in site.shows.values().flat_map(|show| show.episodes.values()) {
-            let record = &episode.record;
-            let Some(torrent) = self.seed_episode(record).await else { continue };
-            if was_touched(record) {
-                self.tasks.spawn(Arc::clone(self).touched_task(record.clone(), torrent));
-            }
-        }
-    }
-
-    /// Seeds an episode of the library; what cannot be seeded is logged, and told by `status`.
-    async fn seed_episode(&self, episode: &EpisodeRecord) -> Option<Torrent> {
-        let (library, record) = (self.library.clone(), episode.clone());
-        let added = match blocking(move || library.metainfo(&record.show, &record.file)).await {
-            Ok(metainfo) => self.add(episode, metainfo).await.map_err(Failure::from),
-            Err(error) => Err(error.into()),
-        };
-        added.inspect_err(|error| tracing::error!(episode = episode.file, %error, "cannot be seeded")).ok()
-    }
-
-    /// Takes an original that was written to since it was published, but holds the same bytes, as it is now.
-    async fn touched_task(self: Arc<Self>, episode: EpisodeRecord, torrent: Torrent) {
-        let same = tokio::select! {
-            () = self.stop.cancelled() => return,
-            checked = torrent.wait_complete() => checked.is_ok(),
-        };
-        if !same {
-            tracing::error!(episode = episode.file, "the original was changed; it is not served any more");
-            return;
-        }
-        let _turn = self.turn.lock().await;
-        let library = self.library.clone();
-        let restamped = match blocking(move || library.restamp(&episode)).await {
-            Ok(show) => self.show(show).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = restamped {
-            tracing::error!(%error, "cannot note that an original was touched");
-        }
-    }
-
-    /// Has the engine seed `episode` and the tracker serve it; done when it does.
-    async fn seed(&self, episode: &EpisodeRecord, metainfo: Metainfo) -> Result<(), SeedError> {
-        let torrent = self.add(episode, metainfo).await?;
-        Ok(torrent.wait_complete().await?)
-    }
-
-    async fn add(&self, episode: &EpisodeRecord, metainfo: Metainfo) -> Result<Torrent, AddError> {
-        let torrent = AddTorrent {
-            metainfo: Arc::new(metainfo),
-            files: Files::Have(self.library.content(episode)),
-            resume: self.library.resume(&episode.info_hash),
-            reach: Reach::Any,
-            // The tracker is our own, and knows.
-            announce: false,
-            peers: Vec::new(),
-            seed_after: true,
-        };
-        let torrent = match self.engine.add(torrent).await {
-            // The same content under the same name in two shows is one swarm.
-            Ok(torrent) | Err(AddError::AlreadyAdded(torrent)) => torrent,
-            Err(error) => return Err(error),
-        };
-        self.tracker.allow(episode.info_hash);
-        Ok(torrent)
-    }
-
-    async fn unseed(&self, info_hash: InfoHash) {
-        self.tracker.forget(info_hash);
-        if let Some(torrent) = self.engine.torrent(&info_hash) {
-            torrent.remove().await;
-        }
-    }
-
     fn torrent(&self, info_hash: InfoHash) -> Option<Torrent> {
         self.engine.torrent(&info_hash)
     }
@@ -336,97 +258,6 @@ impl Host {
     fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
     }
-
-    /// Forgets peers that the tracker has not heard of for long.
-    async fn expire_task(self: Arc<Self>) {
-        while self.pause(Duration::from_secs(30)).await {
-            self.tracker.expire();
-        }
-    }
-
-    /// Keeps the addresses of the public URL's host, which may be a name whose address changes.
-    async fn resolve_task(self: Arc<Self>) {
-        loop {
-            let addresses: Vec<IpAddr> = match self.urls.host() {
-                url::Host::Ipv4(ip) => vec![ip.into()],
-                url::Host::Ipv6(ip) => vec![ip.into()],
-                url::Host::Domain(name) => match tokio::net::lookup_host((name, 0)).await {
-                    Ok(found) => found.map(|addr| addr.ip()).collect(),
-                    Err(error) => {
-                        tracing::warn!(name, %error, "the public URL's host cannot be found");
-                        Vec::new()
-                    }
-                },
-            };
-            if !addresses.is_empty() {
-                self.tracker.reach_seed(|seed| seed.public_host = addresses);
-            }
-            if !self.pause(Duration::from_mins(5)).await {
-                return;
-            }
-        }
-    }
-
-    /// Releases episodes when their time has come.
-    async fn release_task(self: Arc<Self>) {
-        loop {
-            let wait = match self.release_due().await {
-                Ok(next) => next.and_then(|at| (at - Utc::now()).to_std().ok()),
-                Err(error) => {
-                    tracing::error!(%error, "cannot release what is due; it is tried again");
-                    None
-                }
-            };
-            // The clock may be set meanwhile, so it is looked at every minute.
-            let wait = wait.unwrap_or(Duration::MAX).min(Duration::from_mins(1));
-            tokio::select! {
-                () = self.stop.cancelled() => return,
-                () = self.put_off.notified() => {}
-                () = tokio::time::sleep(wait) => {}
-            }
-        }
-    }
-
-    /// Releases what is due, and says when the next is.
-    async fn release_due(&self) -> Result<Option<DateTime<Utc>>, LibraryError> {
-        let _turn = self.turn.lock().await;
-        let mut next = None;
-        for show in self.library.shows()? {
-            for episode in self.library.episodes(&show.slug)?.into_iter().filter(|episode| !episode.released).rev() {
-                let now = Utc::now();
-                if episode.published > now {
-                    next = Some(next.map_or(episode.published, |next: DateTime<Utc>| next.min(episode.published)));
-                    continue;
-                }
-                self.seed_episode(&episode).await;
-                let (library, show_record) = (self.library.clone(), show.clone());
-                let (episode, event) = blocking(move || library.release(&show_record, &episode)).await?;
-                self.show(show.clone()).await?;
-                self.bus.tell(event);
-                tracing::info!(episode = episode.file, "released");
-            }
-        }
-        Ok(next)
-    }
-
-    /// Waits; false if the host stops meanwhile.
-    async fn pause(&self, time: Duration) -> bool {
-        tokio::select! {
-            () = self.stop.cancelled() => false,
-            () = tokio::time::sleep(time) => true,
-        }
-    }
-}
-
-/// Why an episode is not seeded.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum SeedError {
-    /// The engine did not take it.
-    #[error(transparent)]
-    Add(#[from] AddError),
-    /// Its content is not as it was hashed.
-    #[error(transparent)]
-    Content(#[from] TorrentError),
 }
 
 /// Gives every show its `podcast:guid` once the world's name for its feed is known.
@@ -448,3 +279,6 @@ pub(crate) fn settle_guids(library: &Library, urls: &Urls) -> Result<(), Library
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(work).await.expect("blocking work does not panic")
 }
+
+#[cfg(test)]
+mod tests;

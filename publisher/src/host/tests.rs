@@ -6,6 +6,7 @@ use podswarm_core::net::PeerPort;
 
 use super::*;
 use crate::fixture;
+use crate::library::was_touched;
 use crate::publish::{Intake, Said};
 
 struct World {

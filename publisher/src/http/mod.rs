@@ -14,8 +14,6 @@ mod media;
 mod range;
 mod torrents;
 mod events;
-#[cfg(test)]
-mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -355,3 +353,6 @@ async fn preflight(request: axum::extract::Request, next: middleware::Next) -> R
     ];
     (StatusCode::NO_CONTENT, headers, Body::empty()).into_response()
 }
+
+#[cfg(test)]
+mod tests;

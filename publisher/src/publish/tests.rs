@@ -1,3 +1,5 @@
+//! From a path to an episode, on a disk.
+
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,0 +1,92 @@
+//! What a host does by itself as time passes.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::{Host, blocking};
+use crate::library::LibraryError;
+
+impl Host {
+    /// Forgets peers that the tracker has not heard of for long.
+    pub(super) async fn expire_task(self: Arc<Self>) {
+        while self.pause(Duration::from_secs(30)).await {
+            self.tracker.expire();
+        }
+    }
+
+    /// Keeps the addresses of the public URL's host, which may be a name whose address changes.
+    pub(super) async fn resolve_task(self: Arc<Self>) {
+        loop {
+            let addresses: Vec<IpAddr> = match self.urls.host() {
+                url::Host::Ipv4(ip) => vec![ip.into()],
+                url::Host::Ipv6(ip) => vec![ip.into()],
+                url::Host::Domain(name) => match tokio::net::lookup_host((name, 0)).await {
+                    Ok(found) => found.map(|addr| addr.ip()).collect(),
+                    Err(error) => {
+                        tracing::warn!(name, %error, "the public URL's host cannot be found");
+                        Vec::new()
+                    }
+                },
+            };
+            if !addresses.is_empty() {
+                self.tracker.reach_seed(|seed| seed.public_host = addresses);
+            }
+            if !self.pause(Duration::from_mins(5)).await {
+                return;
+            }
+        }
+    }
+
+    /// Releases episodes when their time has come.
+    pub(super) async fn release_task(self: Arc<Self>) {
+        loop {
+            let wait = match self.release_due().await {
+                Ok(next) => next.and_then(|at| (at - Utc::now()).to_std().ok()),
+                Err(error) => {
+                    tracing::error!(%error, "cannot release what is due; it is tried again");
+                    None
+                }
+            };
+            // The clock may be set meanwhile, so it is looked at every minute.
+            let wait = wait.unwrap_or(Duration::MAX).min(Duration::from_mins(1));
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = self.put_off.notified() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Releases what is due, and says when the next is.
+    pub(super) async fn release_due(&self) -> Result<Option<DateTime<Utc>>, LibraryError> {
+        let _turn = self.turn.lock().await;
+        let mut next = None;
+        for show in self.library.shows()? {
+            for episode in self.library.episodes(&show.slug)?.into_iter().filter(|episode| !episode.released).rev() {
+                let now = Utc::now();
+                if episode.published > now {
+                    next = Some(next.map_or(episode.published, |next: DateTime<Utc>| next.min(episode.published)));
+                    continue;
+                }
+                self.seed_episode(&episode).await;
+                let (library, show_record) = (self.library.clone(), show.clone());
+                let (episode, event) = blocking(move || library.release(&show_record, &episode)).await?;
+                self.show(show.clone()).await?;
+                self.bus.tell(event);
+                tracing::info!(episode = episode.file, "released");
+            }
+        }
+        Ok(next)
+    }
+
+    /// Waits; false if the host stops meanwhile.
+    async fn pause(&self, time: Duration) -> bool {
+        tokio::select! {
+            () = self.stop.cancelled() => false,
+            () = tokio::time::sleep(time) => true,
+        }
+    }
+}
