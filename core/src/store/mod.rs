@@ -1,13 +1,25 @@
 //! What must not be forgotten: small typed records that outlive any crash.
 //!
-//! The journal in `journal/` is the truth; it is written and synced before a change is promised to anyone. The index in
-//! `index/` answers every read and can be lost at any time: it is then set aside, built again from the journal, and the
-//! [`OpenReport`] says so.
+//! ```text
+//! DIR/journal/00000003.log     the truth: a snapshot of the state, or the changes after it
+//!             00000001.bad-1   a damaged segment, kept as evidence
+//!             lock             held while the store is open
+//!     index/                   what reads are answered from: sled, one tree per kind of record, and a seal
+//!     index.bad-1              an index that could not be trusted; at most three are kept
+//! ```
+//!
+//! The journal is written and synced before a change is promised to anyone. The index can be lost at any time: it is then
+//! set aside and built again from the journal, and the [`OpenReport`] says so. Damage to the journal costs only the batches
+//! it hit, and not even those if the index still has them; it is always told, in the report and in the log.
+//!
+//! To read in this order: `record` (a typed value and its JSON), `op` (one change), `journal` (`frame`, `read`, `survey`,
+//! `snapshot`), `index` (`value`, `seal`, `sled`, `memory`), `plan` (changes to writes), `shared` (group commit, readers),
+//! `recover` (opening), `export`. `disk` is the seam where tests make the journal's disk fail.
 //!
 //! Knows nothing of shows, episodes or feeds; they are [`Record`]s of their owners. Blocking: an async caller uses
 //! `spawn_blocking`, or bears one `fdatasync` per call.
 //!
-//! Law: what [`Store::put`] or [`Store::batch`] acknowledged is there after any crash, whole or not at all per batch.
+//! Law: what [`Store::put`] or [`Store::batch`] acknowledged is there after any crash, and a batch is whole or absent.
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "the rim: the store owns files and locks")]
 
 mod aside;
@@ -106,7 +118,8 @@ impl Store {
 
     /// Makes a store in `dir` from the lines that [`Self::export`] wrote; returns how many records it has.
     ///
-    /// Fails where `dir` has a store already, and where the lines are not whole; then no store is made.
+    /// Fails where `dir` has a store already, and where the lines are not whole; then no store is made. The first open of
+    /// the new store builds its index, and reports that.
     pub fn import(dir: &Path, source: &mut dyn BufRead) -> Result<u64, StoreError> {
         export::import(dir, source)
     }
