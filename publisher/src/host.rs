@@ -235,7 +235,8 @@ impl Host {
     /// Tells of an episode as it stands now.
     fn published(&self, show: &ShowRecord, episode: &EpisodeRecord) -> Published {
         let (live, copies_milli) = (episode.released, self.copies(episode.info_hash));
-        Published { live, copies_milli, ..Published::new(show, episode, &self.urls) }
+        let episodes = self.library.episodes(&show.slug).map_or(0, |episodes| episodes.len());
+        Published { live, copies_milli, ..Published::new(show, episodes, episode, &self.urls) }
     }
 
     fn torrent(&self, info_hash: InfoHash) -> Option<Torrent> {

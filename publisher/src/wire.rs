@@ -91,12 +91,9 @@ pub(crate) enum PublishLine {
 pub(crate) struct Published {
     /// Always `published`.
     pub(crate) event: String,
-    /// The show's title.
-    pub(crate) show_title: String,
-    /// The show's podcast feed.
-    pub(crate) feed: Url,
+    /// The show.
+    pub(crate) show: ShowInfo,
     /// The episode.
-    #[serde(flatten)]
     pub(crate) episode: EpisodeInfo,
     /// Whether the show had it before.
     pub(crate) already: bool,
@@ -111,12 +108,11 @@ pub(crate) struct Published {
 }
 
 impl Published {
-    /// Tells of an episode that was just recorded, and that nobody serves yet.
-    pub(crate) fn new(show: &ShowRecord, episode: &EpisodeRecord, urls: &Urls) -> Self {
+    /// Tells of an episode that was just recorded, and that nobody serves yet; its show has so many now.
+    pub(crate) fn new(show: &ShowRecord, episodes: usize, episode: &EpisodeRecord, urls: &Urls) -> Self {
         Self {
             event: "published".to_owned(),
-            show_title: show.title.clone(),
-            feed: urls.document(&show.slug, "feed.xml"),
+            show: ShowInfo::new(show, episodes, urls),
             episode: EpisodeInfo::new(episode, urls),
             already: false,
             is_new_show: false,
@@ -251,7 +247,6 @@ pub(crate) struct EpisodeStatus {
     /// What is wrong with it, if anything is.
     pub(crate) error: Option<String>,
     /// Live figures; `None` if it is not served.
-    #[serde(flatten)]
     pub(crate) swarm: Option<SwarmStatus>,
 }
 

@@ -137,21 +137,20 @@ async fn an_episode_published_through_the_daemon_is_served_in_every_way() {
     let daemon = world.serve(&[]);
     let path = world.wav("First Light.wav", 1);
     let objects = world.json(&["publish", arg(&path), "--notes", "See https://x.example/"]);
-    let episode = published(&objects);
-    assert_eq!(
-        (&episode["title"], &episode["live"], &episode["already"]),
-        (&"First Light".into(), &true.into(), &false.into())
-    );
-    assert!(episode["feed"].as_str().unwrap().starts_with(&daemon.base), "{episode}");
+    let published = published(&objects);
+    assert_eq!((&published["live"], &published["already"]), (&true.into(), &false.into()));
+    let (episode, feed_url) = (&published["episode"], published["show"]["feed"].as_str().unwrap());
+    assert_eq!(episode["title"], "First Light");
+    assert!(feed_url.starts_with(&daemon.base), "{feed_url}");
 
-    let (status, headers, feed) = daemon.get(episode["feed"].as_str().unwrap(), &[]).await;
+    let (status, headers, feed) = daemon.get(feed_url, &[]).await;
     assert_eq!(status, 200);
     let feed = text(&feed);
     for part in [&episode["guid"], &episode["media"], &episode["torrent"]] {
         assert!(feed.contains(part.as_str().unwrap()), "{part} in {feed}");
     }
     let etag = headers["etag"].to_str().unwrap();
-    assert_eq!(daemon.get(episode["feed"].as_str().unwrap(), &[("if-none-match", etag)]).await.0, 304);
+    assert_eq!(daemon.get(feed_url, &[("if-none-match", etag)]).await.0, 304);
 
     let (status, headers, part) = daemon.get(episode["media"].as_str().unwrap(), &[("range", "bytes=44-53")]).await;
     assert_eq!((status, headers["content-range"].to_str().unwrap()), (206, "bytes 44-53/16044"));
@@ -181,9 +180,9 @@ async fn the_same_file_again_is_no_second_episode() {
     let daemon = world.serve(&[]);
     let first = world.json(&["publish", arg(&world.wav("a.wav", 1))]);
     let again = world.json(&["publish", arg(&world.wav("b.wav", 1))]);
-    assert_eq!(published(&again)["guid"], published(&first)["guid"]);
+    assert_eq!(published(&again)["episode"]["guid"], published(&first)["episode"]["guid"]);
     assert_eq!(published(&again)["already"], true);
-    let (_, _, feed) = daemon.get(published(&first)["feed"].as_str().unwrap(), &[]).await;
+    let (_, _, feed) = daemon.get(published(&first)["show"]["feed"].as_str().unwrap(), &[]).await;
     assert_eq!(text(&feed).matches("<item>").count(), 1);
     assert_eq!(world.json(&["episodes"]).len(), 1);
 }
@@ -198,11 +197,11 @@ async fn what_was_reported_survives_a_kill() {
     let daemon = world.serve(&[]);
     let (status, _, page) = daemon.get("/shows/a", &[]).await;
     assert_eq!((status, text(&page).matches("<article>").count()), (200, 1));
-    let media = published(&objects)["media"].as_str().unwrap().rsplit_once("/media/").unwrap().1.to_owned();
+    let media = published(&objects)["episode"]["media"].as_str().unwrap().rsplit_once("/media/").unwrap().1.to_owned();
     assert_eq!(daemon.get(&format!("/media/{media}"), &[]).await.2, wav(1));
     let status = world.json(&["status"]);
     assert_eq!(status[0]["episodes"][0]["error"], Value::Null);
-    assert_eq!(status[0]["episodes"][0]["complete"], 1);
+    assert_eq!(status[0]["episodes"][0]["swarm"]["complete"], 1);
 }
 
 #[tokio::test]
@@ -212,7 +211,7 @@ async fn a_foreground_publish_serves_until_it_is_stopped() {
     let mut command = world.command(&["publish", "--serve", "--json", "--listen", "127.0.0.1:0", "--peer-port", "0"]);
     let mut daemon = start(command.arg(&path));
     let episode = daemon.event("published");
-    assert_eq!(daemon.get(episode["media"].as_str().unwrap(), &[]).await.2, wav(1));
+    assert_eq!(daemon.get(episode["episode"]["media"].as_str().unwrap(), &[]).await.2, wav(1));
     // A second file goes through the first one's process.
     assert_eq!(published(&world.json(&["publish", arg(&world.wav("b.wav", 2))]))["live"], true);
     #[cfg(unix)]

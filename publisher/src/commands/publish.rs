@@ -20,6 +20,7 @@ use crate::copies;
 use crate::host::blocking;
 use crate::library::Library;
 use crate::publish::{self, Draft, Follow, Intake, Outcome, PublishError, Recorded, Said};
+use crate::record::{EpisodeRecord, ShowRecord};
 use crate::urls::Urls;
 use crate::wire::{PublishLine, PublishRequest, Published, RequestSource, Upload};
 
@@ -127,14 +128,16 @@ async fn record_only(
     let (cancel, draft, library, urls) = (Arc::clone(&follow.cancel), draft(args, path), library.clone(), urls.clone());
     let work = blocking(move || {
         let now = Utc::now();
+        let tell = |show: &ShowRecord, episode: &EpisodeRecord| {
+            let episodes = library.episodes(&show.slug)?.len();
+            Ok::<_, PublishError>(Published::new(show, episodes, episode, &urls))
+        };
         match publish::settle(&library, publish::stage(&library, draft, &follow)?, now)? {
-            Outcome::Already { show, episode } => {
-                Ok(Published { already: true, ..Published::new(&show, &episode, &urls) })
-            }
+            Outcome::Already { show, episode } => Ok(Published { already: true, ..tell(&show, &episode)? }),
             Outcome::New(settled) => {
                 let (is_new_show, warnings) = (settled.is_new_show, settled.warnings.clone());
                 let Recorded { show, episode, .. } = settled.record(&library, now)?;
-                Ok(Published { is_new_show, warnings, ..Published::new(&show, &episode, &urls) })
+                Ok(Published { is_new_show, warnings, ..tell(&show, &episode)? })
             }
         }
     });
@@ -265,12 +268,12 @@ fn print(context: &Context, published: &Published) -> Result<(), Failure> {
         out.note(format!("made the show `{}`; say more of it with `podpub edit`", episode.show));
     }
     let what = if published.already { "published already" } else { "published" };
-    out.line(format!("{what}: “{}” in “{}”", episode.title, published.show_title))?;
+    out.line(format!("{what}: “{}” in “{}”", episode.title, published.show.title))?;
     if !episode.released {
         let at = episode.published.with_timezone(&Local).format("%Y-%m-%d %H:%M");
         out.line(format!("appears on {at}"))?;
     }
-    out.line(format!("feed     {}", published.feed))?;
+    out.line(format!("feed     {}", published.show.feed))?;
     out.line(format!("page     {}", episode.page))?;
     out.line(format!("torrent  {}", episode.torrent))?;
     out.line(format!("magnet   {}", episode.magnet))?;

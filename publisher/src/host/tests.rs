@@ -64,7 +64,7 @@ async fn an_episode_answers_and_seeds_when_it_is_published() {
     for url in [&published.episode.media, &published.episode.torrent, &published.episode.page] {
         assert_eq!(world.get(url.as_str()).await.0, 200, "{url}");
     }
-    assert!(world.get(published.feed.as_str()).await.1.contains(&published.episode.guid.to_string()));
+    assert!(world.get(published.show.feed.as_str()).await.1.contains(&published.episode.guid.to_string()));
     let status = episode(&host, &published.episode.file);
     assert_eq!((status.error, status.swarm.unwrap().complete), (None, 1));
     host.shutdown().await;
