@@ -1,7 +1,7 @@
 //! The folder where episodes land, as it is on the disk.
 //!
 //! Beside a finished file may stand what is not finished: the engine works in `.NAME.part`, a plain download in
-//! `.NAME.download`.
+//! `.NAME.download`, with `.NAME.download.http` beside it.
 //!
 //! Knows nothing of episodes: which file belongs to which is recorded by their agent. Blocking throughout.
 //!
@@ -83,8 +83,10 @@ impl Library {
     /// Deletes what is not finished of `file`.
     pub fn delete_parts(&self, file: &str) -> io::Result<()> {
         let path = self.path(file)?;
-        delete_any(&engine_part(&path))?;
-        delete_any(&download_part(&path))?;
+        let download = download_part(&path);
+        // Beside it stands what its host said of it.
+        let sidecar = download.with_added_extension("http");
+        [engine_part(&path), download, sidecar].iter().try_for_each(|path| delete_any(path))?;
         self.tidy(file)
     }
 

@@ -186,7 +186,11 @@ impl Agent {
         let reading = self.catalogue.read(id, found.items, now.wall);
         let Some(feed) = self.catalogue.feed(id) else { return reading };
         let is_new = feed.is_new();
-        let title = if found.title.is_empty() { feed.name().to_owned() } else { found.title };
+        let title = match found.title {
+            title if !title.is_empty() => title,
+            _ if is_new => feed.url().host_str().unwrap_or("Untitled").to_owned(),
+            _ => feed.title.clone(),
+        };
         let folder = if is_new { self.catalogue.free_folder(&title) } else { feed.folder.clone() };
         let events_url = found.events_url.map(String::from);
         let stream_moved = feed.events_url != events_url;

@@ -424,19 +424,19 @@ impl Queue {
         }
     }
 
-    /// Goes on to the next source, or waits after the last.
+    /// Goes on to the next source; after the last it waits, and says why.
     fn source_failed(&mut self, now: Instant, id: EpisodeId, reason: String, rng: &mut Rng) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
-        job.plan = None;
+        (job.plan, job.phase) = (None, Phase::Queued);
         job.at += 1;
-        job.is_told = false;
-        job.phase = Phase::Queued;
-        if job.at == job.sources.len() {
-            let wait = FIRST_RETRY.saturating_mul(1 << job.failures.min(16)).min(MAX_RETRY);
-            job.at = 0;
-            job.failures += 1;
-            job.phase = Phase::Waiting { until: now + rng.jitter(wait, 20) };
+        if job.at < job.sources.len() {
+            job.trouble = Some(reason);
+            return;
         }
+        let wait = FIRST_RETRY.saturating_mul(1 << job.failures.min(16)).min(MAX_RETRY);
+        job.at = 0;
+        job.failures += 1;
+        (job.phase, job.is_told) = (Phase::Waiting { until: now + rng.jitter(wait, 20) }, false);
         self.hindered(id, reason);
     }
 

@@ -33,6 +33,8 @@ struct World {
     polls: Vec<(DateTime<Utc>, bool)>,
     /// Every download that was started, by its source's address.
     started: Vec<String>,
+    /// The last attempt at each download.
+    attempts: BTreeMap<EpisodeId, u64>,
     seeded: Vec<EpisodeId>,
     stopped: Vec<EpisodeId>,
     listening: Option<u64>,
@@ -67,6 +69,7 @@ impl World {
             events: Vec::new(),
             polls: Vec::new(),
             started: Vec::new(),
+            attempts: BTreeMap::new(),
             seeded: Vec::new(),
             stopped: Vec::new(),
             listening: None,
@@ -128,6 +131,7 @@ impl World {
             Output::Seed { id, .. } => self.seeded.push(id),
             Output::Start { id, attempt, source, plan, .. } => {
                 self.started.push(source.address().to_owned());
+                self.attempts.insert(id, attempt);
                 let length = plan.length.unwrap_or(7);
                 return (!self.is_slow).then_some(Input::Done { id, attempt, length, info_hash: plan.info_hash });
             }
@@ -334,6 +338,19 @@ fn a_torrent_that_is_not_what_the_feed_says_gives_way_to_the_plain_file() {
     assert_eq!(world.complete(), ["a"]);
     // Nobody may seed it as what it is not.
     assert_eq!(world.episodes.values().next().unwrap().kept_hash(), None);
+}
+
+#[test]
+fn a_file_of_the_same_length_that_is_another_one_is_left_alone() {
+    let mut world = World::new();
+    world.is_slow = true;
+    world.items = vec![torrent("a", 0, hash(1))];
+    world.subscribe(None);
+    let id = EpisodeId { feed: FEED, number: 1 };
+    let attempt = world.attempts[&id];
+    world.input(Input::Failed { id, attempt, fault: Fault::InTheWay("5 of 92 pieces match".to_owned()) });
+    assert_eq!(world.started.len(), 2);
+    assert_eq!(world.episodes[&id].file.as_deref(), Some("Show/2026-11-20 Title a (2).mp3"));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use percent_encoding::percent_decode_str;
 use podswarm_core::app::{
-    DataDir, Explain, Failure, GlobalArgs, Out, Reading, first_run_notice, require_space, shutdown_signal,
+    DataDir, Explain, Failure, GlobalArgs, Out, Reading, first_run_notice, free_space, require_space, shutdown_signal,
 };
 use podswarm_core::metainfo::{InfoHash, Metainfo};
 use podswarm_core::net::http::{DownloadOptions, HttpClient, Reach};
@@ -208,13 +208,17 @@ impl Getter {
             .with_hint("move it away, or choose another folder with --output"));
         }
         let part = download_part(&path);
-        require_space(&self.folder, length.unwrap_or(0).saturating_sub(occupied(&part)))?;
+        let present = occupied(&part);
+        require_space(&self.folder, length.unwrap_or(0).saturating_sub(present))?;
+        // A host that does not say how much there is must not fill the disk either.
+        let spare = free_space(&self.folder).explain(|| "measure the free space".to_owned())?.spare();
         let bar = Arc::new(self.out.progress(name));
         let total = length.unwrap_or(0);
         let drawn = Arc::clone(&bar);
         let options = DownloadOptions {
             progress: Some(Arc::new(move |done| drawn.bytes(Instant::now(), "downloading", done, total))),
             cancel: self.stop.clone(),
+            max_bytes: Some(spare.saturating_add(present)),
             ..DownloadOptions::default()
         };
         self.out.json(&json!({ "event": "downloading", "title": name, "length": length, "path": path }))?;

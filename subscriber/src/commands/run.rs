@@ -17,7 +17,7 @@ use crate::ask::{Ask, EpisodeView, Reply};
 use crate::cli::RunArgs;
 use crate::desk::{Contact, Following, default_library, find, system_zone};
 use crate::hub::HubOptions;
-use crate::records::EpisodeId;
+use crate::records::{EpisodeId, FeedId};
 use crate::session::{Session, engine_config};
 use crate::view::count;
 
@@ -81,7 +81,7 @@ async fn own(out: &Out, dir: &DataDir, lock: DataDirLock, args: &RunArgs, urls: 
     let contact = Contact::Here(session.handle());
     let mut following = Following::Here(events);
     let mut show = Show::new(out);
-    let mut failed_polls = BTreeMap::new();
+    let mut tally = Tally::default();
     let work = async {
         add_all(out, &contact, urls).await?;
         if !args.once {
@@ -97,13 +97,11 @@ async fn own(out: &Out, dir: &DataDir, lock: DataDirLock, args: &RunArgs, urls: 
             () = signal => Ok(End::Stopped),
         }
     };
-    let note_polls = |event: &Event| {
-        if let Event::PollFailed { feed_id, feed, reason } = event {
-            failed_polls.insert(*feed_id, format!("{feed} cannot be polled: {reason}"));
-        }
+    let count_in = |event: &Event| {
+        tally.count_in(event);
         None
     };
-    let ended = until(&mut show, &contact, &mut following, note_polls, end).await;
+    let ended = until(&mut show, &contact, &mut following, count_in, end).await;
     let end = match ended {
         Ok(Some(Ok(end))) => Ok(end),
         Ok(Some(Err(failure))) | Err(failure) => Err(failure),
@@ -115,8 +113,43 @@ async fn own(out: &Out, dir: &DataDir, lock: DataDirLock, args: &RunArgs, urls: 
     }
     session.stop().await?;
     match end? {
-        End::Done(failed) if args.once => Ok(End::Done(failed_polls.into_values().chain(failed).collect())),
+        End::Done(failed) => {
+            out.note(tally.line());
+            Ok(End::Done(tally.failed.into_values().chain(failed).collect()))
+        }
         end => Ok(end),
+    }
+}
+
+/// What one run has come to.
+#[derive(Default)]
+struct Tally {
+    polled: BTreeSet<FeedId>,
+    complete: usize,
+    /// Why feeds could not be polled.
+    failed: BTreeMap<FeedId, String>,
+}
+
+impl Tally {
+    fn count_in(&mut self, event: &Event) {
+        match event {
+            Event::Complete { .. } => self.complete += 1,
+            Event::Polled { feed_id, .. } => {
+                self.polled.insert(*feed_id);
+                self.failed.remove(feed_id);
+            }
+            Event::PollFailed { feed_id, feed, reason } => {
+                self.failed.insert(*feed_id, format!("{feed} cannot be polled: {reason}"));
+            }
+            _ => {}
+        }
+    }
+
+    fn line(&self) -> String {
+        match self.complete {
+            0 => format!("{} polled, nothing new", count(self.polled.len(), "feed")),
+            new => format!("{} polled, {} fetched", count(self.polled.len(), "feed"), count(new, "episode")),
+        }
     }
 }
 

@@ -60,7 +60,7 @@ pub(super) async fn fetch(kit: Arc<Kit>, order: Order, cancel: CancellationToken
 }
 
 /// Waits until what ran before has let go of the files. One that broke down has.
-async fn let_go(before: Option<JoinHandle<()>>) {
+pub(super) async fn let_go(before: Option<JoinHandle<()>>) {
     if let Some(before) = before {
         let _ = before.await;
     }
@@ -228,6 +228,12 @@ async fn join(kit: &Arc<Kit>, metainfo: Metainfo, files: Files, is_local: bool) 
 }
 
 async fn tell_done(kit: &Kit, order: &Order, length: u64, info_hash: Option<InfoHash>) {
+    let (library, file) = (kit.library.clone(), order.plan.file.clone());
+    // What other sources had begun is of no use any more; if it stays, it is hidden and harmless.
+    let deleted = tokio::task::spawn_blocking(move || library.delete_parts(&file)).await;
+    if let Ok(Err(error)) = deleted {
+        tracing::warn!(file = order.plan.file, %error, "what is left of a download cannot be deleted");
+    }
     kit.tell(Input::Done { id: order.id, attempt: order.attempt, length, info_hash }).await;
 }
 

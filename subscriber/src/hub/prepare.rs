@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use podswarm_core::app::write_atomic;
 use podswarm_core::metainfo::{InfoHash, Metainfo};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::fetch::let_go;
 use super::kit::Kit;
 use crate::address::reach_of_links;
 use crate::agent::Input;
@@ -26,8 +28,9 @@ pub(super) struct Order {
 }
 
 /// Prepares, and tells the agent what was found.
-pub(super) async fn prepare(kit: Arc<Kit>, order: Order, cancel: CancellationToken) {
+pub(super) async fn prepare(kit: Arc<Kit>, order: Order, cancel: CancellationToken, before: Option<JoinHandle<()>>) {
     let (id, attempt) = (order.id, order.attempt);
+    let_go(before).await;
     let Some(prepared) = cancel.run_until_cancelled(look(&kit, order)).await else { return };
     let input = match prepared {
         Ok(prepared) => Input::Prepared { id, attempt, prepared },

@@ -183,7 +183,7 @@ impl Task {
             Output::Poll { feed, fetch } => kit.clone().spawn(poll::poll(kit, feed, fetch)),
             Output::Prepare { id, attempt, source, folder, file, info_hash, is_local } => {
                 let order = prepare::Order { id, attempt, source, folder, file, info_hash, is_local };
-                self.work(id, |cancel, _| prepare::prepare(kit, order, cancel));
+                self.work(id, |cancel, before| prepare::prepare(kit, order, cancel, before));
             }
             Output::Start { id, attempt, source, plan, info_hash, is_local } => {
                 let order = fetch::Order { id, attempt, source, plan, info_hash, is_local };
@@ -231,6 +231,7 @@ impl Task {
         if let Event::Polled { feed_id, .. } | Event::PollFailed { feed_id, .. } = &event {
             self.polled(*feed_id, &event);
         }
+        tracing::debug!(?event);
         // Nobody has to listen.
         let _ = self.events.send(event);
     }
