@@ -181,6 +181,11 @@ impl Catalogue {
         self.having(hash).find(|other| other.id != id && other.is_taken())
     }
 
+    /// Whether an episode is, or is said to be, the torrent `hash`.
+    pub fn knows(&self, hash: InfoHash) -> bool {
+        self.having(hash).next().is_some()
+    }
+
     fn having(&self, hash: InfoHash) -> impl Iterator<Item = &Episode> {
         let ids = hash_keys(hash).into_iter().flatten().filter_map(|key| self.by_hash.get(&key)).flatten();
         ids.filter_map(|id| self.episodes.get(id)).filter(move |episode| {

@@ -13,15 +13,18 @@
 //! Laws: no more than [`Queue::limit`] jobs move data at once. No job starts that does not fit; all stop when the
 //! reserve is touched.
 
+mod job;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use podswarm_core::app::Space;
 use podswarm_core::rate::ByteCount;
 use podswarm_core::rng::Rng;
 use podswarm_core::time::{Instant, earliest};
+
+pub use job::{Fault, Job, Phase, Progress, Rank};
 
 use super::plan::Plan;
 use crate::records::{EpisodeId, Source};
@@ -73,125 +76,6 @@ pub enum Order {
         /// The job.
         id: EpisodeId,
     },
-}
-
-/// What went wrong with an attempt.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// Our disk refused: the same source is tried again later.
-    Disk(String),
-    /// Something else has the name that was chosen: the same source is tried again under another.
-    InTheWay(String),
-    /// The source failed or is not to be trusted: the next one is tried.
-    Source(String),
-}
-
-/// How a running download stands.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
-    /// Bytes that are there.
-    pub have: u64,
-    /// Peers that are connected; 1 for a plain download.
-    pub peers: u32,
-    /// Work is going on that does not show in `have`, such as checking what is there.
-    pub busy: bool,
-    /// What is in the way, as far as known.
-    pub trouble: Option<String>,
-}
-
-/// Where a job stands in line: the greatest goes first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Rank {
-    /// The owner asked for it.
-    pub by_owner: bool,
-    /// When it was released.
-    pub when: DateTime<Utc>,
-}
-
-/// One episode's way into the library.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Job {
-    rank: Rank,
-    sources: Vec<Source>,
-    /// Which source is tried.
-    at: usize,
-    attempt: u64,
-    phase: Phase,
-    /// Rounds through all sources that failed.
-    failures: u32,
-    plan: Option<Plan>,
-    trouble: Option<String>,
-    /// The owner has been told of the trouble.
-    is_told: bool,
-}
-
-/// How far a job is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// It is prepared; the disk has no room for it.
-    NoRoom,
-    /// Its source is being asked what it holds.
-    Preparing,
-    /// It waits for its turn.
-    Queued,
-    /// Data comes in, or should.
-    Running {
-        /// Bytes that are there.
-        have: u64,
-        /// When they last became more.
-        moved: Instant,
-        /// They have not for a while; it no longer takes a place.
-        is_stalled: bool,
-    },
-    /// All its sources have failed; it begins again then.
-    Waiting {
-        /// When.
-        until: Instant,
-    },
-}
-
-impl Job {
-    /// The source that is tried.
-    pub fn source(&self) -> &Source {
-        &self.sources[self.at]
-    }
-
-    /// How far it is.
-    pub const fn phase(&self) -> Phase {
-        self.phase
-    }
-
-    /// What is to be downloaded, once that is known.
-    pub const fn plan(&self) -> Option<&Plan> {
-        self.plan.as_ref()
-    }
-
-    /// The source of this attempt is being asked.
-    pub fn is_preparing(&self, attempt: u64) -> bool {
-        self.attempt == attempt && self.phase == Phase::Preparing
-    }
-
-    /// A job of this rank and these sources would be the same.
-    pub fn is_same(&self, rank: Rank, sources: &[Source]) -> bool {
-        self.rank == rank && self.sources == sources
-    }
-
-    /// What is in the way.
-    pub fn trouble(&self) -> Option<&str> {
-        self.trouble.as_deref()
-    }
-
-    fn is_active(&self) -> bool {
-        matches!(self.phase, Phase::Preparing | Phase::Running { .. })
-    }
-
-    fn takes_a_place(&self) -> bool {
-        match self.phase {
-            Phase::Preparing => true,
-            Phase::Running { is_stalled, .. } => !is_stalled,
-            Phase::NoRoom | Phase::Queued | Phase::Waiting { .. } => false,
-        }
-    }
 }
 
 /// The jobs and the disk they share.
@@ -258,18 +142,7 @@ impl Queue {
     pub fn add(&mut self, now: Instant, id: EpisodeId, rank: Rank, sources: Vec<Source>) {
         self.remove(id);
         if !sources.is_empty() {
-            let job = Job {
-                rank,
-                sources,
-                at: 0,
-                attempt: 0,
-                phase: Phase::Queued,
-                failures: 0,
-                plan: None,
-                trouble: None,
-                is_told: false,
-            };
-            self.jobs.insert(id, job);
+            self.jobs.insert(id, Job::new(rank, sources));
         }
         self.fill(now);
     }

@@ -1,15 +1,17 @@
 //! The agent in a simulated world: what it does over months, through restarts and failures.
 
-use std::collections::BTreeMap;
+use chrono_tz::Tz;
+use podswarm_core::app::Space;
+use podswarm_core::metainfo::InfoHash;
+use podswarm_feeds::poll::{self, Outcome, Reply, Validators};
+use url::Url;
 
-use chrono::{DateTime, Utc};
-use podswarm_feeds::poll::{Outcome, Reply, Validators};
-
+use super::found::{Found, FoundFeed};
+use super::plan::{Prepared, TorrentFacts};
+use super::queue::Fault;
 use super::testing::{hash, http, now, torrent, wall};
 use super::*;
-use crate::agent::found::Found;
-use crate::agent::plan::TorrentFacts;
-use crate::records::{Episode, Feed, Stage};
+use crate::records::{Backlog, Episode, Feed, Source, Stage};
 
 const FEED: FeedId = FeedId(1);
 const URL: &str = "http://host.example/feed.xml";

@@ -15,7 +15,7 @@ mod poll;
 mod prepare;
 mod task;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use podswarm_core::app::{DataDirLock, Explain, Failure};
@@ -24,6 +24,7 @@ use podswarm_core::store::Store;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use crate::agent::catalogue::Catalogue;
 use crate::agent::event::Event;
 use crate::agent::{Agent, Input, Settings};
 use crate::ask::{Ask, EpisodeView, Reply};
@@ -98,6 +99,7 @@ impl Hub {
                 tracing::warn!(?reason, set_aside = ?report.set_aside, "the index was built again from the journal");
             }
             let (catalogue, memory) = keep::load(&store)?;
+            sweep(&path, &catalogue);
             Ok::<_, podswarm_core::store::StoreError>((store, catalogue, memory))
         })
         .await?
@@ -125,7 +127,7 @@ impl Hub {
     }
 
     /// Where the library is.
-    pub fn library(&self) -> &std::path::Path {
+    pub fn library(&self) -> &Path {
         &self.library
     }
 
@@ -178,6 +180,21 @@ impl HubHandle {
     }
 }
 
+/// Deletes copies of torrents, and records of how far they are, that no episode needs any more.
+fn sweep(dir: &Path, catalogue: &Catalogue) {
+    let is_needless = |path: &Path| {
+        let hash = path.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
+        hash.is_some_and(|hash| !catalogue.knows(hash))
+    };
+    for folder in ["torrents", "resume"] {
+        let entries = std::fs::read_dir(dir.join(folder)).into_iter().flatten().flatten();
+        for path in entries.map(|entry| entry.path()).filter(|path| is_needless(path)) {
+            // What stays is tried again the next time.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
 /// The failure with the store's way out.
 fn with_hint(failure: Failure, error: podswarm_core::store::StoreError) -> Failure {
     match error.hint() {
@@ -185,4 +202,33 @@ fn with_hint(failure: Failure, error: podswarm_core::store::StoreError) -> Failu
         None => failure,
     }
     .because(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::testing::{hash, torrent, wall};
+    use crate::records::{Feed, FeedId};
+
+    #[test]
+    fn only_what_no_episode_needs_is_swept_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut catalogue = Catalogue::default();
+        catalogue.put_feed(Feed::new(FeedId(1), "http://host.example/".parse().unwrap(), wall(0)));
+        catalogue.read(FeedId(1), vec![torrent("a", 0, hash(1))], wall(0));
+        let names = [
+            format!("torrents/{}.torrent", hash(1)),
+            format!("torrents/{}.torrent", hash(2)),
+            format!("resume/{}", hash(1)),
+            format!("resume/{}", hash(2)),
+            "torrents/mine.txt".to_owned(),
+        ];
+        for name in &names {
+            std::fs::create_dir_all(dir.path().join(name).parent().unwrap()).unwrap();
+            std::fs::write(dir.path().join(name), "x").unwrap();
+        }
+        sweep(dir.path(), &catalogue);
+        let left: Vec<_> = names.iter().map(|name| dir.path().join(name).exists()).collect();
+        assert_eq!(left, [true, false, true, false, true]);
+    }
 }

@@ -1,0 +1,230 @@
+//! What goes into the agent and what comes out of it.
+//!
+//! Whoever carries out an [`Output`] tells what came of it by the [`Input`] that it names.
+
+use std::time::Duration;
+
+use podswarm_core::app::Space;
+use podswarm_core::metainfo::InfoHash;
+use podswarm_feeds::poll;
+use url::Url;
+
+use super::catalogue::Change;
+use super::event::Event;
+use super::found::FoundFeed;
+use super::plan::{Plan, Prepared};
+use super::queue::{Fault, Progress};
+use crate::records::{Backlog, EpisodeId, FeedId, Source};
+use crate::schedule::Schedule;
+
+/// What a command of the owner's is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Every feed.
+    All,
+    /// One episode.
+    Episode(EpisodeId),
+    /// One feed.
+    Feed(FeedId),
+}
+
+/// What happened, or what the owner wants.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// Every byte of a download is there and checked.
+    Done {
+        /// Whose.
+        id: EpisodeId,
+        /// The attempt that [`Output::Start`] named.
+        attempt: u64,
+        /// How many bytes.
+        length: u64,
+        /// The torrent that vouches for them.
+        info_hash: Option<InfoHash>,
+    },
+    /// Preparing or downloading has failed.
+    Failed {
+        /// Whose.
+        id: EpisodeId,
+        /// The attempt.
+        attempt: u64,
+        /// What went wrong.
+        fault: Fault,
+    },
+    /// The disk was measured, as [`Output::Measure`] asked.
+    Measured {
+        /// What is free.
+        space: Space,
+        /// Bytes that running downloads have yet to write.
+        outstanding: u64,
+    },
+    /// The owner wants nothing of this done.
+    Pause(Target),
+    /// The owner wants this feed polled now.
+    Poll(FeedId),
+    /// What came of [`Output::Poll`].
+    Polled {
+        /// Which feed.
+        feed: FeedId,
+        /// What the host said.
+        reply: poll::Reply,
+        /// The feed, where the reply brought one that could be read.
+        found: Option<Box<FoundFeed>>,
+        /// The reply came from a private or loopback address.
+        is_local: bool,
+    },
+    /// A source was found to hold this, as [`Output::Prepare`] asked.
+    Prepared {
+        /// Whose.
+        id: EpisodeId,
+        /// The attempt.
+        attempt: u64,
+        /// What it holds.
+        prepared: Prepared,
+    },
+    /// How a download stands; wanted every few seconds.
+    Progress {
+        /// Whose.
+        id: EpisodeId,
+        /// The attempt.
+        attempt: u64,
+        /// How it stands.
+        progress: Progress,
+    },
+    /// The owner follows this feed no longer.
+    Remove(FeedId),
+    /// The owner wants this to go on.
+    Resume(Target),
+    /// What is complete could not be seeded, as [`Output::Seed`] asked.
+    SeedFailed {
+        /// Whose.
+        id: EpisodeId,
+        /// Its file is not there.
+        is_missing: bool,
+        /// Why.
+        reason: String,
+    },
+    /// Something of an event stream.
+    Stream {
+        /// The feed it tells of.
+        feed: FeedId,
+        /// The connection, as [`Output::Listen`] named it.
+        serial: u64,
+        /// What.
+        news: StreamNews,
+    },
+    /// The owner follows this feed. One that is followed already gets the new schedule and more of its backlog.
+    Subscribe {
+        /// Where it is.
+        url: Url,
+        /// When to poll it.
+        schedule: Option<Schedule>,
+        /// How much of what is there to take.
+        backlog: Option<Backlog>,
+    },
+    /// The owner wants this episode.
+    Take(EpisodeId),
+    /// Time passed; see [`Agent::deadline`](super::Agent::deadline).
+    Tick,
+}
+
+/// Something of an event stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StreamNews {
+    /// An event came.
+    Event {
+        /// What to name when connecting again.
+        last_id: Option<String>,
+    },
+    /// The connection is lost, or could not be made.
+    Lost {
+        /// How long it asked to wait.
+        retry: Option<Duration>,
+    },
+    /// The connection stands.
+    Open,
+}
+
+/// What to do.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Read an event stream, and answer with [`Input::Stream`] until it is lost.
+    Listen {
+        /// The feed it tells of.
+        feed: FeedId,
+        /// Tells this connection from those before it.
+        serial: u64,
+        /// Where it is.
+        url: String,
+        /// The event to go on after.
+        last_event_id: Option<String>,
+        /// It may be at a private or loopback address.
+        is_local: bool,
+    },
+    /// Measure the library's disk, and answer with [`Input::Measured`].
+    Measure,
+    /// Ask for a feed, and answer with [`Input::Polled`].
+    Poll {
+        /// Which.
+        feed: FeedId,
+        /// What to ask.
+        fetch: poll::Fetch,
+    },
+    /// Find out what a source holds, and answer with [`Input::Prepared`] or [`Input::Failed`].
+    Prepare {
+        /// Whose.
+        id: EpisodeId,
+        /// To be named in the answer.
+        attempt: u64,
+        /// What to ask.
+        source: Source,
+        /// The show's folder, to be listed.
+        folder: String,
+        /// The file, if it has been chosen already.
+        file: Option<String>,
+        /// The torrent it is said to be.
+        info_hash: Option<InfoHash>,
+        /// The source may be at a private or loopback address.
+        is_local: bool,
+    },
+    /// Make these changes durable before doing what follows.
+    Save(Vec<Change>),
+    /// Seed what is complete; answer with [`Input::SeedFailed`] if that cannot be.
+    Seed {
+        /// Whose.
+        id: EpisodeId,
+        /// As which torrent.
+        info_hash: InfoHash,
+        /// The file or folder.
+        file: String,
+        /// Its trackers may be at private or loopback addresses.
+        is_local: bool,
+    },
+    /// Download, and answer with [`Input::Progress`] and at last [`Input::Done`] or [`Input::Failed`].
+    Start {
+        /// Whose.
+        id: EpisodeId,
+        /// To be named in the answers.
+        attempt: u64,
+        /// From where.
+        source: Source,
+        /// What, and under which name.
+        plan: Plan,
+        /// The torrent that a plain file is said to be.
+        info_hash: Option<InfoHash>,
+        /// The source may be at a private or loopback address.
+        is_local: bool,
+    },
+    /// Stop preparing, downloading or seeding; what there is stays on the disk.
+    Stop {
+        /// Whose.
+        id: EpisodeId,
+    },
+    /// Tell the world.
+    Tell(Event),
+    /// Read this feed's event stream no longer.
+    Unlisten {
+        /// Which feed's.
+        feed: FeedId,
+    },
+}

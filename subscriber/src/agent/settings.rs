@@ -1,0 +1,56 @@
+//! What the owner has set, and what an agent is here for.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chrono_tz::Tz;
+
+/// What the owner has set.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What this agent is here for.
+    pub duty: Duty,
+    /// Where the library is; only named in events.
+    pub library: PathBuf,
+    /// Downloads that move data at once.
+    pub downloads: usize,
+    /// How often a feed is polled that has no schedule.
+    pub interval: Duration,
+    /// The owner's time zone, in which schedules are read.
+    pub zone: Tz,
+    /// Whether what is complete is seeded.
+    pub seeding: Seeding,
+    /// Which sources are used.
+    pub sources: Sources,
+}
+
+/// What an agent is here for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Duty {
+    /// To poll, listen, fetch and seed for as long as it runs.
+    Everything,
+    /// To fetch what it is asked for, and end: it polls only on demand.
+    Fetch,
+    /// To answer one command: it polls on demand and fetches nothing.
+    Answer,
+    /// To poll every feed once, fetch what is new, and end.
+    Once,
+}
+
+/// Whether what is complete is seeded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seeding {
+    /// It is not.
+    Off,
+    /// It is, until told otherwise.
+    On,
+}
+
+/// Which sources are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sources {
+    /// All of them, torrents first.
+    All,
+    /// Plain files only: no peer sees this machine's address.
+    HttpOnly,
+}
