@@ -155,7 +155,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "TIME", default_value = "30m", value_parser = interval)]
     pub interval: Duration,
     /// The time zone in which schedules are read, such as `Europe/Berlin`. [default: the system's]
-    #[arg(long, value_name = "ZONE")]
+    #[arg(long, value_name = "ZONE", value_parser = time_zone)]
     pub timezone: Option<Tz>,
     /// Where episodes are kept.
     #[command(flatten)]
@@ -205,6 +205,10 @@ fn interval(text: &str) -> Result<Duration, String> {
         return Err(format!("`{text}` is too often; want a minute or more, or give the feed a --schedule"));
     }
     Ok(interval)
+}
+
+fn time_zone(text: &str) -> Result<Tz, String> {
+    text.parse().map_err(|_| format!("`{text}` is no time zone; want one like `Europe/Berlin` or `UTC`"))
 }
 
 #[cfg(test)]

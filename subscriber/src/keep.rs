@@ -17,7 +17,7 @@ const BATCH: usize = 200;
 /// What is remembered once, beside the feeds and episodes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Memory {
-    /// The highest number that any feed ever had.
+    /// The highest number of any feed that was ever read.
     pub last_feed: u32,
     /// Where the library is; `None` until an agent has run.
     pub library: Option<PathBuf>,
@@ -96,8 +96,11 @@ pub fn save(store: &Store, changes: &[Change]) -> Result<(), StoreError> {
                 dropped.extend(store.scan::<Episode>(feed_key(*id))?.into_iter().map(|episode| episode.id));
             }
         }
-        let newest =
-            some.iter().filter_map(|change| if let Change::Feed(feed) = change { Some(feed.id.0) } else { None });
+        // A feed that was never read was shown to nobody: its number may go to another.
+        let newest = some.iter().filter_map(|change| match change {
+            Change::Feed(feed) if !feed.is_new() => Some(feed.id.0),
+            _ => None,
+        });
         let last_feed = newest.max().unwrap_or_default().max(memory.last_feed);
         store.batch(|batch| {
             if last_feed > memory.last_feed {
@@ -132,7 +135,9 @@ mod tests {
     use crate::records::Stage;
 
     fn feed(id: u32) -> Feed {
-        Feed::new(FeedId(id), "http://host.example/feed.xml".parse().unwrap(), wall(0))
+        let mut feed = Feed::new(FeedId(id), "http://host.example/feed.xml".parse().unwrap(), wall(0));
+        feed.folder = "Show".to_owned();
+        feed
     }
 
     fn episode(feed: u32, number: u32) -> Episode {

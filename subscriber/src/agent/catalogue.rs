@@ -75,7 +75,7 @@ pub struct Catalogue {
 }
 
 impl Catalogue {
-    /// The catalogue as the store remembers it. `last_feed` is the highest number any feed ever had.
+    /// The catalogue as the store remembers it. `last_feed` is the highest number of any feed that was ever read.
     pub fn new(feeds: Vec<Feed>, episodes: Vec<Episode>, last_feed: u32) -> Self {
         let mut catalogue = Self { last_feed, ..Self::default() };
         for feed in feeds {
@@ -110,9 +110,10 @@ impl Catalogue {
         self.feeds.values()
     }
 
-    /// The highest number any feed ever had.
-    pub const fn last_feed(&self) -> u32 {
-        self.last_feed
+    /// A number that no feed has, nor ever had that was read. One that was never read was shown to nobody.
+    pub fn free_number(&self) -> FeedId {
+        let highest = self.feeds.last_key_value().map_or(0, |(id, _)| id.0);
+        FeedId(highest.max(self.last_feed).saturating_add(1))
     }
 
     /// The episode of this number.
@@ -133,7 +134,9 @@ impl Catalogue {
 
     /// Puts a feed in, new or changed.
     pub fn put_feed(&mut self, feed: Feed) {
-        self.last_feed = self.last_feed.max(feed.id.0);
+        if !feed.is_new() {
+            self.last_feed = self.last_feed.max(feed.id.0);
+        }
         self.feeds.insert(feed.id, feed);
     }
 

@@ -48,7 +48,7 @@ impl Agent {
             self.subscribe_again(now, known, schedule, backlog);
             return;
         }
-        let id = FeedId(self.catalogue.last_feed() + 1);
+        let id = self.catalogue.free_number();
         let mut feed = Feed::new(id, url, now.wall);
         (feed.schedule, feed.backlog) = (schedule, backlog.unwrap_or_default());
         self.catalogue.put_feed(feed);
@@ -194,12 +194,13 @@ impl Agent {
         let folder = if is_new { self.catalogue.free_folder(&title) } else { feed.folder.clone() };
         let events_url = found.events_url.map(String::from);
         let stream_moved = feed.events_url != events_url;
-        let Some(feed) = self.catalogue.feed_mut(id) else { return reading };
+        let mut feed = feed.clone();
         (feed.title, feed.folder, feed.is_local) = (title, folder, is_local);
         if stream_moved {
             (feed.events_url, feed.last_event_id) = (events_url, None);
             self.unlisten(id);
         }
+        self.catalogue.put_feed(feed);
         reading
     }
 

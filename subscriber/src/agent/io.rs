@@ -66,6 +66,8 @@ pub enum Input {
     Polled {
         /// Which feed.
         feed: FeedId,
+        /// Where it was asked for.
+        url: Url,
         /// What the host said.
         reply: poll::Reply,
         /// The feed, where the reply brought one that could be read.

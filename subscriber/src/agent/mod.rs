@@ -95,7 +95,12 @@ impl Agent {
             Input::Measured { space, outstanding } => self.queue.measured(now.instant, space, outstanding),
             Input::Pause(target) => self.pause(target),
             Input::Poll(feed) => self.poll_now(now, feed),
-            Input::Polled { feed, reply, found, is_local } => self.polled(now, feed, reply, found, is_local),
+            Input::Polled { feed, url, reply, found, is_local } => {
+                // A feed that was removed may have left its number to another.
+                if self.catalogue.feed(feed).is_some_and(|feed| *feed.url() == url) {
+                    self.polled(now, feed, reply, found, is_local);
+                }
+            }
             Input::Prepared { id, attempt, prepared } => self.prepared(now, id, attempt, &prepared),
             Input::Progress { id, attempt, progress } => {
                 self.queue.progress(now.instant, id, attempt, progress, &mut self.rng);

@@ -146,7 +146,8 @@ impl World {
     fn answer_poll(&mut self, feed: FeedId, fetch: &poll::Fetch) -> Input {
         self.polls.push((wall(self.secs), fetch.unconditional));
         if self.is_down {
-            return Input::Polled { feed, reply: Reply::failed("refused"), found: None, is_local: false };
+            let reply = Reply::failed("refused");
+            return Input::Polled { feed, url: fetch.url.clone(), reply, found: None, is_local: false };
         }
         let etag = Some(format!("\"{}\"", self.version));
         let is_unchanged = fetch.etag == etag;
@@ -156,7 +157,7 @@ impl World {
             FoundFeed { title: "Show".to_owned(), events_url: self.events_url.clone(), items: self.items.clone() };
         let found = (!is_unchanged).then(|| Box::new(found));
         let reply = Reply { outcome, moved_to: None, max_age: None, bytes: 1000 };
-        Input::Polled { feed, reply, found, is_local: false }
+        Input::Polled { feed, url: fetch.url.clone(), reply, found, is_local: false }
     }
 
     fn prepare(&self, id: EpisodeId, attempt: u64, source: &Source) -> Input {

@@ -4,7 +4,7 @@ use podswarm_core::app::{Access, DataDir, DataDirLock, Failure, GlobalArgs, Out,
 
 use super::library::all_or_failure;
 use super::misunderstood;
-use super::run::{NOTICE, wait_for};
+use super::run::{NOTICE, not_had, wait_for};
 use super::show::{Show, until};
 use crate::agent::{Duty, Settings, Sources};
 use crate::ask::{Ask, EpisodeView, Reply, StageName};
@@ -36,40 +36,37 @@ async fn here(out: &Out, dir: &DataDir, lock: DataDirLock, args: DownloadArgs) -
         ..settings(Duty::Fetch, default_library(dir)?, system_zone())
     };
     let engine = (!is_plain).then(|| engine_config(&args.engine));
-    if engine.is_some() {
-        first_run_notice(dir, out, NOTICE)?;
-    }
+    let takes_part = engine.is_some();
     let library = args.library.library.as_deref().map(std::path::absolute).transpose()?;
     let (session, events) = Session::start(|lock| HubOptions { lock, settings, library, engine }, lock).await?;
     let contact = Contact::Here(session.handle());
-    let mut following = Following::Here(events);
-    let work = async {
-        let asked = ask(&contact, args.episodes).await?;
-        tell_complete(out, &asked)?;
-        let left = session.handle().settled().await?;
-        let is_asked = |view: &&EpisodeView| asked.iter().any(|one| one.id == view.id);
-        let reason = |view: &EpisodeView| {
-            let trouble = view.trouble.as_deref().unwrap_or("it was not reached");
-            format!("{} `{}` could not be had: {trouble}", view.id, view.title)
-        };
-        Ok((left.iter().filter(is_asked).map(reason).collect(), asked.len()))
+    let asked = match ask(&contact, args.episodes).await {
+        Ok(asked) => asked,
+        Err(failure) => {
+            session.stop().await?;
+            return Err(failure);
+        }
     };
+    if takes_part {
+        first_run_notice(dir, out, NOTICE)?;
+    }
+    tell_complete(out, &asked)?;
+    let handle = session.handle();
     let end = async {
         tokio::select! {
-            done = work => done.map(Some),
+            left = handle.settled() => left.map(Some),
             () = shutdown_signal() => Ok(None),
         }
     };
+    let mut following = Following::Here(events);
     let ended = until(&mut Show::new(out), &contact, &mut following, |_| None, end).await;
     session.stop().await?;
-    match ended? {
-        Some(Ok(Some((failed, of)))) => finish(out, failed, of),
-        Some(Ok(None)) => {
-            Err(Failure::new("stopped before everything was there").with_hint("the same command goes on where it was"))
-        }
-        Some(Err(failure)) => Err(failure),
-        None => Err(Failure::new("the agent ended by itself")),
-    }
+    let Some(left) = ended?.ok_or_else(|| Failure::new("the agent ended by itself"))?? else {
+        let stopped = Failure::new("stopped before everything was there");
+        return Err(stopped.with_hint("the same command goes on where it was"));
+    };
+    let left = left.iter().filter(|view| asked.iter().any(|one| one.id == view.id));
+    finish(out, left.map(not_had).collect(), asked.len())
 }
 
 async fn ask(contact: &Contact, episodes: Vec<String>) -> Result<Vec<EpisodeView>, Failure> {

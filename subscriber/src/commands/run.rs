@@ -166,7 +166,8 @@ async fn add_all(out: &Out, contact: &Contact, urls: &[String]) -> Result<(), Fa
     Ok(())
 }
 
-fn not_had(episode: &EpisodeView) -> String {
+/// Says of an episode that it is not there, and why.
+pub(super) fn not_had(episode: &EpisodeView) -> String {
     let reason = episode.trouble.as_deref().unwrap_or("it was not reached");
     format!("{} `{}` could not be had: {reason}", episode.id, episode.title)
 }

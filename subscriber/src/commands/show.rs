@@ -8,7 +8,7 @@ use podswarm_core::app::{Failure, Out, Progress, Reading};
 use tokio::time::MissedTickBehavior;
 
 use crate::agent::event::Event;
-use crate::ask::{Ask, EpisodeView, Reply};
+use crate::ask::{Ask, EpisodeView, Reply, Transfer};
 use crate::desk::{Contact, Following};
 use crate::records::EpisodeId;
 
@@ -45,7 +45,7 @@ pub(super) async fn until<T>(
             }
             _ = figures.tick(), if show.is_busy() => {
                 if let Ok(Reply::Status(status)) = contact.ask(Ask::Status).await {
-                    show.downloads(&status.downloads);
+                    show.downloads(status.downloads);
                 }
             }
         }
@@ -55,7 +55,14 @@ pub(super) async fn until<T>(
 /// What is shown.
 pub(super) struct Show {
     out: Out,
-    bars: BTreeMap<EpisodeId, Progress>,
+    bars: BTreeMap<EpisodeId, Bar>,
+}
+
+/// A download as it is shown.
+struct Bar {
+    progress: Progress,
+    /// What it shows.
+    shown: Option<Transfer>,
 }
 
 impl Show {
@@ -73,7 +80,8 @@ impl Show {
         match event {
             Event::Downloading { episode, .. } => {
                 let title = episode.title.clone();
-                self.bars.entry(episode.id).or_insert_with(|| self.out.progress(title));
+                let new = || Bar { progress: self.out.progress(title), shown: None };
+                self.bars.entry(episode.id).or_insert_with(new);
             }
             other => {
                 if let Some(id) = other.episode() {
@@ -89,12 +97,15 @@ impl Show {
         self.out.line(event.line())
     }
 
-    /// Shows how downloads stand.
-    pub(super) fn downloads(&self, downloads: &[EpisodeView]) {
+    /// Shows how downloads stand, where that has changed.
+    pub(super) fn downloads(&mut self, downloads: Vec<EpisodeView>) {
         let now = Instant::now();
         for view in downloads {
-            let (Some(bar), Some(transfer)) = (self.bars.get(&view.id), &view.transfer) else { continue };
-            bar.update(
+            let Some(bar) = self.bars.get_mut(&view.id) else { continue };
+            let Some(transfer) = view.transfer.filter(|transfer| bar.shown.as_ref() != Some(transfer)) else {
+                continue;
+            };
+            bar.progress.update(
                 now,
                 &Reading {
                     state: &transfer.state,
@@ -105,6 +116,7 @@ impl Show {
                     eta: transfer.eta_seconds.map(Duration::from_secs),
                 },
             );
+            bar.shown = Some(transfer);
         }
     }
 }

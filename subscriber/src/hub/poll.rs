@@ -6,8 +6,9 @@ use std::time::Duration;
 use chrono::Utc;
 use podswarm_core::app::printable;
 use podswarm_core::net::http::{Fetched, Reach};
-use podswarm_feeds::poll::{Fetch, Outcome, Reply};
-use podswarm_feeds::read::{self, MAX_FEED_BYTES};
+use podswarm_feeds::poll::{Fetch, Outcome, Reply, Validators};
+use podswarm_feeds::read::{self, Channel, MAX_FEED_BYTES};
+use url::Url;
 
 use super::kit::Kit;
 use crate::address::reach_of_typed;
@@ -26,8 +27,14 @@ const ACCEPT: &str = "application/rss+xml, application/atom+xml, application/xml
 pub(super) async fn poll(kit: Arc<Kit>, feed: FeedId, fetch: Fetch) {
     let Ok(_place) = kit.polls.acquire().await else { return };
     let input = match ask(&kit, &fetch).await {
-        Ok(fetched) => read_answer(feed, fetched).await,
-        Err(reason) => Input::Polled { feed, reply: Reply::failed(printable(&reason)), found: None, is_local: false },
+        Ok(fetched) => read_answer(feed, fetch.url, fetched).await,
+        Err(reason) => Input::Polled {
+            feed,
+            url: fetch.url,
+            reply: Reply::failed(printable(&reason)),
+            found: None,
+            is_local: false,
+        },
     };
     kit.tell(input).await;
 }
@@ -41,24 +48,33 @@ async fn ask(kit: &Kit, fetch: &Fetch) -> Result<Fetched, String> {
     answer.map_err(sentence)
 }
 
-async fn read_answer(feed: FeedId, fetched: Fetched) -> Input {
+async fn read_answer(feed: FeedId, url: Url, fetched: Fetched) -> Input {
     let is_local = fetched.remote_addr.is_some_and(|addr| Reach::of_host(addr.ip()) == Reach::Any);
     let bytes = fetched.body.len() as u64;
     let moved_to = fetched.permanent_redirect.clone();
     let reply = Reply::from_http(fetched.status, |name| fetched.header(name), moved_to, bytes, Utc::now());
     if !matches!(reply.outcome, Outcome::Body { .. }) {
-        return Input::Polled { feed, reply, found: None, is_local };
+        return Input::Polled { feed, url, reply, found: None, is_local };
     }
     let parsed = tokio::task::spawn_blocking(move || {
         let content_type = fetched.header("content-type");
         read::parse(&fetched.body, &fetched.final_url, content_type).map_err(sentence)
     });
-    match parsed.await {
-        Ok(Ok(channel)) => {
-            let reply = reply.with_ttl(channel.ttl);
-            Input::Polled { feed, reply, found: Some(Box::new(FoundFeed::of(channel))), is_local }
-        }
-        Ok(Err(reason)) => Input::Polled { feed, reply: reply.unreadable(reason), found: None, is_local },
-        Err(error) => Input::Polled { feed, reply: reply.unreadable(error.to_string()), found: None, is_local },
+    let (reply, found) = match parsed.await {
+        Ok(Ok(channel)) => (reply_to(reply, &channel), Some(Box::new(FoundFeed::of(channel)))),
+        Ok(Err(reason)) => (reply.unreadable(reason), None),
+        Err(error) => (reply.unreadable(error.to_string()), None),
+    };
+    Input::Polled { feed, url, reply, found, is_local }
+}
+
+/// The reply with what its body says. One that was cut off must not be taken for the whole by a later 304.
+fn reply_to(reply: Reply, channel: &Channel) -> Reply {
+    let mut reply = reply.with_ttl(channel.ttl);
+    if let Outcome::Body { validators, .. } = &mut reply.outcome
+        && !channel.is_whole
+    {
+        *validators = Validators::default();
     }
+    reply
 }

@@ -249,12 +249,23 @@ fn two_shows_of_one_name_have_two_folders() {
 }
 
 #[test]
+fn only_a_feed_that_was_read_uses_up_a_number() {
+    let mut catalogue = followed();
+    let never_read = Feed::new(FeedId(2), "http://other.example/".parse().unwrap(), wall(0));
+    catalogue.put_feed(never_read);
+    assert_eq!(catalogue.free_number(), FeedId(3));
+    catalogue.remove_feed(FeedId(2));
+    catalogue.remove_feed(FEED);
+    assert_eq!(catalogue.free_number(), FeedId(2));
+}
+
+#[test]
 fn a_number_is_not_given_twice() {
     let mut catalogue = followed();
     catalogue.read(FEED, vec![http("a", 1)], wall(0));
     let (feeds, episodes) = (catalogue.feeds().cloned().collect(), catalogue.episodes().cloned().collect());
     let mut reopened = Catalogue::new(feeds, episodes, 7);
-    assert_eq!(reopened.last_feed(), 7);
+    assert_eq!(reopened.free_number(), FeedId(8));
     reopened.read(FEED, vec![http("b", 0), http("a", 1)], wall(60) + Duration::from_secs(1));
     let numbers: Vec<_> = reopened.episodes().map(|episode| (episode.guid.as_str(), episode.id.number)).collect();
     assert_eq!(numbers, [("a", 1), ("b", 2)]);
