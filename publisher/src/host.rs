@@ -136,6 +136,11 @@ impl Host {
         std::iter::once(listening("http", self.http_addr)).chain(peers).collect()
     }
 
+    /// The port for peers.
+    pub(crate) fn peer_port(&self) -> u16 {
+        self.engine.port()
+    }
+
     /// Publishes what `draft` names. Done when it is live, or sure to be at its time.
     ///
     /// The work goes on if the caller goes away; it is ended by [`Follow::cancel`].

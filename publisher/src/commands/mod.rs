@@ -80,17 +80,17 @@ impl Context {
         Ok(library)
     }
 
-    /// Says what was not in order with the library.
+    /// Says what the library has lost; smaller things are in the log.
     fn tell(&self, report: &OpenReport) {
-        if let Some(aside) = &report.set_aside {
-            let aside = aside.display();
-            self.out
-                .warn(format!("the index was damaged; it is now in `{aside}`, and was built again from the journal"));
-        }
-        if report.journal_tail_dropped > 0 {
-            let bytes = report.journal_tail_dropped;
-            self.out.note(format!("an unfinished write of {bytes} bytes at the journal's end was taken back"));
-        }
+        let Some(damage) = &report.damage else { return };
+        let journal = self.dir.join("journal");
+        let what = format!("{} bytes of the journal in `{}` were damaged", damage.bytes, journal.display());
+        let so = if damage.is_recovered {
+            "the index had it all, nothing is lost"
+        } else {
+            "records are lost or out of date, look through `podpub episodes`"
+        };
+        self.out.warn(format!("{what}; {so}"));
     }
 }
 

@@ -173,7 +173,10 @@ async fn in_foreground(context: &Context, args: &PublishArgs, lock: DataDirLock)
         return Err(failure);
     }
     context.out.note("serving until you press Ctrl-C");
-    running.until_stopped(context).await
+    let copies = tokio::spawn(Running::tell_when_safe(Arc::clone(host), context.out.clone()));
+    let stopped = running.until_stopped(context).await;
+    copies.abort();
+    stopped
 }
 
 /// Has the running publisher do it. It is told the path; where it cannot read that, it is sent the bytes.

@@ -1,11 +1,13 @@
 //! `serve`, and what a foreground `publish` shares with it.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use podswarm_core::app::{
-    Access, ControlFile, DataDirLock, EngineArgs, Explain as _, Failure, acquire, first_run_notice, shutdown_signal,
+    Access, ControlFile, DataDirLock, EngineArgs, Explain as _, Failure, Out, acquire, first_run_notice,
+    shutdown_signal,
 };
 use podswarm_core::net::{EngineConfig, PeerPort};
 use tokio::net::TcpListener;
@@ -15,16 +17,21 @@ use super::{Context, public_url};
 use crate::cli::ServeArgs;
 use crate::control;
 use crate::copies;
-use crate::host::{Host, HostConfig};
+use crate::host::{Host, HostConfig, blocking};
 use crate::http::{self, Limits};
 use crate::library::Library;
+use crate::wire::EpisodeStatus;
 
 /// What a publisher has to know before it serves for the first time.
 const NOTICE: &str = "Note, told once: what you publish is public, and so is this machine's address. Feeds, torrents and \
                       the tracker name it, and everybody in a swarm sees who else is in it.";
+/// Where peers are awaited if nothing else is said and it is free.
+const DEFAULT_PEER_PORT: u16 = 6881;
 /// How long a stop may take.
 const STOP_TIME: Duration = Duration::from_millis(4500);
-/// The least connections that a control port takes.
+/// How often to look whether full copies are out.
+const LOOK: Duration = Duration::from_secs(2);
+/// The connections that a control port takes; a publish may be quiet for as long as it hashes.
 const CONTROL_LIMITS: Limits = Limits { connections: 64, idle: Duration::from_hours(24) };
 
 pub(super) async fn serve(context: &Context, args: &ServeArgs) -> Result<(), Failure> {
@@ -80,12 +87,31 @@ impl Running {
         if let Some(wanted) = instead_of {
             context.out.note(format!("port {wanted} is in use; the next free one is taken"));
         }
+        if args.engine.peer_port.is_none() && host.peer_port() != DEFAULT_PEER_PORT {
+            context.out.note(format!("peer port {DEFAULT_PEER_PORT} is in use; the next free one is taken"));
+        }
         for listening in host.listening() {
             context.out.line(format!("listening {} {}", listening.kind, listening.addr))?;
             context.out.json(&listening)?;
         }
         context.out.note(format!("public address: {}", host.urls().base()));
         Ok(Self { host, control, _lock: lock })
+    }
+
+    /// Says of each episode when the first full copy of it is out. Does not end.
+    pub(super) async fn tell_when_safe(host: Arc<Host>, out: Out) {
+        let mut told = BTreeSet::new();
+        loop {
+            let (host, version) = (Arc::clone(&host), String::new());
+            let Ok(status) = blocking(move || host.status(version)).await else { return };
+            for EpisodeStatus { episode, swarm, .. } in status.episodes {
+                let copies = swarm.map_or(0, |swarm| swarm.copies_milli);
+                if copies >= 1000 && told.insert(episode.guid) {
+                    out.note(format!("{}: {}", episode.title, copies::sentence(copies)));
+                }
+            }
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     /// Serves until the process is asked to stop, then says whether it may.

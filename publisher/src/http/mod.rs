@@ -24,7 +24,7 @@ use axum::extract::{Extension, Path, RawQuery, State};
 use axum::http::header::{self, HeaderMap, HeaderValue};
 use axum::http::{Method, StatusCode};
 use axum::middleware;
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use serde::Serialize;
 use tokio::sync::watch;
@@ -35,10 +35,12 @@ pub(crate) use listen::{Limits, Peers, serve};
 pub(crate) use media::mtime_of;
 pub(crate) use resource::{Resource, etag};
 
+use crate::host::blocking;
 use crate::library::Library;
 use crate::record::{EpisodeRecord, Place};
 use crate::render::page;
 use crate::site::{HTML, ShowSite, Site};
+use crate::slug::Slug;
 use crate::tracker::Tracker;
 use crate::urls::Urls;
 use media::MediaFile;
@@ -83,6 +85,7 @@ pub(crate) fn app(web: Web) -> Router {
     Router::new()
         .route("/", get(home))
         .route("/shows/{slug}", get(show))
+        .route("/shows/{slug}/", get(without_slash))
         .route("/shows/{slug}/feed.xml", get(podcast_feed))
         .route("/shows/{slug}/torrents.xml", get(torrent_feed))
         .route("/shows/{slug}/events", get(follow))
@@ -119,6 +122,14 @@ fn of_show(
 
 async fn show(State(state): Shared, Path(slug): Path<String>, method: Method, headers: HeaderMap) -> Response {
     of_show(&state, &slug, &method, &headers, |show| &show.page)
+}
+
+/// Leads from an address with a slash too many to the one without.
+async fn without_slash(Path(slug): Path<String>) -> Response {
+    match slug.parse::<Slug>() {
+        Ok(slug) => Redirect::permanent(&format!("../{slug}")).into_response(),
+        Err(_) => not_found(),
+    }
 }
 
 async fn podcast_feed(State(state): Shared, Path(slug): Path<String>, method: Method, headers: HeaderMap) -> Response {
@@ -217,10 +228,9 @@ async fn media_in_folder(
         return not_found();
     };
     let on_disk = state.web.library.content(record).join(entry.path.to_path_buf());
-    let mime = match &record.enclosure.path {
-        Some(main) if *main == path => record.enclosure.mime.clone(),
-        _ => crate::kind::of_file(&on_disk, &on_disk).map_or("application/octet-stream", |kind| kind.mime).to_owned(),
-    };
+    let looked_at = on_disk.clone();
+    let kind = blocking(move || crate::kind::of_file(&looked_at, &looked_at)).await;
+    let mime = kind.map_or("application/octet-stream", |kind| kind.mime).to_owned();
     let etag = etag(format!("{}/{path}", record.sha256).as_bytes());
     let file = MediaFile { path: on_disk, length: entry.length, mtime: None, mime, etag, modified: record.added };
     state.send(&file, &method, &headers).await
@@ -257,8 +267,14 @@ fn tracker_answer(body: Vec<u8>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/plain"), (header::CACHE_CONTROL, "no-store")], body)
 }
 
-async fn healthz() -> impl IntoResponse {
-    ([(header::CACHE_CONTROL, "no-store")], "ok\n")
+async fn healthz(State(state): Shared) -> Response {
+    let store = state.web.library.store().clone();
+    let (status, text) = match blocking(move || store.health().trouble).await {
+        None => (StatusCode::OK, "ok\n"),
+        // What is published is served on, but nothing new can be promised.
+        Some(_) => (StatusCode::SERVICE_UNAVAILABLE, "the last write failed, the log says why\n"),
+    };
+    (status, [(header::CACHE_CONTROL, "no-store")], text).into_response()
 }
 
 async fn style(State(state): Shared, method: Method, headers: HeaderMap) -> Response {

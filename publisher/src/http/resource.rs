@@ -49,7 +49,7 @@ impl Resource {
     /// Takes the content; `cache_control` tells caches how long to keep it.
     pub(crate) fn new(content: impl Into<Vec<u8>>, content_type: &'static str, cache_control: &'static str) -> Self {
         let content = content.into();
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
         let gzip = encoder.write_all(&content).and_then(|()| encoder.finish()).expect("memory takes every byte");
         let gzip = (gzip.len() < content.len()).then(|| Variant::new(gzip));
         Self {
