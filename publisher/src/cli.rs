@@ -134,8 +134,8 @@ pub(crate) struct PublishArgs {
     /// Its number.
     #[arg(long, value_name = "N")]
     pub(crate) number: Option<u32>,
-    /// When it is to appear, such as `2026-11-20T18:00:00Z` or, in local time, `2026-11-20 18:00`. A date in the past is
-    /// only the date it bears.
+    /// When it is to appear, such as `2026-11-20T18:00:00Z` or, in local time, `2026-11-20 18:00`. A date in the past
+    /// is only the date it bears.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub(crate) at: Option<DateTime<Utc>>,
     /// Serve the file where it is instead of a copy of it. It must stay there, unchanged.
@@ -155,15 +155,16 @@ pub(crate) struct PublishArgs {
 /// The arguments of `serve`.
 #[derive(Args, Debug, Clone)]
 pub(crate) struct ServeArgs {
-    /// Listen here for listeners, apps and announces: IP:PORT, an IP or a port; port 0 takes any free one. [default: all
-    /// addresses, port 6969 or the next free one]
+    /// Listen here for listeners, apps and announces: IP:PORT, an IP or a port; port 0 takes any free one. [default:
+    /// all addresses, port 6969 or the next free one]
     #[arg(long, value_name = "ADDR", help_heading = "Serving")]
     pub(crate) listen: Option<Listen>,
-    /// The address that feeds and torrents name, such as `https://pods.example`. It is remembered. [default: the last one
-    /// given, else this machine's address]
+    /// The address that feeds and torrents name, such as `https://pods.example`. It is remembered. [default: the last
+    /// one given, else this machine's address]
     #[arg(long, value_name = "URL", help_heading = "Serving")]
     pub(crate) public_url: Option<String>,
-    /// Tell peers outside that we are reached at this IP:PORT, where that is not the public URL's host. May be repeated.
+    /// Tell peers outside that we are reached at this IP:PORT, where that is not the public URL's host. May be given
+    /// more than once.
     #[arg(long, value_name = "IP:PORT", help_heading = "Serving")]
     pub(crate) peer_address: Vec<SocketAddr>,
     /// How to speak to peers.

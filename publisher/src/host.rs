@@ -152,7 +152,16 @@ impl Host {
 
     async fn publish_whole(&self, draft: Draft, follow: Follow) -> Result<Published, PublishError> {
         let library = self.library.clone();
-        let staged = blocking(move || publish::stage(&library, draft, &follow)).await?;
+        let cancel = Arc::clone(&follow.cancel);
+        let staging = blocking(move || publish::stage(&library, draft, &follow));
+        tokio::pin!(staging);
+        let staged = tokio::select! {
+            staged = &mut staging => staged,
+            () = self.stop.cancelled() => {
+                cancel.store(true, Ordering::Relaxed);
+                staging.await
+            }
+        }?;
         let _turn = self.turn.lock().await;
         let (library, now) = (self.library.clone(), Utc::now());
         match blocking(move || publish::settle(&library, staged, now)).await? {
@@ -171,16 +180,22 @@ impl Host {
     async fn make_live(&self, settled: Settled, now: DateTime<Utc>) -> Result<Published, PublishError> {
         let (is_new_show, warnings) = (settled.is_new_show, settled.warnings.clone());
         let (episode, metainfo) = (settled.episode.clone(), settled.metainfo.clone());
+        // The same content under the same name in another show is the same swarm, and is kept whatever happens here.
+        let is_ours_alone = self.torrent(episode.info_hash).is_none();
         let is_due = episode.published <= now;
         if is_due && let Err(error) = self.seed(&episode, metainfo).await {
-            self.unseed(episode.info_hash).await;
+            if is_ours_alone {
+                self.unseed(episode.info_hash).await;
+            }
             return Err(PublishError::Seed(error.into()));
         }
         let library = self.library.clone();
         let recorded = match blocking(move || settled.record(&library, now)).await {
             Ok(recorded) => recorded,
             Err(error) => {
-                self.unseed(episode.info_hash).await;
+                if is_ours_alone {
+                    self.unseed(episode.info_hash).await;
+                }
                 return Err(error.into());
             }
         };

@@ -79,10 +79,9 @@ mod tests {
 
     #[test]
     fn addresses_become_links() {
-        check(
-            "See https://a.example/?x=1&y=2.",
-            "<p>See <a href=\"https://a.example/?x=1&amp;y=2\" rel=\"nofollow noopener\">https://a.example/?x=1&amp;y=2</a>.</p>",
-        );
+        let link =
+            "<a href=\"https://a.example/?x=1&amp;y=2\" rel=\"nofollow noopener\">https://a.example/?x=1&amp;y=2</a>";
+        check("See https://a.example/?x=1&y=2.", &format!("<p>See {link}.</p>"));
         check("javascript:alert(1)", "<p>javascript:alert(1)</p>");
     }
 

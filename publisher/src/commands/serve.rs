@@ -23,12 +23,12 @@ use crate::library::Library;
 use crate::wire::EpisodeStatus;
 
 /// What a publisher has to know before it serves for the first time.
-const NOTICE: &str = "Note, told once: what you publish is public, and so is this machine's address. Feeds, torrents and \
-                      the tracker name it, and everybody in a swarm sees who else is in it.";
+const NOTICE: &str = "note, told once: what you publish is public, and so is this machine's address. Feeds, torrents \
+                      and the tracker name it, and everybody in a swarm sees who else is in it.";
 /// Where peers are awaited if nothing else is said and it is free.
 const DEFAULT_PEER_PORT: u16 = 6881;
 /// How long a stop may take.
-const STOP_TIME: Duration = Duration::from_millis(4500);
+const STOP_TIME: Duration = Duration::from_millis(3900);
 /// How often to look whether full copies are out.
 const LOOK: Duration = Duration::from_secs(2);
 /// The connections that a control port takes; a publish may be quiet for as long as it hashes.

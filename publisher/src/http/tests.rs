@@ -132,6 +132,13 @@ async fn what_is_not_there_is_not_found_whatever_its_name() {
 }
 
 #[tokio::test]
+async fn a_slash_too_many_leads_to_the_show() {
+    let response = port().ask("GET", "/shows/a/", &[]).await;
+    assert_eq!((response.status().as_u16(), &response.headers()[header::LOCATION]), (308, &"../a".parse().unwrap()));
+    assert_eq!(port().get("/shows/%2f%2fevil.example/").await.0, 404);
+}
+
+#[tokio::test]
 async fn an_error_page_does_not_repeat_what_was_asked() {
     let (_, headers, body) = port().get("/shows/%3Cscript%3Ealert(1)%3C%2Fscript%3E").await;
     assert!(!String::from_utf8_lossy(&body).contains("alert"));

@@ -169,7 +169,8 @@ fn explicit() -> Markup {
 }
 
 fn cover(root: &str, show: &ShowRecord, image: &Image) -> Markup {
-    html! { img src={ (root) "/media/" (show.slug) "/" (image.file) } alt={ "Cover of " (show.title) } width="144" height="144"; }
+    let source = format!("{root}/media/{}/{}", show.slug, image.file);
+    html! { img src=(source) alt={ "Cover of " (show.title) } width="144" height="144"; }
 }
 
 /// When, which number, how long, how large.
