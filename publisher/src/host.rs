@@ -4,9 +4,10 @@
 //! the tracker serves it; the record is stored; the site is swapped; listeners are told. So nobody hears of an episode
 //! that does not answer yet, and nothing that was promised is lost.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use axum::Router;
 use chrono::{DateTime, Utc};
@@ -54,6 +55,8 @@ pub(crate) struct Host {
     bus: Bus,
     /// Held by whoever changes what is shown.
     turn: Mutex<()>,
+    /// What is wrong with content that was found to be changed or lost.
+    faults: std::sync::Mutex<BTreeMap<InfoHash, String>>,
     /// Rings when an episode was put off to later.
     put_off: Notify,
     /// Bytes of media sent over HTTP.
@@ -93,6 +96,7 @@ impl Host {
             site: watch::Sender::new(Arc::new(site)),
             bus: Bus::default(),
             turn: Mutex::default(),
+            faults: std::sync::Mutex::default(),
             put_off: Notify::new(),
             sent: Arc::default(),
             http_addr: bound.addr,
@@ -101,7 +105,7 @@ impl Host {
         });
         host.seed_library().await;
         host.tasks.spawn(http::serve(bound.listener, host.app(), Limits::of_process(), host.stop.clone()));
-        host.tasks.spawn(Arc::clone(&host).expire_task());
+        host.tasks.spawn(Arc::clone(&host).look_after_task());
         host.tasks.spawn(Arc::clone(&host).resolve_task());
         host.tasks.spawn(Arc::clone(&host).release_task());
         Ok((host, bound.instead_of))
@@ -166,9 +170,10 @@ impl Host {
         let (library, now) = (self.library.clone(), Utc::now());
         match blocking(move || publish::settle(&library, staged, now)).await? {
             Outcome::Already { show, episode } => {
-                // It may have been out of order, and the owner tries to mend it.
-                if episode.released && self.engine.torrent(&episode.info_hash).is_none() {
-                    self.seed_episode(&episode).await;
+                // It may be out of order, and the owner tries to mend it.
+                let seeds = |torrent: Torrent| torrent.status().error.is_none();
+                if episode.released && !self.torrent(episode.info_hash).is_some_and(seeds) {
+                    self.reseed(&episode).await;
                 }
                 Ok(Published { already: true, ..self.published(&show, &episode) })
             }
@@ -257,6 +262,10 @@ impl Host {
         let (live, copies_milli) = (episode.released, self.copies(episode.info_hash));
         let episodes = self.library.episodes(&show.slug).map_or(0, |episodes| episodes.len());
         Published { live, copies_milli, ..Published::new(show, episodes, episode, &self.urls) }
+    }
+
+    fn faults(&self) -> MutexGuard<'_, BTreeMap<InfoHash, String>> {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn torrent(&self, info_hash: InfoHash) -> Option<Torrent> {

@@ -318,14 +318,11 @@ impl Library {
     }
 }
 
-/// Whether an original that is served in place was written to since it was published.
-pub(crate) fn was_touched(episode: &EpisodeRecord) -> bool {
-    match &episode.place {
-        Place::Original { path, mtime: Some(mtime) } => {
-            fs::metadata(path).is_ok_and(|now| crate::http::mtime_of(&now) != Some(*mtime))
-        }
-        _ => false,
-    }
+/// When an original that is served in place was last written to, if that was after it was published; 0 if it is gone.
+pub(crate) fn touched(episode: &EpisodeRecord) -> Option<i64> {
+    let Place::Original { path, mtime: Some(published) } = &episode.place else { return None };
+    let now = fs::metadata(path).ok().and_then(|now| crate::http::mtime_of(&now)).unwrap_or(0);
+    (now != *published).then_some(now)
 }
 
 /// Whether `wanted` is the show's slug, or its title in any case.

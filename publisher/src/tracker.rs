@@ -7,6 +7,7 @@
 //! Law: nobody is given an address nearer than his own, unless the owner typed it.
 //! Source: BEP 3, 7, 23, 48 through core's codec.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -31,6 +32,8 @@ pub(crate) struct Tracker {
 struct State {
     table: SwarmTable,
     rng: Rng,
+    /// Swarms whose content our seed does not have at present.
+    lost: BTreeSet<[u8; 20]>,
 }
 
 /// Where the own seed can be reached.
@@ -69,7 +72,7 @@ impl OwnSeed {
 impl Tracker {
     /// A tracker that serves no torrent yet.
     pub(crate) fn new(rng: Rng) -> Self {
-        let state = State { table: SwarmTable::new(SwarmTableConfig::default()), rng };
+        let state = State { table: SwarmTable::new(SwarmTableConfig::default()), rng, lost: BTreeSet::new() };
         Self { state: Mutex::new(state), seed: RwLock::default(), clock: Clock::default() }
     }
 
@@ -80,12 +83,23 @@ impl Tracker {
 
     /// Serves a torrent that the own seed has from now on.
     pub(crate) fn allow(&self, info_hash: InfoHash) {
-        self.state().table.allow(info_hash.wire(), SwarmEntry { seeded: true, ..SwarmEntry::default() });
+        let mut state = self.state();
+        state.lost.remove(&info_hash.wire());
+        state.table.allow(info_hash.wire(), SwarmEntry { seeded: true, ..SwarmEntry::default() });
+    }
+
+    /// Serves a torrent on whose content our seed does not have at present: others may.
+    pub(crate) fn lose_seed(&self, info_hash: InfoHash) {
+        let mut state = self.state();
+        state.lost.insert(info_hash.wire());
+        state.table.allow(info_hash.wire(), SwarmEntry { seeded: false, ..SwarmEntry::default() });
     }
 
     /// Serves a torrent no more.
     pub(crate) fn forget(&self, info_hash: InfoHash) {
-        self.state().table.forget(info_hash.wire());
+        let mut state = self.state();
+        state.lost.remove(&info_hash.wire());
+        state.table.forget(info_hash.wire());
     }
 
     /// How a swarm stands, the own seed counted.
@@ -98,8 +112,9 @@ impl Tracker {
         let own = self.seed.read().unwrap_or_else(PoisonError::into_inner).addresses_for(peers);
         let now = self.now();
         let answer = parse_announce_query(query).and_then(|request| {
-            let State { table, rng } = &mut *self.state();
-            let response = table.announce(now, peers.remote, &request, &own, rng)?;
+            let State { table, rng, lost } = &mut *self.state();
+            let own = if lost.contains(&request.info_hash) { &[] } else { &own[..] };
+            let response = table.announce(now, peers.remote, &request, own, rng)?;
             Ok(encode_announce_response(&response, request.compact))
         });
         answer.unwrap_or_else(|failure| encode_failure(&failure))
@@ -199,6 +214,11 @@ mod tests {
         assert!(
             String::from_utf8_lossy(&tracker.scrape("info_hash=aaaaaaaaaaaaaaaaaaaa")).contains("10:incompletei1e")
         );
+        tracker.lose_seed(ours);
+        assert!(ask('a').contains("5:peers0:"), "{}", ask('a'));
+        assert_eq!(tracker.swarm(ours).complete, 0);
+        tracker.allow(ours);
+        assert_eq!(tracker.swarm(ours).complete, 1);
         tracker.forget(ours);
         assert!(ask('a').contains("failure reason"));
     }

@@ -1,15 +1,19 @@
 //! Which episodes the engine seeds, and the tracker serves.
 
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use podswarm_core::app::Failure;
 use podswarm_core::metainfo::{InfoHash, Metainfo};
+use podswarm_core::net::create::{Cancelled, Watch, verify};
 use podswarm_core::net::http::Reach;
 use podswarm_core::net::{AddError, AddTorrent, Files, Torrent, TorrentError};
 
 use super::{Host, blocking};
-use crate::library::was_touched;
+use crate::library::LibraryError;
 use crate::record::EpisodeRecord;
+use crate::site::EpisodeSite;
 
 /// Why an episode is not seeded.
 #[derive(Debug, thiserror::Error)]
@@ -22,17 +26,39 @@ pub(super) enum SeedError {
     Content(#[from] TorrentError),
 }
 
+/// Why an episode's content is not seeded after it was checked.
+#[derive(Debug, thiserror::Error)]
+enum ContentError {
+    /// The library's own torrent.
+    #[error(transparent)]
+    Library(#[from] LibraryError),
+    /// The host stops.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+    /// It is gone, or somebody wrote to it.
+    #[error("`{}` is not what was published: {good} of {pieces} pieces match", content.display())]
+    Changed {
+        /// Where it lies.
+        content: PathBuf,
+        /// Pieces that match.
+        good: u32,
+        /// All pieces.
+        pieces: u32,
+    },
+}
+
 impl Host {
     /// Seeds every episode that is out. What has to be checked first is checked in the background.
-    pub(super) async fn seed_library(self: &Arc<Self>) {
-        let site = Arc::clone(&self.site.borrow());
-        for episode in site.shows.values().flat_map(|show| show.episodes.values()) {
-            let record = &episode.record;
-            let Some(torrent) = self.seed_episode(record).await else { continue };
-            if was_touched(record) {
-                self.tasks.spawn(Arc::clone(self).touched_task(record.clone(), torrent));
-            }
+    pub(super) async fn seed_library(&self) {
+        for episode in self.episodes() {
+            self.seed_episode(&episode.record).await;
         }
+    }
+
+    /// The episodes that are out.
+    pub(super) fn episodes(&self) -> Vec<Arc<EpisodeSite>> {
+        let site = self.site.borrow();
+        site.shows.values().flat_map(|show| show.episodes.values().cloned()).collect()
     }
 
     /// Seeds an episode of the library; what cannot be seeded is logged, and told by `status`.
@@ -45,18 +71,57 @@ impl Host {
         added.inspect_err(|error| tracing::error!(episode = episode.file, %error, "cannot be seeded")).ok()
     }
 
-    /// Takes an original that was written to since it was published, but holds the same bytes, as it is now.
-    async fn touched_task(self: Arc<Self>, episode: EpisodeRecord, torrent: Torrent) {
-        let same = tokio::select! {
-            () = self.stop.cancelled() => return,
-            checked = torrent.wait_complete() => checked.is_ok(),
+    /// Checks an episode's content from the first byte on, and seeds it if it is what was published. Tells whether.
+    pub(super) async fn reseed(&self, episode: &EpisodeRecord) -> bool {
+        self.unseed(episode.info_hash).await;
+        let checked = self.check(episode).await;
+        let seeded = match checked {
+            // What the engine knew of the content is out of date; it takes it from us now as it is.
+            Ok(()) => {
+                let _ = tokio::fs::remove_file(self.library.resume(&episode.info_hash)).await;
+                self.seed_episode(episode).await.is_some()
+            }
+            Err(ContentError::Cancelled(_)) => return false,
+            Err(error) => {
+                let what = Failure::from(error).to_string();
+                tracing::error!(episode = episode.file, what, "what was published is not there any more");
+                self.tracker.lose_seed(episode.info_hash);
+                self.faults().insert(episode.info_hash, what);
+                return false;
+            }
         };
-        if !same {
-            tracing::error!(episode = episode.file, "the original was changed; it is not served any more");
+        self.faults().remove(&episode.info_hash);
+        seeded
+    }
+
+    async fn check(&self, episode: &EpisodeRecord) -> Result<(), ContentError> {
+        let (library, record) = (self.library.clone(), episode.clone());
+        let cancel = Arc::new(AtomicBool::new(false));
+        let cancelled = Arc::clone(&cancel);
+        let checking = blocking(move || {
+            let (metainfo, content) = (library.metainfo(&record.show, &record.file)?, library.content(&record));
+            let verified = verify(&metainfo, &content, Watch { progress: None, cancel: Some(&cancelled) })?;
+            let (good, pieces) = (verified.good.count(), verified.good.len());
+            if verified.is_complete() { Ok(()) } else { Err(ContentError::Changed { content, good, pieces }) }
+        });
+        tokio::pin!(checking);
+        tokio::select! {
+            checked = &mut checking => checked,
+            () = self.stop.cancelled() => {
+                cancel.store(true, Ordering::Relaxed);
+                checking.await
+            }
+        }
+    }
+
+    /// Has an original checked that was written to since it was published. If it holds the same bytes it is served on
+    /// as it is now; else it is served no more.
+    pub(super) async fn check_again(&self, episode: &EpisodeRecord) {
+        if !self.reseed(episode).await {
             return;
         }
         let _turn = self.turn.lock().await;
-        let library = self.library.clone();
+        let (library, episode) = (self.library.clone(), episode.clone());
         let restamped = match blocking(move || library.restamp(&episode)).await {
             Ok(show) => self.show(show).await,
             Err(error) => Err(error),

@@ -33,7 +33,8 @@ impl Host {
         let status = self.torrent(episode.info_hash).map(|torrent| torrent.status());
         let info = EpisodeInfo::new(episode, &self.urls);
         let swarm = status.as_ref().map(|status| self.swarm_status(episode.info_hash, status));
-        EpisodeStatus { episode: info, error: problem(episode, status.as_ref()), swarm }
+        let fault = self.faults().get(&episode.info_hash).cloned();
+        EpisodeStatus { episode: info, error: fault.or_else(|| problem(episode, status.as_ref())), swarm }
     }
 
     fn swarm_status(&self, info_hash: InfoHash, status: &TorrentStatus) -> SwarmStatus {

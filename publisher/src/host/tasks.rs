@@ -1,5 +1,6 @@
 //! What a host does by itself as time passes.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,13 +8,34 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::{Host, blocking};
-use crate::library::LibraryError;
+use crate::library::{LibraryError, touched};
 
 impl Host {
-    /// Forgets peers that the tracker has not heard of for long.
-    pub(super) async fn expire_task(self: Arc<Self>) {
-        while self.pause(Duration::from_secs(30)).await {
+    /// Forgets peers that have gone, and looks whether what is served still is what was published.
+    ///
+    /// Somebody may write to an original, or lose a file. Its swarm must neither get wrong pieces from us nor be sent to
+    /// a seed that has none.
+    pub(super) async fn look_after_task(self: Arc<Self>) {
+        // How each original that was touched was found last, so that none is hashed over and over.
+        let mut found = BTreeMap::new();
+        loop {
             self.tracker.expire();
+            for episode in self.episodes() {
+                let record = episode.record.clone();
+                let Some(stamp) = blocking(move || touched(&record)).await else { continue };
+                if found.insert(episode.record.info_hash, stamp) != Some(stamp) {
+                    self.check_again(&episode.record).await;
+                }
+            }
+            for torrent in self.engine.torrents() {
+                match torrent.status().error {
+                    None => self.tracker.allow(torrent.info_hash()),
+                    Some(_) => self.tracker.lose_seed(torrent.info_hash()),
+                }
+            }
+            if !self.pause(Duration::from_secs(30)).await {
+                return;
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use podswarm_core::net::PeerPort;
 
 use super::*;
 use crate::fixture;
-use crate::library::was_touched;
+use crate::library::touched;
 use crate::publish::{Intake, Said};
 
 struct World {
@@ -123,6 +123,11 @@ async fn a_restart_serves_what_was_published_and_tells_what_is_lost() {
     assert!(episode(&host, &lost.file).error.is_some());
     let media = host.urls().media(&lost.show, &lost.file);
     assert_eq!(world.get(media.as_str()).await.0, 503);
+    // Publishing it once more mends it.
+    let mended = host.publish(world.draft("b.wav", 2), Follow::default()).await.unwrap();
+    assert!(mended.already);
+    assert_eq!(episode(&host, &lost.file).error, None);
+    assert_eq!(world.get(media.as_str()).await.0, 200);
     host.shutdown().await;
 }
 
@@ -141,7 +146,7 @@ async fn an_original_that_was_only_touched_is_served_again() {
     let host = world.start().await;
     let mut site = host.site.subscribe();
     let (show, file) = (published.episode.show.as_str(), published.episode.file.as_str());
-    let is_stamped = |site: &Arc<Site>| !was_touched(&site.episode_by_file(show, file).unwrap().record);
+    let is_stamped = |site: &Arc<Site>| touched(&site.episode_by_file(show, file).unwrap().record).is_none();
     site.wait_for(is_stamped).await.unwrap();
     assert_eq!(world.get(&media(&host)).await.0, 200);
     host.shutdown().await;
@@ -163,5 +168,23 @@ async fn a_show_that_is_changed_is_shown_so() {
     host.edit_show(None, fields("After")).await.unwrap();
     assert!(world.get(show.feed.as_str()).await.1.contains("After"));
     assert_eq!(host.library.show(None).unwrap().podcast_guid, None, "a loopback address is nobody's name");
+    host.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_original_that_was_changed_is_neither_served_nor_seeded() {
+    let world = World::new();
+    let host = world.start().await;
+    let draft = Draft { intake: Intake::InPlace, ..world.draft("a.wav", 1) };
+    let path = draft.path.clone();
+    let published = host.publish(draft, Follow::default()).await.unwrap();
+    std::fs::write(&path, fixture::wav(1, 2)).unwrap();
+    touch(&path);
+    let record = host.library.episodes_of(None).unwrap().remove(0);
+    host.check_again(&record).await;
+    assert_eq!(world.get(published.episode.media.as_str()).await.0, 503);
+    let status = episode(&host, &published.episode.file);
+    assert!(status.error.unwrap().contains("0 of 1 pieces match"), "it says what was found");
+    assert_eq!(host.tracker.swarm(record.info_hash).complete, 0);
     host.shutdown().await;
 }

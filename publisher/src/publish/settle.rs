@@ -56,6 +56,11 @@ pub(crate) fn settle(library: &Library, staged: Staged, now: DateTime<Utc>) -> R
     let (mut show, is_new_show) = show_for(library, said, &staged.looked.tags, &title, now)?;
     let known = library.episodes(&show.slug)?;
     if let Some(episode) = known.iter().find(|episode| episode.sha256 == staged.sha256) {
+        let content = library.content(episode);
+        // Content that was lost comes back with the file that it was made of.
+        if episode.place == Place::Library && staged.place == Place::Library && !content.exists() {
+            staged.staging.place(CONTENT, &content)?;
+        }
         return Ok(Outcome::Already { show: Box::new(show), episode: Box::new(episode.clone()) });
     }
     let published = said.at.unwrap_or(now).duration_trunc(chrono::Duration::seconds(1)).unwrap_or(now);
