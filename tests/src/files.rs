@@ -47,8 +47,10 @@ pub fn assert_same_bytes(want: &Path, got: &Path) {
         let part = usize::try_from(lengths[0] - offset).map_or(left.len(), |rest| rest.min(left.len()));
         a.read_exact(&mut left[..part]).expect("the file reads");
         b.read_exact(&mut right[..part]).expect("the file reads");
-        let differ = left[..part].iter().zip(&right[..part]).position(|(a, b)| a != b);
-        assert!(differ.is_none(), "`{}` differs at {}", got.display(), offset + differ.unwrap_or(0) as u64);
+        if left[..part] != right[..part] {
+            let same = left.iter().zip(&right).take_while(|(a, b)| a == b).count();
+            panic!("`{}` differs at {}", got.display(), offset + same as u64);
+        }
         offset += part as u64;
     }
 }
