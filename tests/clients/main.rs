@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use podswarm_tests::audio::{Format, long_episode};
 use podswarm_tests::clients::Client;
-use podswarm_tests::files::{assert_same_bytes, files_below, scratch};
+use podswarm_tests::files::{assert_same_bytes, only_file_below, scratch};
 use podswarm_tests::net::{Host, Net};
 use podswarm_tests::programs::{Publisher, get, without_web_seeds};
 
@@ -24,7 +24,7 @@ fn leeches_from_us_and_seeds_to_us(client: Client, address: impl Fn(&Host) -> st
 
     let theirs = folder.path().join("client");
     client.download(&middle, &torrent, &theirs, LIMIT);
-    assert_same_bytes(&episode, &files_below(&theirs)[0]);
+    assert_same_bytes(&episode, &only_file_below(&theirs));
 
     // From now on the publisher is a tracker and nothing else.
     home.close_all_but(publisher.http_port);
@@ -32,7 +32,7 @@ fn leeches_from_us_and_seeds_to_us(client: Client, address: impl Fn(&Host) -> st
     let ours = folder.path().join("subscriber");
     let ended = get(&away, &torrent, &ours).end(LIMIT);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    assert_same_bytes(&episode, &files_below(&ours)[0]);
+    assert_same_bytes(&episode, &only_file_below(&ours));
 }
 
 #[test]

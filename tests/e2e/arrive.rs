@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use podswarm_tests::audio::{Format, long_episode, short_episode};
-use podswarm_tests::files::{assert_same_bytes, files_below, scratch};
+use podswarm_tests::files::{assert_same_bytes, only_file_below, scratch};
 use podswarm_tests::http;
 use podswarm_tests::net::Net;
 use podswarm_tests::process::PATIENCE;
@@ -33,7 +33,7 @@ fn arrives_and_is_seeded_on(format: Format) {
     home.close_all_but(publisher.http_port);
     let output = folder.path().join("second");
     get(&second, &torrent, &output).end(PATIENCE);
-    assert_same_bytes(&audio.path, &files_below(&output)[0]);
+    assert_same_bytes(&audio.path, &only_file_below(&output));
 }
 
 #[test]

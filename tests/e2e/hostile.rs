@@ -43,6 +43,7 @@ fn check_refused(what: &str, torrent: &[u8]) {
     assert_eq!(ended.code, Some(1), "{what}: {}", ended.stderr);
     let told: Vec<_> = ended.stderr.lines().filter(|line| line.starts_with("podsub: ")).collect();
     assert_eq!(told.len(), 1, "{what} is refused in one sentence: {}", ended.stderr);
+    assert!(told[0].contains("is refused: "), "{what}: {}", ended.stderr);
     let left: Vec<_> = files_below(area.path()).into_iter().filter(|path| !path.starts_with(&data)).collect();
     assert_eq!(left, [file], "{what}");
 }
@@ -50,12 +51,24 @@ fn check_refused(what: &str, torrent: &[u8]) {
 fn get(torrent: &Path, output: &Path, data: &Path) -> Program {
     let mut command = Command::new(podsub());
     command
-        .args(["get", "--quiet", "--peer-port", "0", "--data-dir"])
+        .args(["get", "--json", "--peer-port", "0", "--data-dir"])
         .arg(data)
         .arg("--output")
         .arg(output)
         .arg(torrent);
     Program::start("podsub get", command)
+}
+
+#[test]
+fn what_the_lies_are_made_from_is_taken() {
+    for (name, torrent) in [("a", single("i16384e", b"a", GOOD)), ("show", folder(&[b"x", b"y"]))] {
+        let area = scratch();
+        let file = area.path().join("good.torrent");
+        std::fs::write(&file, torrent).unwrap();
+        let [output, data] = ["output", "data"].map(|name| area.path().join(name));
+        let (_, event) = get(&file, &output, &data).event("downloading", PATIENCE);
+        assert_eq!(event["path"], output.join(name).to_string_lossy().into_owned());
+    }
 }
 
 #[test]

@@ -55,6 +55,14 @@ pub fn assert_same_bytes(want: &Path, got: &Path) {
     }
 }
 
+/// The file below `folder`. Panics if there is none or another.
+#[track_caller]
+pub fn only_file_below(folder: &Path) -> PathBuf {
+    let mut files = files_below(folder);
+    assert_eq!(files.len(), 1, "files below `{}`: {files:?}", folder.display());
+    files.remove(0)
+}
+
 /// Every file below `folder`, sorted.
 pub fn files_below(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();

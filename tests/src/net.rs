@@ -19,10 +19,10 @@ use std::thread;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-/// A bridge and the hosts on it.
+/// A bridge and the hosts on it. It stands as long as any host does.
 #[derive(Debug)]
 pub struct Net {
-    switch: Namespace,
+    switch: Arc<Namespace>,
     hosts: u16,
 }
 
@@ -40,15 +40,15 @@ impl Net {
     pub fn new() -> Self {
         let switch = Namespace::new();
         switch.ip("link set lo up\nlink add br0 type bridge\nlink set br0 up\n");
-        Self { switch, hosts: 0 }
+        Self { switch: Arc::new(switch), hosts: 0 }
     }
 
     /// Adds a host whose link is as fast as the machine.
     pub fn host(&mut self, name: &str) -> Host {
         self.hosts += 1;
         let number = self.hosts;
-        let namespace = Namespace::new();
-        let host = Host { name: name.to_owned(), number, namespace: Arc::new(namespace) };
+        let namespace = Arc::new(Namespace::new());
+        let host = Host { name: name.to_owned(), number, namespace, _switch: Arc::clone(&self.switch) };
         self.switch.ip(&format!(
             "link add port{number} type veth peer name eth0 netns {inside}\n\
              link set port{number} master br0 up\n",
@@ -104,6 +104,8 @@ pub struct Host {
     name: String,
     number: u16,
     namespace: Arc<Namespace>,
+    // The host's cable ends here.
+    _switch: Arc<Namespace>,
 }
 
 impl Host {
@@ -146,10 +148,19 @@ impl Host {
 
     /// Bytes that left the host so far, with all headers.
     pub fn sent_bytes(&self) -> u64 {
+        self.interface_figure(8)
+    }
+
+    /// Bytes that reached the host so far, with all headers.
+    pub fn received_bytes(&self) -> u64 {
+        self.interface_figure(0)
+    }
+
+    fn interface_figure(&self, column: usize) -> u64 {
         let table = self.within(|| fs::read_to_string("/proc/thread-self/net/dev")).expect("the interface table reads");
         let line = table.lines().find_map(|line| line.trim().strip_prefix("eth0:")).expect("a host has eth0");
-        let sent = line.split_whitespace().nth(8).expect("the ninth figure is bytes sent");
-        sent.parse().expect("a counter is a number")
+        let figure = line.split_whitespace().nth(column).expect("an interface has sixteen figures");
+        figure.parse().expect("a figure is a number")
     }
 
     /// The TCP congestion control that the host uses.
