@@ -67,6 +67,8 @@ pub struct Candidate {
     pub since: Instant,
     /// Bytes a second that it gives us; 0 if it lets us wait.
     pub gives: u64,
+    /// It was let in and asks for nothing: its slot is wasted on it.
+    pub idle: bool,
 }
 
 /// The choking of one swarm.
@@ -107,7 +109,7 @@ impl Choker {
         let mut ranked = candidates.to_vec();
         // Random first: the sort is stable, so peers that give the same come in random order.
         rng.shuffle(&mut ranked);
-        ranked.sort_by_key(|candidate| std::cmp::Reverse(candidate.gives));
+        ranked.sort_by_key(|candidate| (candidate.idle, std::cmp::Reverse(candidate.gives)));
         let mut chosen: Vec<ConnId> = ranked.iter().take(self.slots.regular).map(|candidate| candidate.conn).collect();
         let rest = &ranked[chosen.len()..];
         self.optimistic.retain(|conn| rest.iter().any(|candidate| candidate.conn == *conn));
@@ -128,8 +130,8 @@ impl Choker {
         self.optimistic.clear();
         let mut ranked = candidates.to_vec();
         rng.shuffle(&mut ranked);
-        let fresh = |candidate: &Candidate| candidate.unchoked && now - candidate.since < SEED_TURN;
-        ranked.sort_by_key(|candidate| (!fresh(candidate), candidate.unchoked, candidate.since));
+        let fresh = |c: &Candidate| c.unchoked && !c.idle && now - c.since < SEED_TURN;
+        ranked.sort_by_key(|candidate| (!fresh(candidate), candidate.unchoked, candidate.idle, candidate.since));
         ranked.iter().take(self.slots.total()).map(|candidate| candidate.conn).collect()
     }
 }
@@ -155,6 +157,7 @@ mod tests {
                 unchoked: false,
                 since: Instant::ZERO,
                 gives: *gives,
+                idle: false,
             });
             Self {
                 choker: Choker::new(Slots::default(), Instant::ZERO),
@@ -209,6 +212,20 @@ mod tests {
         let served: Vec<u64> = world.served.values().copied().collect();
         let (least, most) = (served.iter().min().unwrap(), served.iter().max().unwrap());
         assert!(most - least <= 20, "{served:?}");
+    }
+
+    #[test]
+    fn whoever_asks_for_nothing_loses_the_slot_to_whoever_waits() {
+        for ranking in [Ranking::Leech, Ranking::Seed] {
+            let mut world = World::new(&[0; 12]);
+            let chosen = world.rounds(1, ranking);
+            for peer in world.peers.iter_mut().filter(|peer| chosen.contains(&peer.conn)) {
+                peer.idle = true;
+            }
+            let next = world.rounds(1, ranking);
+            let waited = world.peers.iter().filter(|peer| !peer.idle).map(|peer| peer.conn);
+            assert!(waited.clone().count() == 3 && waited.clone().all(|conn| next.contains(&conn)), "{next:?}");
+        }
     }
 
     #[test]

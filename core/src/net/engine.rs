@@ -329,6 +329,7 @@ impl Task {
             metainfo: Arc::clone(&entry.add.metainfo),
             have,
             placed,
+            paused: entry.paused,
             peer_id: PeerId::generate(&mut self.rng),
             port: self.port,
             client: self.config.user_agent.replace('/', " "),
@@ -337,7 +338,7 @@ impl Task {
             rng: self.rng.fork(key),
             config: SwarmConfig { upload: self.config.upload, ..SwarmConfig::default() },
         };
-        let (peers, paused) = (entry.add.peers.clone(), entry.paused);
+        let peers = entry.add.peers.clone();
         let id = match self.session.add(self.clock.now(), setup) {
             Ok(id) => id,
             Err(twin) => {
@@ -350,9 +351,6 @@ impl Task {
         self.by_swarm.insert(id, key);
         self.drain();
         self.input(Input::Swarm(id, swarm::Input::AddPeers(peers, PeerSource::Owner)));
-        if paused {
-            self.input(Input::Swarm(id, swarm::Input::Pause));
-        }
         self.touch(id);
         self.publish_now();
     }

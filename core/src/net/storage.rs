@@ -176,7 +176,7 @@ impl Storage {
     fn prepared(self, have: Bitfield, placed: bool) -> Result<Prepared, StorageError> {
         self.state().placed = placed;
         if placed {
-            self.remember(&have)?;
+            self.note(&have, true)?;
         }
         Ok(Prepared { storage: self, have, placed })
     }
@@ -226,16 +226,23 @@ impl Storage {
         // Handles that were opened for writing are not needed any more.
         state.open.iter_mut().for_each(|file| *file = None);
         drop(state);
-        self.remember(&Bitfield::all(self.layout.piece_count()))
+        self.note(&Bitfield::all(self.layout.piece_count()), true)
     }
 
-    /// Syncs the files, then notes which pieces are there.
+    /// Syncs the working files, then notes which pieces are there.
+    ///
+    /// Files under their final names were noted when they were checked or placed; whoever writes to them after that must
+    /// not be trusted for it.
     pub(crate) fn remember(&self, have: &Bitfield) -> Result<(), StorageError> {
-        if !self.state().placed {
-            self.sync()?;
+        if self.state().placed {
+            return Ok(());
         }
-        let stamps = self.stamps(self.state().placed);
-        let resume = Resume::new(self.metainfo.info_hash, have, self.state().placed, stamps);
+        self.sync()?;
+        self.note(have, false)
+    }
+
+    fn note(&self, have: &Bitfield, placed: bool) -> Result<(), StorageError> {
+        let resume = Resume::new(self.metainfo.info_hash, have, placed, self.stamps(placed));
         resume.write(&self.resume).map_err(io_error("write", &self.resume))
     }
 

@@ -100,8 +100,8 @@ pub enum Received {
     Request(BlockInfo),
     /// The peer took back a request that waited.
     Cancelled(BlockInfo),
-    /// A block that was asked for, now or before.
-    Block(BlockInfo, Bytes),
+    /// A block that was asked for, now or before it was given up.
+    Block(BlockInfo, Bytes, Arrival),
     /// A block that is of no use.
     Unasked(u64),
     /// The peer will not answer this request.
@@ -116,6 +116,10 @@ const MAX_REQUEST: u32 = 128 * 1024;
 const MAX_UNASKED: u32 = 64;
 /// The most pieces kept of those that a peer allows while choking.
 const MAX_ALLOWED_FAST: usize = 32;
+/// A peer that refuses blocks of so many pieces is asked for nothing until it is forgiven.
+const MAX_REFUSED: usize = 64;
+/// After so long a peer may be asked again for what it refused.
+const FORGIVE_AFTER: Duration = Duration::from_secs(10);
 
 /// One connection to one peer of one swarm.
 #[derive(Debug)]
@@ -157,7 +161,12 @@ pub struct PeerConnection {
     pub starved: Option<u64>,
     /// Pieces it may request while we choke it.
     pub granted: BTreeSet<PieceIndex>,
+    /// Bytes that it may still request while we choke it.
+    pub grant_bytes: u64,
     allowed: BTreeSet<PieceIndex>,
+    /// Pieces of which it refused a block although it had unchoked us: asking again at once would only go round and round.
+    refused: BTreeSet<PieceIndex>,
+    refused_at: Instant,
     last_received: Instant,
     last_sent: Instant,
     spoke: bool,
@@ -193,7 +202,10 @@ impl PeerConnection {
             since: now,
             starved: None,
             granted: BTreeSet::new(),
+            grant_bytes: 0,
             allowed: BTreeSet::new(),
+            refused: BTreeSet::new(),
+            refused_at: now,
             last_received: now,
             last_sent: now,
             spoke: false,
@@ -206,6 +218,11 @@ impl PeerConnection {
         self.pieces.is_all()
     }
 
+    /// Whether the peer has everything, or says that it will not download any more. BEP 21.
+    pub fn wants_nothing(&self) -> bool {
+        self.is_seed() || self.extension.as_ref().is_some_and(|extension| extension.upload_only)
+    }
+
     /// Whether both sides speak the fast extension.
     pub fn fast(&self) -> bool {
         self.reserved.fast()
@@ -213,12 +230,21 @@ impl PeerConnection {
 
     /// Whether we may ask for this piece now.
     pub fn may_request(&self, piece: PieceIndex) -> bool {
-        !self.peer_choking || self.allowed.contains(&piece)
+        !self.refused.contains(&piece) && (!self.peer_choking || self.allowed.contains(&piece))
     }
 
     /// Whether we may ask for any piece now.
     pub fn may_request_any(&self) -> bool {
-        !self.peer_choking || !self.allowed.is_empty()
+        self.refused.len() < MAX_REFUSED && (!self.peer_choking || !self.allowed.is_empty())
+    }
+
+    /// Forgets after a while what the peer refused; tells whether there was anything to forget.
+    pub fn forgive(&mut self, now: Instant) -> bool {
+        let due = !self.refused.is_empty() && now - self.refused_at >= FORGIVE_AFTER;
+        if due {
+            self.refused.clear();
+        }
+        due
     }
 
     /// How long the peer has been silent.
@@ -265,7 +291,9 @@ impl PeerConnection {
                 Ok(Received::Choked(dropped))
             }
             Message::Unchoke => {
-                self.peer_choking = false;
+                if std::mem::replace(&mut self.peer_choking, false) {
+                    self.refused.clear();
+                }
                 Ok(Received::Unchoked)
             }
             Message::Interested => {
@@ -313,9 +341,23 @@ impl PeerConnection {
             }
             Message::RejectRequest(span) => {
                 self.check_fast("reject request")?;
-                Ok(if self.pipeline.reject(span) { Received::Rejected(span) } else { Received::Nothing })
+                if !self.pipeline.reject(span) {
+                    return Ok(Received::Nothing);
+                }
+                self.refuse(now, span.piece);
+                Ok(Received::Rejected(span))
             }
             Message::Piece { piece, begin, data } => self.receive_block(now, piece, begin, data),
+        }
+    }
+
+    /// The peer does not give a block of this piece.
+    fn refuse(&mut self, now: Instant, piece: PieceIndex) {
+        if self.peer_choking {
+            self.allowed.remove(&piece);
+        } else {
+            self.refused_at = now;
+            self.refused.insert(piece);
         }
     }
 
@@ -331,7 +373,7 @@ impl PeerConnection {
         self.down.add(now, u64::from(length));
         // What was never asked for matches no request, whatever numbers it names.
         match self.pipeline.arrive(now, block, &mut self.down) {
-            Arrival::Expected | Arrival::Late => Ok(Received::Block(block, data)),
+            arrival @ (Arrival::Expected | Arrival::Late) => Ok(Received::Block(block, data, arrival)),
             Arrival::Unasked => {
                 self.unasked += 1;
                 if self.unasked > MAX_UNASKED {
@@ -347,6 +389,15 @@ impl PeerConnection {
         if let Some(limit) = handshake.request_queue {
             self.pipeline.limit_to(limit);
         }
+        // A later one tells only what has changed.
+        let before = self.extension.take().unwrap_or_default();
+        let handshake = ExtensionHandshake {
+            client: handshake.client.or(before.client),
+            port: handshake.port.or(before.port),
+            request_queue: handshake.request_queue.or(before.request_queue),
+            your_ip: handshake.your_ip.or(before.your_ip),
+            upload_only: handshake.upload_only,
+        };
         self.extension = Some(handshake.clone());
         Received::Extension(Box::new(handshake))
     }
@@ -434,6 +485,19 @@ mod tests {
     }
 
     #[test]
+    fn a_second_extension_handshake_changes_only_what_it_tells() {
+        let mut peer = peer(Reserved::OURS);
+        let first = ExtensionHandshake { port: Some(7), request_queue: Some(9), ..ExtensionHandshake::default() };
+        let second = ExtensionHandshake { upload_only: true, ..ExtensionHandshake::default() };
+        for hello in [first, second] {
+            let message = Message::Extended { id: 0, payload: hello.encode() };
+            peer.receive(Instant::ZERO, message, &layout()).unwrap();
+        }
+        let known = peer.extension.as_ref().unwrap();
+        assert_eq!((known.port, known.request_queue, peer.wants_nothing()), (Some(7), Some(9), true));
+    }
+
+    #[test]
     fn a_flood_of_blocks_nobody_asked_for_ends_the_connection() {
         let mut peer = peer(Reserved::OURS);
         let block =
@@ -442,6 +506,27 @@ mod tests {
             assert_eq!(peer.receive(Instant::ZERO, block(u32::MAX), &layout()), Ok(Received::Unasked(1)));
         }
         assert!(peer.receive(Instant::ZERO, block(0), &layout()).is_err());
+    }
+
+    #[test]
+    fn what_a_peer_refuses_is_not_asked_for_again_at_once() {
+        let mut peer = peer(Reserved::OURS);
+        let refuse = |peer: &mut PeerConnection, piece| {
+            peer.pipeline.request(Instant::ZERO, span(piece, 0, BLOCK_LENGTH));
+            peer.receive(Instant::ZERO, Message::RejectRequest(span(piece, 0, BLOCK_LENGTH)), &layout()).unwrap();
+        };
+        peer.receive(Instant::ZERO, Message::AllowedFast(PieceIndex(1)), &layout()).unwrap();
+        assert!(peer.may_request(PieceIndex(1)) && !peer.may_request(PieceIndex(2)));
+        refuse(&mut peer, 1);
+        assert!(!peer.may_request_any(), "it allows nothing any more");
+        peer.receive(Instant::ZERO, Message::Unchoke, &layout()).unwrap();
+        assert!(peer.may_request(PieceIndex(1)));
+        refuse(&mut peer, 2);
+        assert!(!peer.may_request(PieceIndex(2)) && peer.may_request(PieceIndex(1)));
+        peer.receive(Instant::ZERO, Message::Unchoke, &layout()).unwrap();
+        assert!(!peer.may_request(PieceIndex(2)), "saying again what it said before changes nothing");
+        assert!(!peer.forgive(Instant::ZERO));
+        assert!(peer.forgive(Instant::ZERO + FORGIVE_AFTER) && peer.may_request(PieceIndex(2)));
     }
 
     #[test]

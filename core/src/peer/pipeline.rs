@@ -5,7 +5,7 @@
 //!
 //! Law: never more than [`MAX_DEPTH`] requests or the peer's own queue are out.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::layout::{BLOCK_LENGTH, BlockInfo};
@@ -40,7 +40,8 @@ pub enum Arrival {
 #[derive(Clone, Debug)]
 pub struct Pipeline {
     out: VecDeque<(BlockInfo, Instant)>,
-    late: BTreeSet<BlockInfo>,
+    /// Given-up requests, oldest first.
+    late: VecDeque<BlockInfo>,
     depth: usize,
     limit: usize,
     snubbed: bool,
@@ -57,7 +58,7 @@ impl Pipeline {
     pub fn new(limit: u32, now: Instant) -> Self {
         Self {
             out: VecDeque::new(),
-            late: BTreeSet::new(),
+            late: VecDeque::new(),
             depth: MIN_DEPTH,
             limit: limit as usize,
             snubbed: false,
@@ -114,14 +115,14 @@ impl Pipeline {
         if self.out.is_empty() {
             self.progress = now;
         }
-        self.late.remove(&block);
+        self.forget_late(block);
         self.out.push_back((block, now));
     }
 
     /// Counts a block that came in, and adapts the depth to `meter`, which has it already.
     pub fn arrive(&mut self, now: Instant, block: BlockInfo, meter: &mut RateMeter) -> Arrival {
         let Some(place) = self.out.iter().position(|(out, _)| *out == block) else {
-            return if self.late.remove(&block) { Arrival::Late } else { Arrival::Unasked };
+            return if self.forget_late(block) { Arrival::Late } else { Arrival::Unasked };
         };
         self.out.remove(place);
         self.progress = now;
@@ -137,7 +138,7 @@ impl Pipeline {
 
     /// Forgets a request because the peer rejected it; tells whether it was out.
     pub fn reject(&mut self, block: BlockInfo) -> bool {
-        self.late.remove(&block);
+        self.forget_late(block);
         let place = self.out.iter().position(|(out, _)| *out == block);
         place.is_some_and(|place| self.out.remove(place).is_some())
     }
@@ -151,9 +152,13 @@ impl Pipeline {
         was_out
     }
 
-    /// Gives every request up because the peer choked us: it will answer none of them.
+    /// Gives every request up because the peer choked us; what it had on its way may still come.
     pub fn clear(&mut self) -> Vec<BlockInfo> {
-        self.out.drain(..).map(|(block, _)| block).collect()
+        let given_up: Vec<BlockInfo> = self.out.drain(..).map(|(block, _)| block).collect();
+        for block in &given_up {
+            self.remember_late(*block);
+        }
+        given_up
     }
 
     /// Gives every request up because the peer lets us wait; an answer may still come.
@@ -162,17 +167,19 @@ impl Pipeline {
         self.growing = false;
         self.depth = MIN_DEPTH;
         self.progress = now;
-        let given_up = self.clear();
-        for block in &given_up {
-            self.remember_late(*block);
-        }
-        given_up
+        self.clear()
     }
 
     fn remember_late(&mut self, block: BlockInfo) {
-        if self.late.len() < MAX_LATE {
-            self.late.insert(block);
+        if self.late.len() >= MAX_LATE {
+            self.late.pop_front();
         }
+        self.late.push_back(block);
+    }
+
+    fn forget_late(&mut self, block: BlockInfo) -> bool {
+        let place = self.late.iter().position(|late| *late == block);
+        place.is_some_and(|place| self.late.remove(place).is_some())
     }
 
     fn adapt(&mut self, now: Instant, rate: Rate) {
@@ -250,6 +257,22 @@ mod tests {
         assert_eq!(pipe.arrive(at(1), block(1), &mut meter), Arrival::Unasked);
         assert_eq!(pipe.arrive(at(1), block(2), &mut meter), Arrival::Late);
         assert_eq!(pipe.arrive(at(1), block(3), &mut meter), Arrival::Unasked);
+    }
+
+    #[test]
+    fn what_comes_after_a_choke_or_a_thousand_later_requests_is_still_known() {
+        let mut pipe = Pipeline::new(10, at(0));
+        let mut meter = RateMeter::default();
+        pipe.request(at(0), block(1));
+        assert_eq!(pipe.clear(), [block(1)]);
+        assert_eq!(pipe.arrive(at(1), block(1), &mut meter), Arrival::Late);
+        for number in 0..2 * u32::try_from(MAX_LATE).unwrap() {
+            pipe.request(at(2), block(number));
+            pipe.cancel(block(number));
+        }
+        assert_eq!(pipe.late.len(), MAX_LATE);
+        assert_eq!(pipe.arrive(at(3), block(0), &mut meter), Arrival::Unasked, "long forgotten");
+        assert_eq!(pipe.arrive(at(3), block(u32::try_from(MAX_LATE).unwrap() * 2 - 1), &mut meter), Arrival::Late);
     }
 
     #[test]

@@ -5,8 +5,10 @@
 //! Law: at most [`MAX_QUEUED`] requests wait, and no more bytes are read or unsent than the caller's credit allows.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use crate::layout::BlockInfo;
+use crate::time::Instant;
 
 /// The most requests of one peer that wait; what comes beyond is rejected. Told to peers as `reqq`.
 pub const MAX_QUEUED: usize = 2000;
@@ -23,6 +25,8 @@ pub struct Uploads {
     reading_bytes: u64,
     /// Bytes handed to the connection and not yet taken by the socket.
     unsent_bytes: u64,
+    /// When the socket last took something, or was first given something since it had nothing.
+    progress: Instant,
 }
 
 impl Uploads {
@@ -105,13 +109,22 @@ impl Uploads {
     }
 
     /// Counts bytes handed to the connection.
-    pub fn queued(&mut self, bytes: u64) {
+    pub fn queued(&mut self, now: Instant, bytes: u64) {
+        if self.unsent_bytes == 0 {
+            self.progress = now;
+        }
         self.unsent_bytes += bytes;
     }
 
     /// Counts bytes that the socket took.
-    pub fn sent(&mut self, bytes: u64) {
+    pub fn sent(&mut self, now: Instant, bytes: u64) {
         self.unsent_bytes = self.unsent_bytes.saturating_sub(bytes);
+        self.progress = now;
+    }
+
+    /// How long the peer has read nothing of what it asked for.
+    pub fn stuck(&self, now: Instant) -> Duration {
+        if self.unsent_bytes == 0 { Duration::ZERO } else { now - self.progress }
     }
 }
 
@@ -154,6 +167,20 @@ mod tests {
         let mut uploads = Uploads::default();
         let taken = (0..200_000).filter(|number| uploads.push(block(number % 7, number % 5))).count();
         assert_eq!(taken, MAX_QUEUED);
+    }
+
+    #[test]
+    fn a_peer_is_stuck_only_while_it_has_something_to_read() {
+        let at = |seconds| Instant::ZERO + Duration::from_secs(seconds);
+        let mut uploads = Uploads::default();
+        assert_eq!(uploads.stuck(at(100)), Duration::ZERO);
+        uploads.queued(at(100), 20);
+        uploads.queued(at(105), 20);
+        assert_eq!(uploads.stuck(at(110)), Duration::from_secs(10));
+        uploads.sent(at(110), 20);
+        assert_eq!(uploads.stuck(at(112)), Duration::from_secs(2));
+        uploads.sent(at(113), 20);
+        assert_eq!(uploads.stuck(at(999)), Duration::ZERO);
     }
 
     #[test]

@@ -34,6 +34,8 @@ pub struct Partial {
     /// `None` while the hashing threads have it.
     hasher: Option<PieceHasher>,
     hashed: usize,
+    /// A copy of it was bad: it is taken from one peer, so that the next bad copy names its liar.
+    pub alone: bool,
 }
 
 impl Partial {
@@ -48,6 +50,7 @@ impl Partial {
             owner: Some(owner),
             hasher: Some(PieceHasher::default()),
             hashed: 0,
+            alone: false,
         }
     }
 
@@ -135,6 +138,17 @@ impl Partial {
     /// Takes the hash back.
     pub fn hashed(&mut self, hasher: PieceHasher) {
         self.hasher = Some(hasher);
+    }
+
+    /// Hands the hash of nothing and all bytes out anew, after the piece could not be stored; whole pieces only.
+    pub fn hash_again(&mut self) -> (PieceHasher, Vec<Bytes>) {
+        self.hasher = None;
+        (PieceHasher::default(), self.bytes())
+    }
+
+    /// Whether nobody goes on with it: it is no connection's, nobody is asked for a block, and no hash of it is away.
+    pub fn is_left_behind(&self) -> bool {
+        self.owner.is_none() && self.hasher.is_some() && self.received + self.unasked == self.blocks.len()
     }
 
     /// Every block's bytes, in order; whole pieces only.

@@ -15,7 +15,7 @@
 //!
 //! Law: the memory of pieces on their way stays within the budget, as long as one piece fits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::availability::Availability;
 use super::partial::Partial;
@@ -40,6 +40,8 @@ pub struct Picker {
     partials: BTreeMap<PieceIndex, Partial>,
     /// The most pieces on their way at once.
     max_partials: usize,
+    /// Pieces of which a copy was bad.
+    alone: BTreeSet<PieceIndex>,
     /// Counts the changes after which a peer that had nothing to be asked for may have something.
     epoch: u64,
 }
@@ -49,7 +51,7 @@ impl Picker {
     pub fn new(layout: Layout, have: Bitfield, budget: u64) -> Self {
         let max_partials = usize::try_from(budget / u64::from(layout.piece_length())).unwrap_or(usize::MAX).max(2);
         let availability = Availability::none(layout.piece_count());
-        Self { layout, have, availability, partials: BTreeMap::new(), max_partials, epoch: 0 }
+        Self { layout, have, availability, partials: BTreeMap::new(), max_partials, alone: BTreeSet::new(), epoch: 0 }
     }
 
     /// The pieces that are here.
@@ -114,6 +116,7 @@ impl Picker {
             match partial.owner {
                 Some(owner) if owner == conn => own = own.or(Some(partial.piece())),
                 None => orphan = orphan.or(Some(partial.piece())),
+                Some(_) if partial.alone => {}
                 // Of those of others the one that is nearest to be whole.
                 Some(_) => joinable = joinable.max(Some((partial.received(), partial.piece()))),
             }
@@ -170,6 +173,16 @@ impl Picker {
         }
     }
 
+    /// Takes a request back that the peer refused, and leaves the piece to others if it was the peer's.
+    pub fn refused(&mut self, conn: ConnId, block: BlockInfo) {
+        self.unask(block);
+        if let Some(partial) = self.partials.get_mut(&block.piece)
+            && partial.owner == Some(conn)
+        {
+            partial.owner = None;
+        }
+    }
+
     /// Leaves a connection's pieces to others.
     pub fn disown(&mut self, conn: ConnId) {
         for partial in self.partials.values_mut().filter(|partial| partial.owner == Some(conn)) {
@@ -181,11 +194,30 @@ impl Picker {
     /// The piece is hashed and stored.
     pub fn complete(&mut self, piece: PieceIndex) {
         self.partials.remove(&piece);
+        self.alone.remove(&piece);
         self.have.insert(piece);
         self.epoch += 1;
     }
 
-    /// The piece turned out bad, or could not be stored: it begins anew.
+    /// The piece turned out bad: it begins anew, and is taken from one peer if there is a choice.
+    pub fn discard_bad(&mut self, piece: PieceIndex) -> Option<Partial> {
+        self.alone.insert(piece);
+        self.discard(piece)
+    }
+
+    /// Whether no new piece can be begun.
+    pub fn is_full(&self) -> bool {
+        self.partials.len() >= self.max_partials
+    }
+
+    /// The piece to give up so that another can be begun: nobody goes on with it and nobody that `can_give` tells of can;
+    /// of these the one of which least is there.
+    pub fn stranded(&self, can_give: impl Fn(PieceIndex) -> bool) -> Option<PieceIndex> {
+        let stranded = self.partials.values().filter(|p| p.is_left_behind() && !can_give(p.piece()));
+        stranded.min_by_key(|partial| partial.received()).map(Partial::piece)
+    }
+
+    /// Gives up what came of a piece: it begins anew.
     pub fn discard(&mut self, piece: PieceIndex) -> Option<Partial> {
         self.epoch += 1;
         self.partials.remove(&piece)
@@ -199,7 +231,7 @@ impl Picker {
         may: impl Fn(PieceIndex) -> bool,
         rng: &mut Rng,
     ) -> Option<PieceIndex> {
-        if self.partials.len() >= self.max_partials {
+        if self.is_full() {
             return None;
         }
         let random = self.have.count() < RANDOM_FIRST;
@@ -223,7 +255,9 @@ impl Picker {
             }
         }
         let piece = best?;
-        self.partials.insert(piece, Partial::new(piece, &self.layout, conn));
+        let mut partial = Partial::new(piece, &self.layout, conn);
+        partial.alone = self.alone.contains(&piece);
+        self.partials.insert(piece, partial);
         Some(piece)
     }
 }
@@ -314,8 +348,39 @@ mod tests {
         let mut picker = Picker::new(layout, Bitfield::none(20), 1);
         let mut rng = Rng::from_seed_u64(1);
         let blocks = (0..8).map(|n| picker.pick(ConnId(n), &Bitfield::all(20), any, &mut rng).unwrap().piece);
-        assert_eq!(blocks.collect::<std::collections::BTreeSet<_>>().len(), 2);
+        assert_eq!(blocks.collect::<BTreeSet<_>>().len(), 2);
         assert_eq!(picker.pick(ConnId(9), &Bitfield::all(20), any, &mut rng), None);
+    }
+
+    #[test]
+    fn after_a_bad_copy_a_piece_is_taken_from_one_peer() {
+        let mut picker = picker(1, 3);
+        let mut rng = Rng::from_seed_u64(1);
+        let all = Bitfield::all(1);
+        picker.pick(A, &all, any, &mut rng).unwrap();
+        assert!(picker.pick(B, &all, any, &mut rng).is_some(), "a piece that nothing is known of is shared");
+        picker.discard_bad(PieceIndex(0));
+        let block = picker.pick(A, &all, any, &mut rng).unwrap();
+        assert_eq!(picker.pick(B, &all, any, &mut rng), None);
+        picker.unask(block);
+        picker.disown(A);
+        assert!(picker.pick(B, &all, any, &mut rng).is_some(), "its peer has left it");
+    }
+
+    #[test]
+    fn only_what_nobody_can_go_on_with_is_stranded() {
+        let layout = Layout::new(4 * BLOCK_LENGTH, [u64::from(80 * BLOCK_LENGTH)]);
+        let mut picker = Picker::new(layout, Bitfield::none(20), 1);
+        let mut rng = Rng::from_seed_u64(1);
+        let asked = [A, B].map(|conn| picker.pick(conn, &Bitfield::all(20), any, &mut rng).unwrap());
+        assert!(picker.is_full());
+        picker.disown(A);
+        assert_eq!(picker.stranded(|_| false), None, "a block is on its way");
+        picker.unask(asked[0]);
+        assert_eq!(picker.stranded(|_| true), None);
+        assert_eq!(picker.stranded(|_| false), Some(asked[0].piece));
+        picker.discard(asked[0].piece);
+        assert!(!picker.is_full());
     }
 
     #[test]

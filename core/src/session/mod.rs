@@ -3,22 +3,34 @@
 //! A [`Session`] routes: a connection's first bytes name a swarm, everything after goes there. It also keeps the owner's
 //! limits, which all swarms share.
 //!
-//! Law: a connection that has not shown a handshake within ten seconds is closed, and at most [`MAX_STRANGERS`] wait.
+//! Law: a connection that has not shown a handshake within ten seconds is closed, at most [`MAX_STRANGERS`] wait, and there
+//! are never more than [`MAX_CONNECTIONS`].
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Bound;
 use std::time::Duration;
 
 use crate::peer::{ConnId, Direction, Handshake, Message};
 use crate::rate::{ByteCount, Rate, TokenBucket};
 use crate::swarm::io::CloseReason;
+use crate::swarm::peers::network;
 use crate::swarm::{self, Limits, Output, Swarm, SwarmId, SwarmSetup};
 use crate::time::{Instant, earliest};
+use crate::tracker::Scope;
 
 /// How long a handshake may take, dialling included.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The most connections whose swarm is not known.
 pub const MAX_STRANGERS: usize = 200;
+/// The most of them from one public network.
+const MAX_STRANGERS_OF_ONE: usize = MAX_STRANGERS / 4;
+/// The most connections of all swarms: half of the files that systems let a program open.
+pub const MAX_CONNECTIONS: usize = 500;
+/// The most dials under way at once.
+const MAX_DIALS: usize = 100;
+/// How many connections a swarm may have however many swarms there are.
+const FAIR_SHARE: usize = 8;
 /// How much a limited session may send or ask for at once.
 const BURST: ByteCount = ByteCount(64 * 1024);
 
@@ -63,6 +75,10 @@ pub struct Session {
     conns: BTreeMap<ConnId, Stage>,
     /// Incoming connections without a handshake.
     strangers: usize,
+    /// Outgoing connections without a handshake.
+    dials: usize,
+    /// The swarm that was first to be told of the time last; the next one is first next time.
+    ticked_first: SwarmId,
     /// Handshakes that are due; entries of connections that went on are skipped.
     deadlines: VecDeque<(Instant, ConnId)>,
     limits: Limits,
@@ -74,7 +90,7 @@ impl Session {
     /// A session without swarms, under the owner's limits.
     pub fn new(up: Option<Rate>, down: Option<Rate>, now: Instant) -> Self {
         let bucket = |rate| TokenBucket::new(rate, BURST, now);
-        Self { limits: Limits { up: up.map(bucket), down: down.map(bucket) }, ..Self::default() }
+        Self { limits: Limits { up: up.map(bucket), down: down.map(bucket), dials: None }, ..Self::default() }
     }
 
     /// Joins a torrent. `Err` names the swarm that it is joined as already.
@@ -146,18 +162,23 @@ impl Session {
                 _ => {}
             }
         }
-        let due: Vec<SwarmId> = self
-            .swarms
-            .iter()
+        // Under a limit whoever is first takes what there is: everybody is first in turn.
+        let after = self.swarms.range((Bound::Excluded(self.ticked_first), Bound::Unbounded));
+        let due: Vec<SwarmId> = after
+            .chain(self.swarms.range(..=self.ticked_first))
             .filter(|(_, swarm)| swarm.deadline().is_some_and(|at| at <= now))
             .map(|(id, _)| *id)
             .collect();
+        self.ticked_first = due.first().copied().unwrap_or(self.ticked_first);
         for id in due {
             self.route(now, id, swarm::Input::Tick);
         }
     }
 
     fn route(&mut self, now: Instant, id: SwarmId, input: swarm::Input) {
+        let may_dial =
+            matches!(input, swarm::Input::Tick | swarm::Input::AddPeers(..) | swarm::Input::Announced { .. });
+        self.limits.dials = Some(if may_dial { self.dials_for(id) } else { 0 });
         let Some(swarm) = self.swarms.get_mut(&id) else { return };
         swarm.handle(now, input, &mut self.limits);
         while let Some(output) = swarm.poll() {
@@ -166,6 +187,7 @@ impl Session {
                     let deadline = now + HANDSHAKE_TIMEOUT;
                     self.conns.insert(*conn, Stage::Outgoing { swarm: *swarm, addr: *addr, deadline });
                     self.deadlines.push_back((deadline, *conn));
+                    self.dials += 1;
                 }
                 Output::Close(conn, _) => {
                     self.conns.remove(conn);
@@ -176,6 +198,15 @@ impl Session {
         }
     }
 
+    /// How many peers a swarm may dial now, so that all swarms together keep within bounds and each gets its share.
+    fn dials_for(&self, id: SwarmId) -> usize {
+        let has = |swarm: &Swarm| swarm.connections().len();
+        let busy = self.swarms.values().filter(|swarm| swarm.knows_peers()).count();
+        let share = (MAX_CONNECTIONS / busy.max(1)).max(FAIR_SHARE).saturating_sub(self.swarms.get(&id).map_or(0, has));
+        let left = MAX_CONNECTIONS.saturating_sub(self.conns.len());
+        share.min(left).min(MAX_DIALS.saturating_sub(self.dials))
+    }
+
     fn route_conn(&mut self, now: Instant, conn: ConnId, input: swarm::Input) {
         if let Some(Stage::Joined(id)) = self.conns.get(&conn) {
             self.route(now, *id, input);
@@ -183,8 +214,15 @@ impl Session {
     }
 
     fn accepted(&mut self, now: Instant, conn: ConnId, addr: SocketAddr) {
-        if self.strangers >= MAX_STRANGERS {
-            self.out.push_back(Output::Close(conn, CloseReason::Full));
+        let refusal = if self.strangers >= MAX_STRANGERS || self.conns.len() >= MAX_CONNECTIONS {
+            Some(CloseReason::Full)
+        } else if self.strangers_from(addr.ip()) >= MAX_STRANGERS_OF_ONE {
+            Some(CloseReason::Crowd)
+        } else {
+            None
+        };
+        if let Some(reason) = refusal {
+            self.out.push_back(Output::Close(conn, reason));
             return;
         }
         let deadline = now + HANDSHAKE_TIMEOUT;
@@ -193,16 +231,29 @@ impl Session {
         self.deadlines.push_back((deadline, conn));
     }
 
+    /// How many connections of one public network wait; those of the own site are not counted.
+    fn strangers_from(&self, ip: IpAddr) -> usize {
+        if Scope::of(ip) != Scope::Public {
+            return 0;
+        }
+        let from = network(ip);
+        let is_from = |stage: &&Stage| matches!(stage, Stage::Incoming { addr, .. } if network(addr.ip()) == from);
+        self.conns.values().filter(is_from).count()
+    }
+
     fn dialled(&mut self, conn: ConnId) {
-        let Some(Stage::Outgoing { swarm, .. }) = self.conns.get(&conn) else { return };
+        let Some(Stage::Outgoing { swarm, .. }) = self.conns.get(&conn) else {
+            // It took too long, or nobody wants it any more.
+            return self.out.push_back(Output::Close(conn, CloseReason::Handshake));
+        };
         if let Some(swarm) = self.swarms.get(swarm) {
             self.out.push_back(Output::SendHandshake(conn, swarm.handshake()));
         }
     }
 
     fn dial_failed(&mut self, now: Instant, conn: ConnId) {
-        if let Some(Stage::Outgoing { swarm, .. }) = self.conns.remove(&conn) {
-            self.route(now, swarm, swarm::Input::DialFailed(conn));
+        if matches!(self.conns.get(&conn), Some(Stage::Outgoing { .. })) {
+            self.closed(now, conn);
         }
     }
 
@@ -227,6 +278,8 @@ impl Session {
             }
             self.strangers -= 1;
             self.out.push_back(Output::SendHandshake(conn, found.handshake()));
+        } else {
+            self.dials -= 1;
         }
         self.conns.insert(conn, Stage::Joined(swarm));
         self.route(now, swarm, swarm::Input::Joined { conn, addr, direction, handshake });
@@ -241,9 +294,15 @@ impl Session {
     fn closed(&mut self, now: Instant, conn: ConnId) {
         match self.conns.remove(&conn) {
             Some(Stage::Incoming { .. }) => self.strangers -= 1,
-            Some(Stage::Outgoing { swarm, .. }) => self.route(now, swarm, swarm::Input::DialFailed(conn)),
+            Some(Stage::Outgoing { swarm, .. }) => {
+                self.dials -= 1;
+                self.route(now, swarm, swarm::Input::DialFailed(conn));
+            }
             Some(Stage::Joined(swarm)) => self.route(now, swarm, swarm::Input::Closed(conn)),
             None => {}
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,12 +5,13 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 
 use super::io::{CloseReason, Event, Output};
-use super::peers::PeerSource;
-use super::{Phase, Swarm};
+use super::peers::{PeerSource, network};
+use super::{Limits, Phase, Swarm, TICK};
 use crate::peer::extension::OUR_REQUEST_QUEUE;
 use crate::peer::fast::allowed_fast_set;
 use crate::peer::{ConnId, Direction, ExtensionHandshake, Handshake, Message, PeerConnection, Received, Reserved};
-use crate::time::Instant;
+use crate::time::{Instant, earliest};
+use crate::tracker::Scope;
 
 impl Swarm {
     /// Our handshake in this swarm.
@@ -20,15 +21,29 @@ impl Swarm {
 
     /// Whether a peer that dials us may come in.
     pub fn accepts(&self, addr: SocketAddr) -> Result<(), CloseReason> {
+        if self.peers.is_shut_out(addr.ip()) { Err(CloseReason::Banned) } else { self.has_room_for(addr) }
+    }
+
+    fn has_room_for(&self, addr: SocketAddr) -> Result<(), CloseReason> {
         if self.paused {
             Err(CloseReason::Stopped)
         } else if self.peers.is_banned(addr) {
             Err(CloseReason::Banned)
         } else if self.conns.len() >= self.config.max_connections {
             Err(CloseReason::Full)
+        } else if self.is_crowded_by(addr) {
+            Err(CloseReason::Crowd)
         } else {
             Ok(())
         }
+    }
+
+    /// Whether one public network holds a quarter of the places: more would let one party shut all others out.
+    fn is_crowded_by(&self, addr: SocketAddr) -> bool {
+        let from = network(addr.ip());
+        let most = (self.config.max_connections / 4).max(1);
+        Scope::of(addr.ip()) == Scope::Public
+            && self.conns.values().filter(|peer| network(peer.addr.ip()) == from).count() >= most
     }
 
     pub(super) fn join(
@@ -43,9 +58,14 @@ impl Swarm {
             self.peers.connected(conn);
         }
         match self.admit(addr, direction, &handshake) {
-            Ok(None) => {}
-            Ok(Some(twin)) => self.close(now, twin, CloseReason::Duplicate),
-            Err(reason) => {
+            Admission::Welcome => {}
+            Admission::InsteadOf(twin) => self.close(now, twin, CloseReason::Duplicate),
+            Admission::SameAs(twin) => {
+                self.peers.same_as(conn, twin);
+                self.out.push_back(Output::Close(conn, CloseReason::Duplicate));
+                return;
+            }
+            Admission::Refused(reason) => {
                 if reason == CloseReason::Ourselves && direction == Direction::Outgoing {
                     self.peers.is_ourselves(addr);
                 }
@@ -59,34 +79,31 @@ impl Swarm {
         let peer = PeerConnection::new(addr, direction, handshake.peer_id, reserved, pieces, now);
         self.conns.insert(conn, peer);
         self.introduce(now, conn);
-        self.tick_at.get_or_insert(now);
+        self.tick_at = earliest(self.tick_at, Some(now + TICK));
     }
 
-    /// Whether this peer is one that we want; names an older connection to it that is to make way.
-    fn admit(
-        &self,
-        addr: SocketAddr,
-        direction: Direction,
-        handshake: &Handshake,
-    ) -> Result<Option<ConnId>, CloseReason> {
+    /// Whether this peer is one that we want.
+    fn admit(&self, addr: SocketAddr, direction: Direction, handshake: &Handshake) -> Admission {
         if handshake.peer_id == self.peer_id {
-            return Err(CloseReason::Ourselves);
+            return Admission::Refused(CloseReason::Ourselves);
         }
-        self.accepts(addr)?;
-        let twin = self.conns.iter().find(|(_, peer)| peer.peer_id == handshake.peer_id);
-        let Some((twin, peer)) = twin else { return Ok(None) };
-        // Both sides dialled: both keep the connection that the side with the greater id dialled.
-        let keep = if self.peer_id > handshake.peer_id { Direction::Outgoing } else { Direction::Incoming };
-        if peer.direction == direction || direction != keep {
-            return Err(CloseReason::Duplicate);
+        if let Some((twin, peer)) = self.conns.iter().find(|(_, peer)| peer.peer_id == handshake.peer_id) {
+            // Both sides dialled: both keep the connection that the side with the greater id dialled.
+            let keep = if self.peer_id > handshake.peer_id { Direction::Outgoing } else { Direction::Incoming };
+            let stays = peer.direction == direction || direction != keep;
+            return if stays { Admission::SameAs(*twin) } else { Admission::InsteadOf(*twin) };
         }
-        Ok(Some(*twin))
+        let room = match direction {
+            Direction::Incoming => self.accepts(addr),
+            Direction::Outgoing => self.has_room_for(addr),
+        };
+        room.map_or_else(Admission::Refused, |()| Admission::Welcome)
     }
 
     /// Says what we have and who we are.
     fn introduce(&mut self, now: Instant, conn: ConnId) {
         let Some(peer) = self.conns.get(&conn) else { return };
-        let (reserved, addr) = (peer.reserved, peer.addr);
+        let reserved = peer.reserved;
         let have = self.picker.have();
         let pieces = match (have.is_all(), have.is_none(), reserved.fast()) {
             (true, _, true) => Some(Message::HaveAll),
@@ -97,15 +114,28 @@ impl Swarm {
         if let Some(pieces) = pieces {
             self.send(now, conn, pieces);
         }
-        if reserved.extended() {
-            let ours = ExtensionHandshake {
-                client: Some(self.client.clone()),
-                port: Some(self.port).filter(|port| *port != 0),
-                request_queue: Some(OUR_REQUEST_QUEUE),
-                your_ip: Some(addr.ip()),
-                upload_only: self.phase != Phase::Fetching,
-            };
-            self.send(now, conn, Message::Extended { id: 0, payload: ours.encode() });
+        self.introduce_extension(now, conn);
+    }
+
+    /// Says who we are, or that we want nothing any more.
+    fn introduce_extension(&mut self, now: Instant, conn: ConnId) {
+        let Some(peer) = self.conns.get(&conn).filter(|peer| peer.reserved.extended()) else { return };
+        let ours = ExtensionHandshake {
+            client: Some(self.client.clone()),
+            port: Some(self.port).filter(|port| *port != 0),
+            request_queue: Some(OUR_REQUEST_QUEUE),
+            your_ip: Some(peer.addr.ip()),
+            upload_only: self.phase != Phase::Fetching,
+        };
+        self.send(now, conn, Message::Extended { id: 0, payload: ours.encode() });
+    }
+
+    /// Every piece is here: nobody has anything for us, and those who do not hear of every piece are told too.
+    pub(super) fn want_nothing(&mut self, now: Instant) {
+        let conns: Vec<ConnId> = self.conns.keys().copied().collect();
+        for conn in conns {
+            self.update_interest(now, conn);
+            self.introduce_extension(now, conn);
         }
     }
 
@@ -143,9 +173,9 @@ impl Swarm {
             Received::NotInterested => self.lost_interest(now, conn),
             Received::Request(span) => self.requested(now, conn, span),
             Received::Cancelled(span) => self.reject(now, conn, span),
-            Received::Block(block, data) => self.block(now, conn, block, data),
+            Received::Block(block, data, arrival) => self.block(now, conn, block, data, arrival),
             Received::Unasked(bytes) => self.wasted += bytes,
-            Received::Rejected(block) => self.picker.unask(block),
+            Received::Rejected(block) => self.picker.refused(conn, block),
             Received::Extension(handshake) => {
                 let peer = self.conns.get(&conn);
                 if let Some(addr) = peer.filter(|_| handshake.port.is_some()).and_then(PeerConnection::listen_addr) {
@@ -186,10 +216,10 @@ impl Swarm {
         }
     }
 
-    /// The piece is ours: tells everybody who lacks it.
+    /// The piece is ours: tells everybody who lacks it, and seeds, which count the copies.
     pub(super) fn announce_piece(&mut self, now: Instant, piece: crate::layout::PieceIndex) {
         let lacking: Vec<ConnId> =
-            self.conns.iter().filter(|(_, peer)| !peer.pieces.has(piece)).map(|(conn, _)| *conn).collect();
+            self.conns.iter().filter(|(_, p)| p.is_seed() || !p.pieces.has(piece)).map(|(conn, _)| *conn).collect();
         for conn in lacking {
             self.send(now, conn, Message::Have(piece));
         }
@@ -206,10 +236,10 @@ impl Swarm {
 
     /// Grants a choked newcomer a few pieces, so that it soon has something to trade. BEP 6.
     pub(super) fn grant_fast_pieces(&mut self, now: Instant, conn: ConnId) {
-        let (info_hash, pieces) = (self.info_hash, self.layout().piece_count());
+        let (info_hash, pieces, may_serve) = (self.info_hash, self.layout().piece_count(), self.may_serve());
         let Some(peer) = self.conns.get_mut(&conn) else { return };
         let newcomer = (peer.pieces.count() as usize) < crate::peer::fast::ALLOWED_FAST_COUNT;
-        if !peer.fast() || !newcomer || !peer.granted.is_empty() {
+        if !may_serve || !peer.fast() || !newcomer || !peer.granted.is_empty() {
             return;
         }
         let set: Vec<_> = allowed_fast_set(peer.addr.ip(), info_hash, pieces)
@@ -217,6 +247,8 @@ impl Swarm {
             .filter(|piece| self.picker.have().has(*piece))
             .collect();
         peer.granted.extend(&set);
+        // Twice what they are: enough for what is lost on the way, too little to live on.
+        peer.grant_bytes = 2 * set.iter().map(|piece| u64::from(self.picker.layout().length_of(*piece))).sum::<u64>();
         for piece in set {
             self.send(now, conn, Message::AllowedFast(piece));
         }
@@ -251,22 +283,30 @@ impl Swarm {
     pub(super) fn ban(&mut self, now: Instant, addr: SocketAddr) {
         let conns: Vec<ConnId> =
             self.conns.iter().filter(|(_, peer)| peer.addr == addr).map(|(conn, _)| *conn).collect();
+        let listens = conns.iter().find_map(|conn| self.conns.get(conn)?.listen_addr());
         for conn in conns {
-            if let Some(listens) = self.conns.get(&conn).and_then(PeerConnection::listen_addr) {
-                self.peers.ban(listens);
-            }
             self.close(now, conn, CloseReason::Banned);
         }
-        self.peers.ban(addr);
+        self.peers.ban(addr, listens);
         self.out.push_back(Output::Event(self.id, Event::Banned(addr)));
     }
 
-    pub(super) fn add_peers(&mut self, now: Instant, addrs: Vec<SocketAddr>, source: PeerSource) {
+    pub(super) fn add_peers(&mut self, now: Instant, addrs: Vec<SocketAddr>, source: PeerSource, limits: &mut Limits) {
         for addr in addrs {
             self.peers.add(now, addr, source);
         }
-        self.dial(now);
+        self.dial(now, limits);
     }
+}
+
+/// What becomes of a peer whose handshake came.
+enum Admission {
+    Welcome,
+    /// It is there already, over a connection that makes way for this one.
+    InsteadOf(ConnId),
+    /// It is there already, over a connection that stays.
+    SameAs(ConnId),
+    Refused(CloseReason),
 }
 
 /// The extensions that both sides speak.

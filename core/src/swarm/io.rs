@@ -12,7 +12,7 @@ use crate::piece::hasher::Sha1Digest;
 use crate::tracker::{AnnounceFailure, AnnounceId, AnnounceRequest, AnnounceResponse};
 
 /// A swarm's number within its session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SwarmId(pub u32);
 
 /// The disk did not do what was asked; says what, where and why.
@@ -210,12 +210,21 @@ pub enum CloseReason {
     /// There is another connection to the same peer.
     #[error("connected twice")]
     Duplicate,
+    /// Both sides have everything.
+    #[error("both have everything")]
+    Redundant,
+    /// There are enough connections from there.
+    #[error("too many connections from one network")]
+    Crowd,
     /// There are enough connections.
     #[error("too many connections")]
     Full,
     /// The peer said nothing for too long.
     #[error("peer is silent")]
     Silent,
+    /// The peer asks and does not read the answers.
+    #[error("peer does not read")]
+    Stuck,
     /// The handshake did not come in time, or was wrong.
     #[error("no handshake")]
     Handshake,

@@ -22,7 +22,7 @@ mod serving;
 mod upkeep;
 pub mod status;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ pub use status::{TorrentState, TorrentStatus};
 
 use crate::bitfield::Bitfield;
 use crate::choke::{Choker, Slots};
-use crate::layout::Layout;
+use crate::layout::{Layout, PieceIndex};
 use crate::metainfo::Metainfo;
 use crate::peer::{ConnId, PeerConnection, PeerId};
 use crate::piece::{Blame, Picker};
@@ -82,6 +82,7 @@ impl Default for SwarmConfig {
 
 /// A torrent to join.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a question of its own")]
 pub struct SwarmSetup {
     /// What the torrent is.
     pub metainfo: Arc<Metainfo>,
@@ -89,6 +90,8 @@ pub struct SwarmSetup {
     pub have: Bitfield,
     /// Whether the files are under their final names.
     pub placed: bool,
+    /// Whether the owner wants no traffic for now.
+    pub paused: bool,
     /// Who we are in this swarm.
     pub peer_id: PeerId,
     /// The port that trackers and peers are told.
@@ -105,13 +108,15 @@ pub struct SwarmSetup {
     pub config: SwarmConfig,
 }
 
-/// What all swarms of a session share: the owner's limits.
+/// What all swarms of a session share: the owner's limits, and places for connections.
 #[derive(Clone, Debug, Default)]
 pub struct Limits {
     /// Upload, all swarms together; `None` is unlimited.
     pub up: Option<TokenBucket>,
     /// Download, all swarms together; `None` is unlimited.
     pub down: Option<TokenBucket>,
+    /// How many more peers may be dialled now; `None` is as many as the swarm likes.
+    pub dials: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,6 +151,8 @@ pub struct Swarm {
     announcer: Option<Announcer>,
     /// Bytes that wait for the hashing threads or the disk.
     storing: u64,
+    /// Pieces that are right and could not be written; they are kept, and written when the disk works again.
+    unstored: BTreeSet<PieceIndex>,
     up: RateMeter,
     down: RateMeter,
     wasted: u64,
@@ -161,8 +168,8 @@ pub struct Swarm {
 impl Swarm {
     /// Joins a torrent; peers are looked for at the first [`Input::Tick`].
     pub fn new(id: SwarmId, setup: SwarmSetup, now: Instant) -> Self {
-        let SwarmSetup { metainfo, have, placed, peer_id, port, client, announce, private_peers, mut rng, config } =
-            setup;
+        let SwarmSetup { metainfo, have, placed, paused, peer_id, port, client, .. } = setup;
+        let SwarmSetup { announce, private_peers, mut rng, config, .. } = setup;
         let announcer = announce.then(|| Announcer::new(&metainfo.trackers, rng.fork(1)));
         let phase = match (have.is_all(), placed) {
             (true, true) => Phase::Seeding,
@@ -181,13 +188,14 @@ impl Swarm {
             client,
             rng,
             phase,
-            paused: false,
+            paused,
             fault: None,
             conns: BTreeMap::new(),
             peers: PeerList::new(private_peers),
             blame: Blame::default(),
             announcer,
             storing: 0,
+            unstored: BTreeSet::new(),
             up: RateMeter::default(),
             down: RateMeter::default(),
             wasted: 0,
@@ -200,7 +208,9 @@ impl Swarm {
         if phase == Phase::Placing {
             swarm.out.push_back(Output::Place { swarm: id });
         }
-        swarm.start_announcing(now);
+        if !paused {
+            swarm.start_announcing(now);
+        }
         swarm
     }
 
@@ -224,21 +234,26 @@ impl Swarm {
         &self.picker
     }
 
+    /// Whether there is anybody to be connected to.
+    pub fn knows_peers(&self) -> bool {
+        !self.conns.is_empty() || !self.peers.is_empty()
+    }
+
     /// Applies one input at `now`. Effects are queued; drain them with [`Swarm::poll`].
     pub fn handle(&mut self, now: Instant, input: Input, limits: &mut Limits) {
         match input {
-            Input::Tick => self.tick(now),
-            Input::AddPeers(addrs, source) => self.add_peers(now, addrs, source),
+            Input::Tick => self.tick(now, limits),
+            Input::AddPeers(addrs, source) => self.add_peers(now, addrs, source, limits),
             Input::Joined { conn, addr, direction, handshake } => self.join(now, conn, addr, direction, handshake),
             Input::DialFailed(conn) => self.peers.dial_failed(now, conn),
             Input::Received(conn, message) => self.receive(now, conn, message),
-            Input::Sent(conn, bytes) => self.sent(conn, bytes),
+            Input::Sent(conn, bytes) => self.sent(now, conn, bytes),
             Input::Closed(conn) => self.forget(now, conn),
             Input::Read { conn, span, result } => self.read(now, conn, span, result),
             Input::Hashed { piece, hasher, bytes } => self.hashed(piece, hasher, bytes),
             Input::Stored { piece, outcome, bytes } => self.stored(now, piece, outcome, bytes),
             Input::Placed(result) => self.placed(now, result),
-            Input::Announced { id, result } => self.announced(now, id, result),
+            Input::Announced { id, result } => self.announced(now, id, result, limits),
             Input::Pause => self.pause(now),
             Input::Unpause => self.unpause(now),
             Input::Stop => self.stop(now),
@@ -266,3 +281,6 @@ impl Swarm {
         self.phase == Phase::Fetching && !self.paused && self.fault.is_none()
     }
 }
+
+#[cfg(test)]
+mod tests;

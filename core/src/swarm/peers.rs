@@ -3,10 +3,11 @@
 //! Whoever names an address may lie, so what is dialled is bounded, spread over time, and never private unless the owner
 //! allows it.
 //!
-//! Law: at most [`MAX_PEERS`] addresses are kept; a banned one is never dialled or accepted again.
+//! Law: at most [`MAX_PEERS`] addresses are kept; a banned one is never dialled or accepted again, and a network from which
+//! [`MAX_LIES`] proven lies came is not listened to at all.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use crate::peer::ConnId;
@@ -18,6 +19,8 @@ use crate::tracker::Scope;
 pub const MAX_PEERS: usize = 1000;
 /// The most bans that are kept.
 const MAX_BANS: usize = 1000;
+/// After so many proven lies from one network nobody from there is let in: a liar needs no second address, only another port.
+pub const MAX_LIES: u32 = 3;
 /// The first pause after a failed dial; it doubles with each.
 const RETRY_FIRST: Duration = Duration::from_secs(5);
 /// The longest pause after failed dials.
@@ -52,15 +55,20 @@ struct Known {
     failures: u32,
     /// It had every piece when we last knew.
     seed: bool,
+    /// Another address of the same peer is known too.
+    is_second: bool,
 }
 
 /// A swarm's address book.
 #[derive(Clone, Debug)]
 pub struct PeerList {
     known: BTreeMap<SocketAddr, Known>,
-    by_conn: BTreeMap<ConnId, SocketAddr>,
-    dialling: usize,
+    /// The addresses under which the peer of a connection is known.
+    by_conn: BTreeMap<ConnId, Vec<SocketAddr>>,
+    dialling: BTreeSet<ConnId>,
     banned: BTreeSet<SocketAddr>,
+    /// Proven lies by network.
+    lies: BTreeMap<IpAddr, u32>,
     /// Addresses that are ourselves.
     ourselves: BTreeSet<SocketAddr>,
     private_allowed: bool,
@@ -72,8 +80,9 @@ impl PeerList {
         Self {
             known: BTreeMap::new(),
             by_conn: BTreeMap::new(),
-            dialling: 0,
+            dialling: BTreeSet::new(),
             banned: BTreeSet::new(),
+            lies: BTreeMap::new(),
             ourselves: BTreeSet::new(),
             private_allowed,
         }
@@ -81,7 +90,7 @@ impl PeerList {
 
     /// Notes an address; tells whether it is new.
     pub fn add(&mut self, now: Instant, addr: SocketAddr, source: PeerSource) -> bool {
-        let addr = SocketAddr::new(addr.ip().to_canonical(), addr.port());
+        let addr = canonical(addr);
         let allowed = source == PeerSource::Owner || self.private_allowed || Scope::of(addr.ip()) == Scope::Public;
         let usable = addr.port() != 0 && Scope::of(addr.ip()) != Scope::Nowhere;
         if !usable || !allowed || self.banned.contains(&addr) || self.ourselves.contains(&addr) {
@@ -99,7 +108,8 @@ impl PeerList {
         if self.known.len() >= MAX_PEERS && !self.make_room() {
             return false;
         }
-        self.known.insert(addr, Known { state: State::Idle { next_try: now }, failures: 0, seed: false });
+        let state = State::Idle { next_try: now };
+        self.known.insert(addr, Known { state, failures: 0, seed: false, is_second: false });
         true
     }
 
@@ -114,18 +124,24 @@ impl PeerList {
     }
 
     /// The number of dials under way.
-    pub const fn dialling(&self) -> usize {
-        self.dialling
+    pub fn dialling(&self) -> usize {
+        self.dialling.len()
     }
 
-    /// The known addresses that had every piece when last seen.
-    pub fn seeds(&self) -> usize {
-        self.known.values().filter(|known| known.seed).count()
+    /// The known peers that had every piece when last seen and are not connected.
+    pub fn seeds_away(&self) -> usize {
+        let away = |known: &&Known| known.seed && !known.is_second && !matches!(known.state, State::Connected);
+        self.known.values().filter(away).count()
     }
 
     /// Whether nothing is to be had from or given to this address any more.
     pub fn is_banned(&self, addr: SocketAddr) -> bool {
-        self.banned.contains(&SocketAddr::new(addr.ip().to_canonical(), addr.port()))
+        self.banned.contains(&canonical(addr))
+    }
+
+    /// Whether nobody who dials us from this network is let in any more.
+    pub fn is_shut_out(&self, ip: IpAddr) -> bool {
+        self.lies.get(&network(ip)).is_some_and(|lies| *lies >= MAX_LIES)
     }
 
     /// Up to `count` addresses to dial now, in random order; seeds only if `seeds`.
@@ -155,81 +171,117 @@ impl PeerList {
     pub fn dial(&mut self, addr: SocketAddr, conn: ConnId) {
         if let Some(known) = self.known.get_mut(&addr) {
             known.state = State::Dialling;
-            self.by_conn.insert(conn, addr);
-            self.dialling += 1;
+            self.by_conn.insert(conn, vec![addr]);
+            self.dialling.insert(conn);
         }
     }
 
     /// The dial failed.
     pub fn dial_failed(&mut self, now: Instant, conn: ConnId) {
-        let Some(addr) = self.by_conn.remove(&conn) else { return };
-        self.dialling -= 1;
-        let Some(known) = self.known.get_mut(&addr) else { return };
-        known.failures += 1;
-        if known.failures > MAX_FAILURES {
-            self.known.remove(&addr);
-            return;
+        self.dialling.remove(&conn);
+        for addr in self.by_conn.remove(&conn).unwrap_or_default() {
+            let Some(known) = self.known.get_mut(&addr) else { continue };
+            known.failures += 1;
+            if known.failures > MAX_FAILURES {
+                self.known.remove(&addr);
+                continue;
+            }
+            let pause = RETRY_FIRST.saturating_mul(1 << (known.failures - 1)).min(RETRY_MOST);
+            known.state = State::Idle { next_try: now + pause };
         }
-        let pause = RETRY_FIRST.saturating_mul(1 << known.failures.min(16)).min(RETRY_MOST);
-        known.state = State::Idle { next_try: now + pause };
     }
 
     /// A dialled connection stands.
     pub fn connected(&mut self, conn: ConnId) {
-        let Some(known) = self.by_conn.get(&conn).and_then(|addr| self.known.get_mut(addr)) else { return };
-        if matches!(known.state, State::Dialling) {
-            self.dialling -= 1;
+        self.dialling.remove(&conn);
+        for addr in self.by_conn.get(&conn).into_iter().flatten() {
+            if let Some(known) = self.known.get_mut(addr) {
+                known.state = State::Connected;
+                known.failures = 0;
+            }
         }
-        known.state = State::Connected;
-        known.failures = 0;
     }
 
     /// A peer that dialled us listens there: do not dial it too.
     pub fn listens_at(&mut self, now: Instant, conn: ConnId, addr: SocketAddr) {
+        let addr = canonical(addr);
         self.add(now, addr, PeerSource::Incoming);
-        if let Some(known) = self.known.get_mut(&SocketAddr::new(addr.ip().to_canonical(), addr.port()))
+        if let Some(known) = self.known.get_mut(&addr)
             && matches!(known.state, State::Idle { .. })
         {
             known.state = State::Connected;
             known.failures = 0;
-            self.by_conn.insert(conn, addr);
+            let addrs = self.by_conn.entry(conn).or_default();
+            known.is_second = !addrs.is_empty();
+            addrs.push(addr);
+        }
+    }
+
+    /// The connection leads to the peer of another one, which stays: its address is not dialled while that one stands.
+    pub fn same_as(&mut self, conn: ConnId, twin: ConnId) {
+        self.dialling.remove(&conn);
+        let Some(addrs) = self.by_conn.remove(&conn) else { return };
+        let known = self.by_conn.entry(twin).or_default();
+        for addr in addrs {
+            if let Some(same) = self.known.get_mut(&addr) {
+                same.state = State::Connected;
+                same.is_second = !known.is_empty();
+                known.push(addr);
+            }
         }
     }
 
     /// The connection is gone; its address may be dialled again after a while.
     pub fn closed(&mut self, now: Instant, conn: ConnId) {
-        let Some(addr) = self.by_conn.remove(&conn) else { return };
-        let Some(known) = self.known.get_mut(&addr) else { return };
-        match known.state {
-            State::Dialling => self.dialling -= 1,
-            State::Connected => {}
-            State::Idle { .. } => return,
+        self.dialling.remove(&conn);
+        for addr in self.by_conn.remove(&conn).unwrap_or_default() {
+            if let Some(known) = self.known.get_mut(&addr) {
+                known.failures += 1;
+                let pause = RETRY_FIRST.saturating_mul(1 << known.failures.min(8)).min(RETRY_MOST);
+                known.state = State::Idle { next_try: now + pause };
+            }
         }
-        known.failures += 1;
-        known.state = State::Idle { next_try: now + RETRY_FIRST.saturating_mul(1 << known.failures.min(8)) };
+    }
+
+    /// Every address may be dialled again at once.
+    pub fn retry_all(&mut self, now: Instant) {
+        for known in self.known.values_mut() {
+            if let State::Idle { next_try } = &mut known.state {
+                *next_try = now;
+            }
+        }
     }
 
     /// The peer on this connection has every piece.
     pub fn is_seed(&mut self, conn: ConnId) {
-        if let Some(known) = self.by_conn.get(&conn).and_then(|addr| self.known.get_mut(addr)) {
-            known.seed = true;
+        for addr in self.by_conn.get(&conn).into_iter().flatten() {
+            if let Some(known) = self.known.get_mut(addr) {
+                known.seed = true;
+            }
         }
     }
 
     /// This address is ourselves.
     pub fn is_ourselves(&mut self, addr: SocketAddr) {
+        let addr = canonical(addr);
         if self.ourselves.len() < MAX_BANS {
             self.ourselves.insert(addr);
         }
         self.known.remove(&addr);
     }
 
-    /// This peer is not spoken to again.
-    pub fn ban(&mut self, addr: SocketAddr) {
-        if self.banned.len() < MAX_BANS {
-            self.banned.insert(addr);
+    /// The peer at this address has lied, which is proven; it is not spoken to again, nor where it `listens`.
+    pub fn ban(&mut self, addr: SocketAddr, listens: Option<SocketAddr>) {
+        for addr in [Some(addr), listens].into_iter().flatten().map(canonical) {
+            if self.banned.len() < MAX_BANS {
+                self.banned.insert(addr);
+            }
+            self.known.remove(&addr);
         }
-        self.known.remove(&addr);
+        let network = network(addr.ip());
+        if self.lies.len() < MAX_BANS || self.lies.contains_key(&network) {
+            *self.lies.entry(network).or_default() += 1;
+        }
     }
 
     /// Drops the address that failed most often; false if none has failed.
@@ -241,6 +293,21 @@ impl PeerList {
             .max_by_key(|(_, known)| known.failures)
             .map(|(addr, _)| *addr);
         worst.is_some_and(|addr| self.known.remove(&addr).is_some())
+    }
+}
+
+fn canonical(addr: SocketAddr) -> SocketAddr {
+    SocketAddr::new(addr.ip().to_canonical(), addr.port())
+}
+
+/// What one party is likely to hold whole: an IPv4 address, an IPv6 /64.
+pub(crate) fn network(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => ip.into(),
+        IpAddr::V6(ip) => {
+            let [a, b, c, d, ..] = ip.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
     }
 }
 
@@ -283,10 +350,57 @@ mod tests {
     fn a_banned_address_never_comes_back() {
         let mut list = PeerList::new(true);
         list.add(Instant::ZERO, addr(1), PeerSource::Tracker);
-        list.ban(addr(1));
+        list.ban(addr(1), None);
         assert!(!list.add(Instant::ZERO, addr(1), PeerSource::Owner));
         let mapped: SocketAddr = "[::ffff:198.18.0.1]:6881".parse().unwrap();
         assert!(list.is_banned(mapped) && !list.add(Instant::ZERO, mapped, PeerSource::Tracker));
+    }
+
+    #[test]
+    fn a_network_that_lies_again_and_again_is_shut_out() {
+        let mut list = PeerList::new(true);
+        let liar = |port| SocketAddr::from(([198, 18, 0, 9], port));
+        for port in 1..=3 {
+            assert!(!list.is_shut_out(liar(99).ip()), "after {} lies", port - 1);
+            list.ban(liar(port), Some(liar(6881)));
+        }
+        assert!(list.is_shut_out(liar(99).ip()) && !list.is_shut_out(addr(1).ip()));
+        assert!(!list.add(Instant::ZERO, liar(6881), PeerSource::Owner), "where it listens is banned too");
+        let v6 = |host: u16| SocketAddr::from((Ipv6Addr::new(0x2001, 0xdb8, 1, 2, host, 0, 0, 5), 7));
+        (1..=3).for_each(|host| list.ban(v6(host), None));
+        assert!(list.is_shut_out(v6(77).ip()));
+    }
+
+    #[test]
+    fn a_ban_while_dialling_leaves_no_dial_behind() {
+        let mut list = PeerList::new(true);
+        for conn in 0..2 {
+            list.add(Instant::ZERO, addr(1), PeerSource::Tracker);
+            list.dial(addr(1), ConnId(conn));
+            list.known.remove(&addr(1));
+        }
+        list.connected(ConnId(0));
+        list.dial_failed(Instant::ZERO, ConnId(1));
+        assert_eq!(list.dialling(), 0);
+    }
+
+    #[test]
+    fn a_peer_of_two_addresses_is_dialled_at_none_while_it_is_connected() {
+        let mut list = PeerList::new(true);
+        let now = Instant::ZERO;
+        for n in 1..=2 {
+            list.add(now, addr(n), PeerSource::Tracker);
+            list.dial(addr(n), ConnId(u64::from(n)));
+        }
+        list.connected(ConnId(1));
+        list.same_as(ConnId(2), ConnId(1));
+        list.is_seed(ConnId(1));
+        let later = now + Duration::from_hours(1);
+        assert!(due(&list, later).is_empty());
+        assert_eq!((list.dialling(), list.seeds_away()), (0, 0));
+        list.closed(now, ConnId(1));
+        assert_eq!(list.seeds_away(), 1, "it is one peer");
+        assert_eq!(due(&list, later).len(), 2);
     }
 
     #[test]

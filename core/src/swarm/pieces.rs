@@ -1,9 +1,11 @@
 //! Pieces on their way to the disk: hashed while they arrive, stored when they are right, blamed when they are not.
 
+use bytes::Bytes;
+
 use super::io::{DiskFault, Event, Output, StoreOutcome};
+use super::upkeep::Failing;
 use super::{Phase, Swarm};
 use crate::layout::PieceIndex;
-use crate::peer::ConnId;
 use crate::piece::PieceHasher;
 use crate::time::Instant;
 use crate::tracker::AnnouncerInput;
@@ -11,19 +13,16 @@ use crate::tracker::AnnouncerInput;
 impl Swarm {
     /// Sends what has come of a piece to be hashed, or stored if it is whole.
     pub(super) fn advance(&mut self, piece: PieceIndex) {
-        let digests = self.blame.is_watching(piece);
         let Some(partial) = self.picker.partial(piece) else { return };
         let Some((hasher, run)) = partial.next_run() else { return };
-        let blocks = if partial.is_whole() { partial.bytes() } else { Vec::new() };
-        let swarm = self.id;
-        let bytes = run.iter().map(|bytes| bytes.len() as u64).sum::<u64>();
-        self.storing += if blocks.is_empty() { bytes } else { u64::from(self.layout().length_of(piece)) };
-        self.out.push_back(if blocks.is_empty() {
-            Output::Hash { swarm, piece, hasher, run }
+        if partial.is_whole() {
+            let blocks = partial.bytes();
+            self.storing += u64::from(self.layout().length_of(piece));
+            self.push_store(piece, hasher, run, blocks);
         } else {
-            let want = self.metainfo.info.pieces.get(piece);
-            Output::Store { swarm, piece, hasher, run, blocks, want, digests }
-        });
+            self.storing += run.iter().map(|bytes| bytes.len() as u64).sum::<u64>();
+            self.out.push_back(Output::Hash { swarm: self.id, piece, hasher, run });
+        }
     }
 
     pub(super) fn hashed(&mut self, piece: PieceIndex, hasher: PieceHasher, bytes: u64) {
@@ -36,25 +35,44 @@ impl Swarm {
 
     pub(super) fn stored(&mut self, now: Instant, piece: PieceIndex, outcome: StoreOutcome, bytes: u64) {
         self.storing = self.storing.saturating_sub(bytes);
+        if self.picker.partial(piece).is_none() {
+            return;
+        }
         match outcome {
             StoreOutcome::Stored(digests) => self.piece_is_good(now, piece, digests.as_deref()),
             StoreOutcome::Corrupt(digests) => {
                 self.wasted += bytes;
-                let senders = self.picker.discard(piece).map(|partial| partial.senders()).unwrap_or_default();
+                self.unstored.remove(&piece);
+                let senders = self.picker.discard_bad(piece).map(|partial| partial.senders()).unwrap_or_default();
                 if let Some(liar) = self.blame.bad(piece, &senders, &digests) {
                     self.ban(now, liar);
                 }
             }
             StoreOutcome::Failed(fault) => {
-                self.wasted += bytes;
-                self.picker.discard(piece);
-                self.disk_failed(now, &fault);
+                self.unstored.insert(piece);
+                self.disk_failed(now, &fault, Failing::Writes);
             }
         }
     }
 
+    /// Writes a piece again that is right and could not be written.
+    pub(super) fn store_again(&mut self, piece: PieceIndex) {
+        let Some(partial) = self.picker.partial(piece) else { return };
+        let (hasher, run) = partial.hash_again();
+        self.storing += u64::from(self.layout().length_of(piece));
+        self.push_store(piece, hasher, run.clone(), run);
+    }
+
+    fn push_store(&mut self, piece: PieceIndex, hasher: PieceHasher, run: Vec<Bytes>, blocks: Vec<Bytes>) {
+        let digests = self.blame.is_watching(piece);
+        let want = self.metainfo.info.pieces.get(piece);
+        self.out.push_back(Output::Store { swarm: self.id, piece, hasher, run, blocks, want, digests });
+    }
+
     fn piece_is_good(&mut self, now: Instant, piece: PieceIndex, digests: Option<&[[u8; 20]]>) {
         self.picker.complete(piece);
+        self.unstored.remove(&piece);
+        self.disk_works(now, Failing::Writes);
         for liar in self.blame.good(piece, digests.unwrap_or_default()) {
             self.ban(now, liar);
         }
@@ -62,10 +80,7 @@ impl Swarm {
         self.announce_piece(now, piece);
         if self.picker.have().is_all() {
             self.phase = Phase::Placing;
-            let conns: Vec<ConnId> = self.conns.keys().copied().collect();
-            for conn in conns {
-                self.update_interest(now, conn);
-            }
+            self.want_nothing(now);
             self.out.push_back(Output::Place { swarm: self.id });
         }
     }
@@ -73,12 +88,13 @@ impl Swarm {
     pub(super) fn placed(&mut self, now: Instant, result: Result<(), DiskFault>) {
         match result {
             Ok(()) => {
+                self.disk_works(now, Failing::Writes);
                 self.phase = Phase::Seeding;
                 self.out.push_back(Output::Event(self.id, Event::Complete));
                 self.tell_announcer(now, AnnouncerInput::NeedPeers(false));
                 self.tell_announcer(now, AnnouncerInput::Completed);
             }
-            Err(fault) => self.disk_failed(now, &fault),
+            Err(fault) => self.disk_failed(now, &fault, Failing::Writes),
         }
     }
 }

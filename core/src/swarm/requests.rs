@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::{Limits, Swarm};
 use crate::layout::{BLOCK_LENGTH, BlockInfo};
+use crate::peer::pipeline::Arrival;
 use crate::peer::{ConnId, Message};
 use crate::time::{Instant, earliest};
 
@@ -72,7 +73,7 @@ impl Swarm {
     }
 
     /// A block came that was asked for.
-    pub(super) fn block(&mut self, now: Instant, conn: ConnId, block: BlockInfo, data: Bytes) {
+    pub(super) fn block(&mut self, now: Instant, conn: ConnId, block: BlockInfo, data: Bytes, arrival: Arrival) {
         self.down.add(now, u64::from(block.length));
         let Some(peer) = self.conns.get_mut(&conn) else { return };
         if peer.pipeline.is_empty() {
@@ -80,24 +81,16 @@ impl Swarm {
             peer.starved = None;
         }
         let from = peer.addr;
-        let is_new = self.layout().is_block(block);
-        let requests = match self.picker.partial(block.piece) {
-            Some(partial) if is_new => partial.take(block, data, from),
-            _ => None,
-        };
-        let Some(requests) = requests else {
+        let partial = self.picker.partial(block.piece);
+        let Some(requests) = partial.and_then(|partial| partial.take(block, data, from)) else {
             self.wasted += u64::from(block.length);
             return;
         };
-        if requests > 1 || (requests == 1 && !self.was_asked_only(conn, block)) {
+        // One of the requests was this peer's own, unless it was given up before.
+        if requests > u32::from(arrival == Arrival::Expected) {
             self.cancel_elsewhere(now, conn, block);
         }
         self.advance(block.piece);
-    }
-
-    /// Whether nobody else is still asked for the block.
-    fn was_asked_only(&self, conn: ConnId, block: BlockInfo) -> bool {
-        !self.conns.iter().any(|(other, peer)| *other != conn && peer.pipeline.has(block))
     }
 
     fn cancel_elsewhere(&mut self, now: Instant, conn: ConnId, block: BlockInfo) {

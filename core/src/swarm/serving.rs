@@ -5,8 +5,9 @@ use std::ops::Bound;
 use bytes::Bytes;
 
 use super::io::{DiskFault, Output};
+use super::upkeep::Failing;
 use super::{Limits, Phase, Swarm};
-use crate::choke::{Candidate, Ranking};
+use crate::choke::{Candidate, ROUND, Ranking};
 use crate::layout::BlockInfo;
 use crate::peer::{ConnId, Message, PeerConnection};
 use crate::rate::Rate;
@@ -45,8 +46,24 @@ impl Swarm {
         }
     }
 
+    /// Whether anybody is served at all.
+    pub(super) fn may_serve(&self) -> bool {
+        self.config.upload && !self.paused && !self.fault.as_ref().is_some_and(|fault| fault.reads)
+    }
+
+    /// Chokes everybody and takes grants back: there is nothing to serve.
+    pub(super) fn choke_all(&mut self, now: Instant) {
+        for peer in self.conns.values_mut() {
+            peer.granted.clear();
+        }
+        let conns: Vec<ConnId> = self.conns.keys().copied().collect();
+        for conn in conns {
+            self.choke(now, conn);
+        }
+    }
+
     fn free_slots(&self) -> usize {
-        if !self.config.upload || self.paused {
+        if !self.may_serve() {
             return 0;
         }
         let used = self.conns.values().filter(|peer| !peer.am_choking && peer.peer_interested).count();
@@ -64,11 +81,12 @@ impl Swarm {
                 unchoked: !peer.am_choking,
                 since: peer.choke_changed,
                 gives: if peer.pipeline.is_snubbed() { 0 } else { peer.down.rate(now).0 },
+                idle: is_idle(now, peer),
             })
             .collect();
         let ranking = if self.phase == Phase::Fetching { Ranking::Leech } else { Ranking::Seed };
         let mut chosen = self.choker.round(now, ranking, &candidates, &mut self.rng);
-        if !self.config.upload {
+        if !self.may_serve() {
             chosen.clear();
         }
         for candidate in candidates {
@@ -103,9 +121,14 @@ impl Swarm {
     pub(super) fn requested(&mut self, now: Instant, conn: ConnId, span: BlockInfo) {
         let have = self.picker.have().has(span.piece);
         let Some(peer) = self.conns.get_mut(&conn) else { return };
-        let allowed = !peer.am_choking || peer.granted.contains(&span.piece);
-        if !have || !allowed || !peer.uploads.push(span) {
-            self.reject(now, conn, span);
+        let length = u64::from(span.length);
+        let granted = peer.granted.contains(&span.piece) && peer.grant_bytes >= length;
+        let closed = peer.am_choking && !granted;
+        if !have || closed || !peer.uploads.push(span) {
+            return self.reject(now, conn, span);
+        }
+        if peer.am_choking {
+            peer.grant_bytes -= length;
         }
     }
 
@@ -175,13 +198,13 @@ impl Swarm {
             Ok(bytes) if allowed => bytes,
             Ok(_) => Bytes::new(),
             Err(fault) => {
-                self.disk_failed(now, &fault);
+                self.disk_failed(now, &fault, Failing::Reads);
                 Bytes::new()
             }
         };
         let mut rest = bytes;
         for block in blocks {
-            if rest.is_empty() {
+            if rest.len() < block.length as usize {
                 self.reject(now, conn, block);
                 continue;
             }
@@ -189,18 +212,24 @@ impl Swarm {
             self.up.add(now, u64::from(block.length));
             if let Some(peer) = self.conns.get_mut(&conn) {
                 peer.up.add(now, u64::from(block.length));
-                peer.uploads.queued(u64::from(block.length));
+                peer.uploads.queued(now, u64::from(block.length));
             }
             self.send(now, conn, Message::Piece { piece: block.piece, begin: block.begin, data });
         }
     }
 
     /// The socket took bytes of blocks: there is room for more.
-    pub(super) fn sent(&mut self, conn: ConnId, bytes: u64) {
+    pub(super) fn sent(&mut self, now: Instant, conn: ConnId, bytes: u64) {
         if let Some(peer) = self.conns.get_mut(&conn) {
-            peer.uploads.sent(bytes);
+            peer.uploads.sent(now, bytes);
         }
     }
+}
+
+/// Whether a peer was let in two rounds ago and asks for nothing.
+fn is_idle(now: Instant, peer: &mut PeerConnection) -> bool {
+    let asks = peer.uploads.is_waiting() || peer.uploads.pending_bytes() > 0 || peer.up.rate(now) > Rate(0);
+    !peer.am_choking && !asks && now - peer.choke_changed >= ROUND
 }
 
 enum Served {

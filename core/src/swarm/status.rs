@@ -116,9 +116,7 @@ impl Swarm {
 
     /// Whole copies elsewhere: those of connected peers, and of seeds that left but may come back.
     fn copies_milli(&self) -> u64 {
-        let connected_seeds = self.conns.values().filter(|peer| peer.is_seed()).count();
-        let away = self.peers.seeds().saturating_sub(connected_seeds);
-        self.picker.availability.copies_milli() + 1000 * away as u64
+        self.picker.availability.copies_milli() + 1000 * self.peers.seeds_away() as u64
     }
 }
 

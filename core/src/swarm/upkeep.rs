@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::io::{CloseReason, DiskFault, Event, Output};
 use super::peers::PeerSource;
-use super::{Phase, Swarm, TICK};
-use crate::peer::{ConnId, Direction, Message};
+use super::{Limits, Phase, Swarm, TICK};
+use crate::layout::BLOCK_LENGTH;
+use crate::peer::{ConnId, Direction, Message, PeerConnection};
 use crate::time::{Instant, earliest};
 use crate::tracker::{AnnounceFailure, AnnounceId, AnnounceRequest, AnnounceResponse, AnnouncerInput, AnnouncerOutput};
 
@@ -20,16 +21,33 @@ const RETRY_DISK: Duration = Duration::from_secs(10);
 /// Below so many connections a leecher asks its tracker early.
 const FEW_PEERS: usize = 8;
 
+/// A peer that reads nothing of what it asked for is left after so long.
+const STUCK: Duration = Duration::from_mins(1);
+/// After so long both sides of a connection know who the other is.
+const ACQUAINTED: Duration = Duration::from_secs(3);
+
+/// What a disk does not do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Failing {
+    Reads,
+    Writes,
+}
+
 /// The disk does not do what is asked.
 #[derive(Clone, Debug)]
 pub(super) struct Fault {
     /// What it said.
     pub(super) what: String,
-    retry_at: Instant,
+    /// Whether nothing can be read: then nobody is served.
+    pub(super) reads: bool,
+    /// Whether nothing can be written.
+    writes: bool,
+    /// When it is tried again; `None` while it is being tried.
+    retry_at: Option<Instant>,
 }
 
 impl Swarm {
-    pub(super) fn tick(&mut self, now: Instant) {
+    pub(super) fn tick(&mut self, now: Instant, limits: &mut Limits) {
         if self.limited_until.is_some_and(|until| until <= now) {
             self.limited_until = None;
         }
@@ -42,7 +60,7 @@ impl Swarm {
         if self.choker.next_round() <= now && !self.conns.is_empty() {
             self.choke_round(now);
         }
-        self.dial(now);
+        self.dial(now, limits);
         self.want_peers(now);
         self.schedule(now);
     }
@@ -51,17 +69,31 @@ impl Swarm {
     fn schedule(&mut self, now: Instant) {
         let busy = !self.conns.is_empty() || self.peers.dialling() > 0;
         let next_try = (!self.paused).then(|| self.peers.next_try(self.wants_seeds())).flatten();
-        let idle = earliest(next_try, self.fault.as_ref().map(|fault| fault.retry_at));
+        let idle = earliest(next_try, self.fault.as_ref().and_then(|fault| fault.retry_at));
         self.tick_at = if busy { Some(now + TICK) } else { idle.map(|at| at.max(now + TICK)) };
     }
 
     fn look_after_connections(&mut self, now: Instant) {
+        self.drop_stranded();
         let conns: Vec<ConnId> = self.conns.keys().copied().collect();
         for conn in conns {
             let Some(peer) = self.conns.get_mut(&conn) else { continue };
-            if peer.silence(now) >= SILENCE {
-                self.close(now, conn, CloseReason::Silent);
+            let reason = if peer.silence(now) >= SILENCE {
+                Some(CloseReason::Silent)
+            } else if peer.uploads.stuck(now) >= STUCK {
+                Some(CloseReason::Stuck)
+            } else if self.phase == Phase::Seeding && peer.wants_nothing() && now - peer.since >= ACQUAINTED {
+                // The place is for somebody who needs it.
+                Some(CloseReason::Redundant)
+            } else {
+                None
+            };
+            if let Some(reason) = reason {
+                self.close(now, conn, reason);
                 continue;
+            }
+            if peer.forgive(now) {
+                peer.starved = None;
             }
             if peer.pipeline.waiting(now) >= SNUB_AFTER {
                 for block in peer.pipeline.snub(now) {
@@ -75,13 +107,26 @@ impl Swarm {
         }
     }
 
+    /// Gives up a piece that nobody can go on with, if it keeps others from being begun and somebody waits for that.
+    fn drop_stranded(&mut self) {
+        let waits = |peer: &PeerConnection| peer.am_interested && peer.may_request_any() && peer.pipeline.is_empty();
+        if !self.picker.is_full() || !self.conns.values().any(waits) {
+            return;
+        }
+        let can_give = |piece| self.conns.values().any(|peer| peer.pieces.has(piece) && peer.may_request(piece));
+        if let Some(piece) = self.picker.stranded(can_give) {
+            let dropped = self.picker.discard(piece).map_or(0, |partial| partial.received());
+            self.wasted += dropped as u64 * u64::from(BLOCK_LENGTH);
+        }
+    }
+
     /// Only a leecher has use for seeds.
     fn wants_seeds(&self) -> bool {
         self.phase == Phase::Fetching
     }
 
     /// Dials as many known addresses as there is room for.
-    pub(super) fn dial(&mut self, now: Instant) {
+    pub(super) fn dial(&mut self, now: Instant, limits: &mut Limits) {
         if self.paused {
             return;
         }
@@ -90,16 +135,16 @@ impl Swarm {
         let dialled = self.conns.values().filter(|peer| peer.direction == Direction::Outgoing).count();
         let room = most.saturating_sub(self.conns.len()).min((most / 2).saturating_sub(dialled));
         let room = room.min(self.config.max_dials).saturating_sub(self.peers.dialling());
-        if room == 0 {
-            return;
-        }
+        let room = room.min(limits.dials.unwrap_or(usize::MAX));
+        // Whoever finds no room now tries again in a second.
+        self.tick_at = earliest(self.tick_at, Some(now + TICK));
         for addr in self.peers.due(now, room, self.wants_seeds(), &mut self.rng) {
             let conn = ConnId(u64::from(self.id.0) << 32 | self.next_conn);
             self.next_conn += 1;
             self.peers.dial(addr, conn);
+            limits.dials = limits.dials.map(|dials| dials - 1);
             self.out.push_back(Output::Dial { swarm: self.id, conn, addr });
         }
-        self.tick_at = earliest(self.tick_at, Some(now + TICK));
     }
 
     pub(super) fn start_announcing(&mut self, now: Instant) {
@@ -117,10 +162,11 @@ impl Swarm {
         now: Instant,
         id: AnnounceId,
         result: Result<AnnounceResponse, AnnounceFailure>,
+        limits: &mut Limits,
     ) {
         let peers = result.as_ref().map(|response| response.peers.clone()).unwrap_or_default();
         self.tell_announcer(now, AnnouncerInput::Answered { id, result });
-        self.add_peers(now, peers, PeerSource::Tracker);
+        self.add_peers(now, peers, PeerSource::Tracker, limits);
     }
 
     /// One input to the announcer, and what it wants done after it.
@@ -141,24 +187,58 @@ impl Swarm {
         }
     }
 
-    /// The disk failed: nothing more is fetched until it was tried again.
-    pub(super) fn disk_failed(&mut self, now: Instant, fault: &DiskFault) {
+    /// The disk failed: nothing more is fetched until it works again, and nobody is served if it is reading that fails.
+    pub(super) fn disk_failed(&mut self, now: Instant, error: &DiskFault, failing: Failing) {
+        let retry_at = Some(now + RETRY_DISK);
+        self.tick_at = earliest(self.tick_at, retry_at);
         if self.fault.is_none() {
-            self.out.push_back(Output::Event(self.id, Event::Fault(fault.to_string())));
+            self.out.push_back(Output::Event(self.id, Event::Fault(error.to_string())));
         }
-        let retry_at = now + RETRY_DISK;
-        self.fault = Some(Fault { what: fault.to_string(), retry_at });
-        self.tick_at = earliest(self.tick_at, Some(retry_at));
+        let fault =
+            self.fault.get_or_insert_with(|| Fault { what: String::new(), reads: false, writes: false, retry_at });
+        fault.what = error.to_string();
+        fault.retry_at = retry_at;
+        match failing {
+            Failing::Reads => fault.reads = true,
+            Failing::Writes => fault.writes = true,
+        }
+        if failing == Failing::Reads {
+            self.choke_all(now);
+        }
     }
 
+    /// Tries whether the disk works again: with one write if it is writes that fail, else by serving again.
     fn retry_disk(&mut self, now: Instant) {
-        if self.fault.as_ref().is_none_or(|fault| fault.retry_at > now) {
+        let Some(fault) = self.fault.as_mut().filter(|fault| fault.retry_at.is_some_and(|at| at <= now)) else {
             return;
+        };
+        fault.retry_at = None;
+        let (reads, writes) = (fault.reads, fault.writes);
+        if reads {
+            self.disk_works(now, Failing::Reads);
         }
-        self.fault = None;
-        self.out.push_back(Output::Event(self.id, Event::Recovered));
-        if self.phase == Phase::Placing {
-            self.out.push_back(Output::Place { swarm: self.id });
+        match (writes, self.unstored.pop_first()) {
+            (true, Some(piece)) => self.store_again(piece),
+            (true, None) if self.phase == Phase::Placing => self.out.push_back(Output::Place { swarm: self.id }),
+            (true, None) => self.disk_works(now, Failing::Writes),
+            (false, _) => {}
+        }
+    }
+
+    /// The disk did what it had failed to do.
+    pub(super) fn disk_works(&mut self, now: Instant, working: Failing) {
+        let Some(fault) = &mut self.fault else { return };
+        match working {
+            Failing::Reads => fault.reads = false,
+            Failing::Writes => fault.writes = false,
+        }
+        if !fault.reads && !fault.writes {
+            self.fault = None;
+            self.out.push_back(Output::Event(self.id, Event::Recovered));
+        }
+        match working {
+            Failing::Reads => self.fill_free_slots(now),
+            Failing::Writes => std::mem::take(&mut self.unstored).into_iter().for_each(|piece| self.store_again(piece)),
         }
     }
 
@@ -173,6 +253,7 @@ impl Swarm {
         if !std::mem::replace(&mut self.paused, false) {
             return;
         }
+        self.peers.retry_all(now);
         self.start_announcing(now);
         self.tick_at = Some(now);
     }

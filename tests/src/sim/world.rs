@@ -151,6 +151,7 @@ impl World {
             metainfo: Arc::clone(&self.metainfo),
             have: have.clone(),
             placed,
+            paused: false,
             peer_id: PeerId::generate(&mut self.rng),
             port: PORT,
             client: "simulated".to_owned(),

@@ -1,0 +1,221 @@
+//! The session, driven by hand under virtual time.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::*;
+use crate::bitfield::Bitfield;
+use crate::layout::BlockInfo;
+use crate::metainfo::{Metainfo, MetainfoBuilder, TorrentPath};
+use crate::peer::{PeerId, Reserved};
+use crate::rng::Rng;
+use crate::swarm::{PeerSource, StoreOutcome, SwarmConfig};
+
+const PIECES: u32 = 64;
+const PIECE: u32 = 16 * 1024;
+
+fn metainfo(name: &str) -> Arc<Metainfo> {
+    let name = TorrentPath::new([name]).unwrap();
+    let hashes = (0..PIECES).map(|_| [0; 20]).collect();
+    Arc::new(MetainfoBuilder::file(name, u64::from(PIECES * PIECE), PIECE, hashes).build().unwrap())
+}
+
+fn setup(name: &str, have: Bitfield) -> SwarmSetup {
+    SwarmSetup {
+        metainfo: metainfo(name),
+        placed: have.is_all(),
+        have,
+        paused: false,
+        peer_id: PeerId([1; 20]),
+        port: 6881,
+        client: "test".to_owned(),
+        announce: false,
+        private_peers: true,
+        rng: Rng::from_seed_u64(1),
+        config: SwarmConfig::default(),
+    }
+}
+
+fn outputs(session: &mut Session) -> Vec<Output> {
+    std::iter::from_fn(|| session.poll()).collect()
+}
+
+fn give(session: &mut Session, now: Instant, input: Input) -> Vec<Output> {
+    session.handle(now, input);
+    outputs(session)
+}
+
+fn closed(outputs: &[Output]) -> Vec<(u64, CloseReason)> {
+    let closes =
+        |output: &Output| if let Output::Close(conn, why) = output { Some((conn.0, why.clone())) } else { None };
+    outputs.iter().filter_map(closes).collect()
+}
+
+fn at(seconds: u64) -> Instant {
+    Instant::ZERO + Duration::from_secs(seconds)
+}
+
+fn addr(n: u64) -> SocketAddr {
+    let [.., a, b] = n.to_be_bytes();
+    SocketAddr::from(([198, 18, a, b], 50_000))
+}
+
+fn session() -> (Session, SwarmId) {
+    let mut session = Session::new(None, None, at(0));
+    let id = session.add(at(0), setup("a", Bitfield::all(PIECES))).unwrap();
+    outputs(&mut session);
+    (session, id)
+}
+
+fn hello(session: &Session, id: SwarmId, n: u64) -> Handshake {
+    let mut peer_id = [9; 20];
+    peer_id[..8].copy_from_slice(&n.to_be_bytes());
+    Handshake { reserved: Reserved::OURS, info_hash: session.swarm(id).unwrap().info_hash(), peer_id: PeerId(peer_id) }
+}
+
+#[test]
+fn strangers_are_few_and_leave_after_ten_seconds() {
+    let (mut session, id) = session();
+    for n in 0..10_000 {
+        let refused = closed(&give(&mut session, at(0), Input::Accepted(ConnId(n), addr(n))));
+        assert_eq!(refused.len(), usize::from(n >= MAX_STRANGERS as u64), "stranger {n}");
+    }
+    // One of them shows its handshake in time.
+    let hello = hello(&session, id, 1);
+    give(&mut session, at(9), Input::Handshake(ConnId(7), hello));
+    let late = closed(&give(&mut session, at(10), Input::Tick));
+    assert_eq!(late.len(), MAX_STRANGERS - 1);
+    assert!(late.iter().all(|(conn, why)| *conn != 7 && *why == CloseReason::Handshake));
+    assert!(closed(&give(&mut session, at(10), Input::Accepted(ConnId(10_001), addr(1)))).is_empty());
+}
+
+#[test]
+fn one_network_cannot_keep_all_others_waiting() {
+    let (mut session, _) = session();
+    let from = |port| SocketAddr::from(([198, 18, 3, 3], port));
+    for (n, port) in (0..100).zip(1..) {
+        let refused = closed(&give(&mut session, at(0), Input::Accepted(ConnId(n), from(port))));
+        assert_eq!(refused.is_empty(), n < MAX_STRANGERS_OF_ONE as u64);
+    }
+    assert!(closed(&give(&mut session, at(0), Input::Accepted(ConnId(500), addr(9)))).is_empty());
+}
+
+#[test]
+fn who_asks_for_another_torrent_hears_nothing() {
+    let (mut session, id) = session();
+    give(&mut session, at(0), Input::Accepted(ConnId(1), addr(1)));
+    let mut hello = hello(&session, id, 1);
+    hello.info_hash = [3; 20];
+    let outputs = give(&mut session, at(0), Input::Handshake(ConnId(1), hello));
+    assert!(matches!(outputs[..], [Output::Close(_, CloseReason::UnknownTorrent)]), "{outputs:?}");
+}
+
+#[test]
+fn a_dial_that_comes_through_too_late_is_closed() {
+    let mut session = Session::new(None, None, at(0));
+    let id = session.add(at(0), setup("a", Bitfield::none(PIECES))).unwrap();
+    outputs(&mut session);
+    let peers = swarm::Input::AddPeers(vec![addr(1)], PeerSource::Owner);
+    let dialled = give(&mut session, at(0), Input::Swarm(id, peers));
+    let [Output::Dial { conn, .. }] = dialled[..] else { panic!("{dialled:?}") };
+    give(&mut session, at(10), Input::Tick);
+    let answer = give(&mut session, at(11), Input::Dialled(conn));
+    assert_eq!(closed(&answer), [(conn.0, CloseReason::Handshake)]);
+    assert_eq!(session.dials, 0);
+}
+
+#[test]
+fn however_many_torrents_there_are_the_dials_are_bounded_and_shared() {
+    let mut session = Session::new(None, None, at(0));
+    let mut dials: BTreeMap<SwarmId, Vec<ConnId>> = BTreeMap::new();
+    let add = |n: u64| session.add(at(0), setup(&format!("torrent {n}"), Bitfield::none(PIECES))).unwrap();
+    let ids: Vec<SwarmId> = (0..40).map(add).collect();
+    outputs(&mut session);
+    // First one peer each, so that every torrent counts when the rush comes; then a hundred each.
+    let each = |peers: std::ops::Range<u64>| ids.iter().zip(0_u64..).map(move |(id, n)| (*id, n, peers.clone()));
+    for (id, n, peers) in each(0..1).chain(each(1..100)) {
+        let peers = peers.map(|peer| addr(n * 100 + peer + 1)).collect();
+        session.handle(at(0), Input::Swarm(id, swarm::Input::AddPeers(peers, PeerSource::Owner)));
+        for output in outputs(&mut session) {
+            if let Output::Dial { conn, swarm, .. } = output {
+                dials.entry(swarm).or_default().push(conn);
+            }
+        }
+    }
+    let under_way: usize = dials.values().map(Vec::len).sum();
+    assert_eq!(under_way, MAX_DIALS);
+    // All come through, and more are dialled every second.
+    let mut queue: Vec<(SwarmId, ConnId)> =
+        dials.into_iter().flat_map(|(id, conns)| conns.into_iter().map(move |conn| (id, conn))).collect();
+    let mut joined: BTreeMap<SwarmId, usize> = BTreeMap::new();
+    for second in 1..60 {
+        for (id, conn) in std::mem::take(&mut queue) {
+            let hello = hello(&session, id, conn.0);
+            give(&mut session, at(second), Input::Handshake(conn, hello));
+            *joined.entry(id).or_default() += 1;
+        }
+        for output in give(&mut session, at(second), Input::Tick) {
+            if let Output::Dial { conn, swarm, .. } = output {
+                queue.push((swarm, conn));
+            }
+        }
+        assert!(session.conns.len() <= MAX_CONNECTIONS);
+    }
+    assert_eq!(joined.len(), 40, "each torrent has its share: {joined:?}");
+    assert!(joined.values().all(|peers| *peers >= FAIR_SHARE), "{joined:?}");
+}
+
+/// A peer that has everything and answers every request at once.
+fn serve(session: &mut Session, now: Instant, first: Vec<Output>) -> BTreeMap<SwarmId, u32> {
+    let mut pieces = BTreeMap::new();
+    let mut queue: VecDeque<Output> = first.into();
+    while let Some(output) = queue.pop_front() {
+        let input = match output {
+            Output::Send(conn, Message::Request(BlockInfo { piece, begin, length })) => {
+                let data = Bytes::from(vec![0; length as usize]);
+                Input::Received(conn, Message::Piece { piece, begin, data })
+            }
+            Output::Store { swarm, piece, .. } => {
+                *pieces.entry(swarm).or_default() += 1;
+                let (outcome, bytes) = (StoreOutcome::Stored(None), u64::from(PIECE));
+                Input::Swarm(swarm, swarm::Input::Stored { piece, outcome, bytes })
+            }
+            _ => continue,
+        };
+        queue.extend(give(session, now, input));
+    }
+    pieces
+}
+
+#[test]
+fn torrents_share_a_limit_evenly() {
+    let mut session = Session::new(None, Some(Rate(160 * 1024)), at(0));
+    let mut ids = Vec::new();
+    let mut first = Vec::new();
+    for n in 0..3 {
+        let id = session.add(at(0), setup(&format!("torrent {n}"), Bitfield::none(PIECES))).unwrap();
+        first.extend(outputs(&mut session));
+        let conn = ConnId(1 << 63 | n);
+        first.extend(give(&mut session, at(0), Input::Accepted(conn, addr(n))));
+        let hello = hello(&session, id, n);
+        first.extend(give(&mut session, at(0), Input::Handshake(conn, hello)));
+        for message in [Message::HaveAll, Message::Unchoke] {
+            first.extend(give(&mut session, at(0), Input::Received(conn, message)));
+        }
+        ids.push(id);
+    }
+    let mut pieces = serve(&mut session, at(0), first);
+    let mut now = at(0);
+    while now < at(8) {
+        now = session.deadline().expect("there is a limit to wait for").max(now);
+        let more = give(&mut session, now, Input::Tick);
+        for (id, count) in serve(&mut session, now, more) {
+            *pieces.entry(id).or_default() += count;
+        }
+    }
+    let counts: Vec<u32> = ids.iter().map(|id| pieces.get(id).copied().unwrap_or_default()).collect();
+    let (least, most) = (counts.iter().min().unwrap(), counts.iter().max().unwrap());
+    assert!(*least >= 20 && most - least <= 8, "{counts:?}");
+}

@@ -1,0 +1,327 @@
+//! Swarms wired to one another by hand: no network, no disk, no clock but the one that the test turns.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use sha1::{Digest as _, Sha1};
+
+use crate::bitfield::Bitfield;
+use crate::layout::{BLOCK_LENGTH, BlockInfo, Layout, PieceIndex};
+use crate::metainfo::{Metainfo, MetainfoBuilder, TorrentPath};
+use crate::peer::{ConnId, Direction, Handshake, Message, PeerId, Reserved};
+use crate::piece::PieceHasher;
+use crate::rng::Rng;
+use crate::swarm::io::CloseReason;
+use crate::swarm::{
+    DiskFault, Event, Input, Limits, Output, StoreOutcome, Swarm, SwarmConfig, SwarmId, SwarmSetup, TorrentStatus,
+};
+use crate::time::Instant;
+use crate::tracker::{AnnounceId, AnnounceRequest, AnnounceResponse};
+
+/// What a host's disk does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Disk {
+    Works,
+    /// Nothing can be written.
+    Full,
+    /// Nothing can be read.
+    Unreadable,
+    /// It gives other bytes than were written.
+    Lies,
+}
+
+/// One swarm and what it has done.
+pub(super) struct Host {
+    pub(super) swarm: Swarm,
+    pub(super) limits: Limits,
+    pub(super) disk: Disk,
+    pub(super) addr: SocketAddr,
+    pub(super) sent: Vec<(ConnId, Message)>,
+    pub(super) closed: Vec<(ConnId, CloseReason)>,
+    pub(super) events: Vec<Event>,
+    pub(super) dialled: Vec<(ConnId, SocketAddr)>,
+    pub(super) announced: Vec<AnnounceRequest>,
+    asked_trackers: Vec<AnnounceId>,
+    /// Pieces given to the disk, again and again if it fails.
+    pub(super) stores: usize,
+    /// Connections whose peers read nothing.
+    pub(super) deaf: BTreeSet<ConnId>,
+    next_conn: u64,
+}
+
+/// A handful of swarms of one torrent.
+pub(super) struct Lab {
+    pub(super) now: Instant,
+    pub(super) metainfo: Arc<Metainfo>,
+    pub(super) layout: Layout,
+    data: Bytes,
+    pub(super) hosts: Vec<Host>,
+    links: BTreeMap<(usize, ConnId), (usize, ConnId)>,
+    work: VecDeque<(usize, Input)>,
+}
+
+impl Lab {
+    /// A torrent of so many pieces of so many blocks.
+    pub(super) fn new(pieces: u32, blocks: u32) -> Self {
+        let (piece_length, length) = (blocks * BLOCK_LENGTH, u64::from(pieces * blocks * BLOCK_LENGTH));
+        let mut data = vec![0; usize::try_from(length).unwrap()];
+        Rng::from_seed_u64(1).fill(&mut data);
+        let hashes = data.chunks(piece_length as usize).map(|piece| <[u8; 20]>::from(Sha1::digest(piece))).collect();
+        let name = TorrentPath::new(["episode.mp3"]).unwrap();
+        let builder = MetainfoBuilder::file(name, length, piece_length, hashes);
+        let metainfo = builder.trackers(vec![vec!["http://tracker.invalid/announce".to_owned()]]).build().unwrap();
+        Self {
+            now: Instant::ZERO,
+            layout: Layout::of(&metainfo.info),
+            metainfo: Arc::new(metainfo),
+            data: data.into(),
+            hosts: Vec::new(),
+            links: BTreeMap::new(),
+            work: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn seed(&mut self) -> usize {
+        self.add(Bitfield::all(self.layout.piece_count()), SwarmConfig::default())
+    }
+
+    pub(super) fn leecher(&mut self) -> usize {
+        self.add(Bitfield::none(self.layout.piece_count()), SwarmConfig::default())
+    }
+
+    pub(super) fn add(&mut self, have: Bitfield, config: SwarmConfig) -> usize {
+        self.start(have, config, false)
+    }
+
+    /// A seed that the owner has paused before.
+    pub(super) fn add_paused(&mut self) -> usize {
+        self.start(Bitfield::all(self.layout.piece_count()), SwarmConfig::default(), true)
+    }
+
+    fn start(&mut self, have: Bitfield, config: SwarmConfig, paused: bool) -> usize {
+        let number = self.hosts.len();
+        let id = SwarmId(u32::try_from(number).unwrap());
+        let setup = SwarmSetup {
+            metainfo: Arc::clone(&self.metainfo),
+            placed: have.is_all(),
+            have,
+            paused,
+            peer_id: PeerId([u8::try_from(100 + number).unwrap(); 20]),
+            port: 6881,
+            client: "lab".to_owned(),
+            announce: true,
+            private_peers: true,
+            rng: Rng::from_seed_u64(number as u64),
+            config,
+        };
+        self.hosts.push(Host {
+            swarm: Swarm::new(id, setup, self.now),
+            limits: Limits::default(),
+            disk: Disk::Works,
+            addr: SocketAddr::from(([10, 0, 0, u8::try_from(number + 1).unwrap()], 6881)),
+            sent: Vec::new(),
+            closed: Vec::new(),
+            events: Vec::new(),
+            dialled: Vec::new(),
+            announced: Vec::new(),
+            asked_trackers: Vec::new(),
+            stores: 0,
+            deaf: BTreeSet::new(),
+            next_conn: 1 << 40,
+        });
+        self.give(number, Input::Tick);
+        number
+    }
+
+    /// Connects two hosts, dialled by the first.
+    pub(super) fn connect(&mut self, dialler: usize, other: usize) -> (ConnId, ConnId) {
+        let (near, far) = (self.new_conn(dialler), self.new_conn(other));
+        self.links.insert((dialler, near), (other, far));
+        self.links.insert((other, far), (dialler, near));
+        let port = 40_000 + u16::try_from(near.0 % 1000).unwrap();
+        let from = SocketAddr::new(self.hosts[dialler].addr.ip(), port);
+        let (hello, answer) = (self.hosts[dialler].swarm.handshake(), self.hosts[other].swarm.handshake());
+        let (direction, addr) = (Direction::Outgoing, self.hosts[other].addr);
+        self.work.push_back((dialler, Input::Joined { conn: near, addr, direction, handshake: answer }));
+        let direction = Direction::Incoming;
+        self.work.push_back((other, Input::Joined { conn: far, addr: from, direction, handshake: hello }));
+        self.run();
+        (near, far)
+    }
+
+    /// Connects a peer that the test plays, from an address of its own.
+    pub(super) fn stranger(&mut self, host: usize, reserved: Reserved) -> ConnId {
+        let number = u8::try_from(self.hosts[host].next_conn % 200).unwrap();
+        self.stranger_at(host, reserved, SocketAddr::from(([198, 18, 0, number], 50_000)), Direction::Incoming)
+    }
+
+    pub(super) fn stranger_at(
+        &mut self,
+        host: usize,
+        reserved: Reserved,
+        addr: SocketAddr,
+        direction: Direction,
+    ) -> ConnId {
+        let conn = self.new_conn(host);
+        let mut peer_id = [0; 20];
+        peer_id[..8].copy_from_slice(&conn.0.to_be_bytes());
+        let info_hash = self.hosts[host].swarm.info_hash();
+        let handshake = Handshake { reserved, info_hash, peer_id: PeerId(peer_id) };
+        self.give(host, Input::Joined { conn, addr, direction, handshake });
+        conn
+    }
+
+    /// The tracker answers everything that it was asked, and knows no peers.
+    pub(super) fn answer_tracker(&mut self, host: usize) {
+        for id in std::mem::take(&mut self.hosts[host].asked_trackers) {
+            let response = AnnounceResponse::new(Duration::from_mins(30));
+            self.give(host, Input::Announced { id, result: Ok(response) });
+        }
+    }
+
+    fn new_conn(&mut self, host: usize) -> ConnId {
+        self.hosts[host].next_conn += 1;
+        ConnId(self.hosts[host].next_conn)
+    }
+
+    /// The peer that the test plays says something.
+    pub(super) fn say(&mut self, host: usize, conn: ConnId, message: Message) {
+        self.give(host, Input::Received(conn, message));
+    }
+
+    /// It sends a block, right or wrong.
+    pub(super) fn deliver(&mut self, host: usize, conn: ConnId, block: BlockInfo, right: bool) {
+        let data = if right { self.bytes(block) } else { Bytes::from(vec![0; block.length as usize]) };
+        self.say(host, conn, Message::Piece { piece: block.piece, begin: block.begin, data });
+    }
+
+    /// What was said to it since this was last asked.
+    pub(super) fn heard(&mut self, host: usize, conn: ConnId) -> Vec<Message> {
+        let sent = std::mem::take(&mut self.hosts[host].sent);
+        let (heard, rest): (Vec<_>, Vec<_>) = sent.into_iter().partition(|(to, _)| *to == conn);
+        self.hosts[host].sent = rest;
+        heard.into_iter().map(|(_, message)| message).collect()
+    }
+
+    /// The blocks that were asked of it since its messages were last looked at.
+    pub(super) fn asked(&mut self, host: usize, conn: ConnId) -> Vec<BlockInfo> {
+        let request = |message| if let Message::Request(block) = message { Some(block) } else { None };
+        self.heard(host, conn).into_iter().filter_map(request).collect()
+    }
+
+    pub(super) fn give(&mut self, host: usize, input: Input) {
+        self.work.push_back((host, input));
+        self.run();
+    }
+
+    /// Lets time pass; every host is told whenever it asked to be.
+    pub(super) fn pass(&mut self, time: Duration) {
+        let end = self.now + time;
+        loop {
+            let next = self.hosts.iter().filter_map(|host| host.swarm.deadline()).min();
+            let Some(at) = next.filter(|at| *at <= end) else { break };
+            self.now = self.now.max(at);
+            for host in 0..self.hosts.len() {
+                if self.hosts[host].swarm.deadline().is_some_and(|at| at <= self.now) {
+                    self.give(host, Input::Tick);
+                }
+            }
+        }
+        self.now = end;
+    }
+
+    pub(super) fn status(&mut self, host: usize) -> TorrentStatus {
+        self.hosts[host].swarm.status(self.now)
+    }
+
+    pub(super) fn bytes(&self, span: BlockInfo) -> Bytes {
+        let range = self.layout.range_of(span);
+        self.data.slice(usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap())
+    }
+
+    pub(super) fn block(&self, piece: u32, number: u32) -> BlockInfo {
+        self.layout.block(PieceIndex(piece), number).unwrap()
+    }
+
+    fn run(&mut self) {
+        let mut steps = 0;
+        while let Some((host, input)) = self.work.pop_front() {
+            let Host { swarm, limits, .. } = &mut self.hosts[host];
+            swarm.handle(self.now, input, limits);
+            while let Some(output) = self.hosts[host].swarm.poll() {
+                self.perform(host, output);
+            }
+            steps += 1;
+            assert!(steps < 1_000_000, "the swarms talk in circles");
+        }
+    }
+
+    fn perform(&mut self, number: usize, output: Output) {
+        let link = |conn| self.links.get(&(number, conn)).copied();
+        let host = &mut self.hosts[number];
+        match output {
+            Output::Send(conn, message) => {
+                if let Message::Piece { data, .. } = &message
+                    && !host.deaf.contains(&conn)
+                {
+                    self.work.push_back((number, Input::Sent(conn, data.len() as u64)));
+                }
+                if let Some((other, far)) = link(conn) {
+                    self.work.push_back((other, Input::Received(far, message.clone())));
+                }
+                host.sent.push((conn, message));
+            }
+            Output::Close(conn, reason) => {
+                host.closed.push((conn, reason));
+                if let Some((other, far)) = link(conn) {
+                    self.links.remove(&(number, conn));
+                    self.links.remove(&(other, far));
+                    self.work.push_back((other, Input::Closed(far)));
+                }
+            }
+            Output::Read { conn, span, .. } => {
+                let disk = host.disk;
+                let bytes = self.bytes(span);
+                let result = match disk {
+                    Disk::Unreadable => Err(DiskFault("read `episode.mp3`".to_owned())),
+                    Disk::Lies => Ok(bytes.iter().map(|byte| !byte).collect()),
+                    Disk::Works | Disk::Full => Ok(bytes),
+                };
+                self.work.push_back((number, Input::Read { conn, span, result }));
+            }
+            Output::Hash { piece, mut hasher, run, .. } => {
+                hasher.update(&run);
+                let bytes = run.iter().map(|bytes| bytes.len() as u64).sum();
+                self.work.push_back((number, Input::Hashed { piece, hasher, bytes }));
+            }
+            Output::Store { piece, mut hasher, run, blocks, want, digests, .. } => {
+                host.stores += 1;
+                hasher.update(&run);
+                let bytes = blocks.iter().map(|bytes| bytes.len() as u64).sum();
+                let outcome = if hasher.finish() != want {
+                    StoreOutcome::Corrupt(PieceHasher::digests(&blocks))
+                } else if host.disk == Disk::Full {
+                    StoreOutcome::Failed(DiskFault("no space left".to_owned()))
+                } else {
+                    StoreOutcome::Stored(digests.then(|| PieceHasher::digests(&blocks)))
+                };
+                self.work.push_back((number, Input::Stored { piece, outcome, bytes }));
+            }
+            Output::Place { .. } => {
+                let full = host.disk == Disk::Full;
+                let result = if full { Err(DiskFault("no space left".to_owned())) } else { Ok(()) };
+                self.work.push_back((number, Input::Placed(result)));
+            }
+            Output::Dial { conn, addr, .. } => host.dialled.push((conn, addr)),
+            Output::Announce { id, request, .. } => {
+                host.announced.push(request);
+                host.asked_trackers.push(id);
+            }
+            Output::Event(_, event) => host.events.push(event),
+            Output::SendHandshake(..) => unreachable!("the session sends handshakes"),
+        }
+    }
+}

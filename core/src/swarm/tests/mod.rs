@@ -1,0 +1,8 @@
+//! What a swarm does, shown with swarms and hand-played peers in a [`lab`].
+
+mod asking;
+mod disk;
+mod keeping;
+mod lab;
+mod serving;
+mod trust;

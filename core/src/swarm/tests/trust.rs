@@ -1,0 +1,132 @@
+//! Peers that lie.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::lab::{Disk, Lab};
+use crate::layout::BlockInfo;
+use crate::peer::{ConnId, Direction, Message, Reserved};
+use crate::swarm::io::CloseReason;
+use crate::swarm::{Event, SwarmConfig};
+
+fn unchoking(lab: &mut Lab, host: usize, addr: SocketAddr) -> ConnId {
+    let conn = lab.stranger_at(host, Reserved::OURS, addr, Direction::Incoming);
+    lab.say(host, conn, Message::HaveAll);
+    lab.say(host, conn, Message::Unchoke);
+    conn
+}
+
+fn from(port: u16) -> SocketAddr {
+    SocketAddr::from(([198, 18, 7, 7], port))
+}
+
+#[test]
+fn a_lone_poisoner_is_banned_with_its_first_piece() {
+    let mut lab = Lab::new(4, 2);
+    let leecher = lab.leecher();
+    let liar = unchoking(&mut lab, leecher, from(1));
+    for block in lab.asked(leecher, liar) {
+        lab.deliver(leecher, liar, block, false);
+    }
+    assert_eq!(lab.hosts[leecher].closed, [(liar, CloseReason::Banned)]);
+    assert_eq!(lab.hosts[leecher].events, [Event::Banned(from(1))]);
+    assert_eq!(lab.status(leecher).pieces_have, 0);
+}
+
+#[test]
+fn a_poisoner_that_comes_back_from_other_ports_is_shut_out() {
+    let mut lab = Lab::new(20, 1);
+    let leecher = lab.leecher();
+    let mut pieces = 0;
+    for port in 1..=100 {
+        let liar = unchoking(&mut lab, leecher, from(port));
+        for block in lab.asked(leecher, liar) {
+            pieces += 1;
+            lab.deliver(leecher, liar, block, false);
+        }
+    }
+    assert!(pieces <= 12, "it could send {pieces} bad pieces");
+    assert_eq!(lab.hosts[leecher].swarm.accepts(from(999)), Err(CloseReason::Banned));
+    let neighbour = SocketAddr::from(([198, 18, 7, 8], 1));
+    assert_eq!(lab.hosts[leecher].swarm.accepts(neighbour), Ok(()));
+}
+
+#[test]
+fn among_two_senders_of_a_bad_piece_only_the_liar_is_banned() {
+    let mut lab = Lab::new(1, 2);
+    let leecher = lab.leecher();
+    let (honest_addr, liar_addr) = (SocketAddr::from(([198, 18, 7, 1], 1)), SocketAddr::from(([198, 18, 7, 2], 1)));
+    let honest = unchoking(&mut lab, leecher, honest_addr);
+    let asked = lab.asked(leecher, honest);
+    lab.deliver(leecher, honest, asked[0], true);
+    let liar = unchoking(&mut lab, leecher, liar_addr);
+    let duplicate = lab.asked(leecher, liar);
+    assert_eq!(duplicate, asked[1..], "the end game asks for the second block again");
+    lab.deliver(leecher, liar, duplicate[0], false);
+    assert!(lab.hosts[leecher].events.is_empty(), "nothing is proven yet");
+    // The piece is now asked of one peer alone, and the good copy tells.
+    let mut todo: Vec<(ConnId, BlockInfo)> = Vec::new();
+    for _ in 0..10 {
+        for conn in [honest, liar] {
+            todo.extend(lab.asked(leecher, conn).into_iter().map(|block| (conn, block)));
+        }
+        for (conn, block) in todo.drain(..) {
+            lab.deliver(leecher, conn, block, conn == honest);
+        }
+    }
+    assert!(lab.status(leecher).complete);
+    let banned: Vec<_> = lab.hosts[leecher].events.iter().filter(|event| matches!(event, Event::Banned(_))).collect();
+    assert_eq!(banned, [&Event::Banned(liar_addr)]);
+}
+
+#[test]
+fn one_liar_among_honest_peers_costs_little_and_is_found() {
+    for seed in 0..10 {
+        let mut lab = Lab::new(20, 4);
+        // Other hosts before it give the leecher other dice.
+        for _ in 0..seed {
+            lab.leecher();
+        }
+        let (honest, liar, leecher) = (lab.seed(), lab.seed(), lab.leecher());
+        lab.hosts[liar].disk = Disk::Lies;
+        lab.connect(leecher, liar);
+        lab.connect(leecher, honest);
+        lab.pass(Duration::from_secs(30));
+        let (liar, status) = (lab.hosts[liar].addr, lab.status(leecher));
+        assert!(status.complete, "{status:?}");
+        let banned = |event: &Event| if let Event::Banned(addr) = event { Some(*addr) } else { None };
+        let banned: Vec<SocketAddr> = lab.hosts[leecher].events.iter().filter_map(banned).collect();
+        assert_eq!(banned, [liar]);
+    }
+}
+
+#[test]
+fn one_network_never_holds_all_places() {
+    let mut lab = Lab::new(4, 1);
+    let seed = lab.seed();
+    let most = SwarmConfig::default().max_connections;
+    for port in 1..=200 {
+        lab.stranger_at(seed, Reserved::OURS, from(port), Direction::Incoming);
+    }
+    assert_eq!(lab.hosts[seed].swarm.connections().len(), most / 4);
+    assert_eq!(lab.hosts[seed].swarm.accepts(SocketAddr::from(([198, 18, 7, 8], 1))), Ok(()));
+    for port in 1..=200 {
+        let local = SocketAddr::from(([127, 0, 0, 1], port));
+        lab.stranger_at(seed, Reserved::OURS, local, Direction::Incoming);
+    }
+    assert_eq!(lab.hosts[seed].swarm.connections().len(), most);
+}
+
+#[test]
+fn a_peer_that_sends_what_nobody_asked_for_is_left() {
+    let mut lab = Lab::new(4, 1);
+    let leecher = lab.leecher();
+    let peer = lab.stranger(leecher, Reserved::OURS);
+    lab.say(leecher, peer, Message::HaveAll);
+    for _ in 0..100 {
+        let block = lab.block(2, 0);
+        lab.deliver(leecher, peer, block, true);
+    }
+    assert!(matches!(lab.hosts[leecher].closed[..], [(conn, CloseReason::Fault(_))] if conn == peer));
+    assert_eq!(lab.status(leecher).pieces_have, 0);
+}
