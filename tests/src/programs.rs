@@ -108,7 +108,7 @@ impl Publisher {
         let status = ended.lines.first().expect("a status is a line").json();
         let count = |value: &Value| value.as_u64().unwrap_or_else(|| panic!("a count is missing in {status}"));
         Seeding {
-            copies_milli: count(&status["episodes"][0]["copies_milli"]),
+            copies_milli: count(&status["episodes"][0]["swarm"]["copies_milli"]),
             sent: count(&status["uploaded"]) + count(&status["sent_over_http"]),
         }
     }
@@ -118,14 +118,16 @@ impl Publisher {
 pub fn release(ended: &Ended) -> Option<Release> {
     let line = ended.lines.iter().find(|line| line.event().as_deref() == Some("published"))?;
     let report = line.json();
-    let text = |key: &str| report[key].as_str().unwrap_or_else(|| panic!("no {key:?} in {report}")).to_owned();
+    let text = |part: &str, key: &str| {
+        report[part][key].as_str().unwrap_or_else(|| panic!("no {key:?} of the {part} in {report}")).to_owned()
+    };
     Some(Release {
         at: line.at,
-        feed: text("feed"),
-        guid: text("guid"),
-        torrent: text("torrent"),
-        media: text("media"),
-        page: text("page"),
+        feed: text("show", "feed"),
+        guid: text("episode", "guid"),
+        torrent: text("episode", "torrent"),
+        media: text("episode", "media"),
+        page: text("episode", "page"),
     })
 }
 
