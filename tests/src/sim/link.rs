@@ -1,4 +1,5 @@
-//! A line with a rate: what is sent leaves one message after another, the connections in turn.
+//! A line with a rate: what is sent leaves one message after another, the connections in turn. A turn is a packet at least, so
+//! that short messages do not wait for a block of every other connection each.
 //!
 //! Law: bytes leave no faster than the rate, and each connection's in order.
 
@@ -57,12 +58,14 @@ pub struct Uplink {
     pub busy: bool,
     queues: BTreeMap<ConnId, VecDeque<Packet>>,
     turns: VecDeque<ConnId>,
+    /// Bytes that left in the turn under way.
+    turn_bytes: u64,
 }
 
 impl Uplink {
     /// An idle line.
     pub fn new(rate: u64) -> Self {
-        Self { rate, busy: false, queues: BTreeMap::new(), turns: VecDeque::new() }
+        Self { rate, busy: false, queues: BTreeMap::new(), turns: VecDeque::new(), turn_bytes: 0 }
     }
 
     /// Queues a packet behind its connection's others.
@@ -79,10 +82,15 @@ impl Uplink {
         let conn = self.turns.pop_front()?;
         let queue = self.queues.get_mut(&conn)?;
         let packet = queue.pop_front()?;
+        self.turn_bytes += packet.wire_bytes();
         if queue.is_empty() {
             self.queues.remove(&conn);
+            self.turn_bytes = 0;
+        } else if self.turn_bytes < PACKET_PAYLOAD {
+            self.turns.push_front(conn);
         } else {
             self.turns.push_back(conn);
+            self.turn_bytes = 0;
         }
         Some((conn, packet))
     }
@@ -91,6 +99,7 @@ impl Uplink {
     pub fn forget(&mut self, conn: ConnId) {
         self.queues.remove(&conn);
         self.turns.retain(|turn| *turn != conn);
+        self.turn_bytes = 0;
     }
 }
 
