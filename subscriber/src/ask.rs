@@ -111,6 +111,10 @@ pub struct Added {
     pub is_known: bool,
     /// Titles of the episodes that are wanted now.
     pub wanted: Vec<String>,
+    /// Episodes that come by torrent.
+    pub torrents: usize,
+    /// Episodes that cannot be fetched.
+    pub unfetchable: usize,
     /// Why the feed could not be read; it is followed all the same.
     pub problem: Option<String>,
 }

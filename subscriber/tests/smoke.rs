@@ -21,8 +21,8 @@ use podswarm_core::metainfo::{MetainfoBuilder, TorrentPath};
 use serde_json::Value;
 use sha1::{Digest, Sha1};
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::broadcast;
 
@@ -304,6 +304,41 @@ async fn a_running_agent_is_told_of_news_and_every_command_goes_through_it() {
     // What the agent did is there without it.
     let feeds = done(&output(dir.path(), &["feeds"]).await);
     assert!(feeds.contains("no feeds are followed"), "{feeds}");
+}
+
+/// What the control port answers to a `GET` with these header lines.
+async fn ping(dir: &Path, headers: &str) -> String {
+    let control = std::fs::read_to_string(dir.join("data/control.json")).expect("an agent runs");
+    let control: Value = serde_json::from_str(&control).expect("it is JSON");
+    let addr = control["addr"].as_str().expect("it is text");
+    let headers = headers.replace("TOKEN", control["token"].as_str().expect("it is text")).replace("ADDR", addr);
+    let mut stream = TcpStream::connect(addr).await.expect("it listens");
+    let request = format!("GET /api/v1/ping HTTP/1.1\r\nConnection: close\r\n{headers}\r\n");
+    stream.write_all(request.as_bytes()).await.expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("it answers");
+    answer
+}
+
+#[tokio::test]
+async fn the_control_port_answers_its_owner_and_nobody_else() {
+    let dir = folder();
+    let mut agent = Agent::start(dir.path(), &[]);
+    agent.wait_for("listening").await;
+    // The agent answers a command, so that its port is served.
+    done(&output(dir.path(), &["feeds"]).await);
+    for (headers, status) in [
+        ("Host: ADDR\r\nAuthorization: Bearer TOKEN\r\n", "200"),
+        ("Host: ADDR\r\nAuthorization: Bearer wrong\r\n", "401"),
+        ("Host: ADDR\r\n", "401"),
+        ("Host: evil.example\r\nAuthorization: Bearer TOKEN\r\n", "403"),
+        ("Host: ADDR\r\nOrigin: http://evil.example\r\nAuthorization: Bearer TOKEN\r\n", "403"),
+    ] {
+        let answer = ping(dir.path(), headers).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{headers}: {answer}");
+    }
+    assert_eq!(agent.stop().await, 0);
+    assert!(!dir.path().join("data/control.json").exists());
 }
 
 #[tokio::test]

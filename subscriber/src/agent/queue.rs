@@ -10,7 +10,7 @@
 //! Knows nothing of torrents and HTTP, and of files only their length: [`Order`]s go out, what came of them comes back.
 //! What comes back for an attempt that is over is ignored.
 //!
-//! Laws: no more than [`Queue::limit`] jobs move data at once. No job starts that does not fit; all stop when the
+//! Laws: no more jobs move data at once than the owner allows. No job starts that does not fit; all stop when the
 //! reserve is touched.
 
 mod job;

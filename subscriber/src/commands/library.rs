@@ -38,6 +38,8 @@ pub(super) fn tell_added(out: &Out, added: &Added) -> Result<(), Failure> {
         "title": added.feed.title,
         "episodes": added.feed.episodes,
         "wanted": added.wanted,
+        "torrents": added.torrents,
+        "unfetchable": added.unfetchable,
         "known": added.is_known,
         "problem": added.problem,
     }))?;
@@ -47,7 +49,11 @@ pub(super) fn tell_added(out: &Out, added: &Added) -> Result<(), Failure> {
         out.warn(format!("{} cannot be read yet: {problem}", feed.name()));
         return out.line(format!("{verb}: {} {}", feed.id, feed.name()));
     }
-    out.line(format!("{verb}: {} {}, {}", feed.id, feed.name(), count(feed.episodes, "episode")))?;
+    let mut found = vec![count(feed.episodes, "episode")];
+    found.extend((added.torrents > 0).then(|| format!("{} by torrent", added.torrents)));
+    found.extend((added.unfetchable > 0).then(|| format!("{} that cannot be fetched", added.unfetchable)));
+    found.extend(feed.events_url.is_some().then(|| "tells of news at once".to_owned()));
+    out.line(format!("{verb}: {} {}, {}", feed.id, feed.name(), found.join(", ")))?;
     match &added.wanted[..] {
         [] => out.line("  nothing is to be fetched"),
         titles if titles.len() <= 3 => {

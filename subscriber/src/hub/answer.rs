@@ -1,18 +1,16 @@
 //! Answers what commands ask.
 
-use podswarm_core::app::{Explain, Failure, free_space};
-use podswarm_core::rate::ByteCount;
+use podswarm_core::app::{Explain, Failure};
 use tokio::sync::oneshot;
 
-use super::fetch;
 use super::find;
-use super::task::{Task, Then, Waiter, Work};
+use super::task::{Task, Then, Waiter};
 use crate::address::feed_url;
 use crate::agent::event::Event;
-use crate::agent::{Duty, Input, Target};
-use crate::ask::{Added, Ask, EpisodeView, FeedView, Removed, Reply, SeedTotals, StageName, Status, Updated};
+use crate::agent::{Input, Target};
+use crate::ask::{Added, Ask, Reply, Updated};
 use crate::keep;
-use crate::records::{Episode, EpisodeId, Feed, FeedId, Stage};
+use crate::records::{Episode, EpisodeId, FeedId, Source, Stage};
 
 type Answer = oneshot::Sender<Result<Reply, Failure>>;
 
@@ -40,15 +38,12 @@ impl Task {
                 }
                 Err(failure) => Err(failure),
             },
-            Ask::Remove { feeds, delete_files } => match self.remove(&feeds) {
-                Ok(removals) => {
-                    let library = self.kit.library.clone();
-                    let files = removals.iter().flat_map(|removal| removal.hashes.clone());
-                    let copies = files.flat_map(|hash| [self.kit.torrent_file(hash), self.kit.resume_file(hash)]);
-                    let copies = copies.collect();
+            Ask::Remove { feeds, delete_files } => match self.remove(&feeds, delete_files) {
+                Ok(deleting) => {
+                    self.act().await?;
                     // It waits for what lets go of the files.
                     tokio::spawn(async move {
-                        let _ = reply.send(delete(library, removals, copies, delete_files).await);
+                        let _ = reply.send(deleting.await);
                     });
                     return Ok(());
                 }
@@ -127,9 +122,17 @@ impl Task {
             self.input(Input::Remove(id));
             return Err(failure);
         }
-        let wanted = self.agent.catalogue().episodes_of(id).filter(|episode| episode.is_wanted());
-        let wanted = wanted.map(|episode| episode.title.clone()).collect();
-        Ok(Reply::Added(Box::new(Added { feed: self.feed_view(feed), is_known, wanted, problem })))
+        let episodes = || self.agent.catalogue().episodes_of(id);
+        let has_torrent =
+            |episode: &&Episode| episode.offer.sources.iter().any(|source| matches!(source, Source::Torrent(_)));
+        Ok(Reply::Added(Box::new(Added {
+            feed: self.feed_view(feed),
+            is_known,
+            wanted: episodes().filter(|episode| episode.is_wanted()).map(|episode| episode.title.clone()).collect(),
+            torrents: episodes().filter(has_torrent).count(),
+            unfetchable: episodes().filter(|episode| episode.offer.unfetchable().is_some()).count(),
+            problem,
+        })))
     }
 
     fn updated(&self, event: &Event) -> Option<Updated> {
@@ -162,31 +165,6 @@ impl Task {
             return Ok(catalogue.feeds().filter(|feed| !feed.paused).map(|feed| feed.id).collect());
         }
         names.iter().map(|name| find::feed(catalogue, name)).collect()
-    }
-
-    fn remove(&mut self, names: &[String]) -> Result<Vec<Removal>, Failure> {
-        let ids: Result<Vec<_>, _> = names.iter().map(|name| find::feed(self.agent.catalogue(), name)).collect();
-        let mut removals = Vec::new();
-        for id in ids? {
-            let Some(feed) = self.agent.catalogue().feed(id) else { continue };
-            let removed = Removed {
-                id,
-                title: feed.name().to_owned(),
-                folder: self.kit.library.root().join(&feed.folder),
-                files: 0,
-                is_deleted: false,
-            };
-            let mut removal =
-                Removal { removed, files: Vec::new(), parts: Vec::new(), hashes: Vec::new(), works: Vec::new() };
-            for episode in self.agent.catalogue().episodes_of(id).filter(|episode| episode.is_taken()) {
-                removal.take(episode);
-            }
-            let episodes: Vec<_> = self.agent.catalogue().episodes_of(id).map(|episode| episode.id).collect();
-            self.input(Input::Remove(id));
-            removal.works = episodes.into_iter().filter_map(|id| self.take_work(id)).collect();
-            removals.push(removal);
-        }
-        Ok(removals)
     }
 
     fn download(&mut self, names: &[String]) -> Result<Reply, Failure> {
@@ -234,10 +212,6 @@ impl Task {
         Ok(Reply::Episodes(views))
     }
 
-    fn feeds(&self) -> Vec<FeedView> {
-        self.agent.catalogue().feeds().map(|feed| self.feed_view(feed)).collect()
-    }
-
     fn info(&self, what: &str) -> Result<Reply, Failure> {
         match find::target(self.agent.catalogue(), what)? {
             Target::All => Err(Failure::usage("`all` is no feed and no episode")),
@@ -268,127 +242,4 @@ impl Task {
         }
         Ok(Reply::Done(turned))
     }
-
-    fn status(&self) -> Status {
-        // One system call.
-        let space = free_space(self.kit.library.root()).ok();
-        let lives = self.kit.all_live();
-        let seeds = lives.values().filter_map(fetch::seed_totals);
-        let seeding = seeds.fold(SeedTotals::default(), |all, one| SeedTotals {
-            torrents: all.torrents + one.torrents,
-            peers: all.peers + one.peers,
-            up_rate: podswarm_core::rate::Rate(all.up_rate.0 + one.up_rate.0),
-            uploaded: all.uploaded + one.uploaded,
-        });
-        Status {
-            pid: (self.agent.settings().duty != Duty::Answer).then(std::process::id),
-            library: self.kit.library.root().to_owned(),
-            free: space.map(|space| ByteCount(space.available)),
-            reserve: space.map(|space| ByteCount(space.reserve())),
-            feeds: self.feeds(),
-            downloads: self.wanted(),
-            seeding,
-        }
-    }
-
-    /// The episodes that are to be fetched, in the order in which they go; those that cannot be fetched come last.
-    pub(super) fn wanted(&self) -> Vec<EpisodeView> {
-        let queued: Vec<_> = self.agent.queue().jobs().into_iter().map(|(id, _)| id).collect();
-        let wanted = self.agent.catalogue().episodes().filter(|episode| episode.is_wanted()).map(|episode| episode.id);
-        let rest: Vec<_> = wanted.filter(|id| self.agent.queue().job(*id).is_none()).collect();
-        queued.into_iter().chain(rest).filter_map(|id| self.view(id)).collect()
-    }
-
-    fn feed_view(&self, feed: &Feed) -> FeedView {
-        let episodes = || self.agent.catalogue().episodes_of(feed.id);
-        FeedView {
-            folder: (!feed.is_new()).then(|| self.kit.library.root().join(&feed.folder)),
-            episodes: episodes().count(),
-            wanted: episodes().filter(|episode| episode.is_wanted()).count(),
-            complete: episodes().filter(|episode| matches!(episode.stage, Stage::Complete { .. })).count(),
-            // Without an agent that goes on there is no next poll.
-            next_poll: self.agent.next_poll(feed.id).filter(|_| self.agent.settings().duty == Duty::Everything),
-            is_listening: self.agent.is_listening(feed.id),
-            ..FeedView::new(feed)
-        }
-    }
-
-    fn view(&self, id: EpisodeId) -> Option<EpisodeView> {
-        let episode = self.agent.catalogue().episode(id)?;
-        let feed = self.agent.catalogue().feed(id.feed)?;
-        let place = |file: &String| self.kit.library.root().join(file);
-        let mut view = EpisodeView {
-            path: episode.file.as_ref().map(place),
-            former: episode.former.iter().map(place).collect(),
-            trouble: self.agent.trouble(id),
-            transfer: self.kit.live(id).map(|live| fetch::transfer(&live)),
-            ..EpisodeView::new(episode, feed)
-        };
-        if view.stage == StageName::Wanted {
-            let planned = self.agent.queue().job(id).and_then(|job| job.plan()?.length);
-            view.length = planned.or(view.length);
-        }
-        Some(view)
-    }
-}
-
-/// A feed that is removed, until its files are let go of.
-struct Removal {
-    removed: Removed,
-    /// Finished files.
-    files: Vec<String>,
-    /// Files that are not finished.
-    parts: Vec<String>,
-    hashes: Vec<podswarm_core::metainfo::InfoHash>,
-    works: Vec<Work>,
-}
-
-impl Removal {
-    fn take(&mut self, episode: &Episode) {
-        self.files.extend(episode.former.iter().cloned());
-        self.hashes.extend(episode.info_hash());
-        match episode.stage {
-            Stage::Complete { .. } => self.files.extend(episode.file.clone()),
-            Stage::Gone { .. } | Stage::Seen { .. } | Stage::Wanted { .. } => self.parts.extend(episode.file.clone()),
-        }
-        self.removed.files = self.files.len();
-    }
-}
-
-/// Deletes what nobody needs any more, and the files if that is wanted.
-async fn delete(
-    library: crate::library::Library,
-    removals: Vec<Removal>,
-    copies: Vec<std::path::PathBuf>,
-    delete_files: bool,
-) -> Result<Reply, Failure> {
-    let mut all = Vec::new();
-    for removal in removals {
-        for work in removal.works {
-            // One that broke down has let go, too.
-            let _ = work.handle.await;
-        }
-        all.push((removal.removed, removal.files, removal.parts));
-    }
-    tokio::task::spawn_blocking(move || {
-        for copy in copies {
-            // What is not there or stays does no harm: it is found again by its hash only.
-            let _ = std::fs::remove_file(copy);
-        }
-        let mut removed = Vec::new();
-        for (mut one, files, parts) in all {
-            for part in parts {
-                library.delete_parts(&part).explain(|| format!("delete what is unfinished of `{part}`"))?;
-            }
-            if delete_files {
-                for file in files {
-                    library.delete(&file).explain(|| format!("delete `{file}` from the library"))?;
-                }
-                one.is_deleted = true;
-            }
-            removed.push(one);
-        }
-        Ok(Reply::Removed(removed))
-    })
-    .await?
 }

@@ -13,7 +13,9 @@ mod kit;
 mod listen;
 mod poll;
 mod prepare;
+mod remove;
 mod task;
+mod views;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
