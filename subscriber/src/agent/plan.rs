@@ -47,6 +47,8 @@ pub struct Plan {
     pub present: u64,
     /// The torrent; `None` for a plain download.
     pub info_hash: Option<InfoHash>,
+    /// It is a folder of files.
+    pub is_folder: bool,
 }
 
 impl Plan {
@@ -76,7 +78,13 @@ impl Plan {
             let stem = names::stem(episode.day(), &episode.title);
             format!("{folder}/{}", names::free(&stem, extension.as_deref(), is_taken))
         });
-        Self { file, length, present: prepared.present, info_hash: torrent.map(|torrent| torrent.info_hash) }
+        Self {
+            file,
+            length,
+            present: prepared.present,
+            info_hash: torrent.map(|torrent| torrent.info_hash),
+            is_folder: torrent.is_some_and(|torrent| !torrent.is_single_file),
+        }
     }
 
     /// Bytes that the disk must have room for.

@@ -161,7 +161,8 @@ impl Queue {
         if let Some(job) = self.jobs.get_mut(&id)
             && matches!(job.phase, Phase::Waiting { .. })
         {
-            (job.phase, job.at) = (Phase::Queued, 0);
+            job.phase = Phase::Queued;
+            job.rewind();
             self.fill(now);
         }
     }
@@ -170,6 +171,7 @@ impl Queue {
     pub fn prepared(&mut self, now: Instant, id: EpisodeId, attempt: u64, plan: Plan, rng: &mut Rng) {
         let Some(job) = self.current(id, attempt).filter(|job| job.phase == Phase::Preparing) else { return };
         let length = plan.length;
+        job.is_folder |= plan.is_folder;
         (job.plan, job.phase, job.trouble, job.is_told) = (Some(plan), Phase::NoRoom, None, false);
         if let Some(disk) = self.disk.filter(|disk| length.is_some_and(|length| length > disk.space.total)) {
             let (length, total) = (ByteCount(length.unwrap_or_default()), ByteCount(disk.space.total));
@@ -195,7 +197,7 @@ impl Queue {
             return;
         }
         let reason = progress.trouble.unwrap_or_else(|| "nothing comes in".to_owned());
-        let is_deserted = progress.peers == 0 && still >= NO_PEERS && job.at + 1 < job.sources.len();
+        let is_deserted = progress.peers == 0 && still >= NO_PEERS && job.next().is_some();
         if is_deserted || patience.is_some_and(|patience| still >= patience) {
             self.orders.push_back(Order::Stop { id });
             self.source_failed(now, id, reason, rng);
@@ -301,13 +303,13 @@ impl Queue {
     fn source_failed(&mut self, now: Instant, id: EpisodeId, reason: String, rng: &mut Rng) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         (job.plan, job.phase) = (None, Phase::Queued);
-        job.at += 1;
-        if job.at < job.sources.len() {
+        if let Some(next) = job.next() {
+            job.at = next;
             job.trouble = Some(reason);
             return;
         }
         let wait = FIRST_RETRY.saturating_mul(1 << job.failures.min(16)).min(MAX_RETRY);
-        job.at = 0;
+        job.rewind();
         job.failures += 1;
         (job.phase, job.is_told) = (Phase::Waiting { until: now + rng.jitter(wait, 20) }, false);
         self.hindered(id, reason);

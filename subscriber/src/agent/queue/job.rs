@@ -52,6 +52,8 @@ pub struct Job {
     pub(super) failures: u32,
     pub(super) plan: Option<Plan>,
     pub(super) trouble: Option<String>,
+    /// A torrent among the sources is known to be a folder.
+    pub(super) is_folder: bool,
     /// The owner has been told of the trouble.
     pub(super) is_told: bool,
 }
@@ -92,6 +94,7 @@ impl Job {
             failures: 0,
             plan: None,
             trouble: None,
+            is_folder: false,
             is_told: false,
         }
     }
@@ -124,6 +127,22 @@ impl Job {
     /// What is in the way.
     pub fn trouble(&self) -> Option<&str> {
         self.trouble.as_deref()
+    }
+
+    /// The source after the one that is tried; `None` if that is the last.
+    pub(super) fn next(&self) -> Option<usize> {
+        self.usable_from(self.at + 1)
+    }
+
+    /// Begins again with the first source.
+    pub(super) fn rewind(&mut self) {
+        self.at = self.usable_from(0).unwrap_or(0);
+    }
+
+    /// Once a torrent has turned out to be a folder, a plain file is only a part of it and no source any more.
+    fn usable_from(&self, start: usize) -> Option<usize> {
+        let is_usable = |at: &usize| !self.is_folder || matches!(self.sources[*at], Source::Torrent(_));
+        (start..self.sources.len()).find(is_usable)
     }
 
     pub(super) fn is_active(&self) -> bool {

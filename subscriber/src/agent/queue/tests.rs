@@ -27,7 +27,8 @@ fn http(name: &str) -> Source {
 }
 
 fn plan(length: u64) -> Plan {
-    Plan { file: "Show/a.mp3".to_owned(), length: Some(length), present: 0, info_hash: Some(hash(1)) }
+    let file = "Show/a.mp3".to_owned();
+    Plan { file, length: Some(length), present: 0, info_hash: Some(hash(1)), is_folder: false }
 }
 
 impl Bench {
@@ -163,6 +164,21 @@ fn a_swarm_without_peers_gives_way_to_the_plain_file_and_only_then() {
     lone.pass(100_000);
     lone.progress(1, 0, 0);
     assert!(matches!(lone.phase(1), Phase::Running { is_stalled: true, .. }));
+}
+
+#[test]
+fn one_file_is_never_taken_for_a_whole_folder() {
+    let mut bench = Bench::new(1);
+    bench.add(1, vec![http("first"), torrent("a"), http("a")]);
+    bench.orders();
+    bench.fails(1, "404");
+    bench.orders();
+    let attempt = bench.attempt(1);
+    let folder = Plan { is_folder: true, ..plan(GB) };
+    bench.queue.prepared(bench.now, id(1), attempt, folder, &mut bench.rng);
+    bench.orders();
+    bench.fails(1, "changed");
+    assert!(matches!(bench.phase(1), Phase::Waiting { .. }));
 }
 
 #[test]
