@@ -25,13 +25,13 @@ const DIAL_TIMEOUT: Duration = Duration::from_secs(8);
 /// What waits to be written to a peer that does not read, before it is given up.
 const MAX_WAITING: usize = 16 * 1024;
 /// The most payload bytes of one write.
-const WRITE_MOST: usize = 128 * 1024;
+const WRITE_MOST: usize = 64 * 1024;
 /// The most messages of one write.
 const WRITE_MESSAGES: usize = 64;
 /// The receive buffer grows from here while a peer fills it.
 const READ_LEAST: usize = 4 * 1024;
 /// To here.
-const READ_MOST: usize = 256 * 1024;
+const READ_MOST: usize = 128 * 1024;
 
 /// What a connection tells the engine.
 #[derive(Debug)]

@@ -34,7 +34,7 @@ const PUBLISH_EVERY: Duration = Duration::from_millis(500);
 /// How long trackers may take to hear that we stop.
 const GOODBYE: Duration = Duration::from_secs(3);
 /// Batches from connections that wait for the engine.
-const INBOX: usize = 256;
+const INBOX: usize = 64;
 /// How much is done before figures and deadlines are looked at.
 const AT_ONCE: usize = 64;
 /// Marks the numbers of incoming connections.
