@@ -31,7 +31,7 @@ const WRITE_MESSAGES: usize = 64;
 /// The receive buffer grows from here while a peer fills it.
 const READ_LEAST: usize = 4 * 1024;
 /// To here.
-const READ_MOST: usize = 128 * 1024;
+const READ_MOST: usize = 64 * 1024;
 
 /// What a connection tells the engine.
 #[derive(Debug)]
