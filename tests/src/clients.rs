@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::net::Host;
-use crate::process::Program;
+use crate::process::{Line, PATIENCE, Program};
 
 /// A torrent client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,13 @@ pub enum Client {
     Transmission,
 }
 
+/// What a client is started for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Leech,
+    Seed,
+}
+
 impl Client {
     /// Each of them.
     pub const ALL: [Self; 3] = [Self::Aria2, Self::Libtorrent, Self::Transmission];
@@ -29,44 +36,47 @@ impl Client {
     /// Downloads `torrent` into `folder` and returns when the client has checked every byte of it.
     #[track_caller]
     pub fn download(self, host: &Host, torrent: &Path, folder: &Path, limit: Duration) {
-        let mut program = self.start(host, torrent, folder, "--seed-time=0");
-        match self {
-            Self::Aria2 => {
-                let ended = program.end(limit);
-                assert_eq!(ended.code, Some(0), "aria2: {:?} {}", ended.lines, ended.stderr);
-            }
-            Self::Libtorrent | Self::Transmission => {
-                program
-                    .wait_for("seeding", limit, |line| line.text.to_lowercase().starts_with("seeding").then_some(()));
-                program.stop(limit);
-            }
+        let mut program = self.start(host, torrent, folder, Role::Leech);
+        if self == Self::Aria2 {
+            let ended = program.end(limit);
+            assert_eq!(ended.code, Some(0), "aria2: {:?} {}", ended.lines, ended.stderr);
+        } else {
+            program.wait_for("seeding", limit, says_seeding);
+            program.stop(limit);
         }
     }
 
-    /// Seeds `torrent`, whose content lies in `folder`, until the program is dropped.
+    /// Seeds `torrent`, whose content lies in `folder`, until the program is dropped; returns when it seeds.
     #[track_caller]
     pub fn seed(self, host: &Host, torrent: &Path, folder: &Path) -> Program {
-        self.start(host, torrent, folder, "--seed-ratio=0.0")
+        let mut program = self.start(host, torrent, folder, Role::Seed);
+        program.wait_for("seeding", PATIENCE, says_seeding);
+        program
     }
 
     #[track_caller]
-    fn start(self, host: &Host, torrent: &Path, folder: &Path, aria2_stay: &str) -> Program {
+    fn start(self, host: &Host, torrent: &Path, folder: &Path, role: Role) -> Program {
         let command = match self {
             Self::Aria2 => {
                 let mut command = host.command("aria2c");
                 command.args(["--no-conf", "--enable-dht=false", "--enable-dht6=false", "--bt-enable-lpd=false"]);
-                command.args(["--check-integrity=true", "--file-allocation=none", aria2_stay]);
+                command.args(["--check-integrity=true", "--file-allocation=none"]);
+                command.args(match role {
+                    Role::Leech => ["--seed-time=0", "--summary-interval=0"],
+                    Role::Seed => ["--seed-ratio=0.0", "--summary-interval=1"],
+                });
                 command.arg("--dir").arg(folder).arg(torrent);
                 command
             }
             Self::Libtorrent => {
                 let mut command = host.command(python_with_libtorrent());
-                command.args(["-c", include_str!("clients/libtorrent.py")]).arg(torrent).arg(folder);
+                command.args(["-c", include_str!("clients/libtorrent_client.py")]).arg(torrent).arg(folder);
                 command
             }
             Self::Transmission => {
                 // uTP and the distributed hash table would only add time-outs; the rest are transmission's defaults.
-                let settings = folder.with_extension("transmission");
+                // A seed starts without memory of the download, or it believes that instead of looking at the files.
+                let settings = folder.with_extension(format!("{role:?}"));
                 fs::create_dir_all(&settings).expect("the test's folder is ours");
                 let text = r#"{ "dht-enabled": false, "lpd-enabled": false, "utp-enabled": false }"#;
                 fs::write(settings.join("settings.json"), text).expect("the test's folder is ours");
@@ -79,6 +89,12 @@ impl Client {
         };
         Program::start(&format!("{self:?} on {}", host.name()), command)
     }
+}
+
+/// Whether a line of any of the clients says that everything is there and is given to others.
+fn says_seeding(line: &Line) -> Option<()> {
+    let text = line.text.to_lowercase();
+    (text.starts_with("seeding") || text.contains(" seed(")).then_some(())
 }
 
 /// Debian's package belongs to Debian's Python, which need not be the first on the path.

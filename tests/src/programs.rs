@@ -150,7 +150,7 @@ pub fn complete(agent: &mut Program, limit: std::time::Duration) -> (Instant, Pa
 #[track_caller]
 pub fn get(host: &Host, source: &Path, output: &Path) -> Program {
     let mut command = host.command(podsub());
-    command.args(["get", "--json", "--data-dir"]).arg(output.with_extension("data"));
+    command.args(["get", "-vv", "--json", "--data-dir"]).arg(output.with_extension("data"));
     command.arg("--output").arg(output).arg(source);
     Program::start(&format!("podsub get on {}", host.name()), command)
 }
