@@ -4,7 +4,7 @@
 //! may lead into a private network only if it lies in one itself. What a feed names is judged by the address that the feed
 //! came from, never by what its name may resolve to later.
 //!
-//! Source: `threats.md` 90 to 92.
+//! Source: the request forgeries that other podcatchers were reported for (CVE-2023-51697, CVE-2024-51774).
 
 use std::net::IpAddr;
 

@@ -8,7 +8,7 @@
 //! Law: a name is never empty, has at most [`MAX_NAME`] bytes, does not begin or end with a dot or a blank, and holds
 //! no separator, control character or character that turns the direction of writing.
 //!
-//! Source: the reserved names and characters of Windows, the strictest of the systems; `threats.md` 2.3.
+//! Source: the reserved names and characters of Windows, the strictest of the systems.
 
 use chrono::NaiveDate;
 

@@ -13,7 +13,7 @@
 //!
 //! Law: reading the same items again changes nothing.
 //!
-//! Source: design.md §5; `notes/podcasts.md` 2.3; `threats.md` 95 and 101.
+//! Source: RSS 2.0 and BEP 36 on guids; what podcatchers' users reported of episodes fetched twice or never.
 
 use std::collections::{BTreeMap, BTreeSet};
 
