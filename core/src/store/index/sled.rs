@@ -118,17 +118,17 @@ impl Drop for SledIndex {
     }
 }
 
+/// How the database is kept.
+pub(in crate::store) fn config(path: &Path) -> sled::Config {
+    sled::Config::new().path(path).cache_capacity(CACHE_BYTES).segment_size(SEGMENT_BYTES).flush_every_ms(None)
+}
+
 /// Opens the database once sled's own lock on it is free.
 fn open_unlocked(path: &Path, limit: Duration) -> Result<SledIndex, IndexFault> {
     let begun = Instant::now();
     loop {
         let opened = guard(|| {
-            let config = sled::Config::new()
-                .path(path)
-                .cache_capacity(CACHE_BYTES)
-                .segment_size(SEGMENT_BYTES)
-                .flush_every_ms(None);
-            let db = config.open()?;
+            let db = config(path).open()?;
             let mut trees = BTreeMap::new();
             for name in db.tree_names() {
                 if let Ok(text) = str::from_utf8(&name)

@@ -401,7 +401,7 @@ fn an_old_index_is_rolled_forward_or_built_again() {
 /// The index of the closed store in `dir`, past all that guards it.
 fn raw_index(dir: &Path) -> sled::Db {
     loop {
-        match sled::open(dir.join("index")) {
+        match index::sled::config(&dir.join("index")).open() {
             Ok(db) => return db,
             // Another test may be starting a process, which holds a copy of every lock for a moment.
             Err(error) => assert!(error.to_string().contains("could not acquire lock"), "{error}"),

@@ -65,12 +65,12 @@ fn among_two_senders_of_a_bad_piece_only_the_liar_is_banned() {
     lab.deliver(leecher, liar, duplicate[0], false);
     assert!(lab.hosts[leecher].events.is_empty(), "nothing is proven yet");
     // The piece is now asked of one peer alone, and the good copy tells.
-    let mut todo: Vec<(ConnId, BlockInfo)> = Vec::new();
+    let mut wanted: Vec<(ConnId, BlockInfo)> = Vec::new();
     for _ in 0..10 {
         for conn in [honest, liar] {
-            todo.extend(lab.asked(leecher, conn).into_iter().map(|block| (conn, block)));
+            wanted.extend(lab.asked(leecher, conn).into_iter().map(|block| (conn, block)));
         }
-        for (conn, block) in todo.drain(..) {
+        for (conn, block) in wanted.drain(..) {
             lab.deliver(leecher, conn, block, conn == honest);
         }
     }
