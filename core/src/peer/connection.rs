@@ -310,8 +310,12 @@ impl PeerConnection {
             }
             Message::Bitfield(bytes) => {
                 let fault = PeerFault::Bitfield { got: bytes.len(), pieces: layout.piece_count() };
-                let pieces = Bitfield::from_wire(&bytes, layout.piece_count()).ok_or(fault)?;
-                self.replace_pieces(first, "bitfield", pieces)
+                let mut pieces = Bitfield::from_wire(&bytes, layout.piece_count()).ok_or(fault)?;
+                // BEP 3 allows it only at first, but aria2 sends one in place of many haves. Nobody loses a piece by it.
+                for had in self.pieces.iter() {
+                    pieces.insert(had);
+                }
+                Ok(Received::Pieces(std::mem::replace(&mut self.pieces, pieces)))
             }
             Message::HaveAll => self.fast_pieces(first, "have all", Bitfield::all(layout.piece_count())),
             Message::HaveNone => self.fast_pieces(first, "have none", Bitfield::none(layout.piece_count())),
@@ -462,7 +466,7 @@ mod tests {
         let bits = |bytes: &'static [u8]| Message::Bitfield(Bytes::from_static(bytes));
         check(plain, &[bits(&[0xff, 0xc0])], "taken");
         check(plain, &[bits(&[0xff, 0xff])], "bitfield of 2 bytes does not fit 10 pieces");
-        check(plain, &[Message::Have(PieceIndex(1)), bits(&[0, 0])], "bitfield came after other messages");
+        check(plain, &[Message::Have(PieceIndex(1)), bits(&[0, 0])], "taken");
         check(fast, &[bits(&[0, 0]), Message::HaveAll], "have all came after other messages");
         check(plain, &[Message::HaveAll], "have all without the fast extension");
         check(plain, &[Message::Have(PieceIndex(10))], "have names piece 10 of 10");
@@ -476,6 +480,17 @@ mod tests {
         check(plain, &[Message::Request(span(0, 0, 0))], "request asks for 0 bytes at 0 of piece 0, which is no block");
         check(plain, &[Message::RejectRequest(span(0, 0, 1))], "reject request without the fast extension");
         check(fast, &[Message::RejectRequest(span(99, 0, 1)), Message::Cancel(span(99, 0, 1))], "taken");
+    }
+
+    #[test]
+    fn a_later_bitfield_adds_pieces_and_takes_none_away() {
+        let mut peer = peer(Reserved::OURS);
+        peer.receive(Instant::ZERO, Message::HaveNone, &layout()).unwrap();
+        peer.receive(Instant::ZERO, Message::Have(PieceIndex(1)), &layout()).unwrap();
+        let before = peer.pieces.clone();
+        let later = Message::Bitfield(Bytes::from_static(&[0x80, 0]));
+        assert_eq!(peer.receive(Instant::ZERO, later, &layout()), Ok(Received::Pieces(before)));
+        assert_eq!(peer.pieces.iter().collect::<Vec<_>>(), [PieceIndex(0), PieceIndex(1)]);
     }
 
     #[test]
