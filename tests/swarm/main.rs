@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use podswarm_core::bitfield::Bitfield;
-use podswarm_tests::sim::{HostId, Line, MBIT, World};
+use podswarm_tests::sim::{HostId, Line, MBIT, Scenario, World, plot};
 
 const HOME: Line = Line { up: 10 * MBIT, down: 50 * MBIT, latency: Duration::from_millis(10) };
 const PUBLISHER: Line = Line { up: 20 * MBIT, down: 50 * MBIT, latency: Duration::from_millis(10) };
@@ -92,4 +92,15 @@ fn who_comes_late_is_served_by_those_who_have_it() {
     assert!(world.run_until_complete(&first, minutes(3)));
     world.kill(publisher);
     assert!(world.run_until_complete(&late, minutes(20)), "{}", world.report(publisher, &late));
+}
+
+#[test]
+fn a_scenario_is_repeated_by_its_command_and_can_be_drawn() {
+    let scenario = Scenario { peers: 5, length: 4 * MIB, seed: 11, ..Scenario::default() };
+    let (first, second) = (scenario.run(), scenario.run());
+    assert_eq!(first.report.completions, second.report.completions);
+    assert_eq!(first.report.unfinished(), 0);
+    assert!(scenario.command().contains("--scenario rush --seed 11 --peers 5 --size 4194304B --up 10000kbit/s"));
+    let drawing = plot::svg(&first);
+    assert!(drawing.starts_with("<svg ") && drawing.ends_with("</svg>\n") && drawing.contains("bound"));
 }

@@ -43,6 +43,8 @@ pub struct Host {
     pub addr: SocketAddr,
     /// How it behaves.
     pub kind: Kind,
+    /// Whether it had everything from the start, and is honest.
+    pub is_publisher: bool,
     /// From this host to any other.
     pub latency: Duration,
     pub(super) up: Uplink,
@@ -55,6 +57,8 @@ pub struct Host {
     /// The deadline for which a wake-up is queued.
     pub(super) wake_at: Option<Instant>,
     pub(super) blocks_read: u32,
+    /// When it is switched on.
+    pub arrival: Instant,
     /// Whether it is switched on.
     pub alive: bool,
     /// Every piece that was ever stored here, for the laws.

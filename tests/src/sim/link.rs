@@ -1,6 +1,9 @@
 //! A line with a rate: what is sent leaves one message after another, the connections in turn. A turn is a packet at least, so
 //! that short messages do not wait for a block of every other connection each.
 //!
+//! Every packet that brings a part of a block costs an acknowledgement on the receiver's way out: on a line that is slower up than
+//! down that is much. With it, a line of 10 Mbit/s that is loaded both ways carries 9.1, as TCP on a shaped link does.
+//!
 //! Law: bytes leave no faster than the rate, and each connection's in order.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -35,6 +38,14 @@ impl Packet {
         bytes + bytes.div_ceil(PACKET_PAYLOAD) * PACKET_OVERHEAD
     }
 
+    /// Bytes of the acknowledgements that it causes, which share the receiver's way out.
+    pub fn ack_bytes(&self) -> u64 {
+        match self.block_bytes() {
+            0 => 0,
+            bytes => ack_bytes(bytes),
+        }
+    }
+
     /// Bytes of a block, if it brings one.
     pub fn block_bytes(&self) -> u64 {
         match self {
@@ -42,6 +53,16 @@ impl Packet {
             _ => 0,
         }
     }
+}
+
+/// Bytes on the line of a block of so many bytes.
+pub const fn block_wire_bytes(bytes: u64) -> u64 {
+    13 + bytes + (13 + bytes).div_ceil(PACKET_PAYLOAD) * PACKET_OVERHEAD
+}
+
+/// Bytes of the acknowledgements of a block of so many bytes: one for each packet, as a slow line causes them.
+pub const fn ack_bytes(bytes: u64) -> u64 {
+    (13 + bytes).div_ceil(PACKET_PAYLOAD) * PACKET_OVERHEAD
 }
 
 /// How long so many bytes take at this rate, in bytes a second.
@@ -56,6 +77,10 @@ pub struct Uplink {
     pub rate: u64,
     /// Whether a packet is on its way out.
     pub busy: bool,
+    /// Bytes that left, overhead and acknowledgements included.
+    pub sent: u64,
+    /// When what was put on the line has left.
+    free_at: Instant,
     queues: BTreeMap<ConnId, VecDeque<Packet>>,
     turns: VecDeque<ConnId>,
     /// Bytes that left in the turn under way.
@@ -65,7 +90,15 @@ pub struct Uplink {
 impl Uplink {
     /// An idle line.
     pub fn new(rate: u64) -> Self {
-        Self { rate, busy: false, queues: BTreeMap::new(), turns: VecDeque::new(), turn_bytes: 0 }
+        Self {
+            rate,
+            busy: false,
+            sent: 0,
+            free_at: Instant::ZERO,
+            queues: BTreeMap::new(),
+            turns: VecDeque::new(),
+            turn_bytes: 0,
+        }
     }
 
     /// Queues a packet behind its connection's others.
@@ -75,6 +108,13 @@ impl Uplink {
             self.turns.push_back(conn);
         }
         queue.push_back(packet);
+    }
+
+    /// Puts so many bytes on the line behind those that are on it; tells when they have left.
+    pub fn pass(&mut self, now: Instant, bytes: u64) -> Instant {
+        self.sent += bytes;
+        self.free_at = self.free_at.max(now) + travel_time(bytes, self.rate);
+        self.free_at
     }
 
     /// The packet that leaves next.

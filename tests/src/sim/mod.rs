@@ -9,16 +9,21 @@
 //! right if its blocks are honest.
 //!
 //! In reading order: [`link`] is a line with a rate, [`host`] an engine with its connections, [`world`] the events, [`laws`]
-//! what must hold, [`report`] what came of it.
+//! what must hold, [`report`] what came of it and [`timeline`] how, [`scenario`] a run that has a name, [`plot`] its drawing.
 
 pub mod link;
 pub mod host;
 pub mod world;
 pub mod laws;
 pub mod report;
+pub mod timeline;
+pub mod scenario;
+pub mod plot;
 
 pub use host::{HostId, Kind, Line};
 pub use report::Report;
+pub use scenario::{Outcome, Plot, Scenario};
+pub use timeline::Timeline;
 pub use world::World;
 
 /// A million bits a second, in bytes.

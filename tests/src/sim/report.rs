@@ -3,77 +3,100 @@
 use std::fmt;
 use std::time::Duration;
 
+use podswarm_core::layout::BLOCK_LENGTH;
 use podswarm_core::time::Instant;
 
+use super::link::{ack_bytes, block_wire_bytes};
+use super::timeline::ratio;
 use super::{HostId, World};
 
 /// The figures of a run.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// When each leecher was complete, sorted.
+    /// When each subscriber was complete, since it came, sorted.
     pub completions: Vec<Duration>,
-    /// Leechers that are not complete.
-    pub unfinished: usize,
+    /// When the last was complete, since the first came.
+    pub last: Duration,
+    /// All honest subscribers.
+    pub subscribers: usize,
     /// Copies of the file that the publisher has sent, in thousandths.
     pub copies_milli: u64,
-    /// The least time that any system could take: Kumar and Ross 2006.
+    /// Bytes of blocks that reached the subscribers, over the bytes they needed, in thousandths.
+    pub received_milli: u64,
+    /// The least time that any system could take if all come at once: `max{F/u_s, F/d_min, N·F/(u_s+Σu_i)}` (Kumar and Ross
+    /// 2006), where packets' headers count with the bytes sent, and acknowledgements share the subscribers' uplinks.
     pub bound: Duration,
     /// Events of the run.
     pub events: u64,
 }
 
 impl Report {
-    pub(super) fn of(world: &World, seed: HostId, leechers: &[HostId], events: u64) -> Self {
+    pub(super) fn of(world: &World, seed: HostId, subscribers: &[HostId], events: u64) -> Self {
         let length = world.metainfo().info.length();
-        let mut completions: Vec<Duration> =
-            leechers.iter().filter_map(|id| Some(world.host(*id).completed? - Instant::ZERO)).collect();
+        let hosts = || subscribers.iter().map(|id| world.host(*id));
+        let mut completions: Vec<Duration> = hosts().filter_map(|host| Some(host.completed? - host.arrival)).collect();
         completions.sort_unstable();
-        let seed = world.host(seed);
-        let all_up: u64 = seed.up.rate + leechers.iter().map(|id| world.host(*id).up.rate).sum::<u64>();
-        let least_down = leechers.iter().map(|id| world.host(*id).down.rate).min().unwrap_or(u64::MAX);
-        let millis = |bytes: u64, rate: u64| bytes.saturating_mul(1000) / rate.max(1);
-        let bound = millis(length, seed.up.rate)
-            .max(millis(length, least_down))
-            .max(millis(length * leechers.len() as u64, all_up));
+        let first = hosts().map(|host| host.arrival).min().unwrap_or(Instant::ZERO);
+        let last = hosts().filter_map(|host| host.completed).max().unwrap_or(first);
+        let publisher = world.host(seed);
+        let wanted = length * subscribers.len() as u64;
         Self {
-            unfinished: leechers.len() - completions.len(),
+            subscribers: subscribers.len(),
             completions,
-            copies_milli: seed.sent * 1000 / length,
-            bound: Duration::from_millis(bound),
+            last: last - first,
+            copies_milli: publisher.sent * 1000 / length,
+            received_milli: hosts().map(|host| host.received).sum::<u64>() * 1000 / wanted.max(1),
+            bound: bound(world, seed, subscribers),
             events,
         }
     }
 
-    /// When the last was complete.
-    pub fn last(&self) -> Duration {
-        self.completions.last().copied().unwrap_or_default()
+    /// Subscribers that are not complete.
+    pub fn unfinished(&self) -> usize {
+        self.subscribers - self.completions.len()
     }
 
-    /// When half were complete.
-    pub fn median(&self) -> Duration {
-        self.completions.get(self.completions.len() / 2).copied().unwrap_or_default()
+    /// How long so many percent of the subscribers took at most; the longest finished if that many are not complete.
+    pub fn percentile(&self, percent: usize) -> Duration {
+        let place = (self.subscribers * percent).div_ceil(100).saturating_sub(1);
+        self.completions.get(place).or(self.completions.last()).copied().unwrap_or_default()
     }
 
-    /// The last completion over the bound, in percent.
-    pub fn percent_of_bound(&self) -> u64 {
-        u64::try_from(self.last().as_millis() * 100 / self.bound.as_millis().max(1)).unwrap_or(u64::MAX)
+    /// The last completion over the bound, in thousandths.
+    pub fn milli_of_bound(&self) -> u64 {
+        u64::try_from(self.last.as_micros() * 1000 / self.bound.as_micros().max(1)).unwrap_or(u64::MAX)
     }
+}
+
+fn bound(world: &World, seed: HostId, subscribers: &[HostId]) -> Duration {
+    let block = u64::from(BLOCK_LENGTH);
+    let length = world.metainfo().info.length();
+    let wire = length * block_wire_bytes(block) / block;
+    let acknowledged = wire + length * ack_bytes(block) / block;
+    let hosts = || subscribers.iter().map(|id| world.host(*id));
+    let publisher = world.host(seed).up.rate;
+    let all_up = publisher + hosts().map(|host| host.up.rate).sum::<u64>();
+    let least_down = hosts().map(|host| host.down.rate).min().unwrap_or(u64::MAX);
+    let micros = |bytes: u64, rate: u64| Duration::from_secs_f64(ratio(bytes, rate.max(1)));
+    micros(wire, publisher).max(micros(wire, least_down)).max(micros(acknowledged * subscribers.len() as u64, all_up))
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} complete, {} not; first {:.1?}, median {:.1?}, last {:.1?}; bound {:.1?}, {} % of it; publisher sent {}.{:02} copies; {} events",
+            "{} complete, {} not; first {:.1?}, median {:.1?}, 95 % {:.1?}, last {:.1?}; bound {:.1?}, {:.3} of it; \
+             publisher sent {:.2} copies; received {:.3} of what was needed; {} events",
             self.completions.len(),
-            self.unfinished,
+            self.unfinished(),
             self.completions.first().copied().unwrap_or_default(),
-            self.median(),
-            self.last(),
+            self.percentile(50),
+            self.percentile(95),
+            self.last,
             self.bound,
-            self.percent_of_bound(),
-            self.copies_milli / 1000,
-            self.copies_milli % 1000 / 10,
+            ratio(self.milli_of_bound(), 1000),
+            ratio(self.copies_milli, 1000),
+            ratio(self.received_milli, 1000),
             self.events,
         )
     }

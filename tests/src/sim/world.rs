@@ -17,7 +17,8 @@ use podswarm_core::time::Instant;
 use podswarm_core::tracker::{AnnounceId, AnnounceRequest, SwarmEntry, SwarmTable, SwarmTableConfig};
 
 use super::host::{Host, HostId, Kind, Line};
-use super::link::{Downlink, Packet, Uplink, travel_time};
+use super::link::{Downlink, Packet, Uplink};
+use super::timeline::Timeline;
 use super::{Report, laws};
 
 /// The longest span that is read at once.
@@ -89,6 +90,9 @@ pub struct World {
     config: SwarmConfig,
     trace: u64,
     handled: u64,
+    /// Hosts that became complete.
+    completions: usize,
+    timeline: Timeline,
 }
 
 impl World {
@@ -121,6 +125,8 @@ impl World {
             config: SwarmConfig::default(),
             trace: 0xcbf2_9ce4_8422_2325,
             handled: 0,
+            completions: 0,
+            timeline: Timeline::default(),
         }
     }
 
@@ -130,10 +136,14 @@ impl World {
         self.add(line, Kind::Honest, have, Duration::ZERO)
     }
 
+    /// Adds a host that has nothing and arrives at `arrival`.
+    pub fn add_leecher(&mut self, line: Line, arrival: Duration) -> HostId {
+        self.add(line, Kind::Honest, Bitfield::none(self.metainfo.info.pieces.len()), arrival)
+    }
+
     /// Adds hosts that have nothing and arrive at `arrival`.
     pub fn add_leechers(&mut self, count: usize, line: Line, arrival: Duration) -> Vec<HostId> {
-        let none = Bitfield::none(self.metainfo.info.pieces.len());
-        (0..count).map(|_| self.add(line, Kind::Honest, none.clone(), arrival)).collect()
+        (0..count).map(|_| self.add_leecher(line, arrival)).collect()
     }
 
     /// Adds a host that has everything and sends a bad block every so often.
@@ -144,8 +154,7 @@ impl World {
 
     fn add(&mut self, line: Line, kind: Kind, have: Bitfield, arrival: Duration) -> HostId {
         let id = HostId(self.hosts.len());
-        let number = u16::try_from(id.0 + 1).expect("a world of at most 65,535 hosts").to_be_bytes();
-        let addr = SocketAddr::from(([198, 18, number[0], number[1]], PORT));
+        let addr = address(id);
         let placed = have.is_all();
         let setup = SwarmSetup {
             metainfo: Arc::clone(&self.metainfo),
@@ -163,6 +172,7 @@ impl World {
         self.hosts.push(Host {
             addr,
             kind,
+            is_publisher: placed && kind == Kind::Honest,
             latency: line.latency,
             up: Uplink::new(line.up),
             down: Downlink::new(line.down),
@@ -173,6 +183,7 @@ impl World {
             wake_at: None,
             blocks_read: 0,
             alive: false,
+            arrival: Instant::ZERO + arrival,
             stored: have,
             completed: placed.then_some(Instant::ZERO),
             sent: 0,
@@ -199,6 +210,11 @@ impl World {
         self.trace
     }
 
+    /// How the run went until now, for people; the next one begins.
+    pub fn take_timeline(&mut self) -> Timeline {
+        std::mem::take(&mut self.timeline)
+    }
+
     /// Switches a host off, as a power cut does: nobody is told.
     pub fn kill(&mut self, id: HostId) {
         let host = &mut self.hosts[id.0];
@@ -215,6 +231,9 @@ impl World {
                 self.events.push(Reverse(event));
                 return false;
             }
+            while self.timeline.next_at() < event.at {
+                self.timeline.take(&self.hosts, self.metainfo.info.length());
+            }
             self.now = event.at;
             self.note(&event);
             self.handle(event);
@@ -225,7 +244,12 @@ impl World {
 
     /// Runs until all of `hosts` are complete; tells whether they were within `limit`.
     pub fn run_until_complete(&mut self, hosts: &[HostId], limit: Duration) -> bool {
-        self.run_until(limit, |world| hosts.iter().all(|id| world.host(*id).completed.is_some()))
+        let mut seen = usize::MAX;
+        self.run_until(limit, |world| {
+            // Only a completion can change the answer.
+            world.completions != std::mem::replace(&mut seen, world.completions)
+                && hosts.iter().all(|id| world.host(*id).completed.is_some())
+        })
     }
 
     /// The figures of `leechers`, served by `seed`.
@@ -354,7 +378,10 @@ impl World {
                 let there = self.hosts[id.0].latency * 2;
                 self.schedule(now + there, id, What::Announce(announce, request));
             }
-            Output::Event(_, Event::Complete) => self.hosts[id.0].completed = Some(now),
+            Output::Event(_, Event::Complete) => {
+                self.hosts[id.0].completed = Some(now);
+                self.completions += 1;
+            }
             Output::Event(_, Event::Banned(addr)) => self.hosts[id.0].banned.push(addr),
             Output::Event(..) => {}
         }
@@ -379,7 +406,7 @@ impl World {
         }
         let Some((conn, packet)) = up.pop() else { return };
         up.busy = true;
-        let at = now + travel_time(packet.wire_bytes(), up.rate);
+        let at = up.pass(now, packet.wire_bytes());
         self.schedule(at, id, What::Sent(conn, packet));
     }
 
@@ -406,7 +433,9 @@ impl World {
         if !self.hosts[id.0].conns.contains_key(&conn) {
             return;
         }
+        let now = self.now;
         self.hosts[id.0].received += packet.block_bytes();
+        self.hosts[id.0].up.pass(now, packet.ack_bytes());
         match packet {
             Packet::Handshake(handshake) => self.input(id, Input::Handshake(conn, handshake)),
             Packet::Message(message) => self.input(id, Input::Received(conn, message)),
@@ -436,4 +465,13 @@ impl World {
         let back = self.now + self.hosts[id.0].latency * 2;
         self.give(id, back, swarm::Input::Announced { id: announce, result });
     }
+}
+
+/// The address of a host: neighbours in number are in different networks, as the members of a crowd mostly are.
+fn address(id: HostId) -> SocketAddr {
+    const HOSTS: usize = 1 << 17;
+    assert!(id.0 < HOSTS, "a world of at most {HOSTS} hosts");
+    // An odd step visits every address once; this one changes the third byte each time.
+    let [_, high, middle, low] = u32::try_from((id.0 + 1) * 257 % HOSTS).expect("below 2^17").to_be_bytes();
+    SocketAddr::from(([198, 18 + high, middle, low], PORT))
 }
