@@ -4,7 +4,7 @@
 //! that a busy engine slows the senders down instead of filling memory. A writer task sends what the engine wants sent, heads
 //! and payloads in one vectored write, and tells how many payload bytes the socket took.
 //!
-//! Payloads are never copied: a block is a view of the buffer that it was received into.
+//! Payloads are not copied: a block stays in the buffer that it was received into, see [`super::receive`].
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -17,6 +17,8 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::receive::Receiver;
+use super::shelf::Shelf;
 use crate::peer::handshake::HANDSHAKE_LENGTH;
 use crate::peer::{ConnId, DecodeError, Handshake, HandshakeError, Message};
 
@@ -28,10 +30,6 @@ const MAX_WAITING: usize = 16 * 1024;
 const WRITE_MOST: usize = 64 * 1024;
 /// The most messages of one write.
 const WRITE_MESSAGES: usize = 64;
-/// The receive buffer grows from here while a peer fills it.
-const READ_LEAST: usize = 4 * 1024;
-/// To here.
-const READ_MOST: usize = 64 * 1024;
 
 /// What a connection tells the engine.
 #[derive(Debug)]
@@ -76,14 +74,14 @@ enum ReadError {
 impl Connection {
     /// Starts the two tasks of a connection.
     #[expect(clippy::disallowed_methods, reason = "the rim")]
-    pub(crate) fn start(conn: ConnId, stream: TcpStream, engine: mpsc::Sender<FromPeer>) -> Self {
+    pub(crate) fn start(conn: ConnId, stream: TcpStream, shelf: Shelf, engine: mpsc::Sender<FromPeer>) -> Self {
         // Requests are small and must not wait for one another.
         let _ = stream.set_nodelay(true);
         limit_unsent(&stream);
         let (reader, writer) = stream.into_split();
         let (outgoing, messages) = mpsc::channel(MAX_WAITING);
         let stop = CancellationToken::new();
-        tokio::spawn(read_task(conn, reader, engine.clone(), stop.clone()));
+        tokio::spawn(read_task(conn, reader, shelf, engine.clone(), stop.clone()));
         tokio::spawn(write_task(conn, writer, messages, engine, stop.clone()));
         Self { outgoing, stop }
     }
@@ -119,10 +117,16 @@ fn limit_unsent(stream: &TcpStream) {
     let _ = stream;
 }
 
-async fn read_task(conn: ConnId, reader: OwnedReadHalf, engine: mpsc::Sender<FromPeer>, stop: CancellationToken) {
+async fn read_task(
+    conn: ConnId,
+    reader: OwnedReadHalf,
+    shelf: Shelf,
+    engine: mpsc::Sender<FromPeer>,
+    stop: CancellationToken,
+) {
     tokio::select! {
         () = stop.cancelled() => return,
-        ended = read(conn, reader, &engine) => match ended {
+        ended = read(conn, reader, shelf, &engine) => match ended {
             Ok(()) => tracing::trace!(?conn, "peer closed"),
             Err(err) => tracing::debug!(?conn, %err, "connection ends"),
         },
@@ -131,37 +135,36 @@ async fn read_task(conn: ConnId, reader: OwnedReadHalf, engine: mpsc::Sender<Fro
     let _ = engine.send(FromPeer::Closed(conn)).await;
 }
 
-async fn read(conn: ConnId, mut reader: OwnedReadHalf, engine: &mpsc::Sender<FromPeer>) -> Result<(), ReadError> {
-    let mut buffer = BytesMut::with_capacity(READ_LEAST);
-    while buffer.len() < HANDSHAKE_LENGTH {
-        if reader.read_buf(&mut buffer).await? == 0 {
-            return Ok(());
-        }
-        Handshake::check_protocol(&buffer)?;
-    }
-    let handshake = buffer.split_to(HANDSHAKE_LENGTH);
-    let handshake = Handshake::decode(handshake[..].try_into().expect("it was just cut to this length"))?;
-    let _ = engine.send(FromPeer::Handshake(conn, handshake)).await;
-    let mut size = READ_LEAST;
-    loop {
-        let mut messages = Vec::new();
-        while let Some(message) = Message::decode(&mut buffer)? {
-            messages.push(message);
-        }
-        if !messages.is_empty() && engine.send(FromPeer::Messages(conn, messages)).await.is_err() {
-            return Ok(());
-        }
-        let wanted = Message::missing(&buffer).max(1);
-        if buffer.capacity() - buffer.len() < wanted.max(size / 4) {
-            buffer.reserve(wanted.max(size));
-        }
-        let room = buffer.capacity() - buffer.len();
-        let read = reader.read_buf(&mut buffer).await?;
+async fn read(
+    conn: ConnId,
+    mut reader: OwnedReadHalf,
+    shelf: Shelf,
+    engine: &mpsc::Sender<FromPeer>,
+) -> Result<(), ReadError> {
+    let (mut handshake, mut filled) = ([0; HANDSHAKE_LENGTH], 0);
+    while filled < HANDSHAKE_LENGTH {
+        let read = reader.read(&mut handshake[filled..]).await?;
         if read == 0 {
             return Ok(());
         }
-        // A peer that fills the buffer gets a larger one; a slow one does not hold memory.
-        size = if read == room { (size * 2).min(READ_MOST) } else { size.max(READ_LEAST) };
+        filled += read;
+        Handshake::check_protocol(&handshake[..filled])?;
+    }
+    let _ = engine.send(FromPeer::Handshake(conn, Handshake::decode(&handshake)?)).await;
+    let mut receiver = Receiver::new(shelf);
+    loop {
+        reader.readable().await?;
+        let read = match reader.try_read_vectored(&mut receiver.room()) {
+            Ok(0) => return Ok(()),
+            Ok(read) => read,
+            Err(err) if err.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(err) => return Err(err.into()),
+        };
+        receiver.received(read)?;
+        let messages = receiver.take_messages();
+        if !messages.is_empty() && engine.send(FromPeer::Messages(conn, messages)).await.is_err() {
+            return Ok(());
+        }
     }
 }
 

@@ -17,6 +17,7 @@ use super::connection::{Connection, FromPeer};
 use super::create::Watch;
 use super::http::HttpClient;
 use super::pool::Pool;
+use super::shelf::Shelf;
 use super::storage::{Prepared, Storage, StorageError};
 use super::torrent::{EngineStatus, Torrent};
 use super::{AddError, AddTorrent, EngineConfig, EngineError, connection, listen, system_rng};
@@ -170,6 +171,7 @@ struct Task {
     conns: BTreeMap<ConnId, Connection>,
     http: BTreeMap<super::http::Reach, HttpClient>,
     pool: Pool,
+    shelf: Shelf,
     /// Results of what was set in motion; bounded by what the session sets in motion.
     done: mpsc::UnboundedSender<Done>,
     results: mpsc::UnboundedReceiver<Done>,
@@ -208,6 +210,7 @@ impl Task {
             conns: BTreeMap::new(),
             http: BTreeMap::new(),
             pool: Pool::start(),
+            shelf: Shelf::default(),
             done,
             results,
             from_peers,
@@ -458,7 +461,7 @@ impl Task {
     fn accepted(&mut self, stream: TcpStream, addr: SocketAddr) {
         let conn = ConnId(self.next_incoming);
         self.next_incoming += 1;
-        self.conns.insert(conn, Connection::start(conn, stream, self.from_peers.clone()));
+        self.conns.insert(conn, Connection::start(conn, stream, self.shelf.clone(), self.from_peers.clone()));
         self.input(Input::Accepted(conn, addr));
     }
 
@@ -486,7 +489,7 @@ impl Task {
                 self.input(Input::Swarm(id, input));
             }
             Done::Dialled(conn, stream) => {
-                self.conns.insert(conn, Connection::start(conn, stream, self.from_peers.clone()));
+                self.conns.insert(conn, Connection::start(conn, stream, self.shelf.clone(), self.from_peers.clone()));
                 self.input(Input::Dialled(conn));
             }
             Done::DialFailed(conn) => self.input(Input::DialFailed(conn)),

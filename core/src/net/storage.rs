@@ -7,18 +7,20 @@
 //!
 //! Law: a file has its final name only when its bytes are synced; nothing that was there before is ever overwritten.
 
+use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::create::{Watch, verify};
 use super::durable::{beside, sync_folder_of};
 use super::resume::{Resume, Stamp};
+use super::shelf::{Buffer, Shelf};
 use crate::bitfield::Bitfield;
-use crate::layout::{BlockInfo, FileSlice, Layout};
+use crate::layout::{BLOCK_LENGTH, BlockInfo, FileSlice, Layout};
 use crate::metainfo::Metainfo;
 
 /// Where a torrent's bytes lie.
@@ -181,21 +183,22 @@ impl Storage {
         Ok(Prepared { storage: self, have, placed })
     }
 
-    /// Reads a span of verified bytes.
-    pub(crate) fn read(&self, span: BlockInfo) -> Result<Bytes, StorageError> {
-        let mut bytes = BytesMut::zeroed(span.length as usize);
-        let mut at = 0;
+    /// Reads a span of verified bytes, cut into blocks.
+    pub(crate) fn read(&self, span: BlockInfo, shelf: &Shelf) -> Result<Vec<Bytes>, StorageError> {
+        let lengths = block_lengths(span.length);
+        let mut buffers: Vec<Buffer> = lengths.iter().map(|_| shelf.take()).collect();
+        let mut parts: VecDeque<&mut [u8]> =
+            buffers.iter_mut().zip(&lengths).map(|(buffer, length)| &mut buffer.bytes_mut()[..*length]).collect();
         for slice in self.layout.slices(self.layout.range_of(span)) {
-            let end = at + usize::try_from(slice.length).expect("a span fits into memory");
+            let mut here = take_front(&mut parts, usize::try_from(slice.length).expect("a span fits into memory"));
             if self.is_pad(slice.file) {
-                at = end;
+                here.iter_mut().for_each(|part| part.fill(0));
                 continue;
             }
             let file = self.file(slice.file, false)?;
-            read_at(&file, &mut bytes[at..end], slice.offset).map_err(io_error("read", &self.path_of(slice.file)))?;
-            at = end;
+            read_at(&file, here, slice.offset).map_err(io_error("read", &self.path_of(slice.file)))?;
         }
-        Ok(bytes.freeze())
+        Ok(buffers.into_iter().zip(lengths).map(|(buffer, length)| buffer.freeze(length)).collect())
     }
 
     /// Writes a span, one write for each file that it touches.
@@ -374,19 +377,67 @@ fn split_front(blocks: &mut Vec<Bytes>, mut length: u64) -> Vec<Bytes> {
     front
 }
 
-#[cfg(unix)]
-fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
-    std::os::unix::fs::FileExt::read_exact_at(file, bytes, offset)
+/// The lengths of the blocks that a span of this length is cut into.
+fn block_lengths(span: u32) -> Vec<usize> {
+    (0..span).step_by(BLOCK_LENGTH as usize).map(|begin| (span - begin).min(BLOCK_LENGTH) as usize).collect()
+}
+
+/// Takes `length` bytes of room off the front.
+fn take_front<'a>(parts: &mut VecDeque<&'a mut [u8]>, mut length: usize) -> Vec<&'a mut [u8]> {
+    let mut front = Vec::new();
+    while length > 0 {
+        let Some(part) = parts.pop_front() else { break };
+        let (here, rest) = part.split_at_mut(length.min(part.len()));
+        length -= here.len();
+        front.push(here);
+        if !rest.is_empty() {
+            parts.push_front(rest);
+        }
+    }
+    front
+}
+
+/// One system call for all parts, unless the system gives less than it was asked for.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn read_at(file: &File, parts: Vec<&mut [u8]>, mut offset: u64) -> io::Result<()> {
+    let mut slices: Vec<io::IoSliceMut<'_>> = parts.into_iter().map(io::IoSliceMut::new).collect();
+    let mut rest = &mut slices[..];
+    while !rest.is_empty() {
+        match rustix::io::preadv(file, rest, offset) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(read) => {
+                offset += read as u64;
+                io::IoSliceMut::advance_slices(&mut rest, read);
+            }
+            Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
+fn read_at(file: &File, parts: Vec<&mut [u8]>, mut offset: u64) -> io::Result<()> {
+    for part in parts {
+        std::os::unix::fs::FileExt::read_exact_at(file, part, offset)?;
+        offset += part.len() as u64;
+    }
+    Ok(())
 }
 
 #[cfg(windows)]
-fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+fn read_at(file: &File, parts: Vec<&mut [u8]>, mut offset: u64) -> io::Result<()> {
     use std::os::windows::fs::FileExt as _;
-    let mut done = 0;
-    while done < bytes.len() {
-        match file.seek_read(&mut bytes[done..], offset + done as u64)? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            read => done += read,
+    for part in parts {
+        let mut done = 0;
+        while done < part.len() {
+            match file.seek_read(&mut part[done..], offset)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                read => {
+                    done += read;
+                    offset += read as u64;
+                }
+            }
         }
     }
     Ok(())

@@ -15,6 +15,39 @@ pub const MAX_EXTENDED: u32 = 256 * 1024;
 /// The most bytes of a bitfield that are read, before the torrent's own length is checked.
 pub const MAX_BITFIELD: u32 = 256 * 1024;
 
+/// The bytes of a block's message before the block itself.
+pub const BLOCK_HEAD: usize = 13;
+
+/// What stands before a block's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockHead {
+    /// The piece it belongs to.
+    pub piece: PieceIndex,
+    /// Its offset in the piece, in bytes.
+    pub begin: u32,
+    /// How many bytes follow.
+    pub length: u32,
+}
+
+impl BlockHead {
+    /// Whether the bytes begin a block's message, as far as can be told.
+    pub fn may_begin(bytes: &[u8]) -> bool {
+        bytes.get(4) == Some(&PIECE) && bytes[..4] != [0; 4]
+    }
+
+    /// Reads a head off the front of `bytes`; `None` if another message begins there, or it has not come whole.
+    pub fn decode(bytes: &[u8]) -> Result<Option<Self>, DecodeError> {
+        let Some(mut head) = bytes.get(..5) else { return Ok(None) };
+        let (length, id) = (head.get_u32(), head.get_u8());
+        if length == 0 || id != PIECE {
+            return Ok(None);
+        }
+        check_length(id, length - 1)?;
+        let Some(mut fields) = bytes.get(5..BLOCK_HEAD) else { return Ok(None) };
+        Ok(Some(Self { piece: PieceIndex(fields.get_u32()), begin: fields.get_u32(), length: length - 9 }))
+    }
+}
+
 /// One message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {

@@ -52,8 +52,8 @@ pub enum Input {
         conn: ConnId,
         /// What was to be read.
         span: BlockInfo,
-        /// Its bytes.
-        result: Result<Bytes, DiskFault>,
+        /// Its bytes, cut as suits whoever read them.
+        result: Result<Vec<Bytes>, DiskFault>,
     },
     /// Answers [`Output::Hash`].
     Hashed {

@@ -1,8 +1,9 @@
 //! Choking and uploading.
 
+use std::collections::VecDeque;
 use std::ops::Bound;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::io::{DiskFault, Output};
 use super::upkeep::Failing;
@@ -190,25 +191,23 @@ impl Swarm {
     }
 
     /// A span was read: sends its blocks, unless the peer was choked meanwhile.
-    pub(super) fn read(&mut self, now: Instant, conn: ConnId, span: BlockInfo, result: Result<Bytes, DiskFault>) {
+    pub(super) fn read(&mut self, now: Instant, conn: ConnId, span: BlockInfo, result: Result<Vec<Bytes>, DiskFault>) {
         let Some(peer) = self.conns.get_mut(&conn) else { return };
         let blocks = peer.uploads.span_read(span);
         let allowed = !peer.am_choking || peer.granted.contains(&span.piece);
-        let bytes = match result {
-            Ok(bytes) if allowed => bytes,
-            Ok(_) => Bytes::new(),
+        let mut rest = match result {
+            Ok(parts) if allowed => VecDeque::from(parts),
+            Ok(_) => VecDeque::new(),
             Err(fault) => {
                 self.disk_failed(now, &fault, Failing::Reads);
-                Bytes::new()
+                VecDeque::new()
             }
         };
-        let mut rest = bytes;
         for block in blocks {
-            if rest.len() < block.length as usize {
+            let Some(data) = cut(&mut rest, block.length as usize) else {
                 self.reject(now, conn, block);
                 continue;
-            }
-            let data = rest.split_to(block.length as usize);
+            };
             self.up.add(now, u64::from(block.length));
             if let Some(peer) = self.conns.get_mut(&conn) {
                 peer.up.add(now, u64::from(block.length));
@@ -224,6 +223,23 @@ impl Swarm {
             peer.uploads.sent(now, bytes);
         }
     }
+}
+
+/// Takes `length` bytes off the front: a view where they lie in one part, as they do for all who ask for whole blocks.
+fn cut(parts: &mut VecDeque<Bytes>, length: usize) -> Option<Bytes> {
+    let first = parts.front_mut()?;
+    if length < first.len() {
+        return Some(first.split_to(length));
+    }
+    let mut data = parts.pop_front()?;
+    if data.len() < length {
+        let mut copy = BytesMut::from(data);
+        while copy.len() < length {
+            copy.extend_from_slice(&cut(parts, (length - copy.len()).min(parts.front()?.len()))?);
+        }
+        data = copy.freeze();
+    }
+    Some(data)
 }
 
 /// Whether a peer was let in two rounds ago and asks for nothing.

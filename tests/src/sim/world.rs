@@ -354,7 +354,7 @@ impl World {
                 host.blocks_read += 1;
                 let bad = matches!(host.kind, Kind::Poisoner(every) if host.blocks_read.is_multiple_of(every));
                 let bytes = if bad { &self.bad } else { &self.good };
-                let result = Ok(bytes.slice(..span.length as usize));
+                let result = Ok(vec![bytes.slice(..span.length as usize)]);
                 self.give(id, now, swarm::Input::Read { conn, span, result });
             }
             Output::Hash { piece, hasher, run, .. } => {

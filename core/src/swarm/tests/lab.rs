@@ -287,8 +287,8 @@ impl Lab {
                 let bytes = self.bytes(span);
                 let result = match disk {
                     Disk::Unreadable => Err(DiskFault("read `episode.mp3`".to_owned())),
-                    Disk::Lies => Ok(bytes.iter().map(|byte| !byte).collect()),
-                    Disk::Works | Disk::Full => Ok(bytes),
+                    Disk::Lies => Ok(vec![bytes.iter().map(|byte| !byte).collect()]),
+                    Disk::Works | Disk::Full => Ok(vec![bytes]),
                 };
                 self.work.push_back((number, Input::Read { conn, span, result }));
             }
