@@ -13,9 +13,6 @@ fn a_gibibyte_to_eight_peers_takes_little_memory_anywhere() {
     const PEERS: usize = 8;
     const LIMIT: Duration = Duration::from_mins(5);
     const MOST: ByteCount = ByteCount(64 * MIB);
-    // The goal is 64 MiB here too. In a debug build the program's own pages and what the system's allocator keeps of
-    // freed buffers take it to about 70.
-    const MOST_OF_A_SUBSCRIBER: ByteCount = ByteCount(80 * MIB);
     let (folder, mut net) = (scratch(), Net::new());
     let home = net.host("publisher");
     let publisher = Publisher::serve(&home, &folder.path().join("podpub"), None);
@@ -32,5 +29,5 @@ fn a_gibibyte_to_eight_peers_takes_little_memory_anywhere() {
     podswarm_tests::figure(&format!("1 GiB to {PEERS} peers: publisher {own} resident at most, subscribers {most}"));
     assert_same_bytes(&episode, &files[0]);
     assert!(own < MOST, "the publisher took {own}");
-    assert!(most < MOST_OF_A_SUBSCRIBER, "a subscriber took {most}");
+    assert!(most < MOST, "a subscriber took {most}");
 }
