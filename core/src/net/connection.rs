@@ -17,8 +17,8 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::buffers::Buffers;
 use super::receive::Receiver;
-use super::shelf::Shelf;
 use crate::peer::handshake::HANDSHAKE_LENGTH;
 use crate::peer::{ConnId, DecodeError, Handshake, HandshakeError, Message};
 
@@ -74,14 +74,14 @@ enum ReadError {
 impl Connection {
     /// Starts the two tasks of a connection.
     #[expect(clippy::disallowed_methods, reason = "the rim")]
-    pub(crate) fn start(conn: ConnId, stream: TcpStream, shelf: Shelf, engine: mpsc::Sender<FromPeer>) -> Self {
+    pub(crate) fn start(conn: ConnId, stream: TcpStream, buffers: Buffers, engine: mpsc::Sender<FromPeer>) -> Self {
         // Requests are small and must not wait for one another.
         let _ = stream.set_nodelay(true);
         limit_unsent(&stream);
         let (reader, writer) = stream.into_split();
         let (outgoing, messages) = mpsc::channel(MAX_WAITING);
         let stop = CancellationToken::new();
-        tokio::spawn(read_task(conn, reader, shelf, engine.clone(), stop.clone()));
+        tokio::spawn(read_task(conn, reader, buffers, engine.clone(), stop.clone()));
         tokio::spawn(write_task(conn, writer, messages, engine, stop.clone()));
         Self { outgoing, stop }
     }
@@ -120,13 +120,13 @@ fn limit_unsent(stream: &TcpStream) {
 async fn read_task(
     conn: ConnId,
     reader: OwnedReadHalf,
-    shelf: Shelf,
+    buffers: Buffers,
     engine: mpsc::Sender<FromPeer>,
     stop: CancellationToken,
 ) {
     tokio::select! {
         () = stop.cancelled() => return,
-        ended = read(conn, reader, shelf, &engine) => match ended {
+        ended = read(conn, reader, buffers, &engine) => match ended {
             Ok(()) => tracing::trace!(?conn, "peer closed"),
             Err(err) => tracing::debug!(?conn, %err, "connection ends"),
         },
@@ -138,7 +138,7 @@ async fn read_task(
 async fn read(
     conn: ConnId,
     mut reader: OwnedReadHalf,
-    shelf: Shelf,
+    buffers: Buffers,
     engine: &mpsc::Sender<FromPeer>,
 ) -> Result<(), ReadError> {
     let (mut handshake, mut filled) = ([0; HANDSHAKE_LENGTH], 0);
@@ -151,7 +151,7 @@ async fn read(
         Handshake::check_protocol(&handshake[..filled])?;
     }
     let _ = engine.send(FromPeer::Handshake(conn, Handshake::decode(&handshake)?)).await;
-    let mut receiver = Receiver::new(shelf);
+    let mut receiver = Receiver::new(buffers);
     loop {
         reader.readable().await?;
         let read = match reader.try_read_vectored(&mut receiver.room()) {

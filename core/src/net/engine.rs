@@ -12,12 +12,12 @@ use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::buffers::Buffers;
 use super::clock::Clock;
 use super::connection::{Connection, FromPeer};
 use super::create::Watch;
 use super::http::HttpClient;
 use super::pool::Pool;
-use super::shelf::Shelf;
 use super::storage::{Prepared, Storage, StorageError};
 use super::torrent::{EngineStatus, Torrent};
 use super::{AddError, AddTorrent, EngineConfig, EngineError, connection, listen, system_rng};
@@ -171,7 +171,7 @@ struct Task {
     conns: BTreeMap<ConnId, Connection>,
     http: BTreeMap<super::http::Reach, HttpClient>,
     pool: Pool,
-    shelf: Shelf,
+    buffers: Buffers,
     /// Results of what was set in motion; bounded by what the session sets in motion.
     done: mpsc::UnboundedSender<Done>,
     results: mpsc::UnboundedReceiver<Done>,
@@ -210,7 +210,7 @@ impl Task {
             conns: BTreeMap::new(),
             http: BTreeMap::new(),
             pool: Pool::start(),
-            shelf: Shelf::default(),
+            buffers: Buffers::default(),
             done,
             results,
             from_peers,
@@ -461,7 +461,7 @@ impl Task {
     fn accepted(&mut self, stream: TcpStream, addr: SocketAddr) {
         let conn = ConnId(self.next_incoming);
         self.next_incoming += 1;
-        self.conns.insert(conn, Connection::start(conn, stream, self.shelf.clone(), self.from_peers.clone()));
+        self.conns.insert(conn, Connection::start(conn, stream, self.buffers.clone(), self.from_peers.clone()));
         self.input(Input::Accepted(conn, addr));
     }
 
@@ -489,7 +489,7 @@ impl Task {
                 self.input(Input::Swarm(id, input));
             }
             Done::Dialled(conn, stream) => {
-                self.conns.insert(conn, Connection::start(conn, stream, self.shelf.clone(), self.from_peers.clone()));
+                self.conns.insert(conn, Connection::start(conn, stream, self.buffers.clone(), self.from_peers.clone()));
                 self.input(Input::Dialled(conn));
             }
             Done::DialFailed(conn) => self.input(Input::DialFailed(conn)),

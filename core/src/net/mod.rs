@@ -3,14 +3,14 @@
 //! [`Engine`] is what other programs use. One task owns the [`crate::session::Session`]; everything else, connections, disk
 //! threads, tracker requests, talks to it through channels, so that no lock guards any of the protocol's state.
 //!
-//! In reading order: [`clock`], [`durable`], `pool` and `shelf` are tools; [`http`] asks trackers and web servers; [`create`] hashes files;
+//! In reading order: [`clock`], [`durable`], `pool` and `buffers` are tools; [`http`] asks trackers and web servers; [`create`] hashes files;
 //! [`storage`] and `resume` keep a torrent's files; `receive` and `connection` are one socket; `engine` is the task; [`torrent`] its handles.
 #![expect(clippy::disallowed_methods, reason = "the rim is where clocks, tasks and sockets are")]
 
 pub mod clock;
 pub mod durable;
 mod pool;
-mod shelf;
+mod buffers;
 pub mod http;
 pub mod create;
 mod resume;

@@ -13,7 +13,7 @@ use std::io::IoSliceMut;
 
 use bytes::BytesMut;
 
-use super::shelf::{Buffer, Shelf};
+use super::buffers::{Buffer, Buffers};
 use crate::layout::BLOCK_LENGTH;
 use crate::peer::message::{BLOCK_HEAD, BlockHead};
 use crate::peer::{DecodeError, Message};
@@ -26,7 +26,7 @@ const TAIL: usize = 256;
 /// One connection's incoming stream, after the handshake.
 #[derive(Debug)]
 pub(crate) struct Receiver {
-    shelf: Shelf,
+    buffers: Buffers,
     /// Bytes that are in no block's buffer: heads, small messages, the start of what has not come whole.
     plain: BytesMut,
     /// The block under way.
@@ -62,9 +62,9 @@ impl Filling {
 }
 
 impl Receiver {
-    pub(crate) fn new(shelf: Shelf) -> Self {
+    pub(crate) fn new(buffers: Buffers) -> Self {
         Self {
-            shelf,
+            buffers,
             plain: BytesMut::new(),
             block: None,
             ahead: 0,
@@ -79,7 +79,7 @@ impl Receiver {
     pub(crate) fn room(&mut self) -> Vec<IoSliceMut<'_>> {
         let mut room = Vec::with_capacity(2 + 2 * MOST_AHEAD);
         if self.plain.is_empty() {
-            self.guessed.extend((0..self.ahead).map(|_| self.shelf.take()));
+            self.guessed.extend((0..self.ahead).map(|_| self.buffers.take()));
         }
         if let Some(Filling { head, buffer, filled }) = &mut self.block {
             room.push(IoSliceMut::new(&mut buffer.bytes_mut()[*filled..head.length as usize]));
@@ -88,7 +88,7 @@ impl Receiver {
             room.push(IoSliceMut::new(head));
             room.push(IoSliceMut::new(buffer.bytes_mut()));
         }
-        let tail = self.tail.insert(self.shelf.take()).bytes_mut();
+        let tail = self.tail.insert(self.buffers.take()).bytes_mut();
         let wanted = Message::missing(&self.plain).clamp(TAIL, tail.len());
         room.push(IoSliceMut::new(&mut tail[..wanted]));
         room
@@ -165,7 +165,7 @@ impl Receiver {
             if let Some(head) = BlockHead::decode(&self.plain)? {
                 let _ = self.plain.split_to(BLOCK_HEAD);
                 let filled = self.plain.len().min(head.length as usize);
-                let mut buffer = self.shelf.take();
+                let mut buffer = self.buffers.take();
                 buffer.bytes_mut()[..filled].copy_from_slice(&self.plain.split_to(filled));
                 self.begin(Filling { head, buffer, filled });
             } else if !BlockHead::may_begin(&self.plain)
@@ -197,7 +197,7 @@ mod tests {
 
     /// Gives the stream to a receiver, at most `cuts` bytes at a time.
     fn receive(stream: &[u8], cuts: &[usize]) -> Result<(Vec<Message>, Receiver), DecodeError> {
-        let mut receiver = Receiver::new(Shelf::default());
+        let mut receiver = Receiver::new(Buffers::default());
         let (mut rest, mut cuts, mut messages) = (stream, cuts.iter().copied().cycle(), Vec::new());
         while !rest.is_empty() {
             let (mut now, later) = rest.split_at(cuts.next().unwrap().min(rest.len()));

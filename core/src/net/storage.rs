@@ -15,10 +15,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::buffers::{Buffer, Buffers};
 use super::create::{Watch, verify};
 use super::durable::{beside, sync_folder_of};
 use super::resume::{Resume, Stamp};
-use super::shelf::{Buffer, Shelf};
 use crate::bitfield::Bitfield;
 use crate::layout::{BLOCK_LENGTH, BlockInfo, FileSlice, Layout};
 use crate::metainfo::Metainfo;
@@ -184,21 +184,23 @@ impl Storage {
     }
 
     /// Reads a span of verified bytes, cut into blocks.
-    pub(crate) fn read(&self, span: BlockInfo, shelf: &Shelf) -> Result<Vec<Bytes>, StorageError> {
+    pub(crate) fn read(&self, span: BlockInfo, buffers: &Buffers) -> Result<Vec<Bytes>, StorageError> {
         let lengths = block_lengths(span.length);
-        let mut buffers: Vec<Buffer> = lengths.iter().map(|_| shelf.take()).collect();
+        let mut blocks: Vec<Buffer> = lengths.iter().map(|_| buffers.take()).collect();
         let mut parts: VecDeque<&mut [u8]> =
-            buffers.iter_mut().zip(&lengths).map(|(buffer, length)| &mut buffer.bytes_mut()[..*length]).collect();
+            blocks.iter_mut().zip(&lengths).map(|(buffer, length)| &mut buffer.bytes_mut()[..*length]).collect();
         for slice in self.layout.slices(self.layout.range_of(span)) {
             let mut here = take_front(&mut parts, usize::try_from(slice.length).expect("a span fits into memory"));
             if self.is_pad(slice.file) {
-                here.iter_mut().for_each(|part| part.fill(0));
+                for part in &mut here {
+                    part.fill(0);
+                }
                 continue;
             }
             let file = self.file(slice.file, false)?;
             read_at(&file, here, slice.offset).map_err(io_error("read", &self.path_of(slice.file)))?;
         }
-        Ok(buffers.into_iter().zip(lengths).map(|(buffer, length)| buffer.freeze(length)).collect())
+        Ok(blocks.into_iter().zip(lengths).map(|(buffer, length)| buffer.freeze(length)).collect())
     }
 
     /// Writes a span, one write for each file that it touches.

@@ -32,11 +32,11 @@ impl Task {
                 }
             }
             Output::Read { swarm, conn, span } => {
-                let shelf = self.shelf.clone();
+                let buffers = self.buffers.clone();
                 self.on_disk(swarm, move |storage| swarm::Input::Read {
                     conn,
                     span,
-                    result: storage.read(span, &shelf).map_err(disk_fault),
+                    result: storage.read(span, &buffers).map_err(disk_fault),
                 });
             }
             Output::Hash { swarm, piece, mut hasher, run } => {

@@ -1,7 +1,7 @@
 //! Memory for payloads: blocks of one size, used again and again.
 //!
-//! Every block that is received from a peer or read for one lies in a buffer from the [`Shelf`]. When the last view of it is
-//! dropped the buffer goes back, on whatever thread that happens, so that the memory of a busy engine is what is under way and not
+//! Every block that is received from a peer or read for one lies in one of the [`Buffers`]. When the last view of it is
+//! dropped it goes back, on whatever thread that happens, so that the memory of a busy engine is what is under way and not
 //! what an allocator kept of it.
 //!
 //! Law: at most [`MOST_IDLE`] buffers lie idle; what comes back beyond them is freed.
@@ -18,21 +18,21 @@ const LENGTH: usize = BLOCK_LENGTH as usize;
 /// The most buffers kept for later: 8 MiB.
 const MOST_IDLE: usize = 512;
 
-/// Where idle buffers lie. Clones are the same shelf.
+/// The idle ones. Clones are the same.
 #[derive(Clone, Debug)]
-pub(crate) struct Shelf(Arc<ArrayQueue<Box<[u8]>>>);
+pub(crate) struct Buffers(Arc<ArrayQueue<Box<[u8]>>>);
 
-impl Default for Shelf {
+impl Default for Buffers {
     fn default() -> Self {
         Self(Arc::new(ArrayQueue::new(MOST_IDLE)))
     }
 }
 
-impl Shelf {
+impl Buffers {
     /// A buffer of a block's length; what is in it is left from earlier use.
     pub(crate) fn take(&self) -> Buffer {
         let bytes = self.0.pop().unwrap_or_else(|| vec![0; LENGTH].into_boxed_slice());
-        Buffer { bytes, shelf: self.clone() }
+        Buffer { bytes, buffers: self.clone() }
     }
 }
 
@@ -40,7 +40,7 @@ impl Shelf {
 #[derive(Debug)]
 pub(crate) struct Buffer {
     bytes: Box<[u8]>,
-    shelf: Shelf,
+    buffers: Buffers,
 }
 
 impl Buffer {
@@ -49,7 +49,7 @@ impl Buffer {
         &mut self.bytes
     }
 
-    /// A view of its first `length` bytes; the buffer goes back to the shelf with the last such view.
+    /// A view of its first `length` bytes; it goes back to the buffers with the last such view.
     pub(crate) fn freeze(self, length: usize) -> Bytes {
         let mut bytes = Bytes::from_owner(self);
         bytes.truncate(length);
@@ -65,8 +65,8 @@ impl AsRef<[u8]> for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        // A full shelf gives it back; then it is freed.
-        let _ = self.shelf.0.push(std::mem::take(&mut self.bytes));
+        // A full queue gives it back; then it is freed.
+        let _ = self.buffers.0.push(std::mem::take(&mut self.bytes));
     }
 }
 
@@ -76,24 +76,24 @@ mod tests {
 
     #[test]
     fn a_buffer_returns_with_its_last_view() {
-        let shelf = Shelf::default();
-        let mut buffer = shelf.take();
+        let buffers = Buffers::default();
+        let mut buffer = buffers.take();
         buffer.bytes_mut()[..3].copy_from_slice(b"abc");
         let view = buffer.freeze(3);
         let part = view.slice(1..);
         drop(view);
-        assert_eq!((&part[..], shelf.0.len()), (&b"bc"[..], 0));
+        assert_eq!((&part[..], buffers.0.len()), (&b"bc"[..], 0));
         drop(part);
-        assert_eq!(shelf.0.len(), 1);
-        assert_eq!(shelf.take().bytes_mut().len(), LENGTH);
-        assert_eq!(shelf.0.len(), 1);
+        assert_eq!(buffers.0.len(), 1);
+        assert_eq!(buffers.take().bytes_mut().len(), LENGTH);
+        assert_eq!(buffers.0.len(), 1);
     }
 
     #[test]
     fn few_idle_buffers_are_kept() {
-        let shelf = Shelf::default();
-        let many: Vec<Buffer> = (0..MOST_IDLE + 10).map(|_| shelf.take()).collect();
+        let buffers = Buffers::default();
+        let many: Vec<Buffer> = (0..MOST_IDLE + 10).map(|_| buffers.take()).collect();
         drop(many);
-        assert_eq!(shelf.0.len(), MOST_IDLE);
+        assert_eq!(buffers.0.len(), MOST_IDLE);
     }
 }
