@@ -28,7 +28,7 @@ pub const MAX_PEERS: usize = 1000;
 /// Foreign text for people: cut to [`MAX_TEXT_CHARS`], without controls, line breaks and direction marks.
 ///
 /// What is left is still foreign: a page must escape it like any other text.
-fn printable(bytes: &[u8]) -> String {
+pub(super) fn printable(bytes: &[u8]) -> String {
     // Even if every character is dropped but the last few, no more than this is looked at.
     let bytes = &bytes[..bytes.len().min(4 * MAX_TEXT_CHARS)];
     let harmless = |c: &char| {

@@ -2,10 +2,10 @@
 //!
 //! In reading order: [`announce`] and [`scrape`] hold the messages as values; [`Announcer`] decides when a client asks
 //! which tracker; [`SwarmTable`] decides whom a server hands out; [`http`] turns the messages into query strings and
-//! bencode, and back. A second codec needs neither a second table nor a second client.
+//! bencode, and back, [`udp`] into datagrams. Both codecs share one table and one client.
 //!
 //! Knows nothing of sockets, clocks or hosts' names: URLs go out as strings, addresses come in as numbers.
-//! Sources: BEP 3, 7, 12, 23, 24, 31, 48.
+//! Sources: BEP 3, 7, 12, 15, 23, 24, 31, 41, 48.
 
 pub mod announce;
 mod announcer;
@@ -13,6 +13,7 @@ pub mod http;
 mod scope;
 pub mod scrape;
 mod swarms;
+pub mod udp;
 
 pub use announce::{AnnounceEvent, AnnounceFailure, AnnounceRequest, AnnounceResponse};
 pub use announcer::{AnnounceId, Announcer, AnnouncerInput, AnnouncerOutput, MAX_TRACKERS, TrackerStatus};
