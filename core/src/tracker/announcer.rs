@@ -1,21 +1,30 @@
 //! Decides when one swarm's client asks which tracker, and with which event.
 //!
 //! Trackers stand in tiers. Each announce walks them in order and ends at the first that answers; that one moves to the
-//! front of its tier, and a lower tier is reached only when every tracker above has failed or waits out its back-off.
+//! front of its tier, and a lower tier is reached only when every tracker above has failed, waits out its back-off or
+//! is slow. A slow one is not given up, but the next is asked beside it: nobody may wait half a minute for peers because
+//! something on the way swallows datagrams.
+//!
+//! A host that has a tracker over UDP and one over HTTP in the same tier is asked over UDP first: in a rush that costs it
+//! a fraction. Whoever is entered over both is one peer to it.
+//!
 //! Each tracker hears `started` until it has acknowledged it, `completed` once, and `stopped` only if it would
 //! otherwise keep us in its list.
 //!
 //! Knows nothing of sockets, byte counts or wire formats: whoever carries out an [`AnnouncerOutput::Announce`] fills
 //! those in and hands the outcome back, exactly once.
-//! Law: at most one announce is under way besides the `stopped` ones, and none to a tracker sooner than it allows.
+//! Law: at most one announce is under way at a tracker and four in all, besides the `stopped` ones, and none
+//! to a tracker sooner than it allows.
 //! Sources: BEP 3, BEP 12 (tiers), BEP 31 (retry).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
+use url::Url;
 
 use super::announce::{AnnounceEvent, AnnounceFailure, AnnounceResponse};
+use super::udp::is_udp;
 use crate::rng::Rng;
 use crate::time::Instant;
 
@@ -34,8 +43,10 @@ pub struct Announcer {
     hurries: u32,
     /// The tracker that answered last.
     active: Option<TrackerId>,
-    /// The announce of the walk under way.
-    walking: Option<AnnounceId>,
+    /// The announces of the walk under way: more than one if the first are slow.
+    walking: Vec<AnnounceId>,
+    /// When the walk goes on beside those that are under way.
+    overtake_at: Option<Instant>,
     next_walk: Option<Instant>,
     /// All announces not yet answered. At most one per tracker and stop.
     in_flight: BTreeMap<AnnounceId, InFlight>,
@@ -125,7 +136,8 @@ impl Announcer {
             needs_peers: false,
             hurries: 0,
             active: None,
-            walking: None,
+            walking: Vec::new(),
+            overtake_at: None,
             next_walk: None,
             in_flight: BTreeMap::new(),
             ids_used: 0,
@@ -162,16 +174,20 @@ impl Announcer {
         self.outbox.pop_front()
     }
 
-    /// When `handle(now, Tick)` is next needed; `None` while an answer is awaited or nothing is to be done.
+    /// When `handle(now, Tick)` is next needed; `None` while only an answer is awaited or nothing is to be done.
     pub fn deadline(&self) -> Option<Instant> {
-        if self.phase == Phase::Running && self.walking.is_none() { self.next_walk } else { None }
+        match self.phase {
+            Phase::Stopped => None,
+            Phase::Running if self.walking.is_empty() => self.next_walk,
+            Phase::Running => self.overtake_at,
+        }
     }
 
     /// How each tracker stands at `now`, in the order in which they are asked.
     pub fn status(&self, now: Instant) -> Vec<TrackerStatus> {
         let next_in = |tracker: &Tracker| {
             let planned = if self.active == Some(tracker.id) && tracker.failures == 0 {
-                self.deadline()
+                self.next_walk.filter(|_| self.walking.is_empty())
             } else if tracker.failures > 0 && self.phase == Phase::Running {
                 Some(tracker.not_before).filter(|&at| at < Instant::ZERO + Duration::MAX)
             } else {
@@ -219,7 +235,7 @@ impl Announcer {
         }
         self.phase = Phase::Stopped;
         self.next_walk = None;
-        self.walking = None;
+        self.end_walk();
         for index in 0..self.trackers.len() {
             if std::mem::take(&mut self.trackers[index].knows_us) {
                 self.announce(index, Some(AnnounceEvent::Stopped));
@@ -274,6 +290,7 @@ impl Announcer {
                 .take(MAX_TRACKERS - self.trackers.len())
                 .collect();
             self.rng.shuffle(&mut urls);
+            prefer_udp(&mut urls);
             for url in urls {
                 self.trackers_known += 1;
                 let fresh = || Tracker::new(TrackerId(self.trackers_known), url.clone());
@@ -281,19 +298,26 @@ impl Announcer {
                 self.trackers.push(Tracker { tier, ..tracker });
             }
         }
-        let walked = self.walking.and_then(|id| self.in_flight.get(&id)).map(|asked| asked.tracker);
-        if walked.is_some_and(|tracker| self.find(tracker).is_none()) {
-            self.walking = None;
-        }
+        let Self { walking, in_flight, trackers, .. } = self;
+        walking.retain(|id| {
+            in_flight.get(id).is_some_and(|asked| trackers.iter().any(|tracker| tracker.id == asked.tracker))
+        });
     }
 
-    /// Asks the first tracker that may be asked, once the time has come and no answer is awaited.
+    /// Asks the first tracker that may be asked, once the time has come and those that were asked are slow.
     fn walk(&mut self, now: Instant) {
         if self.deadline().is_none_or(|at| at > now) {
             return;
         }
-        let Some(index) = self.trackers.iter().position(|tracker| tracker.not_before <= now) else {
-            self.next_walk = self.trackers.iter().map(|tracker| tracker.not_before).min();
+        let may_be_asked = |tracker: &Tracker| {
+            let is_asked = |asked: &InFlight| asked.tracker == tracker.id && asked.run == self.run;
+            tracker.not_before <= now && !self.in_flight.values().any(is_asked)
+        };
+        let Some(index) = self.trackers.iter().position(may_be_asked) else {
+            self.overtake_at = None;
+            if self.walking.is_empty() {
+                self.next_walk = self.trackers.iter().map(|tracker| tracker.not_before).filter(|&at| at > now).min();
+            }
             return;
         };
         let tracker = &self.trackers[index];
@@ -304,42 +328,67 @@ impl Announcer {
         } else {
             None
         };
-        self.walking = Some(self.announce(index, event));
+        let id = self.announce(index, event);
+        self.walking.push(id);
+        self.overtake_at = (self.walking.len() < MOST_AT_ONCE).then(|| now + SLOW);
+    }
+
+    /// Awaits nothing more. What answers later is noted, and changes no plans.
+    fn end_walk(&mut self) {
+        self.walking.clear();
+        self.overtake_at = None;
     }
 
     fn answered(&mut self, now: Instant, id: AnnounceId, result: Result<AnnounceResponse, AnnounceFailure>) {
         let Some(asked) = self.in_flight.remove(&id) else { return };
         let Some(index) = self.find(asked.tracker) else { return };
-        if self.walking != Some(id) {
-            // We left while this was under way. If it has entered us after all, it must let us go again.
-            let entered = result.is_ok() && asked.event == Some(AnnounceEvent::Started);
-            if entered && self.phase == Phase::Stopped && asked.run == self.run {
-                self.announce(index, Some(AnnounceEvent::Stopped));
-            }
-            return;
-        }
-        self.walking = None;
+        let Some(position) = self.walking.iter().position(|walking| *walking == id) else {
+            return self.answered_late(now, index, &asked, result);
+        };
+        self.walking.remove(position);
         match result {
             Ok(response) => self.succeeded(now, index, asked.event, response),
-            Err(failure) => self.failed(now, index, failure),
+            Err(failure) => {
+                self.note_failure(now, index, failure);
+                // The walk goes on at once with the next tracker that may be asked.
+                self.next_walk = Some(now);
+                self.overtake_at = Some(now);
+            }
+        }
+    }
+
+    /// Takes note of an answer that nobody waits for any more: another tracker was faster, or we have left.
+    fn answered_late(
+        &mut self,
+        now: Instant,
+        index: usize,
+        asked: &InFlight,
+        result: Result<AnnounceResponse, AnnounceFailure>,
+    ) {
+        if asked.run != self.run || asked.event == Some(AnnounceEvent::Stopped) {
+            return;
+        }
+        match (self.phase, result) {
+            // If it has entered us after all, it must let us go again.
+            (Phase::Stopped, Ok(_)) if asked.event == Some(AnnounceEvent::Started) => {
+                self.announce(index, Some(AnnounceEvent::Stopped));
+            }
+            (Phase::Stopped, _) => {}
+            (Phase::Running, Ok(answer)) => {
+                self.note_answer(now, index, asked.event, answer);
+            }
+            (Phase::Running, Err(failure)) => self.note_failure(now, index, failure),
+        }
+        // Where there was nobody else to plan for, it is up to this one.
+        if self.phase == Phase::Running {
+            self.next_walk.get_or_insert(now);
         }
     }
 
     fn succeeded(&mut self, now: Instant, index: usize, event: Option<AnnounceEvent>, answer: AnnounceResponse) {
+        self.end_walk();
+        let (shortest, interval) = self.note_answer(now, index, event, answer);
         let tracker = &mut self.trackers[index];
-        tracker.knows_us = true;
-        tracker.told_completed |= event == Some(AnnounceEvent::Completed);
-        tracker.failures = 0;
-        tracker.last_error = None;
-        tracker.warning = answer.warning;
-        tracker.complete = answer.complete;
-        tracker.incomplete = answer.incomplete;
-        // A tracker that leaves the id out still means the one it gave before.
-        tracker.echo = answer.tracker_id.or(tracker.echo.take());
-        tracker.answered_at = now;
-
-        let shortest = answer.min_interval.unwrap_or_default().clamp(SHORTEST_WAIT, LONGEST_WAIT);
-        let interval = answer.interval.clamp(shortest, LONGEST_WAIT);
         let wait = if self.completed && !tracker.told_completed {
             SHORTEST_WAIT
         } else if self.needs_peers {
@@ -355,15 +404,37 @@ impl Announcer {
         self.bring_to_front(index);
     }
 
-    fn failed(&mut self, now: Instant, index: usize, failure: AnnounceFailure) {
+    /// Notes what a tracker said. Returns the shortest time to the next announce, and the regular one.
+    fn note_answer(
+        &mut self,
+        now: Instant,
+        index: usize,
+        event: Option<AnnounceEvent>,
+        answer: AnnounceResponse,
+    ) -> (Duration, Duration) {
+        let shortest = answer.min_interval.unwrap_or_default().clamp(SHORTEST_WAIT, LONGEST_WAIT);
+        let tracker = &mut self.trackers[index];
+        tracker.knows_us = true;
+        tracker.told_completed |= event == Some(AnnounceEvent::Completed);
+        tracker.failures = 0;
+        tracker.last_error = None;
+        tracker.warning = answer.warning;
+        tracker.complete = answer.complete;
+        tracker.incomplete = answer.incomplete;
+        // A tracker that leaves the id out still means the one it gave before.
+        tracker.echo = answer.tracker_id.or(tracker.echo.take());
+        tracker.answered_at = now;
+        tracker.not_before = now + shortest;
+        (shortest, answer.interval.clamp(shortest, LONGEST_WAIT))
+    }
+
+    fn note_failure(&mut self, now: Instant, index: usize, failure: AnnounceFailure) {
         let tracker = &mut self.trackers[index];
         let doubled = FIRST_BACK_OFF.saturating_mul(1 << tracker.failures.min(16));
         let wait = self.rng.jitter(doubled.min(LONGEST_BACK_OFF), JITTER_PERCENT).max(FIRST_BACK_OFF);
         tracker.failures += 1;
         tracker.not_before = now + failure.retry_in.unwrap_or_default().max(wait);
         tracker.last_error = Some(failure.reason);
-        // The walk goes on at once with the next tracker that may be asked.
-        self.next_walk = Some(now);
     }
 
     /// Makes the tracker at `index` the first of its tier; the others keep their order. BEP 12.
@@ -455,6 +526,19 @@ impl Tracker {
     }
 }
 
+/// Puts a host's tracker over UDP in the place of its tracker over HTTP where that comes first, and the other way round.
+fn prefer_udp(urls: &mut [&String]) {
+    let host_of = |url: &str| Some(Url::parse(url).ok()?.host_str()?.to_ascii_lowercase());
+    let mut hosts: Vec<(bool, Option<String>)> = urls.iter().map(|url| (is_udp(url), host_of(url))).collect();
+    for first in 0..urls.len() {
+        let is_better = |other: &usize| !hosts[first].0 && hosts[*other].0 && hosts[*other].1 == hosts[first].1;
+        if let Some(other) = (first + 1..urls.len()).find(is_better) {
+            urls.swap(first, other);
+            hosts.swap(first, other);
+        }
+    }
+}
+
 #[expect(clippy::ref_option, reason = "the shape that serde asks for")]
 fn as_seconds<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
     duration.map(|duration| duration.as_secs()).serialize(serializer)
@@ -462,6 +546,12 @@ fn as_seconds<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Resu
 
 /// Trackers kept of one torrent; a hostile metainfo may name millions.
 pub const MAX_TRACKERS: usize = 64;
+
+/// Announces of one swarm under way at once, besides the `stopped` ones.
+const MOST_AT_ONCE: usize = 4;
+
+/// A tracker that has not answered by then is slow. Two lost datagrams in a row take less.
+const SLOW: Duration = Duration::from_secs(2);
 
 /// Longer announce URLs are dropped.
 const MAX_URL_BYTES: usize = 2048;

@@ -293,3 +293,108 @@ fn unknown_and_repeated_answers_are_ignored() {
     world.give(AnnouncerInput::Answered { id, result: refused() }, tracker);
     assert_eq!((world.announcer.deadline(), world.log.len()), (before, 1));
 }
+
+/// Asks for what is to be announced next, which is exactly one thing.
+#[track_caller]
+fn asked(announcer: &mut Announcer) -> (AnnounceId, String) {
+    let Some(AnnouncerOutput::Announce { id, url, .. }) = announcer.poll() else { panic!("nothing announced") };
+    assert_eq!(announcer.poll(), None);
+    (id, url)
+}
+
+#[test]
+fn a_slow_tracker_does_not_hold_up_the_next() {
+    let mut world = World::new(&[&["a"], &["b"]]);
+    world.announcer.handle(world.now, AnnouncerInput::Start);
+    let (slow, url) = asked(&mut world.announcer);
+    assert_eq!((url.as_str(), world.announcer.deadline()), ("a", Some(world.now + SLOW)));
+    world.now += SLOW;
+    let tracker = &mut |_: &str| every(600);
+    world.give(AnnouncerInput::Tick, tracker);
+    assert_eq!(world.urls(), ["b"]);
+    // Now that `a` answers, it knows us as well, and both are told when we leave.
+    let planned = world.announcer.deadline();
+    world.give(AnnouncerInput::Answered { id: slow, result: every(10) }, tracker);
+    assert_eq!(world.announcer.deadline(), planned);
+    world.log.clear();
+    world.give(AnnouncerInput::Stop, tracker);
+    assert_eq!(world.events(), [Some(AnnounceEvent::Stopped); 2]);
+}
+
+#[test]
+fn whichever_of_two_answers_first_is_asked_again() {
+    for first in [0, 1] {
+        let mut world = World::new(&[&["a"], &["b"]]);
+        world.announcer.handle(world.now, AnnouncerInput::Start);
+        let a = asked(&mut world.announcer);
+        world.now += SLOW;
+        world.announcer.handle(world.now, AnnouncerInput::Tick);
+        let b = asked(&mut world.announcer);
+        let answering = if first == 0 { &a } else { &b };
+        let tracker = &mut |_: &str| every(600);
+        world.give(AnnouncerInput::Answered { id: answering.0, result: every(600) }, tracker);
+        world.pass(Duration::from_secs(700), tracker);
+        assert_eq!(world.urls(), [&answering.1], "the other has not answered yet, and is left in peace");
+        assert_eq!(world.announcer.status(world.now)[first].last_error, None);
+    }
+}
+
+#[test]
+fn slow_trackers_that_fail_in_the_end_are_left_alone_for_a_while() {
+    let mut world = World::new(&[&["a"], &["b"]]);
+    world.announcer.handle(world.now, AnnouncerInput::Start);
+    let (a, _) = asked(&mut world.announcer);
+    world.now += SLOW;
+    world.announcer.handle(world.now, AnnouncerInput::Tick);
+    let (b, _) = asked(&mut world.announcer);
+    world.now += SLOW;
+    world.announcer.handle(world.now, AnnouncerInput::Answered { id: a, result: refused() });
+    assert_eq!(world.announcer.poll(), None, "`b` is still awaited");
+    let tracker = &mut |_: &str| every(600);
+    world.give(AnnouncerInput::Answered { id: b, result: refused() }, tracker);
+    assert_eq!(world.log, []);
+    world.pass(FIRST_BACK_OFF * 2, tracker);
+    assert_eq!(world.urls(), ["a"]);
+}
+
+#[test]
+fn no_more_than_four_trackers_are_asked_at_once() {
+    let mut world = World::new(&[&["a", "b", "c", "d", "e", "f"]]);
+    world.announcer.handle(world.now, AnnouncerInput::Start);
+    let mut ids = vec![asked(&mut world.announcer).0];
+    while let Some(at) = world.announcer.deadline() {
+        world.now = at;
+        world.announcer.handle(world.now, AnnouncerInput::Tick);
+        ids.push(asked(&mut world.announcer).0);
+    }
+    assert_eq!(ids.len(), MOST_AT_ONCE);
+    // One that fails makes room for the next at once.
+    world.announcer.handle(world.now, AnnouncerInput::Answered { id: ids[2], result: refused() });
+    asked(&mut world.announcer);
+    assert_eq!(world.announcer.deadline(), None);
+}
+
+#[test]
+fn one_host_is_asked_over_udp_first_whatever_the_order() {
+    let http = ["http://t.example:6969/announce", "http://[2001:db8::1]/announce", "http://other.example/announce"];
+    let udp = ["udp://T.example:7000", "udp://[2001:db8::1]:80", "udp://third.example:80"];
+    for seed in 0..50 {
+        let tiers = vec![http.iter().chain(&udp).map(ToString::to_string).collect()];
+        let status = Announcer::new(&tiers, Rng::from_seed_u64(seed)).status(Instant::ZERO);
+        let place = |url: &str| status.iter().position(|tracker| tracker.url == url).unwrap();
+        assert!(place(udp[0]) < place(http[0]) && place(udp[1]) < place(http[1]));
+        assert_eq!(status.len(), 6);
+    }
+}
+
+#[test]
+fn a_tier_of_both_kinds_falls_back_to_http_and_stays_there() {
+    let (http, udp) = ("http://t.example/announce", "udp://t.example:6969/announce");
+    let mut world = World::new(&[&[http, udp]]);
+    let tracker = &mut |url: &str| if url == http { every(60) } else { refused() };
+    world.give(AnnouncerInput::Start, tracker);
+    assert_eq!(world.urls(), [udp, http]);
+    world.log.clear();
+    world.pass(HOUR, tracker);
+    assert!(world.urls().iter().all(|url| *url == http), "{:?}", world.urls());
+}

@@ -210,7 +210,8 @@ fn check_scheme(url: &str) -> Result<(), AnnounceFailure> {
     if ["http", "https"].iter().any(|http| scheme.eq_ignore_ascii_case(http)) {
         return Ok(());
     }
-    let reason = format!("only trackers over http and https are supported, not {:?}", printable(scheme.as_bytes()));
+    let reason =
+        format!("only trackers over http, https and udp are supported, not {:?}", printable(scheme.as_bytes()));
     Err(AnnounceFailure { retry_in: Some(Duration::MAX), ..AnnounceFailure::new(reason) })
 }
 
@@ -285,7 +286,7 @@ mod tests {
         for base in ["udp://t.example:80/announce", "wss://t.example", "//t.example/announce", ""] {
             let failure = announce_url(base, &AnnounceRequest::new(hash(), [0; 20], 1), None).unwrap_err();
             assert_eq!(failure.retry_in, Some(Duration::MAX), "{base}");
-            assert!(failure.reason.starts_with("only trackers over http and https"), "{}", failure.reason);
+            assert!(failure.reason.starts_with("only trackers over http, https and udp"), "{}", failure.reason);
         }
     }
 
