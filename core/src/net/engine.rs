@@ -20,6 +20,7 @@ use super::http::HttpClient;
 use super::pool::Pool;
 use super::storage::{Prepared, Storage, StorageError};
 use super::torrent::{EngineStatus, Torrent};
+use super::udp_tracker::UdpTrackers;
 use super::{AddError, AddTorrent, EngineConfig, EngineError, connection, listen, system_rng};
 use crate::bitfield::Bitfield;
 use crate::metainfo::InfoHash;
@@ -170,6 +171,7 @@ struct Task {
     by_swarm: BTreeMap<SwarmId, u64>,
     conns: BTreeMap<ConnId, Connection>,
     http: BTreeMap<super::http::Reach, HttpClient>,
+    udp_trackers: UdpTrackers,
     pool: Pool,
     buffers: Buffers,
     /// Results of what was set in motion; bounded by what the session sets in motion.
@@ -202,6 +204,7 @@ impl Task {
         Self {
             port: addrs.first().map_or(0, SocketAddr::port),
             session: Session::new(config.up, config.down, clock.now()),
+            udp_trackers: UdpTrackers::new(config.bind),
             config,
             clock,
             rng: system_rng(),
@@ -523,7 +526,7 @@ impl Task {
 }
 
 /// An error with its causes, for a status line.
-fn with_causes(err: &(dyn std::error::Error + 'static)) -> String {
+pub(super) fn with_causes(err: &(dyn std::error::Error + 'static)) -> String {
     let mut text = err.to_string();
     let mut source = err.source();
     while let Some(cause) = source {

@@ -28,6 +28,7 @@ pub use self::error::{Cause, HttpError};
 pub use self::guard::Reach;
 
 use self::error::host_of;
+pub(super) use self::guard::lookup;
 use self::guard::{Downgrade, Family, Resolver};
 use crate::tracker::http::MAX_REPLY_BYTES;
 
@@ -136,20 +137,12 @@ impl HttpClient {
         };
         let literal = guard::literal(&url);
         let families = [(Family::V4, &self.v4), (Family::V6, &self.v6)];
-        let mut pending: FuturesUnordered<_> = families
+        let pending: FuturesUnordered<_> = families
             .into_iter()
             .filter(|(family, _)| literal.is_none_or(|ip| family.holds(ip)))
             .map(|(_, client)| self.ask(client, url.clone()))
             .collect();
-        let mut results: Vec<Result<Bytes, HttpError>> = Vec::with_capacity(families.len());
-        loop {
-            let has_answer = results.iter().any(Result::is_ok);
-            let patience = if has_answer { SECOND_FAMILY_GRACE } else { Duration::MAX };
-            match tokio::time::timeout(patience, pending.next()).await {
-                Ok(Some(result)) => results.push(result),
-                Ok(None) | Err(_) => break,
-            }
-        }
+        let mut results = of_both_families(pending).await;
         // That a host has but one family is no failure.
         if results.iter().any(|result| !matches!(result, Err(HttpError::NoAddress { .. }))) {
             results.retain(|result| !matches!(result, Err(HttpError::NoAddress { .. })));
@@ -220,6 +213,21 @@ impl HttpClient {
             url = next;
         }
         Err(HttpError::Redirects { host: host_of(&url), count: MAX_REDIRECTS + 1 })
+    }
+}
+
+/// What comes of asking over each address family. Once one has answered, the other gets a second more.
+pub(super) async fn of_both_families<T, E>(
+    mut pending: FuturesUnordered<impl Future<Output = Result<T, E>>>,
+) -> Vec<Result<T, E>> {
+    let mut results: Vec<Result<T, E>> = Vec::with_capacity(pending.len());
+    loop {
+        let has_answer = results.iter().any(Result::is_ok);
+        let patience = if has_answer { SECOND_FAMILY_GRACE } else { Duration::MAX };
+        match tokio::time::timeout(patience, pending.next()).await {
+            Ok(Some(result)) => results.push(result),
+            Ok(None) | Err(_) => return results,
+        }
     }
 }
 

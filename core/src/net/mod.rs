@@ -3,8 +3,9 @@
 //! [`Engine`] is what other programs use. One task owns the [`crate::session::Session`]; everything else, connections, disk
 //! threads, tracker requests, talks to it through channels, so that no lock guards any of the protocol's state.
 //!
-//! In reading order: [`clock`], [`durable`], `pool` and `buffers` are tools; [`http`] asks trackers and web servers; [`create`] hashes files;
-//! [`storage`] and `resume` keep a torrent's files; `receive` and `connection` are one socket; `engine` is the task; [`torrent`] its handles.
+//! In reading order: [`clock`], [`durable`], `pool` and `buffers` are tools; [`http`] asks trackers and web servers, `udp_tracker`
+//! trackers over UDP; [`create`] hashes files; [`storage`] and `resume` keep a torrent's files; `receive` and `connection` are one
+//! socket; `engine` is the task; [`torrent`] its handles.
 #![expect(clippy::disallowed_methods, reason = "the rim is where clocks, tasks and sockets are")]
 
 pub mod clock;
@@ -12,6 +13,7 @@ pub mod durable;
 mod pool;
 mod buffers;
 pub mod http;
+mod udp_tracker;
 pub mod create;
 mod resume;
 pub mod storage;

@@ -10,6 +10,7 @@ use crate::layout::{BlockInfo, PieceIndex};
 use crate::piece::PieceHasher;
 use crate::piece::hasher::Sha1Digest;
 use crate::swarm::{self, DiskFault, Event, Output, StoreOutcome, SwarmId};
+use crate::tracker::udp::is_udp;
 use crate::tracker::{AnnounceFailure, AnnounceId, AnnounceRequest, AnnounceResponse, http as codec};
 
 impl Task {
@@ -95,11 +96,12 @@ impl Task {
             .get(&swarm)
             .and_then(|key| self.entries.get(key))
             .map_or(Reach::Public, |entry| entry.add.reach);
-        let client = self.client(reach);
+        let (http, udp) = (self.client(reach), self.udp_trackers.clone());
         let done = self.done.clone();
         self.announcing += 1;
         tokio::spawn(async move {
-            let result = match client {
+            let result = match http {
+                _ if is_udp(&url) => udp.announce(reach, &url, &request).await,
                 Ok(client) => ask(&client, &url, &request, tracker_id.as_deref()).await,
                 Err(reason) => Err(AnnounceFailure::new(reason)),
             };
@@ -150,7 +152,7 @@ impl Task {
     }
 }
 
-/// Asks a tracker over every address family that it has.
+/// Asks a tracker over HTTP and every address family that it has.
 async fn ask(
     client: &HttpClient,
     url: &str,

@@ -178,7 +178,7 @@ impl Error for Cause {}
 
 /// What the resolver says through the layers above it.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum LookupError {
+pub(in crate::net) enum LookupError {
     #[error("look up {host}")]
     Failed { host: String, source: io::Error },
     #[error("{host} has no address")]

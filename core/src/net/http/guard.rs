@@ -112,6 +112,14 @@ pub(super) fn redirect(
     Ok(Some((next, is_permanent)))
 }
 
+/// The addresses of `host`, a name or an address, that are within reach.
+pub(in crate::net) async fn lookup(reach: Reach, host: &str) -> Result<Vec<IpAddr>, LookupError> {
+    let found = tokio::net::lookup_host((host, 0)).await;
+    let found = found.map_err(|source| LookupError::Failed { host: host.to_owned(), source })?;
+    let picked = Resolver { reach, family: None }.pick(host, found)?;
+    Ok(picked.into_iter().map(|addr| addr.ip()).collect())
+}
+
 /// Looks names up in the system's way and keeps the addresses that are within reach.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Resolver {
