@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono_tz::Tz;
-use podswarm_core::app::{Access, ControlClient, DataDir, Failure, GlobalArgs, Lines, acquire};
+use podswarm_core::app::{Access, ControlClient, DataDir, Failure, GlobalArgs, Lines, Out, acquire};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -55,12 +55,12 @@ pub struct Desk {
 
 impl Desk {
     /// Finds the agent, or opens the store for the length of one command.
-    pub async fn open(global: &GlobalArgs) -> Result<Self, Failure> {
+    pub async fn open(global: &GlobalArgs, out: &Out) -> Result<Self, Failure> {
         match find(global).await? {
             (_, Access::Daemon(client)) => Ok(Self { contact: Contact::There(client), own: None }),
             (dir, Access::Owner(lock)) => {
                 let settings = settings(Duty::Answer, default_library(&dir)?, system_zone());
-                let options = HubOptions { lock, settings, library: None, engine: None };
+                let options = HubOptions { lock, settings, library: None, engine: None, out: out.clone() };
                 let (hub, _) = Hub::start(options).await?;
                 Ok(Self { contact: Contact::Here(hub.handle()), own: Some(hub) })
             }

@@ -95,8 +95,10 @@ fn shared_flag(matches: &ArgMatches, id: &str) -> Option<PathBuf> {
 pub fn init_tracing(verbosity: u8, out: &Out) {
     let ours = ["warn", "info", "debug", "trace"][usize::from(verbosity.min(3))];
     let filter = std::env::var(EnvFilter::DEFAULT_ENV).ok().filter(|filter| !filter.is_empty());
+    // What sled complains of the store mends and tells.
+    let others = if verbosity == 0 { "warn,sled=off" } else { "warn" };
     let filter =
-        filter.unwrap_or_else(|| format!("warn,{}", OUR_CRATES.map(|name| format!("{name}={ours}")).join(",")));
+        filter.unwrap_or_else(|| format!("{others},{}", OUR_CRATES.map(|name| format!("{name}={ours}")).join(",")));
     let out = out.clone();
     let log = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::builder().parse_lossy(filter))

@@ -7,7 +7,7 @@ use super::StoreError;
 
 /// What opening a store found and did.
 ///
-/// All of it is logged too; a program that has an owner to talk to should tell of [`Self::damage`].
+/// All of it is logged too; a program that has an owner to talk to should tell what [`Self::for_the_owner`] says.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct OpenReport {
@@ -109,8 +109,37 @@ pub struct Health {
     pub trouble: Option<StoreError>,
 }
 
+impl fmt::Display for JournalDamage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.bytes, self.missing) {
+            (bytes, 0) => write!(f, "{bytes} bytes of it cannot be read")?,
+            (0, missing) => write!(f, "{missing} of its writes are missing")?,
+            (bytes, missing) => write!(f, "{bytes} bytes of it cannot be read and {missing} writes are missing")?,
+        }
+        f.write_str(if self.is_recovered {
+            "; the index had it all, nothing is lost"
+        } else {
+            "; records are lost or out of date"
+        })
+    }
+}
+
 impl OpenReport {
-    /// Logs what is not as it should be.
+    /// What the owner of the state in `dir` should know: that the journal was damaged, or the index made anew.
+    pub fn for_the_owner(&self, dir: &Path) -> Option<String> {
+        if let Some(damage) = &self.damage {
+            return Some(format!("the journal in `{}` was damaged: {damage}", dir.join("journal").display()));
+        }
+        let reason = self.rebuilt.as_ref().filter(|_| self.records > 0)?;
+        let index = dir.join("index");
+        let kept = match &self.set_aside {
+            Some(kept) => format!("; the old one is `{}`", kept.display()),
+            None => String::new(),
+        };
+        Some(format!("the index `{}` was built again from the journal, {reason}{kept}", index.display()))
+    }
+
+    /// Logs what is not as it should be. The owner is told by the program, see [`Self::for_the_owner`].
     pub(super) fn log(&self, dir: &Path) {
         let path = dir.display();
         if self.journal_tail_dropped > 0 {
@@ -118,13 +147,13 @@ impl OpenReport {
         }
         if let Some(reason) = &self.rebuilt {
             let set_aside = self.set_aside.as_deref().unwrap_or(Path::new("")).display();
-            tracing::warn!(%path, %reason, %set_aside, records = self.records, "index built again from the journal");
+            tracing::info!(%path, %reason, %set_aside, records = self.records, "index built again from the journal");
         }
         if let Some(JournalDamage { bytes, missing, is_recovered, set_aside }) = &self.damage {
             if *is_recovered {
-                tracing::warn!(%path, bytes, missing, ?set_aside, "journal was damaged, nothing is lost");
+                tracing::info!(%path, bytes, missing, ?set_aside, "journal was damaged, nothing is lost");
             } else {
-                tracing::error!(%path, bytes, missing, ?set_aside, "journal was damaged, records are lost or stale");
+                tracing::info!(%path, bytes, missing, ?set_aside, "journal was damaged, records are lost or stale");
             }
         }
     }

@@ -11,7 +11,6 @@ mod torrent;
 
 use clap::CommandFactory as _;
 use podswarm_core::app::{Access, ControlClient, DataDir, DataDirLock, Failure, Out, acquire};
-use podswarm_core::store::OpenReport;
 
 use crate::cli::{Cli, Command, ServeArgs};
 use crate::control::unavailable;
@@ -76,21 +75,10 @@ impl Context {
     async fn open(&self) -> Result<Library, Failure> {
         let root = self.dir.path().to_owned();
         let (library, report) = blocking(move || Library::open(&root)).await.map_err(unavailable)?;
-        self.tell(&report);
+        if let Some(notice) = report.for_the_owner(self.dir.path()) {
+            self.out.warn(notice);
+        }
         Ok(library)
-    }
-
-    /// Says what the library has lost; smaller things are in the log.
-    fn tell(&self, report: &OpenReport) {
-        let Some(damage) = &report.damage else { return };
-        let journal = self.dir.join("journal");
-        let what = format!("{} bytes of the journal in `{}` were damaged", damage.bytes, journal.display());
-        let so = if damage.is_recovered {
-            "the index had it all, nothing is lost"
-        } else {
-            "records are lost or out of date, look through `podpub episodes`"
-        };
-        self.out.warn(format!("{what}; {so}"));
     }
 }
 

@@ -12,7 +12,7 @@ use crate::view::count;
 
 pub(super) async fn add(global: &GlobalArgs, out: &Out, args: AddArgs) -> Result<(), Failure> {
     let urls: Vec<_> = args.urls.iter().map(|url| feed_url(url)).collect::<Result<_, _>>()?;
-    let desk = Desk::open(global).await?;
+    let desk = Desk::open(global, out).await?;
     let mut failures = Vec::new();
     for url in &urls {
         let (backlog, schedule) = (args.backlog, args.schedule.clone());
@@ -69,7 +69,7 @@ pub(super) async fn remove(
     feeds: Vec<String>,
     delete_files: bool,
 ) -> Result<(), Failure> {
-    let desk = Desk::open(global).await?;
+    let desk = Desk::open(global, out).await?;
     let answer = desk.ask(Ask::Remove { feeds, delete_files }).await;
     desk.close().await?;
     let Reply::Removed(removed) = answer? else { return Err(misunderstood()) };
@@ -86,7 +86,7 @@ pub(super) async fn remove(
 }
 
 pub(super) async fn update(global: &GlobalArgs, out: &Out, feeds: Vec<String>) -> Result<(), Failure> {
-    let desk = Desk::open(global).await?;
+    let desk = Desk::open(global, out).await?;
     let answer = desk.ask(Ask::Update { feeds }).await;
     let has_agent = desk.has_agent();
     desk.close().await?;
@@ -124,7 +124,7 @@ pub(super) async fn resume(global: &GlobalArgs, out: &Out, what: Vec<String>) ->
 }
 
 async fn turn(global: &GlobalArgs, out: &Out, ask: Ask, verb: &str) -> Result<(), Failure> {
-    let desk = Desk::open(global).await?;
+    let desk = Desk::open(global, out).await?;
     let answer = desk.ask(ask).await;
     desk.close().await?;
     let Reply::Done(done) = answer? else { return Err(misunderstood()) };

@@ -15,22 +15,24 @@ use crate::view;
 const OTHERS: usize = 10;
 
 /// Asks one question and ends.
-async fn once(global: &GlobalArgs, ask: Ask) -> Result<Reply, Failure> {
-    let desk = Desk::open(global).await?;
+async fn once(global: &GlobalArgs, out: &Out, ask: Ask) -> Result<Reply, Failure> {
+    let desk = Desk::open(global, out).await?;
     let answer = desk.ask(ask).await;
     desk.close().await?;
     answer
 }
 
 pub(super) async fn feeds(global: &GlobalArgs, out: &Out) -> Result<(), Failure> {
-    let Reply::Feeds(feeds) = once(global, Ask::Feeds).await? else { return Err(misunderstood()) };
+    let Reply::Feeds(feeds) = once(global, out, Ask::Feeds).await? else { return Err(misunderstood()) };
     feeds.iter().try_for_each(|feed| out.json(feed))?;
     out.line(view::feeds(&feeds, Utc::now()))
 }
 
 pub(super) async fn episodes(global: &GlobalArgs, out: &Out, feed: Option<String>, all: bool) -> Result<(), Failure> {
     let with_show = feed.is_none();
-    let Reply::Episodes(episodes) = once(global, Ask::Episodes { feed }).await? else { return Err(misunderstood()) };
+    let Reply::Episodes(episodes) = once(global, out, Ask::Episodes { feed }).await? else {
+        return Err(misunderstood());
+    };
     let count = episodes.len();
     let listed = if all { episodes } else { worth_a_look(episodes) };
     listed.iter().try_for_each(|episode| out.json(episode))?;
@@ -62,7 +64,7 @@ fn worth_a_look(episodes: Vec<EpisodeView>) -> Vec<EpisodeView> {
 }
 
 pub(super) async fn info(global: &GlobalArgs, out: &Out, what: String) -> Result<(), Failure> {
-    match once(global, Ask::Info { what }).await? {
+    match once(global, out, Ask::Info { what }).await? {
         Reply::Feed(feed) => {
             out.json(&feed)?;
             out.line(view::feed(&feed, Utc::now()))
@@ -76,7 +78,7 @@ pub(super) async fn info(global: &GlobalArgs, out: &Out, what: String) -> Result
 }
 
 pub(super) async fn status(global: &GlobalArgs, out: &Out) -> Result<(), Failure> {
-    let Reply::Status(status) = once(global, Ask::Status).await? else { return Err(misunderstood()) };
+    let Reply::Status(status) = once(global, out, Ask::Status).await? else { return Err(misunderstood()) };
     out.json(&status)?;
     out.line(view::status(&status, Utc::now()))
 }

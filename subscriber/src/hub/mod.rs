@@ -20,7 +20,7 @@ mod views;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use podswarm_core::app::{DataDirLock, Explain, Failure};
+use podswarm_core::app::{DataDirLock, Explain, Failure, Out};
 use podswarm_core::net::{Engine, EngineConfig, system_rng};
 use podswarm_core::store::Store;
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -57,6 +57,8 @@ pub struct HubOptions {
     pub library: Option<PathBuf>,
     /// How to speak to peers; `None` takes part in no swarm.
     pub engine: Option<EngineConfig>,
+    /// Where the owner is told of a state that is not as it was left.
+    pub out: Out,
 }
 
 /// An agent that runs.
@@ -92,13 +94,13 @@ enum Message {
 impl Hub {
     /// Opens the store, starts the engine and lets the agent begin.
     pub async fn start(options: HubOptions) -> Result<(Self, broadcast::Receiver<Event>), Failure> {
-        let HubOptions { lock, mut settings, library, engine } = options;
+        let HubOptions { lock, mut settings, library, engine, out } = options;
         let dir = lock.dir().clone();
         let path = dir.path().to_owned();
         let (store, catalogue, memory) = tokio::task::spawn_blocking(move || {
             let (store, report) = Store::open(&path)?;
-            if let Some(reason) = &report.rebuilt {
-                tracing::warn!(?reason, set_aside = ?report.set_aside, "the index was built again from the journal");
+            if let Some(notice) = report.for_the_owner(&path) {
+                out.warn(notice);
             }
             let (catalogue, memory) = keep::load(&store)?;
             sweep(&path, &catalogue);
