@@ -7,7 +7,11 @@
 //!
 //! Law: a file has its final name only when its bytes are synced; nothing that was there before is ever overwritten.
 
-use std::collections::VecDeque;
+mod open;
+mod system;
+
+use std::collections::{BTreeSet, VecDeque};
+use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,8 +19,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use open::OpenFiles;
+use system::{read_at, rename_to_new, stamp, write_at};
+
 use super::buffers::{Buffer, Buffers};
-use super::create::{Watch, verify};
+use super::create::{FileProblem, Problem, Verified, Watch, verify};
 use super::durable::{beside, sync_folder_of};
 use super::resume::{Resume, Stamp};
 use crate::bitfield::Bitfield;
@@ -46,24 +53,20 @@ impl Files {
 #[non_exhaustive]
 pub enum StorageError {
     /// Something else is at the final path.
-    #[error("`{path}` is there already and is not this torrent's: {good} of {pieces} pieces match", path = .path.display())]
+    #[error("`{path}` is there already and is not this torrent's: {found}", path = .path.display())]
     InTheWay {
         /// The final path.
         path: PathBuf,
-        /// Pieces that match.
-        good: u32,
-        /// All pieces.
-        pieces: u32,
+        /// What is there.
+        found: Mismatch,
     },
     /// What was to be served is not as it was.
-    #[error("`{path}` has changed: {good} of {pieces} pieces match the torrent", path = .path.display())]
+    #[error("`{path}` has changed: {found}", path = .path.display())]
     Changed {
         /// The final path.
         path: PathBuf,
-        /// Pieces that match.
-        good: u32,
-        /// All pieces.
-        pieces: u32,
+        /// What is there.
+        found: Mismatch,
     },
     /// Another process fetches to the same place.
     #[error("`{path}` is being written by another download", path = .0.display())]
@@ -81,6 +84,24 @@ pub enum StorageError {
         /// What the system said.
         source: io::Error,
     },
+}
+
+/// How files differ from the torrent's.
+#[derive(Debug)]
+pub struct Mismatch {
+    /// Pieces that match.
+    pub good: u32,
+    /// All pieces.
+    pub pieces: u32,
+    /// The first file that is missing, too long, or no file at all.
+    pub problem: Option<FileProblem>,
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} pieces match", self.good, self.pieces)?;
+        self.problem.as_ref().map_or(Ok(()), |problem| write!(f, ", {problem}"))
+    }
 }
 
 fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StorageError {
@@ -110,6 +131,9 @@ pub(crate) struct Storage {
     resume: PathBuf,
     #[expect(clippy::disallowed_types, reason = "the rim: disk threads share the open files")]
     state: std::sync::Mutex<State>,
+    /// Held while a record is written; the number of pieces that the last one told.
+    #[expect(clippy::disallowed_types, reason = "the rim: disk threads take turns")]
+    noted: std::sync::Mutex<u32>,
     /// The first working file, kept locked against other processes.
     lock: Option<File>,
 }
@@ -117,7 +141,7 @@ pub(crate) struct Storage {
 #[derive(Debug)]
 struct State {
     placed: bool,
-    open: Vec<Option<Arc<File>>>,
+    open: OpenFiles,
 }
 
 impl Storage {
@@ -130,31 +154,29 @@ impl Storage {
     ) -> Result<Prepared, StorageError> {
         let mut storage = Self::new(metainfo, files.path(), resume);
         let pieces = storage.layout.piece_count();
-        let final_is_there = fs::symlink_metadata(&storage.root).is_ok();
-        if let Files::Have(_) = files {
-            let known = Resume::read(&storage.resume);
+        if let Files::Have(path) = files {
             // Without a record the caller vouches for the bytes: it has just hashed them.
-            let trusted = known.map_or_else(|| storage.sizes_match(), |known| storage.trusts(&known, true).is_some());
-            let have = if trusted { Bitfield::all(pieces) } else { storage.check(true, watch)? };
-            let (path, good) = (storage.root.clone(), have.count());
-            if !have.is_all() {
-                return Err(StorageError::Changed { path, good, pieces });
-            }
-            return storage.prepared(have, true);
+            let is_vouched_for = fs::symlink_metadata(resume).is_err() && storage.sizes_match();
+            let found = if is_vouched_for { None } else { storage.look_in_place(watch)? };
+            let path = path.clone();
+            return found.map_or_else(|| Ok(storage.in_place()), |found| Err(StorageError::Changed { path, found }));
         }
-        if final_is_there {
-            let known = Resume::read(&storage.resume).and_then(|known| storage.trusts(&known, true));
-            let have = if let Some(have) = known { have } else { storage.check(true, watch)? };
-            let (path, good) = (storage.root.clone(), have.count());
-            if !have.is_all() {
-                return Err(StorageError::InTheWay { path, good, pieces });
+        if fs::symlink_metadata(&storage.root).is_ok() {
+            if let Some(found) = storage.look_in_place(watch)? {
+                return Err(StorageError::InTheWay { path: storage.root, found });
             }
-            return storage.prepared(have, true);
+            storage.make_empty_files()?;
+            return Ok(storage.in_place());
         }
-        storage.make_working_files()?;
-        let known = Resume::read(&storage.resume).and_then(|known| storage.trusts(&known, false));
-        let have = if let Some(have) = known { have } else { storage.check(false, watch)? };
-        storage.prepared(have, false)
+        let are_fresh = storage.make_working_files()?;
+        let have = if are_fresh {
+            Bitfield::none(pieces)
+        } else if let Some(have) = storage.recorded(false) {
+            have
+        } else {
+            storage.check(false, watch)?.good
+        };
+        Ok(Prepared { storage, have, placed: false })
     }
 
     fn new(metainfo: Arc<Metainfo>, root: &Path, resume: &Path) -> Self {
@@ -163,24 +185,43 @@ impl Storage {
         } else {
             metainfo.info.files.iter().map(|file| file.path.to_path_buf()).collect()
         };
-        let open = names.iter().map(|_| None).collect();
         Self {
             layout: Layout::of(&metainfo.info),
             metainfo,
             root: root.to_owned(),
             names,
             resume: resume.to_owned(),
-            state: State { placed: false, open }.into(),
+            state: State { placed: false, open: OpenFiles::default() }.into(),
+            noted: 0.into(),
             lock: None,
         }
     }
 
-    fn prepared(self, have: Bitfield, placed: bool) -> Result<Prepared, StorageError> {
-        self.state().placed = placed;
-        if placed {
-            self.note(&have, true)?;
+    /// Every byte is right and under its final name.
+    fn in_place(self) -> Prepared {
+        let have = Bitfield::all(self.layout.piece_count());
+        self.state().placed = true;
+        if self.recorded(true).is_none() {
+            self.note_all();
         }
-        Ok(Prepared { storage: self, have, placed })
+        Prepared { storage: self, have, placed: true }
+    }
+
+    /// How the files under their final names differ from the torrent's; hashes them unless a record speaks for them.
+    fn look_in_place(&self, watch: Watch<'_>) -> Result<Option<Mismatch>, StorageError> {
+        if self.recorded(true).is_some_and(|have| have.is_all()) {
+            return Ok(None);
+        }
+        let Verified { good, problems } = self.check(true, watch)?;
+        // Nothing is lost with a file that has no bytes.
+        let problem = problems.into_iter().find(|problem| !self.is_lost_empty_file(problem));
+        let is_right = good.is_all() && problem.is_none();
+        Ok((!is_right).then(|| Mismatch { good: good.count(), pieces: good.len(), problem }))
+    }
+
+    fn is_lost_empty_file(&self, problem: &FileProblem) -> bool {
+        let mut files = self.metainfo.info.files.iter();
+        matches!(problem.what, Problem::Missing) && files.any(|file| file.path == problem.path && file.length == 0)
     }
 
     /// Reads a span of verified bytes, cut into blocks.
@@ -217,21 +258,23 @@ impl Storage {
         Ok(())
     }
 
-    /// Syncs the files and moves them to their final names.
+    /// Syncs the files and moves them to their final names. What was done before it failed is not done again.
     pub(crate) fn place(&self) -> Result<(), StorageError> {
-        if self.state().placed {
-            return Ok(());
+        let is_placed = self.state().placed;
+        if !is_placed {
+            self.sync()?;
+            self.sync_folders()?;
+            let part = self.part();
+            // Whoever opens a file meanwhile waits until it is known where the files are.
+            let mut state = self.state();
+            rename_to_new(&part, &self.root).map_err(io_error("move into place", &self.root))?;
+            state.placed = true;
+            // Handles that were opened for writing are not needed any more.
+            state.open = OpenFiles::default();
         }
-        self.sync()?;
-        let part = self.part();
-        rename_to_new(&part, &self.root).map_err(io_error("move into place", &self.root))?;
         sync_folder_of(&self.root).map_err(io_error("sync the folder of", &self.root))?;
-        let mut state = self.state();
-        state.placed = true;
-        // Handles that were opened for writing are not needed any more.
-        state.open.iter_mut().for_each(|file| *file = None);
-        drop(state);
-        self.note(&Bitfield::all(self.layout.piece_count()), true)
+        self.note_all();
+        Ok(())
     }
 
     /// Syncs the working files, then notes which pieces are there.
@@ -246,19 +289,48 @@ impl Storage {
         self.note(have, false)
     }
 
+    /// Notes that everything is in place. That the note cannot be written costs a check at the next start, no more.
+    fn note_all(&self) {
+        if let Err(err) = self.note(&Bitfield::all(self.layout.piece_count()), true) {
+            tracing::warn!(%err, path = %self.root.display(), "that everything is there is not remembered");
+        }
+    }
+
+    /// Writes the record, unless a later one was written by another thread.
     fn note(&self, have: &Bitfield, placed: bool) -> Result<(), StorageError> {
+        let mut noted = self.noted.lock().expect("nothing panics while it writes a record");
+        if placed != self.state().placed || have.count() < *noted {
+            return Ok(());
+        }
         let resume = Resume::new(self.metainfo.info_hash, have, placed, self.stamps(placed));
-        resume.write(&self.resume).map_err(io_error("write", &self.resume))
+        resume.write(&self.resume).map_err(io_error("write", &self.resume))?;
+        *noted = have.count();
+        Ok(())
     }
 
     /// Closes what is open; it is opened again when it is needed.
     pub(crate) fn close(&self) {
-        self.state().open.iter_mut().for_each(|file| *file = None);
+        self.state().open = OpenFiles::default();
     }
 
     fn sync(&self) -> Result<(), StorageError> {
         for i in (0..self.names.len()).filter(|i| !self.is_pad(*i)) {
             self.file(i, false)?.sync_all().map_err(io_error("sync", &self.path_of(i)))?;
+        }
+        Ok(())
+    }
+
+    /// Makes the names of the working files durable, all but the outermost.
+    fn sync_folders(&self) -> Result<(), StorageError> {
+        let part = self.part();
+        let mut synced = BTreeSet::new();
+        for (_, name) in self.names.iter().enumerate().filter(|(i, _)| !self.is_pad(*i)) {
+            for inner in name.ancestors().take_while(|inner| !inner.as_os_str().is_empty()) {
+                if synced.insert(inner.parent()) {
+                    let path = part.join(inner);
+                    sync_folder_of(&path).map_err(io_error("sync the folder of", &path))?;
+                }
+            }
         }
         Ok(())
     }
@@ -288,21 +360,23 @@ impl Storage {
 
     fn file(&self, file: usize, write: bool) -> Result<Arc<File>, StorageError> {
         let mut state = self.state();
-        if let Some(open) = &state.open[file] {
-            return Ok(Arc::clone(open));
+        if let Some(open) = state.open.get(file) {
+            return Ok(open);
         }
         let root = if state.placed { self.root.clone() } else { self.part() };
         let path = self.path_in(&root, file);
         let writable = write || !state.placed;
         let opened = OpenOptions::new().read(true).write(writable).open(&path).map_err(io_error("open", &path))?;
         let opened = Arc::new(opened);
-        state.open[file] = Some(Arc::clone(&opened));
+        state.open.put(file, Arc::clone(&opened));
         Ok(opened)
     }
 
-    /// Makes the working files at their full lengths, without taking up space where the file system can do so.
-    fn make_working_files(&mut self) -> Result<(), StorageError> {
+    /// Makes the working files at their full lengths, without taking up space where the file system can do so. Tells
+    /// whether all of them are new, so that there is nothing in them.
+    fn make_working_files(&mut self) -> Result<bool, StorageError> {
         let part = self.part();
+        let mut are_fresh = true;
         if let Some(parent) = part.parent() {
             fs::create_dir_all(parent).map_err(io_error("make the folder", parent))?;
         }
@@ -312,9 +386,8 @@ impl Storage {
             if let Some(parent) = path.parent() {
                 fs::create_dir_all(parent).map_err(io_error("make the folder", parent))?;
             }
-            let mut options = OpenOptions::new();
-            let file = options.read(true).write(true).create(true).truncate(false).open(&path);
-            let file = file.map_err(io_error("make", &path))?;
+            let (file, is_new) = open_or_make(&path).map_err(io_error("make", &path))?;
+            are_fresh &= is_new;
             if self.lock.is_none() {
                 match file.try_lock() {
                     Ok(()) => {}
@@ -323,14 +396,32 @@ impl Storage {
                 }
                 self.lock = Some(file.try_clone().map_err(io_error("open", &path))?);
             }
-            file.set_len(entry.length).map_err(io_error("make room for", &path))?;
+            // To set the length that a file has would still count as a change to it, and make its record void.
+            if file.metadata().map_err(io_error("look at", &path))?.len() != entry.length {
+                file.set_len(entry.length).map_err(io_error("make room for", &path))?;
+            }
+        }
+        Ok(are_fresh)
+    }
+
+    /// Makes the files without bytes that are not there any more.
+    fn make_empty_files(&self) -> Result<(), StorageError> {
+        for (i, _) in
+            self.metainfo.info.files.iter().enumerate().filter(|(_, entry)| entry.length == 0 && !entry.is_pad)
+        {
+            let path = self.path_in(&self.root, i);
+            if let Some(parent) = path.parent() {
+                fs::create_dir_all(parent).map_err(io_error("make the folder", parent))?;
+            }
+            open_or_make(&path).map_err(io_error("make", &path))?;
         }
         Ok(())
     }
 
-    /// The pieces that a record tells of, if the files are as it left them.
-    fn trusts(&self, known: &Resume, placed: bool) -> Option<Bitfield> {
-        known.pieces(self.metainfo.info_hash, self.layout.piece_count(), placed, &self.stamps(placed))
+    /// The pieces that the record tells of, if the files are as it left them.
+    fn recorded(&self, placed: bool) -> Option<Bitfield> {
+        let pieces = self.layout.piece_count();
+        Resume::read(&self.resume)?.pieces(self.metainfo.info_hash, pieces, placed, &self.stamps(placed))
     }
 
     fn sizes_match(&self) -> bool {
@@ -350,17 +441,21 @@ impl Storage {
         (0..self.names.len()).map(|i| stamp(i).unwrap_or_default()).collect()
     }
 
-    fn check(&self, placed: bool, watch: Watch<'_>) -> Result<Bitfield, StorageError> {
+    fn check(&self, placed: bool, watch: Watch<'_>) -> Result<Verified, StorageError> {
         let root = if placed { self.root.clone() } else { self.part() };
-        let verified = verify(&self.metainfo, &root, watch).map_err(|_| StorageError::Cancelled)?;
-        Ok(verified.good)
+        verify(&self.metainfo, &root, watch).map_err(|_| StorageError::Cancelled)
     }
 }
 
-fn stamp(path: &Path) -> Option<Stamp> {
-    let found = fs::metadata(path).ok()?;
-    let modified = found.modified().ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
-    Some((found.len(), u64::try_from(modified.as_nanos()).ok()?))
+/// Opens the file for reading and writing; makes it if there is none, and tells whether it did.
+fn open_or_make(path: &Path) -> io::Result<(File, bool)> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    match options.clone().create_new(true).open(path) {
+        Ok(file) => Ok((file, true)),
+        Err(err) if err.kind() == io::ErrorKind::AlreadyExists => Ok((options.open(path)?, false)),
+        Err(err) => Err(err),
+    }
 }
 
 /// Takes `length` bytes off the front.
@@ -399,115 +494,5 @@ fn take_front<'a>(parts: &mut VecDeque<&'a mut [u8]>, mut length: usize) -> Vec<
     front
 }
 
-/// One system call for all parts, unless the system gives less than it was asked for.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn read_at(file: &File, parts: Vec<&mut [u8]>, mut offset: u64) -> io::Result<()> {
-    let mut slices: Vec<io::IoSliceMut<'_>> = parts.into_iter().map(io::IoSliceMut::new).collect();
-    let mut rest = &mut slices[..];
-    while !rest.is_empty() {
-        match rustix::io::preadv(file, rest, offset) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(read) => {
-                offset += read as u64;
-                io::IoSliceMut::advance_slices(&mut rest, read);
-            }
-            Err(rustix::io::Errno::INTR) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-    }
-    Ok(())
-}
-
-#[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
-fn read_at(file: &File, parts: Vec<&mut [u8]>, mut offset: u64) -> io::Result<()> {
-    for part in parts {
-        std::os::unix::fs::FileExt::read_exact_at(file, part, offset)?;
-        offset += part.len() as u64;
-    }
-    Ok(())
-}
-
-#[cfg(windows)]
-fn read_at(file: &File, parts: Vec<&mut [u8]>, mut offset: u64) -> io::Result<()> {
-    use std::os::windows::fs::FileExt as _;
-    for part in parts {
-        let mut done = 0;
-        while done < part.len() {
-            match file.seek_read(&mut part[done..], offset)? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                read => {
-                    done += read;
-                    offset += read as u64;
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-/// One system call for a whole run of blocks, unless the system takes less than it was given.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn write_at(file: &File, blocks: &[Bytes], mut offset: u64) -> io::Result<()> {
-    const MOST: usize = 512;
-    for blocks in blocks.chunks(MOST) {
-        let mut slices: Vec<io::IoSlice<'_>> = blocks.iter().map(|block| io::IoSlice::new(block)).collect();
-        let mut rest = &mut slices[..];
-        while !rest.is_empty() {
-            match rustix::io::pwritev(file, rest, offset) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => {
-                    offset += written as u64;
-                    io::IoSlice::advance_slices(&mut rest, written);
-                }
-                Err(rustix::io::Errno::INTR) => {}
-                Err(errno) => return Err(errno.into()),
-            }
-        }
-    }
-    Ok(())
-}
-
-#[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
-fn write_at(file: &File, blocks: &[Bytes], mut offset: u64) -> io::Result<()> {
-    for block in blocks {
-        std::os::unix::fs::FileExt::write_all_at(file, block, offset)?;
-        offset += block.len() as u64;
-    }
-    Ok(())
-}
-
-#[cfg(windows)]
-fn write_at(file: &File, blocks: &[Bytes], mut offset: u64) -> io::Result<()> {
-    use std::os::windows::fs::FileExt as _;
-    for block in blocks {
-        let mut rest = &block[..];
-        while !rest.is_empty() {
-            match file.seek_write(rest, offset)? {
-                0 => return Err(io::ErrorKind::WriteZero.into()),
-                written => {
-                    offset += written as u64;
-                    rest = &rest[written..];
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Renames, unless something has the new name.
-fn rename_to_new(from: &Path, to: &Path) -> io::Result<()> {
-    #[cfg(target_os = "linux")]
-    {
-        use rustix::fs::{CWD, RenameFlags, renameat_with};
-        match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-            Ok(()) => return Ok(()),
-            // The file system does not know the flag.
-            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-    }
-    if fs::symlink_metadata(to).is_ok() {
-        return Err(io::ErrorKind::AlreadyExists.into());
-    }
-    fs::rename(from, to)
-}
+#[cfg(test)]
+mod tests;
