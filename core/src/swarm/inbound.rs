@@ -287,8 +287,9 @@ impl Swarm {
         for conn in conns {
             self.close(now, conn, CloseReason::Banned);
         }
-        self.peers.ban(addr, listens);
-        self.out.push_back(Output::Event(self.id, Event::Banned(addr)));
+        if self.peers.ban(addr, listens) {
+            self.out.push_back(Output::Event(self.id, Event::Banned(addr)));
+        }
     }
 
     pub(super) fn add_peers(&mut self, now: Instant, addrs: Vec<SocketAddr>, source: PeerSource, limits: &mut Limits) {

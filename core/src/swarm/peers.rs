@@ -271,7 +271,13 @@ impl PeerList {
     }
 
     /// The peer at this address has lied, which is proven; it is not spoken to again, nor where it `listens`.
-    pub fn ban(&mut self, addr: SocketAddr, listens: Option<SocketAddr>) {
+    ///
+    /// False if that was known: all that one peer had sent before it was found is one lie, or the first liar would shut
+    /// out everybody who shares its network.
+    pub fn ban(&mut self, addr: SocketAddr, listens: Option<SocketAddr>) -> bool {
+        if self.is_banned(addr) {
+            return false;
+        }
         for addr in [Some(addr), listens].into_iter().flatten().map(canonical) {
             if self.banned.len() < MAX_BANS {
                 self.banned.insert(addr);
@@ -282,6 +288,7 @@ impl PeerList {
         if self.lies.len() < MAX_BANS || self.lies.contains_key(&network) {
             *self.lies.entry(network).or_default() += 1;
         }
+        true
     }
 
     /// Drops the address that failed most often; false if none has failed.
@@ -357,6 +364,14 @@ mod tests {
     }
 
     #[test]
+    fn whatever_one_peer_sent_before_it_was_found_is_one_lie() {
+        let mut list = PeerList::new(true);
+        let bans = (0..20).filter(|_| list.ban(addr(1), None)).count();
+        assert_eq!(bans, 1);
+        assert!(!list.is_shut_out(addr(1).ip()));
+    }
+
+    #[test]
     fn a_network_that_lies_again_and_again_is_shut_out() {
         let mut list = PeerList::new(true);
         let liar = |port| SocketAddr::from(([198, 18, 0, 9], port));
@@ -367,7 +382,7 @@ mod tests {
         assert!(list.is_shut_out(liar(99).ip()) && !list.is_shut_out(addr(1).ip()));
         assert!(!list.add(Instant::ZERO, liar(6881), PeerSource::Owner), "where it listens is banned too");
         let v6 = |host: u16| SocketAddr::from((Ipv6Addr::new(0x2001, 0xdb8, 1, 2, host, 0, 0, 5), 7));
-        (1..=3).for_each(|host| list.ban(v6(host), None));
+        assert!((1..=3).all(|host| list.ban(v6(host), None)));
         assert!(list.is_shut_out(v6(77).ip()));
     }
 
