@@ -254,6 +254,10 @@ impl Swarm {
             return;
         }
         self.peers.retry_all(now);
+        // The owner may have made room.
+        if let Some(retry_at) = self.fault.as_mut().and_then(|fault| fault.retry_at.as_mut()) {
+            *retry_at = now;
+        }
         self.start_announcing(now);
         self.tick_at = Some(now);
     }
