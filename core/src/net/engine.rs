@@ -1,6 +1,7 @@
 //! The task that owns the session, and everything it sets in motion.
 
 mod effects;
+mod files;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -18,6 +19,8 @@ use super::connection::{Connection, FromPeer};
 use super::create::Watch;
 use super::http::HttpClient;
 use super::pool::Pool;
+use files::{Held, Release, in_steps};
+
 use super::storage::{Prepared, Storage, StorageError};
 use super::torrent::{EngineStatus, Torrent};
 use super::udp_tracker::UdpTrackers;
@@ -59,14 +62,16 @@ pub(crate) enum Done {
     Swarm(SwarmId, swarm::Input),
     Dialled(ConnId, TcpStream),
     DialFailed(ConnId),
-    Prepared(u64, Result<Box<Prepared>, StorageError>),
+    /// The peer does not read what it is sent.
+    Stuck(ConnId),
+    Prepared(u64, Result<Box<Prepared>, StorageError>, Release),
     /// So many bytes are checked.
     Checked(u64, u64),
 }
 
 /// The torrent engine: peers, disk and trackers of any number of torrents. Clones are the same engine.
 ///
-/// It stops when [`Engine::shutdown`] is called, or when the last handle is dropped.
+/// It stops when [`Engine::shutdown`] is called, or when its last clone is dropped; a [`Torrent`] does not keep it running.
 #[derive(Clone, Debug)]
 pub struct Engine {
     commands: mpsc::Sender<Command>,
@@ -155,7 +160,9 @@ struct Entry {
     /// Ends the check of the files early.
     cancel: Arc<AtomicBool>,
     /// There once the files are prepared.
-    storage: Option<Arc<Storage>>,
+    storage: Option<Arc<Held>>,
+    /// Answers once nobody works on the files any more.
+    released: oneshot::Receiver<()>,
     swarm: Option<SwarmId>,
     paused: bool,
 }
@@ -276,10 +283,7 @@ impl Task {
             Command::Add(add, done) => {
                 let _ = done.send(self.add(*add));
             }
-            Command::Remove(key, done) => {
-                self.remove(key);
-                let _ = done.send(());
-            }
+            Command::Remove(key, done) => self.remove(key, done),
             Command::Pause(key, done) => {
                 self.set_paused(key, true);
                 let _ = done.send(());
@@ -297,29 +301,30 @@ impl Task {
         if let Some(entry) = self.entries.values().find(|entry| entry.handle.info_hash.matches(&info_hash)) {
             return Err(AddError::AlreadyAdded(entry.handle.clone()));
         }
-        let Some(commands) = self.commands.upgrade() else { return Err(AddError::Stopped) };
         let key = self.next_key;
         self.next_key += 1;
         let (status, watch) = watch::channel(TorrentStatus::checking(&add.metainfo));
-        let handle = Torrent { key, info_hash, status: watch, commands };
+        let handle = Torrent { key, info_hash, status: watch, commands: self.commands.clone() };
         let (metainfo, files, resume) = (Arc::clone(&add.metainfo), add.files.clone(), add.resume.clone());
         let done = self.done.clone();
         let cancel = Arc::new(AtomicBool::new(false));
         let cancelled = Arc::clone(&cancel);
+        let (release, released) = oneshot::channel();
         self.pool.run(move || {
-            let progress = |bytes| drop(done.send(Done::Checked(key, bytes)));
+            let progress = in_steps(metainfo.info.length(), |bytes| drop(done.send(Done::Checked(key, bytes))));
             let watch = Watch { progress: Some(&progress), cancel: Some(&cancelled) };
             let prepared = Storage::prepare(metainfo, &files, &resume, watch);
-            let _ = done.send(Done::Prepared(key, prepared.map(Box::new)));
+            let _ = done.send(Done::Prepared(key, prepared.map(Box::new), release));
         });
-        let entry = Entry { add, handle: handle.clone(), status, cancel, storage: None, swarm: None, paused: false };
+        let (storage, swarm, paused) = (None, None, false);
+        let entry = Entry { add, handle: handle.clone(), status, cancel, storage, released, swarm, paused };
         self.entries.insert(key, entry);
         self.list();
         Ok(handle)
     }
 
     /// The files are ready: joins the swarm.
-    fn prepared(&mut self, key: u64, prepared: Result<Box<Prepared>, StorageError>) {
+    fn prepared(&mut self, key: u64, prepared: Result<Box<Prepared>, StorageError>, release: Release) {
         let Some(entry) = self.entries.get_mut(&key) else { return };
         let Prepared { storage, have, placed } = match prepared {
             Ok(prepared) => *prepared,
@@ -330,12 +335,12 @@ impl Task {
                 return;
             }
         };
-        entry.storage = Some(Arc::new(storage));
+        entry.storage = Some(Arc::new(Held::new(storage, release)));
         let setup = SwarmSetup {
             metainfo: Arc::clone(&entry.add.metainfo),
             have,
             placed,
-            paused: entry.paused,
+            paused: entry.paused || (placed && !entry.add.seed_after),
             peer_id: PeerId::generate(&mut self.rng),
             port: self.port,
             client: self.config.user_agent.replace('/', " "),
@@ -373,15 +378,20 @@ impl Task {
         self.publish_now();
     }
 
-    fn remove(&mut self, key: u64) {
+    /// Leaves a torrent; it is `done` when what is there is remembered and nobody works on its files any more.
+    fn remove(&mut self, key: u64, done: oneshot::Sender<()>) {
         if let Some(id) = self.entries.get(&key).and_then(|entry| entry.swarm) {
             self.input(Input::Swarm(id, swarm::Input::Stop));
             self.remember(key);
             self.session.remove(id);
             self.by_swarm.remove(&id);
         }
-        if let Some(entry) = self.entries.remove(&key) {
-            entry.cancel.store(true, Ordering::Relaxed);
+        if let Some(Entry { cancel, released, .. }) = self.entries.remove(&key) {
+            cancel.store(true, Ordering::Relaxed);
+            tokio::spawn(async move {
+                let _ = released.await;
+                let _ = done.send(());
+            });
         }
         self.list();
     }
@@ -393,7 +403,7 @@ impl Task {
         }
     }
 
-    fn storage_and_pieces(&self, key: u64) -> Option<(Arc<Storage>, Bitfield)> {
+    fn storage_and_pieces(&self, key: u64) -> Option<(Arc<Held>, Bitfield)> {
         let entry = self.entries.get(&key)?;
         let have = self.session.swarm(entry.swarm?)?.picker().have().clone();
         Some((Arc::clone(entry.storage.as_ref()?), have))
@@ -439,14 +449,10 @@ impl Task {
                 self.input(Input::Swarm(id, swarm::Input::Stop));
             }
         }
-        let remembered: Vec<_> = keys.iter().filter_map(|key| self.storage_and_pieces(*key)).collect();
-        let (saved, all_saved) = oneshot::channel();
-        self.pool.run(move || {
-            for (storage, have) in remembered {
-                report(storage.remember(&have));
-            }
-            let _ = saved.send(());
-        });
+        for key in keys {
+            self.remember(key);
+        }
+        let released: Vec<_> = std::mem::take(&mut self.entries).into_values().map(|entry| entry.released).collect();
         let trackers = async {
             while self.announcing > 0 {
                 if let Some(Done::Swarm(_, swarm::Input::Announced { .. })) = self.results.recv().await {
@@ -455,7 +461,11 @@ impl Task {
             }
         };
         let _ = tokio::time::timeout(GOODBYE, trackers).await;
-        let _ = all_saved.await;
+        // What was prepared and not yet heard of holds files, too.
+        drop(self.results);
+        for released in released {
+            let _ = released.await;
+        }
         if let Some(done) = self.stopping.take() {
             let _ = done.send(());
         }
@@ -496,7 +506,8 @@ impl Task {
                 self.input(Input::Dialled(conn));
             }
             Done::DialFailed(conn) => self.input(Input::DialFailed(conn)),
-            Done::Prepared(key, prepared) => self.prepared(key, prepared),
+            Done::Stuck(conn) => self.input(Input::Closed(conn)),
+            Done::Prepared(key, prepared, release) => self.prepared(key, prepared, release),
             Done::Checked(key, bytes) => {
                 if let Some(entry) = self.entries.get(&key).filter(|entry| entry.swarm.is_none()) {
                     entry.status.send_modify(|status| status.have = bytes);

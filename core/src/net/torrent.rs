@@ -14,7 +14,8 @@ pub struct Torrent {
     pub(super) key: u64,
     pub(super) info_hash: InfoHash,
     pub(super) status: watch::Receiver<TorrentStatus>,
-    pub(super) commands: mpsc::Sender<Command>,
+    /// Weak, as the engine itself keeps handles: it must stop when nobody else holds it.
+    pub(super) commands: mpsc::WeakSender<Command>,
 }
 
 /// The engine's figures.
@@ -71,7 +72,8 @@ impl Torrent {
         }
     }
 
-    /// Stops it: peers are left, trackers are told, what is there is remembered. Files stay.
+    /// Stops it: peers are left, trackers are told, what is there is remembered. Files stay; once this returns nobody
+    /// works on them any more, and they may be added again, moved or deleted.
     pub async fn remove(&self) {
         self.ask(|done| Command::Remove(self.key, done)).await;
     }
@@ -89,7 +91,11 @@ impl Torrent {
     async fn ask(&self, command: impl FnOnce(oneshot::Sender<()>) -> Command) {
         let (done, answer) = oneshot::channel();
         // An engine that stopped has nothing to do any more.
-        if self.commands.send(command(done)).await.is_ok() {
+        let Some(commands) = self.commands.upgrade() else { return };
+        let sent = commands.send(command(done)).await;
+        // Waiting for the answer must not keep the engine running.
+        drop(commands);
+        if sent.is_ok() {
             let _ = answer.await;
         }
     }

@@ -69,7 +69,7 @@ impl Task {
             tracing::debug!(?conn, "peer does not read");
             connection.close();
             // The session hears of it as of any other end, once it is done with this input.
-            let _ = self.from_peers.try_send(super::FromPeer::Closed(conn));
+            let _ = self.done.send(Done::Stuck(conn));
         }
     }
 
