@@ -1,0 +1,37 @@
+//! The owner's limits hold, and are used.
+
+use podswarm_core::net::{Engine, EngineConfig};
+use podswarm_core::rate::Rate;
+use tokio::time::Instant;
+
+use crate::world::{Content, addr, config};
+
+/// Bytes a second.
+const LIMIT: u64 = 768 * 1024;
+/// What may go at once, before the limit is felt.
+const BURST: u64 = 64 * 1024;
+
+/// Panics unless content passes from one engine to another at the limit, within 15 %.
+async fn check_limit(seeder: EngineConfig, leecher: EngineConfig) {
+    let content = Content::file(48);
+    let (seeder, leecher) = (Engine::start(seeder).await.unwrap(), Engine::start(leecher).await.unwrap());
+    let seed = seeder.add(content.seed()).await.unwrap();
+    seed.wait_complete().await.unwrap();
+    let began = Instant::now();
+    let torrent = leecher.add(content.fetch("target", &[addr(&seeder)])).await.unwrap();
+    torrent.wait_complete().await.unwrap();
+    let took = u64::try_from(began.elapsed().as_millis()).unwrap();
+    let rate = (torrent.status().downloaded - BURST) * 1000 / took;
+    assert!((LIMIT * 85 / 100..=LIMIT * 115 / 100).contains(&rate), "{} in {took} ms", Rate(rate));
+    content.assert_arrived("target");
+}
+
+#[tokio::test]
+async fn the_upload_limit_holds() {
+    check_limit(EngineConfig { up: Some(Rate(LIMIT)), ..config() }, config()).await;
+}
+
+#[tokio::test]
+async fn the_download_limit_holds() {
+    check_limit(config(), EngineConfig { down: Some(Rate(LIMIT)), ..config() }).await;
+}

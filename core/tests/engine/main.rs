@@ -1,0 +1,15 @@
+//! The engine as programs use it: real sockets on loopback, real files, real threads.
+//!
+//! Nothing here sleeps or looks at a wall clock: tests wait for what they want to see, and a test that waits in vain is ended
+//! by the runner. [`world`] makes content and engines, [`peer`] is a peer whose every byte a test decides.
+
+#![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests have files and sockets, and panic")]
+
+mod world;
+mod peer;
+mod transfer;
+mod files;
+mod resume;
+mod control;
+mod limits;
+mod hostile;

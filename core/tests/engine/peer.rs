@@ -1,0 +1,158 @@
+//! A peer that says what a test tells it to say, true or not.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::{Bytes, BytesMut};
+use podswarm_core::bitfield::Bitfield;
+use podswarm_core::layout::{BlockInfo, PieceIndex};
+use podswarm_core::peer::{Handshake, Message, PeerId, Reserved};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::world::Content;
+
+/// One end of a connection to an engine.
+pub(crate) struct Peer {
+    stream: TcpStream,
+    buffer: BytesMut,
+    /// Who it says it is.
+    pub(crate) id: PeerId,
+    /// Who the engine says it is.
+    pub(crate) engine_id: PeerId,
+}
+
+impl Peer {
+    /// Connects, and says nothing.
+    pub(crate) async fn dial(addr: SocketAddr) -> Self {
+        Self::on(TcpStream::connect(addr).await.unwrap())
+    }
+
+    /// Whoever connects is somebody new.
+    fn on(stream: TcpStream) -> Self {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let mut id = *b"-XX0001-000000000000";
+        id[12..].copy_from_slice(&COUNT.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+        Self { stream, buffer: BytesMut::new(), id: PeerId(id), engine_id: PeerId([0; 20]) }
+    }
+
+    /// Connects and shakes hands for the content's torrent.
+    pub(crate) async fn join(addr: SocketAddr, content: &Content) -> Self {
+        let mut peer = Self::dial(addr).await;
+        peer.shake_hands(content).await;
+        peer
+    }
+
+    /// The same under this name.
+    pub(crate) async fn join_as(addr: SocketAddr, content: &Content, id: PeerId) -> Self {
+        let mut peer = Self { id, ..Self::dial(addr).await };
+        peer.shake_hands(content).await;
+        peer
+    }
+
+    async fn shake_hands(&mut self, content: &Content) {
+        let reserved = Reserved([0, 0, 0, 0, 0, 0, 0, 0x04]);
+        let handshake = Handshake { reserved, info_hash: content.metainfo.info_hash.wire(), peer_id: self.id };
+        self.write(&handshake.encode()).await;
+        let mut theirs = [0; 68];
+        self.stream.read_exact(&mut theirs).await.expect("the engine shakes hands");
+        self.engine_id = Handshake::decode(&theirs).expect("the engine speaks the protocol").peer_id;
+    }
+
+    pub(crate) async fn write(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.unwrap();
+    }
+
+    pub(crate) async fn send(&mut self, message: &Message) {
+        self.try_send(message).await.unwrap();
+    }
+
+    async fn try_send(&mut self, message: &Message) -> std::io::Result<()> {
+        let mut bytes = BytesMut::new();
+        message.encode_head(&mut bytes);
+        bytes.extend_from_slice(message.payload().map_or(&[], |payload| payload));
+        self.stream.write_all(&bytes).await
+    }
+
+    /// The engine's next message; `None` once it has closed the connection.
+    pub(crate) async fn next(&mut self) -> Option<Message> {
+        loop {
+            if let Some(message) = Message::decode(&mut self.buffer).expect("the engine speaks the protocol") {
+                return Some(message);
+            }
+            match self.stream.read_buf(&mut self.buffer).await {
+                Ok(0) | Err(_) => return None,
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// Takes messages until one is as wanted. Panics if the connection ends before.
+    pub(crate) async fn until(&mut self, is_wanted: impl Fn(&Message) -> bool) -> Message {
+        loop {
+            let message = self.next().await.expect("the connection stands");
+            if is_wanted(&message) {
+                return message;
+            }
+        }
+    }
+
+    /// Waits until the engine closes the connection.
+    pub(crate) async fn see_cut_off(mut self) {
+        while self.next().await.is_some() {}
+    }
+
+    /// Writes `bytes` again and again and reads nothing, until the engine closes the connection.
+    pub(crate) async fn flood_until_cut_off(mut self, bytes: &[u8]) {
+        while self.stream.write_all(bytes).await.is_ok() {}
+    }
+
+    /// Says which pieces it has, and answers requests with what `answer` makes of them, until the engine leaves.
+    /// Returns the blocks that it was asked for, in order.
+    pub(crate) async fn give(
+        mut self,
+        content: &Content,
+        pieces: impl IntoIterator<Item = u32>,
+        answer: impl Fn(BlockInfo) -> Option<Vec<u8>>,
+    ) -> Vec<BlockInfo> {
+        let mut have = Bitfield::none(content.layout.piece_count());
+        for piece in pieces {
+            have.insert(PieceIndex(piece));
+        }
+        self.send(&Message::Bitfield(Bytes::copy_from_slice(have.as_bytes()))).await;
+        self.send(&Message::Unchoke).await;
+        let mut asked = Vec::new();
+        while let Some(message) = self.next().await {
+            let Message::Request(block) = message else { continue };
+            asked.push(block);
+            let Some(data) = answer(block) else { continue };
+            let piece = Message::Piece { piece: block.piece, begin: block.begin, data: data.into() };
+            if self.try_send(&piece).await.is_err() {
+                break;
+            }
+        }
+        asked
+    }
+}
+
+/// A place where engines reach peers of the test's making.
+pub(crate) struct Door {
+    listener: TcpListener,
+    pub(crate) addr: SocketAddr,
+}
+
+impl Door {
+    pub(crate) async fn open() -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        Self { listener, addr }
+    }
+
+    /// The next engine that dials, hands shaken.
+    pub(crate) async fn answer(&self, content: &Content) -> Peer {
+        let (stream, _) = self.listener.accept().await.unwrap();
+        let mut peer = Peer::on(stream);
+        peer.shake_hands(content).await;
+        peer
+    }
+}
