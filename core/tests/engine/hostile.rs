@@ -139,6 +139,32 @@ async fn a_flood_of_requests_is_answered_in_part_and_harms_nobody() {
 }
 
 #[tokio::test]
+async fn a_request_that_is_odd_and_right_is_answered_with_its_bytes() {
+    let content = Content::file(10);
+    let seeder = seeder(&content).await;
+    let mut peer = Peer::join(addr(&seeder), &content).await;
+    peer.send(&Message::Interested).await;
+    peer.until(|message| *message == Message::Unchoke).await;
+    let last = PIECE - 100;
+    for (piece, begin, length) in
+        [(0, 0, 1), (3, 5, 20_000), (4, BLOCK_LENGTH - 1, 2), (5, 1, PIECE - 1), (9, last - 7, 7), (9, 0, last)]
+    {
+        let block = BlockInfo { piece: PieceIndex(piece), begin, length };
+        peer.send(&Message::Request(block)).await;
+        assert_eq!(peer.block().await, (block, content.block(block)));
+    }
+    // Such as follow one another are read at once.
+    let halves = [(0, 100), (100, 20_000), (20_100, PIECE - 20_100)];
+    let halves = halves.map(|(begin, length)| BlockInfo { piece: PieceIndex(6), begin, length });
+    for block in halves {
+        peer.send(&Message::Request(block)).await;
+    }
+    for block in halves {
+        assert_eq!(peer.block().await, (block, content.block(block)));
+    }
+}
+
+#[tokio::test]
 async fn whoever_comes_as_ourselves_or_twice_is_cut_off() {
     let content = Content::file(10);
     let seeder = seeder(&content).await;

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use podswarm_core::bitfield::Bitfield;
 use podswarm_core::layout::{BlockInfo, PieceIndex};
 use podswarm_core::peer::{Handshake, Message, PeerId, Reserved};
@@ -94,6 +94,29 @@ impl Peer {
             if is_wanted(&message) {
                 return message;
             }
+        }
+    }
+
+    /// The engine's next block. It is read as it comes: an engine takes blocks of 16 KiB only, but sends what it is asked for.
+    pub(crate) async fn block(&mut self) -> (BlockInfo, Vec<u8>) {
+        loop {
+            self.fill(4).await;
+            let length = usize::try_from(self.buffer.get_u32()).unwrap();
+            self.fill(length).await;
+            let mut message = self.buffer.split_to(length);
+            if message.first() != Some(&7) {
+                continue;
+            }
+            message.advance(1);
+            let (piece, begin) = (PieceIndex(message.get_u32()), message.get_u32());
+            let length = u32::try_from(message.len()).unwrap();
+            return (BlockInfo { piece, begin, length }, message.to_vec());
+        }
+    }
+
+    async fn fill(&mut self, length: usize) {
+        while self.buffer.len() < length {
+            assert_ne!(self.stream.read_buf(&mut self.buffer).await.unwrap(), 0, "the connection stands");
         }
     }
 
