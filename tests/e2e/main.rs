@@ -6,5 +6,6 @@ mod arrive;
 mod crash;
 mod crowd;
 mod feed;
+mod full;
 mod hostile;
 mod memory;
