@@ -257,6 +257,7 @@ impl Swarm {
         // The owner may have made room.
         if let Some(retry_at) = self.fault.as_mut().and_then(|fault| fault.retry_at.as_mut()) {
             *retry_at = now;
+            self.retry_disk(now);
         }
         self.start_announcing(now);
         self.tick_at = Some(now);
