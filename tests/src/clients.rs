@@ -4,9 +4,9 @@
 //! the test's folder. All are Debian packages: `transmission-cli`, `aria2`, `python3-libtorrent`.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::net::Host;
 use crate::process::{Line, PATIENCE, Program};
@@ -16,8 +16,10 @@ use crate::process::{Line, PATIENCE, Program};
 pub enum Client {
     /// aria2c.
     Aria2,
-    /// libtorrent, under Python.
+    /// libtorrent, under Python, as it comes.
     Libtorrent,
+    /// libtorrent with the settings of those who want it fast: TCP alone, quick dials, many slots.
+    LibtorrentTuned,
     /// transmission-cli.
     Transmission,
 }
@@ -26,11 +28,13 @@ pub enum Client {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
     Leech,
+    /// Leeches, and says at once when it has become a seed.
+    Join,
     Seed,
 }
 
 impl Client {
-    /// Each of them.
+    /// Each of them, as it comes.
     pub const ALL: [Self; 3] = [Self::Aria2, Self::Libtorrent, Self::Transmission];
 
     /// Downloads `torrent` into `folder` and returns when the client has checked every byte of it.
@@ -44,6 +48,40 @@ impl Client {
             program.wait_for("seeding", limit, says_seeding);
             program.stop(limit);
         }
+    }
+
+    /// Downloads `torrent` into `folder` and goes on seeding it; [`Self::wait_seeding`] tells when it has all.
+    #[track_caller]
+    pub fn join(self, host: &Host, torrent: &Path, folder: &Path) -> Program {
+        self.start(host, torrent, folder, Role::Join)
+    }
+
+    /// Seeds `torrents`, whose contents lie in `folder`, until the program is dropped.
+    #[track_caller]
+    pub fn seed_many(self, host: &Host, torrents: &[PathBuf], folder: &Path) -> Program {
+        let command = match self {
+            Self::Libtorrent | Self::LibtorrentTuned => libtorrent(host, self, torrents, folder),
+            Self::Transmission => {
+                let settings = folder.with_extension("transmission");
+                let watched = folder.with_extension("torrents");
+                fs::create_dir_all(&watched).expect("the test's folder is ours");
+                for (torrent, number) in torrents.iter().zip(0..) {
+                    fs::copy(torrent, watched.join(format!("{number}.torrent"))).expect("the test's folder is ours");
+                }
+                let mut command = host.command("transmission-daemon");
+                command.args(["--foreground", "--no-dht", "--no-lpd", "--no-utp", "--no-portmap", "--config-dir"]);
+                command.arg(settings).arg("--watch-dir").arg(watched).arg("--download-dir").arg(folder);
+                command
+            }
+            Self::Aria2 => panic!("aria2 seeds few torrents at a time"),
+        };
+        Program::start(&format!("{self:?} on {}", host.name()), command)
+    }
+
+    /// Waits until a program has every byte, and returns when it had.
+    #[track_caller]
+    pub fn wait_seeding(program: &mut Program, limit: Duration) -> Instant {
+        program.wait_for("seeding", limit, says_seeding).0
     }
 
     /// Seeds `torrent`, whose content lies in `folder`, until the program is dropped; returns when it seeds.
@@ -63,16 +101,16 @@ impl Client {
                 command.args(["--check-integrity=true", "--file-allocation=none"]);
                 command.args(match role {
                     Role::Leech => ["--seed-time=0", "--summary-interval=0"],
+                    Role::Join => ["--seed-ratio=0.0", "--summary-interval=0"],
                     Role::Seed => ["--seed-ratio=0.0", "--summary-interval=1"],
                 });
+                if role == Role::Join {
+                    command.arg("--on-bt-download-complete").arg(crier(folder));
+                }
                 command.arg("--dir").arg(folder).arg(torrent);
                 command
             }
-            Self::Libtorrent => {
-                let mut command = host.command(python_with_libtorrent());
-                command.args(["-c", include_str!("clients/libtorrent_client.py")]).arg(torrent).arg(folder);
-                command
-            }
+            Self::Libtorrent | Self::LibtorrentTuned => libtorrent(host, self, &[torrent], folder),
             Self::Transmission => {
                 // uTP and the distributed hash table would only add time-outs; the rest are transmission's defaults.
                 // A seed starts without memory of the download, or it believes that instead of looking at the files.
@@ -83,6 +121,9 @@ impl Client {
                 // It writes its state to a pipe only when a buffer is full, unless told otherwise.
                 let mut command = host.command("stdbuf");
                 command.args(["-o0", "transmission-cli", "--no-portmap", "--config-dir"]).arg(settings);
+                if role == Role::Join {
+                    command.arg("--finish").arg(crier(folder));
+                }
                 command.arg("--download-dir").arg(folder).arg(torrent);
                 command
             }
@@ -97,11 +138,31 @@ fn says_seeding(line: &Line) -> Option<()> {
     (text.starts_with("seeding") || text.contains(" seed(")).then_some(())
 }
 
-/// Debian's package belongs to Debian's Python, which need not be the first on the path.
-fn python_with_libtorrent() -> &'static str {
+fn libtorrent(host: &Host, client: Client, torrents: &[impl AsRef<std::ffi::OsStr>], folder: &Path) -> Command {
+    let mut command = host.command(python_with_libtorrent());
+    command.args(["-c", include_str!("clients/libtorrent_client.py")]);
+    command.arg(if client == Client::LibtorrentTuned { "tuned" } else { "default" }).arg(folder).args(torrents);
+    command
+}
+
+/// A program that clients run when they have everything, because their own displays are slow to say so.
+fn crier(folder: &Path) -> PathBuf {
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = folder.with_extension("crier");
+    fs::write(&path, "#!/bin/sh\necho seeding\n").expect("the test's folder is ours");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("the test's file is ours");
+    path
+}
+
+/// Debian's package belongs to Debian's Python, which need not be the first on the path. `PODSWARM_PYTHON` names another.
+fn python_with_libtorrent() -> String {
+    if let Ok(python) = std::env::var("PODSWARM_PYTHON") {
+        return python;
+    }
     let has = |python: &&str| {
         let import = Command::new(python).args(["-c", "import libtorrent"]).output();
         import.is_ok_and(|output| output.status.success())
     };
-    ["/usr/bin/python3", "python3"].into_iter().find(has).expect("a Python has libtorrent: install python3-libtorrent")
+    let found = ["/usr/bin/python3", "python3"].into_iter().find(has);
+    found.expect("a Python has libtorrent: install python3-libtorrent").to_owned()
 }

@@ -196,10 +196,28 @@ impl Program {
 
     /// The most memory that the program ever had resident.
     pub fn peak_memory(&self) -> ByteCount {
+        self.memory_figure("VmHWM:")
+    }
+
+    fn memory_figure(&self, name: &str) -> ByteCount {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("the program runs");
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.strip_suffix("kB"));
-        let kib: u64 = peak.and_then(|kib| kib.trim().parse().ok()).expect("Linux tells VmHWM in kB");
+        let figure = status.lines().find_map(|line| line.strip_prefix(name)?.strip_suffix("kB"));
+        let kib: u64 = figure.and_then(|kib| kib.trim().parse().ok()).expect("Linux tells memory in kB");
         ByteCount(kib * 1024)
+    }
+
+    /// The processor time that the program has used so far, all its threads together.
+    pub fn cpu_time(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("the program runs");
+        // The name in parentheses may contain anything; 11 fields come between it and user time.
+        let (_, fields) = stat.rsplit_once(')').expect("Linux writes the name in parentheses");
+        let ticks: u64 = fields.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+        Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second())
+    }
+
+    /// The memory that the program has resident now.
+    pub fn memory(&self) -> ByteCount {
+        self.memory_figure("VmRSS:")
     }
 
     /// What the program has written to standard error so far.

@@ -86,8 +86,14 @@ impl Publisher {
     /// Publishes `path` through the running daemon.
     #[track_caller]
     pub fn publish(&self, path: &Path) -> Release {
+        self.publish_with(&[], &[path])
+    }
+
+    /// Publishes `paths` through the running daemon with some flags, and returns what it says of the first.
+    #[track_caller]
+    pub fn publish_with(&self, flags: &[&str], paths: &[impl AsRef<Path>]) -> Release {
         let mut command = self.command("publish");
-        command.arg(path);
+        command.args(flags).args(paths.iter().map(AsRef::as_ref));
         let ended = Program::start("podpub publish", command).end(PATIENCE);
         assert_eq!(ended.code, Some(0), "podpub publish: {}", ended.stderr);
         release(&ended).unwrap_or_else(|| panic!("podpub publish reported nothing: {:?}", ended.lines))
@@ -151,6 +157,15 @@ pub fn complete(agent: &mut Program, limit: std::time::Duration) -> (Instant, Pa
 pub fn get(host: &Host, source: &Path, output: &Path) -> Program {
     let mut command = host.command(podsub());
     command.args(["get", "-vv", "--json", "--data-dir"]).arg(output.with_extension("data"));
+    command.arg("--output").arg(output).arg(source);
+    Program::start(&format!("podsub get on {}", host.name()), command)
+}
+
+/// Starts `podsub get --seed SOURCE` on `host`, which goes on running; the file lands in the folder `output`.
+#[track_caller]
+pub fn get_and_seed(host: &Host, source: &str, output: &Path) -> Program {
+    let mut command = host.command(podsub());
+    command.args(["get", "--seed", "--json", "--data-dir"]).arg(output.with_extension("data"));
     command.arg("--output").arg(output).arg(source);
     Program::start(&format!("podsub get on {}", host.name()), command)
 }

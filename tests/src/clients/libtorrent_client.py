@@ -1,13 +1,13 @@
-"""Downloads or seeds one torrent with libtorrent, until killed: TORRENT FOLDER.
+"""Downloads or seeds torrents with libtorrent, until killed: default|tuned FOLDER TORRENT...
 
-Prints `seeding` once every piece is there, checked and written.
+Prints `seeding` once every piece of one is there, checked and written.
 """
 
 import sys
 
 import libtorrent
 
-torrent, folder = sys.argv[1:]
+settings, folder, *torrents = sys.argv[1:]
 session = libtorrent.session(
     {
         "listen_interfaces": "0.0.0.0:6881,[::]:6881",
@@ -21,7 +21,21 @@ session = libtorrent.session(
         | libtorrent.alert.category_t.tracker_notification,
     }
 )
-session.add_torrent({"ti": libtorrent.torrent_info(torrent), "save_path": folder})
+if settings == "tuned":
+    session.apply_settings(
+        {
+            "enable_outgoing_utp": False,
+            "enable_incoming_utp": False,
+            "connection_speed": 200,
+            "smooth_connects": False,
+            "torrent_connect_boost": 200,
+            "min_announce_interval": 5,
+            "unchoke_slots_limit": 16,
+            "mixed_mode_algorithm": 0,
+        }
+    )
+for torrent in torrents:
+    session.add_torrent({"ti": libtorrent.torrent_info(torrent), "save_path": folder})
 while True:
     session.wait_for_alert(60_000)
     for alert in session.pop_alerts():
