@@ -97,6 +97,8 @@ pub struct TorrentRef {
     pub magnet: String,
     /// The torrent's `name`.
     pub info_name: String,
+    /// Bytes of all its files if it is a folder, of which the media is but one; `None` if it is the media.
+    pub folder_length: Option<u64>,
 }
 
 /// Where a show's documents are; they name each other.

@@ -4,7 +4,8 @@
 //! `podcast:alternateEnclosure`, enclosures, a `torrent` block, the tags of torrent indexers and Media RSS, links. What
 //! they name is used together as the same bytes. So of each form only the first is taken, as a second enclosure is
 //! another format; and an alternate that does not claim to be the same file is another cut or quality, and taken only
-//! where there is nothing else. The result is sorted: `.torrent` first, which names every piece, then magnet links, then
+//! where there is nothing else. One thing is not the same bytes: a torrent of more than the enclosure, an episode that is a
+//! folder; it is taken alone. The result is sorted: `.torrent` first, which names every piece, then magnet links, then
 //! plain HTTP.
 //!
 //! Knows only links: a `.torrent` is one by its type or its name, and what a host really sends is seen when it is asked.
@@ -45,6 +46,12 @@ pub(super) fn find<'m>(item: &'m rss::Item, base: &Url) -> Found<'m> {
     let mut finder = Finder::new(base);
     let enclosures = enclosures(item, kept);
     let alternates = kept.all("alternateenclosure");
+    if let Some(whole) = whole_folder(alternates, &enclosures) {
+        finder.take_alternate(whole);
+        if !finder.sources.is_empty() {
+            return finder.finish(None);
+        }
+    }
     if let Some(preferred) = preferred(alternates, &enclosures) {
         finder.take_alternate(preferred);
     }
@@ -133,6 +140,15 @@ fn preferred<'m>(alternates: &'m [Extension], enclosures: &[FileLink<'_>]) -> Op
     };
     let mut candidates = alternates.iter();
     candidates.clone().find(says_so).or_else(|| candidates.clone().find(names_it)).or_else(|| candidates.find(looks_it))
+}
+
+/// The alternate that is a torrent of more than the enclosure: an episode of several files, of which apps play one.
+fn whole_folder<'m>(alternates: &'m [Extension], enclosures: &[FileLink<'_>]) -> Option<&'m Extension> {
+    let played = enclosures.first()?.length?;
+    alternates.iter().find(|alternate| {
+        let attr = |name: &str| alternate.attrs.get(name).map(String::as_str);
+        attr("type").is_some_and(is_torrent_type) && attr("length").and_then(length).is_some_and(|all| all != played)
+    })
 }
 
 fn attr_is(element: &Extension, name: &str, want: &str) -> bool {

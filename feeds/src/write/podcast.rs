@@ -1,7 +1,8 @@
 //! `feed.xml`: the show as podcast apps read it.
 //!
 //! The order inside an item is for naive readers: the HTTP `<enclosure>` first and alone, then one
-//! `podcast:alternateEnclosure` whose sources are HTTP, `.torrent` and magnet in this order, then the rest.
+//! `podcast:alternateEnclosure` whose sources are HTTP, `.torrent` and magnet in this order, then the rest. An episode that
+//! is a folder has the one file that apps play in `<enclosure>`, and the whole as a torrent alone.
 //!
 //! Source: Apple's podcast requirements, PSP-1, the podcast namespace's `alternateEnclosure`, `source`, `integrity`.
 
@@ -86,6 +87,14 @@ fn podcast_item(episode: &Episode) -> rss::Item {
 /// The same bytes in every way that they can be had, and how to know that they are the right ones.
 fn alternate_enclosure(episode: &Episode) -> Extension {
     let media = &episode.media;
+    if let Some((torrent, length)) =
+        episode.torrent.as_ref().and_then(|torrent| Some((torrent, torrent.folder_length?)))
+    {
+        let length = length.to_string();
+        let attrs = [("length", length.as_str()), ("title", "All files"), ("type", TORRENT_MIME)];
+        let children = BTreeMap::from([("1".to_owned(), torrent_sources(torrent))]);
+        return Extension { children, ..element("podcast:alternateEnclosure", &attrs, None) };
+    }
     let length = media.length.to_string();
     let bitrate = bitrate(episode).map(|bitrate| bitrate.to_string());
     let mut attrs = vec![("default", "true"), ("length", &length), ("title", "Standard"), ("type", &media.mime)];
@@ -102,12 +111,13 @@ fn alternate_enclosure(episode: &Episode) -> Extension {
 
 fn sources(media: &Media, torrent: Option<&TorrentRef>) -> Vec<Extension> {
     let mut sources = vec![element("podcast:source", &[("uri", media.url.as_str())], None)];
-    if let Some(torrent) = torrent {
-        let metainfo = [("uri", torrent.url.as_str()), ("contentType", TORRENT_MIME)];
-        sources.push(element("podcast:source", &metainfo, None));
-        sources.push(element("podcast:source", &[("uri", &torrent.magnet)], None));
-    }
+    sources.extend(torrent.into_iter().flat_map(torrent_sources));
     sources
+}
+
+fn torrent_sources(torrent: &TorrentRef) -> Vec<Extension> {
+    let metainfo = [("uri", torrent.url.as_str()), ("contentType", TORRENT_MIME)];
+    vec![element("podcast:source", &metainfo, None), element("podcast:source", &[("uri", &torrent.magnet)], None)]
 }
 
 fn integrity(media: &Media) -> Option<Extension> {

@@ -65,6 +65,7 @@ fn episode(name: &str, published: &str) -> Episode {
             info_hash: hash.parse().expect("an info-hash"),
             magnet: format!("magnet:?xt=urn:btih:{hash}&dn={name}.mp3&ws=https%3A%2F%2Fpod.example%2Fx"),
             info_name: format!("{name}.mp3"),
+            folder_length: None,
         }),
         image_url: None,
         page_url: Some(url(&format!("/shows/walks/{name}"))),
@@ -131,6 +132,25 @@ fn the_podcast_feed_is_written_byte_for_byte() {
 </rss>
 "#;
     assert_eq!(got, want);
+}
+
+#[test]
+fn a_folder_is_one_file_for_apps_and_all_files_as_a_torrent() {
+    let mut folder = episode("a", "2026-11-20T18:00:00Z");
+    folder.torrent.as_mut().unwrap().folder_length = Some(90_000_000);
+    let got = podcast_feed(&show(), &[folder], &urls());
+    let want = r#"<podcast:alternateEnclosure length="90000000" title="All files" type="application/x-bittorrent">
+        <podcast:source contentType="application/x-bittorrent" uri="https://pod.example/torrents/walks/a.mp3.torrent">
+        </podcast:source>
+        <podcast:source uri="magnet:"#;
+    assert!(got.contains(want), "{got}");
+    assert_eq!(got.matches("media/walks/a.mp3").count(), 1, "{got}");
+
+    let url = Url::parse("https://pod.example/shows/walks/feed.xml").unwrap();
+    let channel = crate::read::parse(got.as_bytes(), &url, None).unwrap();
+    let sources: Vec<bool> =
+        channel.items[0].sources.iter().map(|source| matches!(source, crate::read::Source::Http { .. })).collect();
+    assert_eq!(sources, [false, false], "{:?}", channel.items[0].sources);
 }
 
 #[test]

@@ -68,6 +68,7 @@ fn episode_model(show: &ShowRecord, episode: &EpisodeRecord, urls: &Urls) -> mod
             info_hash: episode.info_hash,
             magnet: magnet(episode, urls).to_string(),
             info_name: episode.file.clone(),
+            folder_length: episode.is_folder().then_some(episode.length),
         }),
         image_url: episode.image.as_ref().map(|image| urls.media(&show.slug, &image.file)),
         page_url: Some(urls.episode(&show.slug, &episode.file)),

@@ -451,6 +451,7 @@ fn episode(name: &str) -> Episode {
             info_hash: HASH.parse().expect("an info-hash"),
             magnet: format!("{}&dn={name}.mp3&tr=http%3A%2F%2Ft.example%2Fannounce", magnet()),
             info_name: format!("{name}.mp3"),
+            folder_length: None,
         }),
         image_url: Some(url("/cover.jpg")),
         page_url: Some(url(&format!("/shows/{name}"))),
