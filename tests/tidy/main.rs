@@ -194,7 +194,7 @@ fn feeds_uses_the_light_half_of_core() {
 #[test]
 fn sled_is_pinned_and_only_the_store_names_it() {
     let workspace = root_manifest();
-    assert_eq!(workspace["workspace"]["dependencies"]["sled"].as_str(), Some("=0.34.7"));
+    assert_eq!(workspace["workspace"]["dependencies"]["sled"]["version"].as_str(), Some("=0.34.7"));
     let names_sled = |source: &Source, _, line: &str| {
         !source.path.starts_with("core/src/store/")
             && !source.path.starts_with("tests/tidy/")

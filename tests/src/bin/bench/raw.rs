@@ -63,14 +63,15 @@ fn run(who: Who) -> Outcome {
     let file = random_file(&folder.path().join("A large file.bin"), LENGTH, 9);
     let theirs = folder.path().join("leech");
     let wait = |seed: &Program, leech: &mut Program, client: Option<Client>, began: Instant, before: Duration| {
-        let at = match client {
-            Some(_) => Client::wait_seeding(leech, LIMIT),
-            None => complete(leech, LIMIT).0,
+        let (at, got) = match client {
+            Some(_) => (Client::wait_seeding(leech, LIMIT), only_file_below(&theirs)),
+            None => complete(leech, LIMIT),
         };
         let processor = seed.cpu_time().saturating_sub(before) + leech.cpu_time();
+        assert_same_bytes(&file, &got);
         Outcome { wall: at - began, processor, seed: seed.peak_memory(), leech: leech.peak_memory() }
     };
-    let outcome = match who.client() {
+    match who.client() {
         None => {
             let publisher = Publisher::serve(&home, &folder.path().join("podpub"), None);
             let release = publisher.publish_with(&["--in-place"], &[&file]);
@@ -86,7 +87,5 @@ fn run(who: Who) -> Outcome {
             let mut leech = client.join(&away, &torrent, &theirs);
             wait(&seed, &mut leech, Some(client), began, before)
         }
-    };
-    assert_same_bytes(&file, &only_file_below(&theirs));
-    outcome
+    }
 }
