@@ -139,6 +139,28 @@ impl SwarmTable {
         own: &[SocketAddr],
         rng: &mut Rng,
     ) -> Result<AnnounceResponse, AnnounceFailure> {
+        let mut peers = Vec::new();
+        let response = self.announce_into(now, from, request, own, rng, &mut peers)?;
+        Ok(AnnounceResponse { peers, ..response })
+    }
+
+    /// The same with the peers in `peers`, whose memory is used again and again, and not in the answer.
+    ///
+    /// Allocates nothing for a peer that is known and fits.
+    ///
+    /// # Errors
+    ///
+    /// As [`announce`](Self::announce).
+    pub fn announce_into(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        request: &AnnounceRequest,
+        own: &[SocketAddr],
+        rng: &mut Rng,
+        peers: &mut Vec<SocketAddr>,
+    ) -> Result<AnnounceResponse, AnnounceFailure> {
+        peers.clear();
         self.expire_some(now, EXPIRED_PER_ANNOUNCE);
         let asker = Asker::of(from, request)?;
         let info_hash = request.info_hash;
@@ -151,7 +173,7 @@ impl SwarmTable {
 
         let room = self.config.max_peers.saturating_sub(self.due.len());
         let swarm = self.swarms.get_mut(&info_hash).expect("an admitted swarm is there");
-        let peers = swarm.choose(now, &asker, own, wanted(request.numwant), rng);
+        swarm.choose(now, &asker, own, wanted(request.numwant), rng, peers);
         let interval = swarm.interval(now, &asker, &self.config, rng);
         let expires = now + interval * 2 + self.config.grace;
         let crowd = swarm.crowd_mut(asker.addr);
@@ -170,7 +192,7 @@ impl SwarmTable {
         if request.event == Some(AnnounceEvent::Completed) && asker.class == Class::Seed {
             swarm.count_download(asker.addr);
         }
-        let mut response = AnnounceResponse { peers, ..respond(&asker, interval, swarm.counts_beside(own)) };
+        let mut response = respond(&asker, interval, swarm.counts_beside(own));
         if entered == Entered::Refused {
             response.warning = Some("the tracker is full: others are not told of you".to_owned());
             self.drop_if_unused(info_hash);
@@ -296,23 +318,36 @@ impl Swarm {
     /// Whoever comes to a swarm that is just filling gets few at first. Were he given all he asks for, the first
     /// comers would have no slot left for those who come a moment later, and would end up as a clique; he comes back
     /// in seconds and gets the rest out of the whole crowd.
-    fn choose(&self, now: Instant, asker: &Asker, own: &[SocketAddr], want: usize, rng: &mut Rng) -> Vec<SocketAddr> {
+    fn choose(
+        &self,
+        now: Instant,
+        asker: &Asker,
+        own: &[SocketAddr],
+        want: usize,
+        rng: &mut Rng,
+        chosen: &mut Vec<SocketAddr>,
+    ) {
         let crowd = self.crowd(asker.addr);
         let is_known = crowd.member(asker.addr).is_some();
         let is_filling = now - self.stirred_at < FILLING;
         let (want, taste) =
             if is_filling && !is_known { (want.min(FIRST_NUMWANT), Taste::Newer) } else { (want, Taste::Mixed) };
-        let mut chosen = Vec::with_capacity(want);
         if asker.class == Class::Leecher {
             chosen.extend(own.iter().filter(|addr| addr.port() != 0 && **addr != asker.addr).take(want));
         }
         // Spares for the asker himself, and for a seed of the owner's that also announces.
-        let spares = usize::from(is_known) + chosen.len();
-        let mut others = crowd.sample(asker, want + spares, taste, rng);
-        others.retain(|addr| *addr != asker.addr && !chosen.contains(addr));
-        others.truncate(want - chosen.len());
-        chosen.append(&mut others);
-        chosen
+        let ours = chosen.len();
+        let spares = usize::from(is_known) + ours;
+        crowd.sample(asker, want + spares, taste, rng, chosen);
+        let mut kept = ours;
+        for at in ours..chosen.len() {
+            let addr = chosen[at];
+            if addr != asker.addr && !chosen[..ours].contains(&addr) {
+                chosen[kept] = addr;
+                kept += 1;
+            }
+        }
+        chosen.truncate(kept.min(want));
     }
 
     /// What `asker` is to wait: a quarter of its age or of the swarm's, whichever is younger.

@@ -144,29 +144,27 @@ impl Crowd {
         Some(member)
     }
 
-    /// Up to `want` peers that `asker` may see, in random order; he himself may be among them.
+    /// Adds to `chosen` up to `want` peers that `asker` may see, in random order; he himself may be among them.
     ///
     /// O(`want`), however big the crowd.
-    pub(super) fn sample(&self, asker: &Asker, want: usize, taste: Taste, rng: &mut Rng) -> Vec<SocketAddr> {
-        let visible = SCOPES.into_iter().filter(|&scope| asker.scope.sees(scope));
+    pub(super) fn sample(&self, asker: &Asker, want: usize, taste: Taste, rng: &mut Rng, chosen: &mut Vec<SocketAddr>) {
         let classes = match asker.class {
             Class::Leecher => &[Class::Leecher, Class::Seed][..],
             // Seeds have nothing for one another.
             Class::Seed => &[Class::Leecher],
         };
-        let pools: Vec<&[SocketAddr]> =
-            visible.flat_map(|scope| classes.iter().map(move |&class| &*self.pools[pool_of(scope, class)])).collect();
-        let mut left: usize = pools.iter().map(|pool| pool.len()).sum();
+        let visible = SCOPES.into_iter().filter(|&scope| asker.scope.sees(scope));
+        let pools = visible.flat_map(|scope| classes.iter().map(move |&class| &*self.pools[pool_of(scope, class)]));
+        let mut left: usize = pools.clone().map(<[_]>::len).sum();
         let mut want = want.min(left);
-        let mut chosen = Vec::with_capacity(want);
+        let first = chosen.len();
         for pool in pools {
             let share = if left == 0 { 0 } else { (want * pool.len()).div_ceil(left).min(want) };
-            draw(pool, share, taste, rng, &mut chosen);
+            draw(pool, share, taste, rng, chosen);
             want -= share;
             left -= pool.len();
         }
-        rng.shuffle(&mut chosen);
-        chosen
+        rng.shuffle(&mut chosen[first..]);
     }
 
     /// Frees a place in a pool; the pool's last peer moves into it.
