@@ -1,10 +1,11 @@
-//! The socket of the public port: where it listens, and what happens if the port is taken.
+//! The sockets of the public port: where they listen, and what happens if the port is taken.
 //!
-//! A port that was asked for is taken or refused. The default port, in use, falls to the next free one, and the owner
-//! is told.
+//! The tracker over UDP has the number of the HTTP port, so that there is one number to remember and to forward. A port
+//! that was asked for is taken or refused. The default port, in use by either protocol, falls to the next one that is
+//! free for both, and the owner is told.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::str::FromStr;
 
 use podswarm_core::app::Failure;
@@ -17,6 +18,10 @@ pub(crate) const DEFAULT_PORT: u16 = 6969;
 const TRIED: u16 = 20;
 /// Connections that wait to be accepted; a release brings many at once.
 const BACKLOG: i32 = 1024;
+/// Bytes of datagrams that wait to be read, as far as the system allows.
+const WAITING: usize = 4 << 20;
+/// How often any free port is taken anew where the other protocol's is in use.
+const ATTEMPTS: usize = 16;
 
 /// Where to listen, as it was typed: `IP:PORT`, `IP` or `PORT`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,12 +56,14 @@ impl FromStr for Listen {
     }
 }
 
-/// A socket that listens.
+/// Sockets that listen.
 #[derive(Debug)]
 pub(crate) struct Bound {
-    /// The socket.
+    /// The socket for HTTP.
     pub(crate) listener: TcpListener,
-    /// Its address.
+    /// The socket for the tracker over UDP, if there is to be one; its address is the same.
+    pub(crate) udp: Option<UdpSocket>,
+    /// The address.
     pub(crate) addr: SocketAddr,
     /// The default port that it did not get, if so.
     pub(crate) instead_of: Option<u16>,
@@ -69,29 +76,38 @@ impl Listen {
         SocketAddr::new(self.ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), port)
     }
 
-    /// Opens the socket.
-    pub(crate) fn bind(&self) -> Result<Bound, Failure> {
-        let Some(port) = self.port else { return self.bind_near(DEFAULT_PORT) };
-        let (listener, addr) = self.bind_to(port).map_err(|error| {
-            let failure = Failure::new(format!("listen on {}", self.describe(port))).because(error);
-            failure.with_hint("give another one with --listen IP:PORT; port 0 takes any free one")
-        })?;
-        Ok(Bound { listener, addr, instead_of: None })
+    /// Opens the sockets, that for UDP if `udp`.
+    pub(crate) fn bind(&self, udp: bool) -> Result<Bound, Failure> {
+        let Some(port) = self.port else { return self.bind_near(DEFAULT_PORT, udp) };
+        let mut attempts = if port == 0 { ATTEMPTS } else { 1 };
+        loop {
+            attempts -= 1;
+            match self.bind_to(port, udp) {
+                Ok(bound) => return Ok(bound),
+                Err(Refused { error, .. }) if attempts > 0 && error.kind() == io::ErrorKind::AddrInUse => {}
+                Err(refused) => {
+                    let hint = match refused.protocol {
+                        Protocol::UDP => {
+                            "give another one with --listen IP:PORT, or leave it out with --no-udp-tracker"
+                        }
+                        _ => "give another one with --listen IP:PORT; port 0 takes any free one",
+                    };
+                    return Err(self.failure(port, refused).with_hint(hint));
+                }
+            }
+        }
     }
 
-    /// Opens the socket at `first`, or at the next port that is free.
-    fn bind_near(&self, first: u16) -> Result<Bound, Failure> {
+    /// Opens the sockets at `first`, or at the next port that is free.
+    fn bind_near(&self, first: u16, udp: bool) -> Result<Bound, Failure> {
         let last = first.saturating_add(TRIED - 1);
         let mut refusal = None;
         for port in first..=last {
-            match self.bind_to(port) {
-                Ok((listener, addr)) => {
-                    return Ok(Bound { listener, addr, instead_of: (port != first).then_some(first) });
-                }
-                Err(error) if error.kind() == io::ErrorKind::AddrInUse => refusal = Some(error),
-                Err(error) => {
-                    let failure = Failure::new(format!("listen on {}", self.describe(port))).because(error);
-                    return Err(failure.with_hint("give another address with --listen IP:PORT"));
+            match self.bind_to(port, udp) {
+                Ok(bound) => return Ok(Bound { instead_of: (port != first).then_some(first), ..bound }),
+                Err(Refused { error, .. }) if error.kind() == io::ErrorKind::AddrInUse => refusal = Some(error),
+                Err(refused) => {
+                    return Err(self.failure(port, refused).with_hint("give another address with --listen IP:PORT"));
                 }
             }
         }
@@ -103,32 +119,62 @@ impl Listen {
         self.ip.map_or_else(|| format!("port {port}"), |ip| SocketAddr::new(ip, port).to_string())
     }
 
-    fn bind_to(&self, port: u16) -> io::Result<(TcpListener, SocketAddr)> {
-        match self.ip {
-            Some(ip) => open(SocketAddr::new(ip, port)),
+    fn failure(&self, port: u16, refused: Refused) -> Failure {
+        let over = if refused.protocol == Protocol::UDP { " over UDP, for the tracker" } else { "" };
+        Failure::new(format!("listen on {}{over}", self.describe(port))).because(refused.error)
+    }
+
+    fn bind_to(&self, port: u16, udp: bool) -> Result<Bound, Refused> {
+        let refused = |protocol| move |error| Refused { protocol, error };
+        let tcp = match self.ip {
+            Some(ip) => open_tcp(SocketAddr::new(ip, port)),
             // One socket for both families, where the system has IPv6.
-            None => open((Ipv6Addr::UNSPECIFIED, port).into()).or_else(|error| match error.kind() {
+            None => open_tcp((Ipv6Addr::UNSPECIFIED, port).into()).or_else(|error| match error.kind() {
                 io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied => Err(error),
-                _ => open((Ipv4Addr::UNSPECIFIED, port).into()),
+                _ => open_tcp((Ipv4Addr::UNSPECIFIED, port).into()),
             }),
-        }
+        };
+        let (listener, addr) = tcp.map_err(refused(Protocol::TCP))?;
+        let udp = udp.then(|| open_udp(addr)).transpose().map_err(refused(Protocol::UDP))?;
+        Ok(Bound { listener, udp, addr, instead_of: None })
     }
 }
 
-fn open(addr: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
-    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
-    if addr == SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), addr.port()) {
-        socket.set_only_v6(false)?;
-    }
+/// Why a port cannot be had.
+struct Refused {
+    protocol: Protocol,
+    error: io::Error,
+}
+
+fn open_tcp(addr: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+    let socket = open(addr, Type::STREAM, Protocol::TCP)?;
     // A restart must not wait for the connections of the run before to be forgotten.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
     socket.bind(&addr.into())?;
     socket.listen(BACKLOG)?;
     let listener = TcpListener::from_std(socket.into())?;
     let addr = listener.local_addr()?;
     Ok((listener, addr))
+}
+
+fn open_udp(addr: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = open(addr, Type::DGRAM, Protocol::UDP)?;
+    // What the system does not give is no reason not to serve.
+    let _ = socket.set_recv_buffer_size(WAITING);
+    let _ = socket.set_send_buffer_size(WAITING);
+    socket.bind(&addr.into())?;
+    Ok(socket.into())
+}
+
+/// A socket that will be bound to `addr`; at the unspecified address of IPv6 it is for both families.
+fn open(addr: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(addr), kind, Some(protocol))?;
+    if addr == SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), addr.port()) {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_nonblocking(true)?;
+    Ok(socket)
 }
 
 #[cfg(test)]
@@ -151,32 +197,57 @@ mod tests {
 
     #[tokio::test]
     async fn port_0_takes_any_free_one() {
-        let bound = "127.0.0.1:0".parse::<Listen>().unwrap().bind().unwrap();
+        let bound = "127.0.0.1:0".parse::<Listen>().unwrap().bind(true).unwrap();
         assert_ne!(bound.addr.port(), 0);
         assert_eq!(bound.instead_of, None);
     }
 
     #[tokio::test]
     async fn a_port_that_was_asked_for_and_is_taken_is_refused() {
-        let taken = "127.0.0.1:0".parse::<Listen>().unwrap().bind().unwrap();
-        let failure = taken.addr.to_string().parse::<Listen>().unwrap().bind().unwrap_err();
+        let taken = "127.0.0.1:0".parse::<Listen>().unwrap().bind(true).unwrap();
+        let failure = taken.addr.to_string().parse::<Listen>().unwrap().bind(true).unwrap_err();
         assert!(failure.to_string().contains(&taken.addr.to_string()), "{failure}");
         assert!(failure.hint().is_some());
     }
 
     #[tokio::test]
     async fn without_an_address_both_families_are_served() {
-        let bound = "0".parse::<Listen>().unwrap().bind().unwrap();
+        let bound = "0".parse::<Listen>().unwrap().bind(true).unwrap();
         let port = bound.addr.port();
         assert!(tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok());
     }
 
     #[tokio::test]
     async fn a_default_port_in_use_falls_to_the_next_free_one() {
-        let taken = "127.0.0.1:0".parse::<Listen>().unwrap().bind().unwrap();
+        let taken = "127.0.0.1:0".parse::<Listen>().unwrap().bind(true).unwrap();
         let first = taken.addr.port();
-        let bound = "127.0.0.1".parse::<Listen>().unwrap().bind_near(first).unwrap();
+        let bound = "127.0.0.1".parse::<Listen>().unwrap().bind_near(first, true).unwrap();
         assert!(bound.addr.port() > first);
         assert_eq!(bound.instead_of, Some(first));
+    }
+
+    #[tokio::test]
+    async fn the_tracker_over_udp_has_the_port_of_http() {
+        for listen in ["127.0.0.1:0", "0"] {
+            let bound = listen.parse::<Listen>().unwrap().bind(true).unwrap();
+            assert_eq!(bound.udp.unwrap().local_addr().unwrap(), bound.addr);
+        }
+        assert!("127.0.0.1:0".parse::<Listen>().unwrap().bind(false).unwrap().udp.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_port_taken_over_udp_is_taken() {
+        let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let taken = udp.local_addr().unwrap();
+        let bind = |udp| taken.to_string().parse::<Listen>().unwrap().bind(udp);
+        let failure = bind(true).unwrap_err();
+        assert!(
+            failure.to_string().starts_with(&format!("listen on {taken} over UDP, for the tracker: ")),
+            "{failure}"
+        );
+        assert!(failure.hint().unwrap().contains("--no-udp-tracker"));
+        bind(false).unwrap();
+        let near = "127.0.0.1".parse::<Listen>().unwrap().bind_near(taken.port(), true).unwrap();
+        assert_eq!(near.instead_of, Some(taken.port()));
     }
 }

@@ -167,6 +167,10 @@ pub(crate) struct ServeArgs {
     /// more than once.
     #[arg(long, value_name = "IP:PORT", help_heading = "Serving")]
     pub(crate) peer_address: Vec<SocketAddr>,
+    /// Do not track over UDP, and name no tracker over UDP in torrents: for a host that UDP does not reach. Without it,
+    /// the tracker listens on the UDP port of the same number, too.
+    #[arg(long, help_heading = "Serving")]
+    pub(crate) no_udp_tracker: bool,
     /// How to speak to peers.
     #[command(flatten)]
     pub(crate) engine: EngineArgs,

@@ -25,6 +25,7 @@ use crate::publish::{self, Draft, Follow, Outcome, PublishError, Recorded, Settl
 use crate::record::{EpisodeRecord, ShowRecord};
 use crate::site::Site;
 use crate::tracker::Tracker;
+use crate::udp;
 use crate::urls::Urls;
 use crate::wire::{Listening, NewShow, Published, ShowInfo};
 
@@ -39,6 +40,8 @@ pub(crate) struct HostConfig {
     pub(crate) listen: Listen,
     /// The public URL that the owner gives now or gave before.
     pub(crate) public_url: Option<Urls>,
+    /// Whether to track over UDP as well.
+    pub(crate) udp_tracker: bool,
     /// Addresses at which the owner says that peers outside reach us.
     pub(crate) peer_addresses: Vec<SocketAddr>,
     /// The engine.
@@ -62,6 +65,7 @@ pub(crate) struct Host {
     /// Bytes of media sent over HTTP.
     sent: Arc<AtomicU64>,
     http_addr: SocketAddr,
+    udp_addr: Option<SocketAddr>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -69,8 +73,10 @@ pub(crate) struct Host {
 impl Host {
     /// Opens the ports, seeds everything that is out, and serves. The default port that was not free is returned, too.
     pub(crate) async fn start(library: Library, config: HostConfig) -> Result<(Arc<Self>, Option<u16>), Failure> {
-        let bound = config.listen.bind()?;
-        let urls = Arc::new(config.public_url.unwrap_or_else(|| Urls::guess(bound.addr)));
+        let bound = config.listen.bind(config.udp_tracker)?;
+        let udp_port = config.udp_tracker.then_some(bound.addr.port());
+        let urls = config.public_url.unwrap_or_else(|| Urls::guess(bound.addr)).with_udp_tracker(udp_port);
+        let urls = Arc::new(urls);
         let bind = config.engine.bind;
         let engine = Engine::start(config.engine).await?;
         let site = {
@@ -100,11 +106,16 @@ impl Host {
             put_off: Notify::new(),
             sent: Arc::default(),
             http_addr: bound.addr,
+            udp_addr: config.udp_tracker.then_some(bound.addr),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         });
         host.seed_library().await;
         host.tasks.spawn(http::serve(bound.listener, host.app(), Limits::of_process(), host.stop.clone()));
+        if let Some(socket) = bound.udp {
+            let port = udp::Port::new(socket).explain(|| "listen for announces over UDP".to_owned())?;
+            host.tasks.spawn(udp::serve(port, Arc::clone(&host.tracker), host.stop.clone()));
+        }
         host.tasks.spawn(Arc::clone(&host).look_after_task());
         host.tasks.spawn(Arc::clone(&host).resolve_task());
         host.tasks.spawn(Arc::clone(&host).release_task());
@@ -137,7 +148,8 @@ impl Host {
     pub(crate) fn listening(&self) -> Vec<Listening> {
         let listening = |kind: &str, addr| Listening { event: "listening".to_owned(), kind: kind.to_owned(), addr };
         let peers = self.engine.addrs().iter().map(|&addr| listening("peer", addr));
-        std::iter::once(listening("http", self.http_addr)).chain(peers).collect()
+        let udp = self.udp_addr.map(|addr| listening("udp-tracker", addr));
+        std::iter::once(listening("http", self.http_addr)).chain(udp).chain(peers).collect()
     }
 
     /// The port for peers.

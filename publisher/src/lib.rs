@@ -36,6 +36,7 @@ mod urls;
 mod http;
 mod bind;
 mod tracker;
+mod udp;
 
 mod host;
 mod copies;

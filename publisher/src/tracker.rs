@@ -5,7 +5,7 @@
 //! typed, else at the public URL's host.
 //!
 //! Law: nobody is given an address nearer than his own, unless the owner typed it.
-//! Source: BEP 3, 7, 23, 48 through core's codec.
+//! Source: BEP 3, 7, 15, 23, 48 through core's codecs.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -18,7 +18,10 @@ use podswarm_core::time::Instant;
 use podswarm_core::tracker::http::{
     encode_announce_response, encode_failure, encode_scrape_response, parse_announce_query, parse_scrape_query,
 };
-use podswarm_core::tracker::{Scope, SwarmCounts, SwarmEntry, SwarmTable, SwarmTableConfig};
+use podswarm_core::tracker::udp::{Answer, Responder, Swarms};
+use podswarm_core::tracker::{
+    AnnounceFailure, AnnounceRequest, AnnounceResponse, Scope, SwarmCounts, SwarmEntry, SwarmTable, SwarmTableConfig,
+};
 
 use crate::http::Peers;
 
@@ -26,6 +29,7 @@ use crate::http::Peers;
 pub(crate) struct Tracker {
     state: Mutex<State>,
     seed: RwLock<OwnSeed>,
+    responder: Responder,
     clock: Clock,
 }
 
@@ -35,6 +39,45 @@ struct State {
     /// Swarms whose content our seed does not have at present.
     lost: BTreeSet<[u8; 20]>,
 }
+
+/// Memory that is used from one announce to the next.
+#[derive(Debug, Default)]
+pub(crate) struct Room {
+    own: Vec<SocketAddr>,
+    chosen: Vec<SocketAddr>,
+}
+
+/// The tracker as one datagram's asker sees it.
+struct Asked<'a> {
+    tracker: &'a Tracker,
+    /// The address at which he reached us.
+    local: SocketAddr,
+    room: &'a mut Room,
+}
+
+impl Swarms for Asked<'_> {
+    fn announce(
+        &mut self,
+        from: SocketAddr,
+        request: &AnnounceRequest,
+    ) -> Result<(Answer, &[SocketAddr]), AnnounceFailure> {
+        let peers = Peers { remote: from, local: self.local };
+        let AnnounceResponse { interval, complete, incomplete, .. } = self.tracker.enter(peers, request, self.room)?;
+        let counts = SwarmCounts {
+            complete: complete.unwrap_or_default(),
+            incomplete: incomplete.unwrap_or_default(),
+            ..SwarmCounts::default()
+        };
+        Ok((Answer { interval, counts }, &self.room.chosen))
+    }
+
+    fn scrape(&mut self, info_hash: [u8; 20]) -> SwarmCounts {
+        self.tracker.state().table.swarm(info_hash).unwrap_or_default()
+    }
+}
+
+/// Keeps the secret of the connection ids apart from the dice.
+const UDP: u64 = 1;
 
 /// Where the own seed can be reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,30 +93,31 @@ pub(crate) struct OwnSeed {
 }
 
 impl OwnSeed {
-    /// The addresses for an asker.
-    fn addresses_for(&self, peers: Peers) -> Vec<SocketAddr> {
-        let Some(port) = self.port else { return Vec::new() };
+    /// Puts the addresses for an asker into `addresses`.
+    fn addresses_for(&self, peers: Peers, addresses: &mut Vec<SocketAddr>) {
+        addresses.clear();
+        let Some(port) = self.port else { return };
         let asker = Scope::of(peers.remote.ip());
         let reached = SocketAddr::new(self.bind.unwrap_or(peers.local.ip()), port);
         if matches!(asker, Scope::Private | Scope::Loopback) && asker.sees(Scope::of(reached.ip())) {
-            return vec![reached];
+            addresses.push(reached);
+        } else if !self.typed.is_empty() {
+            addresses.extend_from_slice(&self.typed);
+        } else {
+            let hosts = self.public_host.iter().map(|&ip| SocketAddr::new(ip, port));
+            addresses.extend(hosts.chain([reached]).filter(|addr| asker.sees(Scope::of(addr.ip()))));
+            addresses.sort_unstable();
+            addresses.dedup();
         }
-        if !self.typed.is_empty() {
-            return self.typed.clone();
-        }
-        let hosts = self.public_host.iter().map(|&ip| SocketAddr::new(ip, port));
-        let mut addresses: Vec<SocketAddr> = hosts.chain([reached]).filter(|a| asker.sees(Scope::of(a.ip()))).collect();
-        addresses.sort_unstable();
-        addresses.dedup();
-        addresses
     }
 }
 
 impl Tracker {
     /// A tracker that serves no torrent yet.
-    pub(crate) fn new(rng: Rng) -> Self {
+    pub(crate) fn new(mut rng: Rng) -> Self {
+        let responder = Responder::new(&mut rng.fork(UDP));
         let state = State { table: SwarmTable::new(SwarmTableConfig::default()), rng, lost: BTreeSet::new() };
-        Self { state: Mutex::new(state), seed: RwLock::default(), clock: Clock::default() }
+        Self { state: Mutex::new(state), seed: RwLock::default(), responder, clock: Clock::default() }
     }
 
     /// Changes where the own seed is found.
@@ -109,15 +153,36 @@ impl Tracker {
 
     /// The body that answers an announce with this query.
     pub(crate) fn announce(&self, peers: Peers, query: &str) -> Vec<u8> {
-        let own = self.seed.read().unwrap_or_else(PoisonError::into_inner).addresses_for(peers);
-        let now = self.now();
+        let mut room = Room::default();
         let answer = parse_announce_query(query).and_then(|request| {
-            let State { table, rng, lost } = &mut *self.state();
-            let own = if lost.contains(&request.info_hash) { &[] } else { &own[..] };
-            let response = table.announce(now, peers.remote, &request, own, rng)?;
+            let response = self.enter(peers, &request, &mut room)?;
+            let response = AnnounceResponse { peers: room.chosen, ..response };
             Ok(encode_announce_response(&response, request.compact))
         });
         answer.unwrap_or_else(|failure| encode_failure(&failure))
+    }
+
+    /// Writes what answers a datagram into `out`; nothing where silence does.
+    pub(crate) fn datagram(&self, peers: Peers, datagram: &[u8], room: &mut Room, out: &mut Vec<u8>) {
+        let mut swarms = Asked { tracker: self, local: peers.local, room };
+        self.responder.answer(self.now(), peers.remote, datagram, &mut swarms, out);
+    }
+
+    /// Enters a peer in its swarm; the peers that it is given are put into `room`.
+    fn enter(
+        &self,
+        peers: Peers,
+        request: &AnnounceRequest,
+        room: &mut Room,
+    ) -> Result<AnnounceResponse, AnnounceFailure> {
+        let Room { own, chosen } = room;
+        self.seed.read().unwrap_or_else(PoisonError::into_inner).addresses_for(peers, own);
+        let now = self.now();
+        let State { table, rng, lost } = &mut *self.state();
+        if lost.contains(&request.info_hash) {
+            own.clear();
+        }
+        table.announce_into(now, peers.remote, request, own, rng, chosen)
     }
 
     /// The body that answers a scrape with this query.
@@ -145,6 +210,9 @@ impl Tracker {
 
 #[cfg(test)]
 mod tests {
+    use podswarm_core::tracker::AnnounceEvent;
+    use podswarm_core::tracker::udp::wire;
+
     use super::*;
 
     fn seed() -> OwnSeed {
@@ -162,7 +230,10 @@ mod tests {
     #[track_caller]
     fn check(seed: &OwnSeed, peers: Peers, want: &[&str]) {
         let want: Vec<SocketAddr> = want.iter().map(|addr| addr.parse().unwrap()).collect();
-        assert_eq!(seed.addresses_for(peers), want);
+        // What an asker before was told is not told this one.
+        let mut addresses = vec!["192.0.2.1:1".parse().unwrap()];
+        seed.addresses_for(peers, &mut addresses);
+        assert_eq!(addresses, want);
     }
 
     #[test]
@@ -221,5 +292,59 @@ mod tests {
         assert_eq!(tracker.swarm(ours).complete, 1);
         tracker.forget(ours);
         assert!(ask('a').contains("failure reason"));
+    }
+
+    /// Asks over UDP as a client does.
+    fn ask_over_udp(tracker: &Tracker, peers: Peers, request: &AnnounceRequest) -> Result<AnnounceResponse, String> {
+        let (mut room, mut datagram, mut reply) = (Room::default(), Vec::new(), Vec::new());
+        let number = wire::TransactionId(5);
+        let mut read = |datagram: &mut Vec<u8>| {
+            tracker.datagram(peers, datagram, &mut room, &mut reply);
+            datagram.clear();
+            wire::Reply::read(&reply, number, peers.remote.ip()).unwrap()
+        };
+        wire::write_connect(number, &mut datagram);
+        let wire::Reply::Connected(id) = read(&mut datagram) else { panic!("no connection id") };
+        wire::write_announce(id, number, request, "/announce", &mut datagram);
+        match read(&mut datagram) {
+            wire::Reply::Announced(answer) => Ok(answer),
+            wire::Reply::Refused(reason) => Err(reason),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn over_udp_it_is_the_same_tracker() {
+        let tracker = Tracker::new(Rng::from_seed_u64(1));
+        tracker.reach_seed(|own| *own = seed());
+        let ours = InfoHash::from_v1([b'a'; 20]);
+        tracker.allow(ours);
+        let here = peers("127.0.0.1", "127.0.0.1");
+        let request = AnnounceRequest { left: 1, ..AnnounceRequest::new([b'a'; 20], [b'p'; 20], 7001) };
+        let answer = ask_over_udp(&tracker, here, &request).unwrap();
+        assert_eq!(answer.peers, ["127.0.0.1:6881".parse().unwrap()]);
+        // Whoever announces over HTTP too is still one peer, and its download one.
+        for event in ["started", "completed"] {
+            let query =
+                format!("info_hash=aaaaaaaaaaaaaaaaaaaa&peer_id=pppppppppppppppppppp&port=7001&left=0&event={event}");
+            tracker.announce(here, &query);
+        }
+        let request = AnnounceRequest { left: 0, event: Some(AnnounceEvent::Completed), ..request };
+        let answer = ask_over_udp(&tracker, here, &request).unwrap();
+        assert_eq!((answer.complete, answer.incomplete), (Some(2), Some(0)));
+        assert_eq!(tracker.swarm(ours).downloaded, 1);
+        let refused = ask_over_udp(&tracker, here, &AnnounceRequest::new([b'b'; 20], [b'p'; 20], 7001));
+        assert_eq!(refused.unwrap_err(), "this tracker does not serve that torrent");
+    }
+
+    #[test]
+    fn over_udp_too_nobody_is_told_of_hosts_nearer_than_himself() {
+        let tracker = Tracker::new(Rng::from_seed_u64(1));
+        tracker.reach_seed(|own| *own = seed());
+        tracker.allow(InfoHash::from_v1([b'a'; 20]));
+        let request = AnnounceRequest { left: 1, ..AnnounceRequest::new([b'a'; 20], [b'p'; 20], 7001) };
+        ask_over_udp(&tracker, peers("10.0.0.9", "10.0.0.5"), &request).unwrap();
+        let answer = ask_over_udp(&tracker, peers("198.51.100.7", "10.0.0.5"), &request).unwrap();
+        assert_eq!(answer.peers, ["203.0.113.5:6881".parse().unwrap()]);
     }
 }

@@ -20,6 +20,8 @@ pub(crate) struct Urls {
     base: Url,
     /// Whether the owner gave it.
     given: bool,
+    /// The port that the tracker over UDP listens on, if there is one.
+    udp_port: Option<u16>,
 }
 
 /// A public URL that cannot be one.
@@ -41,7 +43,7 @@ impl Urls {
         if !base.path().ends_with('/') {
             base.set_path(&format!("{}/", base.path()));
         }
-        Ok(Self { base, given: true })
+        Ok(Self { base, given: true, udp_port: None })
     }
 
     /// The guess for a port that listens at `listen`: that address, or, where it listens at all of them, this
@@ -49,7 +51,12 @@ impl Urls {
     pub(crate) fn guess(listen: SocketAddr) -> Self {
         let ip = if listen.ip().is_unspecified() { default_address() } else { listen.ip() };
         let base = Url::parse(&format!("http://{}/", SocketAddr::new(ip, listen.port())));
-        Self { base: base.expect("an address makes a URL"), given: false }
+        Self { base: base.expect("an address makes a URL"), given: false, udp_port: None }
+    }
+
+    /// The same with a tracker over UDP that listens on `port`.
+    pub(crate) fn with_udp_tracker(self, port: Option<u16>) -> Self {
+        Self { udp_port: port, ..self }
     }
 
     /// The public URL itself, with a slash at its end.
@@ -76,6 +83,31 @@ impl Urls {
     /// The tracker.
     pub(crate) fn announce(&self) -> Url {
         self.join(&["announce"])
+    }
+
+    /// The tracker over UDP, if there is one.
+    ///
+    /// A router that forwards another port of HTTP is told to forward the same one of UDP. Nobody forwards https to us
+    /// but a proxy, which knows nothing of UDP: past it, the tracker is where it listens.
+    ///
+    /// An IPv6 address in place of a name is not told, as Transmission 3 cannot read it here: it takes part of it for a
+    /// name, and after that announces itself nowhere.
+    fn announce_over_udp(&self) -> Option<Url> {
+        if matches!(self.host(), Host::Ipv6(_)) {
+            return None;
+        }
+        let port = match (self.base.scheme(), self.base.port()) {
+            ("http", Some(forwarded)) => self.udp_port.and(Some(forwarded)),
+            _ => self.udp_port,
+        }?;
+        Some(Url::parse(&format!("udp://{}:{port}/announce", self.host())).expect("a host and a port make a URL"))
+    }
+
+    /// Every way to the tracker, as one tier of BEP 12: each leads to the same swarms.
+    ///
+    /// HTTP stands first, for those who read no further; who knows both chooses.
+    pub(crate) fn trackers(&self) -> Vec<String> {
+        std::iter::once(self.announce()).chain(self.announce_over_udp()).map(String::from).collect()
     }
 
     /// A show's page.
@@ -165,6 +197,17 @@ mod tests {
         assert_eq!(urls.episode(&show, "e-1.mp3").as_str(), "https://a.example/pods/shows/b/e-1");
         assert_eq!(urls.torrent(&show, "e-1.mp3").as_str(), "https://a.example/pods/torrents/b/e-1.mp3.torrent");
         assert_eq!(urls.media_folder(&show).as_str(), "https://a.example/pods/media/b/");
+    }
+
+    #[test]
+    fn the_tracker_over_udp_is_where_its_datagrams_get_through() {
+        let udp = |text: &str| Urls::parse(text).unwrap().with_udp_tracker(Some(6970)).trackers().pop().unwrap();
+        assert_eq!(udp("http://a.example:8080/pods"), "udp://a.example:8080/announce");
+        assert_eq!(udp("http://a.example"), "udp://a.example:6970/announce");
+        assert_eq!(udp("https://a.example:8443"), "udp://a.example:6970/announce");
+        assert_eq!(udp("http://192.0.2.5:1"), "udp://192.0.2.5:1/announce");
+        assert_eq!(udp("http://[2001:db8::5]:1"), "http://[2001:db8::5]:1/announce", "some clients cannot read it");
+        assert_eq!(Urls::parse("http://a.example:8080").unwrap().trackers(), ["http://a.example:8080/announce"]);
     }
 
     #[test]

@@ -232,7 +232,7 @@ pub(crate) struct Status {
 pub(crate) struct Listening {
     /// Always `listening`.
     pub(crate) event: String,
-    /// `http` or `peer`.
+    /// `http`, `udp-tracker` or `peer`.
     pub(crate) kind: String,
     /// The address.
     pub(crate) addr: std::net::SocketAddr,

@@ -159,7 +159,8 @@ async fn an_episode_published_through_the_daemon_is_served_in_every_way() {
     let (_, headers, torrent) = daemon.get(episode["torrent"].as_str().unwrap(), &[]).await;
     assert_eq!(headers["content-type"], "application/x-bittorrent");
     let torrent = podswarm_core::metainfo::Metainfo::parse(&torrent).unwrap();
-    assert_eq!(torrent.trackers, [[format!("{}/announce", daemon.base)]]);
+    let udp = daemon.base.replace("http://", "udp://");
+    assert_eq!(torrent.trackers, [[format!("{}/announce", daemon.base), format!("{udp}/announce")]]);
     assert_eq!(torrent.info_hash.to_string(), episode["info_hash"].as_str().unwrap());
 
     let hash = torrent.info_hash.wire().iter().fold(String::new(), |hash, byte| format!("{hash}%{byte:02x}"));

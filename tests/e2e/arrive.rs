@@ -7,7 +7,7 @@ use podswarm_tests::files::{assert_same_bytes, only_file_below, scratch};
 use podswarm_tests::http;
 use podswarm_tests::net::Net;
 use podswarm_tests::process::PATIENCE;
-use podswarm_tests::programs::{Publisher, agent, complete, get, without_web_seeds};
+use podswarm_tests::programs::{Publisher, agent, complete, get, metainfo, over_udp_only, without_web_seeds};
 
 #[track_caller]
 fn arrives_and_is_seeded_on(format: Format) {
@@ -85,4 +85,43 @@ fn waiting_agents_start_within_a_second_of_a_publish() {
     for file in files {
         assert_same_bytes(&audio.path, &file);
     }
+}
+
+#[test]
+fn a_torrent_names_the_tracker_over_udp_and_a_swarm_forms_through_it_alone() {
+    let (folder, mut net) = (scratch(), Net::new());
+    let [home, away] = ["publisher", "subscriber"].map(|name| net.host(name));
+    let publisher = Publisher::serve(&home, &folder.path().join("podpub"), Some(home.v4()));
+    let audio = short_episode("Over UDP");
+    let release = publisher.publish(&audio.path);
+    let tracker = std::net::SocketAddr::new(home.v4(), publisher.http_port);
+    let named = metainfo(&away, &release.torrent).trackers;
+    assert_eq!(named, [[format!("http://{tracker}/announce"), format!("udp://{tracker}/announce")]]);
+    let torrent = over_udp_only(&away, &release.torrent, folder.path(), tracker);
+    let output = folder.path().join("subscriber");
+    let ended = get(&away, &torrent, &output).end(PATIENCE);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_same_bytes(&audio.path, &only_file_below(&output));
+    let status = publisher.full_status();
+    let kinds: Vec<_> = status["listening"].as_array().unwrap().iter().map(|port| port["kind"].clone()).collect();
+    assert!(kinds.contains(&"udp-tracker".into()), "{kinds:?}");
+}
+
+#[test]
+fn a_tracker_that_udp_does_not_reach_costs_a_moment_only() {
+    let (folder, mut net) = (scratch(), Net::new());
+    let [home, away] = ["publisher", "subscriber"].map(|name| net.host(name));
+    let publisher = Publisher::serve(&home, &folder.path().join("podpub"), Some(home.v4()));
+    let audio = short_episode("No Way for Datagrams");
+    let release = publisher.publish(&audio.path);
+    let torrent = without_web_seeds(&away, &release.torrent, folder.path());
+    home.swallow_udp();
+    let output = folder.path().join("subscriber");
+    let began = std::time::Instant::now();
+    assert_eq!(get(&away, &torrent, &output).end(PATIENCE).code, Some(0));
+    let took = began.elapsed();
+    podswarm_tests::figure(&format!("without UDP, a swarm that is asked over UDP first delivers within {took:.1?}"));
+    // Asserted with room for a busy machine; a tracker that is waited for takes 30 s.
+    assert!(took < Duration::from_secs(20), "{took:?}");
+    assert_same_bytes(&audio.path, &only_file_below(&output));
 }

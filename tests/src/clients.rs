@@ -97,7 +97,9 @@ impl Client {
         let command = match self {
             Self::Aria2 => {
                 let mut command = host.command("aria2c");
-                command.args(["--no-conf", "--enable-dht=false", "--enable-dht6=false", "--bt-enable-lpd=false"]);
+                // It asks trackers over UDP only with its table of the IPv4 hash table open, which stays empty here.
+                command.args(["--no-conf", "--enable-dht=true", "--enable-dht6=false", "--bt-enable-lpd=false"]);
+                command.arg("--dht-file-path").arg(folder.with_extension("dht"));
                 command.args(["--check-integrity=true", "--file-allocation=none"]);
                 command.args(match role {
                     Role::Leech => ["--seed-time=0", "--summary-interval=0"],

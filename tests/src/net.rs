@@ -175,6 +175,17 @@ impl Host {
         self.namespace.ip("link set eth0 down\n");
     }
 
+    /// Lets no datagram in, and tells nobody so.
+    pub fn swallow_udp(&self) {
+        self.namespace.run(
+            "nft",
+            &["-f", "-"],
+            "add table inet deaf\n\
+             add chain inet deaf input { type filter hook input priority 0; }\n\
+             add rule inet deaf input iifname eth0 meta l4proto udp drop\n",
+        );
+    }
+
     /// Lets nothing in but TCP to `port`: every other connection is reset, whoever opened it.
     pub fn close_all_but(&self, port: u16) {
         self.namespace.run(

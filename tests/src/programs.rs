@@ -106,12 +106,18 @@ impl Publisher {
         command
     }
 
+    /// All that `podpub status` says.
+    #[track_caller]
+    pub fn full_status(&self) -> Value {
+        let ended = Program::start("podpub status", self.command("status")).end(PATIENCE);
+        assert_eq!(ended.code, Some(0), "podpub status: {}", ended.stderr);
+        ended.lines.first().expect("a status is a line").json()
+    }
+
     /// What `podpub status` says of the only episode.
     #[track_caller]
     pub fn status(&self) -> Seeding {
-        let ended = Program::start("podpub status", self.command("status")).end(PATIENCE);
-        assert_eq!(ended.code, Some(0), "podpub status: {}", ended.stderr);
-        let status = ended.lines.first().expect("a status is a line").json();
+        let status = self.full_status();
         let count = |value: &Value| value.as_u64().unwrap_or_else(|| panic!("a count is missing in {status}"));
         Seeding {
             copies_milli: count(&status["episodes"][0]["swarm"]["copies_milli"]),
@@ -173,10 +179,29 @@ pub fn get_and_seed(host: &Host, source: &str, output: &Path) -> Program {
 /// Fetches the metainfo at `url` and writes it into `folder` without its web seeds: what is left is the swarm.
 #[track_caller]
 pub fn without_web_seeds(host: &Host, url: &str, folder: &Path) -> PathBuf {
+    let mut metainfo = metainfo(host, url);
+    metainfo.web_seeds.clear();
+    write(&metainfo, folder)
+}
+
+/// The same with no tracker but that at `tracker`, over UDP.
+#[track_caller]
+pub fn over_udp_only(host: &Host, url: &str, folder: &Path, tracker: SocketAddr) -> PathBuf {
+    let mut metainfo = metainfo(host, url);
+    metainfo.web_seeds.clear();
+    metainfo.trackers = vec![vec![format!("udp://{tracker}/announce")]];
+    write(&metainfo, folder)
+}
+
+/// Fetches the metainfo at `url`.
+#[track_caller]
+pub fn metainfo(host: &Host, url: &str) -> Metainfo {
     let answer = http::get(host, url, &[]);
     assert_eq!((answer.status, answer.header("content-type")), (200, "application/x-bittorrent"));
-    let mut metainfo = Metainfo::parse(&answer.body).expect("our own metainfo is good");
-    metainfo.web_seeds.clear();
+    Metainfo::parse(&answer.body).expect("our own metainfo is good")
+}
+
+fn write(metainfo: &Metainfo, folder: &Path) -> PathBuf {
     let path = folder.join("swarm only.torrent");
     std::fs::write(&path, metainfo.encode()).expect("the test's folder is ours");
     path

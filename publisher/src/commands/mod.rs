@@ -98,5 +98,6 @@ fn public_url(library: &Library, args: &ServeArgs) -> Result<Option<Urls>, Failu
 /// The addresses that would be told if the library was served with the flags' defaults.
 fn likely_urls(library: &Library) -> Result<Urls, Failure> {
     let stored = library.public_url().map_err(unavailable)?.and_then(|url| Urls::parse(&url).ok());
-    Ok(stored.unwrap_or_else(|| Urls::guess(crate::bind::Listen::default().likely_addr())))
+    let likely = crate::bind::Listen::default().likely_addr();
+    Ok(stored.unwrap_or_else(|| Urls::guess(likely)).with_udp_tracker(Some(likely.port())))
 }

@@ -75,6 +75,7 @@ impl Running {
         let config = HostConfig {
             listen: args.listen.unwrap_or_default(),
             public_url: public_url(&library, args)?,
+            udp_tracker: !args.no_udp_tracker,
             peer_addresses: args.peer_address.clone(),
             engine: engine_config(&args.engine),
         };

@@ -31,7 +31,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use events::Bus;
-pub(crate) use listen::{Limits, Peers, serve};
+pub(crate) use listen::{Limits, Peers, canonical, serve};
 pub(crate) use media::mtime_of;
 pub(crate) use resource::{Resource, etag};
 

@@ -97,7 +97,7 @@ fn web_seed(episode: &EpisodeRecord, urls: &Urls) -> url::Url {
 pub(crate) fn magnet(episode: &EpisodeRecord, urls: &Urls) -> Magnet {
     Magnet {
         name: Some(episode.file.clone()),
-        trackers: vec![urls.announce().into()],
+        trackers: urls.trackers(),
         web_seeds: vec![web_seed(episode, urls).into()],
         ..Magnet::new(episode.info_hash)
     }
@@ -106,16 +106,20 @@ pub(crate) fn magnet(episode: &EpisodeRecord, urls: &Urls) -> Magnet {
 /// An episode's `.torrent` as it is served: `bare` with our tracker and web seed.
 pub(crate) fn torrent(episode: &EpisodeRecord, bare: Metainfo, urls: &Urls) -> Vec<u8> {
     let mut served = bare;
-    served.trackers = vec![vec![urls.announce().into()]];
+    served.trackers = vec![urls.trackers()];
     served.web_seeds = vec![web_seed(episode, urls).into()];
     served.encode()
 }
 
 /// The bytes that tracker and web seed add to a metainfo.
 fn outer_length(episode: &EpisodeRecord, urls: &Urls) -> u64 {
-    let text = |url: &url::Url| url.as_str().len().to_string().len() + 1 + url.as_str().len();
-    let added = "8:announce".len() + text(&urls.announce()) + "8:url-listle".len() + text(&web_seed(episode, urls));
-    added as u64
+    let text = |url: &str| url.len().to_string().len() + 1 + url.len();
+    let trackers = urls.trackers();
+    let mut added = "8:announce".len() + text(&trackers[0]) + "8:url-listle".len();
+    if trackers.len() > 1 {
+        added += "13:announce-listllee".len() + trackers.iter().map(|url| text(url)).sum::<usize>();
+    }
+    (added + text(web_seed(episode, urls).as_str())) as u64
 }
 
 #[cfg(test)]
@@ -160,13 +164,16 @@ mod tests {
         let record = episode("a", 1);
         let name = TorrentPath::new([&record.file]).unwrap();
         let bare = MetainfoBuilder::file(name, 1000, 16384, [[7; 20]].into_iter().collect()).build().unwrap();
-        let length = bare.encode().len() as u64 + outer_length(&record, &urls());
-        let info_hash = bare.info_hash;
-        let bytes = torrent(&record, bare, &urls());
-        assert_eq!(bytes.len() as u64, length);
-        let served = Metainfo::parse(&bytes).unwrap();
-        assert_eq!(served.info_hash, info_hash);
-        assert_eq!(served.trackers, [["https://pods.example/x/announce"]]);
-        assert_eq!(served.web_seeds, ["https://pods.example/x/media/a/2026-01-01-episode-1-00000001.mp3"]);
+        let (http, udp) = ("https://pods.example/x/announce", "udp://pods.example:6969/announce");
+        for (urls, trackers) in [(urls(), &[http][..]), (urls().with_udp_tracker(Some(6969)), &[http, udp])] {
+            let length = bare.encode().len() as u64 + outer_length(&record, &urls);
+            let bytes = torrent(&record, bare.clone(), &urls);
+            assert_eq!(bytes.len() as u64, length);
+            let served = Metainfo::parse(&bytes).unwrap();
+            assert_eq!(served.info_hash, bare.info_hash);
+            assert_eq!(served.trackers, [trackers], "both are one tier");
+            assert_eq!(served.web_seeds, ["https://pods.example/x/media/a/2026-01-01-episode-1-00000001.mp3"]);
+            assert_eq!(magnet(&record, &urls).trackers, trackers);
+        }
     }
 }
