@@ -5,17 +5,18 @@
 //! that figures of different machines and crowds compare.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use podswarm_core::metainfo::Metainfo;
 use podswarm_core::rng::Rng;
 use tempfile::TempDir;
 
 use crate::clients::Client;
-use crate::files::{MIB, assert_same_bytes, only_file_below, random_file, scratch};
+use crate::files::{MIB, assert_same_bytes, only_file_like, random_file, scratch};
 use crate::net::{Host, Link, Net};
 use crate::process::{PATIENCE, Program};
 use crate::programs::{Publisher, Release, agent, complete, podpub, without_web_seeds};
@@ -195,7 +196,7 @@ impl Crowd {
         let mut stay = Vec::new();
         for Member { program, started, folder } in self.members {
             let left = end.saturating_duration_since(Instant::now());
-            let (at, program, file) = wait(self.plan.kind, program, &folder, left);
+            let (at, program, file) = wait(self.plan.kind, program, &self.episode, &folder, left);
             times.push(at - started);
             last = last.max(at - self.began);
             stay.push((program, file));
@@ -230,8 +231,8 @@ fn serve(kind: Kind, home: &Host, folder: &Path, episode: &Path) -> (Server, Sou
             (Server::Ours(Box::new(publisher)), Source::Torrent(torrent))
         }
         Kind::Others(client) => {
-            let tracker = opentracker(home);
             let torrent = make_torrent(episode, &format!("http://{}/announce", SocketAddr::new(home.v4(), 6969)));
+            let tracker = opentracker(home, folder, std::slice::from_ref(&torrent));
             let seed = client.seed(home, &torrent, folder);
             (Server::Theirs { _programs: vec![tracker, seed] }, Source::Torrent(torrent))
         }
@@ -260,7 +261,13 @@ fn subscribe(kind: Kind, host: &Host, folder: &Path, source: &Source) -> Program
 }
 
 /// Waits until a subscriber has the episode: when, the program, and the file.
-fn wait(kind: Kind, mut program: Program, folder: &Path, limit: Duration) -> (Instant, Program, PathBuf) {
+fn wait(
+    kind: Kind,
+    mut program: Program,
+    episode: &Path,
+    folder: &Path,
+    limit: Duration,
+) -> (Instant, Program, PathBuf) {
     match kind {
         Kind::Podswarm => {
             let (at, file) = complete(&mut program, limit);
@@ -268,21 +275,42 @@ fn wait(kind: Kind, mut program: Program, folder: &Path, limit: Duration) -> (In
         }
         Kind::Others(_) | Kind::Served(_) => {
             let at = Client::wait_seeding(&mut program, limit);
-            (at, program, only_file_below(folder))
+            (at, program, only_file_like(episode, folder))
         }
         Kind::Http => {
             let (at, ()) = program.wait_for("end", limit, |line| (line.text == "complete").then_some(()));
-            (at, program, only_file_below(folder))
+            (at, program, only_file_like(episode, folder))
         }
     }
 }
 
-/// Starts Debian's tracker on `host`, on port 6969.
-pub fn opentracker(host: &Host) -> Program {
+/// Starts Debian's tracker on `host`, on port 6969, for `torrents`; it keeps its list of them in `folder`.
+pub fn opentracker(host: &Host, folder: &Path, torrents: &[PathBuf]) -> Program {
+    use std::os::unix::fs::PermissionsExt as _;
+    // It makes the folder its root and reads the list as nobody.
+    let root = folder.join("opentracker");
+    std::fs::create_dir_all(&root).expect("the run's folder is ours");
+    std::fs::set_permissions(&root, std::fs::Permissions::from_mode(0o755)).expect("the run's folder is ours");
+    let info_hash = |torrent: &PathBuf| {
+        let bytes = std::fs::read(torrent).expect("the run's torrent is there");
+        Metainfo::parse(&bytes).expect("our own metainfo is good").info_hash.to_string()
+    };
+    let allowed = torrents.iter().map(|torrent| info_hash(torrent) + "\n").collect::<String>();
+    std::fs::write(root.join("allowed"), allowed).expect("the run's folder is ours");
     let mut command = host.command("opentracker");
-    // It answers for any torrent, over HTTP and UDP, and says nothing when it is ready: binding is all it does.
-    command.args(["-i", &host.v4().to_string(), "-p", "6969", "-P", "6969", "-d", "/", "-u", "root"]);
-    Program::start(&format!("opentracker on {}", host.name()), command)
+    command.args(["-i", &host.v4().to_string(), "-p", "6969", "-P", "6969", "-w", "allowed", "-d"]).arg(&root);
+    let tracker = Program::start(&format!("opentracker on {}", host.name()), command);
+    wait_for_port(host, 6969);
+    tracker
+}
+
+/// Waits until something listens on `port` of `host`, for programs that do not say when they do.
+fn wait_for_port(host: &Host, port: u16) {
+    let (addr, end) = (SocketAddr::new(host.v4(), port), Instant::now() + PATIENCE);
+    while host.within(|| TcpStream::connect(addr)).is_err() {
+        assert!(Instant::now() < end, "nothing listens on {addr}");
+        thread::park_timeout(Duration::from_millis(10));
+    }
 }
 
 /// Serves `folder` from `host`, on port 8080.
@@ -297,7 +325,9 @@ fn nginx(host: &Host, folder: &Path) -> Program {
     std::fs::write(&config, text).expect("the run's folder is ours");
     let mut command = host.command("nginx");
     command.arg("-c").arg(config);
-    Program::start(&format!("nginx on {}", host.name()), command)
+    let server = Program::start(&format!("nginx on {}", host.name()), command);
+    wait_for_port(host, 8080);
+    server
 }
 
 /// Makes a `.torrent` of a file beside it, with the pieces that we would choose.

@@ -55,6 +55,14 @@ pub fn assert_same_bytes(want: &Path, got: &Path) {
     }
 }
 
+/// The only file below `folder` with the extension of `like`: clients keep files of their own beside what they fetch.
+#[track_caller]
+pub fn only_file_like(like: &Path, folder: &Path) -> PathBuf {
+    let files: Vec<_> = files_below(folder).into_iter().filter(|file| file.extension() == like.extension()).collect();
+    assert_eq!(files.len(), 1, "files below `{}`: {files:?}", folder.display());
+    files[0].clone()
+}
+
 /// The file below `folder`. Panics if there is none or another.
 #[track_caller]
 pub fn only_file_below(folder: &Path) -> PathBuf {

@@ -60,9 +60,9 @@ fn run(who: Who) -> (ByteCount, Duration) {
             watch(publisher.program)
         }
         Some(client) => {
-            let _tracker = opentracker(&home);
             let url = format!("http://{}/announce", SocketAddr::new(home.v4(), 6969));
             let torrents: Vec<PathBuf> = files.iter().map(|file| make_torrent(file, &url)).collect();
+            let _tracker = opentracker(&home, folder.path(), &torrents);
             watch(client.seed_many(&home, &torrents, &media))
         }
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use podswarm_core::rate::ByteCount;
 use podswarm_tests::clients::Client;
 use podswarm_tests::crowd::{make_torrent, opentracker};
-use podswarm_tests::files::{MIB, assert_same_bytes, only_file_below, random_file};
+use podswarm_tests::files::{MIB, assert_same_bytes, only_file_like, random_file};
 use podswarm_tests::net::Net;
 use podswarm_tests::process::Program;
 use podswarm_tests::programs::{Publisher, complete, get_and_seed};
@@ -64,7 +64,7 @@ fn run(who: Who) -> Outcome {
     let theirs = folder.path().join("leech");
     let wait = |seed: &Program, leech: &mut Program, client: Option<Client>, began: Instant, before: Duration| {
         let (at, got) = match client {
-            Some(_) => (Client::wait_seeding(leech, LIMIT), only_file_below(&theirs)),
+            Some(_) => (Client::wait_seeding(leech, LIMIT), only_file_like(&file, &theirs)),
             None => complete(leech, LIMIT),
         };
         let processor = seed.cpu_time().saturating_sub(before) + leech.cpu_time();
@@ -80,8 +80,8 @@ fn run(who: Who) -> Outcome {
             wait(&publisher.program, &mut leech, None, began, before)
         }
         Some(client) => {
-            let _tracker = opentracker(&home);
             let torrent = make_torrent(&file, &format!("http://{}/announce", SocketAddr::new(home.v4(), 6969)));
+            let _tracker = opentracker(&home, folder.path(), std::slice::from_ref(&torrent));
             let seed = client.seed(&home, &torrent, folder.path());
             let (before, began) = (seed.cpu_time(), Instant::now());
             let mut leech = client.join(&away, &torrent, &theirs);
