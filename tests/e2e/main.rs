@@ -9,3 +9,4 @@ mod feed;
 mod full;
 mod hostile;
 mod memory;
+mod rush;

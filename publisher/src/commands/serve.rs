@@ -32,7 +32,12 @@ const STOP_TIME: Duration = Duration::from_millis(3900);
 /// How often to look whether full copies are out.
 const LOOK: Duration = Duration::from_secs(2);
 /// The connections that a control port takes; a publish may be quiet for as long as it hashes.
-const CONTROL_LIMITS: Limits = Limits { connections: 64, idle: Duration::from_hours(24) };
+const CONTROL_LIMITS: Limits = Limits {
+    connections: 64,
+    connections_per_network: 64,
+    head: Duration::from_secs(15),
+    idle: Duration::from_hours(24),
+};
 
 pub(super) async fn serve(context: &Context, args: &ServeArgs) -> Result<(), Failure> {
     if let Some(client) = &context.remote {

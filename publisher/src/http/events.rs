@@ -9,17 +9,16 @@
 //!
 //! Source: the HTML standard's server-sent events.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::response::sse::{Event, KeepAlive, Sse};
 use chrono::{DateTime, Utc};
 use futures_util::Stream;
 use podswarm_core::metainfo::InfoHash;
-use podswarm_core::tracker::Scope;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::watch;
@@ -27,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 use uuid::Uuid;
 
+use super::quota::{Place, Quota};
 use crate::record::EventRecord;
 use crate::render::feed::media_url;
 use crate::site::Site;
@@ -39,8 +39,8 @@ const HEARTBEAT: Duration = Duration::from_secs(20);
 const RETRY: Duration = Duration::from_secs(2);
 /// Events that an agent may be behind before it is dropped.
 const BACKLOG: usize = 64;
-/// Streams in all.
-const MOST: usize = 2048;
+/// Streams in all: what a busy show's agents keep open. Each takes some 13 KiB.
+const MOST: usize = 12_000;
 /// Streams from one public address, or from one /64 of IPv6.
 const MOST_PER_NETWORK: usize = 64;
 
@@ -61,12 +61,12 @@ pub(crate) struct EventData {
 #[derive(Clone, Debug)]
 pub(crate) struct Bus {
     sender: broadcast::Sender<EventRecord>,
-    streams: Arc<Mutex<Streams>>,
+    places: Quota,
 }
 
 impl Default for Bus {
     fn default() -> Self {
-        Self { sender: broadcast::channel(BACKLOG).0, streams: Arc::default() }
+        Self { sender: broadcast::channel(BACKLOG).0, places: Quota::new(MOST, MOST_PER_NETWORK) }
     }
 }
 
@@ -79,51 +79,7 @@ impl Bus {
 
     /// Takes a place among the streams; `None` if there are too many.
     pub(crate) fn admit(&self, asker: IpAddr) -> Option<Place> {
-        let network = network_of(asker);
-        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
-        let here = streams.per_network.get(&network).copied().unwrap_or(0);
-        // Behind a reverse proxy, or at home, one address is many agents.
-        let is_near = Scope::of(asker) != Scope::Public;
-        if streams.all >= MOST || (here >= MOST_PER_NETWORK && !is_near) {
-            return None;
-        }
-        streams.all += 1;
-        streams.per_network.insert(network, here + 1);
-        Some(Place { network, streams: Arc::clone(&self.streams) })
-    }
-}
-
-#[derive(Debug, Default)]
-struct Streams {
-    all: usize,
-    per_network: BTreeMap<IpAddr, usize>,
-}
-
-/// A place among the streams, given back when dropped.
-#[derive(Debug)]
-pub(crate) struct Place {
-    network: IpAddr,
-    streams: Arc<Mutex<Streams>>,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
-        streams.all -= 1;
-        if let Some(here) = streams.per_network.get_mut(&self.network) {
-            *here -= 1;
-            if *here == 0 {
-                streams.per_network.remove(&self.network);
-            }
-        }
-    }
-}
-
-/// The address itself, or the /64 that an IPv6 host has to itself.
-fn network_of(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V4(_) => ip,
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
+        self.places.admit(asker)
     }
 }
 
@@ -217,41 +173,5 @@ impl Follower {
         };
         let json = serde_json::to_string(&data).expect("event data has a JSON form");
         Some(Event::default().id(event.seq.to_string()).event(event.kind.as_str()).data(json))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_network_has_no_more_than_its_share() {
-        let bus = Bus::default();
-        let place = |text: &str| bus.admit(text.parse().unwrap());
-        let places: Vec<Place> = (0..MOST_PER_NETWORK).filter_map(|_| place("203.0.113.1")).collect();
-        assert_eq!(places.len(), MOST_PER_NETWORK);
-        assert!(place("203.0.113.1").is_none());
-        assert!(place("203.0.113.2").is_some());
-        drop(places);
-        assert!(place("203.0.113.1").is_some());
-        assert_eq!(bus.streams.lock().unwrap().all, 0);
-        assert!(bus.streams.lock().unwrap().per_network.is_empty());
-    }
-
-    #[test]
-    fn ipv6_counts_by_64_bits() {
-        let bus = Bus::default();
-        let place = |i: usize| bus.admit(format!("2001:db8::{i:x}").parse().unwrap());
-        let places: Vec<Place> = (0..MOST_PER_NETWORK).filter_map(place).collect();
-        assert_eq!(places.len(), MOST_PER_NETWORK);
-        assert!(place(0xffff).is_none());
-        assert!(bus.admit("2001:db8:0:1::1".parse().unwrap()).is_some());
-    }
-
-    #[test]
-    fn agents_at_home_are_bounded_only_in_all() {
-        let bus = Bus::default();
-        let places: Vec<Place> = (0..=MOST).filter_map(|_| bus.admit("127.0.0.1".parse().unwrap())).collect();
-        assert_eq!(places.len(), MOST);
     }
 }

@@ -1,8 +1,8 @@
 //! Accepting connections: the loop under every HTTP port of ours.
 //!
 //! A connection has 15 seconds for the head of each request, is closed after 75 silent ones, and there are at most
-//! as many as [`Limits::connections`]; beyond that an asker is told to come again. When the process runs out of
-//! descriptors the loop waits instead of spinning.
+//! as many as [`Limits::connections`], and from one public address [`Limits::connections_per_network`]; beyond that an asker is
+//! told to come again. When the process runs out of descriptors the loop waits instead of spinning.
 //!
 //! Handlers learn both ends of their connection as a [`Peers`] extension.
 //!
@@ -10,7 +10,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -22,14 +21,18 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::guard::Guarded;
+use super::quota::Quota;
 
-/// Connections at most.
-const MOST_CONNECTIONS: usize = 4096;
+/// Connections at most: a stream of events for each of 10,000 agents, and room for those who fetch.
+const MOST_CONNECTIONS: usize = 16_384;
+/// Connections of one public address, or one /64 of IPv6.
+const MOST_PER_NETWORK: usize = 512;
+/// The longest head of a request, in bytes; what one connection may make us keep.
+const LONGEST_HEAD: usize = 16 << 10;
 /// How long a client may take to send the head of a request.
 const HEADER_TIME: Duration = Duration::from_secs(15);
 /// How long open requests may go on after the stop was asked for.
@@ -54,18 +57,27 @@ pub(crate) struct Peers {
 pub(crate) struct Limits {
     /// Connections open at once.
     pub(crate) connections: usize,
+    /// Connections open at once from one public address, or one /64 of IPv6.
+    pub(crate) connections_per_network: usize,
+    /// How long the head of a request may take.
+    pub(crate) head: Duration,
     /// How long a connection may be silent.
     pub(crate) idle: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections: MOST_CONNECTIONS, idle: Duration::from_secs(75) }
+        Self {
+            connections: MOST_CONNECTIONS,
+            connections_per_network: MOST_PER_NETWORK,
+            head: HEADER_TIME,
+            idle: Duration::from_secs(75),
+        }
     }
 }
 
 impl Limits {
-    /// As many connections as this process may have, half of its descriptors left to the rest of it.
+    /// As many connections as this process may have, a quarter of its descriptors left to the rest of it.
     ///
     /// The limit that the system starts programs with is often low so that old programs live; it is raised first.
     #[cfg(unix)]
@@ -77,7 +89,8 @@ impl Limits {
         let now = limit.current.unwrap_or(u64::MAX);
         let got = now >= raised || setrlimit(Resource::Nofile, Rlimit { current: Some(raised), ..limit }).is_ok();
         let descriptors = if got { raised } else { now };
-        let connections = usize::try_from(descriptors / 2).map_or(MOST_CONNECTIONS, |half| half.min(MOST_CONNECTIONS));
+        let most = usize::try_from(descriptors / 4 * 3).unwrap_or(usize::MAX);
+        let connections = most.min(MOST_CONNECTIONS);
         Self { connections, ..Self::default() }
     }
 
@@ -90,7 +103,7 @@ impl Limits {
 
 /// Serves `app` on `listener` until `stop`, then lets open requests finish for at most two seconds.
 pub(crate) async fn serve(listener: TcpListener, app: Router, limits: Limits, stop: CancellationToken) {
-    let slots = Arc::new(Semaphore::new(limits.connections));
+    let places = Quota::new(limits.connections, limits.connections_per_network);
     let tasks = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
@@ -107,16 +120,16 @@ pub(crate) async fn serve(listener: TcpListener, app: Router, limits: Limits, st
                 continue;
             }
         };
-        let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
+        let Some(place) = places.admit(remote.ip()) else {
             tasks.spawn(refuse(stream));
             continue;
         };
         let (app, stop) = (app.clone(), stop.clone());
         tasks.spawn(async move {
-            if let Err(error) = connection(stream, remote, app, limits.idle, stop).await {
+            if let Err(error) = connection(stream, remote, app, limits, stop).await {
                 tracing::debug!(%remote, %error, "connection ended");
             }
-            drop(slot);
+            drop(place);
         });
     }
     tasks.close();
@@ -128,7 +141,7 @@ async fn connection(
     stream: TcpStream,
     remote: SocketAddr,
     app: Router,
-    idle: Duration,
+    limits: Limits,
     stop: CancellationToken,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     stream.set_nodelay(true)?;
@@ -140,9 +153,9 @@ async fn connection(
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIME)
-        .max_buf_size(64 << 10)
-        .serve_connection(TokioIo::new(Guarded::new(stream, idle)), service);
+        .header_read_timeout(limits.head)
+        .max_buf_size(LONGEST_HEAD)
+        .serve_connection(TokioIo::new(Guarded::new(stream, limits.idle)), service);
     tokio::pin!(connection);
     tokio::select! {
         ended = connection.as_mut() => return Ok(ended?),
@@ -171,6 +184,8 @@ fn is_ours(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use axum::Extension;
     use axum::routing::get;
     use tokio::io::AsyncReadExt as _;
@@ -229,6 +244,50 @@ mod tests {
         let (addr, _stop, _server) = start(Limits { idle: Duration::from_millis(20), ..Limits::default() }).await;
         let mut silent = TcpStream::connect(addr).await.unwrap();
         assert_eq!(silent.read(&mut [0; 16]).await.unwrap_or(0), 0);
+    }
+
+    #[tokio::test]
+    async fn a_head_that_comes_too_slowly_is_cut_off() {
+        let (addr, _stop, _server) = start(Limits { head: Duration::from_millis(20), ..Limits::default() }).await;
+        let mut slow = TcpStream::connect(addr).await.unwrap();
+        slow.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nx-slow: ").await.unwrap();
+        assert_eq!(slow.read(&mut [0; 16]).await.unwrap_or(0), 0);
+    }
+
+    #[tokio::test]
+    async fn a_head_that_is_too_long_is_refused() {
+        let (addr, _stop, _server) = start(Limits::default()).await;
+        let mut stream = TcpStream::connect(addr).await.unwrap();
+        let head = format!("GET / HTTP/1.1\r\nhost: x\r\nx-long: {}", "x".repeat(2 * LONGEST_HEAD));
+        // The server may have hung up before all is written.
+        let _ = stream.write_all(head.as_bytes()).await;
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn who_does_not_read_is_cut_off() {
+        let (held, dropped) = tokio::sync::oneshot::channel::<()>();
+        let held = Arc::new(std::sync::Mutex::new(Some(held)));
+        // An answer without end that holds something until it is dropped with its connection.
+        let endless = async move || {
+            let held = held.lock().unwrap().take();
+            let chunks = futures_util::stream::repeat_with(move || {
+                let _held = &held;
+                Ok::<_, io::Error>(bytes::Bytes::from_static(&[0; 4096]))
+            });
+            axum::body::Body::from_stream(chunks)
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let limits = Limits { idle: Duration::from_millis(50), ..Limits::default() };
+        let _server =
+            tokio::spawn(serve(listener, Router::new().route("/", get(endless)), limits, CancellationToken::new()));
+        let mut deaf = TcpStream::connect(addr).await.unwrap();
+        deaf.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        dropped.await.unwrap_err();
     }
 
     #[test]

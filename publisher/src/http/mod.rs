@@ -1,6 +1,6 @@
 //! The publisher's HTTP port: feeds, pages, media, torrents, tracker, events.
 //!
-//! In reading order: `listen` accepts connections and `guard` ends silent ones; `resource` and `media` (with `range`)
+//! In reading order: `listen` accepts connections, as many as `quota` lets it, and `guard` ends silent ones; `resource` and `media` (with `range`)
 //! answer for what is in memory and on disk; `torrents`, `events` and the tracker do the rest. [`app`] puts them under
 //! their paths; it needs no socket, so tests ask it directly.
 //!
@@ -9,6 +9,7 @@
 
 mod listen;
 mod guard;
+mod quota;
 mod resource;
 mod media;
 mod range;
