@@ -4,10 +4,12 @@
 //! drawings go into `BENCHMARKS.md`.
 
 mod crowds;
+mod feed;
 mod hash;
 mod idle;
 mod raw;
 mod report;
+mod tracker;
 
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -54,6 +56,10 @@ enum Bench {
     Hash,
     /// 200 torrents that nobody asks for
     Idle,
+    /// Announces, against opentracker
+    Tracker,
+    /// Requests for a feed, against nginx
+    Feed,
 }
 
 /// Who is measured.
@@ -122,6 +128,8 @@ impl Args {
             Bench::Served => crowd(Gathering::Served, &clients, &[8]),
             Bench::Raw => raw::measure(&self.who(&[Who::Podswarm, Who::LibtorrentTuned, Who::Aria2]), self.runs),
             Bench::Hash => hash::measure(self.runs),
+            Bench::Tracker => tracker::measure(self.runs),
+            Bench::Feed => feed::measure(self.runs),
             Bench::Idle => idle::measure(&self.who(&[Who::Podswarm, Who::Transmission, Who::Libtorrent])),
         }
     }
