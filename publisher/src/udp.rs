@@ -47,9 +47,17 @@ impl Port {
     }
 
     async fn send(&self, destination: SocketAddr, src_ip: Option<IpAddr>, contents: &[u8]) -> io::Result<()> {
+        // A socket with one address speaks from it anyway.
+        let src_ip = src_ip.filter(|_| self.addr.ip().is_unspecified());
         let transmit = Transmit { destination, ecn: None, contents, segment_size: None, src_ip };
         let send = || self.state.try_send(UdpSockRef::from(&self.socket), &transmit);
-        self.socket.async_io(Interest::WRITABLE, send).await
+        match send() {
+            // There is nearly always room, so that asking the runtime first would only cost time.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.socket.async_io(Interest::WRITABLE, send).await
+            }
+            result => result,
+        }
     }
 
     /// Where the asker of what came with `meta` reached us.
