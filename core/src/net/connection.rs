@@ -28,6 +28,8 @@ const DIAL_TIMEOUT: Duration = Duration::from_secs(8);
 const MAX_WAITING: usize = 16 * 1024;
 /// The most payload bytes of one write.
 const WRITE_MOST: usize = 64 * 1024;
+/// Room for the heads of one write.
+const HEADS: usize = 1024;
 /// The most messages of one write.
 const WRITE_MESSAGES: usize = 64;
 
@@ -212,7 +214,7 @@ async fn write(
 ) -> io::Result<()> {
     let mut batch = batch.drain(..).peekable();
     while batch.peek().is_some() {
-        let mut heads = BytesMut::new();
+        let mut heads = BytesMut::with_capacity(HEADS);
         let mut parts: Vec<Bytes> = Vec::new();
         let mut payload_bytes = 0;
         while payload_bytes < WRITE_MOST {

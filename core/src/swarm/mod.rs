@@ -71,9 +71,9 @@ impl Default for SwarmConfig {
             max_connections: 80,
             max_dials: 30,
             slots: Slots::default(),
-            partial_budget: 8 << 20,
-            request_budget: 4 << 20,
-            store_budget: 8 << 20,
+            partial_budget: 12 << 20,
+            request_budget: 8 << 20,
+            store_budget: 12 << 20,
             read_ahead: 512 << 10,
             upload: true,
         }
