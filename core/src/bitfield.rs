@@ -100,12 +100,12 @@ impl Bitfield {
 
     /// The pieces in the set, in order.
     pub fn iter(&self) -> impl Iterator<Item = PieceIndex> + '_ {
-        self.bytes.iter().enumerate().filter(|(_, byte)| **byte != 0).flat_map(|(i, byte)| {
-            let byte = *byte;
-            (0..8_u32)
-                .filter(move |bit| byte & (0x80 >> bit) != 0)
-                .map(move |bit| PieceIndex(u32::try_from(i).expect("a bitfield has at most 2^32 bits") * 8 + bit))
-        })
+        Ones::of(words(&self.bytes))
+    }
+
+    /// The pieces in this set that are not in `other`, in order. Both are about the same torrent.
+    pub fn without<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = PieceIndex> + 'a {
+        Ones::of(words(&self.bytes).zip(words(&other.bytes)).map(|(own, other)| own & !other))
     }
 
     /// Whether `other` has a piece that this set lacks. Both are about the same torrent.
@@ -122,6 +122,42 @@ impl Bitfield {
             0 => 0xff,
             used => !(0xff >> used),
         }
+    }
+}
+
+/// The bytes, eight at a time; the last ones are filled up with zeros.
+fn words(bytes: &[u8]) -> impl Iterator<Item = u64> + '_ {
+    let (whole, rest) = bytes.as_chunks::<8>();
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    whole.iter().copied().chain((!rest.is_empty()).then_some(last)).map(u64::from_be_bytes)
+}
+
+/// The pieces whose bits are set in a run of words.
+struct Ones<W> {
+    words: W,
+    word: u64,
+    /// The number of the bit after the current word.
+    end: u32,
+}
+
+impl<W: Iterator<Item = u64>> Ones<W> {
+    fn of(words: W) -> Self {
+        Self { words, word: 0, end: 0 }
+    }
+}
+
+impl<W: Iterator<Item = u64>> Iterator for Ones<W> {
+    type Item = PieceIndex;
+
+    fn next(&mut self) -> Option<PieceIndex> {
+        while self.word == 0 {
+            self.word = self.words.next()?;
+            self.end += u64::BITS;
+        }
+        let bit = self.word.leading_zeros();
+        self.word &= !(1 << (u64::BITS - 1 - bit));
+        Some(PieceIndex(self.end - u64::BITS + bit))
     }
 }
 
@@ -152,11 +188,26 @@ mod tests {
         assert!(set.insert(PieceIndex(0)));
         assert_eq!(set.count(), 2);
         assert_eq!(set.iter().collect::<Vec<_>>(), [PieceIndex(0), PieceIndex(9)]);
+        assert_eq!(set.without(&Bitfield::none(10)).count(), 2);
         assert_eq!(set.as_bytes(), [0x80, 0x40]);
         assert!(set.remove(PieceIndex(0)));
         assert!(!set.remove(PieceIndex(0)));
         assert_eq!(set.count(), 1);
         assert!(!set.has(PieceIndex(10)));
+    }
+
+    #[test]
+    fn every_piece_of_a_long_set_comes_once_and_in_order() {
+        for len in [63, 64, 65, 200] {
+            let all = Bitfield::all(len);
+            assert_eq!(all.iter().map(|piece| piece.0).collect::<Vec<_>>(), (0..len).collect::<Vec<_>>());
+            let mut odd = Bitfield::none(len);
+            for piece in (1..len).step_by(2) {
+                odd.insert(PieceIndex(piece));
+            }
+            assert!(all.without(&odd).map(|piece| piece.0).eq((0..len).step_by(2)));
+            assert_eq!(odd.without(&all).next(), None);
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@
 //!
 //! Law: the memory of pieces on their way stays within the budget, as long as one piece fits.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::availability::Availability;
@@ -38,6 +39,8 @@ pub struct Picker {
     /// Who else has what.
     pub availability: Availability,
     partials: BTreeMap<PieceIndex, Partial>,
+    /// The pieces that are here or on their way.
+    begun: Bitfield,
     /// The most pieces on their way at once.
     max_partials: usize,
     /// Pieces of which a copy was bad.
@@ -51,7 +54,9 @@ impl Picker {
     pub fn new(layout: Layout, have: Bitfield, budget: u64) -> Self {
         let max_partials = usize::try_from(budget / u64::from(layout.piece_length())).unwrap_or(usize::MAX).max(2);
         let availability = Availability::none(layout.piece_count());
-        Self { layout, have, availability, partials: BTreeMap::new(), max_partials, alone: BTreeSet::new(), epoch: 0 }
+        let begun = have.clone();
+        let (partials, alone) = (BTreeMap::new(), BTreeSet::new());
+        Self { layout, have, availability, partials, begun, max_partials, alone, epoch: 0 }
     }
 
     /// The pieces that are here.
@@ -196,6 +201,7 @@ impl Picker {
         self.partials.remove(&piece);
         self.alone.remove(&piece);
         self.have.insert(piece);
+        self.begun.insert(piece);
         self.epoch += 1;
     }
 
@@ -220,7 +226,9 @@ impl Picker {
     /// Gives up what came of a piece: it begins anew.
     pub fn discard(&mut self, piece: PieceIndex) -> Option<Partial> {
         self.epoch += 1;
-        self.partials.remove(&piece)
+        let partial = self.partials.remove(&piece)?;
+        self.begun.remove(piece);
+        Some(partial)
     }
 
     /// Begins a new piece.
@@ -235,26 +243,22 @@ impl Picker {
             return None;
         }
         let random = self.have.count() < RANDOM_FIRST;
-        let mut best = None;
-        let mut rarity = u32::MAX;
-        let mut ties = 0;
-        for piece in theirs.iter() {
-            if self.have.has(piece) || self.partials.contains_key(&piece) || !may(piece) {
-                continue;
-            }
-            let count = if random { 0 } else { self.availability.of(piece) };
-            if count < rarity {
-                (rarity, ties) = (count, 0);
-            }
-            if count == rarity {
-                // Each of the ties is kept with the same chance, without a list of them.
-                ties += 1;
-                if rng.below(ties) == 0 {
-                    best = Some(piece);
-                }
+        let rarity_of = |piece| if random { 0 } else { self.availability.of(piece) };
+        let choices = || theirs.without(&self.begun).filter(|piece| may(*piece));
+        let (mut rarity, mut ties) = (u32::MAX, 0);
+        for piece in choices() {
+            match rarity_of(piece).cmp(&rarity) {
+                Ordering::Less => (rarity, ties) = (rarity_of(piece), 1),
+                Ordering::Equal => ties += 1,
+                Ordering::Greater => {}
             }
         }
-        let piece = best?;
+        if ties == 0 {
+            return None;
+        }
+        // A second walk finds the chosen one of the ties, so that there is one draw and no list of them.
+        let piece = choices().filter(|piece| rarity_of(*piece) == rarity).nth(rng.below(ties))?;
+        self.begun.insert(piece);
         let mut partial = Partial::new(piece, &self.layout, conn);
         partial.alone = self.alone.contains(&piece);
         self.partials.insert(piece, partial);
