@@ -157,8 +157,6 @@ pub struct PeerConnection {
     pub choke_changed: Instant,
     /// When the connection was made.
     pub since: Instant,
-    /// The picker's epoch at which the peer had nothing to be asked for.
-    pub starved: Option<u64>,
     /// Pieces it may request while we choke it.
     pub granted: BTreeSet<PieceIndex>,
     /// Bytes that it may still request while we choke it.
@@ -200,7 +198,6 @@ impl PeerConnection {
             up: RateMeter::default(),
             choke_changed: now,
             since: now,
-            starved: None,
             granted: BTreeSet::new(),
             grant_bytes: 0,
             allowed: BTreeSet::new(),

@@ -142,7 +142,10 @@ impl Swarm {
     pub(super) fn receive(&mut self, now: Instant, conn: ConnId, message: Message) {
         let layout = self.picker.layout();
         let Some(peer) = self.conns.get_mut(&conn) else { return };
-        match peer.receive(now, message, layout) {
+        let asked = peer.pipeline.len();
+        let received = peer.receive(now, message, layout);
+        self.asked = self.asked + peer.pipeline.len() - asked;
+        match received {
             Ok(received) => self.react(now, conn, received),
             Err(fault) => self.close(now, conn, fault.into()),
         }
@@ -168,6 +171,7 @@ impl Swarm {
                     self.picker.unask(block);
                 }
                 self.picker.disown(conn);
+                self.hungry.insert(conn);
             }
             Received::Interested => self.became_interested(now, conn),
             Received::NotInterested => self.lost_interest(now, conn),
@@ -175,8 +179,12 @@ impl Swarm {
             Received::Cancelled(span) => self.reject(now, conn, span),
             Received::Block(block, data, arrival) => self.block(now, conn, block, data, arrival),
             Received::Unasked(bytes) => self.wasted += bytes,
-            Received::Rejected(block) => self.picker.refused(conn, block),
+            Received::Rejected(block) => {
+                self.picker.refused(conn, block);
+                self.hungry.insert(conn);
+            }
             Received::Extension(handshake) => {
+                self.hungry.insert(conn);
                 let peer = self.conns.get(&conn);
                 if let Some(addr) = peer.filter(|_| handshake.port.is_some()).and_then(PeerConnection::listen_addr) {
                     self.peers.listens_at(now, conn, addr);
@@ -193,10 +201,9 @@ impl Swarm {
     }
 
     /// The peer may have something to be asked for again.
-    fn unstarve(&mut self, conn: ConnId) {
-        if let Some(peer) = self.conns.get_mut(&conn) {
-            peer.starved = None;
-        }
+    pub(super) fn unstarve(&mut self, conn: ConnId) {
+        self.starved.remove(&conn);
+        self.hungry.insert(conn);
     }
 
     fn note_seed(&mut self, conn: ConnId) {
@@ -272,6 +279,10 @@ impl Swarm {
         self.peers.closed(now, conn);
         let Some(peer) = self.conns.remove(&conn) else { return };
         self.picker.availability.remove(&peer.pieces);
+        self.asked -= peer.pipeline.len();
+        self.hungry.remove(&conn);
+        self.starved.remove(&conn);
+        self.unserved.remove(&conn);
         for block in peer.pipeline.blocks() {
             self.picker.unask(block);
         }

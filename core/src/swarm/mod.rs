@@ -156,6 +156,15 @@ pub struct Swarm {
     up: RateMeter,
     down: RateMeter,
     wasted: u64,
+    /// Requests that are out, all connections together.
+    asked: usize,
+    /// Connections that may have something to be asked for: something about them has changed since they were looked at.
+    hungry: BTreeSet<ConnId>,
+    /// Connections that had nothing to be asked for when the picker's epoch was `starved_at`.
+    starved: BTreeSet<ConnId>,
+    starved_at: u64,
+    /// Connections that may have to be read for: they ask for more, or their sockets took something.
+    unserved: BTreeSet<ConnId>,
     /// The connection served last, where the next turn begins.
     last_served: ConnId,
     next_conn: u64,
@@ -199,6 +208,11 @@ impl Swarm {
             up: RateMeter::default(),
             down: RateMeter::default(),
             wasted: 0,
+            asked: 0,
+            hungry: BTreeSet::new(),
+            starved: BTreeSet::new(),
+            starved_at: 0,
+            unserved: BTreeSet::new(),
             last_served: ConnId(0),
             next_conn: 0,
             tick_at: Some(now),
@@ -227,6 +241,11 @@ impl Swarm {
     /// The connections, for checks of the swarm's laws.
     pub const fn connections(&self) -> &BTreeMap<ConnId, PeerConnection> {
         &self.conns
+    }
+
+    /// The number of requests that are out, for checks of the swarm's laws.
+    pub const fn asked(&self) -> usize {
+        self.asked
     }
 
     /// The pieces, for checks of the swarm's laws.

@@ -5,40 +5,41 @@ use bytes::Bytes;
 use super::{Limits, Swarm};
 use crate::layout::{BLOCK_LENGTH, BlockInfo};
 use crate::peer::pipeline::Arrival;
-use crate::peer::{ConnId, Message};
+use crate::peer::{ConnId, Message, PeerConnection};
 use crate::time::{Instant, earliest};
 
 impl Swarm {
     /// Asks every peer that lets us for as much as its pipe holds.
+    ///
+    /// Looks only at connections of which something has changed. Those that have nothing for us wait for the picker's next epoch.
     pub(super) fn fill_pipelines(&mut self, now: Instant, limits: &mut Limits) {
         if !self.is_fetching() || self.storing > self.config.store_budget {
             return;
         }
-        let mut ready: Vec<ConnId> = self
-            .conns
-            .iter()
-            .filter(|(_, peer)| peer.am_interested && peer.may_request_any() && peer.pipeline.room() > 0)
-            .filter(|(_, peer)| peer.starved != Some(self.picker.epoch()))
-            .map(|(conn, _)| *conn)
-            .collect();
-        if ready.is_empty() {
+        if std::mem::replace(&mut self.starved_at, self.picker.epoch()) != self.picker.epoch() {
+            self.hungry.append(&mut self.starved);
+        }
+        if self.hungry.is_empty() {
             return;
         }
-        let mut asked: usize = self.conns.values().map(|peer| peer.pipeline.len()).sum();
+        let (conns, starved) = (&self.conns, &self.starved);
+        self.hungry.retain(|conn| !starved.contains(conn) && conns.get(conn).is_some_and(may_be_asked));
+        let mut ready: Vec<ConnId> = self.hungry.iter().copied().collect();
         // Nobody is always asked first.
         self.rng.shuffle(&mut ready);
         for conn in ready {
-            if !self.fill_pipeline(now, conn, limits, &mut asked) {
+            if !self.fill_pipeline(now, conn, limits) {
                 return;
             }
+            self.hungry.remove(&conn);
         }
     }
 
-    /// Fills one pipe, counting what is `asked` of all; false if the owner's limit or the budget is reached.
-    fn fill_pipeline(&mut self, now: Instant, conn: ConnId, limits: &mut Limits, asked: &mut usize) -> bool {
+    /// Fills one pipe; false if the owner's limit or the budget is reached.
+    fn fill_pipeline(&mut self, now: Instant, conn: ConnId, limits: &mut Limits) -> bool {
         let budget = self.config.request_budget / u64::from(BLOCK_LENGTH);
         while let Some(peer) = self.conns.get(&conn).filter(|peer| peer.pipeline.room() > 0) {
-            if *asked as u64 >= budget {
+            if self.asked as u64 >= budget {
                 return false;
             }
             if let Some(bucket) = &mut limits.down {
@@ -55,9 +56,7 @@ impl Swarm {
                 block = self.picker.pick_again(&peer.pieces, may, |block| peer.pipeline.has(block), &mut self.rng);
             }
             let Some(block) = block else {
-                if let Some(peer) = self.conns.get_mut(&conn) {
-                    peer.starved = Some(self.picker.epoch());
-                }
+                self.starved.insert(conn);
                 return true;
             };
             if let Some(bucket) = &mut limits.down {
@@ -66,7 +65,7 @@ impl Swarm {
             if let Some(peer) = self.conns.get_mut(&conn) {
                 peer.pipeline.request(now, block);
             }
-            *asked += 1;
+            self.asked += 1;
             self.send(now, conn, Message::Request(block));
         }
         true
@@ -78,9 +77,10 @@ impl Swarm {
         let Some(peer) = self.conns.get_mut(&conn) else { return };
         if peer.pipeline.is_empty() {
             // It may join the end game now.
-            peer.starved = None;
+            self.starved.remove(&conn);
         }
         let from = peer.addr;
+        self.hungry.insert(conn);
         let partial = self.picker.partial(block.piece);
         let Some(requests) = partial.and_then(|partial| partial.take(block, data, from)) else {
             self.wasted += u64::from(block.length);
@@ -100,8 +100,15 @@ impl Swarm {
             .filter(|(other, _)| **other != conn)
             .filter_map(|(other, peer)| peer.pipeline.cancel(block).then_some(*other))
             .collect();
+        self.asked -= asked.len();
         for other in asked {
+            self.hungry.insert(other);
             self.send(now, other, Message::Cancel(block));
         }
     }
+}
+
+/// Whether the peer has something for us and lets us ask for it now.
+fn may_be_asked(peer: &PeerConnection) -> bool {
+    peer.am_interested && peer.may_request_any() && peer.pipeline.room() > 0
 }

@@ -131,6 +131,7 @@ impl Swarm {
         if peer.am_choking {
             peer.grant_bytes -= length;
         }
+        self.unserved.insert(conn);
     }
 
     /// Says that a request will not be answered, to those who understand it.
@@ -142,30 +143,24 @@ impl Swarm {
 
     /// Reads for peers that wait, one span each in turn, as far as their sockets and the owner's limit go.
     pub(super) fn serve(&mut self, now: Instant, limits: &mut Limits) {
-        loop {
-            let after = self.conns.range((Bound::Excluded(self.last_served), Bound::Unbounded));
-            let turn: Vec<ConnId> = after
-                .chain(self.conns.range(..=self.last_served))
-                .filter(|(_, peer)| peer.uploads.is_waiting())
-                .map(|(conn, _)| *conn)
-                .collect();
-            let mut served = false;
+        while !self.unserved.is_empty() {
+            let after = self.unserved.range((Bound::Excluded(self.last_served), Bound::Unbounded));
+            let turn: Vec<ConnId> = after.chain(self.unserved.range(..=self.last_served)).copied().collect();
             for conn in turn {
                 match self.serve_one(now, conn, limits) {
-                    Served::Yes => served = true,
-                    Served::No => {}
+                    Served::Yes => {}
+                    Served::No => {
+                        self.unserved.remove(&conn);
+                    }
                     Served::Limited => return,
                 }
-            }
-            if !served {
-                return;
             }
         }
     }
 
     fn serve_one(&mut self, now: Instant, conn: ConnId, limits: &mut Limits) -> Served {
         let read_ahead = self.config.read_ahead;
-        let Some(peer) = self.conns.get_mut(&conn) else { return Served::No };
+        let Some(peer) = self.conns.get_mut(&conn).filter(|peer| peer.uploads.is_waiting()) else { return Served::No };
         // A quarter of a second at the peer's speed: enough to keep the socket busy, little enough to stop quickly.
         let Rate(rate) = peer.up.rate(now);
         let most = (rate / 4).clamp(MIN_CREDIT, read_ahead.max(MIN_CREDIT));
@@ -194,6 +189,7 @@ impl Swarm {
     pub(super) fn read(&mut self, now: Instant, conn: ConnId, span: BlockInfo, result: Result<Vec<Bytes>, DiskFault>) {
         let Some(peer) = self.conns.get_mut(&conn) else { return };
         let blocks = peer.uploads.span_read(span);
+        self.unserved.insert(conn);
         let allowed = !peer.am_choking || peer.granted.contains(&span.piece);
         let mut rest = match result {
             Ok(parts) if allowed => VecDeque::from(parts),
@@ -221,6 +217,7 @@ impl Swarm {
     pub(super) fn sent(&mut self, now: Instant, conn: ConnId, bytes: u64) {
         if let Some(peer) = self.conns.get_mut(&conn) {
             peer.uploads.sent(now, bytes);
+            self.unserved.insert(conn);
         }
     }
 }

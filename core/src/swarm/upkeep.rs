@@ -92,14 +92,18 @@ impl Swarm {
                 self.close(now, conn, reason);
                 continue;
             }
-            if peer.forgive(now) {
-                peer.starved = None;
-            }
+            let forgiven = peer.forgive(now);
             if peer.pipeline.waiting(now) >= SNUB_AFTER {
-                for block in peer.pipeline.snub(now) {
+                let given_up = peer.pipeline.snub(now);
+                self.asked -= given_up.len();
+                for block in given_up {
                     self.picker.unask(block);
                 }
                 self.picker.disown(conn);
+                self.hungry.insert(conn);
+            }
+            if forgiven {
+                self.unstarve(conn);
             }
             if self.conns.get(&conn).is_some_and(|peer| peer.needs_keep_alive(now, KEEP_ALIVE)) {
                 self.send(now, conn, Message::KeepAlive);
