@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use podswarm_core::bitfield::Bitfield;
-use podswarm_tests::sim::{HostId, Line, MBIT, Scenario, World, plot};
+use podswarm_tests::sim::{Character, HostId, Kind, Line, MBIT, Scenario, World, plot};
 
 const HOME: Line = Line { up: 10 * MBIT, down: 50 * MBIT, latency: Duration::from_millis(10) };
 const PUBLISHER: Line = Line { up: 20 * MBIT, down: 50 * MBIT, latency: Duration::from_millis(10) };
@@ -72,7 +72,7 @@ fn the_publisher_may_leave_once_a_copy_is_out() {
 fn a_poisoner_is_banned_and_nobody_else_is() {
     for seed in 0..4 {
         let (mut world, publisher, leechers) = crowd(seed, 12, 8 * MIB);
-        let liar = world.add_poisoner(HOME, 20);
+        let liar = world.add(Character { kind: Kind::Poisoner(20), is_seed: true, ..Character::on(HOME) });
         assert!(world.run_until_complete(&leechers, minutes(20)), "{}", world.report(publisher, &leechers));
         let liar = world.host(liar).addr.ip();
         for id in &leechers {

@@ -481,11 +481,7 @@ impl Task {
     fn heard(&mut self, message: FromPeer) {
         match message {
             FromPeer::Handshake(conn, handshake) => self.input(Input::Handshake(conn, handshake)),
-            FromPeer::Messages(conn, messages) => {
-                for message in messages {
-                    self.input(Input::Received(conn, message));
-                }
-            }
+            FromPeer::Messages(conn, messages) => self.input(Input::ReceivedTogether(conn, messages)),
             FromPeer::Sent(conn, bytes) => self.input(Input::Sent(conn, bytes)),
             FromPeer::Closed(conn) => {
                 self.conns.remove(&conn);

@@ -157,6 +157,8 @@ pub struct PeerConnection {
     pub choke_changed: Instant,
     /// When the connection was made.
     pub since: Instant,
+    /// How many of our new pieces it was told of.
+    pub told: usize,
     /// Pieces it may request while we choke it.
     pub granted: BTreeSet<PieceIndex>,
     /// Bytes that it may still request while we choke it.
@@ -198,6 +200,7 @@ impl PeerConnection {
             up: RateMeter::default(),
             choke_changed: now,
             since: now,
+            told: 0,
             granted: BTreeSet::new(),
             grant_bytes: 0,
             allowed: BTreeSet::new(),

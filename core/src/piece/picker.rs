@@ -17,6 +17,9 @@
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use bytes::Bytes;
 
 use super::availability::Availability;
 use super::partial::Partial;
@@ -39,6 +42,8 @@ pub struct Picker {
     /// Who else has what.
     pub availability: Availability,
     partials: BTreeMap<PieceIndex, Partial>,
+    /// The pieces on their way of which some block is asked of nobody.
+    open: BTreeSet<PieceIndex>,
     /// The pieces that are here or on their way.
     begun: Bitfield,
     /// The most pieces on their way at once.
@@ -55,8 +60,8 @@ impl Picker {
         let max_partials = usize::try_from(budget / u64::from(layout.piece_length())).unwrap_or(usize::MAX).max(2);
         let availability = Availability::none(layout.piece_count());
         let begun = have.clone();
-        let (partials, alone) = (BTreeMap::new(), BTreeSet::new());
-        Self { layout, have, availability, partials, begun, max_partials, alone, epoch: 0 }
+        let (partials, open, alone) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
+        Self { layout, have, availability, partials, open, begun, max_partials, alone, epoch: 0 }
     }
 
     /// The pieces that are here.
@@ -90,6 +95,17 @@ impl Picker {
         self.partials.get_mut(&piece)
     }
 
+    /// Takes a block's bytes, and tells how many connections had been asked for it; `None` if it was here already, or its
+    /// piece is not on its way.
+    pub fn take(&mut self, block: BlockInfo, data: Bytes, from: SocketAddr) -> Option<u32> {
+        let partial = self.partials.get_mut(&block.piece)?;
+        let requests = partial.take(block, data, from);
+        if !partial.has_unasked() {
+            self.open.remove(&block.piece);
+        }
+        requests
+    }
+
     /// Bytes of pieces on their way that are here.
     pub fn partial_bytes(&self) -> u64 {
         let blocks: usize = self.partials.values().map(Partial::received).sum();
@@ -99,7 +115,7 @@ impl Picker {
     /// Whether every missing block is asked for.
     pub fn is_end_game(&self) -> bool {
         let missing = self.have.len() - self.have.count();
-        missing as usize == self.partials.len() && !self.partials.values().any(Partial::has_unasked)
+        missing as usize == self.partials.len() && self.open.is_empty()
     }
 
     /// Chooses a block to ask the peer `conn` for; it has `theirs` and lets us ask for what `may` accepts.
@@ -113,11 +129,11 @@ impl Picker {
         may: impl Fn(PieceIndex) -> bool,
         rng: &mut Rng,
     ) -> Option<BlockInfo> {
-        let usable = |partial: &&Partial| partial.has_unasked() && theirs.has(partial.piece()) && may(partial.piece());
+        let usable = |partial: &&Partial| theirs.has(partial.piece()) && may(partial.piece());
         let mut joinable = None;
         let mut orphan = None;
         let mut own = None;
-        for partial in self.partials.values().filter(usable) {
+        for partial in self.open.iter().filter_map(|piece| self.partials.get(piece)).filter(usable) {
             match partial.owner {
                 Some(owner) if owner == conn => own = own.or(Some(partial.piece())),
                 None => orphan = orphan.or(Some(partial.piece())),
@@ -133,6 +149,9 @@ impl Picker {
         let number = partial.first_unasked().expect("the piece has a block that is asked of nobody");
         let block = self.layout.block(piece, number).expect("the number is one of the piece's");
         partial.ask(block);
+        if !partial.has_unasked() {
+            self.open.remove(&piece);
+        }
         if self.is_end_game() {
             self.epoch += 1;
         }
@@ -174,6 +193,9 @@ impl Picker {
     pub fn unask(&mut self, block: BlockInfo) {
         if let Some(partial) = self.partials.get_mut(&block.piece) {
             partial.unask(block);
+            if partial.has_unasked() {
+                self.open.insert(block.piece);
+            }
             self.epoch += 1;
         }
     }
@@ -198,11 +220,13 @@ impl Picker {
 
     /// The piece is hashed and stored.
     pub fn complete(&mut self, piece: PieceIndex) {
+        // Only where no piece could be begun does one that is whole make room for another.
+        self.epoch += u64::from(self.is_full());
         self.partials.remove(&piece);
+        self.open.remove(&piece);
         self.alone.remove(&piece);
         self.have.insert(piece);
         self.begun.insert(piece);
-        self.epoch += 1;
     }
 
     /// The piece turned out bad: it begins anew, and is taken from one peer if there is a choice.
@@ -228,6 +252,7 @@ impl Picker {
         self.epoch += 1;
         let partial = self.partials.remove(&piece)?;
         self.begun.remove(piece);
+        self.open.remove(&piece);
         Some(partial)
     }
 
@@ -262,14 +287,13 @@ impl Picker {
         let mut partial = Partial::new(piece, &self.layout, conn);
         partial.alone = self.alone.contains(&piece);
         self.partials.insert(piece, partial);
+        self.open.insert(piece);
         Some(piece)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
     use crate::layout::BLOCK_LENGTH;
 
@@ -399,7 +423,7 @@ mod tests {
         assert_eq!(picker.pick_again(&all, any, |block| block == first, &mut rng), Some(second));
         assert_eq!(picker.pick_again(&all, any, |_| false, &mut rng), Some(first), "it is asked for less often");
         let from = "198.18.0.1:1".parse().unwrap();
-        assert_eq!(picker.partial(first.piece).unwrap().take(first, Bytes::new(), from), Some(2));
+        assert_eq!(picker.take(first, Bytes::new(), from), Some(2));
     }
 
     #[test]

@@ -51,6 +51,8 @@ pub enum Input {
     Handshake(ConnId, Handshake),
     /// A message came.
     Received(ConnId, Message),
+    /// Messages came together, in this order: quicker than one by one.
+    ReceivedTogether(ConnId, Vec<Message>),
     /// The socket took so many bytes of blocks.
     Sent(ConnId, u64),
     /// The connection is gone.
@@ -136,6 +138,9 @@ impl Session {
             Input::DialFailed(conn) => self.dial_failed(now, conn),
             Input::Handshake(conn, handshake) => self.handshake(now, conn, handshake),
             Input::Received(conn, message) => self.route_conn(now, conn, swarm::Input::Received(conn, message)),
+            Input::ReceivedTogether(conn, messages) => {
+                self.route_conn(now, conn, swarm::Input::ReceivedTogether(conn, messages));
+            }
             Input::Sent(conn, bytes) => self.route_conn(now, conn, swarm::Input::Sent(conn, bytes)),
             Input::Closed(conn) => self.closed(now, conn),
         }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::io::{CloseReason, Event, Output};
 use super::peers::{PeerSource, network};
 use super::{Limits, Phase, Swarm, TICK};
+use crate::layout::PieceIndex;
 use crate::peer::extension::OUR_REQUEST_QUEUE;
 use crate::peer::fast::allowed_fast_set;
 use crate::peer::{ConnId, Direction, ExtensionHandshake, Handshake, Message, PeerConnection, Received, Reserved};
@@ -76,7 +77,8 @@ impl Swarm {
         }
         let reserved = both(Reserved::OURS, handshake.reserved);
         let pieces = self.layout().piece_count();
-        let peer = PeerConnection::new(addr, direction, handshake.peer_id, reserved, pieces, now);
+        let mut peer = PeerConnection::new(addr, direction, handshake.peer_id, reserved, pieces, now);
+        peer.told = self.news.len();
         self.conns.insert(conn, peer);
         self.introduce(now, conn);
         self.tick_at = earliest(self.tick_at, Some(now + TICK));
@@ -162,16 +164,13 @@ impl Swarm {
                 }
                 self.pieces_changed(now, conn);
             }
-            Received::Have(piece) => {
-                self.picker.availability.add_one(piece);
-                self.pieces_changed(now, conn);
-            }
+            Received::Have(piece) => self.peer_got(now, conn, piece),
             Received::Choked(dropped) => {
                 for block in dropped {
                     self.picker.unask(block);
                 }
                 self.picker.disown(conn);
-                self.hungry.insert(conn);
+                self.may_be_hungry(conn);
             }
             Received::Interested => self.became_interested(now, conn),
             Received::NotInterested => self.lost_interest(now, conn),
@@ -181,10 +180,10 @@ impl Swarm {
             Received::Unasked(bytes) => self.wasted += bytes,
             Received::Rejected(block) => {
                 self.picker.refused(conn, block);
-                self.hungry.insert(conn);
+                self.may_be_hungry(conn);
             }
             Received::Extension(handshake) => {
-                self.hungry.insert(conn);
+                self.may_be_hungry(conn);
                 let peer = self.conns.get(&conn);
                 if let Some(addr) = peer.filter(|_| handshake.port.is_some()).and_then(PeerConnection::listen_addr) {
                     self.peers.listens_at(now, conn, addr);
@@ -200,10 +199,32 @@ impl Swarm {
         self.update_interest(now, conn);
     }
 
+    /// The peer got one piece more. These are most of all messages, so nothing is looked at twice.
+    fn peer_got(&mut self, now: Instant, conn: ConnId, piece: PieceIndex) {
+        self.picker.availability.add_one(piece);
+        let fetching = self.phase == Phase::Fetching && !self.paused;
+        let wanted = fetching && !self.picker.have().has(piece);
+        let Some(peer) = self.conns.get_mut(&conn) else { return };
+        if peer.is_seed() {
+            self.peers.is_seed(conn);
+        }
+        if !wanted {
+            return;
+        }
+        let (news, may_ask) = (!peer.am_interested, peer.may_request_any());
+        peer.am_interested = true;
+        if news {
+            self.send(now, conn, Message::Interested);
+        }
+        if may_ask {
+            self.unstarve(conn);
+        }
+    }
+
     /// The peer may have something to be asked for again.
     pub(super) fn unstarve(&mut self, conn: ConnId) {
         self.starved.remove(&conn);
-        self.hungry.insert(conn);
+        self.may_be_hungry(conn);
     }
 
     fn note_seed(&mut self, conn: ConnId) {
@@ -220,24 +241,6 @@ impl Swarm {
         if peer.am_interested != interested {
             peer.am_interested = interested;
             self.send(now, conn, if interested { Message::Interested } else { Message::NotInterested });
-        }
-    }
-
-    /// The piece is ours: tells everybody who lacks it, and seeds, which count the copies.
-    pub(super) fn announce_piece(&mut self, now: Instant, piece: crate::layout::PieceIndex) {
-        let lacking: Vec<ConnId> =
-            self.conns.iter().filter(|(_, p)| p.is_seed() || !p.pieces.has(piece)).map(|(conn, _)| *conn).collect();
-        for conn in lacking {
-            self.send(now, conn, Message::Have(piece));
-        }
-        let interesting: Vec<ConnId> = self
-            .conns
-            .iter()
-            .filter(|(_, peer)| peer.am_interested && peer.pieces.has(piece))
-            .map(|(conn, _)| *conn)
-            .collect();
-        for conn in interesting {
-            self.update_interest(now, conn);
         }
     }
 
@@ -280,9 +283,9 @@ impl Swarm {
         let Some(peer) = self.conns.remove(&conn) else { return };
         self.picker.availability.remove(&peer.pieces);
         self.asked -= peer.pipeline.len();
-        self.hungry.remove(&conn);
         self.starved.remove(&conn);
         self.unserved.remove(&conn);
+        self.unchoked.remove(&conn);
         for block in peer.pipeline.blocks() {
             self.picker.unask(block);
         }

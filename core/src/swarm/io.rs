@@ -42,6 +42,8 @@ pub enum Input {
     DialFailed(ConnId),
     /// A message came.
     Received(ConnId, Message),
+    /// Messages came together, in this order.
+    ReceivedTogether(ConnId, Vec<Message>),
     /// The socket took so many bytes of blocks.
     Sent(ConnId, u64),
     /// The connection is gone.

@@ -5,7 +5,7 @@
 //! as [`Input`]s.
 //!
 //! The modules in reading order: [`io`] is what goes in and out, [`peers`] keeps the addresses, `inbound` answers messages,
-//! `requests` asks for blocks, `pieces` follows them to the disk, `serving` chokes and uploads, `upkeep` is all that
+//! `requests` asks for blocks, `pieces` follows them to the disk, `telling` announces them, `serving` chokes and uploads, `upkeep` is all that
 //! only time brings about, [`status`] tells people.
 //!
 //! Laws: a piece is announced only when its hash is right; nothing but allowed-fast pieces goes to a choked peer; the
@@ -18,6 +18,7 @@ pub mod peers;
 mod inbound;
 mod requests;
 mod pieces;
+mod telling;
 mod serving;
 mod upkeep;
 pub mod status;
@@ -159,12 +160,18 @@ pub struct Swarm {
     /// Requests that are out, all connections together.
     asked: usize,
     /// Connections that may have something to be asked for: something about them has changed since they were looked at.
-    hungry: BTreeSet<ConnId>,
+    hungry: Vec<ConnId>,
     /// Connections that had nothing to be asked for when the picker's epoch was `starved_at`.
     starved: BTreeSet<ConnId>,
     starved_at: u64,
     /// Connections that may have to be read for: they ask for more, or their sockets took something.
     unserved: BTreeSet<ConnId>,
+    /// Connections that we do not choke; all of them are interested.
+    unchoked: BTreeSet<ConnId>,
+    /// Pieces that became whole since the swarm was joined, in order; each connection knows how many of them it was told.
+    news: Vec<PieceIndex>,
+    /// When everybody is to be told of all of them.
+    tell_at: Option<Instant>,
     /// The connection served last, where the next turn begins.
     last_served: ConnId,
     next_conn: u64,
@@ -209,10 +216,13 @@ impl Swarm {
             down: RateMeter::default(),
             wasted: 0,
             asked: 0,
-            hungry: BTreeSet::new(),
+            hungry: Vec::new(),
             starved: BTreeSet::new(),
             starved_at: 0,
             unserved: BTreeSet::new(),
+            unchoked: BTreeSet::new(),
+            news: Vec::new(),
+            tell_at: None,
             last_served: ConnId(0),
             next_conn: 0,
             tick_at: Some(now),
@@ -266,6 +276,11 @@ impl Swarm {
             Input::Joined { conn, addr, direction, handshake } => self.join(now, conn, addr, direction, handshake),
             Input::DialFailed(conn) => self.peers.dial_failed(now, conn),
             Input::Received(conn, message) => self.receive(now, conn, message),
+            Input::ReceivedTogether(conn, messages) => {
+                for message in messages {
+                    self.receive(now, conn, message);
+                }
+            }
             Input::Sent(conn, bytes) => self.sent(now, conn, bytes),
             Input::Closed(conn) => self.forget(now, conn),
             Input::Read { conn, span, result } => self.read(now, conn, span, result),
@@ -289,7 +304,7 @@ impl Swarm {
     /// When [`Input::Tick`] is next needed.
     pub fn deadline(&self) -> Option<Instant> {
         let announcer = self.announcer.as_ref().and_then(Announcer::deadline);
-        earliest(earliest(self.tick_at, self.limited_until), announcer)
+        earliest(earliest(self.tick_at, self.tell_at), earliest(self.limited_until, announcer))
     }
 
     fn layout(&self) -> &Layout {

@@ -17,21 +17,33 @@ impl Swarm {
             return;
         }
         if std::mem::replace(&mut self.starved_at, self.picker.epoch()) != self.picker.epoch() {
-            self.hungry.append(&mut self.starved);
+            self.hungry.extend(std::mem::take(&mut self.starved));
         }
         if self.hungry.is_empty() {
             return;
         }
-        let (conns, starved) = (&self.conns, &self.starved);
-        self.hungry.retain(|conn| !starved.contains(conn) && conns.get(conn).is_some_and(may_be_asked));
-        let mut ready: Vec<ConnId> = self.hungry.iter().copied().collect();
+        let mut hungry = std::mem::take(&mut self.hungry);
+        hungry.sort_unstable();
+        hungry.dedup();
+        hungry.retain(|conn| !self.starved.contains(conn) && self.conns.get(conn).is_some_and(may_be_asked));
         // Nobody is always asked first.
-        self.rng.shuffle(&mut ready);
-        for conn in ready {
+        self.rng.shuffle(&mut hungry);
+        while let Some(conn) = hungry.pop() {
             if !self.fill_pipeline(now, conn, limits) {
-                return;
+                hungry.push(conn);
+                break;
             }
-            self.hungry.remove(&conn);
+        }
+        self.hungry = hungry;
+    }
+
+    /// Something about the connection has changed that may let it be asked for more.
+    pub(super) fn may_be_hungry(&mut self, conn: ConnId) {
+        self.hungry.push(conn);
+        if self.hungry.len() > MOST_HUNGRY {
+            // Nothing is asked for at the moment, and the same names come again and again.
+            self.hungry.sort_unstable();
+            self.hungry.dedup();
         }
     }
 
@@ -80,9 +92,8 @@ impl Swarm {
             self.starved.remove(&conn);
         }
         let from = peer.addr;
-        self.hungry.insert(conn);
-        let partial = self.picker.partial(block.piece);
-        let Some(requests) = partial.and_then(|partial| partial.take(block, data, from)) else {
+        self.may_be_hungry(conn);
+        let Some(requests) = self.picker.take(block, data, from) else {
             self.wasted += u64::from(block.length);
             return;
         };
@@ -102,11 +113,14 @@ impl Swarm {
             .collect();
         self.asked -= asked.len();
         for other in asked {
-            self.hungry.insert(other);
+            self.may_be_hungry(other);
             self.send(now, other, Message::Cancel(block));
         }
     }
 }
+
+/// More names than there can be connections.
+const MOST_HUNGRY: usize = 2 * crate::session::MAX_CONNECTIONS;
 
 /// Whether the peer has something for us and lets us ask for it now.
 fn may_be_asked(peer: &PeerConnection) -> bool {

@@ -35,6 +35,9 @@ impl Swarm {
 
     /// Gives free slots to those who waited longest.
     pub(super) fn fill_free_slots(&mut self, now: Instant) {
+        if self.free_slots() == 0 {
+            return;
+        }
         let mut waiting: Vec<(Instant, ConnId)> = self
             .conns
             .iter()
@@ -63,12 +66,11 @@ impl Swarm {
         }
     }
 
-    fn free_slots(&self) -> usize {
+    pub(super) fn free_slots(&self) -> usize {
         if !self.may_serve() {
             return 0;
         }
-        let used = self.conns.values().filter(|peer| !peer.am_choking && peer.peer_interested).count();
-        self.choker.slots().total().saturating_sub(used)
+        self.choker.slots().total().saturating_sub(self.unchoked.len())
     }
 
     /// Ranks the peers and applies the result.
@@ -103,6 +105,8 @@ impl Swarm {
         let Some(peer) = self.conns.get_mut(&conn).filter(|peer| peer.am_choking) else { return };
         peer.am_choking = false;
         peer.choke_changed = now;
+        self.unchoked.insert(conn);
+        self.tell(now, conn);
         self.send(now, conn, Message::Unchoke);
     }
 
@@ -110,6 +114,7 @@ impl Swarm {
         let Some(peer) = self.conns.get_mut(&conn).filter(|peer| !peer.am_choking) else { return };
         peer.am_choking = true;
         peer.choke_changed = now;
+        self.unchoked.remove(&conn);
         let granted = peer.granted.clone();
         let dropped = peer.uploads.clear(|block| granted.contains(&block.piece));
         self.send(now, conn, Message::Choke);

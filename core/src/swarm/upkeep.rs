@@ -52,6 +52,7 @@ impl Swarm {
             self.limited_until = None;
         }
         self.tell_announcer(now, AnnouncerInput::Tick);
+        self.tell_if_due(now);
         if self.tick_at.is_none_or(|at| at > now) {
             return;
         }
@@ -100,7 +101,7 @@ impl Swarm {
                     self.picker.unask(block);
                 }
                 self.picker.disown(conn);
-                self.hungry.insert(conn);
+                self.may_be_hungry(conn);
             }
             if forgiven {
                 self.unstarve(conn);

@@ -1,7 +1,8 @@
-//! One host: its line, its engine, its connections.
+//! One host: its line, its engine, its connections, its character.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::time::Duration;
 
 use podswarm_core::bitfield::Bitfield;
@@ -10,7 +11,7 @@ use podswarm_core::session::Session;
 use podswarm_core::swarm::{Swarm, SwarmId};
 use podswarm_core::time::Instant;
 
-use super::link::{Downlink, Uplink};
+use super::link::{Downlink, Packet, Uplink};
 
 /// A host's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,7 +24,7 @@ pub struct Line {
     pub up: u64,
     /// Bytes a second in.
     pub down: u64,
-    /// From this host to any other.
+    /// From this host to the middle of the net.
     pub latency: Duration,
 }
 
@@ -34,6 +35,56 @@ pub enum Kind {
     Honest,
     /// Every so manieth block it sends is bad.
     Poisoner(u32),
+    /// It takes and never gives.
+    FreeRider,
+    /// It claims to have everything, lets everybody ask, and sends nothing.
+    Liar,
+    /// It asks, and then reads nothing of what it is sent.
+    Staller,
+    /// It takes this long to show its handshake.
+    Sluggish(Duration),
+}
+
+/// What a host's disk does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Disk {
+    /// How long it takes to read a span, and to store a piece.
+    pub delay: Duration,
+    /// From when until when nothing can be written.
+    pub full: Range<Duration>,
+}
+
+impl Default for Disk {
+    fn default() -> Self {
+        Self { delay: Duration::from_millis(2), full: Duration::ZERO..Duration::ZERO }
+    }
+}
+
+/// What a host is when it comes into the world.
+#[derive(Clone, Debug)]
+pub struct Character {
+    /// Its line.
+    pub line: Line,
+    /// How it behaves.
+    pub kind: Kind,
+    /// Its disk.
+    pub disk: Disk,
+    /// Whether it can be dialled; behind a NAT it cannot.
+    pub dialable: bool,
+    /// Whether it has everything from the start.
+    pub is_seed: bool,
+    /// When it comes.
+    pub arrival: Duration,
+    /// How long after it was complete it leaves, if it does.
+    pub leaves_after: Option<Duration>,
+}
+
+impl Character {
+    /// An honest host that can be dialled and stays, with nothing.
+    pub fn on(line: Line) -> Self {
+        let (kind, disk, dialable, arrival) = (Kind::Honest, Disk::default(), true, Duration::ZERO);
+        Self { line, kind, disk, dialable, is_seed: false, arrival, leaves_after: None }
+    }
 }
 
 /// One host of the world.
@@ -41,26 +92,20 @@ pub enum Kind {
 pub struct Host {
     /// Its address.
     pub addr: SocketAddr,
-    /// How it behaves.
-    pub kind: Kind,
-    /// Whether it had everything from the start, and is honest.
-    pub is_publisher: bool,
-    /// From this host to any other.
-    pub latency: Duration,
+    /// What it is.
+    pub character: Character,
     pub(super) up: Uplink,
     pub(super) down: Downlink,
     pub(super) session: Session,
     pub(super) swarm: SwarmId,
-    /// The other end of each connection.
-    pub(super) conns: BTreeMap<ConnId, (HostId, ConnId)>,
-    pub(super) next_incoming: u64,
+    pub(super) conns: Conns,
     /// The deadline for which a wake-up is queued.
     pub(super) wake_at: Option<Instant>,
     pub(super) blocks_read: u32,
-    /// When it is switched on.
-    pub arrival: Instant,
     /// Whether it is switched on.
     pub alive: bool,
+    /// Whether it has said goodbye.
+    pub(super) left: bool,
     /// Every piece that was ever stored here, for the laws.
     pub(super) stored: Bitfield,
     /// When every byte was in place.
@@ -78,4 +123,78 @@ impl Host {
     pub fn swarm(&self) -> Option<&Swarm> {
         self.session.swarm(self.swarm)
     }
+
+    /// Whether it had everything from the start, and is honest.
+    pub fn is_publisher(&self) -> bool {
+        self.character.is_seed && self.character.kind == Kind::Honest
+    }
+
+    /// Whether it takes part.
+    pub fn is_there(&self) -> bool {
+        self.alive && !self.left
+    }
+
+    /// When it came.
+    pub fn arrival(&self) -> Instant {
+        Instant::ZERO + self.character.arrival
+    }
 }
+
+/// One end of a connection.
+#[derive(Debug)]
+pub(super) struct Conn {
+    /// The other end.
+    pub(super) to: HostId,
+    pub(super) there: ConnId,
+    /// What waits for the line.
+    pub(super) queue: VecDeque<Packet>,
+    /// When the last of what was sent reaches the other end: nothing overtakes.
+    pub(super) arrives_after: Instant,
+}
+
+/// A host's connections.
+#[derive(Debug, Default)]
+pub(super) struct Conns {
+    dialled: Vec<Option<Conn>>,
+    accepted: Vec<Option<Conn>>,
+}
+
+impl Conns {
+    /// The number of the next connection that somebody else dials.
+    pub(super) fn next_accepted(&self) -> ConnId {
+        ConnId(ACCEPTED | self.accepted.len() as u64)
+    }
+
+    pub(super) fn insert(&mut self, id: ConnId, to: HostId, there: ConnId) {
+        let (list, place) = self.place(id);
+        if list.len() <= place {
+            list.resize_with(place + 1, || None);
+        }
+        list[place] = Some(Conn { to, there, queue: VecDeque::new(), arrives_after: Instant::ZERO });
+    }
+
+    pub(super) fn get_mut(&mut self, id: ConnId) -> Option<&mut Conn> {
+        let (list, place) = self.place(id);
+        list.get_mut(place)?.as_mut()
+    }
+
+    pub(super) fn remove(&mut self, id: ConnId) -> Option<Conn> {
+        let (list, place) = self.place(id);
+        list.get_mut(place)?.take()
+    }
+
+    pub(super) fn clear(&mut self) {
+        for conn in self.dialled.iter_mut().chain(&mut self.accepted) {
+            *conn = None;
+        }
+    }
+
+    /// The engine counts the connections that it dials from 0, and the world counts the others.
+    fn place(&mut self, id: ConnId) -> (&mut Vec<Option<Conn>>, usize) {
+        let list = if id.0 & ACCEPTED == 0 { &mut self.dialled } else { &mut self.accepted };
+        (list, usize::try_from(id.0 & !ACCEPTED).expect("a host has few connections"))
+    }
+}
+
+/// The bit that tells accepted connections from dialled ones.
+const ACCEPTED: u64 = 1 << 63;

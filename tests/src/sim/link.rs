@@ -6,7 +6,7 @@
 //!
 //! Law: bytes leave no faster than the rate, and each connection's in order.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use podswarm_core::peer::{ConnId, Handshake, Message};
@@ -14,28 +14,36 @@ use podswarm_core::time::Instant;
 
 /// Bytes that TCP and IP add to a full packet, for each 1448 of payload.
 const PACKET_OVERHEAD: u64 = 52 + 14;
-const PACKET_PAYLOAD: u64 = 1448;
+/// Bytes of a stream in a full packet.
+pub const PACKET_PAYLOAD: u64 = 1448;
 
-/// What travels on a connection.
+/// What travels on a connection at once.
 #[derive(Clone, Debug)]
 pub enum Packet {
     /// The first bytes.
     Handshake(Handshake),
     /// A message.
     Message(Message),
+    /// Short messages that were sent together.
+    Messages(Vec<Message>),
     /// The end.
     End,
 }
 
 impl Packet {
+    /// Bytes of the stream.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Self::Handshake(_) => 68,
+            Self::Message(message) => message_bytes(message),
+            Self::Messages(messages) => messages.iter().map(message_bytes).sum(),
+            Self::End => 0,
+        }
+    }
+
     /// Bytes on the line, overhead included.
     pub fn wire_bytes(&self) -> u64 {
-        let bytes = match self {
-            Self::Handshake(_) => 68,
-            Self::Message(message) => 13 + message.payload().map_or(0, |payload| payload.len() as u64),
-            Self::End => 0,
-        };
-        bytes + bytes.div_ceil(PACKET_PAYLOAD) * PACKET_OVERHEAD
+        wire_bytes(self.bytes())
     }
 
     /// Bytes of the acknowledgements that it causes, which share the receiver's way out.
@@ -55,9 +63,24 @@ impl Packet {
     }
 }
 
+fn message_bytes(message: &Message) -> u64 {
+    match message {
+        Message::KeepAlive => 4,
+        Message::Have(_) | Message::AllowedFast(_) | Message::SuggestPiece(_) => 9,
+        Message::Request(_) | Message::Cancel(_) | Message::RejectRequest(_) => 17,
+        Message::Piece { data, .. } => 13 + data.len() as u64,
+        Message::Extended { payload, .. } => 6 + payload.len() as u64,
+        _ => 5 + message.payload().map_or(0, |payload| payload.len() as u64),
+    }
+}
+
+const fn wire_bytes(bytes: u64) -> u64 {
+    bytes + bytes.div_ceil(PACKET_PAYLOAD) * PACKET_OVERHEAD
+}
+
 /// Bytes on the line of a block of so many bytes.
 pub const fn block_wire_bytes(bytes: u64) -> u64 {
-    13 + bytes + (13 + bytes).div_ceil(PACKET_PAYLOAD) * PACKET_OVERHEAD
+    wire_bytes(13 + bytes)
 }
 
 /// Bytes of the acknowledgements of a block of so many bytes: one for each packet, as a slow line causes them.
@@ -67,7 +90,7 @@ pub const fn ack_bytes(bytes: u64) -> u64 {
 
 /// How long so many bytes take at this rate, in bytes a second.
 pub fn travel_time(bytes: u64, rate: u64) -> Duration {
-    Duration::from_nanos(u64::try_from(u128::from(bytes) * 1_000_000_000 / u128::from(rate)).unwrap_or(u64::MAX))
+    Duration::from_nanos(bytes.saturating_mul(1_000_000_000) / rate.max(1))
 }
 
 /// A host's way out: a queue for each connection, served in turn.
@@ -75,13 +98,13 @@ pub fn travel_time(bytes: u64, rate: u64) -> Duration {
 pub struct Uplink {
     /// Bytes a second.
     pub rate: u64,
-    /// Whether a packet is on its way out.
+    /// Whether a packet of a queue is on its way out.
     pub busy: bool,
     /// Bytes that left, overhead and acknowledgements included.
     pub sent: u64,
     /// When what was put on the line has left.
     free_at: Instant,
-    queues: BTreeMap<ConnId, VecDeque<Packet>>,
+    /// Connections with something in their queues.
     turns: VecDeque<ConnId>,
     /// Bytes that left in the turn under way.
     turn_bytes: u64,
@@ -90,24 +113,7 @@ pub struct Uplink {
 impl Uplink {
     /// An idle line.
     pub fn new(rate: u64) -> Self {
-        Self {
-            rate,
-            busy: false,
-            sent: 0,
-            free_at: Instant::ZERO,
-            queues: BTreeMap::new(),
-            turns: VecDeque::new(),
-            turn_bytes: 0,
-        }
-    }
-
-    /// Queues a packet behind its connection's others.
-    pub fn push(&mut self, conn: ConnId, packet: Packet) {
-        let queue = self.queues.entry(conn).or_default();
-        if queue.is_empty() {
-            self.turns.push_back(conn);
-        }
-        queue.push_back(packet);
+        Self { rate, busy: false, sent: 0, free_at: Instant::ZERO, turns: VecDeque::new(), turn_bytes: 0 }
     }
 
     /// Puts so many bytes on the line behind those that are on it; tells when they have left.
@@ -117,27 +123,39 @@ impl Uplink {
         self.free_at
     }
 
-    /// The packet that leaves next.
-    pub fn pop(&mut self) -> Option<(ConnId, Packet)> {
-        let conn = self.turns.pop_front()?;
-        let queue = self.queues.get_mut(&conn)?;
-        let packet = queue.pop_front()?;
-        self.turn_bytes += packet.wire_bytes();
-        if queue.is_empty() {
-            self.queues.remove(&conn);
-            self.turn_bytes = 0;
-        } else if self.turn_bytes < PACKET_PAYLOAD {
-            self.turns.push_front(conn);
-        } else {
-            self.turns.push_back(conn);
-            self.turn_bytes = 0;
-        }
-        Some((conn, packet))
+    /// Puts a short packet of a connection that has nothing queued on the line; tells when it has left.
+    ///
+    /// It waits for a block of each connection whose turn comes before, as it would at the end of the turns; only no event is spent
+    /// on that.
+    pub fn pass_short(&mut self, now: Instant, bytes: u64) -> Instant {
+        let wait = block_wire_bytes(u64::from(podswarm_core::layout::BLOCK_LENGTH)) * self.turns.len() as u64;
+        self.pass(now, bytes) + travel_time(wait, self.rate)
     }
 
-    /// Drops what a connection has not sent.
+    /// A connection's queue is no longer empty: it gets turns.
+    pub fn wants_turn(&mut self, conn: ConnId) {
+        self.turns.push_back(conn);
+    }
+
+    /// The connection whose turn it is.
+    pub fn turn(&mut self) -> Option<ConnId> {
+        self.turns.pop_front()
+    }
+
+    /// So much of the connection's queue leaves; it gets another turn if there is `more`, at once if this one was short.
+    pub fn turn_taken(&mut self, conn: ConnId, bytes: u64, more: bool) {
+        self.turn_bytes += bytes;
+        if more && self.turn_bytes < PACKET_PAYLOAD {
+            return self.turns.push_front(conn);
+        }
+        self.turn_bytes = 0;
+        if more {
+            self.turns.push_back(conn);
+        }
+    }
+
+    /// The connection gets no more turns.
     pub fn forget(&mut self, conn: ConnId) {
-        self.queues.remove(&conn);
         self.turns.retain(|turn| *turn != conn);
         self.turn_bytes = 0;
     }
@@ -157,9 +175,9 @@ impl Downlink {
         Self { rate, free_at: Instant::ZERO }
     }
 
-    /// When so many bytes that reach the line at `now` are through.
-    pub fn pass(&mut self, now: Instant, bytes: u64) -> Instant {
+    /// How long so many bytes take that reach the line at `now`, behind what came before.
+    pub fn pass(&mut self, now: Instant, bytes: u64) -> Duration {
         self.free_at = self.free_at.max(now) + travel_time(bytes, self.rate);
-        self.free_at
+        self.free_at - now
     }
 }

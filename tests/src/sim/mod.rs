@@ -8,23 +8,26 @@
 //! Payloads are virtual: every honest block is a view of one buffer of zeros, a poisoned one of another, and a piece's hash is
 //! right if its blocks are honest.
 //!
-//! In reading order: [`link`] is a line with a rate, [`host`] an engine with its connections, [`world`] the events, [`laws`]
+//! In reading order: [`link`] is a line with a rate, [`host`] an engine with its connections, [`queue`] the order of
+//! events, [`world`] what holds them, `events` what happens, [`laws`]
 //! what must hold, [`report`] what came of it and [`timeline`] how, [`scenario`] a run that has a name, [`plot`] its drawing.
 
 pub mod link;
 pub mod host;
+pub mod queue;
 pub mod world;
+mod events;
 pub mod laws;
 pub mod report;
 pub mod timeline;
 pub mod scenario;
 pub mod plot;
 
-pub use host::{HostId, Kind, Line};
+pub use host::{Character, Disk, HostId, Kind, Line};
 pub use report::Report;
 pub use scenario::{Outcome, Plot, Scenario};
 pub use timeline::Timeline;
-pub use world::World;
+pub use world::{Weather, World};
 
 /// A million bits a second, in bytes.
 pub const MBIT: u64 = 125_000;

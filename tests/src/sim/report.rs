@@ -6,6 +6,7 @@ use std::time::Duration;
 use podswarm_core::layout::BLOCK_LENGTH;
 use podswarm_core::time::Instant;
 
+use super::host::Host;
 use super::link::{ack_bytes, block_wire_bytes};
 use super::timeline::ratio;
 use super::{HostId, World};
@@ -34,9 +35,10 @@ impl Report {
     pub(super) fn of(world: &World, seed: HostId, subscribers: &[HostId], events: u64) -> Self {
         let length = world.metainfo().info.length();
         let hosts = || subscribers.iter().map(|id| world.host(*id));
-        let mut completions: Vec<Duration> = hosts().filter_map(|host| Some(host.completed? - host.arrival)).collect();
+        let mut completions: Vec<Duration> =
+            hosts().filter_map(|host| Some(host.completed? - host.arrival())).collect();
         completions.sort_unstable();
-        let first = hosts().map(|host| host.arrival).min().unwrap_or(Instant::ZERO);
+        let first = hosts().map(Host::arrival).min().unwrap_or(Instant::ZERO);
         let last = hosts().filter_map(|host| host.completed).max().unwrap_or(first);
         let publisher = world.host(seed);
         let wanted = length * subscribers.len() as u64;

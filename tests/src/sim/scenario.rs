@@ -10,7 +10,7 @@ use podswarm_core::rate::ByteCount;
 use podswarm_core::rng::Rng;
 
 use super::timeline::{Timeline, ratio};
-use super::{HostId, Line, MBIT, Report, World};
+use super::{Character, HostId, Kind, Line, MBIT, Report, World};
 
 /// What is special about a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -117,7 +117,7 @@ impl Scenario {
         let subscribers = (0..self.peers).map(|_| self.subscriber(&mut world, &mut rng)).collect();
         if self.plot == Plot::Poisoners {
             for _ in 0..self.peers.div_ceil(10) {
-                world.add_poisoner(self.home, 20);
+                world.add(Character { kind: Kind::Poisoner(20), is_seed: true, ..Character::on(self.home) });
             }
         }
         (world, publisher, subscribers)
@@ -132,7 +132,7 @@ impl Scenario {
         let spread = if self.plot == Plot::Poisson { Duration::from_mins(2) } else { Duration::from_millis(100) };
         // Arrivals of a Poisson process, given their number, are independent and even.
         let arrival = Duration::from_micros(rng.below(usize::try_from(spread.as_micros()).unwrap_or(0)) as u64);
-        world.add_leecher(line, arrival)
+        world.add(Character { arrival, ..Character::on(line) })
     }
 
     /// The command line that repeats the run.

@@ -47,7 +47,7 @@ impl Timeline {
         let (mut publisher, mut crowd) = (Usage::default(), Usage::default());
         for (host, before) in hosts.iter().zip(&mut self.before) {
             let moved = host.up.sent - std::mem::replace(before, host.up.sent);
-            if host.is_publisher {
+            if host.is_publisher() {
                 publisher.add(host, moved);
                 sample.copies += ratio(host.sent, length);
             } else {
@@ -70,7 +70,7 @@ struct Usage {
 impl Usage {
     fn add(&mut self, host: &Host, moved: u64) {
         self.moved += moved;
-        self.rate += if host.alive { host.up.rate } else { 0 };
+        self.rate += if host.is_there() { host.up.rate } else { 0 };
     }
 
     fn share(&self) -> f64 {

@@ -1,97 +1,58 @@
-//! The events of a world, in the order of their times.
+//! The world as a whole: its hosts, its conditions, its time.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use podswarm_core::bitfield::Bitfield;
 use podswarm_core::metainfo::{Metainfo, MetainfoBuilder, PieceHashes, TorrentPath, piece_length_for};
-use podswarm_core::peer::{ConnId, PeerId};
+use podswarm_core::peer::PeerId;
 use podswarm_core::rng::Rng;
-use podswarm_core::session::{Input, Session};
-use podswarm_core::swarm::{self, Event, Output, StoreOutcome, SwarmConfig, SwarmId, SwarmSetup};
+use podswarm_core::session::Session;
+use podswarm_core::swarm::{SwarmConfig, SwarmId, SwarmSetup};
 use podswarm_core::time::Instant;
-use podswarm_core::tracker::{AnnounceId, AnnounceRequest, SwarmEntry, SwarmTable, SwarmTableConfig};
+use podswarm_core::tracker::{SwarmEntry, SwarmTable, SwarmTableConfig};
 
-use super::host::{Host, HostId, Kind, Line};
-use super::link::{Downlink, Packet, Uplink};
+use super::events::{Scheduled, What};
+use super::host::{Character, Conns, Host, HostId, Kind, Line};
+use super::link::{Downlink, Uplink};
+use super::queue::Queue;
 use super::timeline::Timeline;
 use super::{Report, laws};
 
-/// The longest span that is read at once.
-const BUFFER: usize = 256 * 1024;
 /// Every port in the world.
 const PORT: u16 = 6881;
-/// How long a disk takes to store a piece.
-const DISK: Duration = Duration::from_millis(2);
 
-#[derive(Debug)]
-enum What {
-    /// The host's engine wants to know that time has passed.
-    Wake,
-    /// The host's uplink has sent a packet.
-    Sent(ConnId, Packet),
-    /// A packet has reached the host's downlink.
-    Arrived(ConnId, Packet),
-    /// A packet is through the downlink.
-    Delivered(ConnId, Packet),
-    /// A dial of the host comes to its end.
-    Dial(ConnId, SocketAddr),
-    /// The tracker hears the host.
-    Announce(AnnounceId, AnnounceRequest),
-    /// Something is given to the host's swarm.
-    Give(Box<swarm::Input>),
-    /// The host is switched on.
-    Start(Box<SwarmSetup>),
-}
-
-#[derive(Debug)]
-struct Scheduled {
-    at: Instant,
-    /// Breaks ties: first come, first served.
-    seq: u64,
-    host: HostId,
-    what: What,
-}
-
-impl PartialEq for Scheduled {
-    fn eq(&self, other: &Self) -> bool {
-        (self.at, self.seq) == (other.at, other.seq)
-    }
-}
-impl Eq for Scheduled {}
-impl PartialOrd for Scheduled {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Scheduled {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.seq).cmp(&(other.at, other.seq))
-    }
+/// What the net between the hosts is like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Weather {
+    /// A packet takes up to so much longer than the latencies say.
+    pub jitter: Duration,
+    /// Of a thousand packets so many are lost, and sent again when the sender has noticed.
+    pub loss_milli: u32,
 }
 
 /// Hosts, links, a tracker, and virtual time.
 #[derive(Debug)]
 pub struct World {
-    now: Instant,
-    seq: u64,
-    events: BinaryHeap<Reverse<Scheduled>>,
-    rng: Rng,
-    metainfo: Arc<Metainfo>,
-    hosts: Vec<Host>,
-    by_addr: BTreeMap<SocketAddr, HostId>,
-    tracker: SwarmTable,
-    good: Bytes,
-    bad: Bytes,
+    pub(super) now: Instant,
+    pub(super) queue: Queue<Scheduled>,
+    pub(super) rng: Rng,
+    pub(super) weather: Weather,
+    pub(super) metainfo: Arc<Metainfo>,
+    pub(super) hosts: Vec<Host>,
+    pub(super) by_addr: BTreeMap<SocketAddr, HostId>,
+    pub(super) tracker: SwarmTable,
     config: SwarmConfig,
-    trace: u64,
-    handled: u64,
+    pub(super) trace: u64,
+    pub(super) handled: u64,
+    /// Bytes of blocks that have left one host and not reached the other.
+    pub(super) flying: u64,
+    /// Bytes of blocks that arrived when their connection was gone.
+    pub(super) lost: u64,
     /// Hosts that became complete.
-    completions: usize,
+    pub(super) completions: usize,
     timeline: Timeline,
 }
 
@@ -113,53 +74,48 @@ impl World {
         tracker.allow(metainfo.info_hash.wire(), SwarmEntry::default());
         Self {
             now: Instant::ZERO,
-            seq: 0,
-            events: BinaryHeap::new(),
+            queue: Queue::default(),
             rng: Rng::from_seed_u64(seed),
+            weather: Weather::default(),
             metainfo: Arc::new(metainfo),
             hosts: Vec::new(),
             by_addr: BTreeMap::new(),
             tracker,
-            good: Bytes::from(vec![0; BUFFER]),
-            bad: Bytes::from(vec![1; BUFFER]),
             config: SwarmConfig::default(),
             trace: 0xcbf2_9ce4_8422_2325,
             handled: 0,
+            flying: 0,
+            lost: 0,
             completions: 0,
             timeline: Timeline::default(),
         }
     }
 
-    /// Adds a host that has everything and is there from the start.
-    pub fn add_seed(&mut self, line: Line) -> HostId {
-        let have = Bitfield::all(self.metainfo.info.pieces.len());
-        self.add(line, Kind::Honest, have, Duration::ZERO)
+    /// Sets what the net is like from now on.
+    pub fn set_weather(&mut self, weather: Weather) {
+        self.weather = weather;
     }
 
-    /// Adds a host that has nothing and arrives at `arrival`.
-    pub fn add_leecher(&mut self, line: Line, arrival: Duration) -> HostId {
-        self.add(line, Kind::Honest, Bitfield::none(self.metainfo.info.pieces.len()), arrival)
+    /// Adds a host that has everything and is there from the start.
+    pub fn add_seed(&mut self, line: Line) -> HostId {
+        self.add(Character { is_seed: true, ..Character::on(line) })
     }
 
     /// Adds hosts that have nothing and arrive at `arrival`.
     pub fn add_leechers(&mut self, count: usize, line: Line, arrival: Duration) -> Vec<HostId> {
-        (0..count).map(|_| self.add_leecher(line, arrival)).collect()
+        (0..count).map(|_| self.add(Character { arrival, ..Character::on(line) })).collect()
     }
 
-    /// Adds a host that has everything and sends a bad block every so often.
-    pub fn add_poisoner(&mut self, line: Line, every: u32) -> HostId {
-        let have = Bitfield::all(self.metainfo.info.pieces.len());
-        self.add(line, Kind::Poisoner(every), have, Duration::ZERO)
-    }
-
-    fn add(&mut self, line: Line, kind: Kind, have: Bitfield, arrival: Duration) -> HostId {
+    /// Adds a host.
+    pub fn add(&mut self, character: Character) -> HostId {
         let id = HostId(self.hosts.len());
         let addr = address(id);
-        let placed = have.is_all();
+        let pieces = self.metainfo.info.pieces.len();
+        let have = if character.is_seed { Bitfield::all(pieces) } else { Bitfield::none(pieces) };
         let setup = SwarmSetup {
             metainfo: Arc::clone(&self.metainfo),
             have: have.clone(),
-            placed,
+            placed: character.is_seed,
             paused: false,
             peer_id: PeerId::generate(&mut self.rng),
             port: PORT,
@@ -167,31 +123,29 @@ impl World {
             announce: true,
             private_peers: false,
             rng: self.rng.fork(id.0 as u64),
-            config: self.config.clone(),
+            config: SwarmConfig { upload: character.kind != Kind::FreeRider, ..self.config.clone() },
         };
+        let at = Instant::ZERO + character.arrival;
         self.hosts.push(Host {
             addr,
-            kind,
-            is_publisher: placed && kind == Kind::Honest,
-            latency: line.latency,
-            up: Uplink::new(line.up),
-            down: Downlink::new(line.down),
+            up: Uplink::new(character.line.up),
+            down: Downlink::new(character.line.down),
             session: Session::new(None, None, self.now),
             swarm: SwarmId(0),
-            conns: BTreeMap::new(),
-            next_incoming: 1 << 63,
+            conns: Conns::default(),
             wake_at: None,
             blocks_read: 0,
             alive: false,
-            arrival: Instant::ZERO + arrival,
+            left: false,
             stored: have,
-            completed: placed.then_some(Instant::ZERO),
+            completed: character.is_seed.then_some(Instant::ZERO),
             sent: 0,
             received: 0,
             banned: Vec::new(),
+            character,
         });
         self.by_addr.insert(addr, id);
-        self.schedule(Instant::ZERO + arrival, id, What::Start(Box::new(setup)));
+        self.schedule(at, id, What::Start(Box::new(setup)));
         id
     }
 
@@ -226,15 +180,12 @@ impl World {
     pub fn run_until(&mut self, limit: Duration, mut done: impl FnMut(&Self) -> bool) -> bool {
         let end = Instant::ZERO + limit;
         while !done(self) {
-            let Some(Reverse(event)) = self.events.pop() else { return false };
-            if event.at > end {
-                self.events.push(Reverse(event));
-                return false;
-            }
-            while self.timeline.next_at() < event.at {
+            let Some((at, event)) = self.queue.pop(end) else { return false };
+            while self.timeline.next_at() < at {
                 self.timeline.take(&self.hosts, self.metainfo.info.length());
+                laws::bytes_are_conserved(self);
             }
-            self.now = event.at;
+            self.now = at;
             self.note(&event);
             self.handle(event);
             self.handled += 1;
@@ -252,218 +203,14 @@ impl World {
         })
     }
 
-    /// The figures of `leechers`, served by `seed`.
-    pub fn report(&self, seed: HostId, leechers: &[HostId]) -> Report {
-        Report::of(self, seed, leechers, self.handled)
+    /// The figures of the run, for people.
+    pub fn report(&self, seed: HostId, subscribers: &[HostId]) -> Report {
+        Report::of(self, seed, subscribers, self.handled)
     }
 
-    /// The torrent.
+    /// The episode.
     pub fn metainfo(&self) -> &Metainfo {
         &self.metainfo
-    }
-
-    fn schedule(&mut self, at: Instant, host: HostId, what: What) {
-        self.seq += 1;
-        self.events.push(Reverse(Scheduled { at, seq: self.seq, host, what }));
-    }
-
-    /// Folds an event into the trace.
-    fn note(&mut self, event: &Scheduled) {
-        let kind = match &event.what {
-            What::Wake => 1,
-            What::Sent(conn, packet) => 2 ^ conn.0 << 8 ^ packet.wire_bytes() << 32,
-            What::Arrived(conn, _) => 3 ^ conn.0 << 8,
-            What::Delivered(conn, packet) => 4 ^ conn.0 << 8 ^ packet.wire_bytes() << 32,
-            What::Dial(conn, _) => 5 ^ conn.0 << 8,
-            What::Announce(..) => 6,
-            What::Give(_) => 7,
-            What::Start(_) => 8,
-        };
-        for word in [event.at.as_nanos(), event.host.0 as u64, kind] {
-            self.trace = (self.trace ^ word).wrapping_mul(0x0100_0000_01b3);
-        }
-    }
-
-    fn handle(&mut self, event: Scheduled) {
-        let id = event.host;
-        if let What::Start(setup) = event.what {
-            return self.start(id, *setup);
-        }
-        if !self.hosts[id.0].alive {
-            return;
-        }
-        match event.what {
-            What::Wake => {
-                self.hosts[id.0].wake_at = None;
-                self.input(id, Input::Tick);
-            }
-            What::Sent(conn, packet) => self.packet_sent(id, conn, packet),
-            What::Arrived(conn, packet) => {
-                let at = self.hosts[id.0].down.pass(self.now, packet.wire_bytes());
-                self.schedule(at, id, What::Delivered(conn, packet));
-            }
-            What::Delivered(conn, packet) => self.delivered(id, conn, packet),
-            What::Dial(conn, addr) => self.dial_ends(id, conn, addr),
-            What::Announce(announce, request) => self.announce(id, announce, &request),
-            What::Give(input) => self.input(id, Input::Swarm(self.hosts[id.0].swarm, *input)),
-            What::Start(_) => {}
-        }
-    }
-
-    fn start(&mut self, id: HostId, setup: SwarmSetup) {
-        let now = self.now;
-        let host = &mut self.hosts[id.0];
-        host.alive = true;
-        host.swarm = host.session.add(now, setup).expect("a host joins one swarm");
-        self.drain(id);
-    }
-
-    fn input(&mut self, id: HostId, input: Input) {
-        let now = self.now;
-        self.hosts[id.0].session.handle(now, input);
-        self.drain(id);
-    }
-
-    fn drain(&mut self, id: HostId) {
-        while let Some(output) = self.hosts[id.0].session.poll() {
-            laws::check_output(&self.hosts[id.0], &output);
-            self.perform(id, output);
-        }
-        laws::check_state(&self.hosts, id, self.handled);
-        let host = &mut self.hosts[id.0];
-        let Some(at) = host.session.deadline().map(|at| at.max(self.now)) else { return };
-        if host.wake_at.is_none_or(|wake| at < wake) {
-            host.wake_at = Some(at);
-            self.schedule(at, id, What::Wake);
-        }
-    }
-
-    fn perform(&mut self, id: HostId, output: Output) {
-        let now = self.now;
-        match output {
-            Output::Dial { conn, addr, .. } => {
-                let there = self.by_addr.get(&addr).map_or(Duration::ZERO, |to| self.hosts[to.0].latency);
-                let back_and_forth = (self.hosts[id.0].latency + there) * 2;
-                self.schedule(now + back_and_forth, id, What::Dial(conn, addr));
-            }
-            Output::SendHandshake(conn, handshake) => self.send(id, conn, Packet::Handshake(handshake)),
-            Output::Send(conn, message) => self.send(id, conn, Packet::Message(message)),
-            Output::Close(conn, _) => self.send(id, conn, Packet::End),
-            Output::Read { conn, span, .. } => {
-                let host = &mut self.hosts[id.0];
-                host.blocks_read += 1;
-                let bad = matches!(host.kind, Kind::Poisoner(every) if host.blocks_read.is_multiple_of(every));
-                let bytes = if bad { &self.bad } else { &self.good };
-                let result = Ok(vec![bytes.slice(..span.length as usize)]);
-                self.give(id, now, swarm::Input::Read { conn, span, result });
-            }
-            Output::Hash { piece, hasher, run, .. } => {
-                let bytes = run.iter().map(|bytes| bytes.len() as u64).sum();
-                self.give(id, now, swarm::Input::Hashed { piece, hasher, bytes });
-            }
-            Output::Store { piece, blocks, .. } => {
-                let digests = blocks.iter().map(|block| [block[0]; 20]).collect();
-                let bytes = blocks.iter().map(|block| block.len() as u64).sum();
-                let good = blocks.iter().all(|block| block[0] == 0);
-                let outcome = if good {
-                    laws::stored_once(&mut self.hosts[id.0], piece);
-                    StoreOutcome::Stored(Some(digests))
-                } else {
-                    StoreOutcome::Corrupt(digests)
-                };
-                self.give(id, now + DISK, swarm::Input::Stored { piece, outcome, bytes });
-            }
-            Output::Place { .. } => self.give(id, now + DISK, swarm::Input::Placed(Ok(()))),
-            Output::Announce { id: announce, request, .. } => {
-                let there = self.hosts[id.0].latency * 2;
-                self.schedule(now + there, id, What::Announce(announce, request));
-            }
-            Output::Event(_, Event::Complete) => {
-                self.hosts[id.0].completed = Some(now);
-                self.completions += 1;
-            }
-            Output::Event(_, Event::Banned(addr)) => self.hosts[id.0].banned.push(addr),
-            Output::Event(..) => {}
-        }
-    }
-
-    fn give(&mut self, id: HostId, at: Instant, input: swarm::Input) {
-        self.schedule(at, id, What::Give(Box::new(input)));
-    }
-
-    fn send(&mut self, id: HostId, conn: ConnId, packet: Packet) {
-        if self.hosts[id.0].conns.contains_key(&conn) {
-            self.hosts[id.0].up.push(conn, packet);
-            self.start_sending(id);
-        }
-    }
-
-    fn start_sending(&mut self, id: HostId) {
-        let now = self.now;
-        let up = &mut self.hosts[id.0].up;
-        if up.busy {
-            return;
-        }
-        let Some((conn, packet)) = up.pop() else { return };
-        up.busy = true;
-        let at = up.pass(now, packet.wire_bytes());
-        self.schedule(at, id, What::Sent(conn, packet));
-    }
-
-    /// A packet has left: it travels, and the next one leaves.
-    fn packet_sent(&mut self, id: HostId, conn: ConnId, packet: Packet) {
-        self.hosts[id.0].up.busy = false;
-        let block_bytes = packet.block_bytes();
-        if let Some((to, their_conn)) = self.hosts[id.0].conns.get(&conn).copied() {
-            let latency = self.hosts[id.0].latency + self.hosts[to.0].latency;
-            if matches!(packet, Packet::End) {
-                self.hosts[id.0].conns.remove(&conn);
-                self.hosts[id.0].up.forget(conn);
-            }
-            self.hosts[id.0].sent += block_bytes;
-            self.schedule(self.now + latency, to, What::Arrived(their_conn, packet));
-        }
-        self.start_sending(id);
-        if block_bytes > 0 {
-            self.input(id, Input::Sent(conn, block_bytes));
-        }
-    }
-
-    fn delivered(&mut self, id: HostId, conn: ConnId, packet: Packet) {
-        if !self.hosts[id.0].conns.contains_key(&conn) {
-            return;
-        }
-        let now = self.now;
-        self.hosts[id.0].received += packet.block_bytes();
-        self.hosts[id.0].up.pass(now, packet.ack_bytes());
-        match packet {
-            Packet::Handshake(handshake) => self.input(id, Input::Handshake(conn, handshake)),
-            Packet::Message(message) => self.input(id, Input::Received(conn, message)),
-            Packet::End => {
-                self.hosts[id.0].conns.remove(&conn);
-                self.hosts[id.0].up.forget(conn);
-                self.input(id, Input::Closed(conn));
-            }
-        }
-    }
-
-    fn dial_ends(&mut self, id: HostId, conn: ConnId, addr: SocketAddr) {
-        let target = self.by_addr.get(&addr).copied().filter(|to| self.hosts[to.0].alive && *to != id);
-        let Some(to) = target else { return self.input(id, Input::DialFailed(conn)) };
-        let their_conn = ConnId(self.hosts[to.0].next_incoming);
-        self.hosts[to.0].next_incoming += 1;
-        self.hosts[to.0].conns.insert(their_conn, (id, conn));
-        self.hosts[id.0].conns.insert(conn, (to, their_conn));
-        let from = SocketAddr::new(self.hosts[id.0].addr.ip(), 40_000 + (conn.0 % 20_000) as u16);
-        self.input(to, Input::Accepted(their_conn, from));
-        self.input(id, Input::Dialled(conn));
-    }
-
-    fn announce(&mut self, id: HostId, announce: AnnounceId, request: &AnnounceRequest) {
-        let from = self.hosts[id.0].addr;
-        let result = self.tracker.announce(self.now, from, request, &[], &mut self.rng);
-        let back = self.now + self.hosts[id.0].latency * 2;
-        self.give(id, back, swarm::Input::Announced { id: announce, result });
     }
 }
 
