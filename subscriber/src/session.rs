@@ -68,6 +68,7 @@ pub fn engine_config(args: &EngineArgs) -> EngineConfig {
         bind: args.bind,
         up: args.up,
         down: args.down,
+        exchange: !args.no_pex,
         user_agent: USER_AGENT.to_owned(),
         ..EngineConfig::default()
     }

@@ -1,5 +1,7 @@
 //! Swarms in the simulated world.
 
+mod meeting;
+
 use std::time::Duration;
 
 use podswarm_core::bitfield::Bitfield;

@@ -74,4 +74,8 @@ pub struct EngineArgs {
     /// Receive no faster than this from all peers together, such as 2MiB/s or 10Mbit/s.
     #[arg(long, value_name = "RATE", help_heading = "Peers")]
     pub down: Option<Rate>,
+
+    /// Tell peers nothing of one another, and do not listen when they tell.
+    #[arg(long, help_heading = "Peers")]
+    pub no_pex: bool,
 }

@@ -347,7 +347,11 @@ impl Task {
             announce: entry.add.announce,
             private_peers: entry.add.reach == super::http::Reach::Any,
             rng: self.rng.fork(key),
-            config: SwarmConfig { upload: self.config.upload, ..SwarmConfig::default() },
+            config: SwarmConfig {
+                upload: self.config.upload,
+                exchange: self.config.exchange,
+                ..SwarmConfig::default()
+            },
         };
         let peers = entry.add.peers.clone();
         let id = match self.session.add(self.clock.now(), setup) {

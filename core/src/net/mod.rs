@@ -53,6 +53,8 @@ pub struct EngineConfig {
     pub user_agent: String,
     /// Whether to serve others.
     pub upload: bool,
+    /// Whether to tell peers of one another and to believe what they tell. BEP 11.
+    pub exchange: bool,
 }
 
 impl Default for EngineConfig {
@@ -64,6 +66,7 @@ impl Default for EngineConfig {
             down: None,
             user_agent: concat!("Podswarm/", env!("CARGO_PKG_VERSION")).to_owned(),
             upload: true,
+            exchange: true,
         }
     }
 }

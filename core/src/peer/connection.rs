@@ -5,7 +5,7 @@
 //!
 //! Law: a message that breaks a rule closes the connection with its reason; none panics.
 //!
-//! Source: BEP 3, 6, 10.
+//! Source: BEP 3, 6, 10, 11.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::extension::{DEFAULT_REQUEST_QUEUE, ExtensionHandshake};
+use super::extension::{DEFAULT_REQUEST_QUEUE, ExtensionHandshake, OUR_EXCHANGE_ID};
 use super::pipeline::{Arrival, Pipeline};
 use super::uploads::Uploads;
 use super::{Message, PeerId, Reserved};
@@ -77,6 +77,9 @@ pub enum PeerFault {
     /// Blocks that nobody asked for.
     #[error("sent {0} blocks that were never asked for")]
     Unasked(u32),
+    /// More messages of peer exchange than anybody has news.
+    #[error("sent {0} messages of peer exchange within a minute")]
+    ExchangeFlood(u32),
 }
 
 /// What a message means to the swarm.
@@ -108,6 +111,8 @@ pub enum Received {
     Rejected(BlockInfo),
     /// The peer introduced itself.
     Extension(Box<ExtensionHandshake>),
+    /// The peer names others; not decoded yet. BEP 11.
+    Exchange(Bytes),
 }
 
 /// The longest span that a peer may ask for; most clients ask for 16 KiB.
@@ -281,6 +286,7 @@ impl PeerConnection {
         self.spoke |= !matches!(message, Message::KeepAlive | Message::Port(_) | Message::Extended { .. });
         match message {
             Message::Extended { id: 0, payload } => Ok(self.receive_extension(&payload)),
+            Message::Extended { id: OUR_EXCHANGE_ID, payload } => Ok(Received::Exchange(payload)),
             Message::KeepAlive | Message::Port(_) | Message::Unknown(_) | Message::Extended { .. } => {
                 Ok(Received::Nothing)
             }
@@ -401,6 +407,7 @@ impl PeerConnection {
             request_queue: handshake.request_queue.or(before.request_queue),
             your_ip: handshake.your_ip.or(before.your_ip),
             upload_only: handshake.upload_only,
+            exchange: handshake.exchange.or(before.exchange),
         };
         self.extension = Some(handshake.clone());
         Received::Extension(Box::new(handshake))

@@ -1,4 +1,5 @@
-//! The extension handshake: what a client is called, how many requests it queues, where it listens. BEP 10.
+//! The extension handshake: what a client is called, how many requests it queues, where it listens, and by which numbers it
+//! knows the messages of extensions. BEP 10.
 //!
 //! Every value is a stranger's claim: lengths are cut, numbers are clamped, the rest is ignored.
 
@@ -15,6 +16,9 @@ pub const OUR_REQUEST_QUEUE: u32 = 2000;
 /// What a peer that says nothing is assumed to queue.
 pub const DEFAULT_REQUEST_QUEUE: u32 = 250;
 
+/// Our number for messages of peer exchange. BEP 11.
+pub const OUR_EXCHANGE_ID: u8 = 1;
+
 const MAX_CLIENT_LENGTH: usize = 64;
 
 /// What one side tells the other.
@@ -30,12 +34,21 @@ pub struct ExtensionHandshake {
     pub your_ip: Option<IpAddr>,
     /// The sender will not download any more. BEP 21.
     pub upload_only: bool,
+    /// The sender's number for messages of peer exchange; 0 if it takes none any more. BEP 11.
+    pub exchange: Option<u8>,
+}
+
+/// The sender's numbers for messages of extensions.
+#[derive(Default, Deserialize, Serialize)]
+struct Ids {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ut_pex: Option<i64>,
 }
 
 #[derive(Default, Deserialize, Serialize)]
 struct Wire {
     #[serde(default)]
-    m: std::collections::BTreeMap<String, i64>,
+    m: Ids,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     p: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -52,7 +65,7 @@ impl ExtensionHandshake {
     /// The payload of extended message 0.
     pub fn encode(&self) -> Bytes {
         let wire = Wire {
-            m: std::collections::BTreeMap::new(),
+            m: Ids { ut_pex: self.exchange.map(i64::from) },
             p: self.port.map(i64::from),
             reqq: self.request_queue.map(i64::from),
             upload_only: self.upload_only.then_some(1),
@@ -76,6 +89,7 @@ impl ExtensionHandshake {
             }),
             your_ip: wire.yourip.and_then(|bytes| ip_of(&bytes)),
             upload_only: wire.upload_only.is_some_and(|flag| flag != 0),
+            exchange: wire.m.ut_pex.and_then(|id| u8::try_from(id).ok()),
         })
     }
 }
@@ -104,6 +118,7 @@ mod tests {
             request_queue: Some(OUR_REQUEST_QUEUE),
             your_ip: Some("2001:db8::1".parse().unwrap()),
             upload_only: true,
+            exchange: Some(OUR_EXCHANGE_ID),
         };
         assert_eq!(ExtensionHandshake::decode(&ours.encode()), Some(ours));
     }
@@ -119,6 +134,8 @@ mod tests {
         assert_eq!(read("d1:v5:a\u{1b}b\ncee").map(|h| h.client), None);
         assert_eq!(read("d1:v5:a\u{1b}b\nce").unwrap().client.as_deref(), Some("abc"));
         assert_eq!(read(&format!("d1:v1000:{}e", "x".repeat(1000))).unwrap().client.unwrap().len(), 64);
+        assert_eq!(read("d1:md6:ut_pexi300eee").unwrap().exchange, None);
+        assert_eq!(read("d1:md4:xxxxi9e6:ut_pexi0eee").unwrap().exchange, Some(0));
         assert_eq!(read(&"d1:a".repeat(20_000)), None);
         assert_eq!(read(""), None);
         assert_eq!(read("le"), None);

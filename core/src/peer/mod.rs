@@ -1,23 +1,25 @@
 //! One peer: who it is, what it says, what it asks for and what we ask of it.
 //!
 //! The modules in reading order: [`id`] names a client, [`handshake`] opens a connection, [`message`] is everything said
-//! after it, [`fast`] and [`extension`] are the two extensions spoken, [`pipeline`] keeps our requests, [`uploads`] keeps
-//! theirs, and [`connection`] puts them together into the state of one connection.
+//! after it, [`fast`] and [`extension`] are the two extensions spoken, [`exchange`] is what the second carries, [`pipeline`] keeps our
+//! requests, [`uploads`] keeps theirs, and [`connection`] puts them together into the state of one connection.
 //!
 //! Knows nothing of other peers, pieces' rarity or sockets.
 //!
-//! Source: BEP 3, 6, 10, 20.
+//! Source: BEP 3, 6, 10, 11, 20.
 
 pub mod id;
 pub mod handshake;
 pub mod message;
 pub mod fast;
 pub mod extension;
+pub mod exchange;
 pub mod pipeline;
 pub mod uploads;
 pub mod connection;
 
 pub use connection::{ConnId, Direction, PeerConnection, Received};
+pub use exchange::ExchangeMessage;
 pub use extension::ExtensionHandshake;
 pub use handshake::{Handshake, HandshakeError, Reserved};
 pub use id::PeerId;

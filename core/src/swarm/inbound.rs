@@ -8,7 +8,7 @@ use super::io::{CloseReason, Event, Output};
 use super::peers::{PeerSource, network};
 use super::{Limits, Phase, Swarm, TICK};
 use crate::layout::PieceIndex;
-use crate::peer::extension::OUR_REQUEST_QUEUE;
+use crate::peer::extension::{OUR_EXCHANGE_ID, OUR_REQUEST_QUEUE};
 use crate::peer::fast::allowed_fast_set;
 use crate::peer::{ConnId, Direction, ExtensionHandshake, Handshake, Message, PeerConnection, Received, Reserved};
 use crate::time::{Instant, earliest};
@@ -80,6 +80,8 @@ impl Swarm {
         let mut peer = PeerConnection::new(addr, direction, handshake.peer_id, reserved, pieces, now);
         peer.told = self.news.len();
         self.conns.insert(conn, peer);
+        self.exchange.joined(now, conn);
+        self.note_listener(conn);
         self.introduce(now, conn);
         self.tick_at = earliest(self.tick_at, Some(now + TICK));
     }
@@ -128,6 +130,7 @@ impl Swarm {
             request_queue: Some(OUR_REQUEST_QUEUE),
             your_ip: Some(peer.addr.ip()),
             upload_only: self.phase != Phase::Fetching,
+            exchange: self.exchanges().then_some(OUR_EXCHANGE_ID),
         };
         self.send(now, conn, Message::Extended { id: 0, payload: ours.encode() });
     }
@@ -182,8 +185,10 @@ impl Swarm {
                 self.picker.refused(conn, block);
                 self.may_be_hungry(conn);
             }
+            Received::Exchange(payload) => self.told_of_peers(now, conn, &payload),
             Received::Extension(handshake) => {
                 self.may_be_hungry(conn);
+                self.note_listener(conn);
                 let peer = self.conns.get(&conn);
                 if let Some(addr) = peer.filter(|_| handshake.port.is_some()).and_then(PeerConnection::listen_addr) {
                     self.peers.listens_at(now, conn, addr);
@@ -281,6 +286,7 @@ impl Swarm {
     pub(super) fn forget(&mut self, now: Instant, conn: ConnId) {
         self.peers.closed(now, conn);
         let Some(peer) = self.conns.remove(&conn) else { return };
+        self.exchange.lost(conn);
         self.picker.availability.remove(&peer.pieces);
         self.asked -= peer.pipeline.len();
         self.starved.remove(&conn);

@@ -5,17 +5,18 @@
 //! as [`Input`]s.
 //!
 //! The modules in reading order: [`io`] is what goes in and out, [`peers`] keeps the addresses, `inbound` answers messages,
-//! `requests` asks for blocks, `pieces` follows them to the disk, `telling` announces them, `serving` chokes and uploads, `upkeep` is all that
-//! only time brings about, [`status`] tells people.
+//! `exchange` tells peers of one another, `requests` asks for blocks, `pieces` follows them to the disk, `telling` announces them, `serving`
+//! chokes and uploads, `upkeep` is all that only time brings about, [`status`] tells people.
 //!
 //! Laws: a piece is announced only when its hash is right; nothing but allowed-fast pieces goes to a choked peer; the
 //! availability equals a recount; bytes in memory stay within [`SwarmConfig`]'s bounds.
 //!
-//! Source: BEP 3, 6, 10, 12, 20.
+//! Source: BEP 3, 6, 10, 11, 12, 20, 27.
 
 pub mod io;
 pub mod peers;
 mod inbound;
+mod exchange;
 mod requests;
 mod pieces;
 mod telling;
@@ -64,6 +65,8 @@ pub struct SwarmConfig {
     pub read_ahead: u64,
     /// Whether to serve others at all.
     pub upload: bool,
+    /// Whether peers are told of one another, unless the torrent is private. BEP 11.
+    pub exchange: bool,
 }
 
 impl Default for SwarmConfig {
@@ -77,6 +80,7 @@ impl Default for SwarmConfig {
             store_budget: 12 << 20,
             read_ahead: 512 << 10,
             upload: true,
+            exchange: true,
         }
     }
 }
@@ -146,6 +150,7 @@ pub struct Swarm {
     fault: Option<upkeep::Fault>,
     conns: BTreeMap<ConnId, PeerConnection>,
     peers: PeerList,
+    exchange: exchange::Exchange,
     picker: Picker,
     blame: Blame,
     choker: Choker,
@@ -208,6 +213,7 @@ impl Swarm {
             fault: None,
             conns: BTreeMap::new(),
             peers: PeerList::new(private_peers),
+            exchange: exchange::Exchange::default(),
             blame: Blame::default(),
             announcer,
             storing: 0,

@@ -3,20 +3,31 @@
 //! Whoever names an address may lie, so what is dialled is bounded, spread over time, and never private unless the owner
 //! allows it.
 //!
+//! What other peers name is trusted least: it is dialled after all else, given up soon, and of the book at most [`MAX_NAMED`] addresses
+//! are their word alone, [`MAX_NAMED_BY_ONE`] that of one network.
+//!
 //! Law: at most [`MAX_PEERS`] addresses are kept; a banned one is never dialled or accepted again, and a network from which
 //! [`MAX_LIES`] proven lies came is not listened to at all.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use crate::peer::ConnId;
+use crate::peer::exchange::Contact;
 use crate::rng::Rng;
 use crate::time::{Instant, earliest};
 use crate::tracker::Scope;
 
 /// The most addresses that are kept.
 pub const MAX_PEERS: usize = 1000;
+/// The most addresses that are known from other peers alone.
+pub const MAX_NAMED: usize = MAX_PEERS / 2;
+/// The most of them that one network has named.
+pub const MAX_NAMED_BY_ONE: usize = 100;
+/// The most of them in one public network: a liar must not aim us at every port of somebody.
+const MAX_NAMED_OF_ONE: usize = 4;
 /// The most bans that are kept.
 const MAX_BANS: usize = 1000;
 /// After so many proven lies from one network nobody from there is let in: a liar needs no second address, only another port.
@@ -27,6 +38,8 @@ const RETRY_FIRST: Duration = Duration::from_secs(5);
 const RETRY_MOST: Duration = Duration::from_mins(30);
 /// After so many failures in a row an address makes room for others.
 const MAX_FAILURES: u32 = 8;
+/// The same for one that only another peer has named.
+const MAX_FAILURES_NAMED: u32 = 1;
 
 /// Who named an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +70,30 @@ struct Known {
     seed: bool,
     /// Another address of the same peer is known too.
     is_second: bool,
+    /// The network that named it, while that is all that speaks for it.
+    named_by: Option<IpAddr>,
+    /// Whoever named it says that it wants nothing.
+    named_as_seed: bool,
+}
+
+impl Known {
+    fn new(now: Instant) -> Self {
+        let state = State::Idle { next_try: now };
+        Self { state, failures: 0, seed: false, is_second: false, named_by: None, named_as_seed: false }
+    }
+
+    /// It was heard of from somebody better than another peer, or reached.
+    fn is_vouched_for(&mut self) {
+        (self.named_by, self.named_as_seed) = (None, false);
+    }
+
+    fn is_wanted(&self, seeds: bool) -> bool {
+        seeds || !(self.seed || self.named_as_seed)
+    }
+
+    fn most_failures(&self) -> u32 {
+        if self.named_by.is_some() { MAX_FAILURES_NAMED } else { MAX_FAILURES }
+    }
 }
 
 /// A swarm's address book.
@@ -91,12 +128,12 @@ impl PeerList {
     /// Notes an address; tells whether it is new.
     pub fn add(&mut self, now: Instant, addr: SocketAddr, source: PeerSource) -> bool {
         let addr = canonical(addr);
-        let allowed = source == PeerSource::Owner || self.private_allowed || Scope::of(addr.ip()) == Scope::Public;
-        let usable = addr.port() != 0 && Scope::of(addr.ip()) != Scope::Nowhere;
-        if !usable || !allowed || self.banned.contains(&addr) || self.ourselves.contains(&addr) {
+        let allowed = source == PeerSource::Owner || self.may_be_anywhere(addr);
+        if !allowed || !self.is_usable(addr) {
             return false;
         }
         if let Some(known) = self.known.get_mut(&addr) {
+            known.is_vouched_for();
             // Somebody says that it is there: one more try is due soon.
             if let State::Idle { next_try } = &mut known.state
                 && known.failures > 0
@@ -108,9 +145,48 @@ impl PeerList {
         if self.known.len() >= MAX_PEERS && !self.make_room() {
             return false;
         }
-        let state = State::Idle { next_try: now };
-        self.known.insert(addr, Known { state, failures: 0, seed: false, is_second: false });
+        self.known.insert(addr, Known::new(now));
         true
+    }
+
+    /// Notes what another peer names, as far as one that cannot be trusted may fill the book.
+    pub fn add_named(&mut self, now: Instant, teller: IpAddr, contacts: &[Contact]) {
+        let (by, scope) = (network(teller), Scope::of(teller));
+        let named = || self.known.iter().filter_map(|(addr, known)| Some((addr, known.named_by?)));
+        let mut of_all = named().count();
+        let mut of_teller = named().filter(|(_, teller)| *teller == by).count();
+        for contact in contacts {
+            let addr = canonical(contact.addr);
+            let full = of_all >= MAX_NAMED || of_teller >= MAX_NAMED_BY_ONE || self.known.len() >= MAX_PEERS;
+            if full {
+                return;
+            }
+            let nearer = !scope.sees(Scope::of(addr.ip()));
+            if nearer || !self.may_be_anywhere(addr) || !self.is_usable(addr) || self.is_crowded(addr.ip()) {
+                continue;
+            }
+            if let Entry::Vacant(entry) = self.known.entry(addr) {
+                let named_as_seed = contact.flags.wants_nothing();
+                entry.insert(Known { named_by: Some(by), named_as_seed, ..Known::new(now) });
+                (of_all, of_teller) = (of_all + 1, of_teller + 1);
+            }
+        }
+    }
+
+    fn may_be_anywhere(&self, addr: SocketAddr) -> bool {
+        self.private_allowed || Scope::of(addr.ip()) == Scope::Public
+    }
+
+    fn is_usable(&self, addr: SocketAddr) -> bool {
+        let is_some_host = addr.port() != 0 && Scope::of(addr.ip()) != Scope::Nowhere;
+        is_some_host && !self.banned.contains(&addr) && !self.ourselves.contains(&addr)
+    }
+
+    /// Whether other peers have named enough of this public network.
+    fn is_crowded(&self, ip: IpAddr) -> bool {
+        let of = network(ip);
+        let named = self.known.iter().filter(|(addr, known)| known.named_by.is_some() && network(addr.ip()) == of);
+        Scope::of(ip) == Scope::Public && named.count() >= MAX_NAMED_OF_ONE
     }
 
     /// The number of addresses.
@@ -144,24 +220,24 @@ impl PeerList {
         self.lies.get(&network(ip)).is_some_and(|lies| *lies >= MAX_LIES)
     }
 
-    /// Up to `count` addresses to dial now, in random order; seeds only if `seeds`.
+    /// Up to `count` addresses to dial now, in random order, those that only other peers have named last; seeds only if `seeds`.
     pub fn due(&self, now: Instant, count: usize, seeds: bool, rng: &mut Rng) -> Vec<SocketAddr> {
-        let mut due: Vec<SocketAddr> = self
+        let is_due = |known: &Known| matches!(known.state, State::Idle { next_try } if next_try <= now);
+        let mut due: Vec<(bool, SocketAddr)> = self
             .known
             .iter()
-            .filter(|(_, known)| {
-                (seeds || !known.seed) && matches!(known.state, State::Idle { next_try } if next_try <= now)
-            })
-            .map(|(addr, _)| *addr)
+            .filter(|(_, known)| known.is_wanted(seeds) && is_due(known))
+            .map(|(addr, known)| (known.named_by.is_some(), *addr))
             .collect();
         rng.shuffle(&mut due);
+        due.sort_by_key(|(named, _)| *named);
         due.truncate(count);
-        due
+        due.into_iter().map(|(_, addr)| addr).collect()
     }
 
     /// When the next address may be dialled.
     pub fn next_try(&self, seeds: bool) -> Option<Instant> {
-        self.known.values().filter(|known| seeds || !known.seed).fold(None, |soonest, known| match known.state {
+        self.known.values().filter(|known| known.is_wanted(seeds)).fold(None, |soonest, known| match known.state {
             State::Idle { next_try } => earliest(soonest, Some(next_try)),
             State::Dialling | State::Connected => soonest,
         })
@@ -182,7 +258,7 @@ impl PeerList {
         for addr in self.by_conn.remove(&conn).unwrap_or_default() {
             let Some(known) = self.known.get_mut(&addr) else { continue };
             known.failures += 1;
-            if known.failures > MAX_FAILURES {
+            if known.failures > known.most_failures() {
                 self.known.remove(&addr);
                 continue;
             }
@@ -198,6 +274,7 @@ impl PeerList {
             if let Some(known) = self.known.get_mut(addr) {
                 known.state = State::Connected;
                 known.failures = 0;
+                known.is_vouched_for();
             }
         }
     }
@@ -291,19 +368,21 @@ impl PeerList {
         true
     }
 
-    /// Drops the address that failed most often; false if none has failed.
+    /// Drops the address that failed most often, or one that only another peer has named; false if there is none.
     fn make_room(&mut self) -> bool {
         let worst = self
             .known
             .iter()
-            .filter(|(_, known)| known.failures > 0 && matches!(known.state, State::Idle { .. }))
-            .max_by_key(|(_, known)| known.failures)
+            .filter(|(_, known)| known.failures > 0 || known.named_by.is_some())
+            .filter(|(_, known)| matches!(known.state, State::Idle { .. }))
+            .max_by_key(|(_, known)| (known.failures, known.named_by.is_some()))
             .map(|(addr, _)| *addr);
         worst.is_some_and(|addr| self.known.remove(&addr).is_some())
     }
 }
 
-fn canonical(addr: SocketAddr) -> SocketAddr {
+/// The address without the disguise of an IPv4 one as IPv6.
+pub(crate) fn canonical(addr: SocketAddr) -> SocketAddr {
     SocketAddr::new(addr.ip().to_canonical(), addr.port())
 }
 

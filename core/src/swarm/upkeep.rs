@@ -58,6 +58,7 @@ impl Swarm {
         }
         self.retry_disk(now);
         self.look_after_connections(now);
+        self.tell_of_peers(now);
         if self.choker.next_round() <= now && !self.conns.is_empty() {
             self.choke_round(now);
         }

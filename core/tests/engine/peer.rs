@@ -16,6 +16,8 @@ use crate::world::Content;
 pub(crate) struct Peer {
     stream: TcpStream,
     buffer: BytesMut,
+    /// Which extensions it speaks.
+    reserved: Reserved,
     /// Who it says it is.
     pub(crate) id: PeerId,
     /// Who the engine says it is.
@@ -33,12 +35,20 @@ impl Peer {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let mut id = *b"-XX0001-000000000000";
         id[12..].copy_from_slice(&COUNT.fetch_add(1, Ordering::Relaxed).to_be_bytes());
-        Self { stream, buffer: BytesMut::new(), id: PeerId(id), engine_id: PeerId([0; 20]) }
+        let reserved = Reserved([0, 0, 0, 0, 0, 0, 0, 0x04]);
+        Self { stream, buffer: BytesMut::new(), reserved, id: PeerId(id), engine_id: PeerId([0; 20]) }
     }
 
     /// Connects and shakes hands for the content's torrent.
     pub(crate) async fn join(addr: SocketAddr, content: &Content) -> Self {
         let mut peer = Self::dial(addr).await;
+        peer.shake_hands(content).await;
+        peer
+    }
+
+    /// The same, speaking the extension protocol.
+    pub(crate) async fn join_extended(addr: SocketAddr, content: &Content) -> Self {
+        let mut peer = Self { reserved: Reserved::OURS, ..Self::dial(addr).await };
         peer.shake_hands(content).await;
         peer
     }
@@ -51,8 +61,8 @@ impl Peer {
     }
 
     async fn shake_hands(&mut self, content: &Content) {
-        let reserved = Reserved([0, 0, 0, 0, 0, 0, 0, 0x04]);
-        let handshake = Handshake { reserved, info_hash: content.metainfo.info_hash.wire(), peer_id: self.id };
+        let handshake =
+            Handshake { reserved: self.reserved, info_hash: content.metainfo.info_hash.wire(), peer_id: self.id };
         self.write(&handshake.encode()).await;
         let mut theirs = [0; 68];
         self.stream.read_exact(&mut theirs).await.expect("the engine shakes hands");

@@ -3,7 +3,10 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use podswarm_core::net::{Engine, EngineConfig, TorrentState};
+use podswarm_core::peer::{ExtensionHandshake, Message};
+use podswarm_core::rate::Rate;
 
+use crate::peer::Peer;
 use crate::world::{Content, addr, config, engine, seeder, when};
 
 #[tokio::test]
@@ -87,4 +90,31 @@ async fn one_port_serves_both_families() {
         torrent.remove().await;
         content.assert_arrived(name);
     }
+}
+
+#[tokio::test]
+async fn a_peer_that_knows_one_other_is_told_of_the_rest() {
+    let content = Content::file(40);
+    // It has told of everybody before it has served everybody.
+    let slow = Engine::start(EngineConfig { up: Some(Rate(100_000)), ..config() }).await.unwrap();
+    slow.add(content.seed()).await.unwrap().wait_complete().await.unwrap();
+    let (first, second) = (engine().await, engine().await);
+    first.add(content.fetch("first", &[addr(&slow)])).await.unwrap();
+    let torrent = second.add(content.fetch("second", &[addr(&slow)])).await.unwrap();
+    when(&torrent, |status| status.peers == 2).await;
+}
+
+#[tokio::test]
+async fn where_peer_exchange_is_off_nobody_is_told() {
+    let content = Content::file(4);
+    let seeder = Engine::start(EngineConfig { exchange: false, ..config() }).await.unwrap();
+    seeder.add(content.seed()).await.unwrap().wait_complete().await.unwrap();
+    let hello = ExtensionHandshake { port: Some(6881), exchange: Some(9), ..ExtensionHandshake::default() };
+    let mut peer = Peer::join_extended(addr(&seeder), &content).await;
+    peer.send(&Message::Extended { id: 0, payload: hello.encode() }).await;
+    let Message::Extended { payload, .. } = peer.until(|message| matches!(message, Message::Extended { .. })).await
+    else {
+        unreachable!("it is what was waited for")
+    };
+    assert_eq!(ExtensionHandshake::decode(&payload).unwrap().exchange, None);
 }

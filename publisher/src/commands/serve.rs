@@ -156,6 +156,7 @@ fn engine_config(args: &EngineArgs) -> EngineConfig {
         bind: args.bind,
         up: args.up,
         down: args.down,
+        exchange: !args.no_pex,
         ..EngineConfig::default()
     }
 }

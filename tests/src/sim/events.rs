@@ -8,7 +8,7 @@ use podswarm_core::peer::{ConnId, Message};
 use podswarm_core::session::Input;
 use podswarm_core::swarm::{self, DiskFault, Event, Output, StoreOutcome, SwarmSetup};
 use podswarm_core::time::Instant;
-use podswarm_core::tracker::{AnnounceId, AnnounceRequest};
+use podswarm_core::tracker::{AnnounceFailure, AnnounceId, AnnounceRequest};
 
 use super::host::{HostId, Kind};
 use super::laws;
@@ -378,7 +378,15 @@ impl World {
 
     fn announce(&mut self, id: HostId, announce: AnnounceId, request: &AnnounceRequest) {
         let from = self.hosts[id.0].addr;
-        let result = self.tracker.announce(self.now, from, request, &[], &mut self.rng);
+        let result = if self.now - Instant::ZERO < self.tracker_is.dies {
+            let answer = self.tracker.announce(self.now, from, request, &[], &mut self.rng);
+            answer.map(|mut answer| {
+                answer.peers.truncate(self.tracker_is.gives);
+                answer
+            })
+        } else {
+            Err(AnnounceFailure::new("the tracker is dead".to_owned()))
+        };
         let back = self.now + self.latency_of(id) * 2;
         self.give(id, back, swarm::Input::Announced { id: announce, result });
     }

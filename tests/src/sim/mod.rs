@@ -27,7 +27,7 @@ pub use host::{Character, Disk, HostId, Kind, Line};
 pub use report::Report;
 pub use scenario::{Outcome, Plot, Scenario};
 pub use timeline::Timeline;
-pub use world::{Weather, World};
+pub use world::{Tracker, Weather, World};
 
 /// A million bits a second, in bytes.
 pub const MBIT: u64 = 125_000;

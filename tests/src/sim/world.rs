@@ -33,6 +33,22 @@ pub struct Weather {
     pub loss_milli: u32,
 }
 
+/// What the tracker is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tracker {
+    /// It names at most so many peers at once.
+    pub gives: usize,
+    /// When it dies.
+    pub dies: Duration,
+}
+
+impl Default for Tracker {
+    /// It gives what it is asked for, and stays.
+    fn default() -> Self {
+        Self { gives: usize::MAX, dies: Duration::MAX }
+    }
+}
+
 /// Hosts, links, a tracker, and virtual time.
 #[derive(Debug)]
 pub struct World {
@@ -44,6 +60,7 @@ pub struct World {
     pub(super) hosts: Vec<Host>,
     pub(super) by_addr: BTreeMap<SocketAddr, HostId>,
     pub(super) tracker: SwarmTable,
+    pub(super) tracker_is: Tracker,
     config: SwarmConfig,
     pub(super) trace: u64,
     pub(super) handled: u64,
@@ -81,6 +98,7 @@ impl World {
             hosts: Vec::new(),
             by_addr: BTreeMap::new(),
             tracker,
+            tracker_is: Tracker::default(),
             config: SwarmConfig::default(),
             trace: 0xcbf2_9ce4_8422_2325,
             handled: 0,
@@ -94,6 +112,16 @@ impl World {
     /// Sets what the net is like from now on.
     pub fn set_weather(&mut self, weather: Weather) {
         self.weather = weather;
+    }
+
+    /// Sets what the tracker is like.
+    pub fn set_tracker(&mut self, tracker: Tracker) {
+        self.tracker_is = tracker;
+    }
+
+    /// What hosts that are added from now on may use.
+    pub fn config_mut(&mut self) -> &mut SwarmConfig {
+        &mut self.config
     }
 
     /// Adds a host that has everything and is there from the start.

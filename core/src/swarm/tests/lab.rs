@@ -84,6 +84,11 @@ impl Lab {
         }
     }
 
+    /// Whether hosts added from now on take the torrent for private.
+    pub(super) fn set_private(&mut self, private: bool) {
+        Arc::make_mut(&mut self.metainfo).info.private = private;
+    }
+
     pub(super) fn seed(&mut self) -> usize {
         self.add(Bitfield::all(self.layout.piece_count()), SwarmConfig::default())
     }

@@ -2,6 +2,7 @@
 
 mod asking;
 mod disk;
+mod exchange;
 mod keeping;
 mod lab;
 mod serving;
