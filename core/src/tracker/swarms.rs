@@ -162,7 +162,7 @@ impl SwarmTable {
     ) -> Result<AnnounceResponse, AnnounceFailure> {
         peers.clear();
         self.expire_some(now, EXPIRED_PER_ANNOUNCE);
-        let asker = Asker::of(from, request)?;
+        let mut asker = Asker::of(from, request)?;
         let info_hash = request.info_hash;
         self.admit(info_hash)?;
         if request.event == Some(AnnounceEvent::Stopped) {
@@ -173,6 +173,7 @@ impl SwarmTable {
 
         let room = self.config.max_peers.saturating_sub(self.due.len());
         let swarm = self.swarms.get_mut(&info_hash).expect("an admitted swarm is there");
+        asker.joined = swarm.crowd(asker.addr).member(asker.addr).map(|member| member.joined);
         swarm.choose(now, &asker, own, wanted(request.numwant), rng, peers);
         let interval = swarm.interval(now, &asker, &self.config, rng);
         let expires = now + interval * 2 + self.config.grace;
@@ -328,7 +329,7 @@ impl Swarm {
         chosen: &mut Vec<SocketAddr>,
     ) {
         let crowd = self.crowd(asker.addr);
-        let is_known = crowd.member(asker.addr).is_some();
+        let is_known = asker.joined.is_some();
         let is_filling = now - self.stirred_at < FILLING;
         let (want, taste) =
             if is_filling && !is_known { (want.min(FIRST_NUMWANT), Taste::Newer) } else { (want, Taste::Mixed) };
@@ -339,15 +340,13 @@ impl Swarm {
         let ours = chosen.len();
         let spares = usize::from(is_known) + ours;
         crowd.sample(asker, want + spares, taste, rng, chosen);
-        let mut kept = ours;
-        for at in ours..chosen.len() {
-            let addr = chosen[at];
-            if addr != asker.addr && !chosen[..ours].contains(&addr) {
-                chosen[kept] = addr;
-                kept += 1;
+        for unwanted in 0..spares {
+            let addr = if unwanted < ours { chosen[unwanted] } else { asker.addr };
+            if let Some(at) = chosen[ours..].iter().position(|drawn| *drawn == addr) {
+                chosen.swap_remove(ours + at);
             }
         }
-        chosen.truncate(kept.min(want));
+        chosen.truncate(want);
     }
 
     /// What `asker` is to wait: a quarter of its age or of the swarm's, whichever is younger.
@@ -355,8 +354,7 @@ impl Swarm {
     /// So waits grow by a quarter each, and an announce costs little once all have found one another. A seed has less
     /// to learn. A swarm so big that this would flood the tracker waits as long as it takes.
     fn interval(&self, now: Instant, asker: &Asker, config: &SwarmTableConfig, rng: &mut Rng) -> Duration {
-        let joined = self.crowd(asker.addr).member(asker.addr).map_or(now, |member| member.joined);
-        let youth = (now - joined).min(now - self.stirred_at) / 4;
+        let youth = (now - asker.joined.unwrap_or(now)).min(now - self.stirred_at) / 4;
         let class_floor = match asker.class {
             Class::Leecher => Duration::ZERO,
             Class::Seed => SEEDS_WAIT,
@@ -406,7 +404,7 @@ impl Asker {
             return Err(AnnounceFailure::new(format!("{ip} port {} is not an address to dial", request.port)));
         }
         let class = if request.left == 0 { Class::Seed } else { Class::Leecher };
-        Ok(Self { addr: SocketAddr::new(ip, request.port), scope, class })
+        Ok(Self { addr: SocketAddr::new(ip, request.port), scope, class, joined: None })
     }
 }
 

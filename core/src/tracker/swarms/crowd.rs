@@ -43,6 +43,8 @@ pub(super) struct Asker {
     pub(super) addr: SocketAddr,
     pub(super) scope: Scope,
     pub(super) class: Class,
+    /// Since when he is among the members, if he is.
+    pub(super) joined: Option<Instant>,
 }
 
 /// Whether a peer still wants something.
@@ -157,14 +159,14 @@ impl Crowd {
         let pools = visible.flat_map(|scope| classes.iter().map(move |&class| &*self.pools[pool_of(scope, class)]));
         let mut left: usize = pools.clone().map(<[_]>::len).sum();
         let mut want = want.min(left);
-        let first = chosen.len();
+        let mut hand = Hand { first: chosen.len(), peers: chosen, rng };
+        hand.peers.reserve(want);
         for pool in pools {
             let share = if left == 0 { 0 } else { (want * pool.len()).div_ceil(left).min(want) };
-            draw(pool, share, taste, rng, chosen);
+            hand.draw(pool, share, taste);
             want -= share;
             left -= pool.len();
         }
-        rng.shuffle(&mut chosen[first..]);
     }
 
     /// Frees a place in a pool; the pool's last peer moves into it.
@@ -177,34 +179,61 @@ impl Crowd {
     }
 }
 
-/// Draws `share` of `pool`, as many of them from its newest as `taste` says.
-///
-/// A pool's end holds its newest, but for those that have moved into the places of leavers: good enough for a
-/// preference.
-fn draw(pool: &[SocketAddr], share: usize, taste: Taste, rng: &mut Rng, chosen: &mut Vec<SocketAddr>) {
-    if share >= pool.len() {
-        chosen.extend_from_slice(pool);
-        return;
-    }
-    let newest = match taste {
-        Taste::Newer => share / 2,
-        Taste::Mixed => share / 4,
-    };
-    let (older, recent) = pool.split_at(pool.len() - share.min(pool.len() - (share - newest)));
-    spread(older, share - newest, rng, chosen);
-    spread(recent, newest, rng, chosen);
+/// What an asker is being given, in random order.
+struct Hand<'a> {
+    peers: &'a mut Vec<SocketAddr>,
+    /// Where those begin whose order is random.
+    first: usize,
+    rng: &'a mut Rng,
 }
 
-/// Draws `count` of `peers`: cuts them, from a random point on and around the end, into as many equal runs, and takes
-/// one at random from each.
-///
-/// Needs no memory of what was drawn, and covers early and late comers evenly.
-fn spread(peers: &[SocketAddr], count: usize, rng: &mut Rng, chosen: &mut Vec<SocketAddr>) {
-    let length = peers.len();
-    let start = rng.below(length);
-    for run in 0..count {
-        let (from, to) = (run * length / count, (run + 1) * length / count);
-        chosen.push(peers[(start + from + rng.below(to - from)) % length]);
+impl Hand<'_> {
+    /// Draws `share` of `pool`, as many of them from its newest as `taste` says.
+    ///
+    /// A pool's end holds its newest, but for those that have moved into the places of leavers: good enough for a
+    /// preference.
+    fn draw(&mut self, pool: &[SocketAddr], share: usize, taste: Taste) {
+        if share >= pool.len() {
+            return self.spread(pool, pool.len());
+        }
+        let newest = match taste {
+            Taste::Newer => share / 2,
+            Taste::Mixed => share / 4,
+        };
+        let (older, recent) = pool.split_at(pool.len() - share.min(pool.len() - (share - newest)));
+        self.spread(older, share - newest);
+        self.spread(recent, newest);
+    }
+
+    /// Draws `count` of `peers`: cuts them, from a random point on and around the end, into as many runs of equal length
+    /// (the first are longer by one if need be), and takes one at random from each.
+    ///
+    /// Needs no memory of what was drawn, and covers early and late comers evenly.
+    fn spread(&mut self, peers: &[SocketAddr], count: usize) {
+        if count == 0 {
+            return;
+        }
+        let (length, longer) = (peers.len() / count, peers.len() % count);
+        let mut run = self.rng.below(peers.len());
+        for number in 0..count {
+            let length = length + usize::from(number < longer);
+            self.take_one(length, |at| {
+                let at = run + at;
+                peers[if at < peers.len() { at } else { at - peers.len() }]
+            });
+            run += length;
+        }
+    }
+
+    /// Takes the peer that is found `at` a random number below `length`.
+    ///
+    /// It changes places with one at random, or with none, of those taken before, which keeps them all in random order.
+    fn take_one(&mut self, length: usize, at: impl FnOnce(usize) -> SocketAddr) {
+        let last = self.peers.len();
+        let small = |n| u32::try_from(n).expect("a swarm has fewer peers than there are addresses");
+        let (drawn, place) = self.rng.below_both(small(length), small(last - self.first + 1));
+        self.peers.push(at(drawn as usize));
+        self.peers.swap(self.first + place as usize, last);
     }
 }
 
