@@ -278,7 +278,7 @@ impl Session {
             return self.refuse(now, conn, CloseReason::Handshake);
         }
         if direction == Direction::Incoming {
-            if let Err(reason) = found.accepts(addr) {
+            if let Err(reason) = found.accepts(now, addr) {
                 return self.refuse(now, conn, reason);
             }
             self.strangers -= 1;

@@ -21,21 +21,23 @@ impl Swarm {
     }
 
     /// Whether a peer that dials us may come in.
-    pub fn accepts(&self, addr: SocketAddr) -> Result<(), CloseReason> {
-        if self.peers.is_shut_out(addr.ip()) { Err(CloseReason::Banned) } else { self.has_room_for(addr) }
+    pub fn accepts(&self, now: Instant, addr: SocketAddr) -> Result<(), CloseReason> {
+        self.place_for(now, addr, Direction::Incoming).map(drop)
     }
 
-    fn has_room_for(&self, addr: SocketAddr) -> Result<(), CloseReason> {
+    /// Whether a peer may come in, and who makes way for it if all places are taken.
+    fn place_for(&self, now: Instant, addr: SocketAddr, direction: Direction) -> Result<Option<ConnId>, CloseReason> {
+        let is_shut_out = direction == Direction::Incoming && self.peers.is_shut_out(addr.ip());
         if self.paused {
             Err(CloseReason::Stopped)
-        } else if self.peers.is_banned(addr) {
+        } else if is_shut_out || self.peers.is_banned(addr) {
             Err(CloseReason::Banned)
-        } else if self.conns.len() >= self.config.max_connections {
-            Err(CloseReason::Full)
         } else if self.is_crowded_by(addr) {
             Err(CloseReason::Crowd)
+        } else if self.conns.len() >= self.config.max_connections {
+            self.who_makes_way(now, addr).map(Some)
         } else {
-            Ok(())
+            Ok(None)
         }
     }
 
@@ -58,8 +60,12 @@ impl Swarm {
         if direction == Direction::Outgoing {
             self.peers.connected(conn);
         }
-        match self.admit(addr, direction, &handshake) {
+        match self.admit(now, addr, direction, &handshake) {
             Admission::Welcome => {}
+            Admission::InPlaceOf(other) => {
+                self.made_way = Some(now);
+                self.close(now, other, CloseReason::MadeWay);
+            }
             Admission::InsteadOf(twin) => self.close(now, twin, CloseReason::Duplicate),
             Admission::SameAs(twin) => {
                 self.peers.same_as(conn, twin);
@@ -87,7 +93,7 @@ impl Swarm {
     }
 
     /// Whether this peer is one that we want.
-    fn admit(&self, addr: SocketAddr, direction: Direction, handshake: &Handshake) -> Admission {
+    fn admit(&self, now: Instant, addr: SocketAddr, direction: Direction, handshake: &Handshake) -> Admission {
         if handshake.peer_id == self.peer_id {
             return Admission::Refused(CloseReason::Ourselves);
         }
@@ -97,11 +103,11 @@ impl Swarm {
             let stays = peer.direction == direction || direction != keep;
             return if stays { Admission::SameAs(*twin) } else { Admission::InsteadOf(*twin) };
         }
-        let room = match direction {
-            Direction::Incoming => self.accepts(addr),
-            Direction::Outgoing => self.has_room_for(addr),
-        };
-        room.map_or_else(Admission::Refused, |()| Admission::Welcome)
+        match self.place_for(now, addr, direction) {
+            Ok(None) => Admission::Welcome,
+            Ok(Some(other)) => Admission::InPlaceOf(other),
+            Err(reason) => Admission::Refused(reason),
+        }
     }
 
     /// Says what we have and who we are.
@@ -190,6 +196,9 @@ impl Swarm {
                 self.may_be_hungry(conn);
                 self.note_listener(conn);
                 let peer = self.conns.get(&conn);
+                if let (Some(peer), Some(ours)) = (peer, handshake.your_ip) {
+                    self.vantage.told(peer.addr.ip(), ours);
+                }
                 if let Some(addr) = peer.filter(|_| handshake.port.is_some()).and_then(PeerConnection::listen_addr) {
                     self.peers.listens_at(now, conn, addr);
                     self.note_seed(conn);
@@ -323,6 +332,8 @@ impl Swarm {
 /// What becomes of a peer whose handshake came.
 enum Admission {
     Welcome,
+    /// Another connection makes way for it.
+    InPlaceOf(ConnId),
     /// It is there already, over a connection that makes way for this one.
     InsteadOf(ConnId),
     /// It is there already, over a connection that stays.

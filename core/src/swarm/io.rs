@@ -221,6 +221,9 @@ pub enum CloseReason {
     /// There are enough connections.
     #[error("too many connections")]
     Full,
+    /// There are enough connections, and another is wanted more. BEP 40.
+    #[error("made way for another")]
+    MadeWay,
     /// The peer said nothing for too long.
     #[error("peer is silent")]
     Silent,

@@ -5,17 +5,19 @@
 //! as [`Input`]s.
 //!
 //! The modules in reading order: [`io`] is what goes in and out, [`peers`] keeps the addresses, `inbound` answers messages,
-//! `exchange` tells peers of one another, `requests` asks for blocks, `pieces` follows them to the disk, `telling` announces them, `serving`
+//! `exchange` tells peers of one another, [`priority`] and `places` say who is wanted most, `requests` asks for blocks, `pieces` follows them to the disk, `telling` announces them, `serving`
 //! chokes and uploads, `upkeep` is all that only time brings about, [`status`] tells people.
 //!
 //! Laws: a piece is announced only when its hash is right; nothing but allowed-fast pieces goes to a choked peer; the
 //! availability equals a recount; bytes in memory stay within [`SwarmConfig`]'s bounds.
 //!
-//! Source: BEP 3, 6, 10, 11, 12, 20, 27.
+//! Source: BEP 3, 6, 10, 11, 12, 20, 27, 40.
 
 pub mod io;
 pub mod peers;
+pub mod priority;
 mod inbound;
+mod places;
 mod exchange;
 mod requests;
 mod pieces;
@@ -151,6 +153,9 @@ pub struct Swarm {
     conns: BTreeMap<ConnId, PeerConnection>,
     peers: PeerList,
     exchange: exchange::Exchange,
+    vantage: priority::Vantage,
+    /// When a connection last made way for another.
+    made_way: Option<Instant>,
     picker: Picker,
     blame: Blame,
     choker: Choker,
@@ -214,6 +219,8 @@ impl Swarm {
             conns: BTreeMap::new(),
             peers: PeerList::new(private_peers),
             exchange: exchange::Exchange::default(),
+            vantage: priority::Vantage::new(port),
+            made_way: None,
             blame: Blame::default(),
             announcer,
             storing: 0,

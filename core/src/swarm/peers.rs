@@ -9,6 +9,7 @@
 //! Law: at most [`MAX_PEERS`] addresses are kept; a banned one is never dialled or accepted again, and a network from which
 //! [`MAX_LIES`] proven lies came is not listened to at all.
 
+use std::cmp::Reverse;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -220,8 +221,21 @@ impl PeerList {
         self.lies.get(&network(ip)).is_some_and(|lies| *lies >= MAX_LIES)
     }
 
-    /// Up to `count` addresses to dial now, in random order, those that only other peers have named last; seeds only if `seeds`.
-    pub fn due(&self, now: Instant, count: usize, seeds: bool, rng: &mut Rng) -> Vec<SocketAddr> {
+    /// Up to `count` addresses to dial now; seeds only if `seeds`.
+    ///
+    /// Those of the highest priority come first, and in random order where it is the same, but those that only other peers have named
+    /// after all others: a liar could make up addresses of a high one.
+    pub fn due(
+        &self,
+        now: Instant,
+        count: usize,
+        seeds: bool,
+        priority: impl Fn(SocketAddr) -> u32,
+        rng: &mut Rng,
+    ) -> Vec<SocketAddr> {
+        if count == 0 {
+            return Vec::new();
+        }
         let is_due = |known: &Known| matches!(known.state, State::Idle { next_try } if next_try <= now);
         let mut due: Vec<(bool, SocketAddr)> = self
             .known
@@ -230,7 +244,7 @@ impl PeerList {
             .map(|(addr, known)| (known.named_by.is_some(), *addr))
             .collect();
         rng.shuffle(&mut due);
-        due.sort_by_key(|(named, _)| *named);
+        due.sort_by_cached_key(|(named, addr)| (*named, Reverse(priority(*addr))));
         due.truncate(count);
         due.into_iter().map(|(_, addr)| addr).collect()
     }
@@ -407,7 +421,7 @@ mod tests {
     }
 
     fn due(list: &PeerList, now: Instant) -> Vec<SocketAddr> {
-        list.due(now, 100, true, &mut Rng::from_seed_u64(1))
+        list.due(now, 100, true, |_| 0, &mut Rng::from_seed_u64(1))
     }
 
     #[test]

@@ -142,9 +142,11 @@ impl Swarm {
         let room = most.saturating_sub(self.conns.len()).min((most / 2).saturating_sub(dialled));
         let room = room.min(self.config.max_dials).saturating_sub(self.peers.dialling());
         let room = room.min(limits.dials.unwrap_or(usize::MAX));
+        let wants_seeds = self.wants_seeds();
         // Whoever finds no room now tries again in a second.
         self.tick_at = earliest(self.tick_at, Some(now + TICK));
-        for addr in self.peers.due(now, room, self.wants_seeds(), &mut self.rng) {
+        let Self { peers, vantage, rng, .. } = self;
+        for addr in peers.due(now, room, wants_seeds, |addr| vantage.priority(addr), rng) {
             let conn = ConnId(u64::from(self.id.0) << 32 | self.next_conn);
             self.next_conn += 1;
             self.peers.dial(addr, conn);

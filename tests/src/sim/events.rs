@@ -379,7 +379,8 @@ impl World {
     fn announce(&mut self, id: HostId, announce: AnnounceId, request: &AnnounceRequest) {
         let from = self.hosts[id.0].addr;
         let result = if self.now - Instant::ZERO < self.tracker_is.dies {
-            let answer = self.tracker.announce(self.now, from, request, &[], &mut self.rng);
+            let own = self.tracker_is.names_first.map(|id| self.hosts[id.0].addr);
+            let answer = self.tracker.announce(self.now, from, request, own.as_slice(), &mut self.rng);
             answer.map(|mut answer| {
                 answer.peers.truncate(self.tracker_is.gives);
                 answer

@@ -1,7 +1,7 @@
 //! The world as a whole: its hosts, its conditions, its time.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,12 +40,14 @@ pub struct Tracker {
     pub gives: usize,
     /// When it dies.
     pub dies: Duration,
+    /// A host that it names to everybody first, as the publisher's own tracker names the publisher.
+    pub names_first: Option<HostId>,
 }
 
 impl Default for Tracker {
     /// It gives what it is asked for, and stays.
     fn default() -> Self {
-        Self { gives: usize::MAX, dies: Duration::MAX }
+        Self { gives: usize::MAX, dies: Duration::MAX, names_first: None }
     }
 }
 
@@ -180,6 +182,11 @@ impl World {
     /// A host.
     pub fn host(&self, id: HostId) -> &Host {
         &self.hosts[id.0]
+    }
+
+    /// The host of this address.
+    pub fn host_at(&self, ip: IpAddr) -> Option<HostId> {
+        self.by_addr.get(&SocketAddr::new(ip, PORT)).copied()
     }
 
     /// The virtual time.

@@ -179,7 +179,7 @@ fn a_swarm_that_starts_paused_says_nothing() {
     lab.give(paused, Input::AddPeers(vec![SocketAddr::from(([198, 18, 0, 9], 1))], PeerSource::Owner));
     lab.pass(Duration::from_hours(1));
     assert!(lab.hosts[paused].announced.is_empty() && lab.hosts[paused].dialled.is_empty());
-    assert!(lab.hosts[paused].swarm.accepts(SocketAddr::from(([198, 18, 0, 9], 1))).is_err());
+    assert!(lab.hosts[paused].swarm.accepts(lab.now, SocketAddr::from(([198, 18, 0, 9], 1))).is_err());
 }
 
 #[test]

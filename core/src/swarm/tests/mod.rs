@@ -5,5 +5,6 @@ mod disk;
 mod exchange;
 mod keeping;
 mod lab;
+mod places;
 mod serving;
 mod trust;

@@ -46,9 +46,9 @@ fn a_poisoner_that_comes_back_from_other_ports_is_shut_out() {
         }
     }
     assert!(pieces <= 12, "it could send {pieces} bad pieces");
-    assert_eq!(lab.hosts[leecher].swarm.accepts(from(999)), Err(CloseReason::Banned));
+    assert_eq!(lab.hosts[leecher].swarm.accepts(lab.now, from(999)), Err(CloseReason::Banned));
     let neighbour = SocketAddr::from(([198, 18, 7, 8], 1));
-    assert_eq!(lab.hosts[leecher].swarm.accepts(neighbour), Ok(()));
+    assert_eq!(lab.hosts[leecher].swarm.accepts(lab.now, neighbour), Ok(()));
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn one_network_never_holds_all_places() {
         lab.stranger_at(seed, Reserved::OURS, from(port), Direction::Incoming);
     }
     assert_eq!(lab.hosts[seed].swarm.connections().len(), most / 4);
-    assert_eq!(lab.hosts[seed].swarm.accepts(SocketAddr::from(([198, 18, 7, 8], 1))), Ok(()));
+    assert_eq!(lab.hosts[seed].swarm.accepts(lab.now, SocketAddr::from(([198, 18, 7, 8], 1))), Ok(()));
     for port in 1..=200 {
         let local = SocketAddr::from(([127, 0, 0, 1], port));
         lab.stranger_at(seed, Reserved::OURS, local, Direction::Incoming);
