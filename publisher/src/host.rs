@@ -9,7 +9,6 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, MutexGuard, PoisonError};
 
-use axum::Router;
 use chrono::{DateTime, Utc};
 use podswarm_core::app::{Explain as _, Failure};
 use podswarm_core::metainfo::InfoHash;
@@ -284,7 +283,7 @@ impl Host {
         self.engine.torrent(&info_hash)
     }
 
-    fn app(&self) -> Router {
+    fn app(&self) -> http::App {
         http::app(Web {
             site: self.site.subscribe(),
             library: self.library.clone(),

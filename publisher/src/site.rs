@@ -91,6 +91,16 @@ impl Site {
         self.shows.get(&slug.parse::<Slug>().ok()?)
     }
 
+    /// The feed at that path.
+    pub(crate) fn feed(&self, path: &str) -> Option<&Resource> {
+        let (slug, file) = path.strip_prefix("/shows/")?.split_once('/')?;
+        match file {
+            "feed.xml" => Some(&self.show(slug)?.podcast_feed),
+            "torrents.xml" => Some(&self.show(slug)?.torrent_feed),
+            _ => None,
+        }
+    }
+
     /// The episode whose page has that name.
     pub(crate) fn episode(&self, slug: &str, page: &str) -> Option<&Arc<EpisodeSite>> {
         self.show(slug)?.episodes.get(page)

@@ -9,12 +9,15 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 /// A stream whose reads and writes fail with [`io::ErrorKind::TimedOut`] once nothing has moved for the idle time.
 pub(crate) struct Guarded<T> {
     inner: T,
+    /// What was read and is to be read again.
+    unread: Bytes,
     idle: Duration,
     moved: Instant,
     alarm: Pin<Box<Sleep>>,
@@ -23,7 +26,22 @@ pub(crate) struct Guarded<T> {
 impl<T> Guarded<T> {
     /// Wraps a stream; `idle` is how long it may be silent.
     pub(crate) fn new(inner: T, idle: Duration) -> Self {
-        Self { inner, idle, moved: Instant::now(), alarm: Box::pin(tokio::time::sleep(idle)) }
+        Self { inner, unread: Bytes::new(), idle, moved: Instant::now(), alarm: Box::pin(tokio::time::sleep(idle)) }
+    }
+
+    /// Lets it be silent for another time from now on.
+    pub(crate) fn bear(&mut self, idle: Duration) {
+        self.idle = idle;
+    }
+
+    /// The stream itself.
+    pub(crate) fn inner(&self) -> &T {
+        &self.inner
+    }
+
+    /// Gives bytes that were read to the next reader.
+    pub(crate) fn unread(&mut self, bytes: Vec<u8>) {
+        self.unread = bytes.into();
     }
 
     /// Turns a pending result into an error once the time is up, and notes progress otherwise.
@@ -46,6 +64,11 @@ impl<T> Guarded<T> {
 
 impl<T: AsyncRead + Unpin> AsyncRead for Guarded<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.unread.is_empty() {
+            let length = self.unread.len().min(buf.remaining());
+            buf.put_slice(&self.unread.split_to(length));
+            return Poll::Ready(Ok(()));
+        }
         let result = Pin::new(&mut self.inner).poll_read(cx, buf);
         self.watch(cx, result)
     }

@@ -10,6 +10,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -19,11 +20,13 @@ use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use socket2::SockRef;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::front::Front;
 use super::guard::Guarded;
 use super::quota::Quota;
 
@@ -50,6 +53,21 @@ pub(crate) struct Peers {
     pub(crate) remote: SocketAddr,
     /// The address at which the asker reached us.
     pub(crate) local: SocketAddr,
+}
+
+/// What answers on a port.
+#[derive(Clone)]
+pub(crate) struct App {
+    /// Is asked first, if there is one.
+    pub(crate) front: Option<Arc<Front>>,
+    /// Answers what the front leaves.
+    pub(crate) router: Router,
+}
+
+impl From<Router> for App {
+    fn from(router: Router) -> Self {
+        Self { front: None, router }
+    }
 }
 
 /// What one port may cost.
@@ -102,9 +120,13 @@ impl Limits {
 }
 
 /// Serves `app` on `listener` until `stop`, then lets open requests finish for at most two seconds.
-pub(crate) async fn serve(listener: TcpListener, app: Router, limits: Limits, stop: CancellationToken) {
+pub(crate) async fn serve(listener: TcpListener, app: impl Into<App>, limits: Limits, stop: CancellationToken) {
+    let app = app.into();
     let places = Quota::new(limits.connections, limits.connections_per_network);
     let tasks = TaskTracker::new();
+    // Accepted connections inherit it; it is no reason not to serve.
+    let _ = SockRef::from(&listener).set_tcp_nodelay(true);
+    let bound = listener.local_addr().ok().filter(|addr| !addr.ip().is_unspecified());
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
@@ -126,7 +148,14 @@ pub(crate) async fn serve(listener: TcpListener, app: Router, limits: Limits, st
         };
         let (app, stop) = (app.clone(), stop.clone());
         tasks.spawn(async move {
-            if let Err(error) = connection(stream, remote, app, limits, stop).await {
+            let ended = match bound.map_or_else(|| stream.local_addr(), Ok) {
+                Ok(local) => {
+                    let peers = Peers { remote: canonical(remote), local: canonical(local) };
+                    connection(stream, peers, app, limits, stop).await
+                }
+                Err(error) => Err(error.into()),
+            };
+            if let Err(error) = ended {
                 tracing::debug!(%remote, %error, "connection ended");
             }
             drop(place);
@@ -136,26 +165,46 @@ pub(crate) async fn serve(listener: TcpListener, app: Router, limits: Limits, st
     let _ = tokio::time::timeout(STOP_TIME, tasks.wait()).await;
 }
 
-/// Serves the requests of one connection.
+/// Why a connection ended too early.
+type Broken = Box<dyn std::error::Error + Send + Sync>;
+
+/// Serves the requests of one connection: those that the front knows, and from the first other one on all in the router.
 async fn connection(
     stream: TcpStream,
-    remote: SocketAddr,
-    app: Router,
+    peers: Peers,
+    app: App,
     limits: Limits,
     stop: CancellationToken,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    stream.set_nodelay(true)?;
-    let peers = Peers { remote: canonical(remote), local: canonical(stream.local_addr()?) };
-    let app = TowerToHyperService::new(app);
+) -> Result<(), Broken> {
+    let App { front, router } = app;
+    let mut stream = Guarded::new(stream, limits.head);
+    if let Some(front) = front {
+        let Some(rest) = front.attend(&mut stream, peers, limits.idle, &stop).await? else { return Ok(()) };
+        stream.unread(rest);
+    }
+    stream.bear(limits.idle);
+    // In a box of its own, as most connections never come here.
+    Box::pin(route(stream, peers, router, limits, stop)).await
+}
+
+/// Serves requests of every kind.
+async fn route(
+    stream: Guarded<TcpStream>,
+    peers: Peers,
+    router: Router,
+    limits: Limits,
+    stop: CancellationToken,
+) -> Result<(), Broken> {
+    let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peers);
-        app.call(request)
+        router.call(request)
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head)
         .max_buf_size(LONGEST_HEAD)
-        .serve_connection(TokioIo::new(Guarded::new(stream, limits.idle)), service);
+        .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     tokio::select! {
         ended = connection.as_mut() => return Ok(ended?),

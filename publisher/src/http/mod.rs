@@ -1,8 +1,9 @@
 //! The publisher's HTTP port: feeds, pages, media, torrents, tracker, events.
 //!
-//! In reading order: `listen` accepts connections, as many as `quota` lets it, and `guard` ends silent ones; `resource` and `media` (with `range`)
-//! answer for what is in memory and on disk; `torrents`, `events` and the tracker do the rest. [`app`] puts them under
-//! their paths; it needs no socket, so tests ask it directly.
+//! In reading order: `listen` accepts connections, as many as `quota` lets it, and `guard` ends silent ones; `front`
+//! answers what comes most, and leaves the rest to the router; `resource` and `media` (with `range`) answer for what is in
+//! memory and on disk; `torrents`, `events` and the tracker do the rest. [`app`] puts them under their paths; it needs no
+//! socket, so tests ask it directly.
 //!
 //! Law: a path decides nothing about files. Every name in a request is looked up in the site, and what is not there is
 //! not found.
@@ -10,6 +11,7 @@
 mod listen;
 mod guard;
 mod quota;
+mod front;
 mod resource;
 mod media;
 mod range;
@@ -22,7 +24,7 @@ use std::sync::atomic::AtomicU64;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Extension, Path, RawQuery, State};
-use axum::http::header::{self, HeaderMap, HeaderValue};
+use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::http::{Method, StatusCode};
 use axum::middleware;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -32,7 +34,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use events::Bus;
-pub(crate) use listen::{Limits, Peers, canonical, serve};
+pub(crate) use front::Front;
+pub(crate) use listen::{App, Limits, Peers, canonical, serve};
 pub(crate) use media::mtime_of;
 pub(crate) use resource::{Resource, etag};
 
@@ -75,7 +78,13 @@ struct AppState {
 type Shared = State<Arc<AppState>>;
 
 /// The service of the public port.
-pub(crate) fn app(web: Web) -> Router {
+pub(crate) fn app(web: Web) -> App {
+    let front = Front::new(web.site.clone(), Arc::clone(&web.tracker));
+    App { front: Some(Arc::new(front)), router: router(web) }
+}
+
+/// What answers every question, and those that the front leaves.
+fn router(web: Web) -> Router {
     let asset = |content: &'static str, mime| Resource::new(content, mime, "public, max-age=3600");
     let state = AppState {
         torrents: Torrents::new(web.library.clone(), Arc::clone(&web.urls)),
@@ -264,9 +273,17 @@ async fn scrape(State(state): Shared, RawQuery(query): RawQuery) -> impl IntoRes
     tracker_answer(state.web.tracker.scrape(query.as_deref().unwrap_or_default()))
 }
 
-fn tracker_answer(body: Vec<u8>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/plain"), (header::CACHE_CONTROL, "no-store")], body)
+fn tracker_answer(body: Vec<u8>) -> Response {
+    let mut response = Response::new(body.into());
+    response.headers_mut().extend(TRACKER.clone());
+    response
 }
+
+/// What the tracker's answers say of themselves.
+static TRACKER: [(HeaderName, HeaderValue); 2] = [
+    (header::CONTENT_TYPE, HeaderValue::from_static("text/plain")),
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+];
 
 async fn healthz(State(state): Shared) -> Response {
     let store = state.web.library.store().clone();
@@ -343,12 +360,19 @@ const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
 );
 
 /// The headers that every answer bears: everything here is public, and is what its type says.
+static PUBLIC: [(HeaderName, HeaderValue); 3] = [
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),
+    (
+        header::ACCESS_CONTROL_EXPOSE_HEADERS,
+        HeaderValue::from_static("accept-ranges, content-length, content-range, etag, last-modified, retry-after"),
+    ),
+];
+
+/// Adds these headers, and those of pages to pages.
 async fn dress(mut response: Response) -> Response {
     let headers = response.headers_mut();
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    let exposed = "accept-ranges, content-length, content-range, etag, last-modified, retry-after";
-    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(exposed));
+    headers.extend(PUBLIC.clone());
     if headers.get(header::CONTENT_TYPE).is_some_and(|mime| mime == HTML) {
         headers.insert(header::CONTENT_SECURITY_POLICY, PAGE_POLICY);
         headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));

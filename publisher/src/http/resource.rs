@@ -11,7 +11,7 @@
 use std::io::Write as _;
 
 use axum::body::Body;
-use axum::http::header::{self, HeaderMap, HeaderValue};
+use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
@@ -35,13 +35,14 @@ pub(crate) struct Resource {
 #[derive(Clone, Debug)]
 struct Variant {
     bytes: Bytes,
+    length: HeaderValue,
     etag: HeaderValue,
 }
 
 impl Variant {
     fn new(bytes: Vec<u8>) -> Self {
         let etag = header_value(&etag(&bytes));
-        Self { bytes: bytes.into(), etag }
+        Self { length: bytes.len().into(), bytes: bytes.into(), etag }
     }
 }
 
@@ -75,33 +76,72 @@ impl Resource {
 
     /// The answer to a request by `method` with `headers`: 304 if the asker has it, else 200.
     pub(crate) fn respond(&self, method: &Method, headers: &HeaderMap) -> Response {
-        let variant = match &self.gzip {
-            Some(gzip) if takes_gzip(headers) => gzip,
-            _ => &self.plain,
-        };
+        let answer = self.answer(headers);
         let mut response = Response::new(Body::empty());
-        let out = response.headers_mut();
-        out.insert(header::ETAG, variant.etag.clone());
-        out.insert(header::CACHE_CONTROL, self.cache_control.clone());
-        if self.gzip.is_some() {
-            out.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
-        }
-        if let Some(modified) = &self.last_modified {
-            out.insert(header::LAST_MODIFIED, modified.clone());
-        }
-        if is_fresh(headers, &variant.etag, self.last_modified.as_ref()) {
-            *response.status_mut() = StatusCode::NOT_MODIFIED;
-            return response;
-        }
-        out.insert(header::CONTENT_TYPE, self.content_type.clone());
-        out.insert(header::CONTENT_LENGTH, variant.bytes.len().into());
-        if self.gzip.as_ref().is_some_and(|gzip| std::ptr::eq(gzip, variant)) {
-            out.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        }
-        if *method != Method::HEAD {
-            *response.body_mut() = Body::from(variant.bytes.clone());
+        *response.status_mut() = answer.status();
+        response.headers_mut().extend(answer.fields().map(|(name, value)| (name, value.clone())));
+        if let Some(bytes) = answer.body().filter(|_| *method != Method::HEAD) {
+            *response.body_mut() = Body::from(bytes.clone());
         }
         response
+    }
+
+    /// What is to be answered to a request with these header fields.
+    pub(crate) fn answer(&self, asked: &(impl Fields + ?Sized)) -> Answer<'_> {
+        let zipped = self.gzip.as_ref().filter(|_| takes_gzip(asked));
+        let variant = zipped.unwrap_or(&self.plain);
+        let is_fresh = is_fresh(asked, &variant.etag, self.last_modified.as_ref());
+        Answer { resource: self, variant, is_zipped: zipped.is_some(), is_fresh }
+    }
+}
+
+/// The answer to one request, before it is written in one way or another.
+pub(crate) struct Answer<'a> {
+    resource: &'a Resource,
+    variant: &'a Variant,
+    is_zipped: bool,
+    /// Whether the asker has these bytes already.
+    is_fresh: bool,
+}
+
+impl<'a> Answer<'a> {
+    pub(crate) fn status(&self) -> StatusCode {
+        if self.is_fresh { StatusCode::NOT_MODIFIED } else { StatusCode::OK }
+    }
+
+    /// The header fields that say what this is.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (HeaderName, &'a HeaderValue)> + use<'a> {
+        static BY_ENCODING: HeaderValue = HeaderValue::from_static("accept-encoding");
+        static GZIP: HeaderValue = HeaderValue::from_static("gzip");
+        let Self { resource, variant, is_zipped, is_fresh } = *self;
+        let of_body = |name, value| (!is_fresh).then_some((name, value));
+        let fields = [
+            Some((header::ETAG, &variant.etag)),
+            Some((header::CACHE_CONTROL, &resource.cache_control)),
+            resource.gzip.is_some().then_some((header::VARY, &BY_ENCODING)),
+            resource.last_modified.as_ref().map(|modified| (header::LAST_MODIFIED, modified)),
+            of_body(header::CONTENT_TYPE, &resource.content_type),
+            of_body(header::CONTENT_LENGTH, &variant.length),
+            of_body(header::CONTENT_ENCODING, &GZIP).filter(|_| is_zipped),
+        ];
+        fields.into_iter().flatten()
+    }
+
+    /// What follows them, unless only the head was asked for.
+    pub(crate) fn body(&self) -> Option<&'a Bytes> {
+        (!self.is_fresh).then_some(&self.variant.bytes)
+    }
+}
+
+/// The header fields of a request, however they are kept.
+pub(crate) trait Fields {
+    /// The values of all fields of that name, in their order.
+    fn values(&self, name: HeaderName) -> impl Iterator<Item = &[u8]>;
+}
+
+impl Fields for HeaderMap {
+    fn values(&self, name: HeaderName) -> impl Iterator<Item = &[u8]> {
+        self.get_all(name).iter().map(HeaderValue::as_bytes)
     }
 }
 
@@ -118,28 +158,33 @@ pub(crate) fn http_date(at: DateTime<Utc>) -> String {
 /// Whether the asker has this state of the content already.
 ///
 /// `If-None-Match` decides alone where it is sent.
-pub(crate) fn is_fresh(headers: &HeaderMap, etag: &HeaderValue, last_modified: Option<&HeaderValue>) -> bool {
-    if headers.contains_key(header::IF_NONE_MATCH) {
-        return headers.get_all(header::IF_NONE_MATCH).iter().any(|sent| names_tag(sent, etag));
+pub(crate) fn is_fresh(
+    asked: &(impl Fields + ?Sized),
+    etag: &HeaderValue,
+    last_modified: Option<&HeaderValue>,
+) -> bool {
+    let mut tags = asked.values(header::IF_NONE_MATCH).peekable();
+    if tags.peek().is_some() {
+        return tags.any(|sent| names_tag(sent, etag));
     }
-    let since = headers.get(header::IF_MODIFIED_SINCE).and_then(date_of);
-    since.zip(last_modified.and_then(date_of)).is_some_and(|(since, modified)| modified <= since)
+    let since = asked.values(header::IF_MODIFIED_SINCE).next().and_then(date_of);
+    since.zip(last_modified.and_then(|modified| date_of(modified.as_bytes()))).is_some_and(|(since, at)| at <= since)
 }
 
 /// Whether `sent`, a list of tags or `*`, names `etag`; a weak tag counts, as the comparison for reading is weak.
-fn names_tag(sent: &HeaderValue, etag: &HeaderValue) -> bool {
-    let Ok(sent) = sent.to_str() else { return false };
-    sent.split(',').map(str::trim).any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag).as_bytes() == etag)
+fn names_tag(sent: &[u8], etag: &HeaderValue) -> bool {
+    let mut tags = sent.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    tags.any(|tag| tag == b"*" || tag.strip_prefix(b"W/").unwrap_or(tag) == etag)
 }
 
 /// The time that a header names, in seconds since 1970.
-fn date_of(value: &HeaderValue) -> Option<i64> {
-    Some(DateTime::parse_from_rfc2822(value.to_str().ok()?).ok()?.timestamp())
+fn date_of(value: &[u8]) -> Option<i64> {
+    Some(DateTime::parse_from_rfc2822(str::from_utf8(value).ok()?).ok()?.timestamp())
 }
 
 /// Whether the asker decodes gzip.
-fn takes_gzip(headers: &HeaderMap) -> bool {
-    headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok()).any(|value| {
+fn takes_gzip(asked: &(impl Fields + ?Sized)) -> bool {
+    asked.values(header::ACCEPT_ENCODING).filter_map(|value| str::from_utf8(value).ok()).any(|value| {
         value.split(',').any(|coding| {
             let mut parts = coding.split(';').map(str::trim);
             let name = parts.next().unwrap_or_default();
@@ -167,13 +212,13 @@ mod tests {
         Resource::new("feed ".repeat(200), "application/rss+xml; charset=utf-8", "public, max-age=60").modified(at)
     }
 
-    fn ask(pairs: &[(header::HeaderName, &str)]) -> Response {
+    fn ask(pairs: &[(HeaderName, &str)]) -> Response {
         let headers = pairs.iter().map(|(name, value)| (name.clone(), HeaderValue::from_str(value).unwrap())).collect();
         resource().respond(&Method::GET, &headers)
     }
 
     #[track_caller]
-    fn check(pairs: &[(header::HeaderName, &str)], status: u16) {
+    fn check(pairs: &[(HeaderName, &str)], status: u16) {
         assert_eq!(ask(pairs).status(), status, "{pairs:?}");
     }
 

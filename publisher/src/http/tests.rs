@@ -13,18 +13,18 @@ use crate::record::{EventKind, EventRecord};
 use crate::slug::page_name;
 
 /// A port with one show `a` and its episodes 1 and 2, of which each has 1000 bytes of media.
-struct Port {
+pub(super) struct Port {
     _dir: tempfile::TempDir,
     library: Library,
     site: watch::Sender<Arc<Site>>,
     bus: Bus,
     stop: CancellationToken,
-    app: Router,
+    pub(super) app: App,
 }
 
 const MEDIA: [u8; 1000] = [7; 1000];
 
-fn port() -> Port {
+pub(super) fn port() -> Port {
     let (dir, library) = library();
     library.store().put(&show_record("a")).unwrap();
     library.prepare_show(&show_record("a").slug).unwrap();
@@ -63,7 +63,7 @@ impl Port {
         }
         let peers = Peers { remote: "127.0.0.1:50000".parse().unwrap(), local: "127.0.0.1:6969".parse().unwrap() };
         let request = request.extension(peers).body(Body::empty()).unwrap();
-        self.app.clone().oneshot(request).await.unwrap()
+        self.app.router.clone().oneshot(request).await.unwrap()
     }
 
     async fn get(&self, path: &str) -> (StatusCode, HeaderMap, Vec<u8>) {

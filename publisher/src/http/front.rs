@@ -1,0 +1,248 @@
+//! The front of the public port: the few questions that make nearly all of its traffic.
+//!
+//! When an episode is out, everybody announces himself, and apps that know the feed ask whether it has changed. Such a
+//! question is small, comes in one packet, and is answered from memory. It is known by its bytes here and answered with
+//! one write, without what HTTP is in full: no maps of headers, no routes, no layers.
+//!
+//! Whatever else comes goes to the router behind, untouched: other paths and methods, anything with a body or a wish
+//! that is not plainly understood, a head that did not come whole at once. The connection stays there from then on.
+//!
+//! Law: an answer is the same as the router's, to the byte but for the order of its header fields.
+//! Source: RFC 9112.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use axum::http::header::{self, HeaderName, HeaderValue};
+use bytes::{Buf, Bytes};
+use chrono::Utc;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::guard::Guarded;
+use super::resource::{Fields, http_date};
+use super::{PUBLIC, Peers, TRACKER};
+use crate::site::Site;
+use crate::tracker::Tracker;
+
+/// What is read at first, in bytes: an announce has some 400, an app's request for a feed less than 1000.
+const READ: usize = 2048;
+/// Room for an answer's head, and for an announce's body.
+const WRITTEN: usize = 1024;
+/// Header fields of a request; one with more is the router's business.
+const MOST_FIELDS: usize = 32;
+
+/// Answers in front of the router.
+pub(crate) struct Front {
+    site: watch::Receiver<Arc<Site>>,
+    tracker: Arc<Tracker>,
+    date: Mutex<Date>,
+}
+
+/// The date of answers, written once a second.
+#[derive(Default)]
+struct Date {
+    second: i64,
+    text: String,
+}
+
+/// A request that may be answered here.
+struct Question<'a> {
+    /// Its bytes.
+    length: usize,
+    path: &'a str,
+    query: &'a str,
+    fields: &'a [httparse::Header<'a>],
+    /// Whether the connection ends with the answer.
+    is_last: bool,
+}
+
+/// What follows a question that was answered.
+struct Answered {
+    /// Bytes that the question took.
+    length: usize,
+    /// What is to be sent after the head.
+    body: Bytes,
+    is_last: bool,
+}
+
+impl Fields for [httparse::Header<'_>] {
+    fn values(&self, name: HeaderName) -> impl Iterator<Item = &[u8]> {
+        self.iter().filter(move |field| field.name.eq_ignore_ascii_case(name.as_str())).map(|field| field.value)
+    }
+}
+
+impl Front {
+    /// Answers from the site as it stands and from the tracker.
+    pub(crate) fn new(site: watch::Receiver<Arc<Site>>, tracker: Arc<Tracker>) -> Self {
+        Self { site, tracker, date: Mutex::default() }
+    }
+
+    /// Answers what comes on a connection as long as it is of the few kinds known here.
+    ///
+    /// Returns what was read and is to be answered by the router; `None` if the connection is over. From the second
+    /// question on, the asker may be silent for as long as `idle`.
+    pub(crate) async fn attend(
+        &self,
+        stream: &mut Guarded<TcpStream>,
+        peers: Peers,
+        idle: Duration,
+        stop: &CancellationToken,
+    ) -> io::Result<Option<Vec<u8>>> {
+        let mut stopped = pin!(stop.cancelled());
+        let (mut input, mut output) = (Vec::with_capacity(READ), Vec::with_capacity(WRITTEN));
+        loop {
+            let read = tokio::select! {
+                biased;
+                read = stream.read_buf(&mut input) => read?,
+                () = stopped.as_mut() => return Ok(None),
+            };
+            if read == 0 {
+                return Ok(None);
+            }
+            let mut begin = 0;
+            while begin < input.len() {
+                let Some(Answered { length, body, is_last }) = self.answer(peers, &input[begin..], &mut output) else {
+                    return Ok(Some(input.split_off(begin)));
+                };
+                if is_last {
+                    write_last(stream, &output, &body).await?;
+                    return Ok(None);
+                }
+                write(stream, &output, &body).await?;
+                begin += length;
+            }
+            input.clear();
+            stream.bear(idle);
+        }
+    }
+
+    /// Writes the answer to the first question of `input` into `output`; `None` if it is not for us.
+    fn answer(&self, peers: Peers, input: &[u8], output: &mut Vec<u8>) -> Option<Answered> {
+        let mut fields = [MaybeUninit::uninit(); MOST_FIELDS];
+        let question = Question::read(input, &mut fields)?;
+        output.clear();
+        let body = match question.path {
+            "/announce" => {
+                let body = self.tracker.announce(peers, question.query);
+                let (fields, length) = (TRACKER.iter(), HeaderValue::from(body.len()));
+                let fields = fields.map(|(name, value)| (name, value)).chain([(&header::CONTENT_LENGTH, &length)]);
+                self.head(StatusCode::OK, fields, question.is_last, output);
+                output.extend_from_slice(&body);
+                Bytes::new()
+            }
+            path => {
+                let site = Arc::clone(&self.site.borrow());
+                let answer = site.feed(path)?.answer(question.fields);
+                self.head(answer.status(), answer.fields(), question.is_last, output);
+                answer.body().cloned().unwrap_or_default()
+            }
+        };
+        Some(Answered { length: question.length, body, is_last: question.is_last })
+    }
+
+    /// Starts an answer: everything before its body.
+    fn head<'a, N: AsRef<str>>(
+        &self,
+        status: StatusCode,
+        fields: impl Iterator<Item = (N, &'a HeaderValue)>,
+        is_last: bool,
+        output: &mut Vec<u8>,
+    ) {
+        let mut put = |bytes: &[u8]| output.extend_from_slice(bytes);
+        put(b"HTTP/1.1 ");
+        put(status.as_str().as_bytes());
+        put(b" ");
+        put(status.canonical_reason().unwrap_or_default().as_bytes());
+        for (name, value) in fields {
+            put_field(output, name.as_ref(), value);
+        }
+        for (name, value) in &PUBLIC {
+            put_field(output, name.as_str(), value);
+        }
+        if is_last {
+            output.extend_from_slice(b"\r\nconnection: close");
+        }
+        output.extend_from_slice(b"\r\ndate: ");
+        self.put_date(output);
+        output.extend_from_slice(b"\r\n\r\n");
+    }
+
+    fn put_date(&self, output: &mut Vec<u8>) {
+        let now = Utc::now();
+        let mut date = self.date.lock().unwrap_or_else(PoisonError::into_inner);
+        if date.second != now.timestamp() {
+            *date = Date { second: now.timestamp(), text: http_date(now) };
+        }
+        output.extend_from_slice(date.text.as_bytes());
+    }
+}
+
+fn put_field(output: &mut Vec<u8>, name: &str, value: &HeaderValue) {
+    output.extend_from_slice(b"\r\n");
+    output.extend_from_slice(name.as_bytes());
+    output.extend_from_slice(b": ");
+    output.extend_from_slice(value.as_bytes());
+}
+
+impl<'a> Question<'a> {
+    /// Reads the head of a request; `None` if it is not whole, or in any way out of the ordinary.
+    fn read(input: &'a [u8], room: &'a mut [MaybeUninit<httparse::Header<'a>>]) -> Option<Self> {
+        let mut request = httparse::Request::new(&mut []);
+        let httparse::Status::Complete(length) = request.parse_with_uninit_headers(input, room).ok()? else {
+            return None;
+        };
+        if request.method != Some("GET") || request.version != Some(1) {
+            return None;
+        }
+        let (path, query) = request.path.map(|target| target.split_once('?').unwrap_or((target, "")))?;
+        let fields: &[_] = request.headers;
+        let mut is_last = false;
+        for field in fields {
+            if UNUSUAL.iter().any(|name| field.name.eq_ignore_ascii_case(name.as_str())) {
+                return None;
+            }
+            if field.name.eq_ignore_ascii_case(header::CONNECTION.as_str()) {
+                match field.value.trim_ascii() {
+                    wish if wish.eq_ignore_ascii_case(b"close") => is_last = true,
+                    wish if wish.eq_ignore_ascii_case(b"keep-alive") => {}
+                    _ => return None,
+                }
+            }
+        }
+        Some(Self { length, path, query, fields, is_last })
+    }
+}
+
+/// What a request that has nothing but a head does not name.
+const UNUSUAL: [HeaderName; 4] = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::UPGRADE, header::EXPECT];
+
+async fn write(stream: &mut Guarded<TcpStream>, head: &[u8], body: &Bytes) -> io::Result<()> {
+    if body.is_empty() {
+        stream.write_all(head).await
+    } else {
+        stream.write_all_buf(&mut Buf::chain(head, &body[..])).await
+    }
+}
+
+/// Writes the last answer of a connection, so that its end can travel with it in one packet.
+async fn write_last(stream: &mut Guarded<TcpStream>, mut head: &[u8], body: &Bytes) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    if body.is_empty() {
+        use rustix::net::{SendFlags, send};
+        let socket = stream.inner();
+        let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
+        let sent = socket.try_io(tokio::io::Interest::WRITABLE, || Ok(send(socket, head, flags)?));
+        head = &head[sent.unwrap_or(0)..];
+    }
+    write(stream, head, body).await
+}
+
+#[cfg(test)]
+mod tests;
