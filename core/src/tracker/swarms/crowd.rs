@@ -230,10 +230,11 @@ impl Hand<'_> {
     /// It changes places with one at random, or with none, of those taken before, which keeps them all in random order.
     fn take_one(&mut self, length: usize, at: impl FnOnce(usize) -> SocketAddr) {
         let last = self.peers.len();
-        let small = |n| u32::try_from(n).expect("a swarm has fewer peers than there are addresses");
-        let (drawn, place) = self.rng.below_both(small(length), small(last - self.first + 1));
-        self.peers.push(at(drawn as usize));
-        self.peers.swap(self.first + place as usize, last);
+        // In a run that is longer, what is beyond is reached from another beginning.
+        let short = |n| u16::try_from(n).unwrap_or(u16::MAX);
+        let (drawn, place) = self.rng.below_both(short(length), short(last - self.first + 1));
+        self.peers.push(at(drawn.into()));
+        self.peers.swap(self.first + usize::from(place), last);
     }
 }
 
