@@ -36,6 +36,7 @@ async fn main() -> Outcome<()> {
             reach: Reach::Any,
             announce: true,
             peers,
+            web_seeds: Vec::new(),
             seed_after: false,
             metainfo,
         })

@@ -37,6 +37,7 @@ async fn main() -> Outcome<()> {
             reach: Reach::Any,
             announce: true,
             peers: Vec::new(),
+            web_seeds: Vec::new(),
             seed_after: true,
         })
         .await?;

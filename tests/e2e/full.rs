@@ -88,6 +88,7 @@ fn torrent(metainfo: &Arc<Metainfo>, files: Files, resume: &Path) -> AddTorrent 
         reach: Reach::Any,
         announce: false,
         peers: Vec::new(),
+        web_seeds: Vec::new(),
         seed_after: true,
     }
 }

@@ -213,7 +213,8 @@ fn add_once<T: PartialEq>(list: &mut Vec<T>, item: T) {
     }
 }
 
-fn escaped(text: &str) -> impl fmt::Display + '_ {
+/// The text as it stands in a link.
+pub(super) fn escaped(text: &str) -> impl fmt::Display + '_ {
     utf8_percent_encode(text, ESCAPED)
 }
 

@@ -16,6 +16,7 @@ mod info_hash;
 mod magnet;
 mod parse;
 mod path;
+mod web_seed;
 
 use std::fmt;
 

@@ -21,6 +21,7 @@ use super::buffers::Buffers;
 use super::receive::Receiver;
 use crate::peer::handshake::HANDSHAKE_LENGTH;
 use crate::peer::{ConnId, DecodeError, Handshake, HandshakeError, Message};
+use crate::swarm::{self, SwarmId};
 
 /// How long a dial may take.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(8);
@@ -44,6 +45,8 @@ pub(crate) enum FromPeer {
     Sent(ConnId, u64),
     /// It is over.
     Closed(ConnId),
+    /// A web server's bytes, which wait in line with those of peers.
+    Web(SwarmId, swarm::Input),
 }
 
 /// What the engine tells a connection.

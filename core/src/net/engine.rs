@@ -2,6 +2,7 @@
 
 mod effects;
 mod files;
+mod web;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -24,10 +25,12 @@ use files::{Held, Release, in_steps};
 use super::storage::{Prepared, Storage, StorageError};
 use super::torrent::{EngineStatus, Torrent};
 use super::udp_tracker::UdpTrackers;
+use super::web_seed::WebSeed;
 use super::{AddError, AddTorrent, EngineConfig, EngineError, connection, listen, system_rng};
 use crate::bitfield::Bitfield;
 use crate::metainfo::InfoHash;
 use crate::peer::{ConnId, PeerId};
+use crate::piece::WebSeedId;
 use crate::rate::Rate;
 use crate::rng::Rng;
 use crate::session::{Input, Session};
@@ -179,6 +182,7 @@ struct Task {
     conns: BTreeMap<ConnId, Connection>,
     http: BTreeMap<super::http::Reach, HttpClient>,
     udp_trackers: UdpTrackers,
+    web_seeds: BTreeMap<(SwarmId, WebSeedId), WebSeed>,
     pool: Pool,
     buffers: Buffers,
     /// Results of what was set in motion; bounded by what the session sets in motion.
@@ -219,6 +223,7 @@ impl Task {
             by_swarm: BTreeMap::new(),
             conns: BTreeMap::new(),
             http: BTreeMap::new(),
+            web_seeds: BTreeMap::new(),
             pool: Pool::start(),
             buffers: Buffers::default(),
             done,
@@ -345,6 +350,7 @@ impl Task {
             port: self.port,
             client: self.config.user_agent.replace('/', " "),
             announce: entry.add.announce,
+            web_seeds: entry.add.metainfo.web_seeds.iter().chain(&entry.add.web_seeds).cloned().collect(),
             private_peers: entry.add.reach == super::http::Reach::Any,
             rng: self.rng.fork(key),
             config: SwarmConfig {
@@ -388,6 +394,7 @@ impl Task {
             self.input(Input::Swarm(id, swarm::Input::Stop));
             self.remember(key);
             self.session.remove(id);
+            self.forget_web_seeds(id);
             self.by_swarm.remove(&id);
         }
         if let Some(Entry { cancel, released, .. }) = self.entries.remove(&key) {
@@ -491,6 +498,10 @@ impl Task {
                 self.conns.remove(&conn);
                 self.input(Input::Closed(conn));
             }
+            FromPeer::Web(id, input) => {
+                self.touch(id);
+                self.input(Input::Swarm(id, input));
+            }
         }
     }
 
@@ -579,6 +590,7 @@ impl TorrentStatus {
             copies_milli: 0,
             eta: None,
             trackers: Vec::new(),
+            web_seeds: Vec::new(),
         }
     }
 

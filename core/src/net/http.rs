@@ -11,6 +11,7 @@
 mod download;
 mod error;
 mod guard;
+mod ranges;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Once, OnceLock};
@@ -30,6 +31,7 @@ pub use self::guard::Reach;
 use self::error::host_of;
 pub(super) use self::guard::lookup;
 use self::guard::{Downgrade, Family, Resolver};
+pub(super) use self::ranges::Part;
 use crate::tracker::http::MAX_REPLY_BYTES;
 
 /// A guarded HTTP client. Clones share its connections.

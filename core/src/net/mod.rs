@@ -5,7 +5,7 @@
 //!
 //! In reading order: [`clock`], [`durable`], `pool` and `buffers` are tools; [`http`] asks trackers and web servers, `udp_tracker`
 //! trackers over UDP; [`create`] hashes files; [`storage`] and `resume` keep a torrent's files; `receive` and `connection` are one
-//! socket; `engine` is the task; [`torrent`] its handles.
+//! socket, `web_seed` is one web server; `engine` is the task; [`torrent`] its handles.
 #![expect(clippy::disallowed_methods, reason = "the rim is where clocks, tasks and sockets are")]
 
 pub mod clock;
@@ -19,6 +19,7 @@ mod resume;
 pub mod storage;
 mod receive;
 mod connection;
+mod web_seed;
 mod listen;
 mod engine;
 pub mod torrent;
@@ -90,12 +91,14 @@ pub struct AddTorrent {
     pub files: Files,
     /// The file that remembers what is there; its folder is made if need be.
     pub resume: PathBuf,
-    /// Which addresses its trackers, and the peers that they name, may have.
+    /// Which addresses its trackers and web seeds, and the peers that trackers name, may have.
     pub reach: Reach,
     /// Whether to ask its trackers.
     pub announce: bool,
     /// Peers known from elsewhere; they are trusted.
     pub peers: Vec<SocketAddr>,
+    /// URLs of web servers known from elsewhere to have the content, besides those that the metainfo names (BEP 19).
+    pub web_seeds: Vec<String>,
     /// Whether to go on seeding once it is complete.
     pub seed_after: bool,
 }

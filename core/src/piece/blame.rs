@@ -1,15 +1,15 @@
 //! Who is to blame for a bad piece, block by block.
 //!
-//! A piece that fails its hash names every peer that sent a block of it. If that was one peer, it is proven. If there were
+//! A piece that fails its hash names everybody that sent a block of it. If that was one, it is proven. If there were
 //! several, each block's digest and sender are kept until a good copy of the piece comes: whose block differs from the good
 //! one lied, and nobody else did. So a poisoner is banned on proof and an honest peer never.
 //!
 //! Law: at most [`MAX_PIECES`] pieces are remembered.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 
 use super::hasher::Sha1Digest;
+use super::sender::Sender;
 use crate::layout::PieceIndex;
 
 /// The most bad pieces that are remembered.
@@ -17,7 +17,7 @@ pub const MAX_PIECES: usize = 64;
 /// The most bad copies of one piece that are remembered.
 const MAX_COPIES: usize = 8;
 
-type Copy = Vec<(SocketAddr, Sha1Digest)>;
+type Copy = Vec<(Sender, Sha1Digest)>;
 
 /// The bad pieces whose liars are not found yet.
 #[derive(Clone, Debug, Default)]
@@ -32,7 +32,7 @@ impl Blame {
     }
 
     /// Notes a bad copy; returns the sender if there was only one.
-    pub fn bad(&mut self, piece: PieceIndex, senders: &[SocketAddr], digests: &[Sha1Digest]) -> Option<SocketAddr> {
+    pub fn bad(&mut self, piece: PieceIndex, senders: &[Sender], digests: &[Sha1Digest]) -> Option<Sender> {
         let (first, others) = senders.split_first()?;
         if others.iter().all(|sender| sender == first) {
             return Some(*first);
@@ -47,7 +47,7 @@ impl Blame {
     }
 
     /// Compares the good copy with the bad ones and returns the liars.
-    pub fn good(&mut self, piece: PieceIndex, digests: &[Sha1Digest]) -> Vec<SocketAddr> {
+    pub fn good(&mut self, piece: PieceIndex, digests: &[Sha1Digest]) -> Vec<Sender> {
         let mut liars = Vec::new();
         for copy in self.suspects.remove(&piece).unwrap_or_default() {
             for ((sender, bad), good) in copy.iter().zip(digests) {
@@ -62,10 +62,12 @@ impl Blame {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
 
-    fn addr(n: u8) -> SocketAddr {
-        SocketAddr::from(([198, 18, 0, n], 6881))
+    fn addr(n: u8) -> Sender {
+        Sender::Peer(SocketAddr::from(([198, 18, 0, n], 6881)))
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Pieces: which we have and lack, who has them, which block to ask for next, and who is to blame for a bad one.
 //!
 //! [`availability`] counts the peers that have each piece, [`partial`] is a piece on its way, [`picker`] chooses, [`hasher`]
-//! is the state of a hash that wanders between the engine and the hashing threads, [`blame`] finds poisoners.
+//! is the state of a hash that wanders between the engine and the hashing threads, [`sender`] says who sent what, [`blame`] finds
+//! poisoners.
 //!
 //! Source: BEP 3, and the "rarest first" of its author's paper of 2003.
 
@@ -9,10 +10,12 @@ pub mod availability;
 pub mod hasher;
 pub mod partial;
 pub mod picker;
+pub mod sender;
 pub mod blame;
 
 pub use availability::Availability;
 pub use blame::Blame;
 pub use hasher::PieceHasher;
 pub use partial::Partial;
-pub use picker::Picker;
+pub use picker::{Picker, Wanted};
+pub use sender::{Sender, WebSeedId};

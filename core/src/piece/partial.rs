@@ -2,11 +2,10 @@
 //!
 //! Law: a block's bytes are taken once; every later copy is waste.
 
-use std::net::SocketAddr;
-
 use bytes::Bytes;
 
 use super::hasher::PieceHasher;
+use super::sender::Sender;
 use crate::layout::{BLOCK_LENGTH, BlockInfo, Layout, PieceIndex};
 use crate::peer::ConnId;
 
@@ -17,8 +16,8 @@ const MIN_RUN: usize = 16;
 enum Block {
     /// Asked for by this many connections.
     Wanted { requests: u32 },
-    /// Here, from this peer.
-    Received { data: Bytes, from: SocketAddr },
+    /// Here, from this sender.
+    Received { data: Bytes, from: Sender },
 }
 
 /// One piece that is being fetched.
@@ -80,6 +79,11 @@ impl Partial {
         Some(u32::try_from(number).expect("a piece has few blocks"))
     }
 
+    /// Whether the block of this number is asked of nobody and not here.
+    pub fn is_unasked(&self, number: u32) -> bool {
+        matches!(self.blocks.get(number as usize), Some(Block::Wanted { requests: 0 }))
+    }
+
     /// Blocks that are asked for and not here, with the number of connections asked.
     pub fn outstanding(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
         self.blocks.iter().zip(0_u32..).filter_map(|(block, number)| match block {
@@ -107,7 +111,7 @@ impl Partial {
     }
 
     /// Takes a block's bytes, and tells how many connections had been asked for it; `None` if it was here already.
-    pub fn take(&mut self, block: BlockInfo, data: Bytes, from: SocketAddr) -> Option<u32> {
+    pub fn take(&mut self, block: BlockInfo, data: Bytes, from: Sender) -> Option<u32> {
         let slot = &mut self.blocks[number_of(block)];
         let Block::Wanted { requests } = *slot else { return None };
         *slot = Block::Received { data, from };
@@ -163,7 +167,7 @@ impl Partial {
     }
 
     /// Who sent each block, in order; whole pieces only.
-    pub fn senders(&self) -> Vec<SocketAddr> {
+    pub fn senders(&self) -> Vec<Sender> {
         self.blocks
             .iter()
             .filter_map(|block| match block {
@@ -192,7 +196,7 @@ mod tests {
 
     fn give(partial: &mut Partial, layout: &Layout, number: u32) -> Option<u32> {
         let block = layout.block(PieceIndex(0), number).unwrap();
-        partial.take(block, Bytes::from_static(b"x"), PEER.parse().unwrap())
+        partial.take(block, Bytes::from_static(b"x"), Sender::Peer(PEER.parse().unwrap()))
     }
 
     #[test]

@@ -15,14 +15,18 @@
 //!
 //! Law: the memory of pieces on their way stays within the budget, as long as one piece fits.
 
+mod runs;
+
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 
 use bytes::Bytes;
 
+pub use runs::Wanted;
+
 use super::availability::Availability;
 use super::partial::Partial;
+use super::sender::Sender;
 use crate::bitfield::Bitfield;
 use crate::layout::{BlockInfo, Layout, PieceIndex};
 use crate::peer::ConnId;
@@ -97,7 +101,7 @@ impl Picker {
 
     /// Takes a block's bytes, and tells how many connections had been asked for it; `None` if it was here already, or its
     /// piece is not on its way.
-    pub fn take(&mut self, block: BlockInfo, data: Bytes, from: SocketAddr) -> Option<u32> {
+    pub fn take(&mut self, block: BlockInfo, data: Bytes, from: Sender) -> Option<u32> {
         let partial = self.partials.get_mut(&block.piece)?;
         let requests = partial.take(block, data, from);
         if !partial.has_unasked() {
@@ -283,12 +287,17 @@ impl Picker {
         }
         // A second walk finds the chosen one of the ties, so that there is one draw and no list of them.
         let piece = choices().filter(|piece| rarity_of(*piece) == rarity).nth(rng.below(ties))?;
+        self.open_piece(conn, piece);
+        Some(piece)
+    }
+
+    /// Puts a piece on its way that is the connection's own.
+    fn open_piece(&mut self, conn: ConnId, piece: PieceIndex) {
         self.begun.insert(piece);
         let mut partial = Partial::new(piece, &self.layout, conn);
         partial.alone = self.alone.contains(&piece);
         self.partials.insert(piece, partial);
         self.open.insert(piece);
-        Some(piece)
     }
 }
 
@@ -422,7 +431,7 @@ mod tests {
         assert_eq!(picker.pick(B, &all, any, &mut rng), None);
         assert_eq!(picker.pick_again(&all, any, |block| block == first, &mut rng), Some(second));
         assert_eq!(picker.pick_again(&all, any, |_| false, &mut rng), Some(first), "it is asked for less often");
-        let from = "198.18.0.1:1".parse().unwrap();
+        let from = Sender::Peer("198.18.0.1:1".parse().unwrap());
         assert_eq!(picker.take(first, Bytes::new(), from), Some(2));
     }
 

@@ -32,6 +32,7 @@ fn setup(name: &str, have: Bitfield) -> SwarmSetup {
         port: 6881,
         client: "test".to_owned(),
         announce: false,
+        web_seeds: Vec::new(),
         private_peers: true,
         rng: Rng::from_seed_u64(1),
         config: SwarmConfig::default(),

@@ -167,6 +167,7 @@ impl Swarm {
             Received::Nothing => {}
             Received::Unchoked => self.unstarve(conn),
             Received::Pieces(before) => {
+                self.web_seeds.peers_have_news();
                 if let Some(peer) = self.conns.get(&conn) {
                     self.picker.availability.remove(&before);
                     self.picker.availability.add(&peer.pieces);
@@ -218,6 +219,9 @@ impl Swarm {
         self.picker.availability.add_one(piece);
         let fetching = self.phase == Phase::Fetching && !self.paused;
         let wanted = fetching && !self.picker.have().has(piece);
+        if wanted && self.picker.availability.of(piece) == 1 {
+            self.web_seeds.peers_have_news();
+        }
         let Some(peer) = self.conns.get_mut(&conn) else { return };
         if peer.is_seed() {
             self.peers.is_seed(conn);

@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 
 use super::peers::PeerSource;
+use super::web_seeds::{WebFetch, WebSeedFault};
 use crate::layout::{BlockInfo, PieceIndex};
 use crate::peer::{ConnId, Direction, Handshake, Message};
-use crate::piece::PieceHasher;
 use crate::piece::hasher::Sha1Digest;
+use crate::piece::{PieceHasher, WebSeedId};
 use crate::tracker::{AnnounceFailure, AnnounceId, AnnounceRequest, AnnounceResponse};
 
 /// A swarm's number within its session.
@@ -83,6 +84,24 @@ pub enum Input {
         id: AnnounceId,
         /// What the tracker said.
         result: Result<AnnounceResponse, AnnounceFailure>,
+    },
+    /// A web server sent what comes next of the range of [`Output::FetchWeb`].
+    WebSeedSent {
+        /// The server.
+        seed: WebSeedId,
+        /// The fetch's number.
+        fetch: u32,
+        /// Whole blocks, in order; none that was not granted.
+        blocks: Vec<Bytes>,
+    },
+    /// A web server will not send all of the range of [`Output::FetchWeb`].
+    WebSeedEnded {
+        /// The server.
+        seed: WebSeedId,
+        /// The fetch's number.
+        fetch: u32,
+        /// What happened.
+        fault: WebSeedFault,
     },
     /// The owner wants no traffic.
     Pause,
@@ -176,6 +195,33 @@ pub enum Output {
         /// What the tracker wants to hear again.
         tracker_id: Option<Vec<u8>>,
     },
+    /// Ask a web server for a range; answered with its blocks, and with what went wrong.
+    FetchWeb {
+        /// The swarm.
+        swarm: SwarmId,
+        /// What to ask for.
+        fetch: WebFetch,
+    },
+    /// Let a web server send more.
+    GrantWeb {
+        /// The swarm.
+        swarm: SwarmId,
+        /// The server.
+        seed: WebSeedId,
+        /// The fetch's number.
+        fetch: u32,
+        /// Up to which byte of the torrent it may send.
+        until: u64,
+    },
+    /// Take nothing more from a web server.
+    CloseWeb {
+        /// The swarm.
+        swarm: SwarmId,
+        /// The server.
+        seed: WebSeedId,
+        /// The fetch's number.
+        fetch: u32,
+    },
     /// Something that people want to know.
     Event(SwarmId, Event),
 }
@@ -193,6 +239,13 @@ pub enum Event {
     Recovered,
     /// A peer sent bad data, proven, and is not spoken to again.
     Banned(SocketAddr),
+    /// A web server sent bad data, proven, or has another file, and is not asked again.
+    WebSeedDropped {
+        /// Its URL.
+        url: String,
+        /// What it did.
+        reason: String,
+    },
     /// The swarm is left and everybody was told.
     Stopped,
 }

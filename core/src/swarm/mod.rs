@@ -5,8 +5,9 @@
 //! as [`Input`]s.
 //!
 //! The modules in reading order: [`io`] is what goes in and out, [`peers`] keeps the addresses, `inbound` answers messages,
-//! `exchange` tells peers of one another, [`priority`] and `places` say who is wanted most, `requests` asks for blocks, `pieces` follows them to the disk, `telling` announces them, `serving`
-//! chokes and uploads, `upkeep` is all that only time brings about, [`status`] tells people.
+//! `exchange` tells peers of one another, [`priority`] and `places` say who is wanted most, `requests` asks for blocks, `pieces`
+//! follows them to the disk, `telling` announces them, `serving` chokes and uploads, [`web_seeds`] asks web servers when peers are
+//! not enough, `upkeep` is all that only time brings about, [`status`] tells people.
 //!
 //! Laws: a piece is announced only when its hash is right; nothing but allowed-fast pieces goes to a choked peer; the
 //! availability equals a recount; bytes in memory stay within [`SwarmConfig`]'s bounds.
@@ -23,6 +24,7 @@ mod requests;
 mod pieces;
 mod telling;
 mod serving;
+pub mod web_seeds;
 mod upkeep;
 pub mod status;
 
@@ -33,6 +35,7 @@ use std::time::Duration;
 pub use io::{DiskFault, Event, Input, Output, StoreOutcome, SwarmId};
 pub use peers::{PeerList, PeerSource};
 pub use status::{TorrentState, TorrentStatus};
+pub use web_seeds::{WebFetch, WebSeedState, WebSeedStatus};
 
 use crate::bitfield::Bitfield;
 use crate::choke::{Choker, Slots};
@@ -44,6 +47,7 @@ use crate::rate::{RateMeter, TokenBucket};
 use crate::rng::Rng;
 use crate::time::{Instant, earliest};
 use crate::tracker::Announcer;
+use web_seeds::WebSeeds;
 
 /// How often a swarm with peers looks after them.
 pub(crate) const TICK: Duration = Duration::from_secs(1);
@@ -107,6 +111,8 @@ pub struct SwarmSetup {
     pub client: String,
     /// Whether the torrent's trackers are asked for peers.
     pub announce: bool,
+    /// URLs of web servers that have the content (BEP 19).
+    pub web_seeds: Vec<String>,
     /// Whether peers that others name may be private or loopback addresses.
     pub private_peers: bool,
     /// The swarm's own randomness.
@@ -158,6 +164,7 @@ pub struct Swarm {
     made_way: Option<Instant>,
     picker: Picker,
     blame: Blame,
+    web_seeds: WebSeeds,
     choker: Choker,
     announcer: Option<Announcer>,
     /// Bytes that wait for the hashing threads or the disk.
@@ -195,7 +202,7 @@ impl Swarm {
     /// Joins a torrent; peers are looked for at the first [`Input::Tick`].
     pub fn new(id: SwarmId, setup: SwarmSetup, now: Instant) -> Self {
         let SwarmSetup { metainfo, have, placed, paused, peer_id, port, client, .. } = setup;
-        let SwarmSetup { announce, private_peers, mut rng, config, .. } = setup;
+        let SwarmSetup { announce, web_seeds, private_peers, mut rng, config, .. } = setup;
         let announcer = announce.then(|| Announcer::new(&metainfo.trackers, rng.fork(1)));
         let phase = match (have.is_all(), placed) {
             (true, true) => Phase::Seeding,
@@ -222,6 +229,7 @@ impl Swarm {
             vantage: priority::Vantage::new(port),
             made_way: None,
             blame: Blame::default(),
+            web_seeds: WebSeeds::new(web_seeds),
             announcer,
             storing: 0,
             unstored: BTreeSet::new(),
@@ -301,11 +309,14 @@ impl Swarm {
             Input::Stored { piece, outcome, bytes } => self.stored(now, piece, outcome, bytes),
             Input::Placed(result) => self.placed(now, result),
             Input::Announced { id, result } => self.announced(now, id, result, limits),
+            Input::WebSeedSent { seed, fetch, blocks } => self.web_seed_sent(now, seed, fetch, blocks),
+            Input::WebSeedEnded { seed, fetch, fault } => self.web_seed_ended(now, seed, fetch, &fault),
             Input::Pause => self.pause(now),
             Input::Unpause => self.unpause(now),
             Input::Stop => self.stop(now),
         }
         self.fill_pipelines(now, limits);
+        self.fill_web_seeds(now, limits);
         self.serve(now, limits);
     }
 

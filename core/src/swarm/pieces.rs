@@ -6,7 +6,7 @@ use super::io::{DiskFault, Event, Output, StoreOutcome};
 use super::upkeep::Failing;
 use super::{Phase, Swarm};
 use crate::layout::PieceIndex;
-use crate::piece::PieceHasher;
+use crate::piece::{PieceHasher, Sender};
 use crate::time::Instant;
 use crate::tracker::AnnouncerInput;
 
@@ -45,13 +45,21 @@ impl Swarm {
                 self.unstored.remove(&piece);
                 let senders = self.picker.discard_bad(piece).map(|partial| partial.senders()).unwrap_or_default();
                 if let Some(liar) = self.blame.bad(piece, &senders, &digests) {
-                    self.ban(now, liar);
+                    self.blame(now, liar);
                 }
             }
             StoreOutcome::Failed(fault) => {
                 self.unstored.insert(piece);
                 self.disk_failed(now, &fault, Failing::Writes);
             }
+        }
+    }
+
+    /// Whoever sent bad data, proven, is not asked again.
+    fn blame(&mut self, now: Instant, liar: Sender) {
+        match liar {
+            Sender::Peer(addr) => self.ban(now, addr),
+            Sender::WebSeed(id) => self.drop_web_seed(now, id, "it sent bad data".to_owned()),
         }
     }
 
@@ -74,12 +82,13 @@ impl Swarm {
         self.unstored.remove(&piece);
         self.disk_works(now, Failing::Writes);
         for liar in self.blame.good(piece, digests.unwrap_or_default()) {
-            self.ban(now, liar);
+            self.blame(now, liar);
         }
         self.out.push_back(Output::Event(self.id, Event::Piece(piece)));
         self.announce_piece(now, piece);
         if self.picker.have().is_all() {
             self.phase = Phase::Placing;
+            self.rest_web_seeds(now);
             self.want_nothing(now);
             self.out.push_back(Output::Place { swarm: self.id });
         }

@@ -51,7 +51,7 @@ impl Swarm {
     fn fill_pipeline(&mut self, now: Instant, conn: ConnId, limits: &mut Limits) -> bool {
         let budget = self.config.request_budget / u64::from(BLOCK_LENGTH);
         while let Some(peer) = self.conns.get(&conn).filter(|peer| peer.pipeline.room() > 0) {
-            if self.asked as u64 >= budget {
+            if (self.asked + self.web_seeds.asked()) as u64 >= budget {
                 return false;
             }
             if let Some(bucket) = &mut limits.down {
@@ -93,7 +93,7 @@ impl Swarm {
         }
         let from = peer.addr;
         self.may_be_hungry(conn);
-        let Some(requests) = self.picker.take(block, data, from) else {
+        let Some(requests) = self.picker.take(block, data, from.into()) else {
             self.wasted += u64::from(block.length);
             return;
         };
@@ -104,7 +104,8 @@ impl Swarm {
         self.advance(block.piece);
     }
 
-    fn cancel_elsewhere(&mut self, now: Instant, conn: ConnId, block: BlockInfo) {
+    /// Whoever else was asked for this block need not send it any more.
+    pub(super) fn cancel_elsewhere(&mut self, now: Instant, conn: ConnId, block: BlockInfo) {
         let asked: Vec<ConnId> = self
             .conns
             .iter_mut()
@@ -116,6 +117,7 @@ impl Swarm {
             self.may_be_hungry(other);
             self.send(now, other, Message::Cancel(block));
         }
+        self.cancel_web_seeds(now, block);
     }
 }
 

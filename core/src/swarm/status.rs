@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Phase, Swarm};
+use super::{Phase, Swarm, WebSeedStatus};
 use crate::metainfo::InfoHash;
 use crate::rate::Rate;
 use crate::time::Instant;
@@ -71,6 +71,8 @@ pub struct TorrentStatus {
     pub eta: Option<Duration>,
     /// The trackers.
     pub trackers: Vec<TrackerStatus>,
+    /// The web servers that have the content.
+    pub web_seeds: Vec<WebSeedStatus>,
 }
 
 impl Swarm {
@@ -102,6 +104,7 @@ impl Swarm {
             copies_milli: self.copies_milli(),
             eta: (missing > 0).then(|| missing.checked_div(down_rate.0).map(Duration::from_secs)).flatten(),
             trackers: self.announcer.as_ref().map(|announcer| announcer.status(now)).unwrap_or_default(),
+            web_seeds: self.web_seeds.status(now),
         }
     }
 

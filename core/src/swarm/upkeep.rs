@@ -62,14 +62,15 @@ impl Swarm {
         if self.choker.next_round() <= now && !self.conns.is_empty() {
             self.choke_round(now);
         }
+        self.tick_web_seeds(now, limits);
         self.dial(now, limits);
         self.want_peers(now);
         self.schedule(now);
     }
 
-    /// A swarm with peers looks after them every second; one without waits for the next dial or disk retry.
+    /// A swarm with peers, or with web seeds that it may need, looks after them every second; one without waits for the next dial or disk retry.
     fn schedule(&mut self, now: Instant) {
-        let busy = !self.conns.is_empty() || self.peers.dialling() > 0;
+        let busy = !self.conns.is_empty() || self.peers.dialling() > 0 || self.minds_web_seeds();
         let next_try = (!self.paused).then(|| self.peers.next_try(self.wants_seeds())).flatten();
         let idle = earliest(next_try, self.fault.as_ref().and_then(|fault| fault.retry_at));
         self.tick_at = if busy { Some(now + TICK) } else { idle.map(|at| at.max(now + TICK)) };
@@ -283,6 +284,7 @@ impl Swarm {
         for conn in conns {
             self.close(now, conn, CloseReason::Stopped);
         }
+        self.rest_web_seeds(now);
         self.tell_announcer(now, AnnouncerInput::Stop);
     }
 }

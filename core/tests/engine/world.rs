@@ -70,6 +70,7 @@ impl Content {
             reach: Reach::Any,
             announce: false,
             peers: Vec::new(),
+            web_seeds: Vec::new(),
             seed_after: true,
         }
     }

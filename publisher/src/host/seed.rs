@@ -146,6 +146,7 @@ impl Host {
             // The tracker is our own, and knows.
             announce: false,
             peers: Vec::new(),
+            web_seeds: Vec::new(),
             seed_after: true,
         };
         let torrent = match self.engine.add(torrent).await {

@@ -152,6 +152,7 @@ impl Getter {
             reach,
             announce: true,
             peers: Vec::new(),
+            web_seeds: Vec::new(),
             seed_after: self.args.seed,
         };
         let torrent = engine.add(torrent).await?;

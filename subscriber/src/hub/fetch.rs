@@ -222,6 +222,7 @@ async fn join(kit: &Arc<Kit>, metainfo: Metainfo, files: Files, is_local: bool) 
         reach: reach_of_links(is_local),
         announce: true,
         peers: Vec::new(),
+        web_seeds: Vec::new(),
         seed_after: kit.seeding == Seeding::On,
     };
     engine.add(torrent).await.map_err(|error| error.to_string())

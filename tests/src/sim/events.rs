@@ -209,6 +209,9 @@ impl World {
             Output::Announce { id: announce, request, .. } => {
                 self.schedule(now + latency * 2, id, What::Announce(announce, Box::new(request)));
             }
+            Output::FetchWeb { .. } | Output::GrantWeb { .. } | Output::CloseWeb { .. } => {
+                unreachable!("torrents of this world name no web seeds")
+            }
             Output::Event(_, event) => self.event(id, &event),
         }
     }

@@ -151,6 +151,7 @@ impl World {
             port: PORT,
             client: "simulated".to_owned(),
             announce: true,
+            web_seeds: Vec::new(),
             private_peers: false,
             rng: self.rng.fork(id.0 as u64),
             config: SwarmConfig { upload: character.kind != Kind::FreeRider, ..self.config.clone() },

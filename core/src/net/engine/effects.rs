@@ -59,6 +59,9 @@ impl Task {
             Output::Announce { swarm, id, url, request, tracker_id } => {
                 self.announce(swarm, id, url, request, tracker_id);
             }
+            Output::FetchWeb { swarm, fetch } => self.fetch_web(swarm, fetch),
+            Output::GrantWeb { swarm, seed, fetch, until } => self.grant_web(swarm, seed, fetch, until),
+            Output::CloseWeb { swarm, seed, fetch } => self.close_web(swarm, seed, fetch),
             Output::Event(swarm, event) => self.event(swarm, event),
         }
     }
@@ -113,7 +116,7 @@ impl Task {
     }
 
     /// The HTTP client for this reach, made when it is first needed.
-    fn client(&mut self, reach: Reach) -> Result<HttpClient, String> {
+    pub(super) fn client(&mut self, reach: Reach) -> Result<HttpClient, String> {
         if let Some(client) = self.http.get(&reach) {
             return Ok(client.clone());
         }
@@ -143,6 +146,9 @@ impl Task {
             }
             Event::Recovered => tracing::info!(%torrent, "disk is tried again"),
             Event::Banned(addr) => tracing::warn!(%torrent, %addr, "peer sent bad data and is banned"),
+            Event::WebSeedDropped { url, reason } => {
+                tracing::warn!(%torrent, %url, %reason, "web seed is not asked any more");
+            }
         }
     }
 

@@ -23,6 +23,7 @@ use url::Url;
 
 use super::error::{Cause, HttpError, host_of};
 use super::guard::Downgrade;
+use super::ranges::is_page;
 use super::{Answer, HttpClient, check_encoding, status_error};
 use crate::bencode::{self, Limits};
 
@@ -256,9 +257,7 @@ impl Job<'_> {
     /// Refuses an answer that cannot be the file, or is one of the wrong length.
     fn check(&self, answer: &Answer, total: Option<u64>) -> Result<(), HttpError> {
         let headers = answer.response.headers();
-        let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let media_type = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        if matches!(&*media_type, "text/html" | "application/xhtml+xml") {
+        if headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(is_page) {
             return Err(HttpError::Html { host: host_of(&answer.url) });
         }
         check_encoding(&answer.url, headers)?;
@@ -288,13 +287,13 @@ impl Job<'_> {
 
 /// A `Content-Range` of bytes: `bytes 5-9/10`, `bytes 5-9/*` or `bytes */10`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct ContentRange {
-    start: Option<u64>,
-    total: Option<u64>,
+pub(super) struct ContentRange {
+    pub(super) start: Option<u64>,
+    pub(super) total: Option<u64>,
 }
 
 impl ContentRange {
-    fn parse(value: &str) -> Option<Self> {
+    pub(super) fn parse(value: &str) -> Option<Self> {
         let (range, total) = value.strip_prefix("bytes ")?.split_once('/')?;
         let start = match range.split_once('-') {
             Some((start, _)) => Some(start.parse().ok()?),
@@ -306,7 +305,7 @@ impl ContentRange {
 }
 
 /// What names the version of an answer in `If-Range`: a weak `ETag` may not.
-fn validator(headers: &HeaderMap) -> Option<String> {
+pub(super) fn validator(headers: &HeaderMap) -> Option<String> {
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let strong = text(ETAG).filter(|etag| !etag.starts_with("W/"));
     strong.or(text(LAST_MODIFIED)).map(str::to_owned)

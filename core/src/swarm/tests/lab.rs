@@ -12,11 +12,13 @@ use crate::bitfield::Bitfield;
 use crate::layout::{BLOCK_LENGTH, BlockInfo, Layout, PieceIndex};
 use crate::metainfo::{Metainfo, MetainfoBuilder, TorrentPath};
 use crate::peer::{ConnId, Direction, Handshake, Message, PeerId, Reserved};
-use crate::piece::PieceHasher;
+use crate::piece::{PieceHasher, WebSeedId};
 use crate::rng::Rng;
 use crate::swarm::io::CloseReason;
+use crate::swarm::web_seeds::{Remedy, WebSeedFault};
 use crate::swarm::{
     DiskFault, Event, Input, Limits, Output, StoreOutcome, Swarm, SwarmConfig, SwarmId, SwarmSetup, TorrentStatus,
+    WebFetch,
 };
 use crate::time::Instant;
 use crate::tracker::{AnnounceId, AnnounceRequest, AnnounceResponse};
@@ -50,6 +52,10 @@ pub(super) struct Host {
     /// Connections whose peers read nothing.
     pub(super) deaf: BTreeSet<ConnId>,
     next_conn: u64,
+    /// What web seeds were last asked for, and up to which byte of the torrent they have sent.
+    pub(super) web: BTreeMap<WebSeedId, (WebFetch, u64)>,
+    /// Bytes that each web seed sent.
+    pub(super) web_bytes: BTreeMap<WebSeedId, u64>,
 }
 
 /// A handful of swarms of one torrent.
@@ -61,6 +67,8 @@ pub(super) struct Lab {
     pub(super) hosts: Vec<Host>,
     links: BTreeMap<(usize, ConnId), (usize, ConnId)>,
     work: VecDeque<(usize, Input)>,
+    /// The web seeds of hosts that are added.
+    pub(super) web_seeds: Vec<String>,
 }
 
 impl Lab {
@@ -81,6 +89,7 @@ impl Lab {
             hosts: Vec::new(),
             links: BTreeMap::new(),
             work: VecDeque::new(),
+            web_seeds: Vec::new(),
         }
     }
 
@@ -118,6 +127,7 @@ impl Lab {
             port: 6881,
             client: "lab".to_owned(),
             announce: true,
+            web_seeds: self.web_seeds.clone(),
             private_peers: true,
             rng: Rng::from_seed_u64(number as u64),
             config,
@@ -136,6 +146,8 @@ impl Lab {
             stores: 0,
             deaf: BTreeSet::new(),
             next_conn: 1 << 40,
+            web: BTreeMap::new(),
+            web_bytes: BTreeMap::new(),
         });
         self.give(number, Input::Tick);
         number
@@ -215,6 +227,46 @@ impl Lab {
     pub(super) fn asked(&mut self, host: usize, conn: ConnId) -> Vec<BlockInfo> {
         let request = |message| if let Message::Request(block) = message { Some(block) } else { None };
         self.heard(host, conn).into_iter().filter_map(request).collect()
+    }
+
+    /// A web seed sends what it was granted, at most `most` bytes, right or wrong; tells how many it sent.
+    pub(super) fn web_sends(&mut self, host: usize, seed: u16, most: u64, right: bool) -> u64 {
+        let seed = WebSeedId(seed);
+        let Some((fetch, at)) = self.hosts[host].web.get_mut(&seed) else { return 0 };
+        let (number, start, until, end) =
+            (fetch.number, *at, fetch.granted.min(at.saturating_add(most)), fetch.range.end);
+        let blocks: Vec<BlockInfo> = self
+            .layout
+            .pieces()
+            .flat_map(|piece| (0..self.layout.block_count(piece)).map(move |number| (piece, number)))
+            .filter_map(|(piece, number)| self.layout.block(piece, number))
+            .filter(|block| (start..until).contains(&self.layout.range_of(*block).start))
+            .collect();
+        *at = blocks.last().map_or(start, |block| self.layout.range_of(*block).end);
+        let sent = *at - start;
+        if *at == end {
+            self.hosts[host].web.remove(&seed);
+        }
+        *self.hosts[host].web_bytes.entry(seed).or_default() += sent;
+        let bytes = |block: &BlockInfo| if right { self.bytes(*block) } else { vec![0; block.length as usize].into() };
+        let blocks: Vec<Bytes> = blocks.iter().map(bytes).collect();
+        if !blocks.is_empty() {
+            self.give(host, Input::WebSeedSent { seed, fetch: number, blocks });
+        }
+        sent
+    }
+
+    /// A web seed fails.
+    pub(super) fn web_fails(&mut self, host: usize, seed: u16, remedy: Remedy) {
+        let seed = WebSeedId(seed);
+        let (fetch, _) = self.hosts[host].web.remove(&seed).expect("it was asked");
+        let fault = WebSeedFault { reason: "as told".to_owned(), remedy };
+        self.give(host, Input::WebSeedEnded { seed, fetch: fetch.number, fault });
+    }
+
+    /// A web seed sends all that it is granted, until nothing more is.
+    pub(super) fn web_sends_all(&mut self, host: usize, seed: u16) {
+        while self.web_sends(host, seed, u64::MAX, true) > 0 {}
     }
 
     pub(super) fn give(&mut self, host: usize, input: Input) {
@@ -324,6 +376,20 @@ impl Lab {
             Output::Announce { id, request, .. } => {
                 host.announced.push(request);
                 host.asked_trackers.push(id);
+            }
+            Output::FetchWeb { fetch, .. } => {
+                let at = fetch.range.start;
+                host.web.insert(fetch.seed, (fetch, at));
+            }
+            Output::GrantWeb { seed, fetch, until, .. } => {
+                let (now, _) = host.web.get_mut(&seed).expect("it was asked before");
+                assert_eq!(now.number, fetch, "a fetch that is over is granted nothing");
+                assert!((now.granted..=now.range.end).contains(&until));
+                now.granted = until;
+            }
+            Output::CloseWeb { seed, fetch, .. } => {
+                let closed = host.web.remove(&seed).expect("it was asked before");
+                assert_eq!(closed.0.number, fetch);
             }
             Output::Event(_, event) => host.events.push(event),
             Output::SendHandshake(..) => unreachable!("the session sends handshakes"),

@@ -8,3 +8,4 @@ mod lab;
 mod places;
 mod serving;
 mod trust;
+mod web;
