@@ -5,7 +5,7 @@
 //!
 //! Law: a message that breaks a rule closes the connection with its reason; none panics.
 //!
-//! Source: BEP 3, 6, 10, 11.
+//! Source: BEP 3, 6, 9, 10, 11.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::extension::{DEFAULT_REQUEST_QUEUE, ExtensionHandshake, OUR_EXCHANGE_ID};
+use super::extension::{DEFAULT_REQUEST_QUEUE, ExtensionHandshake, OUR_EXCHANGE_ID, OUR_METADATA_ID};
 use super::pipeline::{Arrival, Pipeline};
 use super::uploads::Uploads;
 use super::{Message, PeerId, Reserved};
@@ -113,6 +113,8 @@ pub enum Received {
     Extension(Box<ExtensionHandshake>),
     /// The peer names others; not decoded yet. BEP 11.
     Exchange(Bytes),
+    /// The peer says something about the metadata; not decoded yet. BEP 9.
+    Metadata(Bytes),
 }
 
 /// The longest span that a peer may ask for; most clients ask for 16 KiB.
@@ -168,6 +170,8 @@ pub struct PeerConnection {
     pub granted: BTreeSet<PieceIndex>,
     /// Bytes that it may still request while we choke it.
     pub grant_bytes: u64,
+    /// Bytes of metadata that it was given.
+    pub metadata_given: u64,
     allowed: BTreeSet<PieceIndex>,
     /// Pieces of which it refused a block although it had unchoked us: asking again at once would only go round and round.
     refused: BTreeSet<PieceIndex>,
@@ -208,6 +212,7 @@ impl PeerConnection {
             told: 0,
             granted: BTreeSet::new(),
             grant_bytes: 0,
+            metadata_given: 0,
             allowed: BTreeSet::new(),
             refused: BTreeSet::new(),
             refused_at: now,
@@ -287,6 +292,7 @@ impl PeerConnection {
         match message {
             Message::Extended { id: 0, payload } => Ok(self.receive_extension(&payload)),
             Message::Extended { id: OUR_EXCHANGE_ID, payload } => Ok(Received::Exchange(payload)),
+            Message::Extended { id: OUR_METADATA_ID, payload } => Ok(Received::Metadata(payload)),
             Message::KeepAlive | Message::Port(_) | Message::Unknown(_) | Message::Extended { .. } => {
                 Ok(Received::Nothing)
             }
@@ -408,6 +414,8 @@ impl PeerConnection {
             your_ip: handshake.your_ip.or(before.your_ip),
             upload_only: handshake.upload_only,
             exchange: handshake.exchange.or(before.exchange),
+            metadata: handshake.metadata.or(before.metadata),
+            metadata_size: handshake.metadata_size.or(before.metadata_size),
         };
         self.extension = Some(handshake.clone());
         Received::Extension(Box::new(handshake))

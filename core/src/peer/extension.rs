@@ -18,6 +18,8 @@ pub const DEFAULT_REQUEST_QUEUE: u32 = 250;
 
 /// Our number for messages of peer exchange. BEP 11.
 pub const OUR_EXCHANGE_ID: u8 = 1;
+/// Our number for messages about the metadata. BEP 9.
+pub const OUR_METADATA_ID: u8 = 2;
 
 const MAX_CLIENT_LENGTH: usize = 64;
 
@@ -36,11 +38,17 @@ pub struct ExtensionHandshake {
     pub upload_only: bool,
     /// The sender's number for messages of peer exchange; 0 if it takes none any more. BEP 11.
     pub exchange: Option<u8>,
+    /// The sender's number for messages about the metadata; 0 if it takes none any more. BEP 9.
+    pub metadata: Option<u8>,
+    /// The length of the metadata that the sender has, in bytes. Any claim but 0. BEP 9.
+    pub metadata_size: Option<u32>,
 }
 
 /// The sender's numbers for messages of extensions.
 #[derive(Default, Deserialize, Serialize)]
 struct Ids {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ut_metadata: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ut_pex: Option<i64>,
 }
@@ -49,6 +57,8 @@ struct Ids {
 struct Wire {
     #[serde(default)]
     m: Ids,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    metadata_size: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     p: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -65,7 +75,8 @@ impl ExtensionHandshake {
     /// The payload of extended message 0.
     pub fn encode(&self) -> Bytes {
         let wire = Wire {
-            m: Ids { ut_pex: self.exchange.map(i64::from) },
+            m: Ids { ut_metadata: self.metadata.map(i64::from), ut_pex: self.exchange.map(i64::from) },
+            metadata_size: self.metadata_size.map(i64::from),
             p: self.port.map(i64::from),
             reqq: self.request_queue.map(i64::from),
             upload_only: self.upload_only.then_some(1),
@@ -90,6 +101,8 @@ impl ExtensionHandshake {
             your_ip: wire.yourip.and_then(|bytes| ip_of(&bytes)),
             upload_only: wire.upload_only.is_some_and(|flag| flag != 0),
             exchange: wire.m.ut_pex.and_then(|id| u8::try_from(id).ok()),
+            metadata: wire.m.ut_metadata.and_then(|id| u8::try_from(id).ok()),
+            metadata_size: wire.metadata_size.and_then(|size| u32::try_from(size).ok()).filter(|size| *size > 0),
         })
     }
 }
@@ -119,6 +132,8 @@ mod tests {
             your_ip: Some("2001:db8::1".parse().unwrap()),
             upload_only: true,
             exchange: Some(OUR_EXCHANGE_ID),
+            metadata: Some(OUR_METADATA_ID),
+            metadata_size: Some(31_235),
         };
         assert_eq!(ExtensionHandshake::decode(&ours.encode()), Some(ours));
     }
@@ -135,6 +150,8 @@ mod tests {
         assert_eq!(read("d1:v5:a\u{1b}b\nce").unwrap().client.as_deref(), Some("abc"));
         assert_eq!(read(&format!("d1:v1000:{}e", "x".repeat(1000))).unwrap().client.unwrap().len(), 64);
         assert_eq!(read("d1:md6:ut_pexi300eee").unwrap().exchange, None);
+        assert_eq!(read("d13:metadata_sizei0ee").unwrap().metadata_size, None);
+        assert_eq!(read("d13:metadata_sizei-5ee").unwrap().metadata_size, None);
         assert_eq!(read("d1:md4:xxxxi9e6:ut_pexi0eee").unwrap().exchange, Some(0));
         assert_eq!(read(&"d1:a".repeat(20_000)), None);
         assert_eq!(read(""), None);

@@ -1,12 +1,12 @@
 //! One peer: who it is, what it says, what it asks for and what we ask of it.
 //!
 //! The modules in reading order: [`id`] names a client, [`handshake`] opens a connection, [`message`] is everything said
-//! after it, [`fast`] and [`extension`] are the two extensions spoken, [`exchange`] is what the second carries, [`pipeline`] keeps our
+//! after it, [`fast`] and [`extension`] are the two extensions spoken, [`exchange`] and [`metadata`] are what the second carries, [`pipeline`] keeps our
 //! requests, [`uploads`] keeps theirs, and [`connection`] puts them together into the state of one connection.
 //!
 //! Knows nothing of other peers, pieces' rarity or sockets.
 //!
-//! Source: BEP 3, 6, 10, 11, 20.
+//! Source: BEP 3, 6, 9, 10, 11, 20.
 
 pub mod id;
 pub mod handshake;
@@ -14,6 +14,7 @@ pub mod message;
 pub mod fast;
 pub mod extension;
 pub mod exchange;
+pub mod metadata;
 pub mod pipeline;
 pub mod uploads;
 pub mod connection;
@@ -24,3 +25,4 @@ pub use extension::ExtensionHandshake;
 pub use handshake::{Handshake, HandshakeError, Reserved};
 pub use id::PeerId;
 pub use message::{DecodeError, Message};
+pub use metadata::MetadataMessage;

@@ -8,7 +8,7 @@ use super::io::{CloseReason, Event, Output};
 use super::peers::{PeerSource, network};
 use super::{Limits, Phase, Swarm, TICK};
 use crate::layout::PieceIndex;
-use crate::peer::extension::{OUR_EXCHANGE_ID, OUR_REQUEST_QUEUE};
+use crate::peer::extension::{OUR_EXCHANGE_ID, OUR_METADATA_ID, OUR_REQUEST_QUEUE};
 use crate::peer::fast::allowed_fast_set;
 use crate::peer::{ConnId, Direction, ExtensionHandshake, Handshake, Message, PeerConnection, Received, Reserved};
 use crate::time::{Instant, earliest};
@@ -137,6 +137,8 @@ impl Swarm {
             your_ip: Some(peer.addr.ip()),
             upload_only: self.phase != Phase::Fetching,
             exchange: self.exchanges().then_some(OUR_EXCHANGE_ID),
+            metadata: self.metadata_size().map(|_| OUR_METADATA_ID),
+            metadata_size: self.metadata_size(),
         };
         self.send(now, conn, Message::Extended { id: 0, payload: ours.encode() });
     }
@@ -193,6 +195,7 @@ impl Swarm {
                 self.may_be_hungry(conn);
             }
             Received::Exchange(payload) => self.told_of_peers(now, conn, &payload),
+            Received::Metadata(payload) => self.asked_for_metadata(now, conn, &payload),
             Received::Extension(handshake) => {
                 self.may_be_hungry(conn);
                 self.note_listener(conn);

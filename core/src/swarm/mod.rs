@@ -5,14 +5,14 @@
 //! as [`Input`]s.
 //!
 //! The modules in reading order: [`io`] is what goes in and out, [`peers`] keeps the addresses, `inbound` answers messages,
-//! `exchange` tells peers of one another, [`priority`] and `places` say who is wanted most, `requests` asks for blocks, `pieces`
-//! follows them to the disk, `telling` announces them, `serving` chokes and uploads, [`web_seeds`] asks web servers when peers are
-//! not enough, `upkeep` is all that only time brings about, [`status`] tells people.
+//! `exchange` tells peers of one another, `metadata` gives them the torrent itself, [`priority`] and `places` say who is wanted
+//! most, `requests` asks for blocks, `pieces` follows them to the disk, `telling` announces them, `serving` chokes and uploads,
+//! [`web_seeds`] asks web servers when peers are not enough, `upkeep` is all that only time brings about, [`status`] tells people.
 //!
 //! Laws: a piece is announced only when its hash is right; nothing but allowed-fast pieces goes to a choked peer; the
 //! availability equals a recount; bytes in memory stay within [`SwarmConfig`]'s bounds.
 //!
-//! Source: BEP 3, 6, 10, 11, 12, 20, 27, 40.
+//! Source: BEP 3, 6, 9, 10, 11, 12, 20, 27, 40.
 
 pub mod io;
 pub mod peers;
@@ -20,6 +20,7 @@ pub mod priority;
 mod inbound;
 mod places;
 mod exchange;
+mod metadata;
 mod requests;
 mod pieces;
 mod telling;

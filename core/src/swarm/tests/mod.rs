@@ -5,6 +5,7 @@ mod disk;
 mod exchange;
 mod keeping;
 mod lab;
+mod metadata;
 mod places;
 mod serving;
 mod trust;
