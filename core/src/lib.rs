@@ -12,6 +12,7 @@ pub mod piece;
 pub mod choke;
 pub mod tracker;
 pub mod swarm;
+pub mod finder;
 pub mod session;
 #[cfg(feature = "store")]
 pub mod store;

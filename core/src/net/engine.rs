@@ -1,6 +1,7 @@
 //! The task that owns the session, and everything it sets in motion.
 
 mod effects;
+mod finding;
 mod files;
 mod web;
 
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -21,14 +23,15 @@ use super::create::Watch;
 use super::http::HttpClient;
 use super::pool::Pool;
 use files::{Held, Release, in_steps};
+use finding::Finding;
 
 use super::storage::{Prepared, Storage, StorageError};
 use super::torrent::{EngineStatus, Torrent};
 use super::udp_tracker::UdpTrackers;
 use super::web_seed::WebSeed;
-use super::{AddError, AddTorrent, EngineConfig, EngineError, connection, listen, system_rng};
+use super::{AddError, AddTorrent, EngineConfig, EngineError, FindError, FindTorrent, connection, listen, system_rng};
 use crate::bitfield::Bitfield;
-use crate::metainfo::InfoHash;
+use crate::metainfo::{InfoHash, Metainfo};
 use crate::peer::{ConnId, PeerId};
 use crate::piece::WebSeedId;
 use crate::rate::Rate;
@@ -52,6 +55,7 @@ const INCOMING: u64 = 1 << 63;
 #[derive(Debug)]
 pub(crate) enum Command {
     Add(Box<AddTorrent>, oneshot::Sender<Result<Torrent, AddError>>),
+    Find(Box<FindTorrent>, finding::Answer),
     Remove(u64, oneshot::Sender<()>),
     Pause(u64, oneshot::Sender<()>),
     Unpause(u64, oneshot::Sender<()>),
@@ -70,6 +74,8 @@ pub(crate) enum Done {
     Prepared(u64, Result<Box<Prepared>, StorageError>, Release),
     /// So many bytes are checked.
     Checked(u64, u64),
+    /// A search has found the metadata.
+    Found(SwarmId, Bytes),
 }
 
 /// The torrent engine: peers, disk and trackers of any number of torrents. Clones are the same engine.
@@ -120,6 +126,15 @@ impl Engine {
         let (done, answer) = oneshot::channel();
         self.commands.send(Command::Add(Box::new(torrent), done)).await.map_err(|_| AddError::Stopped)?;
         answer.await.unwrap_or(Err(AddError::Stopped))
+    }
+
+    /// Finds out what the torrent of a magnet link is: fetches its metadata from peers. BEP 9.
+    ///
+    /// Takes as long as it takes; drop it to end the search. The peers that were found are the torrent's if it is then added.
+    pub async fn find(&self, find: FindTorrent) -> Result<Arc<Metainfo>, FindError> {
+        let (done, answer) = oneshot::channel();
+        self.commands.send(Command::Find(Box::new(find), done)).await.map_err(|_| FindError::Stopped)?;
+        answer.await.unwrap_or(Err(FindError::Stopped))
     }
 
     /// All torrents, in the order in which they were added.
@@ -179,6 +194,10 @@ struct Task {
     session: Session,
     entries: BTreeMap<u64, Entry>,
     by_swarm: BTreeMap<SwarmId, u64>,
+    /// Searches for metadata.
+    findings: BTreeMap<SwarmId, Finding>,
+    /// Peers that such searches have found, by info-hash, for torrents that are not added yet.
+    found_peers: BTreeMap<[u8; 20], Vec<SocketAddr>>,
     conns: BTreeMap<ConnId, Connection>,
     http: BTreeMap<super::http::Reach, HttpClient>,
     udp_trackers: UdpTrackers,
@@ -221,6 +240,8 @@ impl Task {
             rng: system_rng(),
             entries: BTreeMap::new(),
             by_swarm: BTreeMap::new(),
+            findings: BTreeMap::new(),
+            found_peers: BTreeMap::new(),
             conns: BTreeMap::new(),
             http: BTreeMap::new(),
             web_seeds: BTreeMap::new(),
@@ -278,6 +299,7 @@ impl Task {
                 Some((stream, addr)) = incoming.recv() => self.accepted(stream, addr),
                 () = timer => self.input(Input::Tick),
             }
+            self.drop_abandoned();
             self.publish();
         }
         self.say_goodbye().await;
@@ -288,6 +310,7 @@ impl Task {
             Command::Add(add, done) => {
                 let _ = done.send(self.add(*add));
             }
+            Command::Find(find, done) => self.find(*find, done),
             Command::Remove(key, done) => self.remove(key, done),
             Command::Pause(key, done) => {
                 self.set_paused(key, true);
@@ -330,6 +353,9 @@ impl Task {
 
     /// The files are ready: joins the swarm.
     fn prepared(&mut self, key: u64, prepared: Result<Box<Prepared>, StorageError>, release: Release) {
+        if let Some(metainfo) = self.entries.get(&key).map(|entry| Arc::clone(&entry.add.metainfo)) {
+            self.end_finding_of(&metainfo);
+        }
         let Some(entry) = self.entries.get_mut(&key) else { return };
         let Prepared { storage, have, placed } = match prepared {
             Ok(prepared) => *prepared,
@@ -360,6 +386,7 @@ impl Task {
             },
         };
         let peers = entry.add.peers.clone();
+        let found = self.found_peers.remove(&setup.metainfo.info_hash.wire()).unwrap_or_default();
         let id = match self.session.add(self.clock.now(), setup) {
             Ok(id) => id,
             Err(twin) => {
@@ -372,6 +399,7 @@ impl Task {
         self.by_swarm.insert(id, key);
         self.drain();
         self.input(Input::Swarm(id, swarm::Input::AddPeers(peers, PeerSource::Owner)));
+        self.input(Input::Swarm(id, swarm::Input::AddPeers(found, PeerSource::Tracker)));
         self.touch(id);
         self.publish_now();
     }
@@ -453,6 +481,7 @@ impl Task {
 
     /// Leaves everything: peers, trackers, files.
     async fn say_goodbye(mut self) {
+        self.end_findings();
         let keys: Vec<u64> = self.entries.keys().copied().collect();
         for key in &keys {
             self.entries[key].cancel.store(true, Ordering::Relaxed);
@@ -519,6 +548,7 @@ impl Task {
             Done::DialFailed(conn) => self.input(Input::DialFailed(conn)),
             Done::Stuck(conn) => self.input(Input::Closed(conn)),
             Done::Prepared(key, prepared, release) => self.prepared(key, prepared, release),
+            Done::Found(id, metadata) => self.found(id, &metadata),
             Done::Checked(key, bytes) => {
                 if let Some(entry) = self.entries.get(&key).filter(|entry| entry.swarm.is_none()) {
                     entry.status.send_modify(|status| status.have = bytes);
@@ -567,7 +597,7 @@ fn report(result: Result<(), StorageError>) {
 
 impl TorrentStatus {
     /// The figures of a torrent whose files are being looked at.
-    fn checking(metainfo: &crate::metainfo::Metainfo) -> Self {
+    fn checking(metainfo: &Metainfo) -> Self {
         Self {
             info_hash: metainfo.info_hash,
             name: metainfo.info.name.to_string(),

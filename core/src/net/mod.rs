@@ -34,7 +34,7 @@ pub use torrent::{EngineStatus, Torrent, TorrentError};
 
 pub use crate::swarm::{TorrentState, TorrentStatus};
 
-use crate::metainfo::Metainfo;
+use crate::metainfo::{Magnet, Metainfo};
 use crate::rate::Rate;
 use crate::rng::Rng;
 use http::Reach;
@@ -101,6 +101,32 @@ pub struct AddTorrent {
     pub web_seeds: Vec<String>,
     /// Whether to go on seeding once it is complete.
     pub seed_after: bool,
+}
+
+/// A torrent of which only a magnet link is known.
+#[derive(Clone, Debug)]
+pub struct FindTorrent {
+    /// The link; its trackers and peers are asked.
+    pub magnet: Magnet,
+    /// Which addresses its trackers, and the peers that they name, may have. Under [`Reach::Any`] the link's own peers are trusted.
+    pub reach: Reach,
+    /// Whether to ask its trackers.
+    pub announce: bool,
+}
+
+/// It is not known what the torrent is.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FindError {
+    /// The link has no v1 info-hash.
+    #[error("the magnet link names a v2 torrent only (urn:btmh), and those are not supported yet")]
+    OnlyV2,
+    /// The metadata is what was asked for, and no torrent that can be fetched.
+    #[error("the torrent is refused: {0}")]
+    Unusable(String),
+    /// The engine was shut down.
+    #[error("the engine has stopped")]
+    Stopped,
 }
 
 /// The engine could not start.

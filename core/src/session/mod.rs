@@ -1,6 +1,6 @@
 //! All swarms of one process, and the connections that have not found theirs yet.
 //!
-//! A [`Session`] routes: a connection's first bytes name a swarm, everything after goes there. It also keeps the owner's
+//! A [`Session`] routes: a connection's first bytes name a swarm, or a search for what a torrent is, and everything after goes there. It also keeps the owner's
 //! limits, which all swarms share.
 //!
 //! Law: a connection that has not shown a handshake within ten seconds is closed, at most [`MAX_STRANGERS`] wait, and there
@@ -11,6 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::Bound;
 use std::time::Duration;
 
+use crate::finder::{Finder, FinderSetup};
 use crate::peer::{ConnId, Direction, Handshake, Message};
 use crate::rate::{ByteCount, Rate, TokenBucket};
 use crate::swarm::io::CloseReason;
@@ -73,6 +74,8 @@ enum Stage {
 #[derive(Debug, Default)]
 pub struct Session {
     swarms: BTreeMap<SwarmId, Swarm>,
+    /// Searches for metadata; their numbers are no swarm's.
+    finders: BTreeMap<SwarmId, Finder>,
     by_hash: BTreeMap<[u8; 20], SwarmId>,
     conns: BTreeMap<ConnId, Stage>,
     /// Incoming connections without a handshake.
@@ -110,11 +113,32 @@ impl Session {
         Ok(id)
     }
 
-    /// Forgets a swarm, after [`swarm::Input::Stop`].
-    pub fn remove(&mut self, id: SwarmId) {
-        if let Some(swarm) = self.swarms.remove(&id) {
-            self.by_hash.remove(&swarm.info_hash());
+    /// Begins to look for a torrent's metadata. `Err` names the swarm or the search that is there already.
+    pub fn add_finder(&mut self, now: Instant, setup: FinderSetup) -> Result<SwarmId, SwarmId> {
+        debug_assert!(self.out.is_empty(), "drain before the next input");
+        if let Some(id) = self.by_hash.get(&setup.info_hash) {
+            return Err(*id);
         }
+        let id = SwarmId(self.next_swarm);
+        self.next_swarm += 1;
+        let finder = Finder::new(id, setup, now);
+        self.by_hash.insert(finder.info_hash(), id);
+        self.finders.insert(id, finder);
+        self.route(now, id, swarm::Input::Tick);
+        Ok(id)
+    }
+
+    /// Forgets a swarm or a search, after [`swarm::Input::Stop`].
+    pub fn remove(&mut self, id: SwarmId) {
+        let finder = self.finders.remove(&id).map(|finder| finder.info_hash());
+        if let Some(info_hash) = self.swarms.remove(&id).map(|swarm| swarm.info_hash()).or(finder) {
+            self.by_hash.remove(&info_hash);
+        }
+    }
+
+    /// The search of this number.
+    pub fn finder(&self, id: SwarmId) -> Option<&Finder> {
+        self.finders.get(&id)
     }
 
     /// The swarm of this number.
@@ -154,7 +178,8 @@ impl Session {
     /// When [`Input::Tick`] is next needed. O(swarms).
     pub fn deadline(&self) -> Option<Instant> {
         let handshake = self.deadlines.front().map(|(at, _)| *at);
-        self.swarms.values().map(Swarm::deadline).fold(handshake, earliest)
+        let swarms = self.swarms.values().map(Swarm::deadline).fold(handshake, earliest);
+        self.finders.values().map(Finder::deadline).fold(swarms, earliest)
     }
 
     fn tick(&mut self, now: Instant) {
@@ -175,7 +200,10 @@ impl Session {
             .map(|(id, _)| *id)
             .collect();
         self.ticked_first = due.first().copied().unwrap_or(self.ticked_first);
-        for id in due {
+        let is_due = |finder: &Finder| finder.deadline().is_some_and(|at| at <= now);
+        let finders: Vec<SwarmId> =
+            self.finders.iter().filter(|(_, finder)| is_due(finder)).map(|(id, _)| *id).collect();
+        for id in due.into_iter().chain(finders) {
             self.route(now, id, swarm::Input::Tick);
         }
     }
@@ -184,9 +212,12 @@ impl Session {
         let may_dial =
             matches!(input, swarm::Input::Tick | swarm::Input::AddPeers(..) | swarm::Input::Announced { .. });
         self.limits.dials = Some(if may_dial { self.dials_for(id) } else { 0 });
-        let Some(swarm) = self.swarms.get_mut(&id) else { return };
-        swarm.handle(now, input, &mut self.limits);
-        while let Some(output) = swarm.poll() {
+        if let Some(swarm) = self.swarms.get_mut(&id) {
+            swarm.handle(now, input, &mut self.limits);
+        } else if let Some(finder) = self.finders.get_mut(&id) {
+            finder.handle(now, input, &mut self.limits);
+        }
+        while let Some(output) = self.next_output(id) {
             match &output {
                 Output::Dial { swarm, conn, addr } => {
                     let deadline = now + HANDSHAKE_TIMEOUT;
@@ -203,11 +234,27 @@ impl Session {
         }
     }
 
+    fn next_output(&mut self, id: SwarmId) -> Option<Output> {
+        match self.swarms.get_mut(&id) {
+            Some(swarm) => swarm.poll(),
+            None => self.finders.get_mut(&id)?.poll(),
+        }
+    }
+
+    /// Our handshake in a swarm or a search.
+    fn our_handshake(&self, id: SwarmId) -> Option<Handshake> {
+        let finder = || self.finders.get(&id).map(Finder::handshake);
+        self.swarms.get(&id).map(Swarm::handshake).or_else(finder)
+    }
+
     /// How many peers a swarm may dial now, so that all swarms together keep within bounds and each gets its share.
     fn dials_for(&self, id: SwarmId) -> usize {
         let has = |swarm: &Swarm| swarm.connections().len();
-        let busy = self.swarms.values().filter(|swarm| swarm.knows_peers()).count();
-        let share = (MAX_CONNECTIONS / busy.max(1)).max(FAIR_SHARE).saturating_sub(self.swarms.get(&id).map_or(0, has));
+        let searching = || self.finders.get(&id).map_or(0, Finder::connections);
+        let busy = self.swarms.values().filter(|swarm| swarm.knows_peers()).count() + self.finders.len();
+        let share = (MAX_CONNECTIONS / busy.max(1))
+            .max(FAIR_SHARE)
+            .saturating_sub(self.swarms.get(&id).map_or_else(searching, has));
         let left = MAX_CONNECTIONS.saturating_sub(self.conns.len());
         share.min(left).min(MAX_DIALS.saturating_sub(self.dials))
     }
@@ -251,8 +298,8 @@ impl Session {
             // It took too long, or nobody wants it any more.
             return self.out.push_back(Output::Close(conn, CloseReason::Handshake));
         };
-        if let Some(swarm) = self.swarms.get(swarm) {
-            self.out.push_back(Output::SendHandshake(conn, swarm.handshake()));
+        if let Some(ours) = self.our_handshake(*swarm) {
+            self.out.push_back(Output::SendHandshake(conn, ours));
         }
     }
 
@@ -273,16 +320,20 @@ impl Session {
             }
             Some(Stage::Joined(_)) | None => return,
         };
-        let Some(found) = self.swarms.get(&swarm) else { return self.refuse(now, conn, CloseReason::UnknownTorrent) };
-        if handshake.info_hash != found.info_hash() {
+        let Some(ours) = self.our_handshake(swarm) else {
+            return self.refuse(now, conn, CloseReason::UnknownTorrent);
+        };
+        if handshake.info_hash != ours.info_hash {
             return self.refuse(now, conn, CloseReason::Handshake);
         }
         if direction == Direction::Incoming {
-            if let Err(reason) = found.accepts(now, addr) {
+            let finder = || self.finders.get(&swarm).map(|finder| finder.accepts(addr));
+            let accepts = self.swarms.get(&swarm).map(|swarm| swarm.accepts(now, addr)).or_else(finder);
+            if let Some(Err(reason)) = accepts {
                 return self.refuse(now, conn, reason);
             }
             self.strangers -= 1;
-            self.out.push_back(Output::SendHandshake(conn, found.handshake()));
+            self.out.push_back(Output::SendHandshake(conn, ours));
         } else {
             self.dials -= 1;
         }

@@ -233,6 +233,8 @@ pub enum Event {
     Piece(PieceIndex),
     /// All files are under their final names.
     Complete,
+    /// A finder has found the torrent's `info`; its hash is right.
+    Metadata(Bytes),
     /// The disk failed; the swarm rests and tries again by itself.
     Fault(String),
     /// The disk works again.
@@ -277,6 +279,9 @@ pub enum CloseReason {
     /// There are enough connections, and another is wanted more. BEP 40.
     #[error("made way for another")]
     MadeWay,
+    /// The peer does not give the metadata that we need.
+    #[error("peer gives no metadata")]
+    NoMetadata,
     /// The peer said nothing for too long.
     #[error("peer is silent")]
     Silent,

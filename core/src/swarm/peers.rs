@@ -190,6 +190,15 @@ impl PeerList {
         Scope::of(ip) == Scope::Public && named.count() >= MAX_NAMED_OF_ONE
     }
 
+    /// The addresses for which more speaks than another peer's word; those of connected peers first.
+    pub fn vouched(&self) -> Vec<SocketAddr> {
+        let vouched = self.known.iter().filter(|(_, known)| known.named_by.is_none());
+        let mut vouched: Vec<_> =
+            vouched.map(|(addr, known)| (!matches!(known.state, State::Connected), *addr)).collect();
+        vouched.sort_unstable();
+        vouched.into_iter().map(|(_, addr)| addr).collect()
+    }
+
     /// The number of addresses.
     pub fn len(&self) -> usize {
         self.known.len()

@@ -14,5 +14,6 @@ mod resume;
 mod control;
 mod limits;
 mod hostile;
+mod magnet;
 mod server;
 mod web;

@@ -181,6 +181,14 @@ impl Door {
         Self { listener, addr }
     }
 
+    /// The same, speaking the extension protocol.
+    pub(crate) async fn answer_extended(&self, content: &Content) -> Peer {
+        let (stream, _) = self.listener.accept().await.unwrap();
+        let mut peer = Peer { reserved: Reserved::OURS, ..Peer::on(stream) };
+        peer.shake_hands(content).await;
+        peer
+    }
+
     /// The next engine that dials, hands shaken.
     pub(crate) async fn answer(&self, content: &Content) -> Peer {
         let (stream, _) = self.listener.accept().await.unwrap();

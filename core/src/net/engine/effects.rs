@@ -98,7 +98,9 @@ impl Task {
             .by_swarm
             .get(&swarm)
             .and_then(|key| self.entries.get(key))
-            .map_or(Reach::Public, |entry| entry.add.reach);
+            .map(|entry| entry.add.reach)
+            .or_else(|| self.findings.get(&swarm).map(super::finding::Finding::reach))
+            .unwrap_or(Reach::Public);
         let (http, udp) = (self.client(reach), self.udp_trackers.clone());
         let done = self.done.clone();
         self.announcing += 1;
@@ -126,12 +128,17 @@ impl Task {
     }
 
     fn event(&mut self, id: SwarmId, event: Event) {
+        if let Event::Metadata(metadata) = event {
+            // Once the session is done with this input.
+            let _ = self.done.send(Done::Found(id, metadata));
+            return;
+        }
         self.touch(id);
         let Some(key) = self.by_swarm.get(&id).copied() else { return };
         let Some(entry) = self.entries.get(&key) else { return };
         let torrent = entry.handle.info_hash;
         match event {
-            Event::Piece(_) | Event::Stopped => {}
+            Event::Piece(_) | Event::Stopped | Event::Metadata(_) => {}
             Event::Complete => {
                 tracing::info!(%torrent, "complete");
                 let seed_after = entry.add.seed_after;
