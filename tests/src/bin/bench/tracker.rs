@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use podswarm_core::metainfo::Metainfo;
@@ -45,6 +46,32 @@ impl Over {
     }
 }
 
+/// Which tracker is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tracker {
+    Podswarm,
+    Opentracker,
+    /// Speaks UDP. Debian does not have it; it is measured where `aquatic_udp` is on the path.
+    Aquatic,
+}
+
+impl Tracker {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Podswarm => "Podswarm",
+            Self::Opentracker => "opentracker",
+            Self::Aquatic => "aquatic",
+        }
+    }
+
+    /// Those that can be asked in this way on this machine.
+    fn all(over: Over) -> impl Iterator<Item = Self> {
+        let installed = || Command::new("aquatic_udp").arg("--help").output().is_ok();
+        let aquatic = (over == Over::Udp && installed()).then_some(Self::Aquatic);
+        [Self::Podswarm, Self::Opentracker].into_iter().chain(aquatic)
+    }
+}
+
 pub(crate) fn measure(runs: usize) -> Section {
     let mut section = Section {
         name: "tracker",
@@ -61,10 +88,10 @@ pub(crate) fn measure(runs: usize) -> Section {
         limit: None,
     };
     for over in Over::ALL {
-        for ours in [true, false] {
-            let (rates, per_core): (Vec<f64>, Vec<f64>) = (0..runs).map(|_| run(over, ours)).unzip();
+        for tracker in Tracker::all(over) {
+            let (rates, per_core): (Vec<f64>, Vec<f64>) = (0..runs).map(|_| run(over, tracker)).unzip();
             let (rate, per_core) = (median(rates), median(per_core));
-            let who = if ours { "Podswarm" } else { "opentracker" };
+            let who = tracker.name();
             section.rows.push(vec![
                 who.to_owned(),
                 over.name().to_owned(),
@@ -78,20 +105,27 @@ pub(crate) fn measure(runs: usize) -> Section {
 }
 
 /// Answers a second, and a second of the tracker's processor.
-fn run(over: Over, ours: bool) -> (f64, f64) {
+fn run(over: Over, tracker: Tracker) -> (f64, f64) {
     let (folder, mut net) = (scratch(), Net::new());
     let home = net.host("tracker");
     let at = SocketAddr::new(home.v4(), 6969);
     let episode = random_file(&folder.path().join("Episode.mp3"), 1 << 20, 1);
-    let (program, info_hash) = if ours {
-        let publisher = Publisher::serve(&home, &folder.path().join("podpub"), Some(home.v4()));
-        let info_hash = metainfo(&home, &publisher.publish(&episode).torrent).info_hash;
-        (publisher.program, info_hash)
-    } else {
+    let made = || {
         let torrent = make_torrent(&episode, &format!("http://{at}/announce"));
-        let info_hash =
-            Metainfo::parse(&std::fs::read(&torrent).expect("it was just made")).expect("it is ours").info_hash;
-        (opentracker(&home, folder.path(), &[torrent]), info_hash)
+        let metainfo = Metainfo::parse(&std::fs::read(&torrent).expect("it was just made")).expect("it is ours");
+        (torrent, metainfo.info_hash)
+    };
+    let (program, info_hash) = match tracker {
+        Tracker::Podswarm => {
+            let publisher = Publisher::serve(&home, &folder.path().join("podpub"), Some(home.v4()));
+            let info_hash = metainfo(&home, &publisher.publish(&episode).torrent).info_hash;
+            (publisher.program, info_hash)
+        }
+        Tracker::Opentracker => {
+            let (torrent, info_hash) = made();
+            (opentracker(&home, folder.path(), &[torrent]), info_hash)
+        }
+        Tracker::Aquatic => (aquatic(&home, folder.path(), at), made().1),
     };
     let info_hash = info_hash.wire();
     let answers = |time| match over {
@@ -105,6 +139,19 @@ fn run(over: Over, ours: bool) -> (f64, f64) {
     let answers = answers(TIME);
     let (took, used) = (began.elapsed(), program.cpu_time().saturating_sub(before));
     (answers / took.as_secs_f64(), answers / used.as_secs_f64())
+}
+
+/// aquatic with one worker, as it comes, but that it gives as many peers as are wanted.
+fn aquatic(host: &Host, folder: &Path, at: SocketAddr) -> Program {
+    let config = folder.join("aquatic.toml");
+    let text = format!(
+        "socket_workers = 1\n[network]\naddress = \"{at}\"\n[protocol]\nmax_response_peers = {NUMWANT}\n\
+         [privileges]\ndrop_privileges = false\n"
+    );
+    std::fs::write(&config, text).expect("the run's folder is ours");
+    let mut command = host.command("aquatic_udp");
+    command.arg("-c").arg(config);
+    Program::start("aquatic_udp", command)
 }
 
 fn over_udp(at: SocketAddr, info_hash: [u8; 20], time: Duration) -> u32 {
