@@ -267,6 +267,9 @@ pub struct Transfer {
     pub up_rate: Rate,
     /// Peers connected; `None` for a plain download.
     pub peers: Option<u32>,
+    /// Web servers that are sending.
+    #[serde(default)]
+    pub web_seeds: u32,
     /// Seconds left.
     pub eta_seconds: Option<u64>,
 }

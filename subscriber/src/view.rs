@@ -87,6 +87,7 @@ pub fn progress(transfer: &Transfer) -> String {
         parts.push(transfer.down_rate.to_string());
     }
     parts.extend(transfer.peers.map(peers));
+    parts.extend((transfer.web_seeds > 0).then(|| count(transfer.web_seeds as usize, "web seed")));
     parts.extend(transfer.eta_seconds.map(|left| format!("{} left", human_duration(Duration::from_secs(left)))));
     parts.join(", ")
 }
@@ -324,11 +325,12 @@ mod tests {
             have: 26_424_116,
             down_rate: podswarm_core::rate::Rate(1_258_291),
             peers: Some(8),
+            web_seeds: 1,
             eta_seconds: Some(29),
             ..Transfer::default()
         };
         let moving = EpisodeView { transfer: Some(transfer), ..wanted };
-        assert_eq!(state(&moving), "42 % of 60.0 MiB, 1.1 MiB/s, 8 peers, 29 s left");
+        assert_eq!(state(&moving), "42 % of 60.0 MiB, 1.1 MiB/s, 8 peers, 1 web seed, 29 s left");
         assert!(state(&view(Stage::Seen { why: Some(Why::TooMany) })).starts_with("seen: "));
     }
 

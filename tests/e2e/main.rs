@@ -10,3 +10,4 @@ mod full;
 mod hostile;
 mod memory;
 mod rush;
+mod web;

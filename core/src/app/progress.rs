@@ -35,6 +35,8 @@ pub struct Reading<'a> {
     pub rate: Option<Rate>,
     /// Peers connected; not shown if `None`.
     pub peers: Option<u32>,
+    /// Web servers that are sending; not shown if none is.
+    pub web_seeds: u32,
     /// The time left; worked out from the speed if `None`.
     pub eta: Option<Duration>,
 }
@@ -74,6 +76,8 @@ struct ProgressEvent<'a> {
     rate: Rate,
     #[serde(skip_serializing_if = "Option::is_none")]
     peers: Option<u32>,
+    #[serde(skip_serializing_if = "is_zero")]
+    web_seeds: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     eta_seconds: Option<u64>,
 }
@@ -193,8 +197,14 @@ fn event<'a>(name: &'a str, reading: &Reading<'a>) -> ProgressEvent<'a> {
         total: reading.total,
         rate: reading.rate.unwrap_or_default(),
         peers: reading.peers,
+        web_seeds: reading.web_seeds,
         eta_seconds: reading.eta.map(|eta| eta.as_secs()),
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// `downloading, 40 % of 60.0 MiB, 3.1 MiB/s, 8 peers, 12 s left`, without what is not known.
@@ -231,12 +241,14 @@ fn percent(reading: &Reading) -> u128 {
     u128::from(reading.done.min(reading.total)) * 100 / u128::from(reading.total)
 }
 
-/// Speed, peers and time left.
+/// Speed, sources and time left.
 fn moving(reading: &Reading) -> Vec<String> {
     let rate = reading.rate.filter(|rate| rate.0 > 0).map(|rate| rate.to_string());
-    let peers = reading.peers.map(|peers| if peers == 1 { "1 peer".to_owned() } else { format!("{peers} peers") });
+    let count = |count, what| if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") };
+    let peers = reading.peers.map(|peers| count(peers, "peer"));
+    let servers = (reading.web_seeds > 0).then(|| count(reading.web_seeds, "web seed"));
     let left = reading.eta.map(|eta| format!("{} left", human_duration(eta)));
-    [rate, peers, left].into_iter().flatten().collect()
+    [rate, peers, servers, left].into_iter().flatten().collect()
 }
 
 #[cfg(test)]
@@ -285,7 +297,8 @@ mod tests {
         for ms in 0..=1100 {
             let eta = Some(Duration::from_secs(7));
             let rate = Some(Rate(5));
-            let reading = Reading { state: "downloading", done: ms, total: 1100, rate, peers: Some(3), eta };
+            let peers = Some(3);
+            let reading = Reading { state: "downloading", done: ms, total: 1100, rate, peers, web_seeds: 0, eta };
             progress.update(at(begin, ms), &reading);
         }
         let objects: Vec<serde_json::Value> =
@@ -322,8 +335,9 @@ mod tests {
     #[test]
     fn beside_the_bar_the_most_telling_comes_first() {
         let (rate, eta) = (Some(Rate(MIB)), Some(Duration::from_secs(12)));
-        let reading = Reading { state: "downloading", done: 999, total: 1000, rate, peers: Some(8), eta };
-        assert_eq!(describe_beside_bar(&reading), " 99 %  1.0 MiB/s, 8 peers, 12 s left, downloading");
+        let peers = Some(8);
+        let reading = Reading { state: "downloading", done: 999, total: 1000, rate, peers, web_seeds: 1, eta };
+        assert_eq!(describe_beside_bar(&reading), " 99 %  1.0 MiB/s, 8 peers, 1 web seed, 12 s left, downloading");
         assert!(ProgressStyle::with_template(BAR).is_ok());
     }
 

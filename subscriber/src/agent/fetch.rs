@@ -187,9 +187,11 @@ impl Agent {
         let (Some(job), Some(episode)) = (self.queue.job(id), self.catalogue.episode(id)) else { return };
         let (Some(plan), Some(feed)) = (job.plan().cloned(), self.catalogue.feed(id.feed)) else { return };
         let (source, is_local, info_hash) = (job.source().clone(), feed.is_local, episode.offer.info_hash);
+        let mirror = |source: &Source| matches!(source, Source::Http(_)).then(|| source.address().to_owned());
+        let mirrors = episode.offer.sources.iter().filter_map(mirror).collect();
         let (path, length) = (self.settings.library.join(&plan.file), plan.length);
         let episode = About::new(episode);
-        self.outputs.push_back(Output::Start { id, attempt, source, plan, info_hash, is_local });
+        self.outputs.push_back(Output::Start { id, attempt, source, plan, info_hash, mirrors, is_local });
         self.tell(Event::Downloading { episode, path, length });
     }
 

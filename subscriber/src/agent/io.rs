@@ -214,6 +214,8 @@ pub enum Output {
         plan: Plan,
         /// The torrent that a plain file is said to be.
         info_hash: Option<InfoHash>,
+        /// Where the same is said to be had as a plain file.
+        mirrors: Vec<String>,
         /// The source may be at a private or loopback address.
         is_local: bool,
     },

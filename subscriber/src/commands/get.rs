@@ -322,6 +322,7 @@ fn reading(status: &TorrentStatus) -> Reading<'static> {
         total: status.length,
         rate: Some(status.down_rate),
         peers: Some(status.peers),
+        web_seeds: transfer.web_seeds,
         eta: status.eta,
     }
 }

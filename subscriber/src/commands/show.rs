@@ -113,6 +113,7 @@ impl Show {
                     total: transfer.length.unwrap_or(0),
                     rate: Some(transfer.down_rate),
                     peers: transfer.peers,
+                    web_seeds: transfer.web_seeds,
                     eta: transfer.eta_seconds.map(Duration::from_secs),
                 },
             );

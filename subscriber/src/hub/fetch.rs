@@ -11,6 +11,7 @@ use podswarm_core::net::create::{Watch, verify};
 use podswarm_core::net::http::{DownloadOptions, HttpError};
 use podswarm_core::net::{AddTorrent, Files, Torrent, TorrentState, TorrentStatus};
 use podswarm_core::rate::{Rate, RateMeter};
+use podswarm_core::swarm::WebSeedState;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -35,6 +36,8 @@ pub(super) struct Order {
     pub(super) source: Source,
     pub(super) plan: Plan,
     pub(super) info_hash: Option<InfoHash>,
+    /// URLs of the same as a plain file.
+    pub(super) mirrors: Vec<String>,
     pub(super) is_local: bool,
 }
 
@@ -73,7 +76,9 @@ async fn from_swarm(kit: &Arc<Kit>, order: &Order, cancel: &CancellationToken) -
     };
     let path = kit.library.path(&order.plan.file).map_err(|error| Fault::Disk(error.to_string()))?;
     let was_there = tokio::fs::symlink_metadata(&path).await.is_ok();
-    let torrent = join(kit, metainfo, Files::Fetch(path), order.is_local).await.map_err(Fault::Source)?;
+    // A server of another file is found out by its length, or else by its hashes.
+    let mirrors = if metainfo.info.is_single_file { order.mirrors.clone() } else { Vec::new() };
+    let torrent = join(kit, metainfo, Files::Fetch(path), mirrors, order.is_local).await.map_err(Fault::Source)?;
     let shown = kit.show(order.id, Live::Torrent(torrent.clone()));
     let ended = tokio::select! {
         () = cancel.cancelled() => None,
@@ -196,7 +201,7 @@ async fn stay(
     is_local: bool,
     cancel: &CancellationToken,
 ) -> Option<String> {
-    let torrent = match join(kit, metainfo, Files::Have(path), is_local).await {
+    let torrent = match join(kit, metainfo, Files::Have(path), Vec::new(), is_local).await {
         Ok(torrent) => torrent,
         Err(reason) => return Some(reason),
     };
@@ -212,7 +217,13 @@ async fn stay(
     failed
 }
 
-async fn join(kit: &Arc<Kit>, metainfo: Metainfo, files: Files, is_local: bool) -> Result<Torrent, String> {
+async fn join(
+    kit: &Arc<Kit>,
+    metainfo: Metainfo,
+    files: Files,
+    web_seeds: Vec<String>,
+    is_local: bool,
+) -> Result<Torrent, String> {
     let Some(engine) = &kit.engine else { return Err("this agent takes part in no swarm".to_owned()) };
     let resume = kit.resume_file(metainfo.info_hash);
     let torrent = AddTorrent {
@@ -222,7 +233,7 @@ async fn join(kit: &Arc<Kit>, metainfo: Metainfo, files: Files, is_local: bool) 
         reach: reach_of_links(is_local),
         announce: true,
         peers: Vec::new(),
-        web_seeds: Vec::new(),
+        web_seeds,
         seed_after: kit.seeding == Seeding::On,
     };
     engine.add(torrent).await.map_err(|error| error.to_string())
@@ -249,10 +260,14 @@ async fn report(kit: &Kit, order: &Order, progress: impl Fn() -> Progress) {
 
 fn progress_of(status: &TorrentStatus) -> Progress {
     let tracker = status.trackers.iter().find_map(|tracker| Some((&tracker.url, tracker.last_error.as_ref()?)));
+    let server = status.web_seeds.iter().find_map(|seed| Some((&seed.url, seed.error.as_ref()?)));
     let trouble = match (&status.error, status.peers, tracker) {
         (Some(error), ..) => Some(error.clone()),
         (None, 0, Some((url, error))) => Some(format!("no peers; the tracker {url} says: {error}")),
-        (None, 0, None) => Some("no peers".to_owned()),
+        (None, 0, None) => Some(match server {
+            Some((url, error)) => format!("no peers; the web seed {url} says: {error}"),
+            None => "no peers".to_owned(),
+        }),
         (None, ..) => None,
     };
     let busy = matches!(status.state, TorrentState::Checking);
@@ -290,6 +305,12 @@ impl Meter {
     fn progress(&self) -> Progress {
         Progress { have: self.have(), peers: 1, ..Progress::default() }
     }
+}
+
+/// The number of web servers that are sending.
+fn active_web_seeds(status: &TorrentStatus) -> u32 {
+    let active = status.web_seeds.iter().filter(|seed| seed.state == WebSeedState::Active).count();
+    u32::try_from(active).unwrap_or(u32::MAX)
 }
 
 /// Bytes that are yet to be written for what moves data.
@@ -346,6 +367,7 @@ pub(crate) fn transfer_of(status: &TorrentStatus) -> Transfer {
         down_rate: status.down_rate,
         up_rate: status.up_rate,
         peers: Some(status.peers),
+        web_seeds: active_web_seeds(status),
         eta_seconds: status.eta.map(|eta| eta.as_secs()),
     }
 }

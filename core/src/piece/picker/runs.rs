@@ -48,8 +48,10 @@ impl Picker {
         joinable().and_then(|partial| self.first_of(partial))
     }
 
-    /// Where in the torrent's bytes a run ends that begins with `first` and is not much longer than `most` bytes.
-    pub fn end_of_run(&self, first: BlockInfo, wanted: Wanted, most: u64) -> u64 {
+    /// Where in the torrent's bytes a run ends that begins with `first` and is not much longer than `most` bytes. Its pieces are as
+    /// rare as the first.
+    pub fn end_of_run(&self, first: BlockInfo, most: u64) -> u64 {
+        let rarity = self.availability.of(first.piece);
         let start = self.layout.range_of(first).start;
         let mut end = start;
         let (mut piece, mut number) = (first.piece, first.begin / crate::layout::BLOCK_LENGTH);
@@ -58,7 +60,7 @@ impl Picker {
             number += 1;
             if number == self.layout.block_count(piece) {
                 let Some(next) = self.layout.piece(piece.0 + 1) else { break };
-                if end - start >= most || self.begun.has(next) || !self.is(wanted, next) {
+                if end - start >= most || self.begun.has(next) || self.availability.of(next) > rarity {
                     break;
                 }
                 (piece, number) = (next, 0);
@@ -163,8 +165,8 @@ mod tests {
         assert_eq!(picker.ask_for(PEER, taken), Some(taken));
         let first = picker.begin_run(Wanted::Any, Some(PieceIndex(4)), &mut rng).unwrap();
         assert_eq!((first.piece, first.begin), (PieceIndex(4), 0));
-        assert_eq!(picker.end_of_run(first, Wanted::Any, u64::MAX), bytes(14));
-        assert_eq!(picker.end_of_run(first, Wanted::Any, 1), bytes(10), "a piece is brought whole");
+        assert_eq!(picker.end_of_run(first, u64::MAX), bytes(14));
+        assert_eq!(picker.end_of_run(first, 1), bytes(10), "a piece is brought whole");
         assert_eq!(picker.ask_for(WEB, taken), None);
         let other = picker.layout().block(PieceIndex(7), 1).unwrap();
         assert_eq!(picker.ask_for(WEB, other), Some(other));
@@ -181,7 +183,7 @@ mod tests {
         let first = picker.begin_run(Wanted::Absent, Some(PieceIndex(6)), &mut rng).unwrap();
         assert_eq!(first.piece, PieceIndex(3));
         assert_eq!(picker.begin_run(Wanted::Any, Some(PieceIndex(6)), &mut rng), Some(first));
-        assert_eq!(picker.end_of_run(first, Wanted::Absent, u64::MAX), bytes(8));
+        assert_eq!(picker.end_of_run(first, u64::MAX), bytes(8));
         for number in 0..2 {
             let block = picker.layout().block(PieceIndex(8), number).unwrap();
             assert!(picker.ask_for(PEER, block).is_some());

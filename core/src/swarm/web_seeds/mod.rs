@@ -40,10 +40,12 @@ const MOST: usize = 16;
 pub const MOST_AT_ONCE: usize = 4;
 /// A server that sends nothing for so long leaves its work to others, if they have none.
 const SILENCE: Duration = Duration::from_secs(3);
-/// The least and the most bytes of a run while there are peers; in between, two seconds of what the server gives.
-const RUN: Range<u64> = 1 << 20..8 << 20;
+/// The least and the most bytes of a run while there are peers; in between, half a second of what the server gives.
+///
+/// Those who ask one server at once get the less of the same the sooner each looks again what others have by now.
+const RUN: Range<u64> = 512 << 10..2 << 20;
 /// The same where no peer is connected, with eight seconds.
-const LONE_RUN: Range<u64> = 4 << 20..64 << 20;
+const LONE_RUN: Range<u64> = 1 << 20..64 << 20;
 
 /// A server did not bring what it was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -258,17 +260,20 @@ impl Swarm {
         let Some(first) = self.picker.begin_run(wanted, seed.after, &mut self.rng) else { return false };
         let layout = self.picker.layout();
         let range = if seed.has_ranges {
-            let (bounds, seconds) = if is_alone { (LONE_RUN, 8) } else { (RUN, 2) };
-            let most = (seed.rate.rate(now).0 * seconds).clamp(bounds.start, bounds.end);
-            layout.range_of(first).start..self.picker.end_of_run(first, wanted, most)
+            let rate = seed.rate.rate(now).0;
+            let (bounds, most) = if is_alone { (LONE_RUN, rate * 8) } else { (RUN, rate / 2) };
+            let most = most.clamp(bounds.start, bounds.end);
+            layout.range_of(first).start..self.picker.end_of_run(first, most)
         } else {
             let missing = layout.pieces().find(|piece| !self.picker.have().has(*piece));
             layout.start_of(missing.unwrap_or(first.piece))..layout.length()
         };
+        // A stream is read through, whatever peers have of it.
+        let rarity = if seed.has_ranges { self.picker.availability.of(first.piece) } else { u32::MAX };
         let fetch = self.web_seeds.next_fetch;
         self.web_seeds.next_fetch += 1;
         let has_ranges = seed.has_ranges;
-        seed.run = Some(Run::new(fetch, range.clone(), wanted, now));
+        seed.run = Some(Run::new(fetch, range.clone(), rarity, now));
         let (url, granted) = (seed.url.clone(), range.start);
         let fetch = WebFetch { seed: id, number: fetch, url, range, granted, from_the_start: !has_ranges };
         self.out.push_back(Output::FetchWeb { swarm: self.id, fetch });
@@ -295,8 +300,8 @@ impl Swarm {
                 }
             }
             let Some((block, number)) = block_at(self.picker.layout(), run.granted) else { break };
-            let is_begun = block.begin > 0;
-            let is_wanted = is_begun || run.wanted == Wanted::Any || self.picker.availability.of(block.piece) == 0;
+            // A peer that has got the piece meanwhile is the better source.
+            let is_wanted = block.begin > 0 || self.picker.availability.of(block.piece) <= run.rarity;
             let asked = if is_wanted { self.picker.ask_for(conn, block) } else { None };
             if asked.is_none() {
                 let lacks_room = is_wanted && self.picker.is_free(block, number);

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use super::{WebSeedState, WebSeedStatus};
 use crate::layout::{BlockInfo, PieceIndex};
-use crate::piece::Wanted;
 use crate::rate::RateMeter;
 use crate::rng::Rng;
 use crate::time::Instant;
@@ -127,7 +126,8 @@ pub(super) struct Run {
     pub(super) fetch: u32,
     /// Bytes of the torrent.
     pub(super) range: Range<u64>,
-    pub(super) wanted: Wanted,
+    /// How many connected peers had its first piece when it began.
+    pub(super) rarity: u32,
     /// Up to where it may send.
     pub(super) granted: u64,
     /// What was granted and has not come, in order, and whether it is still wanted.
@@ -140,10 +140,10 @@ pub(super) struct Run {
 }
 
 impl Run {
-    pub(super) const fn new(fetch: u32, range: Range<u64>, wanted: Wanted, now: Instant) -> Self {
+    pub(super) const fn new(fetch: u32, range: Range<u64>, rarity: u32, now: Instant) -> Self {
         let granted = range.start;
         let waiting = VecDeque::new();
-        Self { fetch, range, wanted, granted, waiting, waiting_bytes: 0, came_at: now, is_cut: false }
+        Self { fetch, range, rarity, granted, waiting, waiting_bytes: 0, came_at: now, is_cut: false }
     }
 
     /// Lets the server send this block, which ends at `end`.
