@@ -122,7 +122,7 @@ pub struct DownloadArgs {
 /// The arguments of `get`.
 #[derive(Args, Debug)]
 pub struct GetArgs {
-    /// `.torrent` files, http(s) URLs of `.torrent` files, or http(s) URLs of media.
+    /// `.torrent` files, magnet links, http(s) URLs of `.torrent` files, or http(s) URLs of media.
     #[arg(required = true, value_name = "SOURCE")]
     pub sources: Vec<String>,
     /// Put what is fetched into this folder. [default: the current one]

@@ -12,6 +12,7 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Component, Path, PathBuf};
 
+use podswarm_core::metainfo::InfoHash;
 use podswarm_core::net::durable::beside;
 
 use crate::names;
@@ -108,6 +109,11 @@ pub fn engine_part(path: &Path) -> PathBuf {
 /// Where a plain download to `path` works.
 pub fn download_part(path: &Path) -> PathBuf {
     beside(path, "download")
+}
+
+/// Where what peers told of a magnet link's torrent is kept in `folder` while no agent keeps it.
+pub fn torrent_beside(folder: &Path, info_hash: InfoHash) -> PathBuf {
+    beside(&folder.join(info_hash.to_string()), "torrent")
 }
 
 /// Where a download to `path` that no agent keeps remembers how far it is.

@@ -204,7 +204,7 @@ pub struct Offer {
 pub enum Source {
     /// The URL of a plain file.
     Http(String),
-    /// A magnet link. Not supported yet.
+    /// A magnet link.
     Magnet(String),
     /// The URL of a `.torrent` file.
     Torrent(String),
@@ -222,10 +222,7 @@ impl Source {
 impl Offer {
     /// Why nothing of it can be fetched; `None` if something can.
     pub fn unfetchable(&self) -> Option<Why> {
-        if self.sources.is_empty() {
-            return Some(Why::NoSource(self.why_none.clone().unwrap_or(WhyNone::NoFile)));
-        }
-        self.sources.iter().all(|source| matches!(source, Source::Magnet(_))).then_some(Why::MagnetOnly)
+        self.sources.is_empty().then(|| Why::NoSource(self.why_none.clone().unwrap_or(WhyNone::NoFile)))
     }
 }
 
@@ -235,7 +232,7 @@ impl Offer {
 pub enum Why {
     /// It is the same as another episode, which came under another guid.
     Duplicate(EpisodeId),
-    /// It comes by magnet link only.
+    /// It came by magnet link only, when such links were not followed yet.
     MagnetOnly,
     /// It has no file that can be had.
     NoSource(WhyNone),
@@ -247,7 +244,7 @@ impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Duplicate(of) => write!(f, "the same as {of}"),
-            Self::MagnetOnly => f.write_str("only a magnet link, which is not supported yet"),
+            Self::MagnetOnly => f.write_str("only a magnet link"),
             Self::NoSource(why) => why.fmt(f),
             Self::TooMany => f.write_str("one of too many new episodes within a day"),
         }

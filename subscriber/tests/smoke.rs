@@ -17,7 +17,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use futures_util::{StreamExt, stream};
-use podswarm_core::metainfo::{MetainfoBuilder, TorrentPath};
+use podswarm_core::metainfo::{Magnet, Metainfo, MetainfoBuilder, TorrentPath};
 use serde_json::Value;
 use sha1::{Digest, Sha1};
 use tempfile::TempDir;
@@ -195,7 +195,12 @@ impl Agent {
     fn start(dir: &Path, args: &[&str]) -> Self {
         let args: Vec<_> = ["--json", "run", "--peer-port", "0", "--bind", "127.0.0.1"].iter().chain(args).collect();
         let args: Vec<_> = args.into_iter().copied().collect();
-        let mut child = podsub(dir, &args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("podsub starts");
+        Self::spawn(dir, &args)
+    }
+
+    /// Any command that prints events as JSON.
+    fn spawn(dir: &Path, args: &[&str]) -> Self {
+        let mut child = podsub(dir, args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("podsub starts");
         let stdout = child.stdout.take().expect("it is piped");
         Self { child, lines: BufReader::new(stdout).lines() }
     }
@@ -446,10 +451,57 @@ async fn what_is_there_already_is_checked_and_not_fetched() {
 }
 
 #[tokio::test]
-async fn magnet_links_are_refused_with_a_way_out() {
+async fn magnet_links_that_nobody_can_follow_are_refused_with_a_way_out() {
     let dir = folder();
-    let refused = output(dir.path(), &["get", "magnet:?xt=urn:btih:c12fe1c06bba254a9dc9f519b335aa7c1367a88a"]).await;
+    let v2 = format!("magnet:?xt=urn:btmh:1220{}", "c12fe1c06bba254a".repeat(4));
+    let refused = output(dir.path(), &["get", &v2]).await;
     let stderr = String::from_utf8_lossy(&refused.stderr);
     assert_eq!(refused.status.code(), Some(1));
     assert!(stderr.contains("not supported yet") && stderr.contains("hint: "), "{stderr}");
+    assert_eq!(output(dir.path(), &["get", "magnet:?dn=nothing"]).await.status.code(), Some(2));
+}
+
+/// Seeds `content` from `dir`; gives the seed and a magnet link that names it and nothing else.
+async fn magnet_seed(dir: &Path, content: &[u8], flags: &[&str]) -> (Agent, String) {
+    let file = torrent(content);
+    std::fs::write(dir.join("one.mp3"), content).expect("it can be written");
+    std::fs::write(dir.join("x.torrent"), &file).expect("it can be written");
+    let args = ["get", "--json", "--seed", "--peer-port", "0", "--bind", "127.0.0.1", "x.torrent"];
+    let mut seed = Agent::spawn(dir, &[&args, flags].concat());
+    let come = seed.wait_for_each(&["listening", "complete"]).await;
+    let addr = come["listening"]["addr"].as_str().expect("it listens").parse().expect("it is an address");
+    let magnet = Metainfo::parse(&file).expect("it is our own").magnet();
+    (seed, Magnet { peers: vec![addr], ..magnet }.to_string())
+}
+
+#[tokio::test]
+async fn a_magnet_link_is_all_that_is_needed_and_a_stop_costs_nothing() {
+    let (there, here) = (folder(), folder());
+    let content = bytes(400_000, 5);
+    let (_seed, link) = magnet_seed(there.path(), &content, &["--up", "100KiB/s"]).await;
+    let args = ["get", "--json", "--peer-port", "0", "--bind", "127.0.0.1", "--output", "out", &link];
+    let mut first = Agent::spawn(here.path(), &args);
+    first.wait_for_each(&["finding", "downloading"]).await;
+    first.child.kill().await.expect("it runs");
+    let said = done(&output(here.path(), &args).await);
+    let events: Vec<_> = json_lines(&said).iter().map(|line| line["event"].clone()).collect();
+    assert!(!events.contains(&Value::from("finding")), "what the torrent is was known: {said}");
+    let out = here.path().join("out");
+    assert_eq!(std::fs::read(out.join("one.mp3")).expect("it is there"), content);
+    assert_eq!(std::fs::read_dir(out).expect("it is there").count(), 1, "nothing else is left");
+}
+
+#[tokio::test]
+async fn an_episode_that_comes_by_magnet_link_alone_is_fetched() {
+    let (host, there, here) = (Host::start().await, folder(), folder());
+    let (_seed, link) = magnet_seed(there.path(), &bytes(60_000, 5), &[]).await;
+    let link = link.replace('&', "&amp;");
+    host.state.inner().items = format!(
+        r#"<item><guid>g1</guid><title>One</title><pubDate>Fri, 20 Nov 2026 08:00:00 GMT</pubDate>
+        <enclosure url="{link}" length="60000" type="application/x-bittorrent"/></item>"#
+    );
+    done(&output(here.path(), &["add", &host.url("/feed.xml")]).await);
+    done(&output(here.path(), &["run", "--once", "--peer-port", "0", "--bind", "127.0.0.1"]).await);
+    let path = here.path().join("data/library/Night Walks/2026-11-20 One.mp3");
+    assert_eq!(std::fs::read(path).expect("it is there"), bytes(60_000, 5));
 }

@@ -1,6 +1,8 @@
 //! The torrent clients that people have: each downloads from our seed and seeds to our subscriber, through our tracker,
 //! over HTTP or over UDP.
 
+mod magnet;
+
 use std::time::Duration;
 
 use podswarm_tests::audio::{Format, long_episode};

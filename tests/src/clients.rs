@@ -20,6 +20,8 @@ pub enum Client {
     Libtorrent,
     /// libtorrent with the settings of those who want it fast: TCP alone, quick dials, many slots.
     LibtorrentTuned,
+    /// libtorrent, taking 20 kB/s at most.
+    LibtorrentSlow,
     /// transmission-cli.
     Transmission,
 }
@@ -37,7 +39,7 @@ impl Client {
     /// Each of them, as it comes.
     pub const ALL: [Self; 3] = [Self::Aria2, Self::Libtorrent, Self::Transmission];
 
-    /// Downloads `torrent` into `folder` and returns when the client has checked every byte of it.
+    /// Downloads `torrent`, a file or a magnet link, into `folder` and returns when the client has checked every byte of it.
     #[track_caller]
     pub fn download(self, host: &Host, torrent: &Path, folder: &Path, limit: Duration) {
         let mut program = self.start(host, torrent, folder, Role::Leech);
@@ -60,7 +62,7 @@ impl Client {
     #[track_caller]
     pub fn seed_many(self, host: &Host, torrents: &[PathBuf], folder: &Path) -> Program {
         let command = match self {
-            Self::Libtorrent | Self::LibtorrentTuned => libtorrent(host, self, torrents, folder),
+            Self::Libtorrent | Self::LibtorrentTuned | Self::LibtorrentSlow => libtorrent(host, self, torrents, folder),
             Self::Transmission => {
                 let settings = folder.with_extension("transmission");
                 let watched = folder.with_extension("torrents");
@@ -112,7 +114,9 @@ impl Client {
                 command.arg("--dir").arg(folder).arg(torrent);
                 command
             }
-            Self::Libtorrent | Self::LibtorrentTuned => libtorrent(host, self, &[torrent], folder),
+            Self::Libtorrent | Self::LibtorrentTuned | Self::LibtorrentSlow => {
+                libtorrent(host, self, &[torrent], folder)
+            }
             Self::Transmission => {
                 // uTP and the distributed hash table would only add time-outs; the rest are transmission's defaults.
                 // A seed starts without memory of the download, or it believes that instead of looking at the files.
@@ -143,7 +147,12 @@ fn says_seeding(line: &Line) -> Option<()> {
 fn libtorrent(host: &Host, client: Client, torrents: &[impl AsRef<std::ffi::OsStr>], folder: &Path) -> Command {
     let mut command = host.command(python_with_libtorrent());
     command.args(["-c", include_str!("clients/libtorrent_client.py")]);
-    command.arg(if client == Client::LibtorrentTuned { "tuned" } else { "default" }).arg(folder).args(torrents);
+    command.arg(match client {
+        Client::LibtorrentTuned => "tuned",
+        Client::LibtorrentSlow => "slow",
+        _ => "default",
+    });
+    command.arg(folder).args(torrents);
     command
 }
 

@@ -69,8 +69,14 @@ impl Publisher {
     /// URLs name the host's address of `family`, or whatever `podpub` chooses.
     #[track_caller]
     pub fn serve(host: &Host, data: &Path, address: Option<IpAddr>) -> Self {
+        Self::serve_with(host, data, address, &[])
+    }
+
+    /// The same with some flags.
+    #[track_caller]
+    pub fn serve_with(host: &Host, data: &Path, address: Option<IpAddr>, flags: &[&str]) -> Self {
         let mut command = host.command(podpub());
-        command.args(["serve", "--json", "--data-dir"]).arg(data);
+        command.args(["serve", "--json", "--data-dir"]).arg(data).args(flags);
         if let Some(address) = address {
             command.arg("--public-url").arg(format!("http://{}", SocketAddr::new(address, 6969)));
         }
@@ -161,9 +167,15 @@ pub fn complete(agent: &mut Program, limit: std::time::Duration) -> (Instant, Pa
 /// Starts `podsub get SOURCE` on `host`; the file lands in the folder `output`.
 #[track_caller]
 pub fn get(host: &Host, source: &Path, output: &Path) -> Program {
+    get_with(host, source, output, &[])
+}
+
+/// The same with some flags.
+#[track_caller]
+pub fn get_with(host: &Host, source: &Path, output: &Path, flags: &[&str]) -> Program {
     let mut command = host.command(podsub());
     command.args(["get", "-vv", "--json", "--data-dir"]).arg(output.with_extension("data"));
-    command.arg("--output").arg(output).arg(source);
+    command.args(flags).arg("--output").arg(output).arg(source);
     Program::start(&format!("podsub get on {}", host.name()), command)
 }
 

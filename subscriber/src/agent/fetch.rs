@@ -40,8 +40,7 @@ impl Agent {
     fn usable(&self, sources: &[Source]) -> Vec<Source> {
         let is_usable = |source: &&Source| match source {
             Source::Http(_) => true,
-            Source::Magnet(_) => false,
-            Source::Torrent(_) => self.settings.sources == Sources::All,
+            Source::Magnet(_) | Source::Torrent(_) => self.settings.sources == Sources::All,
         };
         sources.iter().filter(is_usable).cloned().collect()
     }

@@ -4,6 +4,7 @@
 //! privacy notice was shown. What is unfinished stays in hidden files beside its final name, so that the same command
 //! goes on where it was.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,10 +13,11 @@ use futures_util::future::join_all;
 use percent_encoding::percent_decode_str;
 use podswarm_core::app::{
     DataDir, Explain, Failure, GlobalArgs, Out, Reading, first_run_notice, free_space, require_space, shutdown_signal,
+    write_atomic,
 };
-use podswarm_core::metainfo::{InfoHash, Metainfo};
+use podswarm_core::metainfo::{InfoHash, Magnet, Metainfo};
 use podswarm_core::net::http::{DownloadOptions, HttpClient, Reach};
-use podswarm_core::net::{AddTorrent, Engine, Files, Torrent, TorrentStatus};
+use podswarm_core::net::{AddTorrent, Engine, Files, FindError, FindTorrent, Torrent, TorrentStatus};
 use serde_json::json;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
@@ -27,7 +29,7 @@ use crate::cli::GetArgs;
 use crate::desk::PROGRAM;
 use crate::dot_torrent;
 use crate::hub::{USER_AGENT, transfer_of};
-use crate::library::{download_part, engine_part, occupied, resume_beside};
+use crate::library::{download_part, engine_part, occupied, resume_beside, torrent_beside};
 use crate::names;
 use crate::session::engine_config;
 use crate::view::count;
@@ -44,6 +46,8 @@ const DRAW_EVERY: Duration = Duration::from_millis(250);
 enum Kind {
     /// A `.torrent` file on this machine.
     File(PathBuf),
+    /// A magnet link.
+    Magnet(Box<Magnet>),
     /// Something over HTTP.
     Web(Url),
 }
@@ -104,8 +108,9 @@ impl Getter {
                 let metainfo = dot_torrent::read(&bytes)
                     .map_err(|reason| Failure::new(format!("`{}` is refused: {reason}", path.display())))?;
                 // The owner has chosen the file; what it names is trusted with it.
-                self.get_torrent(metainfo, Reach::Any).await.map(Some)
+                self.get_torrent(metainfo, Reach::Any, Vec::new()).await.map(Some)
             }
+            Kind::Magnet(magnet) => self.get_magnet(magnet).await.map(Some),
             Kind::Web(url) => self.get_web(url).await,
         }
     }
@@ -130,10 +135,47 @@ impl Getter {
         let (_, metainfo) = dot_torrent::download(&http, url.as_str())
             .await
             .map_err(|reason| Failure::new(format!("`{url}`: {reason}")))?;
-        self.get_torrent(metainfo, reach).await.map(Some)
+        self.get_torrent(metainfo, reach, Vec::new()).await.map(Some)
     }
 
-    async fn get_torrent(&self, metainfo: Metainfo, reach: Reach) -> Result<PathBuf, Failure> {
+    async fn get_magnet(&self, magnet: &Magnet) -> Result<PathBuf, Failure> {
+        if !magnet.selected.is_empty() {
+            self.out.note("the magnet link chooses some of the torrent's files; all of them are fetched");
+        }
+        let copy = torrent_beside(&self.folder, magnet.info_hash);
+        let known = read_bounded(&copy).ok().and_then(|bytes| dot_torrent::read(&bytes).ok());
+        let known = known.filter(|metainfo| metainfo.info_hash.matches(&magnet.info_hash));
+        let metainfo = if let Some(metainfo) = known {
+            metainfo
+        } else {
+            let metainfo = self.find(magnet).await?;
+            // The same command, if this one is stopped, does not look for it again.
+            write_atomic(&copy, &metainfo.encode(), 0o644).explain(|| format!("keep `{}`", copy.display()))?;
+            Metainfo::clone(&metainfo)
+        };
+        // The owner has chosen the link; what it names is trusted with it.
+        let path = self.get_torrent(metainfo, Reach::Any, magnet.peers.clone()).await?;
+        let _ = std::fs::remove_file(copy);
+        Ok(path)
+    }
+
+    /// Asks peers what the torrent of a magnet link is.
+    async fn find(&self, magnet: &Magnet) -> Result<Arc<Metainfo>, Failure> {
+        let title = magnet.name.clone().unwrap_or_else(|| magnet.info_hash.to_string());
+        self.out.json(&json!({ "event": "finding", "title": title, "info_hash": magnet.info_hash }))?;
+        self.out.note(format!("{title}: asking peers what the torrent is"));
+        let find = FindTorrent { magnet: magnet.clone(), reach: Reach::Any, announce: true };
+        let engine = self.engine().await?;
+        tokio::select! {
+            found = engine.find(find) => found.map_err(|error| Failure::new(format!("{title}: {error}"))),
+            () = self.stop.cancelled() => {
+                Err(Failure::new(format!("stopped before any peer had told what `{title}` is"))
+                    .with_hint("the link names its trackers (tr) and perhaps peers (x.pe); one of them must have the torrent"))
+            }
+        }
+    }
+
+    async fn get_torrent(&self, metainfo: Metainfo, reach: Reach, peers: Vec<SocketAddr>) -> Result<PathBuf, Failure> {
         let name = metainfo.info.name.to_path_buf();
         let is_too_long = name.as_os_str().len() > names::MAX_NAME;
         let name = if is_too_long { names::plain(metainfo.info.name.as_str()).into() } else { name };
@@ -151,7 +193,7 @@ impl Getter {
             resume: resume_beside(&path),
             reach,
             announce: true,
-            peers: Vec::new(),
+            peers,
             web_seeds: Vec::new(),
             seed_after: self.args.seed,
         };
@@ -271,15 +313,21 @@ impl Getter {
 fn kind_of(source: &str) -> Result<Kind, Failure> {
     let scheme = source.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
     match scheme.as_deref() {
-        Some("magnet") => Err(Failure::new("magnet links are not supported yet")
-            .with_hint("give the .torrent file or its URL; most pages that show a magnet link have it, too")),
+        Some("magnet") => {
+            let magnet: Magnet = source.parse().map_err(|error| Failure::usage(format!("`{source}`: {error}")))?;
+            if magnet.info_hash.v1().is_none() {
+                return Err(Failure::new(FindError::OnlyV2.to_string())
+                    .with_hint("give a link that has \"xt=urn:btih:\", too, as that of a hybrid torrent does"));
+            }
+            Ok(Kind::Magnet(Box::new(magnet)))
+        }
         Some("http" | "https") => match Url::parse(source) {
             Ok(url) if url.has_host() => Ok(Kind::Web(url)),
             _ => Err(Failure::usage(format!("`{source}` is no URL that can be read"))),
         },
         _ if Path::new(source).is_file() => Ok(Kind::File(PathBuf::from(source))),
-        _ => Err(Failure::new(format!("`{source}` is neither a file nor an http(s) URL"))
-            .with_hint("give a .torrent file, or the http(s) URL of one or of media")),
+        _ => Err(Failure::new(format!("`{source}` is neither a file nor an http(s) URL nor a magnet link"))
+            .with_hint("give a .torrent file, a magnet link, or the http(s) URL of a .torrent or of media")),
     }
 }
 
@@ -352,7 +400,16 @@ mod tests {
         let path = file.path().to_str().unwrap();
         assert_eq!(kind_of(path).unwrap(), Kind::File(file.path().to_owned()));
         assert!(matches!(kind_of("HTTP://host.example/x.torrent").unwrap(), Kind::Web(_)));
-        assert!(kind_of("magnet:?xt=urn:btih:x").unwrap_err().to_string().contains("not supported yet"));
+        let hex = "0123456789abcdef0123456789abcdef01234567";
+        for topic in [format!("urn:btih:{hex}"), "urn:btih:AERUKZ4JVPG66AJDIVTYTK6N54ASGRLH".to_owned()] {
+            let Kind::Magnet(magnet) = kind_of(&format!("MAGNET:?xt={topic}&so=0-1")).unwrap() else {
+                panic!("it is a magnet link")
+            };
+            assert_eq!(magnet.info_hash.to_string(), hex);
+        }
+        assert!(kind_of("magnet:?xt=urn:btih:x").unwrap_err().to_string().contains("40 hex digits"));
+        let v2 = kind_of(&format!("magnet:?xt=urn:btmh:1220{hex}{}", &hex[..24])).unwrap_err();
+        assert!(v2.to_string().contains("not supported yet"));
         for source in ["", "nothing.torrent", "ftp://host.example/x", "file:///etc/passwd", "http://"] {
             assert!(kind_of(source).is_err(), "{source}");
         }

@@ -53,9 +53,8 @@ pub(super) struct SeedOrder {
 pub(super) async fn fetch(kit: Arc<Kit>, order: Order, cancel: CancellationToken, before: Option<JoinHandle<()>>) {
     let_go(before).await;
     let failed = match &order.source {
-        Source::Torrent(_) => from_swarm(&kit, &order, &cancel).await,
+        Source::Torrent(_) | Source::Magnet(_) => from_swarm(&kit, &order, &cancel).await,
         Source::Http(url) => from_host(&kit, &order, url, &cancel).await,
-        Source::Magnet(_) => Err(Fault::Source("magnet links are not supported yet".to_owned())),
     };
     if let Err(fault) = failed {
         kit.tell(Input::Failed { id: order.id, attempt: order.attempt, fault }).await;

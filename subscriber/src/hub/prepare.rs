@@ -1,9 +1,11 @@
 //! Finds out what a source holds before anything is downloaded from it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use podswarm_core::app::write_atomic;
-use podswarm_core::metainfo::{InfoHash, Metainfo};
+use podswarm_core::metainfo::{InfoHash, Magnet, MagnetError, Metainfo};
+use podswarm_core::net::FindTorrent;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +17,9 @@ use crate::agent::plan::{Prepared, TorrentFacts};
 use crate::agent::queue::Fault;
 use crate::dot_torrent;
 use crate::records::{EpisodeId, Source};
+
+/// Peers may take so long to tell what a magnet link's torrent is; then another source gets its turn, or the same one later.
+const FIND_WITHIN: Duration = Duration::from_mins(3);
 
 /// What is to be prepared.
 pub(super) struct Order {
@@ -43,7 +48,7 @@ async fn look(kit: &Arc<Kit>, order: Order) -> Result<Prepared, Fault> {
     let torrent = match &order.source {
         Source::Torrent(url) => Some(facts(&metainfo(kit, url, order.info_hash, order.is_local).await?)),
         Source::Http(_) => None,
-        Source::Magnet(_) => return Err(Fault::Source("magnet links are not supported yet".to_owned())),
+        Source::Magnet(link) => Some(facts(&of_magnet(kit, link, order.is_local).await?)),
     };
     let library = kit.library.clone();
     let listed = tokio::task::spawn_blocking(move || {
@@ -67,13 +72,36 @@ async fn metainfo(kit: &Arc<Kit>, url: &str, info_hash: Option<InfoHash>, is_loc
     }
     let (bytes, metainfo) =
         dot_torrent::download(kit.http(reach_of_links(is_local)), url).await.map_err(Fault::Source)?;
-    let path = kit.torrent_file(metainfo.info_hash);
+    keep(kit, metainfo.info_hash, bytes).await?;
+    Ok(metainfo)
+}
+
+/// The metainfo of a magnet link: our own copy if there is one, else from peers, of which a copy is then kept.
+async fn of_magnet(kit: &Arc<Kit>, link: &str, is_local: bool) -> Result<Metainfo, Fault> {
+    let magnet: Magnet = link.parse().map_err(|error: MagnetError| Fault::Source(error.to_string()))?;
+    if let Some(metainfo) = own_copy(kit, magnet.info_hash).await {
+        return Ok(metainfo);
+    }
+    let Some(engine) = &kit.engine else {
+        return Err(Fault::Source("this agent takes part in no swarm".to_owned()));
+    };
+    let find = FindTorrent { magnet, reach: reach_of_links(is_local), announce: true };
+    let found = tokio::time::timeout(FIND_WITHIN, engine.find(find)).await;
+    let nobody = || Fault::Source("no peer has told what the magnet link's torrent is".to_owned());
+    let metainfo = found.map_err(|_| nobody())?.map_err(|error| Fault::Source(error.to_string()))?;
+    keep(kit, metainfo.info_hash, metainfo.encode()).await?;
+    Ok(Metainfo::clone(&metainfo))
+}
+
+/// Keeps a copy of a torrent's metainfo.
+async fn keep(kit: &Kit, info_hash: InfoHash, bytes: Vec<u8>) -> Result<(), Fault> {
+    let path = kit.torrent_file(info_hash);
     let kept = tokio::task::spawn_blocking(move || {
         std::fs::create_dir_all(path.parent().expect("the file lies in a folder"))?;
         write_atomic(&path, &bytes, 0o644)
     });
     match kept.await {
-        Ok(Ok(())) => Ok(metainfo),
+        Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(Fault::Disk(format!("the torrent cannot be kept: {error}"))),
         Err(error) => Err(Fault::Disk(error.to_string())),
     }

@@ -1,4 +1,6 @@
-"""Downloads or seeds torrents with libtorrent, until killed: default|tuned FOLDER TORRENT...
+"""Downloads or seeds torrents with libtorrent, until killed: default|tuned|slow FOLDER TORRENT...
+
+A TORRENT is a file or a magnet link. A slow one takes 20 kB/s at most.
 
 Prints `seeding` once every piece of one is there, checked and written.
 """
@@ -34,8 +36,15 @@ if settings == "tuned":
             "mixed_mode_algorithm": 0,
         }
     )
+if settings == "slow":
+    session.apply_settings({"download_rate_limit": 20_000})
 for torrent in torrents:
-    session.add_torrent({"ti": libtorrent.torrent_info(torrent), "save_path": folder})
+    if torrent.startswith("magnet:"):
+        found = libtorrent.parse_magnet_uri(torrent)
+        found.save_path = folder
+        session.add_torrent(found)
+    else:
+        session.add_torrent({"ti": libtorrent.torrent_info(torrent), "save_path": folder})
 while True:
     session.wait_for_alert(60_000)
     for alert in session.pop_alerts():

@@ -141,7 +141,7 @@ impl Job {
 
     /// Once a torrent has turned out to be a folder, a plain file is only a part of it and no source any more.
     fn usable_from(&self, start: usize) -> Option<usize> {
-        let is_usable = |at: &usize| !self.is_folder || matches!(self.sources[*at], Source::Torrent(_));
+        let is_usable = |at: &usize| !self.is_folder || !matches!(self.sources[*at], Source::Http(_));
         (start..self.sources.len()).find(is_usable)
     }
 
