@@ -2,6 +2,7 @@
 //! over HTTP or over UDP.
 
 mod magnet;
+mod web;
 
 use std::time::Duration;
 
