@@ -8,7 +8,7 @@
 //!
 //! Knows nothing of sockets; speeds come in as numbers.
 //!
-//! Law: unchoked interested peers never exceed [`Slots::total`].
+//! Law: unchoked interested peers never exceed [`Slots::total`], or a seed's own count.
 //!
 //! Source: BEP 3, "choking".
 
@@ -52,8 +52,11 @@ impl Default for Slots {
 pub enum Ranking {
     /// By what they give us.
     Leech,
-    /// By turns.
-    Seed,
+    /// By turns, so many at once.
+    Seed {
+        /// How many.
+        slots: usize,
+    },
 }
 
 /// One interested peer, as the choker sees it.
@@ -101,7 +104,7 @@ impl Choker {
         self.next_round = now + ROUND;
         match ranking {
             Ranking::Leech => self.leech_round(now, candidates, rng),
-            Ranking::Seed => self.seed_round(now, candidates, rng),
+            Ranking::Seed { slots } => self.seed_round(now, slots, candidates, rng),
         }
     }
 
@@ -126,13 +129,13 @@ impl Choker {
         chosen
     }
 
-    fn seed_round(&mut self, now: Instant, candidates: &[Candidate], rng: &mut Rng) -> Vec<ConnId> {
+    fn seed_round(&mut self, now: Instant, slots: usize, candidates: &[Candidate], rng: &mut Rng) -> Vec<ConnId> {
         self.optimistic.clear();
         let mut ranked = candidates.to_vec();
         rng.shuffle(&mut ranked);
         let fresh = |c: &Candidate| c.unchoked && !c.idle && now - c.since < SEED_TURN;
         ranked.sort_by_key(|candidate| (!fresh(candidate), candidate.unchoked, candidate.idle, candidate.since));
-        ranked.iter().take(self.slots.total()).map(|candidate| candidate.conn).collect()
+        ranked.iter().take(slots).map(|candidate| candidate.conn).collect()
     }
 }
 
@@ -208,7 +211,7 @@ mod tests {
     #[test]
     fn a_seed_gives_everybody_the_same_turns() {
         let mut world = World::new(&[0; 30]);
-        world.rounds(600, Ranking::Seed);
+        world.rounds(600, Ranking::Seed { slots: 9 });
         let served: Vec<u64> = world.served.values().copied().collect();
         let (least, most) = (served.iter().min().unwrap(), served.iter().max().unwrap());
         assert!(most - least <= 20, "{served:?}");
@@ -216,7 +219,7 @@ mod tests {
 
     #[test]
     fn whoever_asks_for_nothing_loses_the_slot_to_whoever_waits() {
-        for ranking in [Ranking::Leech, Ranking::Seed] {
+        for ranking in [Ranking::Leech, Ranking::Seed { slots: 9 }] {
             let mut world = World::new(&[0; 12]);
             let chosen = world.rounds(1, ranking);
             for peer in world.peers.iter_mut().filter(|peer| chosen.contains(&peer.conn)) {
@@ -232,6 +235,6 @@ mod tests {
     fn few_peers_are_all_served() {
         let mut world = World::new(&[0; 9]);
         assert_eq!(world.rounds(1, Ranking::Leech).len(), 9);
-        assert_eq!(world.rounds(1, Ranking::Seed).len(), 9);
+        assert_eq!(world.rounds(1, Ranking::Seed { slots: 9 }).len(), 9);
     }
 }

@@ -7,7 +7,7 @@
 //!
 //! Source: BEP 3, 6, 9, 10, 11.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -109,6 +109,8 @@ pub enum Received {
     Unasked(u64),
     /// The peer will not answer this request.
     Rejected(BlockInfo),
+    /// The peer suggests what to ask it for.
+    Suggested,
     /// The peer introduced itself.
     Extension(Box<ExtensionHandshake>),
     /// The peer names others; not decoded yet. BEP 11.
@@ -123,6 +125,12 @@ const MAX_REQUEST: u32 = 128 * 1024;
 const MAX_UNASKED: u32 = 64;
 /// The most pieces kept of those that a peer allows while choking.
 const MAX_ALLOWED_FAST: usize = 32;
+/// The most pieces kept of those that a peer suggests.
+const MAX_SUGGESTED: usize = 16;
+/// So long after its last suggestion a peer is asked for nothing else while it has enough to do.
+const HEED: Duration = Duration::from_secs(2);
+/// And so long once it has sent us all that we asked for.
+pub const HEED_IDLE: Duration = Duration::from_millis(300);
 /// A peer that refuses blocks of so many pieces is asked for nothing until it is forgiven.
 const MAX_REFUSED: usize = 64;
 /// After so long a peer may be asked again for what it refused.
@@ -168,10 +176,19 @@ pub struct PeerConnection {
     pub told: usize,
     /// Pieces it may request while we choke it.
     pub granted: BTreeSet<PieceIndex>,
+    /// Pieces that a seed suggested to it, or that it asked for; true if it asked. BEP 6.
+    pub promised: BTreeMap<PieceIndex, bool>,
+    /// Pieces that a seed sent it and that nobody else is known to have.
+    pub unspread: Vec<PieceIndex>,
+    /// When it was last given a turn to be sent a piece.
+    pub last_turn: Instant,
     /// Bytes that it may still request while we choke it.
     pub grant_bytes: u64,
     /// Bytes of metadata that it was given.
     pub metadata_given: u64,
+    /// Pieces that it suggested we ask it for, oldest first. BEP 6.
+    pub suggested: VecDeque<PieceIndex>,
+    suggested_at: Option<Instant>,
     allowed: BTreeSet<PieceIndex>,
     /// Pieces of which it refused a block although it had unchoked us: asking again at once would only go round and round.
     refused: BTreeSet<PieceIndex>,
@@ -211,6 +228,11 @@ impl PeerConnection {
             since: now,
             told: 0,
             granted: BTreeSet::new(),
+            promised: BTreeMap::new(),
+            unspread: Vec::new(),
+            last_turn: now,
+            suggested: VecDeque::new(),
+            suggested_at: None,
             grant_bytes: 0,
             metadata_given: 0,
             allowed: BTreeSet::new(),
@@ -246,6 +268,12 @@ impl PeerConnection {
     /// Whether we may ask for any piece now.
     pub fn may_request_any(&self) -> bool {
         self.refused.len() < MAX_REFUSED && (!self.peer_choking || !self.allowed.is_empty())
+    }
+
+    /// Whether the peer is to be asked for what it suggests only.
+    pub fn guides(&self, now: Instant) -> bool {
+        let patience = if self.pipeline.is_empty() { HEED_IDLE } else { HEED };
+        self.suggested_at.is_some_and(|at| now - at < patience)
     }
 
     /// Forgets after a while what the peer refused; tells whether there was anything to forget.
@@ -334,7 +362,12 @@ impl PeerConnection {
             Message::SuggestPiece(piece) => {
                 self.check_fast("suggest piece")?;
                 check_piece("suggest piece", piece, layout)?;
-                Ok(Received::Nothing)
+                if self.suggested.len() == MAX_SUGGESTED {
+                    self.suggested.pop_front();
+                }
+                self.suggested.push_back(piece);
+                self.suggested_at = Some(now);
+                Ok(Received::Suggested)
             }
             Message::AllowedFast(piece) => {
                 self.check_fast("allowed fast")?;

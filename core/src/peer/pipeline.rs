@@ -8,13 +8,15 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::layout::{BLOCK_LENGTH, BlockInfo};
+use crate::layout::{BLOCK_LENGTH, BlockInfo, PieceIndex};
 use crate::rate::{Rate, RateMeter};
 use crate::time::Instant;
 
 /// The most requests that are out to one peer.
 pub const MAX_DEPTH: usize = 500;
-/// Requests out to a peer of unknown or low speed.
+/// The most requests out to a peer of unknown speed.
+const MOST_FIRST_DEPTH: usize = 32;
+/// Requests out to a peer of low speed.
 const MIN_DEPTH: usize = 4;
 /// Requests out to a peer that let us wait too long.
 const SNUBBED_DEPTH: usize = 1;
@@ -43,6 +45,8 @@ pub struct Pipeline {
     /// Given-up requests, oldest first.
     late: VecDeque<BlockInfo>,
     depth: usize,
+    /// Where the depth began.
+    first_depth: usize,
     limit: usize,
     snubbed: bool,
     /// While true every arrival deepens the pipe.
@@ -60,6 +64,7 @@ impl Pipeline {
             out: VecDeque::new(),
             late: VecDeque::new(),
             depth: MIN_DEPTH,
+            first_depth: MIN_DEPTH,
             limit: limit as usize,
             snubbed: false,
             growing: true,
@@ -67,6 +72,12 @@ impl Pipeline {
             last_rate: Rate(0),
             progress: now,
         }
+    }
+
+    /// Lets a whole piece of so many blocks be asked for at first, so that it can be sent without a pause.
+    pub fn begin_with(&mut self, blocks: u32) {
+        self.first_depth = (blocks as usize).clamp(MIN_DEPTH, MOST_FIRST_DEPTH);
+        self.depth = self.depth.max(self.first_depth);
     }
 
     /// Learns how many requests the peer queues.
@@ -100,6 +111,11 @@ impl Pipeline {
         self.out.iter().map(|(block, _)| *block)
     }
 
+    /// Whether blocks of other pieces come before those of this one.
+    pub fn waits_behind_others(&self, piece: PieceIndex) -> bool {
+        self.out.front().is_some_and(|(first, _)| first.piece != piece)
+    }
+
     /// Whether the peer let us wait too long and has not made good.
     pub const fn is_snubbed(&self) -> bool {
         self.snubbed
@@ -128,7 +144,9 @@ impl Pipeline {
         self.progress = now;
         self.snubbed = false;
         if self.growing {
-            self.depth = (self.depth + 1).min(MAX_DEPTH);
+            // Whoever sends us a piece now and then is not asked for what he sends in many turns.
+            let most = (2 * blocks_of(meter.rate(now))).clamp(self.first_depth, MAX_DEPTH);
+            self.depth = (self.depth + 1).min(most).max(self.depth);
         }
         if now - self.adapted >= ADAPT_EVERY {
             self.adapt(now, meter.rate(now));
@@ -184,17 +202,21 @@ impl Pipeline {
 
     fn adapt(&mut self, now: Instant, rate: Rate) {
         self.adapted = now;
-        let needed = rate.0 * u64::try_from(HORIZON.as_millis()).expect("a short time") / 1000;
-        let needed = usize::try_from(needed.div_ceil(u64::from(BLOCK_LENGTH))).unwrap_or(MAX_DEPTH);
         // Growth ends when half a second brought less than a tenth more speed.
         if self.growing && rate.0 < self.last_rate.0 + self.last_rate.0 / 10 {
             self.growing = false;
         }
         if !self.growing {
-            self.depth = (needed + MIN_DEPTH).min(MAX_DEPTH);
+            self.depth = (blocks_of(rate) + MIN_DEPTH).min(MAX_DEPTH);
         }
         self.last_rate = rate;
     }
+}
+
+/// The blocks that come within [`HORIZON`] at this speed.
+fn blocks_of(rate: Rate) -> usize {
+    let bytes = rate.0 * u64::try_from(HORIZON.as_millis()).expect("a short time") / 1000;
+    usize::try_from(bytes.div_ceil(u64::from(BLOCK_LENGTH))).unwrap_or(MAX_DEPTH)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::layout::BlockInfo;
+use crate::layout::{BlockInfo, PieceIndex};
 use crate::time::Instant;
 
 /// The most requests of one peer that wait; what comes beyond is rejected. Told to peers as `reqq`.
@@ -61,6 +61,11 @@ impl Uploads {
         };
         self.waiting = kept;
         dropped
+    }
+
+    /// The piece that the oldest request wants.
+    pub fn next_piece(&self) -> Option<PieceIndex> {
+        self.waiting.front().map(|block| block.piece)
     }
 
     /// Whether a request waits.

@@ -17,5 +17,5 @@ pub use availability::Availability;
 pub use blame::Blame;
 pub use hasher::PieceHasher;
 pub use partial::Partial;
-pub use picker::{Picker, Wanted};
+pub use picker::{Hints, Picker, Wanted};
 pub use sender::{Sender, WebSeedId};

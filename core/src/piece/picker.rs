@@ -4,7 +4,7 @@
 //!
 //! 1. a block of the piece that this connection works on, so that a piece has few sources and is soon whole;
 //! 2. a block of a piece that somebody left behind;
-//! 3. a new piece: the rarest among the connected peers, ties broken at random; a random one until there are four to trade
+//! 3. a new piece: one that the peer suggests (BEP 6), else the rarest among the connected peers, ties broken at random; a random one until there are four to trade
 //!    with (BEP 3);
 //! 4. a block of a piece that another connection works on.
 //!
@@ -18,7 +18,7 @@
 mod runs;
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 
@@ -36,6 +36,15 @@ use crate::rng::Rng;
 const RANDOM_FIRST: u32 = 4;
 /// How many connections are asked for one block in the end game.
 const MAX_DUPLICATES: u32 = 3;
+
+/// What a peer would like to be asked for. BEP 6.
+#[derive(Clone, Copy, Debug)]
+pub struct Hints<'a> {
+    /// Pieces that it suggests, oldest first.
+    pub pieces: &'a VecDeque<PieceIndex>,
+    /// Whether no other piece is begun with it.
+    pub only: bool,
+}
 
 /// The pieces of one swarm, as far as choosing needs them.
 #[derive(Clone, Debug)]
@@ -130,6 +139,7 @@ impl Picker {
         &mut self,
         conn: ConnId,
         theirs: &Bitfield,
+        hints: Hints<'_>,
         may: impl Fn(PieceIndex) -> bool,
         rng: &mut Rng,
     ) -> Option<BlockInfo> {
@@ -146,8 +156,13 @@ impl Picker {
                 Some(_) => joinable = joinable.max(Some((partial.received(), partial.piece()))),
             }
         }
-        let piece =
-            own.or(orphan).or_else(|| self.begin(conn, theirs, &may, rng)).or(joinable.map(|(_, piece)| piece))?;
+        if hints.only {
+            (orphan, joinable) = (None, None);
+        }
+        let piece = own
+            .or(orphan)
+            .or_else(|| self.begin(conn, theirs, hints, &may, rng))
+            .or(joinable.map(|(_, piece)| piece))?;
         let partial = self.partials.get_mut(&piece).expect("the piece was found or begun above");
         partial.owner.get_or_insert(conn);
         let number = partial.first_unasked().expect("the piece has a block that is asked of nobody");
@@ -191,6 +206,30 @@ impl Picker {
         let block = *rng.choose(&best)?;
         self.partials.get_mut(&block.piece)?.ask(block);
         Some(block)
+    }
+
+    /// A piece of `theirs` that another connection works on, of which nothing came and of which `waits` says that it has to wait
+    /// there; with that connection.
+    pub fn unbegun(
+        &self,
+        conn: ConnId,
+        theirs: &Bitfield,
+        may: impl Fn(PieceIndex) -> bool,
+        waits: impl Fn(ConnId, PieceIndex) -> bool,
+    ) -> Option<(PieceIndex, ConnId)> {
+        self.partials.values().find_map(|partial| {
+            let piece = partial.piece();
+            let owner = partial.owner.filter(|owner| *owner != conn)?;
+            let free = partial.received() == 0 && !partial.alone && theirs.has(piece) && may(piece);
+            (free && waits(owner, piece)).then_some((piece, owner))
+        })
+    }
+
+    /// Makes a piece that another connection worked on this connection's.
+    pub fn pass_on(&mut self, piece: PieceIndex, conn: ConnId) {
+        if let Some(partial) = self.partials.get_mut(&piece) {
+            partial.owner = Some(conn);
+        }
     }
 
     /// Takes a request back.
@@ -265,12 +304,25 @@ impl Picker {
         &mut self,
         conn: ConnId,
         theirs: &Bitfield,
+        hints: Hints<'_>,
         may: impl Fn(PieceIndex) -> bool,
         rng: &mut Rng,
     ) -> Option<PieceIndex> {
         if self.is_full() {
             return None;
         }
+        let free = |piece: &PieceIndex| theirs.has(*piece) && !self.begun.has(*piece) && may(*piece);
+        let piece = match hints.pieces.iter().copied().find(free) {
+            Some(piece) => piece,
+            None if hints.only => return None,
+            None => self.rarest(theirs, may, rng)?,
+        };
+        self.open_piece(conn, piece);
+        Some(piece)
+    }
+
+    /// The rarest piece that can be begun; a random one until there is something to trade.
+    fn rarest(&self, theirs: &Bitfield, may: impl Fn(PieceIndex) -> bool, rng: &mut Rng) -> Option<PieceIndex> {
         let random = self.have.count() < RANDOM_FIRST;
         let rarity_of = |piece| if random { 0 } else { self.availability.of(piece) };
         let choices = || theirs.without(&self.begun).filter(|piece| may(*piece));
@@ -286,9 +338,7 @@ impl Picker {
             return None;
         }
         // A second walk finds the chosen one of the ties, so that there is one draw and no list of them.
-        let piece = choices().filter(|piece| rarity_of(*piece) == rarity).nth(rng.below(ties))?;
-        self.open_piece(conn, piece);
-        Some(piece)
+        choices().filter(|piece| rarity_of(*piece) == rarity).nth(rng.below(ties))
     }
 
     /// Puts a piece on its way that is the connection's own.
@@ -314,6 +364,9 @@ mod tests {
         Picker::new(layout, Bitfield::none(pieces), u64::MAX)
     }
 
+    /// No suggestions.
+    const NONE: Hints<'static> = Hints { pieces: &VecDeque::new(), only: false };
+
     fn any(_: PieceIndex) -> bool {
         true
     }
@@ -323,13 +376,13 @@ mod tests {
         let mut picker = picker(20, 4);
         let mut rng = Rng::from_seed_u64(1);
         let all = Bitfield::all(20);
-        let first = picker.pick(A, &all, any, &mut rng).unwrap().piece;
-        let other = picker.pick(B, &all, any, &mut rng).unwrap().piece;
+        let first = picker.pick(A, &all, NONE, any, &mut rng).unwrap().piece;
+        let other = picker.pick(B, &all, NONE, any, &mut rng).unwrap().piece;
         assert_ne!(first, other);
         for _ in 0..3 {
-            assert_eq!(picker.pick(A, &all, any, &mut rng).unwrap().piece, first);
+            assert_eq!(picker.pick(A, &all, NONE, any, &mut rng).unwrap().piece, first);
         }
-        assert_ne!(picker.pick(A, &all, any, &mut rng).unwrap().piece, first);
+        assert_ne!(picker.pick(A, &all, NONE, any, &mut rng).unwrap().piece, first);
     }
 
     #[test]
@@ -343,7 +396,7 @@ mod tests {
         let mut common = Bitfield::all(20);
         common.remove(PieceIndex(13));
         picker.availability.add(&common);
-        assert_eq!(picker.pick(A, &Bitfield::all(20), any, &mut rng).unwrap().piece, PieceIndex(13));
+        assert_eq!(picker.pick(A, &Bitfield::all(20), NONE, any, &mut rng).unwrap().piece, PieceIndex(13));
     }
 
     #[test]
@@ -352,7 +405,7 @@ mod tests {
         let mut rng = Rng::from_seed_u64(5);
         for _ in 0..2000 {
             let mut picker = picker(10, 1);
-            counts[picker.pick(A, &Bitfield::all(10), any, &mut rng).unwrap().piece.as_usize()] += 1;
+            counts[picker.pick(A, &Bitfield::all(10), NONE, any, &mut rng).unwrap().piece.as_usize()] += 1;
         }
         assert!(counts.iter().all(|count| (140..=260).contains(count)), "{counts:?}");
     }
@@ -373,10 +426,10 @@ mod tests {
         let mut picker = picker(20, 4);
         let mut rng = Rng::from_seed_u64(1);
         let all = Bitfield::all(20);
-        let block = picker.pick(A, &all, any, &mut rng).unwrap();
+        let block = picker.pick(A, &all, NONE, any, &mut rng).unwrap();
         picker.unask(block);
         picker.disown(A);
-        assert_eq!(picker.pick(B, &all, any, &mut rng), Some(block));
+        assert_eq!(picker.pick(B, &all, NONE, any, &mut rng), Some(block));
     }
 
     #[test]
@@ -384,9 +437,9 @@ mod tests {
         let layout = Layout::new(4 * BLOCK_LENGTH, [u64::from(80 * BLOCK_LENGTH)]);
         let mut picker = Picker::new(layout, Bitfield::none(20), 1);
         let mut rng = Rng::from_seed_u64(1);
-        let blocks = (0..8).map(|n| picker.pick(ConnId(n), &Bitfield::all(20), any, &mut rng).unwrap().piece);
+        let blocks = (0..8).map(|n| picker.pick(ConnId(n), &Bitfield::all(20), NONE, any, &mut rng).unwrap().piece);
         assert_eq!(blocks.collect::<BTreeSet<_>>().len(), 2);
-        assert_eq!(picker.pick(ConnId(9), &Bitfield::all(20), any, &mut rng), None);
+        assert_eq!(picker.pick(ConnId(9), &Bitfield::all(20), NONE, any, &mut rng), None);
     }
 
     #[test]
@@ -394,14 +447,14 @@ mod tests {
         let mut picker = picker(1, 3);
         let mut rng = Rng::from_seed_u64(1);
         let all = Bitfield::all(1);
-        picker.pick(A, &all, any, &mut rng).unwrap();
-        assert!(picker.pick(B, &all, any, &mut rng).is_some(), "a piece that nothing is known of is shared");
+        picker.pick(A, &all, NONE, any, &mut rng).unwrap();
+        assert!(picker.pick(B, &all, NONE, any, &mut rng).is_some(), "a piece that nothing is known of is shared");
         picker.discard_bad(PieceIndex(0));
-        let block = picker.pick(A, &all, any, &mut rng).unwrap();
-        assert_eq!(picker.pick(B, &all, any, &mut rng), None);
+        let block = picker.pick(A, &all, NONE, any, &mut rng).unwrap();
+        assert_eq!(picker.pick(B, &all, NONE, any, &mut rng), None);
         picker.unask(block);
         picker.disown(A);
-        assert!(picker.pick(B, &all, any, &mut rng).is_some(), "its peer has left it");
+        assert!(picker.pick(B, &all, NONE, any, &mut rng).is_some(), "its peer has left it");
     }
 
     #[test]
@@ -409,7 +462,7 @@ mod tests {
         let layout = Layout::new(4 * BLOCK_LENGTH, [u64::from(80 * BLOCK_LENGTH)]);
         let mut picker = Picker::new(layout, Bitfield::none(20), 1);
         let mut rng = Rng::from_seed_u64(1);
-        let asked = [A, B].map(|conn| picker.pick(conn, &Bitfield::all(20), any, &mut rng).unwrap());
+        let asked = [A, B].map(|conn| picker.pick(conn, &Bitfield::all(20), NONE, any, &mut rng).unwrap());
         assert!(picker.is_full());
         picker.disown(A);
         assert_eq!(picker.stranded(|_| false), None, "a block is on its way");
@@ -425,10 +478,10 @@ mod tests {
         let mut picker = picker(1, 2);
         let mut rng = Rng::from_seed_u64(1);
         let all = Bitfield::all(1);
-        let first = picker.pick(A, &all, any, &mut rng).unwrap();
+        let first = picker.pick(A, &all, NONE, any, &mut rng).unwrap();
         assert_eq!(picker.pick_again(&all, any, |_| false, &mut rng), None, "a block is asked of nobody yet");
-        let second = picker.pick(A, &all, any, &mut rng).unwrap();
-        assert_eq!(picker.pick(B, &all, any, &mut rng), None);
+        let second = picker.pick(A, &all, NONE, any, &mut rng).unwrap();
+        assert_eq!(picker.pick(B, &all, NONE, any, &mut rng), None);
         assert_eq!(picker.pick_again(&all, any, |block| block == first, &mut rng), Some(second));
         assert_eq!(picker.pick_again(&all, any, |_| false, &mut rng), Some(first), "it is asked for less often");
         let from = Sender::Peer("198.18.0.1:1".parse().unwrap());
@@ -440,9 +493,9 @@ mod tests {
         let mut picker = picker(20, 1);
         let mut rng = Rng::from_seed_u64(1);
         let mut theirs = Bitfield::none(20);
-        assert_eq!(picker.pick(A, &theirs, any, &mut rng), None);
+        assert_eq!(picker.pick(A, &theirs, NONE, any, &mut rng), None);
         theirs.insert(PieceIndex(7));
-        assert_eq!(picker.pick(A, &theirs, |piece| piece != PieceIndex(7), &mut rng), None);
-        assert_eq!(picker.pick(A, &theirs, any, &mut rng).unwrap().piece, PieceIndex(7));
+        assert_eq!(picker.pick(A, &theirs, NONE, |piece| piece != PieceIndex(7), &mut rng), None);
+        assert_eq!(picker.pick(A, &theirs, NONE, any, &mut rng).unwrap().piece, PieceIndex(7));
     }
 }

@@ -85,6 +85,7 @@ impl Swarm {
         let pieces = self.layout().piece_count();
         let mut peer = PeerConnection::new(addr, direction, handshake.peer_id, reserved, pieces, now);
         peer.told = self.news.len();
+        peer.pipeline.begin_with(self.layout().block_count(PieceIndex(0)));
         self.conns.insert(conn, peer);
         self.exchange.joined(now, conn);
         self.note_listener(conn);
@@ -167,7 +168,7 @@ impl Swarm {
     fn react(&mut self, now: Instant, conn: ConnId, received: Received) {
         match received {
             Received::Nothing => {}
-            Received::Unchoked => self.unstarve(conn),
+            Received::Unchoked | Received::Suggested => self.unstarve(conn),
             Received::Pieces(before) => {
                 self.web_seeds.peers_have_news();
                 if let Some(peer) = self.conns.get(&conn) {
@@ -187,7 +188,10 @@ impl Swarm {
             Received::Interested => self.became_interested(now, conn),
             Received::NotInterested => self.lost_interest(now, conn),
             Received::Request(span) => self.requested(now, conn, span),
-            Received::Cancelled(span) => self.reject(now, conn, span),
+            Received::Cancelled(span) => {
+                self.no_longer_waits(conn);
+                self.reject(now, conn, span);
+            }
             Received::Block(block, data, arrival) => self.block(now, conn, block, data, arrival),
             Received::Unasked(bytes) => self.wasted += bytes,
             Received::Rejected(block) => {
@@ -220,6 +224,7 @@ impl Swarm {
     /// The peer got one piece more. These are most of all messages, so nothing is looked at twice.
     fn peer_got(&mut self, now: Instant, conn: ConnId, piece: PieceIndex) {
         self.picker.availability.add_one(piece);
+        self.promise_kept(now, conn, piece);
         let fetching = self.phase == Phase::Fetching && !self.paused;
         let wanted = fetching && !self.picker.have().has(piece);
         if wanted && self.picker.availability.of(piece) == 1 {
@@ -275,8 +280,9 @@ impl Swarm {
         }
         let set: Vec<_> = allowed_fast_set(peer.addr.ip(), info_hash, pieces)
             .into_iter()
-            .filter(|piece| self.picker.have().has(*piece))
+            .filter(|piece| self.picker.have().has(*piece) && self.is_common(*piece))
             .collect();
+        let Some(peer) = self.conns.get_mut(&conn) else { return };
         peer.granted.extend(&set);
         // Twice what they are: enough for what is lost on the way, too little to live on.
         peer.grant_bytes = 2 * set.iter().map(|piece| u64::from(self.picker.layout().length_of(*piece))).sum::<u64>();
@@ -301,12 +307,14 @@ impl Swarm {
     /// The connection is gone.
     pub(super) fn forget(&mut self, now: Instant, conn: ConnId) {
         self.peers.closed(now, conn);
+        self.break_promises(conn);
         let Some(peer) = self.conns.remove(&conn) else { return };
         self.exchange.lost(conn);
         self.picker.availability.remove(&peer.pieces);
         self.asked -= peer.pipeline.len();
         self.starved.remove(&conn);
         self.unserved.remove(&conn);
+        self.end_turn(conn);
         self.unchoked.remove(&conn);
         for block in peer.pipeline.blocks() {
             self.picker.unask(block);

@@ -6,8 +6,9 @@
 //!
 //! The modules in reading order: [`io`] is what goes in and out, [`peers`] keeps the addresses, `inbound` answers messages,
 //! `exchange` tells peers of one another, `metadata` gives them the torrent itself, [`priority`] and `places` say who is wanted
-//! most, `requests` asks for blocks, `pieces` follows them to the disk, `telling` announces them, `serving` chokes and uploads,
-//! [`web_seeds`] asks web servers when peers are not enough, `upkeep` is all that only time brings about, [`status`] tells people.
+//! most, `requests` asks for blocks, `pieces` follows them to the disk, `telling` announces them, `turns` says whose turn it is
+//! to be sent one, `handing` what a seed hands out to whom, `serving` chokes and uploads, [`web_seeds`] asks web servers when
+//! peers are not enough, `upkeep` is all that only time brings about, [`status`] tells people.
 //!
 //! Laws: a piece is announced only when its hash is right; nothing but allowed-fast pieces goes to a choked peer; the
 //! availability equals a recount; bytes in memory stay within [`SwarmConfig`]'s bounds.
@@ -24,6 +25,8 @@ mod metadata;
 mod requests;
 mod pieces;
 mod telling;
+mod turns;
+mod handing;
 mod serving;
 pub mod web_seeds;
 mod upkeep;
@@ -36,6 +39,7 @@ use std::time::Duration;
 pub use io::{DiskFault, Event, Input, Output, StoreOutcome, SwarmId};
 pub use peers::{PeerList, PeerSource};
 pub use status::{TorrentState, TorrentStatus};
+use turns::{Turn, Width};
 pub use web_seeds::{WebFetch, WebSeedState, WebSeedStatus};
 
 use crate::bitfield::Bitfield;
@@ -182,7 +186,7 @@ pub struct Swarm {
     /// Connections that had nothing to be asked for when the picker's epoch was `starved_at`.
     starved: BTreeSet<ConnId>,
     starved_at: u64,
-    /// Connections that may have to be read for: they ask for more, or their sockets took something.
+    /// Connections that ask for something and wait for a turn.
     unserved: BTreeSet<ConnId>,
     /// Connections that we do not choke; all of them are interested.
     unchoked: BTreeSet<ConnId>,
@@ -190,8 +194,14 @@ pub struct Swarm {
     news: Vec<PieceIndex>,
     /// When everybody is to be told of all of them.
     tell_at: Option<Instant>,
-    /// The connection served last, where the next turn begins.
-    last_served: ConnId,
+    /// The connections that are sent a piece each.
+    turns: Vec<Turn>,
+    /// How many there are at once.
+    width: Width,
+    /// How many peers are served by a seed.
+    seed_slots: usize,
+    /// Peers that a seed has promised each piece, or sends it to; empty until the first promise.
+    promised: Vec<u16>,
     next_conn: u64,
     tick_at: Option<Instant>,
     /// When an owner's limit lets more through.
@@ -245,7 +255,10 @@ impl Swarm {
             unchoked: BTreeSet::new(),
             news: Vec::new(),
             tell_at: None,
-            last_served: ConnId(0),
+            turns: Vec::new(),
+            width: Width::default(),
+            seed_slots: handing::FIRST_SEED_SLOTS,
+            promised: Vec::new(),
             next_conn: 0,
             tick_at: Some(now),
             limited_until: None,
@@ -278,6 +291,11 @@ impl Swarm {
     /// The number of requests that are out, for checks of the swarm's laws.
     pub const fn asked(&self) -> usize {
         self.asked
+    }
+
+    /// How many peers may be served at once.
+    pub fn slots(&self) -> usize {
+        if self.phase == Phase::Fetching { self.choker.slots().total() } else { self.seed_slots }
     }
 
     /// The pieces, for checks of the swarm's laws.

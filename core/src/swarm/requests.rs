@@ -4,8 +4,10 @@ use bytes::Bytes;
 
 use super::{Limits, Swarm};
 use crate::layout::{BLOCK_LENGTH, BlockInfo};
+use crate::peer::connection::HEED_IDLE;
 use crate::peer::pipeline::Arrival;
 use crate::peer::{ConnId, Message, PeerConnection};
+use crate::piece::Hints;
 use crate::time::{Instant, earliest};
 
 impl Swarm {
@@ -34,7 +36,7 @@ impl Swarm {
                 break;
             }
         }
-        self.hungry = hungry;
+        self.hungry.append(&mut hungry);
     }
 
     /// Something about the connection has changed that may let it be asked for more.
@@ -62,13 +64,26 @@ impl Swarm {
                 }
             }
             let may = |piece| peer.may_request(piece);
-            let mut block = self.picker.pick(conn, &peer.pieces, may, &mut self.rng);
+            let is_guided = peer.guides(now);
+            let hints = Hints { pieces: &peer.suggested, only: is_guided };
+            let mut block = self.picker.pick(conn, &peer.pieces, hints, may, &mut self.rng);
+            if block.is_none() && !is_guided && peer.pipeline.is_empty() && self.take_over(now, conn) {
+                continue;
+            }
+            let Some(peer) = self.conns.get(&conn) else { return true };
+            let may = |piece| peer.may_request(piece);
             if block.is_none() && peer.pipeline.is_empty() {
                 // The end game asks a peer for one block at a time: what it brings may be here already.
                 block = self.picker.pick_again(&peer.pieces, may, |block| peer.pipeline.has(block), &mut self.rng);
             }
             let Some(block) = block else {
-                self.starved.insert(conn);
+                if is_guided {
+                    // It is asked for something else if it has no other suggestion soon.
+                    self.hungry.push(conn);
+                    self.limited_until = earliest(self.limited_until, Some(now + HEED_IDLE));
+                } else {
+                    self.starved.insert(conn);
+                }
                 return true;
             };
             if let Some(bucket) = &mut limits.down {
@@ -80,6 +95,30 @@ impl Swarm {
             self.asked += 1;
             self.send(now, conn, Message::Request(block));
         }
+        true
+    }
+
+    /// Takes a piece over for a peer that has nothing else for us, from one that has not begun with it and is to send us others
+    /// first; tells whether there was one.
+    fn take_over(&mut self, now: Instant, conn: ConnId) -> bool {
+        let Some(peer) = self.conns.get(&conn) else { return false };
+        let (theirs, may) = (&peer.pieces, |piece| peer.may_request(piece));
+        let waits = |owner, piece| self.conns.get(&owner).is_some_and(|peer| peer.pipeline.waits_behind_others(piece));
+        let Some((piece, owner)) = self.picker.unbegun(conn, theirs, may, waits) else { return false };
+        let blocks: Vec<BlockInfo> = match self.conns.get(&owner) {
+            Some(peer) => peer.pipeline.blocks().filter(|block| block.piece == piece).collect(),
+            None => return false,
+        };
+        for block in blocks {
+            if let Some(peer) = self.conns.get_mut(&owner) {
+                peer.pipeline.cancel(block);
+            }
+            self.asked -= 1;
+            self.picker.unask(block);
+            self.send(now, owner, Message::Cancel(block));
+        }
+        self.picker.pass_on(piece, conn);
+        self.may_be_hungry(owner);
         true
     }
 

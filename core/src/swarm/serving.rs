@@ -1,11 +1,12 @@
 //! Choking and uploading.
 
 use std::collections::VecDeque;
-use std::ops::Bound;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
 use super::io::{DiskFault, Output};
+use super::turns::Turn;
 use super::upkeep::Failing;
 use super::{Limits, Phase, Swarm};
 use crate::choke::{Candidate, ROUND, Ranking};
@@ -70,7 +71,7 @@ impl Swarm {
         if !self.may_serve() {
             return 0;
         }
-        self.choker.slots().total().saturating_sub(self.unchoked.len())
+        self.slots().saturating_sub(self.unchoked.len())
     }
 
     /// Ranks the peers and applies the result.
@@ -87,7 +88,11 @@ impl Swarm {
                 idle: is_idle(now, peer),
             })
             .collect();
-        let ranking = if self.phase == Phase::Fetching { Ranking::Leech } else { Ranking::Seed };
+        self.seed_slots = self.wanted_seed_slots(now);
+        let ranking = match self.phase {
+            Phase::Fetching => Ranking::Leech,
+            Phase::Placing | Phase::Seeding => Ranking::Seed { slots: self.seed_slots },
+        };
         let mut chosen = self.choker.round(now, ranking, &candidates, &mut self.rng);
         if !self.may_serve() {
             chosen.clear();
@@ -107,6 +112,7 @@ impl Swarm {
         peer.choke_changed = now;
         self.unchoked.insert(conn);
         self.tell(now, conn);
+        self.suggest(now, conn);
         self.send(now, conn, Message::Unchoke);
     }
 
@@ -117,6 +123,8 @@ impl Swarm {
         self.unchoked.remove(&conn);
         let granted = peer.granted.clone();
         let dropped = peer.uploads.clear(|block| granted.contains(&block.piece));
+        self.no_longer_waits(conn);
+        self.break_promises(conn);
         self.send(now, conn, Message::Choke);
         for block in dropped {
             self.reject(now, conn, block);
@@ -136,7 +144,10 @@ impl Swarm {
         if peer.am_choking {
             peer.grant_bytes -= length;
         }
-        self.unserved.insert(conn);
+        if self.turns.iter().all(|turn| turn.conn != conn) {
+            self.unserved.insert(conn);
+        }
+        self.asked_for(now, conn, span.piece);
     }
 
     /// Says that a request will not be answered, to those who understand it.
@@ -146,55 +157,122 @@ impl Swarm {
         }
     }
 
-    /// Reads for peers that wait, one span each in turn, as far as their sockets and the owner's limit go.
+    /// Reads for the peers whose turn it is, as far as their sockets and the owner's limit go, and gives turns to others.
     pub(super) fn serve(&mut self, now: Instant, limits: &mut Limits) {
-        while !self.unserved.is_empty() {
-            let after = self.unserved.range((Bound::Excluded(self.last_served), Bound::Unbounded));
-            let turn: Vec<ConnId> = after.chain(self.unserved.range(..=self.last_served)).copied().collect();
-            for conn in turn {
-                match self.serve_one(now, conn, limits) {
-                    Served::Yes => {}
-                    Served::No => {
-                        self.unserved.remove(&conn);
+        loop {
+            let mut ended = false;
+            for turn in self.turns.clone() {
+                match self.serve_turn(now, turn, limits) {
+                    Served::All => {
+                        self.end_turn(turn.conn);
+                        ended = true;
                     }
+                    Served::Enough => {}
                     Served::Limited => return,
                 }
+            }
+            let given = self.give_turns(now);
+            if !ended && !given {
+                break;
+            }
+        }
+        self.width.others_wait(now, !self.unserved.is_empty());
+    }
+
+    /// Gives free turns to peers that wait; tells whether there was one to give.
+    fn give_turns(&mut self, now: Instant) -> bool {
+        let before = self.turns.len();
+        while self.turns.len() < self.width.get() {
+            let Some(turn) = self.next_turn(now) else { break };
+            self.unserved.remove(&turn.conn);
+            self.turns.push(turn);
+            if let Some(peer) = self.conns.get_mut(&turn.conn) {
+                peer.last_turn = now;
+            }
+        }
+        self.turns.len() > before
+    }
+
+    /// Who comes next: who asks for what a seed has not handed out, then who has least or has passed most on, then who waited
+    /// longest.
+    fn next_turn(&self, now: Instant) -> Option<Turn> {
+        let waiting = self.unserved.iter().filter_map(|conn| {
+            let peer = self.conns.get(conn)?;
+            let piece = peer.uploads.next_piece()?;
+            let again = now - peer.last_turn < LONG_WAIT && self.is_handed_out(piece, peer);
+            let has = if self.phase == Phase::Seeding { self.unspread(peer) } else { self.tenths(peer) };
+            Some(((again, has, peer.last_turn, *conn), Turn { conn: *conn, piece }))
+        });
+        waiting.min_by_key(|(order, _)| *order).map(|(_, turn)| turn)
+    }
+
+    /// How much of the torrent the peer has, as it says or as we have sent it, whichever is more: nothing, or how many tenths.
+    fn tenths(&self, peer: &PeerConnection) -> usize {
+        let pieces = self.layout().piece_count() as usize;
+        let sent = usize::try_from(peer.up.total() / u64::from(self.layout().piece_length())).unwrap_or(pieces);
+        let has = sent.clamp(peer.pieces.count() as usize, pieces);
+        usize::from(has > 0) + has * 10 / pieces.max(1)
+    }
+
+    /// The peer took requests back, or was choked: it may have nothing to wait for any more.
+    pub(super) fn no_longer_waits(&mut self, conn: ConnId) {
+        if !self.conns.get(&conn).is_some_and(|peer| peer.uploads.is_waiting()) {
+            self.unserved.remove(&conn);
+        }
+    }
+
+    /// The peer's piece is read; it waits for another turn if it asks for more.
+    pub(super) fn end_turn(&mut self, conn: ConnId) {
+        self.turns.retain(|turn| turn.conn != conn);
+        if self.conns.get(&conn).is_some_and(|peer| peer.uploads.is_waiting()) {
+            self.unserved.insert(conn);
+        }
+    }
+
+    /// Reads for a peer until its piece is read or its socket has enough.
+    fn serve_turn(&mut self, now: Instant, turn: Turn, limits: &mut Limits) -> Served {
+        loop {
+            let next = self.conns.get(&turn.conn).and_then(|peer| peer.uploads.next_piece());
+            if next != Some(turn.piece) {
+                return Served::All;
+            }
+            if let Some(stop) = self.serve_one(now, turn.conn, limits) {
+                return stop;
             }
         }
     }
 
-    fn serve_one(&mut self, now: Instant, conn: ConnId, limits: &mut Limits) -> Served {
+    /// Reads one span; tells why if it does not.
+    fn serve_one(&mut self, now: Instant, conn: ConnId, limits: &mut Limits) -> Option<Served> {
         let read_ahead = self.config.read_ahead;
-        let Some(peer) = self.conns.get_mut(&conn).filter(|peer| peer.uploads.is_waiting()) else { return Served::No };
+        let peer = self.conns.get_mut(&conn)?;
         // A quarter of a second at the peer's speed: enough to keep the socket busy, little enough to stop quickly.
         let Rate(rate) = peer.up.rate(now);
         let most = (rate / 4).clamp(MIN_CREDIT, read_ahead.max(MIN_CREDIT));
         let mut credit = most.saturating_sub(peer.uploads.pending_bytes());
         if credit < most.min(u64::from(crate::layout::BLOCK_LENGTH)) {
-            return Served::No;
+            return Some(Served::Enough);
         }
         if let Some(bucket) = &mut limits.up {
             let ready = bucket.ready_at(now);
             if ready != Some(now) {
                 self.limited_until = earliest(self.limited_until, ready);
-                return Served::Limited;
+                return Some(Served::Limited);
             }
             credit = credit.min(u64::from(crate::layout::BLOCK_LENGTH));
         }
-        let Some(span) = peer.uploads.next_span(credit) else { return Served::No };
+        let span = peer.uploads.next_span(credit)?;
         if let Some(bucket) = &mut limits.up {
             bucket.take(now, u64::from(span.length));
         }
-        self.last_served = conn;
         self.out.push_back(Output::Read { swarm: self.id, conn, span });
-        Served::Yes
+        None
     }
 
     /// A span was read: sends its blocks, unless the peer was choked meanwhile.
     pub(super) fn read(&mut self, now: Instant, conn: ConnId, span: BlockInfo, result: Result<Vec<Bytes>, DiskFault>) {
         let Some(peer) = self.conns.get_mut(&conn) else { return };
         let blocks = peer.uploads.span_read(span);
-        self.unserved.insert(conn);
         let allowed = !peer.am_choking || peer.granted.contains(&span.piece);
         let mut rest = match result {
             Ok(parts) if allowed => VecDeque::from(parts),
@@ -222,7 +300,7 @@ impl Swarm {
     pub(super) fn sent(&mut self, now: Instant, conn: ConnId, bytes: u64) {
         if let Some(peer) = self.conns.get_mut(&conn) {
             peer.uploads.sent(now, bytes);
-            self.unserved.insert(conn);
+            self.width.taken(now, bytes);
         }
     }
 }
@@ -244,15 +322,21 @@ fn cut(parts: &mut VecDeque<Bytes>, length: usize) -> Option<Bytes> {
     Some(data)
 }
 
+/// After so long a peer comes before those who wait shorter, whatever it asks for.
+const LONG_WAIT: Duration = Duration::from_secs(5);
+
 /// Whether a peer was let in two rounds ago and asks for nothing.
 fn is_idle(now: Instant, peer: &mut PeerConnection) -> bool {
     let asks = peer.uploads.is_waiting() || peer.uploads.pending_bytes() > 0 || peer.up.rate(now) > Rate(0);
     !peer.am_choking && !asks && now - peer.choke_changed >= ROUND
 }
 
+/// Why nothing more is read for a peer.
 enum Served {
-    Yes,
-    No,
+    /// Its piece is read, or it asks for nothing more of it.
+    All,
+    /// Its socket has enough.
+    Enough,
     /// The owner's limit is reached.
     Limited,
 }

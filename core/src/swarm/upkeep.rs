@@ -63,6 +63,11 @@ impl Swarm {
             self.choke_round(now);
         }
         self.tick_web_seeds(now, limits);
+        if self.phase == Phase::Seeding {
+            // Only a round takes slots away.
+            self.seed_slots = self.seed_slots.max(self.wanted_seed_slots(now));
+            self.fill_free_slots(now);
+        }
         self.dial(now, limits);
         self.want_peers(now);
         self.schedule(now);

@@ -47,7 +47,7 @@ pub(super) fn check_state(hosts: &[Host], id: HostId, step: u64) {
     }
     let host = &hosts[id.0];
     let Some(swarm) = host.swarm() else { return };
-    let slots = podswarm_core::choke::Slots::default().total();
+    let slots = swarm.slots();
     let served = swarm.connections().values().filter(|peer| !peer.am_choking && peer.peer_interested).count();
     assert!(served <= slots, "{} serves {served} peers with {slots} slots", host.addr);
     let mut recount = Availability::none(swarm.picker().have().len());

@@ -10,7 +10,7 @@ use podswarm_core::rate::ByteCount;
 use podswarm_core::rng::Rng;
 
 use super::timeline::{Timeline, ratio};
-use super::{Character, HostId, Kind, Line, MBIT, Report, World};
+use super::{Character, HostId, Kind, Line, MBIT, Report, Tracker, World};
 
 /// What is special about a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -114,6 +114,8 @@ impl Scenario {
         let mut world = World::new(self.seed, self.length);
         let mut rng = Rng::from_seed_u64(self.seed).fork(2);
         let publisher = world.add_seed(self.publisher);
+        // The tracker is the publisher's own.
+        world.set_tracker(Tracker { names_first: Some(publisher), ..Tracker::default() });
         let subscribers = (0..self.peers).map(|_| self.subscriber(&mut world, &mut rng)).collect();
         if self.plot == Plot::Poisoners {
             for _ in 0..self.peers.div_ceil(10) {

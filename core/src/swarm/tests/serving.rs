@@ -30,7 +30,7 @@ fn rejects(heard: &[Message]) -> usize {
 fn interest_is_answered_by_an_unchoke_while_there_are_slots() {
     let mut lab = Lab::new(20, 2);
     let seed = lab.seed();
-    let slots = SwarmConfig::default().slots.total();
+    let slots = lab.hosts[seed].swarm.slots();
     for n in 0..slots + 3 {
         let conn = interested(&mut lab, seed);
         assert_eq!(lab.heard(seed, conn).contains(&Message::Unchoke), n < slots, "peer {n}");
@@ -64,9 +64,15 @@ fn a_piece_is_announced_to_those_who_lack_it_and_to_seeds_which_count_copies() {
 fn a_choked_peer_gets_the_granted_pieces_twice_at_most() {
     let mut lab = Lab::new(100, 1);
     let seed = lab.seed();
-    for _ in 0..SwarmConfig::default().slots.total() {
-        interested(&mut lab, seed);
+    let few = interested(&mut lab, seed);
+    assert!(lab.hosts[seed].swarm.slots() > 1);
+    for _ in 0..lab.hosts[seed].swarm.slots() {
+        let conn = interested(&mut lab, seed);
+        for piece in 0..100 {
+            lab.say(seed, conn, Message::Have(PieceIndex(piece)));
+        }
     }
+    lab.heard(seed, few);
     let choked = interested(&mut lab, seed);
     let heard = lab.heard(seed, choked);
     let granted: Vec<PieceIndex> = heard

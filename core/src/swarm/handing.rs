@@ -1,0 +1,145 @@
+//! How a seed hands out pieces, so that each leaves once before any leaves twice.
+//!
+//! Peers that choose for themselves choose alike: of a hundred that ask one seed, each for the rarest piece it sees, a third ask for
+//! one that somebody else is being sent at that moment. Only the seed sees what it sends, so it says what to ask for: it
+//! suggests pieces (BEP 6) of which the fewest copies are out or on their way, a different one to each peer. Whoever asks for a
+//! piece that is out already while others ask for fresh ones waits a little; it may well get it from others meanwhile.
+//!
+//! This does what super-seeding (BEP 16) does, without its lie that the seed has nothing, and without its price: a peer asks
+//! for as much as its pipe holds, and one that heeds no suggestion is served all the same.
+//!
+//! Law: the promises counted are those of the connections that stand.
+//!
+//! Source: BEP 6, "suggest piece"; BEP 16.
+
+use std::time::Duration;
+
+use super::{Output, Phase, Swarm};
+use crate::layout::PieceIndex;
+use crate::peer::{ConnId, Message, PeerConnection};
+use crate::time::Instant;
+
+/// How many pieces a peer knows of that it may ask for next.
+const SUGGESTED_AHEAD: usize = 2;
+/// How many more at most, if it is fast.
+const MOST_AHEAD: usize = 12;
+/// When the swarm has so many copies of every piece, peers need no hint.
+const ENOUGH_COPIES: u32 = 4;
+/// Within this a seed gives each peer that it serves a turn.
+const TURNS_WITHIN: Duration = Duration::from_secs(2);
+/// The most peers that a seed serves.
+const MOST_SEED_SLOTS: usize = 40;
+/// How many it serves until its speed is known.
+pub(super) const FIRST_SEED_SLOTS: usize = 20;
+
+impl Swarm {
+    /// A peer asks for a block: that piece is on its way to it, and it may want to know what to ask for after that.
+    pub(super) fn asked_for(&mut self, now: Instant, conn: ConnId, piece: PieceIndex) {
+        if self.phase != Phase::Seeding {
+            return;
+        }
+        let Some(peer) = self.conns.get_mut(&conn) else { return };
+        match peer.promised.insert(piece, true) {
+            Some(true) => return,
+            Some(false) => {}
+            None => self.count_promise(piece),
+        }
+        self.suggest(now, conn);
+    }
+
+    /// Suggests pieces to a peer until it knows of enough.
+    pub(super) fn suggest(&mut self, now: Instant, conn: ConnId) {
+        if self.phase != Phase::Seeding {
+            return;
+        }
+        while let Some(piece) = self.next_to_suggest(now, conn) {
+            let Some(peer) = self.conns.get_mut(&conn) else { return };
+            peer.promised.insert(piece, false);
+            peer.sent_at(now);
+            self.count_promise(piece);
+            self.out.push_back(Output::Send(conn, Message::SuggestPiece(piece)));
+        }
+    }
+
+    /// A piece that the peer lacks, of which the fewest copies are out; ties fall at random.
+    fn next_to_suggest(&mut self, now: Instant, conn: ConnId) -> Option<PieceIndex> {
+        let piece_length = u64::from(self.layout().piece_length());
+        let peer = self.conns.get_mut(&conn).filter(|peer| peer.fast() && peer.peer_interested && !peer.am_choking)?;
+        // What it may ask for until a suggestion has gone to it and the request for it has come back.
+        let soon = peer.up.rate(now).0 / 4 / piece_length;
+        let ahead = SUGGESTED_AHEAD + usize::try_from(soon).unwrap_or(0).min(MOST_AHEAD);
+        let peer = self.conns.get(&conn)?;
+        if peer.promised.values().filter(|asked| !**asked).count() >= ahead {
+            return None;
+        }
+        let (mut fewest, mut best) = (ENOUGH_COPIES, Vec::new());
+        for piece in self.picker.have().without(&peer.pieces).filter(|piece| !peer.promised.contains_key(piece)) {
+            let copies = self.copies_of(piece);
+            if copies < fewest {
+                fewest = copies;
+                best.clear();
+            }
+            if copies == fewest && copies < ENOUGH_COPIES {
+                best.push(piece);
+            }
+        }
+        self.rng.choose(&best).copied()
+    }
+
+    /// How many pieces a seed has sent the peer that have not come further. Who passes them on fast is sent more, and who takes
+    /// without giving gets little.
+    pub(super) fn unspread(&self, peer: &PeerConnection) -> usize {
+        peer.unspread.iter().filter(|piece| self.picker.availability.of(**piece) < 2).count()
+    }
+
+    /// How many peers a seed had better serve: as many as it can send a piece each within [`TURNS_WITHIN`], so that none waits long for one.
+    pub(super) fn wanted_seed_slots(&mut self, now: Instant) -> usize {
+        let pieces = self.up.rate(now).0 * TURNS_WITHIN.as_secs() / u64::from(self.layout().piece_length());
+        let least = self.choker.slots().total();
+        usize::try_from(pieces).unwrap_or(MOST_SEED_SLOTS).clamp(least, MOST_SEED_SLOTS.max(least))
+    }
+
+    /// Whether a seed has this piece out to somebody else, or on its way.
+    pub(super) fn is_handed_out(&self, piece: PieceIndex, peer: &PeerConnection) -> bool {
+        self.phase == Phase::Seeding && self.copies_of(piece) > u32::from(peer.promised.contains_key(&piece))
+    }
+
+    /// Whether a piece may be given to whoever comes, because it is no longer for a seed to hand out with care.
+    pub(super) fn is_common(&self, piece: PieceIndex) -> bool {
+        self.phase != Phase::Seeding || self.copies_of(piece) >= ENOUGH_COPIES
+    }
+
+    /// Copies of a piece that are out or on their way.
+    fn copies_of(&self, piece: PieceIndex) -> u32 {
+        self.picker.availability.of(piece) + self.promised.get(piece.as_usize()).map_or(0, |count| u32::from(*count))
+    }
+
+    fn count_promise(&mut self, piece: PieceIndex) {
+        if self.promised.is_empty() {
+            self.promised = vec![0; self.layout().piece_count() as usize];
+        }
+        self.promised[piece.as_usize()] += 1;
+    }
+
+    /// The peer has the piece: it counts as a copy now.
+    pub(super) fn promise_kept(&mut self, now: Instant, conn: ConnId, piece: PieceIndex) {
+        let kept = self.conns.get_mut(&conn).and_then(|peer| peer.promised.remove(&piece));
+        if kept.is_some() {
+            self.promised[piece.as_usize()] -= 1;
+            let availability = &self.picker.availability;
+            if let Some(peer) = self.conns.get_mut(&conn) {
+                peer.unspread.push(piece);
+                peer.unspread.retain(|piece| availability.of(*piece) < 2);
+            }
+            self.suggest(now, conn);
+        }
+    }
+
+    /// The peer is not sent anything any more.
+    pub(super) fn break_promises(&mut self, conn: ConnId) {
+        let Some(peer) = self.conns.get_mut(&conn) else { return };
+        for piece in std::mem::take(&mut peer.promised).into_keys() {
+            self.promised[piece.as_usize()] -= 1;
+        }
+    }
+}
