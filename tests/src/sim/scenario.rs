@@ -24,12 +24,22 @@ pub enum Plot {
     Poisson,
     /// A tenth more hosts claim to have everything and send a bad block now and then.
     Poisoners,
+    /// A quarter more hosts take and never give: a fifth of all.
+    FreeRiders,
+    /// Whoever has everything leaves two seconds later; the publisher stays.
+    Leavers,
 }
 
 impl Plot {
     /// Every one, with its name on the command line.
-    pub const ALL: [(Self, &'static str); 4] =
-        [(Self::Rush, "rush"), (Self::Mixed, "mixed"), (Self::Poisson, "poisson"), (Self::Poisoners, "poisoners")];
+    pub const ALL: [(Self, &'static str); 6] = [
+        (Self::Rush, "rush"),
+        (Self::Mixed, "mixed"),
+        (Self::Poisson, "poisson"),
+        (Self::Poisoners, "poisoners"),
+        (Self::FreeRiders, "free-riders"),
+        (Self::Leavers, "leavers"),
+    ];
 }
 
 impl fmt::Display for Plot {
@@ -117,10 +127,14 @@ impl Scenario {
         // The tracker is the publisher's own.
         world.set_tracker(Tracker { names_first: Some(publisher), ..Tracker::default() });
         let subscribers = (0..self.peers).map(|_| self.subscriber(&mut world, &mut rng)).collect();
-        if self.plot == Plot::Poisoners {
-            for _ in 0..self.peers.div_ceil(10) {
-                world.add(Character { kind: Kind::Poisoner(20), is_seed: true, ..Character::on(self.home) });
-            }
+        let others = match self.plot {
+            Plot::Poisoners => (self.peers.div_ceil(10), Kind::Poisoner(20)),
+            Plot::FreeRiders => (self.peers.div_ceil(4), Kind::FreeRider),
+            Plot::Rush | Plot::Mixed | Plot::Poisson | Plot::Leavers => (0, Kind::Honest),
+        };
+        for _ in 0..others.0 {
+            let is_seed = self.plot == Plot::Poisoners;
+            world.add(Character { kind: others.1, is_seed, ..Character::on(self.home) });
         }
         (world, publisher, subscribers)
     }
@@ -134,7 +148,8 @@ impl Scenario {
         let spread = if self.plot == Plot::Poisson { Duration::from_mins(2) } else { Duration::from_millis(100) };
         // Arrivals of a Poisson process, given their number, are independent and even.
         let arrival = Duration::from_micros(rng.below(usize::try_from(spread.as_micros()).unwrap_or(0)) as u64);
-        world.add(Character { arrival, ..Character::on(line) })
+        let leaves_after = (self.plot == Plot::Leavers).then_some(Duration::from_secs(2));
+        world.add(Character { arrival, leaves_after, ..Character::on(line) })
     }
 
     /// The command line that repeats the run.
