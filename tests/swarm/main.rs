@@ -54,9 +54,8 @@ fn eight_subscribers_come_near_the_bound() {
 }
 
 /// How it goes with the last of those who come in a scenario.
-fn outcome(scenario: Scenario) -> Report {
+fn outcome(scenario: &Scenario) -> Report {
     let report = scenario.run().report;
-    println!("{scenario}: {report}");
     assert_eq!(report.unfinished(), 0, "{scenario}: {report}");
     report
 }
@@ -64,23 +63,23 @@ fn outcome(scenario: Scenario) -> Report {
 #[test]
 fn a_crowd_takes_little_longer_than_it_must() {
     for (peers, most_milli) in [(8, 1040), (16, 1060), (32, 1080), (100, 1110)] {
-        let report = outcome(Scenario { peers, ..Scenario::default() });
+        let report = outcome(&Scenario { peers, ..Scenario::default() });
         assert!(report.milli_of_bound() <= most_milli, "{peers} peers: {report}");
     }
 }
 
 #[test]
 fn a_crowd_of_a_thousand_completes() {
-    let report = outcome(Scenario { peers: 1000, length: 16 * MIB, ..Scenario::default() });
+    let report = outcome(&Scenario { peers: 1000, length: 16 * MIB, ..Scenario::default() });
     assert!(report.milli_of_bound() <= 1500, "{report}");
 }
 
 #[test]
 fn who_takes_and_never_gives_and_who_lies_do_not_hold_the_others_up() {
     let scenario = |plot| Scenario { plot, peers: 20, length: 30 * MIB, ..Scenario::default() };
-    let alone = outcome(scenario(Plot::Rush)).last;
+    let alone = outcome(&scenario(Plot::Rush)).last;
     for plot in [Plot::FreeRiders, Plot::Poisoners] {
-        let last = outcome(scenario(plot)).last;
+        let last = outcome(&scenario(plot)).last;
         assert!(last <= alone * 3 / 2, "{plot}: {last:?}, and {alone:?} without them");
     }
 }
@@ -89,13 +88,13 @@ fn who_takes_and_never_gives_and_who_lies_do_not_hold_the_others_up() {
 fn a_publisher_slower_than_his_crowd_sends_each_piece_about_once() {
     let mut scenario = Scenario { peers: 16, ..Scenario::default() };
     scenario.publisher.up = 5 * MBIT;
-    let report = outcome(scenario);
+    let report = outcome(&scenario);
     assert!(report.copies_milli <= 1100 && report.milli_of_bound() <= 1100, "{report}");
 }
 
 #[test]
 fn those_who_leave_when_they_have_it_all_leave_enough_behind() {
-    let report = outcome(Scenario { plot: Plot::Leavers, peers: 30, length: 20 * MIB, ..Scenario::default() });
+    let report = outcome(&Scenario { plot: Plot::Leavers, peers: 30, length: 20 * MIB, ..Scenario::default() });
     assert!(report.milli_of_bound() <= 1400, "{report}");
 }
 
