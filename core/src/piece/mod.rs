@@ -17,5 +17,6 @@ pub use availability::Availability;
 pub use blame::Blame;
 pub use hasher::PieceHasher;
 pub use partial::Partial;
+pub(crate) use picker::rarest_of;
 pub use picker::{Hints, Picker, Wanted};
 pub use sender::{Sender, WebSeedId};

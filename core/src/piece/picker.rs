@@ -163,18 +163,23 @@ impl Picker {
             .or(orphan)
             .or_else(|| self.begin(conn, theirs, hints, &may, rng))
             .or(joinable.map(|(_, piece)| piece))?;
-        let partial = self.partials.get_mut(&piece).expect("the piece was found or begun above");
-        partial.owner.get_or_insert(conn);
-        let number = partial.first_unasked().expect("the piece has a block that is asked of nobody");
+        let number = self.partials[&piece].first_unasked().expect("the piece has a block that is asked of nobody");
         let block = self.layout.block(piece, number).expect("the number is one of the piece's");
+        self.ask(conn, block);
+        Some(block)
+    }
+
+    /// Notes that the connection is asked for a block of a piece on its way, which is its own if it is nobody's.
+    fn ask(&mut self, conn: ConnId, block: BlockInfo) {
+        let Some(partial) = self.partials.get_mut(&block.piece) else { return };
+        partial.owner.get_or_insert(conn);
         partial.ask(block);
         if !partial.has_unasked() {
-            self.open.remove(&piece);
+            self.open.remove(&block.piece);
         }
         if self.is_end_game() {
             self.epoch += 1;
         }
-        Some(block)
     }
 
     /// Chooses a block that others are asked for already, in the end game; `asked` tells what `theirs` is asked for.
@@ -325,20 +330,7 @@ impl Picker {
     fn rarest(&self, theirs: &Bitfield, may: impl Fn(PieceIndex) -> bool, rng: &mut Rng) -> Option<PieceIndex> {
         let random = self.have.count() < RANDOM_FIRST;
         let rarity_of = |piece| if random { 0 } else { self.availability.of(piece) };
-        let choices = || theirs.without(&self.begun).filter(|piece| may(*piece));
-        let (mut rarity, mut ties) = (u32::MAX, 0);
-        for piece in choices() {
-            match rarity_of(piece).cmp(&rarity) {
-                Ordering::Less => (rarity, ties) = (rarity_of(piece), 1),
-                Ordering::Equal => ties += 1,
-                Ordering::Greater => {}
-            }
-        }
-        if ties == 0 {
-            return None;
-        }
-        // A second walk finds the chosen one of the ties, so that there is one draw and no list of them.
-        choices().filter(|piece| rarity_of(*piece) == rarity).nth(rng.below(ties))
+        rarest_of(|| theirs.without(&self.begun).filter(|piece| may(*piece)), rarity_of, rng)
     }
 
     /// Puts a piece on its way that is the connection's own.
@@ -349,6 +341,27 @@ impl Picker {
         self.partials.insert(piece, partial);
         self.open.insert(piece);
     }
+}
+
+/// The piece of which there are fewest copies; ties fall at random.
+pub(crate) fn rarest_of<I: Iterator<Item = PieceIndex>>(
+    choices: impl Fn() -> I,
+    copies: impl Fn(PieceIndex) -> u32,
+    rng: &mut Rng,
+) -> Option<PieceIndex> {
+    let (mut fewest, mut ties) = (u32::MAX, 0);
+    for piece in choices() {
+        match copies(piece).cmp(&fewest) {
+            Ordering::Less => (fewest, ties) = (copies(piece), 1),
+            Ordering::Equal => ties += 1,
+            Ordering::Greater => {}
+        }
+    }
+    if ties == 0 {
+        return None;
+    }
+    // A second walk finds the chosen one of the ties, so that there is one draw and no list of them.
+    choices().filter(|piece| copies(*piece) == fewest).nth(rng.below(ties))
 }
 
 #[cfg(test)]

@@ -100,31 +100,29 @@ impl Session {
 
     /// Joins a torrent. `Err` names the swarm that it is joined as already.
     pub fn add(&mut self, now: Instant, setup: SwarmSetup) -> Result<SwarmId, SwarmId> {
-        debug_assert!(self.out.is_empty(), "drain before the next input");
-        if let Some(id) = self.by_hash.get(&setup.metainfo.info_hash.wire()) {
-            return Err(*id);
-        }
-        let id = SwarmId(self.next_swarm);
-        self.next_swarm += 1;
-        let swarm = Swarm::new(id, setup, now);
-        self.by_hash.insert(swarm.info_hash(), id);
-        self.swarms.insert(id, swarm);
+        let id = self.claim(setup.metainfo.info_hash.wire())?;
+        self.swarms.insert(id, Swarm::new(id, setup, now));
         self.route(now, id, swarm::Input::Tick);
         Ok(id)
     }
 
     /// Begins to look for a torrent's metadata. `Err` names the swarm or the search that is there already.
     pub fn add_finder(&mut self, now: Instant, setup: FinderSetup) -> Result<SwarmId, SwarmId> {
+        let id = self.claim(setup.info_hash)?;
+        self.finders.insert(id, Finder::new(id, setup, now));
+        self.route(now, id, swarm::Input::Tick);
+        Ok(id)
+    }
+
+    /// A number for what has this info-hash. `Err` is that of what has it already.
+    fn claim(&mut self, info_hash: [u8; 20]) -> Result<SwarmId, SwarmId> {
         debug_assert!(self.out.is_empty(), "drain before the next input");
-        if let Some(id) = self.by_hash.get(&setup.info_hash) {
+        if let Some(id) = self.by_hash.get(&info_hash) {
             return Err(*id);
         }
         let id = SwarmId(self.next_swarm);
         self.next_swarm += 1;
-        let finder = Finder::new(id, setup, now);
-        self.by_hash.insert(finder.info_hash(), id);
-        self.finders.insert(id, finder);
-        self.route(now, id, swarm::Input::Tick);
+        self.by_hash.insert(info_hash, id);
         Ok(id)
     }
 

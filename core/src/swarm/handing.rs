@@ -17,6 +17,7 @@ use std::time::Duration;
 use super::{Output, Phase, Swarm};
 use crate::layout::PieceIndex;
 use crate::peer::{ConnId, Message, PeerConnection};
+use crate::piece::{Picker, rarest_of};
 use crate::time::Instant;
 
 /// How many pieces a peer knows of that it may ask for next.
@@ -72,18 +73,9 @@ impl Swarm {
         if peer.promised.values().filter(|asked| !**asked).count() >= ahead {
             return None;
         }
-        let (mut fewest, mut best) = (ENOUGH_COPIES, Vec::new());
-        for piece in self.picker.have().without(&peer.pieces).filter(|piece| !peer.promised.contains_key(piece)) {
-            let copies = self.copies_of(piece);
-            if copies < fewest {
-                fewest = copies;
-                best.clear();
-            }
-            if copies == fewest && copies < ENOUGH_COPIES {
-                best.push(piece);
-            }
-        }
-        self.rng.choose(&best).copied()
+        let copies = |piece| copies_of(&self.picker, &self.promised, piece);
+        let is_choice = |piece: &PieceIndex| !peer.promised.contains_key(piece) && copies(*piece) < ENOUGH_COPIES;
+        rarest_of(|| self.picker.have().without(&peer.pieces).filter(is_choice), copies, &mut self.rng)
     }
 
     /// How many pieces a seed has sent the peer that have not come further. Who passes them on fast is sent more, and who takes
@@ -92,7 +84,8 @@ impl Swarm {
         peer.unspread.iter().filter(|piece| self.picker.availability.of(**piece) < 2).count()
     }
 
-    /// How many peers a seed had better serve: as many as it can send a piece each within [`TURNS_WITHIN`], so that none waits long for one.
+    /// How many peers a seed had better serve: as many as it can send a piece each within [`TURNS_WITHIN`], so that none waits
+    /// long for one.
     pub(super) fn wanted_seed_slots(&mut self, now: Instant) -> usize {
         let pieces = self.up.rate(now).0 * TURNS_WITHIN.as_secs() / u64::from(self.layout().piece_length());
         let least = self.choker.slots().total();
@@ -109,9 +102,8 @@ impl Swarm {
         self.phase != Phase::Seeding || self.copies_of(piece) >= ENOUGH_COPIES
     }
 
-    /// Copies of a piece that are out or on their way.
     fn copies_of(&self, piece: PieceIndex) -> u32 {
-        self.picker.availability.of(piece) + self.promised.get(piece.as_usize()).map_or(0, |count| u32::from(*count))
+        copies_of(&self.picker, &self.promised, piece)
     }
 
     fn count_promise(&mut self, piece: PieceIndex) {
@@ -142,4 +134,9 @@ impl Swarm {
             self.promised[piece.as_usize()] -= 1;
         }
     }
+}
+
+/// Copies of a piece that are out or on their way.
+fn copies_of(picker: &Picker, promised: &[u16], piece: PieceIndex) -> u32 {
+    picker.availability.of(piece) + promised.get(piece.as_usize()).map_or(0, |count| u32::from(*count))
 }

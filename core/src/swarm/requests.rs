@@ -105,15 +105,13 @@ impl Swarm {
         let (theirs, may) = (&peer.pieces, |piece| peer.may_request(piece));
         let waits = |owner, piece| self.conns.get(&owner).is_some_and(|peer| peer.pipeline.waits_behind_others(piece));
         let Some((piece, owner)) = self.picker.unbegun(conn, theirs, may, waits) else { return false };
-        let blocks: Vec<BlockInfo> = match self.conns.get(&owner) {
-            Some(peer) => peer.pipeline.blocks().filter(|block| block.piece == piece).collect(),
-            None => return false,
-        };
+        let Some(peer) = self.conns.get_mut(&owner) else { return false };
+        let blocks: Vec<BlockInfo> = peer.pipeline.blocks().filter(|block| block.piece == piece).collect();
+        for block in &blocks {
+            peer.pipeline.cancel(*block);
+        }
+        self.asked -= blocks.len();
         for block in blocks {
-            if let Some(peer) = self.conns.get_mut(&owner) {
-                peer.pipeline.cancel(block);
-            }
-            self.asked -= 1;
             self.picker.unask(block);
             self.send(now, owner, Message::Cancel(block));
         }

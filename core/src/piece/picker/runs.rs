@@ -8,7 +8,7 @@
 //! that is one of them, else at random, so that those who ask one server at once get different parts to trade; in a piece that
 //! another connection works on.
 
-use super::{Partial, Picker};
+use super::{Partial, Picker, rarest_of};
 use crate::layout::{BlockInfo, PieceIndex};
 use crate::peer::ConnId;
 use crate::rng::Rng;
@@ -81,15 +81,7 @@ impl Picker {
             }
             self.open_piece(conn, block.piece);
         }
-        let partial = self.partials.get_mut(&block.piece)?;
-        partial.owner.get_or_insert(conn);
-        partial.ask(block);
-        if !partial.has_unasked() {
-            self.open.remove(&block.piece);
-        }
-        if self.is_end_game() {
-            self.epoch += 1;
-        }
+        self.ask(conn, block);
         Some(block)
     }
 
@@ -125,14 +117,12 @@ impl Picker {
         }
         let fresh = || self.layout.pieces().filter(|piece| !self.begun.has(*piece) && self.is(wanted, *piece));
         let rarest = fresh().map(|piece| self.availability.of(piece)).min()?;
-        let is_rarest = |piece: &PieceIndex| self.availability.of(*piece) == rarest;
         if let Some(after) = after.filter(|after| after.0 < self.layout.piece_count() && !self.begun.has(*after))
-            && is_rarest(&after)
+            && self.availability.of(after) == rarest
         {
             return Some(after);
         }
-        let ties = fresh().filter(is_rarest).count();
-        fresh().filter(is_rarest).nth(rng.below(ties))
+        rarest_of(fresh, |piece| self.availability.of(piece), rng)
     }
 }
 
