@@ -1,7 +1,8 @@
 //! The torrent clients of others, as our subscribers and publishers will meet them.
 //!
 //! Each runs on a host of the test's network, finds peers through the torrent's tracker alone and keeps its settings in
-//! the test's folder. All are Debian packages: `transmission-cli`, `aria2`, `python3-libtorrent`.
+//! the test's folder. All are Debian packages, `transmission-cli`, `aria2` and `python3-libtorrent`, but rqbit, which is
+//! a crate and only measured.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,8 @@ pub enum Client {
     LibtorrentTuned,
     /// libtorrent, taking 20 kB/s at most.
     LibtorrentSlow,
+    /// rqbit.
+    Rqbit,
     /// transmission-cli.
     Transmission,
 }
@@ -75,7 +78,7 @@ impl Client {
                 command.arg(settings).arg("--watch-dir").arg(watched).arg("--download-dir").arg(folder);
                 command
             }
-            Self::Aria2 => panic!("aria2 seeds few torrents at a time"),
+            Self::Aria2 | Self::Rqbit => panic!("{self:?} seeds few torrents at a time"),
         };
         Program::start(&format!("{self:?} on {}", host.name()), command)
     }
@@ -117,6 +120,19 @@ impl Client {
             Self::Libtorrent | Self::LibtorrentTuned | Self::LibtorrentSlow => {
                 libtorrent(host, self, &[torrent], folder)
             }
+            Self::Rqbit => {
+                let mut command = host.command("rqbit");
+                command.args([
+                    "--disable-dht",
+                    "--disable-lsd",
+                    "--listen-port",
+                    "4240",
+                    "download",
+                    "--disable-http-api",
+                ]);
+                command.arg("--overwrite").arg("--output-folder").arg(folder).arg(torrent).env("NO_COLOR", "1");
+                command
+            }
             Self::Transmission => {
                 // uTP and the distributed hash table would only add time-outs; the rest are transmission's defaults.
                 // A seed starts without memory of the download, or it believes that instead of looking at the files.
@@ -141,7 +157,9 @@ impl Client {
 /// Whether a line of any of the clients says that everything is there and is given to others.
 fn says_seeding(line: &Line) -> Option<()> {
     let text = line.text.to_lowercase();
-    (text.starts_with("seeding") || text.contains(" seed(")).then_some(())
+    let says = text.starts_with("seeding")
+        || [" seed(", "finished downloading", "]: 100.00%"].iter().any(|it| text.contains(it));
+    says.then_some(())
 }
 
 fn libtorrent(host: &Host, client: Client, torrents: &[impl AsRef<std::ffi::OsStr>], folder: &Path) -> Command {

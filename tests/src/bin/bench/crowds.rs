@@ -1,6 +1,7 @@
 //! Flash crowds on shaped links.
 
 use std::io::Write as _;
+use std::thread;
 use std::time::Duration;
 
 use podswarm_tests::crowd::{Crowd, Kind, Outcome, Plan};
@@ -32,7 +33,8 @@ pub(crate) fn measure(gathering: Gathering, who: &[Who], peers: &[usize], runs: 
             "crowd",
             "Flash crowd",
             "A 60 MiB episode; the publisher sends 20 Mbit/s, subscribers 10 up and 50 down; all start together with nothing. \
-             One network namespace per host, tbf on every link. Ratios are to the Kumar-Ross bound.",
+             One network namespace per host, tbf on every link. Ratios are to the Kumar-Ross bound. \
+             Crowds of nginx and of rqbit, which leave the processor idle, go on beside the others.",
         ),
         Gathering::Mixed => (
             "mixed",
@@ -61,20 +63,41 @@ pub(crate) fn measure(gathering: Gathering, who: &[Who], peers: &[usize], runs: 
         bars_say: "the last subscriber's time over the bound".to_owned(),
         limit: Some(1.0),
     };
+    let mut crowds = Vec::new();
     for count in peers {
         for who in who {
-            let mut kinds = vec![(who.name().to_owned(), who.kind())];
+            crowds.push((who.name().to_owned(), *who, plan(gathering, who.kind(), *count)));
             if let (Gathering::Served, Some(client)) = (gathering, who.client()) {
-                kinds.push((format!("{}, served by Podswarm", who.name()), Kind::Served(client)));
-            }
-            for (label, kind) in kinds {
-                let plan = plan(gathering, kind, *count);
-                let outcomes: Vec<Outcome> = (0..runs).map(|_| run(&label, &plan)).collect();
-                add(&mut section, &label, &outcomes);
+                let label = format!("{}, served by Podswarm", who.name());
+                crowds.push((label, *who, plan(gathering, Kind::Served(client), *count)));
             }
         }
     }
+    // Those that leave the processor idle take hours: each kind of them has a lane of its own beside the others'.
+    let mut lanes: Vec<Option<Who>> = crowds.iter().map(|(_, who, _)| lane(*who)).collect();
+    lanes.sort();
+    lanes.dedup();
+    let mut measured: Vec<(usize, Vec<Outcome>)> = thread::scope(|scope| {
+        let crowds = &crowds;
+        let started: Vec<_> = lanes.iter().map(|of| scope.spawn(move || run_lane(crowds, *of, runs))).collect();
+        started.into_iter().flat_map(|lane| lane.join().expect("a crowd finishes")).collect()
+    });
+    measured.sort_by_key(|(number, _)| *number);
+    for (number, outcomes) in measured {
+        add(&mut section, &crowds[number].0, &outcomes);
+    }
     section
+}
+
+/// Whose own lane a crowd goes on; most share one.
+fn lane(who: Who) -> Option<Who> {
+    who.idles().then_some(who)
+}
+
+/// Lets the crowds of a lane go one after another: their numbers, and what each run measured.
+fn run_lane(crowds: &[(String, Who, Plan)], of: Option<Who>, runs: usize) -> Vec<(usize, Vec<Outcome>)> {
+    let mine = crowds.iter().enumerate().filter(|(_, (_, who, _))| lane(*who) == of);
+    mine.map(|(number, (label, _, plan))| (number, (0..runs).map(|_| run(label, plan)).collect())).collect()
 }
 
 fn plan(gathering: Gathering, kind: Kind, peers: usize) -> Plan {

@@ -13,6 +13,7 @@ mod tracker;
 
 use std::io::{self, Write as _};
 use std::path::Path;
+use std::process::Command;
 
 use clap::{Parser, ValueEnum};
 use crowds::Gathering;
@@ -63,13 +64,14 @@ enum Bench {
 }
 
 /// Who is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 enum Who {
     Podswarm,
     Libtorrent,
     LibtorrentTuned,
     Aria2,
     Transmission,
+    Rqbit,
     Http,
 }
 
@@ -82,6 +84,7 @@ impl Who {
             Self::LibtorrentTuned => "libtorrent, tuned",
             Self::Aria2 => "aria2",
             Self::Transmission => "transmission",
+            Self::Rqbit => "rqbit",
             Self::Http => "nginx, plain HTTP",
         }
     }
@@ -94,7 +97,18 @@ impl Who {
             Self::LibtorrentTuned => Some(Client::LibtorrentTuned),
             Self::Aria2 => Some(Client::Aria2),
             Self::Transmission => Some(Client::Transmission),
+            Self::Rqbit => Some(Client::Rqbit),
         }
+    }
+
+    /// Whether its crowds take minutes and next to no processor, so that they can go on beside others'.
+    fn idles(self) -> bool {
+        matches!(self, Self::Rqbit | Self::Http)
+    }
+
+    /// Whether it can be measured here.
+    fn is_there(self) -> bool {
+        self != Self::Rqbit || on_path("rqbit")
     }
 
     /// The crowd that it makes.
@@ -114,7 +128,8 @@ impl Args {
 
     /// Those of `all` that are to be measured.
     fn who(&self, all: &[Who]) -> Vec<Who> {
-        all.iter().copied().filter(|who| self.who.is_empty() || self.who.contains(who)).collect()
+        let wanted = |who: &Who| self.who.is_empty() || self.who.contains(who);
+        all.iter().copied().filter(|who| wanted(who) && who.is_there()).collect()
     }
 
     fn measure(&self, bench: Bench) -> Section {
@@ -126,13 +141,20 @@ impl Args {
             Bench::Mixed => crowd(Gathering::Mixed, &self.who(all), &[16]),
             Bench::Arrivals => crowd(Gathering::Arrivals, &self.who(all), &[16]),
             Bench::Served => crowd(Gathering::Served, &clients, &[8]),
-            Bench::Raw => raw::measure(&self.who(&[Who::Podswarm, Who::LibtorrentTuned, Who::Aria2]), self.runs),
+            Bench::Raw => {
+                raw::measure(&self.who(&[Who::Podswarm, Who::LibtorrentTuned, Who::Aria2, Who::Rqbit]), self.runs)
+            }
             Bench::Hash => hash::measure(self.runs),
             Bench::Tracker => tracker::measure(self.runs),
             Bench::Feed => feed::measure(self.runs),
             Bench::Idle => idle::measure(&self.who(&[Who::Podswarm, Who::Transmission, Who::Libtorrent])),
         }
     }
+}
+
+/// Whether a program is installed.
+fn on_path(program: &str) -> bool {
+    Command::new(program).arg("--help").output().is_ok()
 }
 
 fn main() -> io::Result<()> {

@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use podswarm_core::metainfo::Metainfo;
@@ -16,6 +15,7 @@ use podswarm_tests::net::{Host, Net};
 use podswarm_tests::process::{PATIENCE, Program};
 use podswarm_tests::programs::{Publisher, metainfo};
 
+use crate::on_path;
 use crate::report::{Section, median, short};
 
 /// Peers in the swarm. Ours takes no more than 256 of one network.
@@ -66,8 +66,7 @@ impl Tracker {
 
     /// Those that can be asked in this way on this machine.
     fn all(over: Over) -> impl Iterator<Item = Self> {
-        let installed = || Command::new("aquatic_udp").arg("--help").output().is_ok();
-        let aquatic = (over == Over::Udp && installed()).then_some(Self::Aquatic);
+        let aquatic = (over == Over::Udp && on_path("aquatic_udp")).then_some(Self::Aquatic);
         [Self::Podswarm, Self::Opentracker].into_iter().chain(aquatic)
     }
 }
