@@ -8,6 +8,7 @@ pub mod metainfo;
 pub mod layout;
 pub mod bitfield;
 pub mod peer;
+pub mod utp;
 pub mod piece;
 pub mod choke;
 pub mod tracker;

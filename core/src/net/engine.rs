@@ -29,7 +29,9 @@ use super::storage::{Prepared, Storage, StorageError};
 use super::torrent::{EngineStatus, Torrent};
 use super::udp_tracker::UdpTrackers;
 use super::web_seed::WebSeed;
-use super::{AddError, AddTorrent, EngineConfig, EngineError, FindError, FindTorrent, connection, listen, system_rng};
+use super::{
+    AddError, AddTorrent, EngineConfig, EngineError, FindError, FindTorrent, connection, listen, system_rng, udp,
+};
 use crate::bitfield::Bitfield;
 use crate::metainfo::{InfoHash, Metainfo};
 use crate::peer::{ConnId, PeerId};
@@ -93,14 +95,18 @@ impl Engine {
     #[expect(clippy::unused_async, reason = "it needs the caller's runtime, which `await` makes sure of")]
     pub async fn start(config: EngineConfig) -> Result<Self, EngineError> {
         let listeners = listen::bind(config.peer_port, config.bind)?;
-        let addrs: Vec<SocketAddr> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let addrs: Vec<SocketAddr> = listeners.iter().map(|listener| listener.addr).collect();
         let (accepted, incoming) = mpsc::channel(INBOX);
         let stop = CancellationToken::new();
+        let mut ports = Vec::new();
         for listener in listeners {
-            let accepting = listen::accept_task(listener, accepted.clone());
+            let accepting = listen::accept_task(listener.tcp, accepted.clone());
+            ports.push(listener.udp);
             let stop = stop.clone();
             tokio::spawn(async move { stop.run_until_cancelled(accepting).await });
         }
+        let (serving, stop_serving) = (udp::serve_task(ports, Clock::default()), stop.clone());
+        tokio::spawn(async move { stop_serving.run_until_cancelled(serving).await });
         let (commands, inbox) = mpsc::channel(INBOX);
         let (torrents_out, torrents) = watch::channel(Vec::new());
         let task = Task::new(config, &addrs, commands.downgrade(), torrents_out);
@@ -116,7 +122,7 @@ impl Engine {
         &self.addrs
     }
 
-    /// The TCP port for peers.
+    /// The port for peers, of TCP and of UDP.
     pub fn port(&self) -> u16 {
         self.addrs.first().map_or(0, SocketAddr::port)
     }

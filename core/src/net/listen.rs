@@ -1,4 +1,4 @@
-//! The sockets on which peers reach us, one for each address family, with one port.
+//! The sockets on which peers reach us, one for TCP and one for UDP of each address family, with one port.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -8,6 +8,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
+use super::udp::UdpPort;
 use super::{EngineError, PeerPort};
 
 /// The ports that are tried first.
@@ -17,8 +18,16 @@ const ATTEMPTS: usize = 16;
 /// A pause after the system could not give a connection, mostly for want of file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// The two sockets of one address.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    pub(crate) addr: SocketAddr,
+    pub(crate) tcp: TcpListener,
+    pub(crate) udp: UdpPort,
+}
+
 /// Binds the listeners. IPv6 is left out on systems without it.
-pub(crate) fn bind(port: PeerPort, address: Option<IpAddr>) -> Result<Vec<TcpListener>, EngineError> {
+pub(crate) fn bind(port: PeerPort, address: Option<IpAddr>) -> Result<Vec<Listener>, EngineError> {
     let addresses = match address {
         Some(address) => vec![address],
         None => vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
@@ -38,13 +47,13 @@ pub(crate) fn bind(port: PeerPort, address: Option<IpAddr>) -> Result<Vec<TcpLis
     Err(failure.expect("at least one port was tried"))
 }
 
-fn bind_all(addresses: &[IpAddr], mut port: u16) -> Result<Vec<TcpListener>, EngineError> {
-    let mut listeners: Vec<TcpListener> = Vec::new();
+fn bind_all(addresses: &[IpAddr], mut port: u16) -> Result<Vec<Listener>, EngineError> {
+    let mut listeners: Vec<Listener> = Vec::new();
     for address in addresses {
         let addr = SocketAddr::new(*address, port);
         match listen(addr) {
             Ok(listener) => {
-                port = listener.local_addr().map_err(|source| EngineError::Listen { addr, source })?.port();
+                port = listener.addr.port();
                 listeners.push(listener);
             }
             // A system without IPv6.
@@ -57,7 +66,7 @@ fn bind_all(addresses: &[IpAddr], mut port: u16) -> Result<Vec<TcpListener>, Eng
     Ok(listeners)
 }
 
-fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+fn listen(addr: SocketAddr) -> io::Result<Listener> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     if addr.is_ipv6() {
         socket.set_only_v6(true)?;
@@ -67,7 +76,9 @@ fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     socket.set_nonblocking(true)?;
     socket.bind(&addr.into())?;
     socket.listen(256)?;
-    TcpListener::from_std(socket.into())
+    let tcp = TcpListener::from_std(socket.into())?;
+    let addr = tcp.local_addr()?;
+    Ok(Listener { addr, tcp, udp: UdpPort::bind(addr)? })
 }
 
 /// Hands every connection to the engine.

@@ -5,7 +5,8 @@
 //!
 //! In reading order: [`clock`], [`durable`], `pool` and `buffers` are tools; [`http`] asks trackers and web servers, `udp_tracker`
 //! trackers over UDP; [`create`] hashes files; [`storage`] and `resume` keep a torrent's files; `receive` and `connection` are one
-//! socket, `web_seed` is one web server; `engine` is the task; [`torrent`] its handles.
+//! socket, `web_seed` is one web server; `listen` and `udp` are the ports where peers reach us; `engine` is the task; [`torrent`] its
+//! handles.
 #![expect(clippy::disallowed_methods, reason = "the rim is where clocks, tasks and sockets are")]
 
 pub mod clock;
@@ -20,6 +21,7 @@ pub mod storage;
 mod receive;
 mod connection;
 mod web_seed;
+mod udp;
 mod listen;
 mod engine;
 pub mod torrent;
@@ -42,7 +44,7 @@ use http::Reach;
 /// How an engine is to run.
 #[derive(Clone, Debug)]
 pub struct EngineConfig {
-    /// The TCP port for peers.
+    /// The port for peers.
     pub peer_port: PeerPort,
     /// The address to listen on and dial from; both families' unspecified ones if `None`.
     pub bind: Option<IpAddr>,
@@ -72,7 +74,7 @@ impl Default for EngineConfig {
     }
 }
 
-/// The TCP port for peers.
+/// The port for peers, of TCP and of UDP.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PeerPort {
     /// The first free one of 6881 to 6889, else any.

@@ -13,6 +13,7 @@ mod files;
 mod resume;
 mod control;
 mod limits;
+mod udp;
 mod hostile;
 mod magnet;
 mod server;
