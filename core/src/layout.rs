@@ -3,12 +3,17 @@
 //! A torrent is one run of bytes, its files end to end (BEP 3). It is cut into pieces of one length, the last one
 //! shorter, and a piece into blocks of 16 KiB, which peers ask one another for.
 //!
+//! A piece may end in padding, so that the next file begins with the next piece (BEP 47, 52). Nobody needs to send that: a piece's
+//! length and its blocks end before it, while a peer may ask for it.
+//!
 //! Law: a [`PieceIndex`] or [`BlockInfo`] that this module returned lies within the torrent.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 
 use crate::metainfo::Info;
+use crate::metainfo::merkle::Tree;
 
 /// 16 KiB. Larger requests are dropped by most clients. BEP 3.
 pub const BLOCK_LENGTH: u32 = 16 * 1024;
@@ -60,12 +65,27 @@ pub struct Layout {
     piece_count: u32,
     /// Offset of each file's first byte in the torrent, and the torrent's length at the end.
     file_starts: Vec<u64>,
+    /// How many bytes of padding end those pieces that do.
+    padding: BTreeMap<u32, u32>,
 }
 
 impl Layout {
     /// The layout of a torrent; its metainfo was checked when it was parsed.
     pub fn of(info: &Info) -> Self {
-        Self::new(info.piece_length, info.files.iter().map(|file| file.length))
+        Self::padded(info.piece_length, info.files.iter().map(|file| (file.length, file.is_pad)))
+    }
+
+    /// The layout of files of these lengths, of which some are padding.
+    ///
+    /// # Panics
+    /// As [`Layout::new`] does.
+    pub fn padded(piece_length: u32, files: impl IntoIterator<Item = (u64, bool)>) -> Self {
+        let (lengths, are_pads): (Vec<u64>, Vec<bool>) = files.into_iter().unzip();
+        let mut layout = Self::new(piece_length, lengths);
+        for (number, _) in are_pads.into_iter().enumerate().filter(|(_, is_pad)| *is_pad) {
+            layout.note_padding(layout.file_starts[number]..layout.file_starts[number + 1]);
+        }
+        layout
     }
 
     /// The layout of files of these lengths, end to end, in pieces of `piece_length` bytes.
@@ -81,12 +101,39 @@ impl Layout {
         }
         let piece_count = length.div_ceil(u64::from(piece_length));
         let piece_count = u32::try_from(piece_count).expect("the metainfo limits the number of pieces");
-        Self { length, piece_length, piece_count, file_starts }
+        Self { length, piece_length, piece_count, file_starts, padding: BTreeMap::new() }
     }
 
-    /// The torrent's length, in bytes.
+    /// Padding that ends a piece begun before it is not asked for.
+    fn note_padding(&mut self, range: Range<u64>) {
+        let piece_length = u64::from(self.piece_length);
+        let ends_piece = range.end.is_multiple_of(piece_length) || range.end == self.length;
+        let first = range.start / piece_length;
+        let is_within = !range.start.is_multiple_of(piece_length) && range.end <= (first + 1) * piece_length;
+        if ends_piece && is_within && !range.is_empty() {
+            let length = u32::try_from(range.end - range.start).expect("it is shorter than a piece");
+            self.padding.insert(u32::try_from(first).expect("it lies within the torrent"), length);
+        }
+    }
+
+    /// The torrent's length, in bytes, padding included.
     pub const fn length(&self) -> u64 {
         self.length
+    }
+
+    /// The length of all pieces together, in bytes, without the padding that ends them.
+    pub fn sent_length(&self) -> u64 {
+        self.length - self.paddings().map(|(_, length)| u64::from(length)).sum::<u64>()
+    }
+
+    /// The pieces that end in padding, and how many bytes of it.
+    pub fn paddings(&self) -> impl Iterator<Item = (PieceIndex, u32)> + '_ {
+        self.padding.iter().map(|(piece, length)| (PieceIndex(*piece), *length))
+    }
+
+    /// How many bytes of padding end this piece; they are zeros and belong to its SHA-1.
+    pub fn padding_of(&self, piece: PieceIndex) -> u32 {
+        self.padding.get(&piece.0).copied().unwrap_or(0)
     }
 
     /// The length of every piece but the last, in bytes.
@@ -109,8 +156,13 @@ impl Layout {
         (0..self.piece_count).map(PieceIndex)
     }
 
-    /// The length of this piece, in bytes.
+    /// The length of this piece, in bytes, without the padding that may end it.
     pub fn length_of(&self, piece: PieceIndex) -> u32 {
+        self.padded_length_of(piece) - self.padding_of(piece)
+    }
+
+    /// The length of this piece, in bytes, with the padding that may end it.
+    fn padded_length_of(&self, piece: PieceIndex) -> u32 {
         let start = self.start_of(piece);
         let left = self.length.saturating_sub(start);
         u32::try_from(left.min(u64::from(self.piece_length))).expect("a piece is no longer than its length")
@@ -136,7 +188,7 @@ impl Layout {
     /// Whether the span lies within its piece and is not empty.
     pub fn contains(&self, span: BlockInfo) -> bool {
         let end = u64::from(span.begin) + u64::from(span.length);
-        span.piece.0 < self.piece_count && span.length > 0 && end <= u64::from(self.length_of(span.piece))
+        span.piece.0 < self.piece_count && span.length > 0 && end <= u64::from(self.padded_length_of(span.piece))
     }
 
     /// Whether the span is exactly one of the torrent's blocks.
@@ -150,6 +202,24 @@ impl Layout {
     pub fn range_of(&self, span: BlockInfo) -> Range<u64> {
         let start = self.start_of(span.piece) + u64::from(span.begin);
         start..start + u64::from(span.length)
+    }
+
+    /// Where in the torrent's bytes the block behind this one begins, or the torrent's length.
+    pub fn end_of(&self, block: BlockInfo) -> u64 {
+        let is_last = block.begin + block.length == self.length_of(block.piece);
+        self.range_of(block).end + if is_last { u64::from(self.padding_of(block.piece)) } else { 0 }
+    }
+
+    /// The file that this piece begins with, where every file begins a piece, as in v2 torrents.
+    pub fn file_at(&self, piece: PieceIndex) -> usize {
+        let start = self.start_of(piece);
+        self.slices(start..start + 1).next().expect("a piece has bytes").file
+    }
+
+    /// The hash tree of the file to which this piece belongs, where every file begins a piece, as in v2 torrents (BEP 52).
+    pub fn tree_of(&self, piece: PieceIndex) -> Tree {
+        let file = self.file_at(piece);
+        Tree::new(self.file_starts[file + 1] - self.file_starts[file], self.piece_length)
     }
 
     /// The parts of files that a range of the torrent's bytes covers, in order; files without bytes never occur.
@@ -203,6 +273,31 @@ mod tests {
         assert_eq!(layout.slices(8..20).collect::<Vec<_>>(), [slice(0, 8, 2), slice(2, 0, 5), slice(3, 0, 5)]);
         assert_eq!(layout.slices(114..115).collect::<Vec<_>>(), [slice(3, 99, 1)]);
         assert_eq!(layout.slices(3..3).count(), 0);
+    }
+
+    #[test]
+    fn padding_that_ends_a_piece_is_not_sent_but_may_be_asked_for() {
+        let mut layout = Layout::new(32 * 1024, [40_000, 25_536, 1, 32_767]);
+        for padding in [40_000..65_536, 65_537..98_304] {
+            layout.note_padding(padding);
+        }
+        assert_eq!((layout.length(), layout.sent_length()), (98_304, 40_001));
+        let lengths: Vec<_> = layout.pieces().map(|piece| layout.length_of(piece)).collect();
+        assert_eq!(lengths, [32_768, 7_232, 1]);
+        assert_eq!((layout.block_count(PieceIndex(1)), layout.padding_of(PieceIndex(1))), (1, 25_536));
+        let block = layout.block(PieceIndex(1), 0).unwrap();
+        assert_eq!((block.length, layout.end_of(block)), (7_232, 65_536));
+        assert!(layout.contains(BlockInfo { piece: PieceIndex(1), begin: 16 * 1024, length: 16 * 1024 }));
+        assert!(!layout.contains(BlockInfo { piece: PieceIndex(1), begin: 16 * 1024, length: 16 * 1024 + 1 }));
+    }
+
+    #[test]
+    fn padding_elsewhere_is_sent_like_any_bytes() {
+        let mut layout = Layout::new(32 * 1024, [10, 10, 100_000]);
+        for padding in [10..20, 0..0, 20..98_304, 32_768..65_536] {
+            layout.note_padding(padding);
+        }
+        assert_eq!(layout.sent_length(), layout.length());
     }
 
     #[test]

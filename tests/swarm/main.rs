@@ -103,7 +103,7 @@ fn the_publisher_may_leave_once_a_copy_is_out() {
     let (mut world, publisher, leechers) = crowd(3, 8, 8 * MIB);
     let out = |world: &World| {
         let swarms = || leechers.iter().filter_map(|id| world.host(*id).swarm());
-        let mut union = Bitfield::none(world.metainfo().info.pieces.len());
+        let mut union = Bitfield::none(world.metainfo().info.piece_count());
         for piece in swarms().flat_map(|swarm| swarm.picker().have().iter()) {
             union.insert(piece);
         }

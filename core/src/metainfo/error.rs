@@ -74,6 +74,12 @@ pub enum MetainfoError {
         /// The pieces that the files make.
         want: u64,
     },
+    /// More pieces than can have hashes in a torrent file.
+    #[error("the files make {got} pieces; at most {} are read", super::parse::MAX_PIECES)]
+    TooManyPieces {
+        /// The pieces that the files make.
+        got: u64,
+    },
     /// Both `length` and `files`: two readers would see two torrents.
     #[error("the torrent has both \"length\" and \"files\"")]
     LengthAndFiles,
@@ -111,9 +117,79 @@ pub enum MetainfoError {
         /// The link.
         path: TorrentPath,
     },
-    /// A torrent without a v1 half (BEP 52).
-    #[error("the torrent is v2-only (BEP 52), which is not supported yet; a v1 or hybrid torrent of it would be")]
-    V2Only,
+    /// Pieces of a v2 torrent that are no power of two, or shorter than a block.
+    #[error("piece length is {got} bytes; want a power of two from 16384 on in a v2 torrent")]
+    PieceLengthV2 {
+        /// The length claimed.
+        got: u32,
+    },
+    /// A `file tree` that is a file itself.
+    #[error("the torrent's \"file tree\" is a file without a name")]
+    TreeIsFile,
+    /// A `file tree` whose order depends on the reader.
+    #[error("the names in the torrent's \"file tree\" are not sorted")]
+    TreeOrder,
+    /// A file in the `file tree` that is a folder, too.
+    #[error("\"{path}\" is a file, and a folder with others in it")]
+    FileWithFiles {
+        /// The file.
+        path: TorrentPath,
+    },
+    /// A file in the `file tree` without a length.
+    #[error("file \"{path}\" has no \"length\"")]
+    TreeLength {
+        /// The file.
+        path: TorrentPath,
+    },
+    /// Padding in the `file tree`, where it has no place.
+    #[error("\"{path}\" is padding, which a v2 torrent does not have")]
+    PadInTree {
+        /// The file.
+        path: TorrentPath,
+    },
+    /// A file of a v2 torrent that nothing proves.
+    #[error("file \"{path}\" has no \"pieces root\" of 32 bytes")]
+    NoRoot {
+        /// The file.
+        path: TorrentPath,
+    },
+    /// A hybrid whose halves do not have the same files.
+    #[error("the torrent's v1 and v2 halves differ: \"{path}\" is not the same in both")]
+    HybridFiles {
+        /// The first file that differs.
+        path: TorrentPath,
+    },
+    /// A file of a hybrid that begins within a piece.
+    #[error("the torrent's v1 and v2 halves differ: \"{path}\" does not begin with a piece")]
+    HybridAlignment {
+        /// The file.
+        path: TorrentPath,
+    },
+    /// Padding of a hybrid that does more than to align the next file.
+    #[error("the torrent's v1 and v2 halves differ: the padding at byte {at} does not end with a piece")]
+    HybridPadding {
+        /// Where the padding begins.
+        at: u64,
+    },
+    /// A v2 torrent whose pieces nothing proves.
+    #[error("the torrent is v2-only and has no \"piece layers\", which prove its pieces")]
+    NoLayers,
+    /// A piece layer that does not fit its file.
+    #[error("the piece layer of \"{path}\" has {got} bytes; want {want}")]
+    LayerLength {
+        /// The file.
+        path: TorrentPath,
+        /// The bytes there are.
+        got: usize,
+        /// The bytes there must be.
+        want: u64,
+    },
+    /// A piece layer that is not that of the file's root.
+    #[error("the piece layer of \"{path}\" does not have the file's \"pieces root\"")]
+    LayerRoot {
+        /// The file.
+        path: TorrentPath,
+    },
     /// A `meta version` that nobody has defined.
     #[error("the torrent is of version {got}; versions 1 and 2 are known")]
     Version {

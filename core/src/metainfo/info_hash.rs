@@ -54,6 +54,11 @@ impl InfoHash {
         Self::hybrid(Sha1::digest(info).into(), Sha256::digest(info).into())
     }
 
+    /// The name of a v2 torrent with these raw `info` bytes.
+    pub fn of_v2_info(info: &[u8]) -> Self {
+        Self::from_v2(Sha256::digest(info).into())
+    }
+
     /// The v1 hash, if there is one.
     pub const fn v1(&self) -> Option<[u8; 20]> {
         match self.0 {

@@ -4,29 +4,37 @@
 //! overflow, hashes that do not fit the files, names that leave their folder or collide. [`MetainfoBuilder`] makes it.
 //! The info-hash covers the raw bytes of `info`, which are kept as they were found, never a re-encoding of them.
 //!
-//! A v2-only torrent is refused; of a hybrid the v1 half is read, and its name is both hashes. Keys outside `info` that
-//! are not known, such as `nodes` and `piece layers`, are carried along; known ones of the wrong type are left out.
+//! Torrents are of version 1 (a SHA-1 for each piece), 2 (a tree of SHA-256 for each file, [`merkle`]) or both, hybrids,
+//! whose halves must say the same. Keys outside `info` that are not known, such as `nodes`, are carried along; known ones of
+//! the wrong type are left out, but for `piece layers`, which must fit.
 //!
 //! Law: a `Metainfo` is one whole: its pieces cover its files exactly, and [`crate::layout`] can divide by all it says.
-//! Source: BEP 3; trackers BEP 12, web seeds BEP 19, `private` BEP 27, pad files and symlinks BEP 47, hybrids BEP 52.
+//! Source: BEP 3; trackers BEP 12, web seeds BEP 19, `private` BEP 27, pad files and symlinks BEP 47, v2 and hybrids BEP 52.
 
 mod builder;
 mod error;
 mod info_hash;
+mod layers;
 mod magnet;
+pub mod merkle;
 mod parse;
 mod path;
+mod tree;
 mod web_seed;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use bytes::Bytes;
 
-use crate::layout::PieceIndex;
+use crate::layout::{Layout, PieceIndex};
+use crate::piece::{PieceCheck, Sha1Check};
+use merkle::Sha256Digest;
 
-pub use builder::{MetainfoBuilder, piece_length_for};
+pub use builder::{FileTree, MetainfoBuilder, piece_length_for};
 pub use error::MetainfoError;
 pub use info_hash::{InfoHash, InfoHashError};
+pub use layers::PieceLayers;
 pub use magnet::{Magnet, MagnetError};
 pub use path::{PathError, TorrentPath};
 
@@ -51,6 +59,8 @@ pub struct Metainfo {
     /// When the torrent was made, in seconds since 1970, UTC.
     pub creation_date: Option<i64>,
     info_bytes: Bytes,
+    /// The SHA-256 of every piece; `None` in a v1 torrent, and where nobody has told them yet.
+    layers: Option<PieceLayers>,
     /// Top-level keys that are not known, with their bencoded values.
     other: Vec<(Bytes, Bytes)>,
 }
@@ -59,6 +69,41 @@ impl Metainfo {
     /// The raw bencoding of `info`, as it stood in the file.
     pub fn info_bytes(&self) -> &[u8] {
         &self.info_bytes
+    }
+
+    /// Whether the hashes of the pieces are not known of a torrent that has no others: nothing of it can be checked.
+    ///
+    /// So it is with the bare `info` of a v2 torrent until [`Metainfo::add_layers`].
+    pub const fn lacks_layers(&self) -> bool {
+        self.info.pieces.is_none() && self.layers.is_none()
+    }
+
+    /// The SHA-256 of every piece, as far as they are known.
+    pub const fn layers(&self) -> Option<&PieceLayers> {
+        self.layers.as_ref()
+    }
+
+    /// Adds the piece layers that peers have told: the hashes, end to end, of each file that is longer than a piece, by the file's
+    /// root.
+    pub fn add_layers(&mut self, layers: &BTreeMap<Sha256Digest, Vec<u8>>) -> Result<(), MetainfoError> {
+        self.layers = PieceLayers::gather(&self.info, |root| layers.get(root).map(Vec::as_slice))?;
+        Ok(())
+    }
+
+    /// How this piece is proven: by its tree where that is known, else by its SHA-1.
+    ///
+    /// # Panics
+    /// If the piece is beyond the last, or [`Metainfo::lacks_layers`].
+    pub fn check_of(&self, layout: &Layout, piece: PieceIndex) -> PieceCheck {
+        let padding = layout.padding_of(piece);
+        let v1 = self.info.pieces.as_ref().map(|pieces| Sha1Check { digest: pieces.get(piece), padding });
+        match (&self.layers, v1) {
+            (Some(layers), v1) => {
+                PieceCheck::Tree { root: layers.get(piece), layers: layout.tree_of(piece).piece_layer(), v1 }
+            }
+            (None, Some(v1)) => PieceCheck::Sha1(v1),
+            (None, None) => panic!("a torrent is checked only when its hashes are known"),
+        }
     }
 
     /// The magnet link that finds this torrent.
@@ -79,9 +124,9 @@ pub struct Info {
     pub name: TorrentPath,
     /// The length of every piece but the last, in bytes: [`Info::MIN_PIECE_LENGTH`] to [`Info::MAX_PIECE_LENGTH`].
     pub piece_length: u32,
-    /// One hash for each piece.
-    pub pieces: PieceHashes,
-    /// The files, end to end; at least one, not all empty.
+    /// One SHA-1 for each piece; `None` in a torrent that is v2 alone.
+    pub pieces: Option<PieceHashes>,
+    /// The files, end to end; at least one, not all empty. Where a v2 torrent leaves gaps they are padding.
     pub files: Vec<FileEntry>,
     /// Whether `name` is the one file's, not a folder's.
     pub is_single_file: bool,
@@ -103,6 +148,22 @@ impl Info {
     pub fn length(&self) -> u64 {
         self.files.iter().map(|file| file.length).sum()
     }
+
+    /// The length of all files together, in bytes, without pad files.
+    pub fn content_length(&self) -> u64 {
+        self.files.iter().filter(|file| !file.is_pad).map(|file| file.length).sum()
+    }
+
+    /// The number of pieces.
+    pub fn piece_count(&self) -> u32 {
+        let pieces = self.length().div_ceil(u64::from(self.piece_length));
+        u32::try_from(pieces).expect("a torrent has fewer than 2^32 pieces")
+    }
+
+    /// Whether the torrent has trees of SHA-256: it is v2 or hybrid.
+    pub fn is_v2(&self) -> bool {
+        self.files.iter().any(|file| file.root.is_some())
+    }
 }
 
 /// One file of a torrent.
@@ -117,12 +178,14 @@ pub struct FileEntry {
     pub length: u64,
     /// Whether the file is only there to align the next one: all zeros, and never on a disk (BEP 47).
     pub is_pad: bool,
+    /// The root of the tree of its blocks' SHA-256, if the torrent is v2 and the file has bytes (BEP 52).
+    pub root: Option<Sha256Digest>,
 }
 
 impl FileEntry {
     /// A file with content.
     pub const fn new(path: TorrentPath, length: u64) -> Self {
-        Self { path, length, is_pad: false }
+        Self { path, length, is_pad: false, root: None }
     }
 }
 

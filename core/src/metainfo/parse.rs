@@ -6,8 +6,12 @@ use serde::de::IgnoredAny;
 use serde_bytes::ByteBuf;
 use url::Url;
 
-use super::{FileEntry, HASH_LENGTH, Info, InfoHash, Metainfo, MetainfoError, PieceHashes, TorrentPath, printable};
+use super::{
+    FileEntry, HASH_LENGTH, Info, InfoHash, Metainfo, MetainfoError, PieceHashes, PieceLayers, TorrentPath, printable,
+    tree,
+};
 use crate::bencode::{self, Limits, Raw, reader};
+use crate::layout::BLOCK_LENGTH;
 
 impl Metainfo {
     /// Reads a `.torrent` file of at most 10 MB.
@@ -29,24 +33,36 @@ impl Metainfo {
                 b"comment" => metainfo.comment = text(value),
                 b"created by" => metainfo.created_by = text(value).map(|name| name.replace(['\n', '\t'], " ")),
                 b"creation date" => metainfo.creation_date = value.integer(),
+                b"piece layers" if metainfo.info.is_v2() => {
+                    metainfo.layers = PieceLayers::parse(&metainfo.info, value)?;
+                }
                 _ => metainfo.other.push((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value.as_bytes()))),
             }
+        }
+        if metainfo.lacks_layers() {
+            return Err(MetainfoError::NoLayers);
         }
         // BEP 12: the list replaces the single tracker.
         metainfo.trackers = if tiers.is_empty() { announce.map(|url| vec![url]).into_iter().collect() } else { tiers };
         Ok(metainfo)
     }
 
-    /// Reads the bare `info`, as peers hand it out for a magnet link (BEP 9). It names no trackers.
+    /// Reads the bare `info`, as peers hand it out for a magnet link (BEP 9). It names no trackers, and a v2 one may lack the
+    /// hashes of its pieces.
     ///
     /// Whether it is the `info` that was asked for is for the caller to see, by [`Metainfo::info_hash`].
     pub fn from_info_bytes(info: &[u8]) -> Result<Self, MetainfoError> {
         let info_bytes = Bytes::copy_from_slice(info);
-        let (info, is_hybrid) = parse_info(&info_bytes)?;
-        let info_hash =
-            if is_hybrid { InfoHash::of_hybrid_info(&info_bytes) } else { InfoHash::of_v1_info(&info_bytes) };
+        let info = parse_info(&info_bytes)?;
+        let info_hash = match (&info.pieces, info.is_v2()) {
+            (Some(_), false) => InfoHash::of_v1_info(&info_bytes),
+            (Some(_), true) => InfoHash::of_hybrid_info(&info_bytes),
+            (None, _) => InfoHash::of_v2_info(&info_bytes),
+        };
+        let layers = if info.is_v2() { PieceLayers::gather(&info, |_| None)? } else { None };
         Ok(Self {
             info,
+            layers,
             info_hash,
             trackers: Vec::new(),
             web_seeds: Vec::new(),
@@ -81,6 +97,9 @@ impl Metainfo {
         if let Some(date) = self.creation_date {
             put("creation date", bencode::encode(&date));
         }
+        if let Some(layers) = &self.layers {
+            entries.push((b"piece layers", layers.encode(&self.info)));
+        }
         entries.sort_unstable_by_key(|(key, _)| *key);
 
         let mut out = vec![b'd'];
@@ -106,6 +125,7 @@ struct RawInfo<'a> {
     version: Option<Raw<'a>>,
     attributes: Option<Raw<'a>>,
     symlink: Option<Raw<'a>>,
+    tree: Option<Raw<'a>>,
 }
 
 impl<'a> RawInfo<'a> {
@@ -121,6 +141,7 @@ impl<'a> RawInfo<'a> {
                 b"files" => &mut found.files,
                 b"private" => &mut found.private,
                 b"meta version" => &mut found.version,
+                b"file tree" => &mut found.tree,
                 b"attr" => &mut found.attributes,
                 b"symlink path" => &mut found.symlink,
                 _ => continue,
@@ -145,34 +166,66 @@ struct RawFile {
     symlink: Option<IgnoredAny>,
 }
 
-/// The info, and whether it has a v2 half beside its v1 half. The hashes stay where they are in `bytes`.
-fn parse_info(bytes: &Bytes) -> Result<(Info, bool), MetainfoError> {
+/// The info. The hashes stay where they are in `bytes`.
+fn parse_info(bytes: &Bytes) -> Result<Info, MetainfoError> {
     let raw = RawInfo::of(reader::read(bytes, Limits::METAINFO)?)?;
     let version = raw.version.map_or(Ok(1), |version| integer("meta version", version))?;
-    let hashes = match (version, raw.pieces) {
-        (2, None) => return Err(MetainfoError::V2Only),
-        (1 | 2, hashes) => string("pieces", required("pieces", hashes)?)?,
-        (got, _) => return Err(MetainfoError::Version { got }),
+    let tree = match version {
+        1 => None,
+        2 => Some(tree::parse(required("file tree", raw.tree)?)?),
+        got => return Err(MetainfoError::Version { got }),
     };
     let name = TorrentPath::new([string("name", required("name", raw.name_utf8.or(raw.name))?)?])?;
     let piece_length = parse_piece_length(required("piece length", raw.piece_length)?)?;
-    let (files, is_single_file) = match (raw.length, raw.files) {
-        (Some(_), Some(_)) => return Err(MetainfoError::LengthAndFiles),
-        (None, None) => return Err(MetainfoError::Missing { key: "length" }),
+    if tree.is_some() && !(piece_length.is_power_of_two() && piece_length >= BLOCK_LENGTH) {
+        return Err(MetainfoError::PieceLengthV2 { got: piece_length });
+    }
+    let private = raw.private.and_then(Raw::integer) == Some(1);
+    let is_v2_alone = tree.is_some() && raw.pieces.is_none();
+    let (files, is_single_file) = match tree {
+        Some(tree) if is_v2_alone => {
+            check_apart(&tree)?;
+            let is_single_file = matches!(&tree[..], [file] if file.path == name);
+            (tree::align(tree, piece_length, tree::Tail::Padded)?, is_single_file)
+        }
+        tree => {
+            let (mut files, is_single_file) = parse_v1_files(&raw, &name)?;
+            if let Some(tree) = tree {
+                tree::unite(&mut files, tree, piece_length)?;
+            }
+            (files, is_single_file)
+        }
+    };
+    let want = count_pieces(piece_length, &files)?;
+    let pieces = if is_v2_alone {
+        // There is no list of hashes that would have to be as long.
+        if want > MAX_PIECES {
+            return Err(MetainfoError::TooManyPieces { got: want });
+        }
+        None
+    } else {
+        let hashes = string("pieces", required("pieces", raw.pieces)?)?;
+        check_hashes(hashes, want)?;
+        Some(PieceHashes(bytes.slice_ref(hashes)))
+    };
+    Ok(Info { name, piece_length, pieces, files, is_single_file, private })
+}
+
+/// The files of a v1 or hybrid torrent, and whether they are one without a folder.
+fn parse_v1_files(raw: &RawInfo<'_>, name: &TorrentPath) -> Result<(Vec<FileEntry>, bool), MetainfoError> {
+    match (raw.length, raw.files) {
+        (Some(_), Some(_)) => Err(MetainfoError::LengthAndFiles),
+        (None, None) => Err(MetainfoError::Missing { key: "length" }),
         (Some(length), None) => {
             let attributes = raw.attributes.and_then(Raw::string).unwrap_or_default();
             if raw.symlink.is_some() || attributes.contains(&b'l') {
-                return Err(MetainfoError::Symlink { path: name });
+                return Err(MetainfoError::Symlink { path: name.clone() });
             }
-            let length = file_length(&name, integer("length", length)?)?;
-            (vec![FileEntry::new(name.clone(), length)], true)
+            let length = file_length(name, integer("length", length)?)?;
+            Ok((vec![FileEntry::new(name.clone(), length)], true))
         }
-        (None, Some(files)) => (parse_files(files)?, false),
-    };
-    check_hashes(hashes, piece_length, &files)?;
-    let pieces = PieceHashes(bytes.slice_ref(hashes));
-    let private = raw.private.and_then(Raw::integer) == Some(1);
-    Ok((Info { name, piece_length, pieces, files, is_single_file, private }, version == 2))
+        (None, Some(files)) => Ok((parse_files(files)?, false)),
+    }
 }
 
 fn parse_piece_length(raw: Raw<'_>) -> Result<u32, MetainfoError> {
@@ -197,7 +250,7 @@ fn parse_files(raw: Raw<'_>) -> Result<Vec<FileEntry>, MetainfoError> {
             return Err(MetainfoError::Symlink { path });
         }
         let length = file_length(&path, entry.length)?;
-        files.push(FileEntry { path, length, is_pad: attributes.contains(&b'p') });
+        files.push(FileEntry { is_pad: attributes.contains(&b'p'), ..FileEntry::new(path, length) });
     }
     check_apart(&files)?;
     Ok(files)
@@ -223,11 +276,8 @@ fn check_apart(files: &[FileEntry]) -> Result<(), MetainfoError> {
     Ok(())
 }
 
-/// Sees that the files are not empty, and that there is one hash for each of their pieces.
-fn check_hashes(hashes: &[u8], piece_length: u32, files: &[FileEntry]) -> Result<(), MetainfoError> {
-    if !hashes.len().is_multiple_of(HASH_LENGTH) {
-        return Err(MetainfoError::Hashes { got: hashes.len() });
-    }
+/// The number of pieces that the files make, if they are not empty.
+fn count_pieces(piece_length: u32, files: &[FileEntry]) -> Result<u64, MetainfoError> {
     let total = files
         .iter()
         .try_fold(0_u64, |sum, file| sum.checked_add(file.length))
@@ -236,7 +286,15 @@ fn check_hashes(hashes: &[u8], piece_length: u32, files: &[FileEntry]) -> Result
     if files.iter().all(|file| file.is_pad || file.length == 0) {
         return Err(MetainfoError::Empty);
     }
-    let (got, want) = ((hashes.len() / HASH_LENGTH) as u64, total.div_ceil(u64::from(piece_length)));
+    Ok(total.div_ceil(u64::from(piece_length)))
+}
+
+/// Sees that there is one hash for each piece.
+fn check_hashes(hashes: &[u8], want: u64) -> Result<(), MetainfoError> {
+    if !hashes.len().is_multiple_of(HASH_LENGTH) {
+        return Err(MetainfoError::Hashes { got: hashes.len() });
+    }
+    let got = (hashes.len() / HASH_LENGTH) as u64;
     if got == want { Ok(()) } else { Err(MetainfoError::PieceCount { got, want }) }
 }
 
@@ -303,6 +361,9 @@ pub(super) fn is_url(text: &str) -> bool {
 fn text(raw: Raw<'_>) -> Option<String> {
     raw.string().and_then(|bytes| str::from_utf8(bytes).ok()).map(printable)
 }
+
+/// The most pieces that are read.
+pub(super) const MAX_PIECES: u64 = Limits::METAINFO.bytes as u64 / HASH_LENGTH as u64;
 
 /// The most trackers, and the most web seeds, that are taken from one torrent.
 pub(super) const MAX_URLS: usize = 100;

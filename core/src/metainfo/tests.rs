@@ -1,8 +1,9 @@
 //! Torrents that are read, and torrents that are refused.
 
+mod v2;
+
 use proptest::prelude::*;
 use sha1::{Digest, Sha1};
-use sha2::Sha256;
 
 use super::*;
 
@@ -97,7 +98,7 @@ fn a_torrent_of_one_file_says_all_it_has() {
     assert_eq!((said.name.as_str(), said.piece_length, said.length()), ("a.mp3", 16_384, 20_000));
     assert!(said.is_single_file && said.private);
     assert_eq!(said.files, [FileEntry::new(path(&["a.mp3"]), 20_000)]);
-    assert_eq!((said.pieces.len(), said.pieces.get(PieceIndex(1))), (2, [b'a'; 20]));
+    assert_eq!((said.piece_count(), said.pieces.as_ref().unwrap().get(PieceIndex(1))), (2, [b'a'; 20]));
     assert_eq!(Metainfo::parse(&metainfo.encode()), Ok(metainfo));
 }
 
@@ -288,17 +289,6 @@ fn a_key_twice_in_info_is_refused() {
 }
 
 #[test]
-fn of_a_hybrid_the_first_version_is_read_and_both_hashes_name_it() {
-    let hybrid = info(&[("meta version", i(2)), ("file tree", dict([("a.mp3", "de")]))]);
-    let metainfo = parse(&hybrid).unwrap();
-    let both = InfoHash::hybrid(Sha1::digest(&hybrid).into(), Sha256::digest(&hybrid).into());
-    assert_eq!(metainfo.info_hash, both);
-    refused(&info(&[("meta version", i(3))]), "the torrent is of version 3; versions 1 and 2 are known");
-    let v2_only = info(&[("meta version", i(2)), ("pieces", String::new())]);
-    assert_eq!(parse(&v2_only), Err(MetainfoError::V2Only));
-}
-
-#[test]
 fn a_torrent_gives_its_magnet_link() {
     let bytes =
         dict([("announce", s("http://a.example/")), ("info", info(&[])), ("url-list", list([s("http://w.example/")]))]);
@@ -333,7 +323,7 @@ fn the_builder_makes_what_the_parser_reads() {
     let encoded = metainfo.encode();
     let (head, tail) = expected.split_once('!').unwrap();
     assert!(encoded.starts_with(head.as_bytes()) && encoded.ends_with(tail.as_bytes()), "{}", encoded.escape_ascii());
-    assert_eq!(metainfo.info.pieces, pieces(3));
+    assert_eq!(metainfo.info.pieces, Some(pieces(3)));
 }
 
 #[test]
@@ -403,8 +393,8 @@ proptest! {
             bytes[at] = byte;
         }
         if let Ok(read) = Metainfo::parse(&bytes) {
-            let layout = crate::layout::Layout::of(&read.info);
-            prop_assert_eq!(layout.piece_count(), read.info.pieces.len());
+            let layout = Layout::of(&read.info);
+            prop_assert_eq!(layout.piece_count(), read.info.piece_count());
         }
     }
 }

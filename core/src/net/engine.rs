@@ -335,6 +335,9 @@ impl Task {
         if let Some(entry) = self.entries.values().find(|entry| entry.handle.info_hash.matches(&info_hash)) {
             return Err(AddError::AlreadyAdded(entry.handle.clone()));
         }
+        if add.metainfo.lacks_layers() {
+            return Err(AddError::NoLayers);
+        }
         let key = self.next_key;
         self.next_key += 1;
         let (status, watch) = watch::channel(TorrentStatus::checking(&add.metainfo));
@@ -611,9 +614,9 @@ impl TorrentStatus {
             error: None,
             is_final: false,
             complete: false,
-            length: metainfo.info.length(),
+            length: metainfo.info.content_length(),
             have: 0,
-            pieces: metainfo.info.pieces.len(),
+            pieces: metainfo.info.piece_count(),
             pieces_have: 0,
             uploaded: 0,
             downloaded: 0,

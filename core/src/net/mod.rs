@@ -155,6 +155,9 @@ pub enum AddError {
     /// It is there.
     #[error("torrent {} is added already", .0.info_hash())]
     AlreadyAdded(Torrent),
+    /// Nothing of the torrent can be checked: it is v2, and the hashes of its pieces are not known.
+    #[error("the torrent is v2-only and the hashes of its pieces are not known")]
+    NoLayers,
     /// The engine was shut down.
     #[error("the engine has stopped")]
     Stopped,

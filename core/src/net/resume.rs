@@ -67,7 +67,7 @@ impl Resume {
 
     /// The pieces, if the record is of this torrent and the files are as it says.
     pub(crate) fn pieces(&self, info_hash: InfoHash, pieces: u32, placed: bool, files: &[Stamp]) -> Option<Bitfield> {
-        let same = self.info_hash == info_hash && self.placed == u8::from(placed) && self.files == files;
+        let same = self.info_hash.matches(&info_hash) && self.placed == u8::from(placed) && self.files == files;
         same.then(|| Bitfield::from_wire(&self.have, pieces)).flatten()
     }
 }

@@ -28,7 +28,7 @@ use super::durable::{beside, sync_folder_of};
 use super::resume::{Resume, Stamp};
 use crate::bitfield::Bitfield;
 use crate::layout::{BLOCK_LENGTH, BlockInfo, FileSlice, Layout};
-use crate::metainfo::Metainfo;
+use crate::metainfo::{FileEntry, Metainfo};
 
 /// Where a torrent's bytes lie.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -180,11 +180,9 @@ impl Storage {
     }
 
     fn new(metainfo: Arc<Metainfo>, root: &Path, resume: &Path) -> Self {
-        let names: Vec<PathBuf> = if metainfo.info.is_single_file {
-            vec![PathBuf::new()]
-        } else {
-            metainfo.info.files.iter().map(|file| file.path.to_path_buf()).collect()
-        };
+        let info = &metainfo.info;
+        let name = |file: &FileEntry| if info.is_single_file { PathBuf::new() } else { file.path.to_path_buf() };
+        let names: Vec<PathBuf> = info.files.iter().map(name).collect();
         Self {
             layout: Layout::of(&metainfo.info),
             metainfo,

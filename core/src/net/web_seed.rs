@@ -132,6 +132,9 @@ impl Run<'_> {
             let mut range = slice.offset..slice.offset + slice.length;
             if self.kit.metainfo.info.files[slice.file].is_pad {
                 // Padding is all zeros, and no server has it. BEP 47.
+                if self.cutter.skip_padding(slice.length) {
+                    continue;
+                }
                 while !range.is_empty() {
                     let step = (range.end - range.start).min(ZEROS.len() as u64);
                     range.start += step;
@@ -258,6 +261,15 @@ impl<'a> Cutter<'a> {
             }
             bytes = later;
         }
+    }
+
+    /// Passes over `length` bytes of padding, if they end a piece and so belong to no block.
+    fn skip_padding(&mut self, length: u64) -> bool {
+        let piece = u32::try_from(self.at / u64::from(self.layout.piece_length())).expect("it lies within the torrent");
+        let begin = self.at - self.layout.start_of(PieceIndex(piece));
+        let is_behind = begin >= u64::from(self.layout.length_of(PieceIndex(piece)));
+        self.at += if is_behind { length } else { 0 };
+        is_behind
     }
 
     /// The length of the block of which `filled` bytes are there.

@@ -8,16 +8,16 @@
 
 use std::collections::BTreeMap;
 
-use super::hasher::Sha1Digest;
 use super::sender::Sender;
 use crate::layout::PieceIndex;
+use crate::metainfo::merkle::Sha256Digest;
 
 /// The most bad pieces that are remembered.
 pub const MAX_PIECES: usize = 64;
 /// The most bad copies of one piece that are remembered.
 const MAX_COPIES: usize = 8;
 
-type Copy = Vec<(Sender, Sha1Digest)>;
+type Copy = Vec<(Sender, Sha256Digest)>;
 
 /// The bad pieces whose liars are not found yet.
 #[derive(Clone, Debug, Default)]
@@ -32,7 +32,7 @@ impl Blame {
     }
 
     /// Notes a bad copy; returns the sender if there was only one.
-    pub fn bad(&mut self, piece: PieceIndex, senders: &[Sender], digests: &[Sha1Digest]) -> Option<Sender> {
+    pub fn bad(&mut self, piece: PieceIndex, senders: &[Sender], digests: &[Sha256Digest]) -> Option<Sender> {
         let (first, others) = senders.split_first()?;
         if others.iter().all(|sender| sender == first) {
             return Some(*first);
@@ -47,7 +47,7 @@ impl Blame {
     }
 
     /// Compares the good copy with the bad ones and returns the liars.
-    pub fn good(&mut self, piece: PieceIndex, digests: &[Sha1Digest]) -> Vec<Sender> {
+    pub fn good(&mut self, piece: PieceIndex, digests: &[Sha256Digest]) -> Vec<Sender> {
         let mut liars = Vec::new();
         for copy in self.suspects.remove(&piece).unwrap_or_default() {
             for ((sender, bad), good) in copy.iter().zip(digests) {
@@ -73,17 +73,17 @@ mod tests {
     #[test]
     fn a_lone_sender_is_proven_at_once() {
         let mut blame = Blame::default();
-        assert_eq!(blame.bad(PieceIndex(1), &[addr(1), addr(1)], &[[0; 20]; 2]), Some(addr(1)));
+        assert_eq!(blame.bad(PieceIndex(1), &[addr(1), addr(1)], &[[0; 32]; 2]), Some(addr(1)));
         assert!(!blame.is_watching(PieceIndex(1)));
     }
 
     #[test]
     fn among_several_only_the_liar_is_named() {
         let mut blame = Blame::default();
-        assert_eq!(blame.bad(PieceIndex(1), &[addr(1), addr(2), addr(1)], &[[1; 20], [66; 20], [3; 20]]), None);
+        assert_eq!(blame.bad(PieceIndex(1), &[addr(1), addr(2), addr(1)], &[[1; 32], [66; 32], [3; 32]]), None);
         assert!(blame.is_watching(PieceIndex(1)));
-        assert_eq!(blame.good(PieceIndex(1), &[[1; 20], [2; 20], [3; 20]]), [addr(2)]);
-        assert!(blame.good(PieceIndex(1), &[[9; 20]; 3]).is_empty());
+        assert_eq!(blame.good(PieceIndex(1), &[[1; 32], [2; 32], [3; 32]]), [addr(2)]);
+        assert!(blame.good(PieceIndex(1), &[[9; 32]; 3]).is_empty());
     }
 
     #[test]
@@ -91,7 +91,7 @@ mod tests {
         let mut blame = Blame::default();
         for piece in 0..10_000 {
             for _ in 0..20 {
-                blame.bad(PieceIndex(piece), &[addr(1), addr(2)], &[[0; 20]; 2]);
+                blame.bad(PieceIndex(piece), &[addr(1), addr(2)], &[[0; 32]; 2]);
             }
         }
         assert_eq!(blame.suspects.len(), MAX_PIECES);

@@ -4,7 +4,7 @@
 //! is the state of a hash that wanders between the engine and the hashing threads, [`sender`] says who sent what, [`blame`] finds
 //! poisoners.
 //!
-//! Source: BEP 3, and the "rarest first" of its author's paper of 2003.
+//! Source: BEP 3, 52, and the "rarest first" of its author's paper of 2003.
 
 pub mod availability;
 pub mod hasher;
@@ -15,7 +15,7 @@ pub mod blame;
 
 pub use availability::Availability;
 pub use blame::Blame;
-pub use hasher::PieceHasher;
+pub use hasher::{Hashing, PieceCheck, PieceHasher, Sha1Check, Verdict};
 pub use partial::Partial;
 pub(crate) use picker::rarest_of;
 pub use picker::{Hints, Picker, Wanted};

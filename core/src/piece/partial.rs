@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 
-use super::hasher::PieceHasher;
+use super::hasher::{Hashing, PieceHasher};
 use super::sender::Sender;
 use crate::layout::{BLOCK_LENGTH, BlockInfo, Layout, PieceIndex};
 use crate::peer::ConnId;
@@ -30,6 +30,7 @@ pub struct Partial {
     unasked: usize,
     /// The connection whose piece this is; others join only when there is nothing better.
     pub owner: Option<ConnId>,
+    hashing: Hashing,
     /// `None` while the hashing threads have it.
     hasher: Option<PieceHasher>,
     hashed: usize,
@@ -39,7 +40,7 @@ pub struct Partial {
 
 impl Partial {
     /// A piece of which nothing is there.
-    pub fn new(piece: PieceIndex, layout: &Layout, owner: ConnId) -> Self {
+    pub fn new(piece: PieceIndex, layout: &Layout, owner: ConnId, hashing: Hashing) -> Self {
         let count = layout.block_count(piece) as usize;
         Self {
             piece,
@@ -47,7 +48,8 @@ impl Partial {
             received: 0,
             unasked: count,
             owner: Some(owner),
-            hasher: Some(PieceHasher::default()),
+            hashing,
+            hasher: Some(PieceHasher::new(hashing)),
             hashed: 0,
             alone: false,
         }
@@ -147,7 +149,7 @@ impl Partial {
     /// Hands the hash of nothing and all bytes out anew, after the piece could not be stored; whole pieces only.
     pub fn hash_again(&mut self) -> (PieceHasher, Vec<Bytes>) {
         self.hasher = None;
-        (PieceHasher::default(), self.bytes())
+        (PieceHasher::new(self.hashing), self.bytes())
     }
 
     /// Whether nobody goes on with it: it is no connection's, nobody is asked for a block, and no hash of it is away.
@@ -190,7 +192,7 @@ mod tests {
 
     fn partial(blocks: u32) -> (Layout, Partial) {
         let layout = Layout::new(blocks * BLOCK_LENGTH, [u64::from(blocks * BLOCK_LENGTH)]);
-        let partial = Partial::new(PieceIndex(0), &layout, ConnId(1));
+        let partial = Partial::new(PieceIndex(0), &layout, ConnId(1), Hashing::Sha1);
         (layout, partial)
     }
 

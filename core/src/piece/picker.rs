@@ -25,6 +25,7 @@ use bytes::Bytes;
 pub use runs::Wanted;
 
 use super::availability::Availability;
+use super::hasher::Hashing;
 use super::partial::Partial;
 use super::sender::Sender;
 use crate::bitfield::Bitfield;
@@ -63,6 +64,7 @@ pub struct Picker {
     max_partials: usize,
     /// Pieces of which a copy was bad.
     alone: BTreeSet<PieceIndex>,
+    hashing: Hashing,
     /// Counts the changes after which a peer that had nothing to be asked for may have something.
     epoch: u64,
 }
@@ -74,7 +76,14 @@ impl Picker {
         let availability = Availability::none(layout.piece_count());
         let begun = have.clone();
         let (partials, open, alone) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
-        Self { layout, have, availability, partials, open, begun, max_partials, alone, epoch: 0 }
+        let hashing = Hashing::Sha1;
+        Self { layout, have, availability, partials, open, begun, max_partials, alone, hashing, epoch: 0 }
+    }
+
+    /// The same for pieces that are hashed in another way.
+    #[must_use]
+    pub fn hashing(self, hashing: Hashing) -> Self {
+        Self { hashing, ..self }
     }
 
     /// The pieces that are here.
@@ -92,10 +101,14 @@ impl Picker {
         let missing = self.have.len() - self.have.count();
         let whole = u64::from(missing) * u64::from(self.layout.piece_length());
         let last = PieceIndex(self.have.len().saturating_sub(1));
-        if missing == 0 || self.have.has(last) {
-            return whole;
+        if missing == 0 {
+            return 0;
         }
-        whole - u64::from(self.layout.piece_length() - self.layout.length_of(last))
+        let lacks = |piece: &PieceIndex| !self.have.has(*piece);
+        let padding = self.layout.paddings().filter(|(piece, _)| *piece != last && lacks(piece));
+        let padding = padding.map(|(_, length)| u64::from(length)).sum::<u64>();
+        let short = if lacks(&last) { self.layout.piece_length() - self.layout.length_of(last) } else { 0 };
+        whole - padding - u64::from(short)
     }
 
     /// A number that changes whenever a peer that had nothing to be asked for may have something.
@@ -336,7 +349,7 @@ impl Picker {
     /// Puts a piece on its way that is the connection's own.
     fn open_piece(&mut self, conn: ConnId, piece: PieceIndex) {
         self.begun.insert(piece);
-        let mut partial = Partial::new(piece, &self.layout, conn);
+        let mut partial = Partial::new(piece, &self.layout, conn, self.hashing);
         partial.alone = self.alone.contains(&piece);
         self.partials.insert(piece, partial);
         self.open.insert(piece);

@@ -178,7 +178,8 @@ fn serve(session: &mut Session, now: Instant, first: Vec<Output>) -> BTreeMap<Sw
                 let data = Bytes::from(vec![0; length as usize]);
                 Input::Received(conn, Message::Piece { piece, begin, data })
             }
-            Output::Store { swarm, piece, .. } => {
+            Output::Store { swarm, whole } => {
+                let piece = whole.piece;
                 *pieces.entry(swarm).or_default() += 1;
                 let (outcome, bytes) = (StoreOutcome::Stored(None), u64::from(PIECE));
                 Input::Swarm(swarm, swarm::Input::Stored { piece, outcome, bytes })

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use super::peers::PeerSource;
 use super::web_seeds::{WebFetch, WebSeedFault};
 use crate::layout::{BlockInfo, PieceIndex};
+use crate::metainfo::merkle::Sha256Digest;
 use crate::peer::{ConnId, Direction, Handshake, Message};
-use crate::piece::hasher::Sha1Digest;
-use crate::piece::{PieceHasher, WebSeedId};
+use crate::piece::{PieceCheck, PieceHasher, Verdict, WebSeedId};
 use crate::tracker::{AnnounceFailure, AnnounceId, AnnounceRequest, AnnounceResponse};
 
 /// A swarm's number within its session.
@@ -115,11 +115,54 @@ pub enum Input {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreOutcome {
     /// Its hash is right and it is written. Its blocks' digests are there if they were asked for.
-    Stored(Option<Vec<Sha1Digest>>),
+    Stored(Option<Vec<Sha256Digest>>),
     /// Its hash is wrong and nothing was written. The digests are those of its blocks.
-    Corrupt(Vec<Sha1Digest>),
+    Corrupt(Vec<Sha256Digest>),
     /// Its hash is right and it could not be written.
     Failed(DiskFault),
+    /// It is right by one half of a hybrid torrent and wrong by the other; nothing was written.
+    Contradiction,
+}
+
+/// A piece that is whole, with what tells whether it is right.
+#[derive(Debug)]
+pub struct WholePiece {
+    /// The piece.
+    pub piece: PieceIndex,
+    /// The hash of what came before `run`.
+    pub hasher: PieceHasher,
+    /// The last bytes.
+    pub run: Vec<Bytes>,
+    /// All bytes, to be written.
+    pub blocks: Vec<Bytes>,
+    /// What the hash must be.
+    pub want: PieceCheck,
+    /// Whether both halves of a hybrid torrent are to be asked.
+    pub both: bool,
+    /// Whether to tell each block's digest even if the piece is good.
+    pub digests: bool,
+}
+
+impl WholePiece {
+    /// Hashes what is left, compares, and has `write` write the blocks if they are right.
+    pub fn store(mut self, write: impl FnOnce(&[Bytes]) -> Result<(), DiskFault>) -> StoreOutcome {
+        self.hasher.update(&self.run);
+        let verdict = self.want.judge(&self.hasher, &self.blocks, self.both);
+        let digests = || self.hasher.digests(&self.blocks);
+        match verdict {
+            Verdict::Wrong => StoreOutcome::Corrupt(digests()),
+            Verdict::Contradiction => StoreOutcome::Contradiction,
+            Verdict::Right => match write(&self.blocks) {
+                Ok(()) => StoreOutcome::Stored(self.digests.then(digests)),
+                Err(fault) => StoreOutcome::Failed(fault),
+            },
+        }
+    }
+
+    /// The piece's length, in bytes.
+    pub fn length(&self) -> u64 {
+        self.blocks.iter().map(|block| block.len() as u64).sum()
+    }
 }
 
 /// Something that a swarm wants done.
@@ -165,17 +208,7 @@ pub enum Output {
         /// The swarm.
         swarm: SwarmId,
         /// The piece.
-        piece: PieceIndex,
-        /// The hash of what came before.
-        hasher: PieceHasher,
-        /// The last bytes.
-        run: Vec<Bytes>,
-        /// All bytes, to be written.
-        blocks: Vec<Bytes>,
-        /// What the hash must be.
-        want: Sha1Digest,
-        /// Whether to tell each block's digest even if the piece is good.
-        digests: bool,
+        whole: Box<WholePiece>,
     },
     /// Every piece is stored: sync the files and move them to their final names.
     Place {

@@ -36,7 +36,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use io::{DiskFault, Event, Input, Output, StoreOutcome, SwarmId};
+pub use io::{DiskFault, Event, Input, Output, StoreOutcome, SwarmId, WholePiece};
 pub use peers::{PeerList, PeerSource};
 pub use status::{TorrentState, TorrentStatus};
 use turns::{Turn, Width};
@@ -47,7 +47,7 @@ use crate::choke::{Choker, Slots};
 use crate::layout::{Layout, PieceIndex};
 use crate::metainfo::Metainfo;
 use crate::peer::{ConnId, PeerConnection, PeerId};
-use crate::piece::{Blame, Picker};
+use crate::piece::{Blame, Hashing, Picker};
 use crate::rate::{RateMeter, TokenBucket};
 use crate::rng::Rng;
 use crate::time::{Instant, earliest};
@@ -215,6 +215,7 @@ impl Swarm {
         let SwarmSetup { metainfo, have, placed, paused, peer_id, port, client, .. } = setup;
         let SwarmSetup { announce, web_seeds, private_peers, mut rng, config, .. } = setup;
         let announcer = announce.then(|| Announcer::new(&metainfo.trackers, rng.fork(1)));
+        let hashing = if metainfo.layers().is_some() { Hashing::Tree } else { Hashing::Sha1 };
         let phase = match (have.is_all(), placed) {
             (true, true) => Phase::Seeding,
             (true, false) => Phase::Placing,
@@ -223,7 +224,7 @@ impl Swarm {
         let mut swarm = Self {
             id,
             info_hash: metainfo.info_hash.wire(),
-            picker: Picker::new(Layout::of(&metainfo.info), have, config.partial_budget),
+            picker: Picker::new(Layout::of(&metainfo.info), have, config.partial_budget).hashing(hashing),
             choker: Choker::new(config.slots, now),
             metainfo,
             config,

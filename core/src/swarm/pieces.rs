@@ -2,13 +2,17 @@
 
 use bytes::Bytes;
 
-use super::io::{DiskFault, Event, Output, StoreOutcome};
+use super::io::{DiskFault, Event, Output, StoreOutcome, WholePiece};
 use super::upkeep::Failing;
 use super::{Phase, Swarm};
 use crate::layout::PieceIndex;
+use crate::metainfo::merkle::Sha256Digest;
 use crate::piece::{PieceHasher, Sender};
 use crate::time::Instant;
 use crate::tracker::AnnouncerInput;
+
+/// Until so many pieces are here, both halves of a hybrid torrent are asked whether one is right.
+const ASK_BOTH: u32 = 4;
 
 impl Swarm {
     /// Sends what has come of a piece to be hashed, or stored if it is whole.
@@ -48,6 +52,16 @@ impl Swarm {
                     self.blame(now, liar);
                 }
             }
+            StoreOutcome::Contradiction => {
+                self.picker.discard(piece);
+                self.unstored.remove(&piece);
+                self.give_up(
+                    now,
+                    format!(
+                        "the torrent contradicts itself: piece {piece} is right by one half and wrong by the other"
+                    ),
+                );
+            }
             StoreOutcome::Failed(fault) => {
                 self.unstored.insert(piece);
                 self.disk_failed(now, &fault, Failing::Writes);
@@ -73,11 +87,13 @@ impl Swarm {
 
     fn push_store(&mut self, piece: PieceIndex, hasher: PieceHasher, run: Vec<Bytes>, blocks: Vec<Bytes>) {
         let digests = self.blame.is_watching(piece);
-        let want = self.metainfo.info.pieces.get(piece);
-        self.out.push_back(Output::Store { swarm: self.id, piece, hasher, run, blocks, want, digests });
+        let want = self.metainfo.check_of(self.layout(), piece);
+        let both = self.picker.have().count() < ASK_BOTH;
+        let whole = Box::new(WholePiece { piece, hasher, run, blocks, want, both, digests });
+        self.out.push_back(Output::Store { swarm: self.id, whole });
     }
 
-    fn piece_is_good(&mut self, now: Instant, piece: PieceIndex, digests: Option<&[[u8; 20]]>) {
+    fn piece_is_good(&mut self, now: Instant, piece: PieceIndex, digests: Option<&[Sha256Digest]>) {
         self.picker.complete(piece);
         self.unstored.remove(&piece);
         self.disk_works(now, Failing::Writes);

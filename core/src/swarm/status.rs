@@ -79,7 +79,7 @@ impl Swarm {
     /// The figures at `now`.
     pub fn status(&mut self, now: Instant) -> TorrentStatus {
         let missing = self.picker.missing_bytes();
-        let length = self.layout().length();
+        let length = self.layout().sent_length();
         let (pieces, pieces_have) = (self.picker.have().len(), self.picker.have().count());
         let down_rate = self.down.rate(now);
         TorrentStatus {
@@ -87,7 +87,7 @@ impl Swarm {
             name: self.metainfo.info.name.to_string(),
             state: self.state(),
             error: self.fault.as_ref().map(|fault| fault.what.clone()),
-            is_final: false,
+            is_final: self.has_given_up(),
             complete: self.phase == Phase::Seeding,
             length,
             have: length - missing,
@@ -109,6 +109,9 @@ impl Swarm {
     }
 
     fn state(&self) -> TorrentState {
+        if self.has_given_up() {
+            return TorrentState::Failed;
+        }
         match (self.paused, &self.fault, self.phase) {
             (true, ..) => TorrentState::Paused,
             (false, Some(_), _) => TorrentState::Failed,

@@ -44,6 +44,14 @@ pub(super) struct Fault {
     writes: bool,
     /// When it is tried again; `None` while it is being tried.
     retry_at: Option<Instant>,
+    /// No time will change it.
+    pub(super) is_final: bool,
+}
+
+impl Fault {
+    const fn new(retry_at: Option<Instant>) -> Self {
+        Self { what: String::new(), reads: false, writes: false, retry_at, is_final: false }
+    }
 }
 
 impl Swarm {
@@ -208,8 +216,10 @@ impl Swarm {
         if self.fault.is_none() {
             self.out.push_back(Output::Event(self.id, Event::Fault(error.to_string())));
         }
-        let fault =
-            self.fault.get_or_insert_with(|| Fault { what: String::new(), reads: false, writes: false, retry_at });
+        let fault = self.fault.get_or_insert_with(|| Fault::new(retry_at));
+        if fault.is_final {
+            return;
+        }
         fault.what = error.to_string();
         fault.retry_at = retry_at;
         match failing {
@@ -219,6 +229,21 @@ impl Swarm {
         if failing == Failing::Reads {
             self.choke_all(now);
         }
+    }
+
+    /// Whether nothing more is fetched or served, ever.
+    pub(super) fn has_given_up(&self) -> bool {
+        self.fault.as_ref().is_some_and(|fault| fault.is_final)
+    }
+
+    /// Nothing more is fetched or served, ever.
+    pub(super) fn give_up(&mut self, now: Instant, what: String) {
+        if self.has_given_up() {
+            return;
+        }
+        self.out.push_back(Output::Event(self.id, Event::Fault(what.clone())));
+        self.fault = Some(Fault { what, is_final: true, ..Fault::new(None) });
+        self.pause(now);
     }
 
     /// Tries whether the disk works again: with one write if it is writes that fail, else by serving again.
@@ -241,7 +266,7 @@ impl Swarm {
 
     /// The disk did what it had failed to do.
     pub(super) fn disk_works(&mut self, now: Instant, working: Failing) {
-        let Some(fault) = &mut self.fault else { return };
+        let Some(fault) = self.fault.as_mut().filter(|fault| !fault.is_final) else { return };
         match working {
             Failing::Reads => fault.reads = false,
             Failing::Writes => fault.writes = false,
@@ -264,6 +289,9 @@ impl Swarm {
     }
 
     pub(super) fn unpause(&mut self, now: Instant) {
+        if self.has_given_up() {
+            return;
+        }
         if !std::mem::replace(&mut self.paused, false) {
             return;
         }

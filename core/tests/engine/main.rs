@@ -9,6 +9,7 @@
 mod world;
 mod peer;
 mod transfer;
+mod v2;
 mod files;
 mod resume;
 mod control;

@@ -40,6 +40,31 @@ impl Content {
         Self::of(folder)
     }
 
+    /// What the torrents in `core/tests/torrents` hold, by the one that ends in `name`.
+    pub(crate) fn of_libtorrent(name: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let source = folder.path().join("source");
+        let write = |path: &Path, length: usize| {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, (0..length).map(|at| u8::try_from(at % 251).unwrap()).collect::<Vec<_>>()).unwrap();
+        };
+        match name.rsplit_once('-').unwrap().1 {
+            "one" => write(&source, 150_000),
+            "small" => write(&source, 20_000),
+            _ => {
+                for (name, length) in
+                    [("a.bin", 100_000), ("c.bin", 0), ("d.bin", 5), ("sub/b.bin", 49_152), ("z.bin", 70_000)]
+                {
+                    write(&source.join(name), length);
+                }
+            }
+        }
+        let path = format!("{}/tests/torrents/libtorrent-{name}.torrent", env!("CARGO_MANIFEST_DIR"));
+        let metainfo = Metainfo::parse(&std::fs::read(path).unwrap()).unwrap();
+        let layout = Layout::of(&metainfo.info);
+        Self { folder, metainfo: Arc::new(metainfo), layout }
+    }
+
     fn of(folder: tempfile::TempDir) -> Self {
         let options = CreateOptions { piece_length: Some(PIECE), ..CreateOptions::default() };
         let metainfo = create_torrent(&folder.path().join("source"), &options, Watch::default()).unwrap();

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use data_encoding::HEXLOWER;
 use podswarm_core::app::{Explain as _, Failure, Out, write_atomic};
 use podswarm_core::metainfo::{InfoHash, Magnet, Metainfo};
 use podswarm_core::net::create::{CreateOptions, Watch, create_torrent, find_files, verify as verify_files};
@@ -27,7 +28,12 @@ pub(super) async fn run(out: &Out, command: TorrentCommand) -> Result<(), Failur
 #[derive(Serialize)]
 struct Report<'a> {
     name: String,
+    /// `v1`, `v2` or `hybrid`.
+    version: &'static str,
+    /// The v1 hash, if there is one, else the v2 hash.
     info_hash: InfoHash,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    info_hash_v2: Option<String>,
     magnet: Magnet,
     length: u64,
     piece_length: u32,
@@ -53,11 +59,17 @@ impl<'a> Report<'a> {
         let files = info.files.iter().filter(|file| !file.is_pad);
         Self {
             name: info.name.to_string(),
+            version: match (metainfo.info_hash.v1(), metainfo.info_hash.v2()) {
+                (Some(_), Some(_)) => "hybrid",
+                (None, _) => "v2",
+                (_, None) => "v1",
+            },
             info_hash: metainfo.info_hash,
+            info_hash_v2: metainfo.info_hash.v2().map(|hash| HEXLOWER.encode(&hash)),
             magnet: metainfo.magnet(),
-            length: info.length(),
+            length: info.content_length(),
             piece_length: info.piece_length,
-            pieces: info.pieces.len(),
+            pieces: info.piece_count(),
             private: info.private,
             files: files.map(|file| FileReport { path: file.path.to_string(), length: file.length }).collect(),
             trackers: &metainfo.trackers,
@@ -121,7 +133,13 @@ fn print(out: &Out, metainfo: &Metainfo) -> Result<(), Failure> {
     let report = Report::of(metainfo);
     out.json(&report)?;
     out.line(format!("name          {}", report.name))?;
-    out.line(format!("info-hash     {}", report.info_hash))?;
+    out.line(format!("version       {}", report.version))?;
+    if metainfo.info_hash.v1().is_some() {
+        out.line(format!("info-hash     {}", report.info_hash))?;
+    }
+    if let Some(hash) = &report.info_hash_v2 {
+        out.line(format!("info-hash v2  {hash}"))?;
+    }
     out.line(format!("size          {} ({} bytes)", ByteCount(report.length), report.length))?;
     out.line(format!("pieces        {} of {}", report.pieces, ByteCount(report.piece_length.into())))?;
     if report.private {

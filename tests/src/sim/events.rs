@@ -197,9 +197,9 @@ impl World {
                 let bytes = run.iter().map(|bytes| bytes.len() as u64).sum();
                 self.give(id, now, swarm::Input::Hashed { piece, hasher, bytes });
             }
-            Output::Store { piece, blocks, .. } => {
-                let bytes = blocks.iter().map(|block| block.len() as u64).sum();
-                let outcome = self.store(id, piece, &blocks);
+            Output::Store { whole, .. } => {
+                let (piece, bytes) = (whole.piece, whole.length());
+                let outcome = self.store(id, piece, &whole.blocks);
                 self.give(id, now + disk, swarm::Input::Stored { piece, outcome, bytes });
             }
             Output::Place { .. } => {
@@ -235,7 +235,7 @@ impl World {
     }
 
     fn store(&mut self, id: HostId, piece: podswarm_core::layout::PieceIndex, blocks: &[Bytes]) -> StoreOutcome {
-        let digests = || blocks.iter().map(|block| [block[0]; 20]).collect();
+        let digests = || blocks.iter().map(|block| [block[0]; 32]).collect();
         if blocks.iter().any(|block| block[0] != 0) {
             return StoreOutcome::Corrupt(digests());
         }

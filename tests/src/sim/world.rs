@@ -140,7 +140,7 @@ impl World {
     pub fn add(&mut self, character: Character) -> HostId {
         let id = HostId(self.hosts.len());
         let addr = address(id);
-        let pieces = self.metainfo.info.pieces.len();
+        let pieces = self.metainfo.info.piece_count();
         let have = if character.is_seed { Bitfield::all(pieces) } else { Bitfield::none(pieces) };
         let setup = SwarmSetup {
             metainfo: Arc::clone(&self.metainfo),

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use super::copies::Copies;
 use super::crew::Crew;
 use super::ordered::OrderedHash;
-use super::source::{ReadError, Source};
+use super::source::{ReadError, Source, Wanted};
 use super::{Cancelled, Watch};
 use crate::bencode::Limits;
 use crate::layout::Layout;
@@ -219,7 +219,7 @@ fn hash_runs(
             ordered.wait_for(u64::from(pieces.start) * u64::from(layout.piece_length()));
         }
         crew.check()?;
-        let hashes = reader.hash(pieces.clone(), |offset, slice| {
+        let sums = reader.hash(pieces.clone(), WANTED, |offset, slice| {
             let length = slice.len() as u64;
             if let Some(writer) = &mut writer {
                 writer.write(layout, offset..offset + length, slice)?;
@@ -229,10 +229,13 @@ fn hash_runs(
             }
             crew.advance(length).map_err(HashError::from)
         })?;
+        let hashes = sums.into_iter().filter_map(|sum| sum.sha1).collect();
         runs.push(HashedRun { first_piece: pieces.start, hashes });
     }
     Ok(runs)
 }
+
+const WANTED: Wanted = Wanted { sha1: true, tree: false };
 
 /// As many hashes as a `.torrent` file that is read can hold.
 const MAX_PIECES: u64 = Limits::METAINFO.bytes as u64 / 20;

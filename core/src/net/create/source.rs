@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use sha1::{Digest, Sha1};
 
-use crate::layout::Layout;
+use crate::layout::{BLOCK_LENGTH, Layout, PieceIndex};
+use crate::metainfo::merkle::{self, Sha256Digest};
+use crate::piece::hasher::Sha1Digest;
 
 /// The most bytes that are read at once: enough to make calls cheap, little enough to be hashed from the cache.
 const SLICE_BYTES: u64 = 512 * 1024;
@@ -57,18 +59,36 @@ pub(super) struct Reader<'a> {
     buffer: Vec<u8>,
 }
 
+/// Which hashes of pieces are to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Wanted {
+    pub(super) sha1: bool,
+    pub(super) tree: bool,
+}
+
+/// The hashes of one piece that were wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PieceSum {
+    pub(super) sha1: Option<Sha1Digest>,
+    /// The hash of its blocks' tree.
+    pub(super) tree: Option<Sha256Digest>,
+}
+
 impl Reader<'_> {
     /// Reads and hashes these pieces. Every slice, its offset in the torrent first, goes to `then`, which may keep the
     /// buffer and leave another.
     pub(super) fn hash<E: From<ReadError>>(
         &mut self,
         pieces: Range<u32>,
+        wanted: Wanted,
         mut then: impl FnMut(u64, &mut Vec<u8>) -> Result<(), E>,
-    ) -> Result<Vec<[u8; 20]>, E> {
-        let piece_length = u64::from(self.source.layout.piece_length());
+    ) -> Result<Vec<PieceSum>, E> {
+        let layout = &self.source.layout;
+        let piece_length = u64::from(layout.piece_length());
         let Range { start: mut at, end } = self.source.range_of(&pieces);
-        let mut hashes = Vec::with_capacity(pieces.len());
-        let mut piece = Sha1::new();
+        let mut sums = Vec::with_capacity(pieces.len());
+        let mut sha1 = Sha1::new();
+        let mut leaves = Vec::new();
         while at < end {
             let start = at;
             self.fill_buffer(start..end.min(start + SLICE_BYTES))?;
@@ -76,16 +96,30 @@ impl Reader<'_> {
             while !rest.is_empty() {
                 let left = usize::try_from(piece_length - at % piece_length).expect("a piece length has 32 bits");
                 let (part, tail) = rest.split_at(left.min(rest.len()));
-                piece.update(part);
+                let piece = PieceIndex(u32::try_from(at / piece_length).expect("a torrent has fewer than 2^32 pieces"));
+                if wanted.sha1 {
+                    sha1.update(part);
+                }
+                if wanted.tree {
+                    // Padding is no part of the tree.
+                    let begin = at - layout.start_of(piece);
+                    let own = u64::from(layout.length_of(piece)).saturating_sub(begin).min(part.len() as u64);
+                    let own = &part[..usize::try_from(own).expect("it is at most the part's length")];
+                    leaves.extend(own.chunks(BLOCK_LENGTH as usize).map(merkle::leaf));
+                }
                 at += part.len() as u64;
                 if at.is_multiple_of(piece_length) || at == end {
-                    hashes.push(piece.finalize_reset().into());
+                    let of_leaves = |leaves| merkle::root(leaves, 0, layout.tree_of(piece).piece_layer());
+                    sums.push(PieceSum {
+                        sha1: wanted.sha1.then(|| sha1.finalize_reset().into()),
+                        tree: wanted.tree.then(|| of_leaves(std::mem::take(&mut leaves))),
+                    });
                 }
                 rest = tail;
             }
             then(start, &mut self.buffer)?;
         }
-        Ok(hashes)
+        Ok(sums)
     }
 
     fn fill_buffer(&mut self, range: Range<u64>) -> Result<(), ReadError> {

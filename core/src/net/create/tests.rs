@@ -212,7 +212,7 @@ fn a_file_becomes_a_torrent_with_all_that_was_asked_for() {
     };
     let metainfo = create_torrent(&files[0].0, &options, Watch::default()).unwrap();
     assert_eq!(metainfo.info.name.as_str(), "Folge 1.mp3");
-    assert_eq!(metainfo.info.pieces, hashes_of(&whole(&files), 32 * KIB));
+    assert_eq!(metainfo.info.pieces.unwrap(), hashes_of(&whole(&files), 32 * KIB));
     assert!(metainfo.info.is_single_file && metainfo.info.private);
     assert_eq!((metainfo.trackers, metainfo.web_seeds), (options.trackers, options.web_seeds));
     assert_eq!((metainfo.comment, metainfo.created_by), (options.comment, options.created_by));

@@ -8,11 +8,12 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::crew::Crew;
-use super::source::{ReadError, Reader, Source};
+use super::source::{PieceSum, ReadError, Reader, Source, Wanted};
 use super::{Cancelled, Watch};
 use crate::bitfield::Bitfield;
 use crate::layout::{Layout, PieceIndex};
 use crate::metainfo::{FileEntry, Metainfo, TorrentPath};
+use crate::piece::PieceCheck;
 
 /// What was found on disk.
 #[derive(Debug)]
@@ -181,10 +182,16 @@ impl<'a> Share<'a> {
     /// Checks pieces that should be readable; if they are not, one by one.
     fn check_part(&mut self, part: Range<u32>, crew: &Crew<'_>) -> Result<(), Cancelled> {
         let bytes = self.length_of(&part);
-        match self.reader.hash(part.clone(), |_, _| crew.check().map_err(Left::Cancelled)) {
-            Ok(hashes) => {
-                let pieces = &self.metainfo.info.pieces;
-                let right = part.map(PieceIndex).zip(hashes).filter(|(piece, hash)| pieces.get(*piece) == *hash);
+        let is_tree = self.metainfo.layers().is_some();
+        let wanted = Wanted { sha1: !is_tree, tree: is_tree };
+        match self.reader.hash(part.clone(), wanted, |_, _| crew.check().map_err(Left::Cancelled)) {
+            Ok(sums) => {
+                let layout = self.source.layout();
+                let is_right = |(piece, sum): &(PieceIndex, PieceSum)| match self.metainfo.check_of(layout, *piece) {
+                    PieceCheck::Sha1(check) => sum.sha1 == Some(check.digest),
+                    PieceCheck::Tree { root, .. } => sum.tree == Some(root),
+                };
+                let right = part.map(PieceIndex).zip(sums).filter(is_right);
                 self.good.extend(right.map(|(piece, _)| piece));
                 crew.advance(bytes)
             }

@@ -6,10 +6,8 @@ use super::super::connection::ToPeer;
 use super::super::http::{HttpClient, Reach};
 use super::super::storage::{Storage, StorageError};
 use super::{Done, Task, with_causes};
-use crate::layout::{BlockInfo, PieceIndex};
-use crate::piece::PieceHasher;
-use crate::piece::hasher::Sha1Digest;
-use crate::swarm::{self, DiskFault, Event, Output, StoreOutcome, SwarmId};
+use crate::layout::BlockInfo;
+use crate::swarm::{self, DiskFault, Event, Output, SwarmId};
 use crate::tracker::udp::is_udp;
 use crate::tracker::{AnnounceFailure, AnnounceId, AnnounceRequest, AnnounceResponse, http as codec};
 
@@ -46,10 +44,12 @@ impl Task {
                     swarm::Input::Hashed { piece, hasher, bytes: length_of(&run) }
                 });
             }
-            Output::Store { swarm, piece, hasher, run, blocks, want, digests } => {
+            Output::Store { swarm, whole } => {
                 self.on_disk(swarm, move |storage| {
-                    let bytes = length_of(&blocks);
-                    let outcome = store(storage, piece, hasher, &run, &blocks, want, digests);
+                    let (piece, bytes) = (whole.piece, whole.length());
+                    let length = u32::try_from(bytes).expect("a piece is at most 64 MiB");
+                    let span = BlockInfo { piece, begin: 0, length };
+                    let outcome = whole.store(|blocks| storage.write(span, blocks).map_err(disk_fault));
                     swarm::Input::Stored { piece, outcome, bytes }
                 });
             }
@@ -178,26 +178,6 @@ async fn ask(
         Ok(body) => codec::parse_announce_response(&body),
         Err(err) => Err(AnnounceFailure::new(with_causes(&err))),
     }))
-}
-
-fn store(
-    storage: &Storage,
-    piece: PieceIndex,
-    mut hasher: PieceHasher,
-    run: &[Bytes],
-    blocks: &[Bytes],
-    want: Sha1Digest,
-    digests: bool,
-) -> StoreOutcome {
-    hasher.update(run);
-    if hasher.finish() != want {
-        return StoreOutcome::Corrupt(PieceHasher::digests(blocks));
-    }
-    let length = u32::try_from(length_of(blocks)).expect("a piece is at most 16 MiB");
-    match storage.write(BlockInfo { piece, begin: 0, length }, blocks) {
-        Ok(()) => StoreOutcome::Stored(digests.then(|| PieceHasher::digests(blocks))),
-        Err(err) => StoreOutcome::Failed(disk_fault(err)),
-    }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "used in map_err")]

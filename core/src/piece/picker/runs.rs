@@ -56,7 +56,7 @@ impl Picker {
         let mut end = start;
         let (mut piece, mut number) = (first.piece, first.begin / crate::layout::BLOCK_LENGTH);
         while let Some(block) = self.layout.block(piece, number).filter(|block| self.is_free(*block, number)) {
-            end = self.layout.range_of(block).end;
+            end = self.layout.end_of(block);
             number += 1;
             if number == self.layout.block_count(piece) {
                 let Some(next) = self.layout.piece(piece.0 + 1) else { break };

@@ -12,13 +12,12 @@ use crate::bitfield::Bitfield;
 use crate::layout::{BLOCK_LENGTH, BlockInfo, Layout, PieceIndex};
 use crate::metainfo::{Metainfo, MetainfoBuilder, TorrentPath};
 use crate::peer::{ConnId, Direction, Handshake, Message, PeerId, Reserved};
-use crate::piece::{PieceHasher, WebSeedId};
+use crate::piece::WebSeedId;
 use crate::rng::Rng;
 use crate::swarm::io::CloseReason;
 use crate::swarm::web_seeds::{Remedy, WebSeedFault};
 use crate::swarm::{
-    DiskFault, Event, Input, Limits, Output, StoreOutcome, Swarm, SwarmConfig, SwarmId, SwarmSetup, TorrentStatus,
-    WebFetch,
+    DiskFault, Event, Input, Limits, Output, Swarm, SwarmConfig, SwarmId, SwarmSetup, TorrentStatus, WebFetch,
 };
 use crate::time::Instant;
 use crate::tracker::{AnnounceId, AnnounceRequest, AnnounceResponse};
@@ -354,17 +353,11 @@ impl Lab {
                 let bytes = run.iter().map(|bytes| bytes.len() as u64).sum();
                 self.work.push_back((number, Input::Hashed { piece, hasher, bytes }));
             }
-            Output::Store { piece, mut hasher, run, blocks, want, digests, .. } => {
+            Output::Store { whole, .. } => {
                 host.stores += 1;
-                hasher.update(&run);
-                let bytes = blocks.iter().map(|bytes| bytes.len() as u64).sum();
-                let outcome = if hasher.finish() != want {
-                    StoreOutcome::Corrupt(PieceHasher::digests(&blocks))
-                } else if host.disk == Disk::Full {
-                    StoreOutcome::Failed(DiskFault("no space left".to_owned()))
-                } else {
-                    StoreOutcome::Stored(digests.then(|| PieceHasher::digests(&blocks)))
-                };
+                let (piece, bytes, full) = (whole.piece, whole.length(), host.disk == Disk::Full);
+                let fault = || DiskFault("no space left".to_owned());
+                let outcome = whole.store(|_| if full { Err(fault()) } else { Ok(()) });
                 self.work.push_back((number, Input::Stored { piece, outcome, bytes }));
             }
             Output::Place { .. } => {

@@ -323,7 +323,7 @@ impl Swarm {
             if let Some(bucket) = &mut limits.down {
                 bucket.take(now, u64::from(block.length));
             }
-            run.grant(block, self.picker.layout().range_of(block).end, asked.is_some());
+            run.grant(block, self.picker.layout().end_of(block), asked.is_some());
             self.web_seeds.asked += usize::from(asked.is_some());
             grown = true;
         }
