@@ -25,6 +25,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::doorstep::Guest;
 use super::guard::Guarded;
 use super::resource::{Fields, http_date};
 use super::{PUBLIC, Peers, TRACKER};
@@ -63,15 +64,6 @@ struct Question<'a> {
     is_last: bool,
 }
 
-/// What follows a question that was answered.
-struct Answered {
-    /// Bytes that the question took.
-    length: usize,
-    /// What is to be sent after the head.
-    body: Bytes,
-    is_last: bool,
-}
-
 impl Fields for [httparse::Header<'_>] {
     fn values(&self, name: HeaderName) -> impl Iterator<Item = &[u8]> {
         self.iter().filter(move |field| field.name.eq_ignore_ascii_case(name.as_str())).map(|field| field.value)
@@ -84,31 +76,60 @@ impl Front {
         Self { site, tracker, date: Mutex::default() }
     }
 
-    /// Answers what comes on a connection as long as it is of the few kinds known here.
+    /// Answers an asker before it is let in, if its question is here already, known, and its last.
+    ///
+    /// Else gives it back, with what it has said so far. `output` is room for the answer.
+    pub(crate) fn meet(&self, guest: Guest, peers: Peers, output: &mut Vec<u8>) -> Option<(Guest, Vec<u8>)> {
+        let mut input = [0; READ];
+        let heard = guest.hear(&mut input);
+        let heard = &input[..heard];
+        if !heard.is_empty()
+            && let Some(question) = Question::read(heard, &mut [MaybeUninit::uninit(); MOST_FIELDS])
+            && question.is_last
+        {
+            let body = self.answer(peers, &question, output);
+            if body.is_some_and(|body| body.is_empty()) {
+                guest.dismiss(output);
+                return None;
+            }
+        }
+        Some((guest, heard.to_vec()))
+    }
+
+    /// Answers what comes on a connection as long as it is of the few kinds known here; `input` was read already.
     ///
     /// Returns what was read and is to be answered by the router; `None` if the connection is over. From the second
     /// question on, the asker may be silent for as long as `idle`.
     pub(crate) async fn attend(
         &self,
         stream: &mut Guarded<TcpStream>,
+        mut input: Vec<u8>,
         peers: Peers,
         idle: Duration,
         stop: &CancellationToken,
     ) -> io::Result<Option<Vec<u8>>> {
         let mut stopped = pin!(stop.cancelled());
-        let (mut input, mut output) = (Vec::with_capacity(READ), Vec::with_capacity(WRITTEN));
+        let mut output = Vec::with_capacity(WRITTEN);
         loop {
-            let read = tokio::select! {
-                biased;
-                read = stream.read_buf(&mut input) => read?,
-                () = stopped.as_mut() => return Ok(None),
-            };
-            if read == 0 {
-                return Ok(None);
+            if input.is_empty() {
+                input.reserve(READ);
+                let read = tokio::select! {
+                    biased;
+                    read = stream.read_buf(&mut input) => read?,
+                    () = stopped.as_mut() => return Ok(None),
+                };
+                if read == 0 {
+                    return Ok(None);
+                }
             }
             let mut begin = 0;
             while begin < input.len() {
-                let Some(Answered { length, body, is_last }) = self.answer(peers, &input[begin..], &mut output) else {
+                let mut fields = [MaybeUninit::uninit(); MOST_FIELDS];
+                let answered = Question::read(&input[begin..], &mut fields).and_then(|question| {
+                    let body = self.answer(peers, &question, &mut output)?;
+                    Some((question.length, question.is_last, body))
+                });
+                let Some((length, is_last, body)) = answered else {
                     return Ok(Some(input.split_off(begin)));
                 };
                 if is_last {
@@ -123,28 +144,21 @@ impl Front {
         }
     }
 
-    /// Writes the answer to the first question of `input` into `output`; `None` if it is not for us.
-    fn answer(&self, peers: Peers, input: &[u8], output: &mut Vec<u8>) -> Option<Answered> {
-        let mut fields = [MaybeUninit::uninit(); MOST_FIELDS];
-        let question = Question::read(input, &mut fields)?;
+    /// Writes the answer into `output` and returns what is to be sent after it; `None` if the question is not for us.
+    fn answer(&self, peers: Peers, question: &Question<'_>, output: &mut Vec<u8>) -> Option<Bytes> {
         output.clear();
-        let body = match question.path {
-            "/announce" => {
-                let body = self.tracker.announce(peers, question.query);
-                let (fields, length) = (TRACKER.iter(), HeaderValue::from(body.len()));
-                let fields = fields.map(|(name, value)| (name, value)).chain([(&header::CONTENT_LENGTH, &length)]);
-                self.head(StatusCode::OK, fields, question.is_last, output);
-                output.extend_from_slice(&body);
-                Bytes::new()
-            }
-            path => {
-                let site = Arc::clone(&self.site.borrow());
-                let answer = site.feed(path)?.answer(question.fields);
-                self.head(answer.status(), answer.fields(), question.is_last, output);
-                answer.body().cloned().unwrap_or_default()
-            }
-        };
-        Some(Answered { length: question.length, body, is_last: question.is_last })
+        if question.path == "/announce" {
+            let body = self.tracker.announce(peers, question.query);
+            let (fields, length) = (TRACKER.iter(), HeaderValue::from(body.len()));
+            let fields = fields.map(|(name, value)| (name, value)).chain([(&header::CONTENT_LENGTH, &length)]);
+            self.head(StatusCode::OK, fields, question.is_last, output);
+            output.extend_from_slice(&body);
+            return Some(Bytes::new());
+        }
+        let site = Arc::clone(&self.site.borrow());
+        let answer = site.feed(question.path)?.answer(question.fields);
+        self.head(answer.status(), answer.fields(), question.is_last, output);
+        Some(answer.body().cloned().unwrap_or_default())
     }
 
     /// Starts an answer: everything before its body.

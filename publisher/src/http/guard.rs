@@ -31,6 +31,9 @@ impl<T> Guarded<T> {
 
     /// Lets it be silent for another time from now on.
     pub(crate) fn bear(&mut self, idle: Duration) {
+        if idle < self.idle {
+            self.alarm.as_mut().reset(Instant::now() + idle);
+        }
         self.idle = idle;
     }
 

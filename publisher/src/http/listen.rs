@@ -26,9 +26,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::doorstep::{Doorstep, Guest};
 use super::front::Front;
 use super::guard::Guarded;
-use super::quota::Quota;
+use super::quota::{Place, Quota};
 
 /// Connections at most: a stream of events for each of 10,000 agents, and room for those who fetch.
 const MOST_CONNECTIONS: usize = 16_384;
@@ -42,6 +43,8 @@ const HEADER_TIME: Duration = Duration::from_secs(15);
 const STOP_TIME: Duration = Duration::from_secs(2);
 /// How long to wait after an accept that failed for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+/// Connections that are looked at a second time before they get a task of their own.
+const MOST_SILENT: usize = 64;
 /// What an asker beyond the cap gets.
 const BUSY: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
@@ -126,13 +129,30 @@ pub(crate) async fn serve(listener: TcpListener, app: impl Into<App>, limits: Li
     let tasks = TaskTracker::new();
     // Accepted connections inherit it; it is no reason not to serve.
     let _ = SockRef::from(&listener).set_tcp_nodelay(true);
-    let bound = listener.local_addr().ok().filter(|addr| !addr.ip().is_unspecified());
+    let doorstep = match Doorstep::new(listener) {
+        Ok(doorstep) => doorstep,
+        Err(error) => return tracing::error!(%error, "cannot wait for connections"),
+    };
+    let bound = doorstep.local_addr().ok().filter(|addr| !addr.ip().is_unspecified());
+    let hall = Hall { app, limits, stop, tasks };
+    // Those who had said nothing when they came, until the next look.
+    let mut silent: Vec<Asker> = Vec::new();
+    let mut words = Vec::new();
     loop {
         let accepted = tokio::select! {
-            () = stop.cancelled() => break,
-            accepted = listener.accept() => accepted,
+            biased;
+            () = hall.stop.cancelled() => break,
+            accepted = doorstep.accept() => accepted,
+            () = tokio::task::yield_now(), if !silent.is_empty() => {
+                for asker in silent.drain(..) {
+                    if let Some((asker, heard)) = hall.meet(asker, &mut words) {
+                        hall.let_in(asker, heard);
+                    }
+                }
+                continue;
+            }
         };
-        let (stream, remote) = match accepted {
+        let (guest, remote) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 if is_ours(&error) {
@@ -143,43 +163,83 @@ pub(crate) async fn serve(listener: TcpListener, app: impl Into<App>, limits: Li
             }
         };
         let Some(place) = places.admit(remote.ip()) else {
-            tasks.spawn(refuse(stream));
+            hall.tasks.spawn(refuse(guest));
             continue;
         };
-        let (app, stop) = (app.clone(), stop.clone());
-        tasks.spawn(async move {
-            let ended = match bound.map_or_else(|| stream.local_addr(), Ok) {
-                Ok(local) => {
-                    let peers = Peers { remote: canonical(remote), local: canonical(local) };
-                    connection(stream, peers, app, limits, stop).await
-                }
-                Err(error) => Err(error.into()),
-            };
-            if let Err(error) = ended {
+        let local = match bound.map_or_else(|| guest.local_addr(), Ok) {
+            Ok(local) => local,
+            Err(error) => {
                 tracing::debug!(%remote, %error, "connection ended");
+                continue;
+            }
+        };
+        let peers = Peers { remote: canonical(remote), local: canonical(local) };
+        match hall.meet(Asker { guest, peers, place }, &mut words) {
+            None => {}
+            Some((asker, heard)) if heard.is_empty() && silent.len() < MOST_SILENT => silent.push(asker),
+            Some((asker, heard)) => hall.let_in(asker, heard),
+        }
+    }
+    let tasks = hall.tasks;
+    tasks.close();
+    let _ = tokio::time::timeout(STOP_TIME, tasks.wait()).await;
+}
+
+/// Who has come, and is not let in yet.
+struct Asker {
+    guest: Guest,
+    peers: Peers,
+    place: Place,
+}
+
+/// Where those are who were let in.
+struct Hall {
+    app: App,
+    limits: Limits,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Hall {
+    /// Lets the front answer at once, if it can; else returns what the asker has said. `words` is room for an answer.
+    fn meet(&self, asker: Asker, words: &mut Vec<u8>) -> Option<(Asker, Vec<u8>)> {
+        let Some(front) = &self.app.front else { return Some((asker, Vec::new())) };
+        let Asker { guest, peers, place } = asker;
+        let (guest, heard) = front.meet(guest, peers, words)?;
+        Some((Asker { guest, peers, place }, heard))
+    }
+
+    /// Serves the connection in a task of its own.
+    fn let_in(&self, asker: Asker, heard: Vec<u8>) {
+        let Self { app, limits, stop, tasks } = self;
+        let (app, limits, stop) = (app.clone(), *limits, stop.clone());
+        tasks.spawn(async move {
+            let Asker { guest, peers, place } = asker;
+            if let Err(error) = connection(guest, heard, peers, app, limits, stop).await {
+                tracing::debug!(remote = %peers.remote, %error, "connection ended");
             }
             drop(place);
         });
     }
-    tasks.close();
-    let _ = tokio::time::timeout(STOP_TIME, tasks.wait()).await;
 }
 
 /// Why a connection ended too early.
 type Broken = Box<dyn std::error::Error + Send + Sync>;
 
 /// Serves the requests of one connection: those that the front knows, and from the first other one on all in the router.
+/// `heard` has been read of it already.
 async fn connection(
-    stream: TcpStream,
+    guest: Guest,
+    heard: Vec<u8>,
     peers: Peers,
     app: App,
     limits: Limits,
     stop: CancellationToken,
 ) -> Result<(), Broken> {
     let App { front, router } = app;
-    let mut stream = Guarded::new(stream, limits.head);
+    let mut stream = Guarded::new(guest.into_stream()?, limits.head);
     if let Some(front) = front {
-        let Some(rest) = front.attend(&mut stream, peers, limits.idle, &stop).await? else { return Ok(()) };
+        let Some(rest) = front.attend(&mut stream, heard, peers, limits.idle, &stop).await? else { return Ok(()) };
         stream.unread(rest);
     }
     stream.bear(limits.idle);
@@ -214,7 +274,8 @@ async fn route(
 }
 
 /// Tells one asker too many to come again, without waiting for the question.
-async fn refuse(mut stream: TcpStream) {
+async fn refuse(guest: Guest) {
+    let Ok(mut stream) = guest.into_stream() else { return };
     let _ = tokio::time::timeout(Duration::from_secs(1), stream.write_all(BUSY)).await;
 }
 

@@ -9,6 +9,7 @@
 //! not found.
 
 mod listen;
+mod doorstep;
 mod guard;
 mod quota;
 mod front;

@@ -174,3 +174,24 @@ fn only_what_is_plain_is_a_question() {
         assert!(!is_question(text), "{text:?}");
     }
 }
+
+#[tokio::test]
+async fn a_question_that_is_there_before_its_asker_is_met_is_answered() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let mut askers = Vec::new();
+    for question in [last("/announce", ""), last(FEED, ""), last("/", ""), "GET /announce HTTP/1.1\r\n".to_owned()] {
+        let mut stream = TcpStream::connect(addr).await.unwrap();
+        stream.write_all(question.as_bytes()).await.unwrap();
+        askers.push(stream);
+    }
+    let stop = CancellationToken::new();
+    let _server = tokio::spawn(serve(listener, port().app, Limits::default(), stop));
+    // The last one's question came but half.
+    askers[3].write_all(b"host: x\r\nconnection: close\r\n\r\n").await.unwrap();
+    for mut stream in askers {
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+    }
+}
