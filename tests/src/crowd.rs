@@ -251,7 +251,14 @@ fn subscribe(kind: Kind, host: &Host, folder: &Path, source: &Source) -> Program
             std::fs::create_dir_all(folder).expect("the run's folder is ours");
             let mut command = host.command("curl");
             command
-                .args(["--silent", "--show-error", "--fail", "--remote-name", "--write-out", "complete\\n"])
+                .args([
+                    "--silent",
+                    "--show-error",
+                    "--fail",
+                    "--remote-name",
+                    "--write-out",
+                    "exit code %{exitcode}\\n",
+                ])
                 .arg(url)
                 .current_dir(folder);
             Program::start(&format!("curl on {}", host.name()), command)
@@ -278,7 +285,7 @@ fn wait(
             (at, program, only_file_like(episode, folder))
         }
         Kind::Http => {
-            let (at, ()) = program.wait_for("end", limit, |line| (line.text == "complete").then_some(()));
+            let (at, ()) = program.wait_for("end", limit, |line| (line.text == "exit code 0").then_some(()));
             (at, program, only_file_like(episode, folder))
         }
     }

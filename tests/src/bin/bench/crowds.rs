@@ -1,5 +1,6 @@
 //! Flash crowds on shaped links.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::thread;
 use std::time::Duration;
@@ -34,7 +35,7 @@ pub(crate) fn measure(gathering: Gathering, who: &[Who], peers: &[usize], runs: 
             "Flash crowd",
             "A 60 MiB episode; the publisher sends 20 Mbit/s, subscribers 10 up and 50 down; all start together with nothing. \
              One network namespace per host, tbf on every link. Ratios are to the Kumar-Ross bound. \
-             Crowds of nginx and of rqbit, which leave the processor idle, go on beside the others.",
+             Crowds of nginx and of rqbit, which leave the processor idle, go on beside the others, and small ones beside large ones.",
         ),
         Gathering::Mixed => (
             "mixed",
@@ -73,13 +74,11 @@ pub(crate) fn measure(gathering: Gathering, who: &[Who], peers: &[usize], runs: 
             }
         }
     }
-    // Those that leave the processor idle take hours: each kind of them has a lane of its own beside the others'.
-    let mut lanes: Vec<Option<Who>> = crowds.iter().map(|(_, who, _)| lane(*who)).collect();
-    lanes.sort();
-    lanes.dedup();
+    let lanes: BTreeSet<Lane> = crowds.iter().map(|(_, who, plan)| lane(*who, plan)).collect();
     let mut measured: Vec<(usize, Vec<Outcome>)> = thread::scope(|scope| {
         let crowds = &crowds;
-        let started: Vec<_> = lanes.iter().map(|of| scope.spawn(move || run_lane(crowds, *of, runs))).collect();
+        let start = |lane| scope.spawn(move || run_lane(crowds, lane, runs));
+        let started: Vec<_> = lanes.into_iter().map(start).collect();
         started.into_iter().flat_map(|lane| lane.join().expect("a crowd finishes")).collect()
     });
     measured.sort_by_key(|(number, _)| *number);
@@ -89,14 +88,20 @@ pub(crate) fn measure(gathering: Gathering, who: &[Who], peers: &[usize], runs: 
     section
 }
 
-/// Whose own lane a crowd goes on; most share one.
-fn lane(who: Who) -> Option<Who> {
-    who.idles().then_some(who)
+/// Crowds of one lane go one after another, beside those of other lanes.
+type Lane = (Option<Who>, usize);
+
+/// Crowds that leave the processor idle would take hours: each has a lane of its own. Of the others small ones have one, and
+/// large ones.
+fn lane(who: Who, plan: &Plan) -> Lane {
+    const LARGE: usize = 16;
+    let peers = plan.links.len();
+    if who.idles() { (Some(who), peers) } else { (None, usize::from(peers >= LARGE)) }
 }
 
-/// Lets the crowds of a lane go one after another: their numbers, and what each run measured.
-fn run_lane(crowds: &[(String, Who, Plan)], of: Option<Who>, runs: usize) -> Vec<(usize, Vec<Outcome>)> {
-    let mine = crowds.iter().enumerate().filter(|(_, (_, who, _))| lane(*who) == of);
+/// Lets the crowds of a lane go: their numbers, and what each run measured.
+fn run_lane(crowds: &[(String, Who, Plan)], of: Lane, runs: usize) -> Vec<(usize, Vec<Outcome>)> {
+    let mine = crowds.iter().enumerate().filter(|(_, (_, who, plan))| lane(*who, plan) == of);
     mine.map(|(number, (label, _, plan))| (number, (0..runs).map(|_| run(label, plan)).collect())).collect()
 }
 
