@@ -12,6 +12,7 @@ pub mod utp;
 pub mod piece;
 pub mod choke;
 pub mod tracker;
+pub mod lsd;
 pub mod swarm;
 pub mod finder;
 pub mod session;

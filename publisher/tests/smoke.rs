@@ -37,6 +37,8 @@ impl World {
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PODSWARM_")) {
             command.env_remove(name);
         }
+        // The machine has neighbours.
+        command.env("PODSWARM_NO_LSD", "1");
         command
     }
 

@@ -69,6 +69,7 @@ pub fn engine_config(args: &EngineArgs) -> EngineConfig {
         up: args.up,
         down: args.down,
         exchange: !args.no_pex,
+        lsd: !args.no_lsd,
         user_agent: USER_AGENT.to_owned(),
         ..EngineConfig::default()
     }

@@ -163,7 +163,8 @@ async fn media(State(state): State<Arc<HostState>>, UrlPath(name): UrlPath<Strin
 fn podsub(dir: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_podsub"));
     command.arg("--data-dir").arg(dir.join("data")).args(args).current_dir(dir).kill_on_drop(true);
-    command.env_remove("RUST_LOG").env("TERM", "dumb");
+    // The machine has neighbours.
+    command.env_remove("RUST_LOG").env("TERM", "dumb").env("PODSWARM_NO_LSD", "1");
     command
 }
 

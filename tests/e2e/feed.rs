@@ -5,13 +5,13 @@ use podswarm_tests::files::scratch;
 use podswarm_tests::http;
 use podswarm_tests::net::{Host, Net};
 use podswarm_tests::process::{PATIENCE, Program};
-use podswarm_tests::programs::{Publisher, agent, complete, podsub};
+use podswarm_tests::programs::{Publisher, agent, complete, podsub_on};
 use podswarm_tests::web::Site;
 
 /// Has the agent with the data directory `data` poll its feeds now.
 #[track_caller]
 fn update(host: &Host, data: &std::path::Path) {
-    let mut command = host.command(podsub());
+    let mut command = podsub_on(host, &[]);
     command.args(["update", "--json", "--data-dir"]).arg(data);
     let ended = Program::start("podsub update", command).end(PATIENCE);
     assert_eq!(ended.code, Some(0), "podsub update: {}", ended.stderr);

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use podswarm_tests::files::{files_below, scratch};
 use podswarm_tests::process::{PATIENCE, Program};
-use podswarm_tests::programs::podsub;
+use podswarm_tests::programs::{open_only, podsub};
 
 /// The metainfo of one file called `name` whose `info` has `more` keys after it; keys must be in order.
 fn single(length: &str, name: &[u8], more: &str) -> Vec<u8> {
@@ -50,7 +50,7 @@ fn check_refused(what: &str, torrent: &[u8]) {
 
 fn get(torrent: &Path, output: &Path, data: &Path) -> Program {
     let mut command = Command::new(podsub());
-    command
+    open_only(&mut command, &[])
         .args(["get", "--json", "--peer-port", "0", "--data-dir"])
         .arg(data)
         .arg("--output")

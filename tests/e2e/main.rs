@@ -2,6 +2,7 @@
 //!
 //! One module per promise. Times are asserted with much room and told as figures.
 
+mod alone;
 mod arrive;
 mod crash;
 mod crowd;

@@ -25,6 +25,46 @@ pub fn podsub() -> PathBuf {
     built().join("podsub")
 }
 
+/// A way to peers that needs no tracker. The programs of tests go none of them but those that a test names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Local service discovery.
+    Neighbours,
+}
+
+impl Way {
+    const ALL: [Self; 1] = [Self::Neighbours];
+
+    /// The setting of our programs that closes it.
+    const fn closed_by(self) -> &'static str {
+        match self {
+            Self::Neighbours => "PODSWARM_NO_LSD",
+        }
+    }
+}
+
+/// Has a program of ours go these ways to peers and no others.
+pub fn open_only<'a>(command: &'a mut Command, ways: &[Way]) -> &'a mut Command {
+    for way in Way::ALL.into_iter().filter(|way| !ways.contains(way)) {
+        command.env(way.closed_by(), "1");
+    }
+    command
+}
+
+/// `podpub` on `host`.
+fn podpub_on(host: &Host, ways: &[Way]) -> Command {
+    let mut command = host.command(podpub());
+    open_only(&mut command, ways);
+    command
+}
+
+/// `podsub` on `host`.
+pub fn podsub_on(host: &Host, ways: &[Way]) -> Command {
+    let mut command = host.command(podsub());
+    open_only(&mut command, ways);
+    command
+}
+
 /// A running `podpub serve`.
 #[derive(Debug)]
 pub struct Publisher {
@@ -75,7 +115,7 @@ impl Publisher {
     /// The same with some flags.
     #[track_caller]
     pub fn serve_with(host: &Host, data: &Path, address: Option<IpAddr>, flags: &[&str]) -> Self {
-        let mut command = host.command(podpub());
+        let mut command = podpub_on(host, &[]);
         command.args(["serve", "--json", "--data-dir"]).arg(data).args(flags);
         if let Some(address) = address {
             command.arg("--public-url").arg(format!("http://{}", SocketAddr::new(address, 6969)));
@@ -107,7 +147,7 @@ impl Publisher {
 
     /// A `podpub` command on the daemon's host and data directory, with `--json`.
     pub fn command(&self, name: &str) -> Command {
-        let mut command = self.host.command(podpub());
+        let mut command = podpub_on(&self.host, &[]);
         command.args([name, "--json", "--data-dir"]).arg(&self.data);
         command
     }
@@ -152,7 +192,7 @@ pub fn release(ended: &Ended) -> Option<Release> {
 /// Starts `podsub run FEED` on `host` with the data directory `data`; episodes land in its `library`.
 #[track_caller]
 pub fn agent(host: &Host, data: &Path, feed: &str) -> Program {
-    let mut command = host.command(podsub());
+    let mut command = podsub_on(host, &[]);
     command.args(["run", "--json", "--data-dir"]).arg(data).arg(feed);
     Program::start(&format!("podsub on {}", host.name()), command)
 }
@@ -173,7 +213,13 @@ pub fn get(host: &Host, source: &Path, output: &Path) -> Program {
 /// The same with some flags.
 #[track_caller]
 pub fn get_with(host: &Host, source: &Path, output: &Path, flags: &[&str]) -> Program {
-    let mut command = host.command(podsub());
+    get_over(host, &[], source, output, flags)
+}
+
+/// The same by some ways to peers that need no tracker.
+#[track_caller]
+pub fn get_over(host: &Host, ways: &[Way], source: &Path, output: &Path, flags: &[&str]) -> Program {
+    let mut command = podsub_on(host, ways);
     command.args(["get", "-vv", "--json", "--data-dir"]).arg(output.with_extension("data"));
     command.args(flags).arg("--output").arg(output).arg(source);
     Program::start(&format!("podsub get on {}", host.name()), command)
@@ -182,7 +228,7 @@ pub fn get_with(host: &Host, source: &Path, output: &Path, flags: &[&str]) -> Pr
 /// Starts `podsub get --seed SOURCE` on `host`, which goes on running; the file lands in the folder `output`.
 #[track_caller]
 pub fn get_and_seed(host: &Host, source: &str, output: &Path) -> Program {
-    let mut command = host.command(podsub());
+    let mut command = podsub_on(host, &[]);
     command.args(["get", "--seed", "--json", "--data-dir"]).arg(output.with_extension("data"));
     command.arg("--output").arg(output).arg(source);
     Program::start(&format!("podsub get on {}", host.name()), command)

@@ -78,4 +78,8 @@ pub struct EngineArgs {
     /// Tell peers nothing of one another, and do not listen when they tell.
     #[arg(long, help_heading = "Peers")]
     pub no_pex: bool,
+
+    /// Tell hosts of the own network nothing of what is fetched and seeded here, and do not listen when they tell.
+    #[arg(long, help_heading = "Peers")]
+    pub no_lsd: bool,
 }

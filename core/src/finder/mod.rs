@@ -109,6 +109,7 @@ impl Finder {
         };
         finder.tell_announcer(now, AnnouncerInput::NeedPeers(true));
         finder.tell_announcer(now, AnnouncerInput::Start);
+        finder.out.push_back(Output::Seek { swarm: id, info_hash: finder.setup.info_hash });
         finder
     }
 
@@ -371,6 +372,7 @@ impl Finder {
         if !self.is_found {
             self.tell_announcer(now, AnnouncerInput::Stop);
         }
+        self.out.push_back(Output::EndSeek { swarm: self.id, info_hash: self.setup.info_hash });
         self.out.push_back(Output::Event(self.id, Event::Stopped));
     }
 

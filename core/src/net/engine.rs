@@ -2,6 +2,7 @@
 
 mod effects;
 mod finding;
+mod seeking;
 mod files;
 mod web;
 
@@ -24,6 +25,8 @@ use super::http::HttpClient;
 use super::pool::Pool;
 use files::{Held, Release, in_steps};
 use finding::Finding;
+use seeking::Seeking;
+pub(super) use seeking::{Ask, Met};
 
 use super::storage::{Prepared, Storage, StorageError};
 use super::torrent::{EngineStatus, Torrent};
@@ -215,6 +218,7 @@ struct Task {
     results: mpsc::UnboundedReceiver<Done>,
     from_peers: mpsc::Sender<FromPeer>,
     peers: mpsc::Receiver<FromPeer>,
+    seeking: Seeking,
     commands: mpsc::WeakSender<Command>,
     torrents: watch::Sender<Vec<Torrent>>,
     /// Swarms whose figures have changed since they were published.
@@ -234,16 +238,18 @@ impl Task {
         commands: mpsc::WeakSender<Command>,
         torrents: watch::Sender<Vec<Torrent>>,
     ) -> Self {
-        let clock = Clock::default();
+        let (clock, mut rng) = (Clock::default(), system_rng());
+        let port = addrs.first().map_or(0, SocketAddr::port);
+        let seeking = Seeking::start(&config, port, &mut rng);
         let (done, results) = mpsc::unbounded_channel();
         let (from_peers, peers) = mpsc::channel(INBOX);
         Self {
-            port: addrs.first().map_or(0, SocketAddr::port),
+            port,
             session: Session::new(config.up, config.down, clock.now()),
             udp_trackers: UdpTrackers::new(config.bind),
             config,
             clock,
-            rng: system_rng(),
+            rng,
             entries: BTreeMap::new(),
             by_swarm: BTreeMap::new(),
             findings: BTreeMap::new(),
@@ -257,6 +263,7 @@ impl Task {
             results,
             from_peers,
             peers,
+            seeking,
             commands,
             torrents,
             changed: BTreeSet::new(),
@@ -302,6 +309,7 @@ impl Task {
                         self.heard(message);
                     }
                 }
+                Some(met) = self.seeking.met() => self.met(met),
                 Some((stream, addr)) = incoming.recv() => self.accepted(stream, addr),
                 () = timer => self.input(Input::Tick),
             }

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 
 use super::udp::UdpPort;
 use super::{EngineError, PeerPort};
+use crate::swarm::peers::canonical;
 
 /// The ports that are tried first.
 const DEFAULT_PORTS: std::ops::RangeInclusive<u16> = 6881..=6889;
@@ -86,8 +87,7 @@ pub(crate) async fn accept_task(listener: TcpListener, engine: mpsc::Sender<(Tcp
     loop {
         match listener.accept().await {
             Ok((stream, addr)) => {
-                let addr = SocketAddr::new(addr.ip().to_canonical(), addr.port());
-                if engine.send((stream, addr)).await.is_err() {
+                if engine.send((stream, canonical(addr))).await.is_err() {
                     return;
                 }
             }

@@ -5,8 +5,8 @@
 //!
 //! In reading order: [`clock`], [`durable`], `pool` and `buffers` are tools; [`http`] asks trackers and web servers, `udp_tracker`
 //! trackers over UDP; [`create`] hashes files; [`storage`] and `resume` keep a torrent's files; `receive` and `connection` are one
-//! socket, `web_seed` is one web server; `listen` and `udp` are the ports where peers reach us; `engine` is the task; [`torrent`] its
-//! handles.
+//! socket, `web_seed` is one web server; `listen` and `udp` are the ports where peers reach us; `lsd` speaks to the neighbours; `engine`
+//! is the task; [`torrent`] its handles.
 #![expect(clippy::disallowed_methods, reason = "the rim is where clocks, tasks and sockets are")]
 
 pub mod clock;
@@ -23,6 +23,7 @@ mod connection;
 mod web_seed;
 mod udp;
 mod listen;
+mod lsd;
 mod engine;
 pub mod torrent;
 
@@ -58,6 +59,8 @@ pub struct EngineConfig {
     pub upload: bool,
     /// Whether to tell peers of one another and to believe what they tell. BEP 11.
     pub exchange: bool,
+    /// Whether to tell hosts of our own network what we take part in, and to listen when they tell. BEP 14.
+    pub lsd: bool,
 }
 
 impl Default for EngineConfig {
@@ -70,6 +73,8 @@ impl Default for EngineConfig {
             user_agent: concat!("Podswarm/", env!("CARGO_PKG_VERSION")).to_owned(),
             upload: true,
             exchange: true,
+            // It speaks to whoever is near, which the owner decides.
+            lsd: false,
         }
     }
 }

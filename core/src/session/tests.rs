@@ -131,9 +131,11 @@ fn a_dial_that_comes_through_too_late_is_closed() {
 fn however_many_torrents_there_are_the_dials_are_bounded_and_shared() {
     let mut session = Session::new(None, None, at(0));
     let mut dials: BTreeMap<SwarmId, Vec<ConnId>> = BTreeMap::new();
-    let add = |n: u64| session.add(at(0), setup(&format!("torrent {n}"), Bitfield::none(PIECES))).unwrap();
-    let ids: Vec<SwarmId> = (0..40).map(add).collect();
-    outputs(&mut session);
+    let mut ids = Vec::new();
+    for n in 0..40 {
+        ids.push(session.add(at(0), setup(&format!("torrent {n}"), Bitfield::none(PIECES))).unwrap());
+        outputs(&mut session);
+    }
     // First one peer each, so that every torrent counts when the rush comes; then a hundred each.
     let each = |peers: std::ops::Range<u64>| ids.iter().zip(0_u64..).map(move |(id, n)| (*id, n, peers.clone()));
     for (id, n, peers) in each(0..1).chain(each(1..100)) {

@@ -228,6 +228,22 @@ pub enum Output {
         /// What the tracker wants to hear again.
         tracker_id: Option<Vec<u8>>,
     },
+    /// Look for peers by the ways that need no tracker, and tell others that we take part, until [`Output::EndSeek`].
+    ///
+    /// Never asked for a torrent that is known to be private. BEP 27.
+    Seek {
+        /// The swarm.
+        swarm: SwarmId,
+        /// The torrent, as it stands in handshakes.
+        info_hash: [u8; 20],
+    },
+    /// Nobody needs these peers any more.
+    EndSeek {
+        /// The swarm.
+        swarm: SwarmId,
+        /// The torrent, as it stands in handshakes.
+        info_hash: [u8; 20],
+    },
     /// Ask a web server for a range; answered with its blocks, and with what went wrong.
     FetchWeb {
         /// The swarm.

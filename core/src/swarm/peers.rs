@@ -12,7 +12,7 @@
 use std::cmp::Reverse;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::time::Duration;
 
 use crate::peer::ConnId;
@@ -51,6 +51,8 @@ pub enum PeerSource {
     Tracker,
     /// The peer itself, by dialling us.
     Incoming,
+    /// The peer itself, from within our own network. BEP 14.
+    Neighbour,
 }
 
 #[derive(Clone, Debug)]
@@ -129,7 +131,8 @@ impl PeerList {
     /// Notes an address; tells whether it is new.
     pub fn add(&mut self, now: Instant, addr: SocketAddr, source: PeerSource) -> bool {
         let addr = canonical(addr);
-        let allowed = source == PeerSource::Owner || self.may_be_anywhere(addr);
+        let may_be_private = matches!(source, PeerSource::Owner | PeerSource::Neighbour);
+        let allowed = may_be_private || self.may_be_anywhere(addr);
         if !allowed || !self.is_usable(addr) {
             return false;
         }
@@ -404,9 +407,14 @@ impl PeerList {
     }
 }
 
-/// The address without the disguise of an IPv4 one as IPv6.
+/// The address without the disguise of an IPv4 one as IPv6. An IPv6 one keeps its scope: a link-local one means nothing without.
 pub(crate) fn canonical(addr: SocketAddr) -> SocketAddr {
-    SocketAddr::new(addr.ip().to_canonical(), addr.port())
+    match addr {
+        SocketAddr::V6(v6) if v6.ip().to_ipv4_mapped().is_none() => {
+            SocketAddrV6::new(*v6.ip(), v6.port(), 0, v6.scope_id()).into()
+        }
+        _ => SocketAddr::new(addr.ip().to_canonical(), addr.port()),
+    }
 }
 
 /// What one party is likely to hold whole: an IPv4 address, an IPv6 /64.
@@ -529,6 +537,8 @@ mod tests {
             assert!(!list.add(Instant::ZERO, hidden.parse().unwrap(), PeerSource::Tracker), "{hidden}");
         }
         assert!(list.add(Instant::ZERO, "127.0.0.1:6881".parse().unwrap(), PeerSource::Owner));
+        assert!(list.add(Instant::ZERO, "[fe80::1%3]:6881".parse().unwrap(), PeerSource::Neighbour));
+        assert!(list.known.contains_key(&"[fe80::1%3]:6881".parse().unwrap()), "its scope is kept");
         for useless in ["198.18.0.1:0", "0.0.0.0:5", "224.0.0.1:5"] {
             assert!(!list.add(Instant::ZERO, useless.parse().unwrap(), PeerSource::Owner), "{useless}");
         }

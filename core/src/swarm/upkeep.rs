@@ -172,6 +172,9 @@ impl Swarm {
     pub(super) fn start_announcing(&mut self, now: Instant) {
         self.tell_announcer(now, AnnouncerInput::NeedPeers(self.phase == Phase::Fetching));
         self.tell_announcer(now, AnnouncerInput::Start);
+        if !self.metainfo.info.private {
+            self.out.push_back(Output::Seek { swarm: self.id, info_hash: self.info_hash });
+        }
     }
 
     fn want_peers(&mut self, now: Instant) {
@@ -319,5 +322,6 @@ impl Swarm {
         }
         self.rest_web_seeds(now);
         self.tell_announcer(now, AnnouncerInput::Stop);
+        self.out.push_back(Output::EndSeek { swarm: self.id, info_hash: self.info_hash });
     }
 }

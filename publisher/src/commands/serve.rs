@@ -157,6 +157,7 @@ fn engine_config(args: &EngineArgs) -> EngineConfig {
         up: args.up,
         down: args.down,
         exchange: !args.no_pex,
+        lsd: !args.no_lsd,
         ..EngineConfig::default()
     }
 }

@@ -209,6 +209,8 @@ impl World {
             Output::Announce { id: announce, request, .. } => {
                 self.schedule(now + latency * 2, id, What::Announce(announce, Box::new(request)));
             }
+            // Nobody here finds peers but by the tracker and by one another.
+            Output::Seek { .. } | Output::EndSeek { .. } => {}
             Output::FetchWeb { .. } | Output::GrantWeb { .. } | Output::CloseWeb { .. } => {
                 unreachable!("torrents of this world name no web seeds")
             }

@@ -200,3 +200,19 @@ fn half_of_the_places_are_left_to_those_who_dial_us() {
     assert_eq!(joined, most / 2);
     assert!(lab.now < Instant::ZERO + Duration::from_mins(2));
 }
+
+#[test]
+fn peers_are_sought_while_there_is_traffic_and_never_for_a_private_torrent() {
+    for private in [false, true] {
+        let mut lab = Lab::new(4, 1);
+        lab.set_private(private);
+        let host = lab.seed();
+        assert_eq!(lab.hosts[host].seeks, !private);
+        lab.give(host, Input::Pause);
+        assert!(!lab.hosts[host].seeks);
+        lab.give(host, Input::Unpause);
+        assert_eq!(lab.hosts[host].seeks, !private);
+        lab.give(host, Input::Stop);
+        assert!(!lab.hosts[host].seeks);
+    }
+}

@@ -45,6 +45,8 @@ pub(super) struct Host {
     pub(super) events: Vec<Event>,
     pub(super) dialled: Vec<(ConnId, SocketAddr)>,
     pub(super) announced: Vec<AnnounceRequest>,
+    /// Whether peers are looked for without trackers.
+    pub(super) seeks: bool,
     asked_trackers: Vec<AnnounceId>,
     /// Pieces given to the disk, again and again if it fails.
     pub(super) stores: usize,
@@ -141,6 +143,7 @@ impl Lab {
             events: Vec::new(),
             dialled: Vec::new(),
             announced: Vec::new(),
+            seeks: false,
             asked_trackers: Vec::new(),
             stores: 0,
             deaf: BTreeSet::new(),
@@ -370,6 +373,8 @@ impl Lab {
                 host.announced.push(request);
                 host.asked_trackers.push(id);
             }
+            Output::Seek { .. } => host.seeks = true,
+            Output::EndSeek { .. } => host.seeks = false,
             Output::FetchWeb { fetch, .. } => {
                 let at = fetch.range.start;
                 host.web.insert(fetch.seed, (fetch, at));

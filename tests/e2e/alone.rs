@@ -1,0 +1,71 @@
+//! Publisher and tracker are gone, and all that a listener has is a magnet link: each way to the crowd, alone.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use podswarm_core::metainfo::{Magnet, Metainfo};
+use podswarm_tests::audio::{Format, long_episode};
+use podswarm_tests::figure;
+use podswarm_tests::files::{assert_same_bytes, only_file_below, scratch};
+use podswarm_tests::net::{Host, Net};
+use podswarm_tests::process::{PATIENCE, Program};
+use podswarm_tests::programs::{Publisher, Way, get_over, metainfo, without_web_seeds};
+
+/// Whoever finds the crowd is done after seconds, on a busy machine later; by the slow peer alone it took twenty minutes.
+const LIMIT: Duration = Duration::from_mins(2);
+
+/// An episode that its publisher has left to others.
+struct Left {
+    folder: tempfile::TempDir,
+    episode: PathBuf,
+    metainfo: Metainfo,
+    net: Net,
+    _crowd: Vec<Program>,
+}
+
+/// A publisher that is gone once a subscriber seeds, who goes these ways; a second one has begun, and is slow.
+#[track_caller]
+fn left_by_the_publisher(ways: &[Way], flags: &[&str]) -> (Left, Host) {
+    let (folder, mut net) = (scratch(), Net::new());
+    let [home, first, second] = ["publisher", "seed", "slow"].map(|name| net.host(name));
+    let publisher = Publisher::serve(&home, &folder.path().join("podpub"), Some(home.v4()));
+    let episode = long_episode(Format::Mp3).path;
+    let release = publisher.publish(&episode);
+    let torrent = without_web_seeds(&first, &release.torrent, folder.path());
+    let flags = |more: &[&'static str]| [flags, more].concat();
+    let mut seed = get_over(&first, ways, &torrent, &folder.path().join("seed"), &flags(&["--seed"]));
+    seed.event("complete", PATIENCE);
+    let mut slow = get_over(&second, ways, &torrent, &folder.path().join("slow"), &flags(&["--down", "20kB/s"]));
+    slow.event("downloading", PATIENCE);
+    let metainfo = metainfo(&first, &release.torrent);
+    publisher.program.stop(PATIENCE);
+    home.unplug();
+    (Left { folder, episode, metainfo, net, _crowd: vec![seed, slow] }, second)
+}
+
+impl Left {
+    #[track_caller]
+    fn assert_found(mut self, ways: &[Way], link: &Magnet, flags: &[&str]) {
+        let (away, ours) = (self.net.host("listener"), self.folder.path().join("listener"));
+        let began = std::time::Instant::now();
+        let ended = get_over(&away, ways, Path::new(&link.to_string()), &ours, flags).end(LIMIT);
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        figure(&format!("by {ways:?} and {link}: {:.1} s", began.elapsed().as_secs_f64()));
+        assert_same_bytes(&self.episode, &only_file_below(&ours));
+    }
+}
+
+#[test]
+fn by_local_discovery() {
+    let (left, _) = left_by_the_publisher(&[Way::Neighbours], &["--no-pex"]);
+    let link = Magnet::new(left.metainfo.info_hash);
+    left.assert_found(&[Way::Neighbours], &link, &["--no-pex"]);
+}
+
+#[test]
+fn by_peer_exchange() {
+    let (left, slow) = left_by_the_publisher(&[], &[]);
+    let link = Magnet { peers: vec![SocketAddr::new(slow.v4(), 6881)], ..Magnet::new(left.metainfo.info_hash) };
+    left.assert_found(&[], &link, &[]);
+}
