@@ -1,15 +1,16 @@
 //! One peer: who it is, what it says, what it asks for and what we ask of it.
 //!
-//! The modules in reading order: [`id`] names a client, [`handshake`] opens a connection, [`message`] is everything said
+//! The modules in reading order: [`id`] names a client, [`handshake`] opens a connection, [`encryption`] hides it, [`message`] is everything said
 //! after it, [`fast`] and [`extension`] are the two extensions spoken, [`exchange`] and [`metadata`] are what the second carries, [`pipeline`] keeps our
 //! requests, [`uploads`] keeps theirs, and [`connection`] puts them together into the state of one connection.
 //!
 //! Knows nothing of other peers, pieces' rarity or sockets.
 //!
-//! Source: BEP 3, 6, 9, 10, 11, 20.
+//! Source: BEP 3, 6, 9, 10, 11, 20; Message Stream Encryption, which has no BEP.
 
 pub mod id;
 pub mod handshake;
+pub mod encryption;
 pub mod message;
 pub mod fast;
 pub mod extension;
@@ -20,6 +21,7 @@ pub mod uploads;
 pub mod connection;
 
 pub use connection::{ConnId, Direction, PeerConnection, Received};
+pub use encryption::Encryption;
 pub use exchange::ExchangeMessage;
 pub use extension::ExtensionHandshake;
 pub use handshake::{Handshake, HandshakeError, Reserved};
