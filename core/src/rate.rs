@@ -183,6 +183,12 @@ impl TokenBucket {
         true
     }
 
+    /// Whether nothing was taken for so long that it would hold no more.
+    pub fn is_full(&mut self, now: Instant) -> bool {
+        self.refill(now);
+        self.tokens >= i64::try_from(self.burst).unwrap_or(i64::MAX)
+    }
+
     /// When the next byte may go; `now` if it may already, `None` at a rate of 0.
     pub fn ready_at(&mut self, now: Instant) -> Option<Instant> {
         self.refill(now);

@@ -70,6 +70,7 @@ pub fn engine_config(args: &EngineArgs) -> EngineConfig {
         down: args.down,
         exchange: !args.no_pex,
         lsd: !args.no_lsd,
+        encryption: args.encryption,
         user_agent: USER_AGENT.to_owned(),
         ..EngineConfig::default()
     }

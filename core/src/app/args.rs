@@ -5,10 +5,12 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::builder::PossibleValue;
+use clap::{Args, ValueEnum};
 
 use super::client::ControlClient;
 use super::failure::Failure;
+use crate::peer::Encryption;
 use crate::rate::Rate;
 
 /// The flags of every command.
@@ -82,4 +84,19 @@ pub struct EngineArgs {
     /// Tell hosts of the own network nothing of what is fetched and seeded here, and do not listen when they tell.
     #[arg(long, help_heading = "Peers")]
     pub no_lsd: bool,
+
+    /// Encrypt connections to peers: `prefer` hides their beginning where the peer can, and the rest where it insists; `require` encrypts all, and
+    /// speaks to nobody else; `off` encrypts nothing.
+    #[arg(long, value_name = "MODE", default_value_t, help_heading = "Peers")]
+    pub encryption: Encryption,
+}
+
+impl ValueEnum for Encryption {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.name()))
+    }
 }

@@ -271,6 +271,7 @@ mod tests {
 
     use super::*;
     use crate::app::{EngineArgs, GlobalArgs};
+    use crate::peer::Encryption;
     use crate::rate::Rate;
 
     #[derive(Debug, Parser)]
@@ -295,8 +296,6 @@ mod tests {
             tracker: Vec<String>,
             #[arg(long, required = true)]
             title: Option<String>,
-            #[arg(long, value_parser = ["off", "prefer", "require"])]
-            encryption: Option<String>,
             #[arg(long)]
             no_dht: bool,
         },
@@ -405,13 +404,14 @@ mod tests {
 
     #[test]
     fn switches_and_lists_are_read_as_such() {
-        let toml = "title = 'x'\nno_dht = true\ntracker = ['http://a/', 'http://b/']\nencryption = 'prefer'";
-        let Verb::Serve { no_dht, tracker, encryption, .. } = read(toml, "PODTEST_NONE_", &["serve"]).unwrap().command
+        let toml = "title = 'x'\nno_dht = true\ntracker = ['http://a/', 'http://b/']\nencryption = 'require'";
+        let Verb::Serve { no_dht, tracker, engine, .. } = read(toml, "PODTEST_NONE_", &["serve"]).unwrap().command
         else {
             panic!("serve was asked for")
         };
         assert!(no_dht);
-        assert_eq!((tracker, encryption.as_deref()), (vec!["http://a/".into(), "http://b/".into()], Some("prefer")));
+        assert_eq!(tracker, ["http://a/", "http://b/"]);
+        assert_eq!(engine.encryption, Encryption::Require);
     }
 
     #[test]

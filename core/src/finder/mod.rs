@@ -20,7 +20,9 @@ use bytes::Bytes;
 
 use crate::peer::exchange::ExchangeMessage;
 use crate::peer::extension::{OUR_EXCHANGE_ID, OUR_METADATA_ID, OUR_REQUEST_QUEUE};
-use crate::peer::{ConnId, Direction, ExtensionHandshake, Handshake, Message, MetadataMessage, PeerId, Reserved};
+use crate::peer::{
+    ConnId, Direction, Encryption, ExtensionHandshake, Handshake, Message, MetadataMessage, PeerId, Reserved,
+};
 use crate::rng::Rng;
 use crate::swarm::io::CloseReason;
 use crate::swarm::{Event, Input, Limits, Output, PeerList, PeerSource, SwarmId};
@@ -58,6 +60,8 @@ pub struct FinderSetup {
     pub private_peers: bool,
     /// Whether to believe peers that name others.
     pub exchange: bool,
+    /// Whether connections that we open are encrypted.
+    pub encryption: Encryption,
     /// The finder's own randomness.
     pub rng: Rng,
 }
@@ -156,6 +160,13 @@ impl Finder {
             Input::AddPeers(addrs, source) => self.add_peers(now, addrs, source, limits),
             Input::Joined { conn, addr, direction, handshake } => self.join(now, conn, addr, direction, &handshake),
             Input::DialFailed(conn) => self.peers.dial_failed(now, conn),
+            Input::KeyRefused(conn) if self.setup.encryption == Encryption::Require => {
+                self.peers.dial_failed(now, conn);
+            }
+            Input::KeyRefused(conn) => {
+                self.peers.key_refused(now, conn);
+                self.dial(now, limits);
+            }
             Input::Received(conn, message) => self.receive(now, conn, message),
             Input::ReceivedTogether(conn, messages) => {
                 for message in messages {
@@ -219,7 +230,8 @@ impl Finder {
             self.next_conn += 1;
             self.peers.dial(addr, conn);
             limits.dials = limits.dials.map(|dials| dials - 1);
-            self.out.push_back(Output::Dial { swarm: self.id, conn, addr });
+            let opening = self.peers.opening(addr, self.setup.encryption);
+            self.out.push_back(Output::Dial { swarm: self.id, conn, addr, opening });
         }
     }
 

@@ -35,6 +35,7 @@ impl Lab {
             client: "lab".to_owned(),
             private_peers: false,
             exchange: true,
+            encryption: Encryption::default(),
             rng: Rng::from_seed_u64(1),
         };
         let mut lab = Self { finder: Finder::new(SwarmId(0), setup, at(0)), now: at(0), out: Vec::new() };

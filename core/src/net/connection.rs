@@ -1,5 +1,7 @@
 //! One TCP connection: bytes to messages, messages to bytes.
 //!
+//! It is opened as `opening` says; then two tasks go on with it, through ciphers only if both sides agreed on that.
+//!
 //! A reader task turns what comes into messages and hands them to the engine in batches, through a channel that is short, so
 //! that a busy engine slows the senders down instead of filling memory. A writer task sends what the engine wants sent, heads
 //! and payloads in one vectored write, and tells how many payload bytes the socket took.
@@ -8,19 +10,21 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::buffers::Buffers;
+use super::opening::{Opened, Opening, OpeningError};
 use super::receive::Receiver;
-use crate::peer::handshake::HANDSHAKE_LENGTH;
-use crate::peer::{ConnId, DecodeError, Handshake, HandshakeError, Message};
+use crate::peer::encryption::{Cipher, Skeys};
+use crate::peer::{ConnId, DecodeError, Direction, Encryption, Handshake, Message};
 use crate::swarm::{self, SwarmId};
 
 /// How long a dial may take.
@@ -37,6 +41,10 @@ const WRITE_MESSAGES: usize = 64;
 /// What a connection tells the engine.
 #[derive(Debug)]
 pub(crate) enum FromPeer {
+    /// It begins with a key; [`ToPeer::AnswerKey`] is waited for.
+    KeyShown(ConnId),
+    /// It does not answer our key, and is over.
+    KeyRefused(ConnId),
     /// Its handshake.
     Handshake(ConnId, Handshake),
     /// Messages, in order.
@@ -54,6 +62,10 @@ pub(crate) enum FromPeer {
 pub(crate) enum ToPeer {
     /// Send our handshake.
     Handshake(Handshake),
+    /// Send our handshake behind a key.
+    Encrypted(Handshake),
+    /// Answer the peer's key; these are the torrents that it may ask for.
+    AnswerKey(Arc<Skeys>),
     /// Send a message.
     Message(Message),
 }
@@ -71,23 +83,26 @@ enum ReadError {
     #[error("read from the peer")]
     Io(#[from] io::Error),
     #[error(transparent)]
-    Handshake(#[from] HandshakeError),
-    #[error(transparent)]
     Decode(#[from] DecodeError),
 }
 
 impl Connection {
-    /// Starts the two tasks of a connection.
+    /// Starts the tasks of a connection.
     #[expect(clippy::disallowed_methods, reason = "the rim")]
-    pub(crate) fn start(conn: ConnId, stream: TcpStream, buffers: Buffers, engine: mpsc::Sender<FromPeer>) -> Self {
+    pub(crate) fn start(
+        conn: ConnId,
+        stream: TcpStream,
+        direction: Direction,
+        encryption: Encryption,
+        buffers: Buffers,
+        engine: mpsc::Sender<FromPeer>,
+    ) -> Self {
         // Requests are small and must not wait for one another.
         let _ = stream.set_nodelay(true);
         limit_unsent(&stream);
-        let (reader, writer) = stream.into_split();
         let (outgoing, messages) = mpsc::channel(MAX_WAITING);
         let stop = CancellationToken::new();
-        tokio::spawn(read_task(conn, reader, buffers, engine.clone(), stop.clone()));
-        tokio::spawn(write_task(conn, writer, messages, engine, stop.clone()));
+        tokio::spawn(open_task(conn, stream, direction, encryption, buffers, engine, messages, stop.clone()));
         Self { outgoing, stop }
     }
 
@@ -122,16 +137,62 @@ fn limit_unsent(stream: &TcpStream) {
     let _ = stream;
 }
 
-async fn read_task(
+/// Opens the connection, starts the writer, and goes on as the reader.
+#[expect(clippy::too_many_arguments, reason = "all that a connection is made of")]
+#[expect(clippy::disallowed_methods, reason = "the rim")]
+async fn open_task(
     conn: ConnId,
-    reader: OwnedReadHalf,
+    mut stream: TcpStream,
+    direction: Direction,
+    encryption: Encryption,
     buffers: Buffers,
     engine: mpsc::Sender<FromPeer>,
+    mut messages: mpsc::Receiver<ToPeer>,
     stop: CancellationToken,
 ) {
+    let opening =
+        Opening { conn, stream: &mut stream, encryption, engine: &engine, messages: &mut messages }.open(direction);
+    let opened = tokio::select! {
+        () = stop.cancelled() => return,
+        opened = opening => opened,
+    };
+    let Opened { handshake, ciphers, early } = match opened {
+        Ok(opened) => opened,
+        Err(err) => {
+            tracing::debug!(?conn, %err, "connection is not opened");
+            let is_refused = matches!(err, OpeningError::KeyRefused);
+            let _ = engine.send(if is_refused { FromPeer::KeyRefused(conn) } else { FromPeer::Closed(conn) }).await;
+            return;
+        }
+    };
+    let (decrypt, encrypt) = ciphers.map(|ciphers| (ciphers.incoming, ciphers.outgoing)).unzip();
+    let (reader, writer) = stream.into_split();
+    let _ = engine.send(FromPeer::Handshake(conn, handshake)).await;
+    tokio::spawn(write_task(conn, Writer { stream: writer, encrypt }, messages, engine.clone(), stop.clone()));
+    read_task(conn, Reader { stream: reader, decrypt, receiver: Receiver::new(buffers), early }, engine, stop).await;
+}
+
+/// What the reading half of a connection is made of.
+struct Reader {
+    stream: OwnedReadHalf,
+    /// What the peer's bytes are decrypted with, if they are encrypted.
+    decrypt: Option<Cipher>,
+    receiver: Receiver,
+    /// Bytes that came with the handshake.
+    early: Vec<u8>,
+}
+
+/// What the writing half of a connection is made of.
+struct Writer {
+    stream: OwnedWriteHalf,
+    /// What our bytes are encrypted with, if they are to be.
+    encrypt: Option<Cipher>,
+}
+
+async fn read_task(conn: ConnId, reader: Reader, engine: mpsc::Sender<FromPeer>, stop: CancellationToken) {
     tokio::select! {
         () = stop.cancelled() => return,
-        ended = read(conn, reader, buffers, &engine) => match ended {
+        ended = reader.read(conn, &engine) => match ended {
             Ok(()) => tracing::trace!(?conn, "peer closed"),
             Err(err) => tracing::debug!(?conn, %err, "connection ends"),
         },
@@ -140,42 +201,34 @@ async fn read_task(
     let _ = engine.send(FromPeer::Closed(conn)).await;
 }
 
-async fn read(
-    conn: ConnId,
-    mut reader: OwnedReadHalf,
-    buffers: Buffers,
-    engine: &mpsc::Sender<FromPeer>,
-) -> Result<(), ReadError> {
-    let (mut handshake, mut filled) = ([0; HANDSHAKE_LENGTH], 0);
-    while filled < HANDSHAKE_LENGTH {
-        let read = reader.read(&mut handshake[filled..]).await?;
-        if read == 0 {
-            return Ok(());
-        }
-        filled += read;
-        Handshake::check_protocol(&handshake[..filled])?;
-    }
-    let _ = engine.send(FromPeer::Handshake(conn, Handshake::decode(&handshake)?)).await;
-    let mut receiver = Receiver::new(buffers);
-    loop {
-        reader.readable().await?;
-        let read = match reader.try_read_vectored(&mut receiver.room()) {
-            Ok(0) => return Ok(()),
-            Ok(read) => read,
-            Err(err) if err.kind() == io::ErrorKind::WouldBlock => 0,
-            Err(err) => return Err(err.into()),
-        };
-        receiver.received(read)?;
-        let messages = receiver.take_messages();
-        if !messages.is_empty() && engine.send(FromPeer::Messages(conn, messages)).await.is_err() {
-            return Ok(());
+impl Reader {
+    async fn read(mut self, conn: ConnId, engine: &mpsc::Sender<FromPeer>) -> Result<(), ReadError> {
+        self.receiver.begin_with(&std::mem::take(&mut self.early))?;
+        loop {
+            let messages = self.receiver.take_messages();
+            if !messages.is_empty() && engine.send(FromPeer::Messages(conn, messages)).await.is_err() {
+                return Ok(());
+            }
+            self.stream.readable().await?;
+            let mut room = self.receiver.room();
+            let read = match self.stream.try_read_vectored(&mut room) {
+                Ok(0) => return Ok(()),
+                Ok(read) => read,
+                Err(err) if err.kind() == io::ErrorKind::WouldBlock => 0,
+                Err(err) => return Err(err.into()),
+            };
+            if let Some(cipher) = &mut self.decrypt {
+                cipher.apply_vectored(&mut room, read);
+            }
+            drop(room);
+            self.receiver.received(read)?;
         }
     }
 }
 
 async fn write_task(
     conn: ConnId,
-    mut writer: OwnedWriteHalf,
+    mut writer: Writer,
     mut messages: mpsc::Receiver<ToPeer>,
     engine: mpsc::Sender<FromPeer>,
     stop: CancellationToken,
@@ -205,13 +258,13 @@ async fn write_task(
             break;
         }
     }
-    let _ = writer.shutdown().await;
+    let _ = writer.stream.shutdown().await;
 }
 
 /// Writes a batch, heads and payloads, in as few system calls as the socket allows.
 async fn write(
     conn: ConnId,
-    writer: &mut OwnedWriteHalf,
+    writer: &mut Writer,
     batch: &mut Vec<ToPeer>,
     engine: &mpsc::Sender<FromPeer>,
 ) -> io::Result<()> {
@@ -224,6 +277,8 @@ async fn write(
             match batch.next() {
                 None => break,
                 Some(ToPeer::Handshake(handshake)) => heads.extend_from_slice(&handshake.encode()),
+                // They are for the opening, which is over.
+                Some(ToPeer::Encrypted(_) | ToPeer::AnswerKey(_)) => {}
                 Some(ToPeer::Message(message)) => {
                     message.encode_head(&mut heads);
                     let Some(payload) = message.payload() else { continue };
@@ -236,12 +291,22 @@ async fn write(
             }
         }
         parts.push(heads.freeze());
-        write_all(writer, &mut parts).await?;
+        if let Some(cipher) = &mut writer.encrypt {
+            parts = vec![encrypt(cipher, &parts)];
+        }
+        write_all(&mut writer.stream, &mut parts).await?;
         if payload_bytes > 0 {
             let _ = engine.send(FromPeer::Sent(conn, payload_bytes as u64)).await;
         }
     }
     Ok(())
+}
+
+/// What several parts are in encrypted form. A payload may be on its way to others, so it is encrypted in a copy.
+fn encrypt(cipher: &mut Cipher, parts: &[Bytes]) -> Bytes {
+    let mut bytes = parts.concat();
+    cipher.apply(&mut bytes);
+    bytes.into()
 }
 
 async fn write_all(writer: &mut OwnedWriteHalf, parts: &mut [Bytes]) -> io::Result<()> {

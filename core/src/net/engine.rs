@@ -37,7 +37,7 @@ use super::{
 };
 use crate::bitfield::Bitfield;
 use crate::metainfo::{InfoHash, Metainfo};
-use crate::peer::{ConnId, PeerId};
+use crate::peer::{ConnId, Direction, PeerId};
 use crate::piece::WebSeedId;
 use crate::rate::Rate;
 use crate::rng::Rng;
@@ -399,6 +399,7 @@ impl Task {
             config: SwarmConfig {
                 upload: self.config.upload,
                 exchange: self.config.exchange,
+                encryption: self.config.encryption,
                 ..SwarmConfig::default()
             },
         };
@@ -531,12 +532,23 @@ impl Task {
     fn accepted(&mut self, stream: TcpStream, addr: SocketAddr) {
         let conn = ConnId(self.next_incoming);
         self.next_incoming += 1;
-        self.conns.insert(conn, Connection::start(conn, stream, self.buffers.clone(), self.from_peers.clone()));
+        self.start_connection(conn, stream, Direction::Incoming);
         self.input(Input::Accepted(conn, addr));
+    }
+
+    fn start_connection(&mut self, conn: ConnId, stream: TcpStream, direction: Direction) {
+        let (buffers, engine) = (self.buffers.clone(), self.from_peers.clone());
+        let connection = Connection::start(conn, stream, direction, self.config.encryption, buffers, engine);
+        self.conns.insert(conn, connection);
     }
 
     fn heard(&mut self, message: FromPeer) {
         match message {
+            FromPeer::KeyShown(conn) => self.input(Input::KeyShown(conn)),
+            FromPeer::KeyRefused(conn) => {
+                self.conns.remove(&conn);
+                self.input(Input::KeyRefused(conn));
+            }
             FromPeer::Handshake(conn, handshake) => self.input(Input::Handshake(conn, handshake)),
             FromPeer::Messages(conn, messages) => self.input(Input::ReceivedTogether(conn, messages)),
             FromPeer::Sent(conn, bytes) => self.input(Input::Sent(conn, bytes)),
@@ -559,7 +571,7 @@ impl Task {
                 self.input(Input::Swarm(id, input));
             }
             Done::Dialled(conn, stream) => {
-                self.conns.insert(conn, Connection::start(conn, stream, self.buffers.clone(), self.from_peers.clone()));
+                self.start_connection(conn, stream, Direction::Outgoing);
                 self.input(Input::Dialled(conn));
             }
             Done::DialFailed(conn) => self.input(Input::DialFailed(conn)),

@@ -4,7 +4,7 @@
 //! threads, tracker requests, talks to it through channels, so that no lock guards any of the protocol's state.
 //!
 //! In reading order: [`clock`], [`durable`], `pool` and `buffers` are tools; [`http`] asks trackers and web servers, `udp_tracker`
-//! trackers over UDP; [`create`] hashes files; [`storage`] and `resume` keep a torrent's files; `receive` and `connection` are one
+//! trackers over UDP; [`create`] hashes files; [`storage`] and `resume` keep a torrent's files; `receive`, `opening` and `connection` are one
 //! socket, `web_seed` is one web server; `listen` and `udp` are the ports where peers reach us; `lsd` speaks to the neighbours; `engine`
 //! is the task; [`torrent`] its handles.
 #![expect(clippy::disallowed_methods, reason = "the rim is where clocks, tasks and sockets are")]
@@ -19,6 +19,7 @@ pub mod create;
 mod resume;
 pub mod storage;
 mod receive;
+mod opening;
 mod connection;
 mod web_seed;
 mod udp;
@@ -38,6 +39,7 @@ pub use torrent::{EngineStatus, Torrent, TorrentError};
 pub use crate::swarm::{TorrentState, TorrentStatus};
 
 use crate::metainfo::{Magnet, Metainfo};
+use crate::peer::Encryption;
 use crate::rate::Rate;
 use crate::rng::Rng;
 use http::Reach;
@@ -61,6 +63,8 @@ pub struct EngineConfig {
     pub exchange: bool,
     /// Whether to tell hosts of our own network what we take part in, and to listen when they tell. BEP 14.
     pub lsd: bool,
+    /// Whether connections are encrypted.
+    pub encryption: Encryption,
 }
 
 impl Default for EngineConfig {
@@ -75,6 +79,7 @@ impl Default for EngineConfig {
             exchange: true,
             // It speaks to whoever is near, which the owner decides.
             lsd: false,
+            encryption: Encryption::default(),
         }
     }
 }

@@ -75,6 +75,12 @@ impl Receiver {
         }
     }
 
+    /// Takes bytes that came before all others.
+    pub(crate) fn begin_with(&mut self, early: &[u8]) -> Result<(), DecodeError> {
+        self.plain.extend_from_slice(early);
+        self.parse()
+    }
+
     /// Where the next bytes go, in order. Every call must be followed by one of [`Receiver::received`].
     pub(crate) fn room(&mut self) -> Vec<IoSliceMut<'_>> {
         let mut room = Vec::with_capacity(2 + 2 * MOST_AHEAD);

@@ -3,15 +3,21 @@
 //! A [`Session`] routes: a connection's first bytes name a swarm, or a search for what a torrent is, and everything after goes there. It also keeps the owner's
 //! limits, which all swarms share.
 //!
+//! `turnstile` bounds the work that strangers make us do.
+//!
 //! Law: a connection that has not shown a handshake within ten seconds is closed, at most [`MAX_STRANGERS`] wait, and there
 //! are never more than [`MAX_CONNECTIONS`].
+
+mod turnstile;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Bound;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::finder::{Finder, FinderSetup};
+use crate::peer::encryption::{Opening, Skeys};
 use crate::peer::{ConnId, Direction, Handshake, Message};
 use crate::rate::{ByteCount, Rate, TokenBucket};
 use crate::swarm::io::CloseReason;
@@ -19,6 +25,7 @@ use crate::swarm::peers::network;
 use crate::swarm::{self, Limits, Output, Swarm, SwarmId, SwarmSetup};
 use crate::time::{Instant, earliest};
 use crate::tracker::Scope;
+use turnstile::Turnstile;
 
 /// How long a handshake may take, dialling included.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -48,6 +55,10 @@ pub enum Input {
     Dialled(ConnId),
     /// A dial failed.
     DialFailed(ConnId),
+    /// A peer that dialled us begins with a key, not with a handshake.
+    KeyShown(ConnId),
+    /// A peer that we dialled does not answer our key: it does not speak encryption.
+    KeyRefused(ConnId),
     /// The handshake came.
     Handshake(ConnId, Handshake),
     /// A message came.
@@ -63,7 +74,7 @@ pub enum Input {
 #[derive(Debug)]
 enum Stage {
     /// Being dialled, or dialled and waiting for the peer's handshake.
-    Outgoing { swarm: SwarmId, addr: SocketAddr, deadline: Instant },
+    Outgoing { swarm: SwarmId, addr: SocketAddr, opening: Opening, is_dialled: bool, deadline: Instant },
     /// Waiting for the peer's handshake.
     Incoming { addr: SocketAddr, deadline: Instant },
     /// In its swarm.
@@ -77,6 +88,9 @@ pub struct Session {
     /// Searches for metadata; their numbers are no swarm's.
     finders: BTreeMap<SwarmId, Finder>,
     by_hash: BTreeMap<[u8; 20], SwarmId>,
+    /// What peers that begin with a key may ask for, made of `by_hash` when it is needed.
+    skeys: Option<Arc<Skeys>>,
+    turnstile: Turnstile,
     conns: BTreeMap<ConnId, Stage>,
     /// Incoming connections without a handshake.
     strangers: usize,
@@ -123,6 +137,7 @@ impl Session {
         let id = SwarmId(self.next_swarm);
         self.next_swarm += 1;
         self.by_hash.insert(info_hash, id);
+        self.skeys = None;
         Ok(id)
     }
 
@@ -131,6 +146,7 @@ impl Session {
         let finder = self.finders.remove(&id).map(|finder| finder.info_hash());
         if let Some(info_hash) = self.swarms.remove(&id).map(|swarm| swarm.info_hash()).or(finder) {
             self.by_hash.remove(&info_hash);
+            self.skeys = None;
         }
     }
 
@@ -158,6 +174,8 @@ impl Session {
             Input::Accepted(conn, addr) => self.accepted(now, conn, addr),
             Input::Dialled(conn) => self.dialled(conn),
             Input::DialFailed(conn) => self.dial_failed(now, conn),
+            Input::KeyShown(conn) => self.key_shown(now, conn),
+            Input::KeyRefused(conn) => self.key_refused(now, conn),
             Input::Handshake(conn, handshake) => self.handshake(now, conn, handshake),
             Input::Received(conn, message) => self.route_conn(now, conn, swarm::Input::Received(conn, message)),
             Input::ReceivedTogether(conn, messages) => {
@@ -185,7 +203,9 @@ impl Session {
             self.deadlines.pop_front();
             match self.conns.get(&conn) {
                 Some(Stage::Incoming { deadline, .. } | Stage::Outgoing { deadline, .. }) if *deadline == at => {
-                    self.refuse(now, conn, CloseReason::Handshake);
+                    self.out.push_back(Output::Close(conn, CloseReason::Handshake));
+                    // Whoever does not understand a key may wait for more.
+                    self.key_refused(now, conn);
                 }
                 _ => {}
             }
@@ -207,8 +227,13 @@ impl Session {
     }
 
     fn route(&mut self, now: Instant, id: SwarmId, input: swarm::Input) {
-        let may_dial =
-            matches!(input, swarm::Input::Tick | swarm::Input::AddPeers(..) | swarm::Input::Announced { .. });
+        let may_dial = matches!(
+            input,
+            swarm::Input::Tick
+                | swarm::Input::AddPeers(..)
+                | swarm::Input::Announced { .. }
+                | swarm::Input::KeyRefused(_)
+        );
         self.limits.dials = Some(if may_dial { self.dials_for(id) } else { 0 });
         if let Some(swarm) = self.swarms.get_mut(&id) {
             swarm.handle(now, input, &mut self.limits);
@@ -217,9 +242,11 @@ impl Session {
         }
         while let Some(output) = self.next_output(id) {
             match &output {
-                Output::Dial { swarm, conn, addr } => {
+                Output::Dial { swarm, conn, addr, opening } => {
                     let deadline = now + HANDSHAKE_TIMEOUT;
-                    self.conns.insert(*conn, Stage::Outgoing { swarm: *swarm, addr: *addr, deadline });
+                    let (swarm, addr, opening) = (*swarm, *addr, *opening);
+                    let stage = Stage::Outgoing { swarm, addr, opening, is_dialled: false, deadline };
+                    self.conns.insert(*conn, stage);
                     self.deadlines.push_back((deadline, *conn));
                     self.dials += 1;
                 }
@@ -292,13 +319,39 @@ impl Session {
     }
 
     fn dialled(&mut self, conn: ConnId) {
-        let Some(Stage::Outgoing { swarm, .. }) = self.conns.get(&conn) else {
+        let Some(Stage::Outgoing { swarm, opening, is_dialled, .. }) = self.conns.get_mut(&conn) else {
             // It took too long, or nobody wants it any more.
             return self.out.push_back(Output::Close(conn, CloseReason::Handshake));
         };
-        if let Some(ours) = self.our_handshake(*swarm) {
-            self.out.push_back(Output::SendHandshake(conn, ours));
+        *is_dialled = true;
+        let (swarm, opening) = (*swarm, *opening);
+        if let Some(ours) = self.our_handshake(swarm) {
+            self.out.push_back(match opening {
+                Opening::Plain => Output::SendHandshake(conn, ours),
+                Opening::Encrypted => Output::SendEncrypted(conn, ours),
+            });
         }
+    }
+
+    fn key_shown(&mut self, now: Instant, conn: ConnId) {
+        let Some(Stage::Incoming { addr, .. }) = self.conns.get(&conn) else { return };
+        if !self.turnstile.lets_in(now, addr.ip()) {
+            return self.refuse(now, conn, CloseReason::KeyFlood);
+        }
+        let skeys = self.skeys.get_or_insert_with(|| Arc::new(Skeys::of(self.by_hash.keys().copied())));
+        self.out.push_back(Output::AnswerKey(conn, Arc::clone(skeys)));
+    }
+
+    /// The connection is over, and perhaps only because it was encrypted.
+    fn key_refused(&mut self, now: Instant, conn: ConnId) {
+        let Some(Stage::Outgoing { swarm, opening: Opening::Encrypted, is_dialled: true, .. }) = self.conns.get(&conn)
+        else {
+            return self.closed(now, conn);
+        };
+        let swarm = *swarm;
+        self.conns.remove(&conn);
+        self.dials -= 1;
+        self.route(now, swarm, swarm::Input::KeyRefused(conn));
     }
 
     fn dial_failed(&mut self, now: Instant, conn: ConnId) {

@@ -9,7 +9,7 @@ use super::*;
 use crate::bitfield::Bitfield;
 use crate::layout::BlockInfo;
 use crate::metainfo::{Metainfo, MetainfoBuilder, TorrentPath};
-use crate::peer::{PeerId, Reserved};
+use crate::peer::{Encryption, PeerId, Reserved};
 use crate::rng::Rng;
 use crate::swarm::{PeerSource, StoreOutcome, SwarmConfig};
 
@@ -222,4 +222,100 @@ fn torrents_share_a_limit_evenly() {
     let counts: Vec<u32> = ids.iter().map(|id| pieces.get(id).copied().unwrap_or_default()).collect();
     let (least, most) = (counts.iter().min().unwrap(), counts.iter().max().unwrap());
     assert!(*least >= 20 && most - least <= 8, "{counts:?}");
+}
+
+/// The one dial among what a session wants done.
+#[track_caller]
+fn the_dial(outputs: &[Output]) -> (ConnId, Opening) {
+    let [Output::Dial { conn, opening, .. }] = outputs[..] else { panic!("{outputs:?}") };
+    (conn, opening)
+}
+
+/// A session that fetches and has dialled a peer, with what it has dialled.
+fn dialling(encryption: Encryption) -> (Session, SwarmId, ConnId, Opening) {
+    let mut session = Session::new(None, None, at(0));
+    let config = SwarmConfig { encryption, ..SwarmConfig::default() };
+    let id = session.add(at(0), SwarmSetup { config, ..setup("a", Bitfield::none(PIECES)) }).unwrap();
+    outputs(&mut session);
+    let peers = swarm::Input::AddPeers(vec![addr(1)], PeerSource::Tracker);
+    let (conn, opening) = the_dial(&give(&mut session, at(0), Input::Swarm(id, peers)));
+    (session, id, conn, opening)
+}
+
+#[test]
+fn a_peer_that_refuses_a_key_is_spoken_to_without() {
+    let (mut session, id, conn, opening) = dialling(Encryption::Prefer);
+    assert_eq!(opening, Opening::Encrypted);
+    assert!(matches!(give(&mut session, at(1), Input::Dialled(conn))[..], [Output::SendEncrypted(..)]));
+    let (conn, opening) = the_dial(&give(&mut session, at(1), Input::KeyRefused(conn)));
+    assert_eq!(opening, Opening::Plain);
+    assert!(matches!(give(&mut session, at(1), Input::Dialled(conn))[..], [Output::SendHandshake(..)]));
+    let hello = hello(&session, id, 1);
+    give(&mut session, at(1), Input::Handshake(conn, hello));
+    // It is remembered while it works, and forgotten when that fails, too.
+    let mut opening_after = |conn, end: fn(ConnId) -> Input, from| {
+        give(&mut session, at(from), end(conn));
+        let soon = (from..from + 2000).find_map(|second| {
+            let dialled = give(&mut session, at(second), Input::Tick);
+            (!dialled.is_empty()).then(|| the_dial(&dialled))
+        });
+        soon.expect("it is tried again")
+    };
+    let (conn, opening) = opening_after(conn, Input::Closed, 2);
+    assert_eq!(opening, Opening::Plain);
+    assert_eq!(opening_after(conn, Input::DialFailed, 3000).1, Opening::Encrypted);
+}
+
+#[test]
+fn a_peer_that_understands_no_key_may_wait_for_more() {
+    let (mut session, _, conn, _) = dialling(Encryption::Prefer);
+    give(&mut session, at(1), Input::Dialled(conn));
+    let late = give(&mut session, at(10), Input::Tick);
+    assert_eq!(closed(&late), [(conn.0, CloseReason::Handshake)]);
+    assert_eq!(the_dial(&late[1..]).1, Opening::Plain);
+}
+
+#[test]
+fn nobody_is_spoken_to_without_a_key_if_the_owner_forbids_it() {
+    let (mut session, _, conn, opening) = dialling(Encryption::Require);
+    assert_eq!(opening, Opening::Encrypted);
+    give(&mut session, at(1), Input::Dialled(conn));
+    assert!(give(&mut session, at(1), Input::KeyRefused(conn)).is_empty());
+    assert_eq!(session.dials, 0);
+    let again = (2..100).find_map(|second| {
+        let dialled = give(&mut session, at(second), Input::Tick);
+        (!dialled.is_empty()).then(|| the_dial(&dialled))
+    });
+    assert_eq!(again.map(|(_, opening)| opening), Some(Opening::Encrypted));
+    assert_eq!(dialling(Encryption::Off).3, Opening::Plain);
+}
+
+#[test]
+fn keys_are_answered_for_all_torrents_and_not_without_end() {
+    let (mut session, _) = session();
+    let other = session.add(at(0), setup("b", Bitfield::all(PIECES))).unwrap();
+    outputs(&mut session);
+    let mut answered = Vec::new();
+    for n in 0..100 {
+        give(&mut session, at(0), Input::Accepted(ConnId(n), addr(9)));
+        let answer = give(&mut session, at(0), Input::KeyShown(ConnId(n)));
+        match &answer[..] {
+            [Output::AnswerKey(conn, skeys)] => {
+                answered.push(Arc::clone(skeys));
+                session.handle(at(0), Input::Closed(*conn));
+            }
+            refused => assert_eq!(closed(refused), [(n, CloseReason::KeyFlood)]),
+        }
+    }
+    assert!((10..90).contains(&answered.len()), "{}", answered.len());
+    let hash = |name: &str| metainfo(name).info_hash.wire();
+    assert_eq!(*answered[0], Skeys::of([hash("a"), hash("b")]));
+    give(&mut session, at(0), Input::Swarm(other, swarm::Input::Stop));
+    session.remove(other);
+    give(&mut session, at(1), Input::Accepted(ConnId(200), addr(9)));
+    let later = give(&mut session, at(1), Input::KeyShown(ConnId(200)));
+    let [Output::AnswerKey(_, skeys)] = &later[..] else { panic!("{later:?}") };
+    assert_eq!(**skeys, Skeys::of([hash("a")]));
+    // Whoever has said more already, or is not there, is not answered.
+    assert!(give(&mut session, at(1), Input::KeyShown(ConnId(999))).is_empty());
 }

@@ -1,6 +1,7 @@
 //! What goes into a swarm and what comes out: the whole of its contact with the world.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -8,6 +9,7 @@ use super::peers::PeerSource;
 use super::web_seeds::{WebFetch, WebSeedFault};
 use crate::layout::{BlockInfo, PieceIndex};
 use crate::metainfo::merkle::Sha256Digest;
+use crate::peer::encryption::{Opening, Skeys};
 use crate::peer::{ConnId, Direction, Handshake, Message};
 use crate::piece::{PieceCheck, PieceHasher, Verdict, WebSeedId};
 use crate::tracker::{AnnounceFailure, AnnounceId, AnnounceRequest, AnnounceResponse};
@@ -41,6 +43,8 @@ pub enum Input {
     },
     /// A dial failed, or its handshake did.
     DialFailed(ConnId),
+    /// The peer does not answer our key: it does not speak encryption.
+    KeyRefused(ConnId),
     /// A message came.
     Received(ConnId, Message),
     /// Messages came together, in this order.
@@ -176,9 +180,15 @@ pub enum Output {
         conn: ConnId,
         /// Where to.
         addr: SocketAddr,
+        /// How the connection is going to begin.
+        opening: Opening,
     },
     /// Send our handshake.
     SendHandshake(ConnId, Handshake),
+    /// Send our key, and then our handshake encrypted.
+    SendEncrypted(ConnId, Handshake),
+    /// Answer a peer's key; these are the torrents that it may ask for.
+    AnswerKey(ConnId, Arc<Skeys>),
     /// Send a message.
     Send(ConnId, Message),
     /// Close a connection, after what was sent on it.
@@ -340,6 +350,9 @@ pub enum CloseReason {
     /// The handshake did not come in time, or was wrong.
     #[error("no handshake")]
     Handshake,
+    /// Answering keys is work, and too much was asked of us.
+    #[error("too many keys at a time")]
+    KeyFlood,
     /// No swarm has this info-hash.
     #[error("no such torrent")]
     UnknownTorrent,

@@ -46,7 +46,7 @@ use crate::bitfield::Bitfield;
 use crate::choke::{Choker, Slots};
 use crate::layout::{Layout, PieceIndex};
 use crate::metainfo::Metainfo;
-use crate::peer::{ConnId, PeerConnection, PeerId};
+use crate::peer::{ConnId, Encryption, PeerConnection, PeerId};
 use crate::piece::{Blame, Hashing, Picker};
 use crate::rate::{RateMeter, TokenBucket};
 use crate::rng::Rng;
@@ -78,6 +78,8 @@ pub struct SwarmConfig {
     pub upload: bool,
     /// Whether peers are told of one another, unless the torrent is private. BEP 11.
     pub exchange: bool,
+    /// Whether connections that we open are encrypted.
+    pub encryption: Encryption,
 }
 
 impl Default for SwarmConfig {
@@ -92,6 +94,7 @@ impl Default for SwarmConfig {
             read_ahead: 512 << 10,
             upload: true,
             exchange: true,
+            encryption: Encryption::default(),
         }
     }
 }
@@ -316,6 +319,7 @@ impl Swarm {
             Input::AddPeers(addrs, source) => self.add_peers(now, addrs, source, limits),
             Input::Joined { conn, addr, direction, handshake } => self.join(now, conn, addr, direction, handshake),
             Input::DialFailed(conn) => self.peers.dial_failed(now, conn),
+            Input::KeyRefused(conn) => self.key_refused(now, conn, limits),
             Input::Received(conn, message) => self.receive(now, conn, message),
             Input::ReceivedTogether(conn, messages) => {
                 for message in messages {

@@ -16,6 +16,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::time::Duration;
 
 use crate::peer::ConnId;
+use crate::peer::encryption::{Encryption, Opening};
 use crate::peer::exchange::Contact;
 use crate::rng::Rng;
 use crate::time::{Instant, earliest};
@@ -66,6 +67,7 @@ enum State {
 }
 
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Known {
     state: State,
     failures: u32,
@@ -77,12 +79,22 @@ struct Known {
     named_by: Option<IpAddr>,
     /// Whoever named it says that it wants nothing.
     named_as_seed: bool,
+    /// It has refused a key, and is to be spoken to without.
+    refuses_keys: bool,
 }
 
 impl Known {
     fn new(now: Instant) -> Self {
         let state = State::Idle { next_try: now };
-        Self { state, failures: 0, seed: false, is_second: false, named_by: None, named_as_seed: false }
+        Self {
+            state,
+            failures: 0,
+            seed: false,
+            is_second: false,
+            named_by: None,
+            named_as_seed: false,
+            refuses_keys: false,
+        }
     }
 
     /// It was heard of from somebody better than another peer, or reached.
@@ -278,11 +290,34 @@ impl PeerList {
         }
     }
 
+    /// How a connection to this address is to begin.
+    pub fn opening(&self, addr: SocketAddr, encryption: Encryption) -> Opening {
+        let refuses = || self.known.get(&addr).is_some_and(|known| known.refuses_keys);
+        match encryption {
+            Encryption::Off => Opening::Plain,
+            Encryption::Prefer if refuses() => Opening::Plain,
+            Encryption::Prefer | Encryption::Require => Opening::Encrypted,
+        }
+    }
+
+    /// The peer does not speak encryption, which is no failure: it may be dialled again at once, without.
+    pub fn key_refused(&mut self, now: Instant, conn: ConnId) {
+        self.dialling.remove(&conn);
+        for addr in self.by_conn.remove(&conn).unwrap_or_default() {
+            if let Some(known) = self.known.get_mut(&addr) {
+                known.refuses_keys = true;
+                known.state = State::Idle { next_try: now };
+            }
+        }
+    }
+
     /// The dial failed.
     pub fn dial_failed(&mut self, now: Instant, conn: ConnId) {
         self.dialling.remove(&conn);
         for addr in self.by_conn.remove(&conn).unwrap_or_default() {
             let Some(known) = self.known.get_mut(&addr) else { continue };
+            // Next time the other way is tried first: the peer may have been out of reach when it seemed to refuse keys.
+            known.refuses_keys = false;
             known.failures += 1;
             if known.failures > known.most_failures() {
                 self.known.remove(&addr);

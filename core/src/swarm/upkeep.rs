@@ -6,7 +6,7 @@ use super::io::{CloseReason, DiskFault, Event, Output};
 use super::peers::PeerSource;
 use super::{Limits, Phase, Swarm, TICK};
 use crate::layout::BLOCK_LENGTH;
-use crate::peer::{ConnId, Direction, Message, PeerConnection};
+use crate::peer::{ConnId, Direction, Encryption, Message, PeerConnection};
 use crate::time::{Instant, earliest};
 use crate::tracker::{AnnounceFailure, AnnounceId, AnnounceRequest, AnnounceResponse, AnnouncerInput, AnnouncerOutput};
 
@@ -165,8 +165,18 @@ impl Swarm {
             self.next_conn += 1;
             self.peers.dial(addr, conn);
             limits.dials = limits.dials.map(|dials| dials - 1);
-            self.out.push_back(Output::Dial { swarm: self.id, conn, addr });
+            let opening = self.peers.opening(addr, self.config.encryption);
+            self.out.push_back(Output::Dial { swarm: self.id, conn, addr, opening });
         }
+    }
+
+    /// The peer does not speak encryption: it is dialled without, unless the owner forbids that.
+    pub(super) fn key_refused(&mut self, now: Instant, conn: ConnId, limits: &mut Limits) {
+        if self.config.encryption == Encryption::Require {
+            return self.peers.dial_failed(now, conn);
+        }
+        self.peers.key_refused(now, conn);
+        self.dial(now, limits);
     }
 
     pub(super) fn start_announcing(&mut self, now: Instant) {

@@ -16,6 +16,7 @@ mod control;
 mod limits;
 mod udp;
 mod hostile;
+mod encryption;
 mod magnet;
 mod server;
 mod web;

@@ -132,7 +132,9 @@ impl Peer {
 
     /// Waits until the engine closes the connection.
     pub(crate) async fn see_cut_off(mut self) {
-        while self.next().await.is_some() {}
+        while let Ok(1..) = self.stream.read_buf(&mut self.buffer).await {
+            self.buffer.clear();
+        }
     }
 
     /// Writes `bytes` again and again and reads nothing, until the engine closes the connection.
@@ -181,18 +183,27 @@ impl Door {
         Self { listener, addr }
     }
 
+    /// The next connection that begins without a key; whoever shows one is sent away, as by a client that knows no encryption.
+    pub(crate) async fn accept(&self) -> TcpStream {
+        loop {
+            let (stream, _) = self.listener.accept().await.unwrap();
+            let mut first = [0; 8];
+            if stream.peek(&mut first).await.unwrap() == first.len() && first == *b"\x13BitTorr" {
+                return stream;
+            }
+        }
+    }
+
     /// The same, speaking the extension protocol.
     pub(crate) async fn answer_extended(&self, content: &Content) -> Peer {
-        let (stream, _) = self.listener.accept().await.unwrap();
-        let mut peer = Peer { reserved: Reserved::OURS, ..Peer::on(stream) };
+        let mut peer = Peer { reserved: Reserved::OURS, ..Peer::on(self.accept().await) };
         peer.shake_hands(content).await;
         peer
     }
 
     /// The next engine that dials, hands shaken.
     pub(crate) async fn answer(&self, content: &Content) -> Peer {
-        let (stream, _) = self.listener.accept().await.unwrap();
-        let mut peer = Peer::on(stream);
+        let mut peer = Peer::on(self.accept().await);
         peer.shake_hands(content).await;
         peer
     }

@@ -158,6 +158,7 @@ fn engine_config(args: &EngineArgs) -> EngineConfig {
         down: args.down,
         exchange: !args.no_pex,
         lsd: !args.no_lsd,
+        encryption: args.encryption,
         ..EngineConfig::default()
     }
 }

@@ -176,7 +176,8 @@ impl World {
                 let there = self.by_addr.get(&addr).map_or(Duration::ZERO, |to| self.latency_of(*to));
                 self.schedule(now + (latency + there) * 2, id, What::Dial(conn, addr));
             }
-            Output::SendHandshake(conn, handshake) => match character.kind {
+            // Nobody listens in this world: encrypted or not is the same.
+            Output::SendHandshake(conn, handshake) | Output::SendEncrypted(conn, handshake) => match character.kind {
                 Kind::Sluggish(delay) => {
                     self.schedule(now + delay, id, What::Handshake(conn, Packet::Handshake(handshake)));
                 }
@@ -211,6 +212,7 @@ impl World {
             }
             // Nobody here finds peers but by the tracker and by one another.
             Output::Seek { .. } | Output::EndSeek { .. } => {}
+            Output::AnswerKey(..) => unreachable!("peers of this world show no keys"),
             Output::FetchWeb { .. } | Output::GrantWeb { .. } | Output::CloseWeb { .. } => {
                 unreachable!("torrents of this world name no web seeds")
             }

@@ -23,6 +23,8 @@ impl Task {
         match output {
             Output::Dial { conn, addr, .. } => self.dial(conn, addr),
             Output::SendHandshake(conn, handshake) => self.send(conn, ToPeer::Handshake(handshake)),
+            Output::SendEncrypted(conn, handshake) => self.send(conn, ToPeer::Encrypted(handshake)),
+            Output::AnswerKey(conn, skeys) => self.send(conn, ToPeer::AnswerKey(skeys)),
             Output::Send(conn, message) => self.send(conn, ToPeer::Message(message)),
             Output::Close(conn, reason) => {
                 tracing::debug!(?conn, %reason, "close");

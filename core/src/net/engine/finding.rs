@@ -57,6 +57,7 @@ impl Task {
             client: self.config.user_agent.replace('/', " "),
             private_peers: find.reach == Reach::Any,
             exchange: self.config.exchange,
+            encryption: self.config.encryption,
             rng: self.rng.fork(u64::from(wire[0])),
         };
         let Ok(id) = self.session.add_finder(self.clock.now(), setup) else {

@@ -8,13 +8,13 @@ use rc4::{KeyInit as _, Rc4, StreamCipher as _};
 const DISCARDED: usize = 1024;
 
 /// One direction of a connection.
-pub struct Cipher(Rc4);
+pub struct Cipher(Box<Rc4>);
 
 impl Cipher {
     pub(super) fn new(key: &[u8; 20]) -> Self {
         let mut rc4 = Rc4::new_from_slice(key).expect("20 bytes are a key");
         rc4.apply_keystream(&mut [0; DISCARDED]);
-        Self(rc4)
+        Self(Box::new(rc4))
     }
 
     /// Encrypts what is sent next, or decrypts what was received next, where it lies.

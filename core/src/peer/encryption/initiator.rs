@@ -102,7 +102,7 @@ impl Initiator {
         let theirs = PublicKey::decode(theirs.try_into().expect("as many bytes were gathered"))?;
         let secret = key.secret(&theirs);
         let mut ciphers =
-            Ciphers { outgoing: secret.from_initiator(&self.skey), incoming: secret.from_responder(&self.skey) };
+            Ciphers { outgoing: secret.initiator_cipher(&self.skey), incoming: secret.responder_cipher(&self.skey) };
         let pad = padding(&mut self.rng);
         let mut hidden = VERIFICATION_CONSTANT.to_vec();
         hidden.extend_from_slice(&self.encryption.offered().to_be_bytes());
@@ -113,7 +113,7 @@ impl Initiator {
         ciphers.outgoing.apply(&mut hidden);
         let mut marker = VERIFICATION_CONSTANT;
         // The peer's cipher is needed from its beginning again, once the marker is found.
-        let mut ahead: Cipher = secret.from_responder(&self.skey);
+        let mut ahead: Cipher = secret.responder_cipher(&self.skey);
         ahead.apply(&mut marker);
         self.stage = Stage::Verification(Search::new(marker.to_vec(), "the verification constant"), ciphers);
         Ok(Progress::Send([&secret.marker()[..], &secret.obscure(named(&self.skey)), &hidden].concat()))

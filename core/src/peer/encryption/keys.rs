@@ -92,12 +92,12 @@ impl Secret {
     }
 
     /// The cipher of what the initiator sends.
-    pub(super) fn from_initiator(&self, skey: &[u8; 20]) -> Cipher {
+    pub(super) fn initiator_cipher(&self, skey: &[u8; 20]) -> Cipher {
         Cipher::new(&hash(&[b"keyA", &self.0, skey]))
     }
 
     /// The cipher of what the responder sends.
-    pub(super) fn from_responder(&self, skey: &[u8; 20]) -> Cipher {
+    pub(super) fn responder_cipher(&self, skey: &[u8; 20]) -> Cipher {
         Cipher::new(&hash(&[b"keyB", &self.0, skey]))
     }
 }

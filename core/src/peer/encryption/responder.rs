@@ -110,7 +110,7 @@ impl Responder {
     fn torrent(&self, obscured: &[u8]) -> Result<Stage, EncryptionFault> {
         let obscured = obscured.try_into().expect("as many bytes were gathered");
         let skey = self.skeys.find(obscured, &self.secret).ok_or(EncryptionFault::UnknownTorrent)?;
-        let (incoming, outgoing) = (self.secret.from_initiator(&skey), self.secret.from_responder(&skey));
+        let (incoming, outgoing) = (self.secret.initiator_cipher(&skey), self.secret.responder_cipher(&skey));
         Ok(Stage::Offer(Gather::new(VERIFICATION_CONSTANT.len() + 6), Ciphers { incoming, outgoing }))
     }
 

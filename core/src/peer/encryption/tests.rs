@@ -176,7 +176,7 @@ fn responder_hears(hidden: &[u8]) -> Result<Option<Accepted>, EncryptionFault> {
     let (mut responder, hello) = Responder::new(Encryption::Prefer, &key.public(), skeys(), rng.fork(1));
     let secret = key.secret(&PublicKey::decode(hello[..KEY_LENGTH].try_into().unwrap())?);
     let mut hidden = hidden.to_vec();
-    secret.from_initiator(&SKEY).apply(&mut hidden);
+    secret.initiator_cipher(&SKEY).apply(&mut hidden);
     let mut bytes = [&secret.marker()[..], &secret.obscure(keys::named(&SKEY)), &hidden].concat();
     give(&mut bytes, usize::MAX, |bytes| {
         if bytes.is_empty() {

@@ -390,7 +390,9 @@ impl Lab {
                 assert_eq!(closed.0.number, fetch);
             }
             Output::Event(_, event) => host.events.push(event),
-            Output::SendHandshake(..) => unreachable!("the session sends handshakes"),
+            Output::SendHandshake(..) | Output::SendEncrypted(..) | Output::AnswerKey(..) => {
+                unreachable!("the session sends handshakes")
+            }
         }
     }
 }
