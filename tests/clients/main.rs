@@ -1,6 +1,7 @@
 //! The torrent clients that people have: each downloads from our seed and seeds to our subscriber, through our tracker,
 //! over HTTP or over UDP.
 
+mod encryption;
 mod magnet;
 mod web;
 

@@ -27,6 +27,12 @@ pub enum Client {
     Rqbit,
     /// transmission-cli.
     Transmission,
+    /// aria2c, encrypting everything and speaking to nobody else.
+    Aria2Encrypted,
+    /// libtorrent, the same.
+    LibtorrentEncrypted,
+    /// transmission-cli, the same.
+    TransmissionEncrypted,
 }
 
 /// What a client is started for.
@@ -46,7 +52,7 @@ impl Client {
     #[track_caller]
     pub fn download(self, host: &Host, torrent: &Path, folder: &Path, limit: Duration) {
         let mut program = self.start(host, torrent, folder, Role::Leech);
-        if self == Self::Aria2 {
+        if matches!(self, Self::Aria2 | Self::Aria2Encrypted) {
             let ended = program.end(limit);
             assert_eq!(ended.code, Some(0), "aria2: {:?} {}", ended.lines, ended.stderr);
         } else {
@@ -65,7 +71,9 @@ impl Client {
     #[track_caller]
     pub fn seed_many(self, host: &Host, torrents: &[PathBuf], folder: &Path) -> Program {
         let command = match self {
-            Self::Libtorrent | Self::LibtorrentTuned | Self::LibtorrentSlow => libtorrent(host, self, torrents, folder),
+            Self::Libtorrent | Self::LibtorrentTuned | Self::LibtorrentSlow | Self::LibtorrentEncrypted => {
+                libtorrent(host, self, torrents, folder)
+            }
             Self::Transmission => {
                 let settings = folder.with_extension("transmission");
                 let watched = folder.with_extension("torrents");
@@ -78,7 +86,9 @@ impl Client {
                 command.arg(settings).arg("--watch-dir").arg(watched).arg("--download-dir").arg(folder);
                 command
             }
-            Self::Aria2 | Self::Rqbit => panic!("{self:?} seeds few torrents at a time"),
+            Self::Aria2 | Self::Aria2Encrypted | Self::TransmissionEncrypted | Self::Rqbit => {
+                panic!("{self:?} seeds few torrents at a time")
+            }
         };
         Program::start(&format!("{self:?} on {}", host.name()), command)
     }
@@ -100,12 +110,15 @@ impl Client {
     #[track_caller]
     fn start(self, host: &Host, torrent: &Path, folder: &Path, role: Role) -> Program {
         let command = match self {
-            Self::Aria2 => {
+            Self::Aria2 | Self::Aria2Encrypted => {
                 let mut command = host.command("aria2c");
                 // It asks trackers over UDP only with its table of the IPv4 hash table open, which stays empty here.
                 command.args(["--no-conf", "--enable-dht=true", "--enable-dht6=false", "--bt-enable-lpd=false"]);
                 command.arg("--dht-file-path").arg(folder.with_extension("dht"));
                 command.args(["--check-integrity=true", "--file-allocation=none"]);
+                if self == Self::Aria2Encrypted {
+                    command.arg("--bt-force-encryption=true");
+                }
                 command.args(match role {
                     Role::Leech => ["--seed-time=0", "--summary-interval=0"],
                     Role::Join => ["--seed-ratio=0.0", "--summary-interval=0"],
@@ -117,7 +130,7 @@ impl Client {
                 command.arg("--dir").arg(folder).arg(torrent);
                 command
             }
-            Self::Libtorrent | Self::LibtorrentTuned | Self::LibtorrentSlow => {
+            Self::Libtorrent | Self::LibtorrentTuned | Self::LibtorrentSlow | Self::LibtorrentEncrypted => {
                 libtorrent(host, self, &[torrent], folder)
             }
             Self::Rqbit => {
@@ -133,12 +146,16 @@ impl Client {
                 command.arg("--overwrite").arg("--output-folder").arg(folder).arg(torrent).env("NO_COLOR", "1");
                 command
             }
-            Self::Transmission => {
+            Self::Transmission | Self::TransmissionEncrypted => {
                 // uTP and the distributed hash table would only add time-outs; the rest are transmission's defaults.
                 // A seed starts without memory of the download, or it believes that instead of looking at the files.
                 let settings = folder.with_extension(format!("{role:?}"));
                 fs::create_dir_all(&settings).expect("the test's folder is ours");
-                let text = r#"{ "dht-enabled": false, "lpd-enabled": false, "utp-enabled": false }"#;
+                // 1 prefers encryption, which is the default, and 2 requires it.
+                let encryption = if self == Self::TransmissionEncrypted { 2 } else { 1 };
+                let text = format!(
+                    r#"{{ "dht-enabled": false, "lpd-enabled": false, "utp-enabled": false, "encryption": {encryption} }}"#
+                );
                 fs::write(settings.join("settings.json"), text).expect("the test's folder is ours");
                 // It writes its state to a pipe only when a buffer is full, unless told otherwise.
                 let mut command = host.command("stdbuf");
@@ -168,6 +185,7 @@ fn libtorrent(host: &Host, client: Client, torrents: &[impl AsRef<std::ffi::OsSt
     command.arg(match client {
         Client::LibtorrentTuned => "tuned",
         Client::LibtorrentSlow => "slow",
+        Client::LibtorrentEncrypted => "encrypted",
         _ => "default",
     });
     command.arg(folder).args(torrents);

@@ -1,6 +1,7 @@
-"""Downloads or seeds torrents with libtorrent, until killed: default|tuned|slow FOLDER TORRENT...
+"""Downloads or seeds torrents with libtorrent, until killed: default|tuned|slow|encrypted FOLDER TORRENT...
 
-A TORRENT is a file or a magnet link. A slow one takes 20 kB/s at most.
+A TORRENT is a file or a magnet link. A slow one takes 20 kB/s at most, an encrypted one
+speaks to nobody without encryption of everything.
 
 Prints `seeding` once every piece of one is there, checked and written.
 """
@@ -34,6 +35,14 @@ if settings == "tuned":
             "min_announce_interval": 5,
             "unchoke_slots_limit": 16,
             "mixed_mode_algorithm": 0,
+        }
+    )
+if settings == "encrypted":
+    session.apply_settings(
+        {
+            "in_enc_policy": int(libtorrent.enc_policy.pe_forced),
+            "out_enc_policy": int(libtorrent.enc_policy.pe_forced),
+            "allowed_enc_level": int(libtorrent.enc_level.pe_rc4),
         }
     )
 if settings == "slow":
