@@ -3,6 +3,8 @@
 pub mod time;
 pub mod rng;
 pub mod rate;
+pub mod timetable;
+pub mod blocklist;
 pub mod bencode;
 pub mod metainfo;
 pub mod layout;

@@ -70,6 +70,8 @@ pub fn engine_config(args: &EngineArgs) -> EngineConfig {
         down: args.down,
         exchange: !args.no_pex,
         lsd: !args.no_lsd,
+        windows: args.limit_at.clone(),
+        blocklist: args.blocklist.clone().unwrap_or_default(),
         encryption: args.encryption,
         user_agent: USER_AGENT.to_owned(),
         ..EngineConfig::default()

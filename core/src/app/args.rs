@@ -4,14 +4,17 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 
 use super::client::ControlClient;
 use super::failure::Failure;
+use crate::blocklist::Blocklist;
 use crate::peer::Encryption;
 use crate::rate::Rate;
+use crate::timetable::RateWindow;
 
 /// The flags of every command.
 #[derive(Args, Clone, Debug, Default)]
@@ -77,6 +80,16 @@ pub struct EngineArgs {
     #[arg(long, value_name = "RATE", help_heading = "Peers")]
     pub down: Option<Rate>,
 
+    /// Keep other limits at some hours, in local time: `[DAYS] HH:MM-HH:MM [up=RATE] [down=RATE]`, such as
+    /// `mon-fri 08:00-18:00 up=1Mbit/s` or `22:00-06:00 up=none`. May be given several times; of those that hold at once the last decides.
+    #[arg(long, value_name = "WINDOW", help_heading = "Peers")]
+    pub limit_at: Vec<RateWindow>,
+
+    /// Neither dial peers at the addresses that this file names nor let them in: ranges (`1.2.3.4-1.2.3.9`), networks (`10.0.0.0/8`) or single
+    /// addresses, one a line, also in the forms of eMule and of `name:RANGE`.
+    #[arg(long, value_name = "FILE", value_parser = read_blocklist, help_heading = "Peers")]
+    pub blocklist: Option<Arc<Blocklist>>,
+
     /// Tell peers nothing of one another, and do not listen when they tell.
     #[arg(long, help_heading = "Peers")]
     pub no_pex: bool,
@@ -89,6 +102,19 @@ pub struct EngineArgs {
     /// speaks to nobody else; `off` encrypts nothing.
     #[arg(long, value_name = "MODE", default_value_t, help_heading = "Peers")]
     pub encryption: Encryption,
+}
+
+/// Reads the block list that a flag names; a file in which nothing is understood is refused.
+#[expect(clippy::disallowed_methods, reason = "the rim")]
+fn read_blocklist(path: &str) -> Result<Arc<Blocklist>, String> {
+    let list = Blocklist::parse(&std::fs::read(path).map_err(|error| error.to_string())?);
+    match (list.ranges(), list.odd_lines()) {
+        (0, odd @ 1..) => Err(format!("none of its {odd} lines names an address")),
+        (ranges, odd) => {
+            tracing::debug!(path, ranges, odd, "block list");
+            Ok(Arc::new(list))
+        }
+    }
 }
 
 impl ValueEnum for Encryption {

@@ -14,10 +14,12 @@ mod assembly;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::blocklist::Blocklist;
 use crate::peer::exchange::ExchangeMessage;
 use crate::peer::extension::{OUR_EXCHANGE_ID, OUR_METADATA_ID, OUR_REQUEST_QUEUE};
 use crate::peer::{
@@ -62,6 +64,8 @@ pub struct FinderSetup {
     pub exchange: bool,
     /// Whether connections that we open are encrypted.
     pub encryption: Encryption,
+    /// Whom we never dial.
+    pub blocklist: Arc<Blocklist>,
     /// The finder's own randomness.
     pub rng: Rng,
 }
@@ -100,7 +104,7 @@ impl Finder {
         let announcer = Announcer::new(&setup.trackers, setup.rng.fork(1));
         let mut finder = Self {
             id,
-            peers: PeerList::new(setup.private_peers),
+            peers: PeerList::new(setup.private_peers).without(Arc::clone(&setup.blocklist)),
             announcer,
             conns: BTreeMap::new(),
             assembly: Assembly::new(setup.info_hash),

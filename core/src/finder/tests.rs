@@ -36,6 +36,7 @@ impl Lab {
             private_peers: false,
             exchange: true,
             encryption: Encryption::default(),
+            blocklist: Arc::default(),
             rng: Rng::from_seed_u64(1),
         };
         let mut lab = Self { finder: Finder::new(SwarmId(0), setup, at(0)), now: at(0), out: Vec::new() };

@@ -1,6 +1,11 @@
-//! The machine's clock as the engine's time.
+//! The machine's clock as the engine's time, and the hour on the owner's wall.
+
+use std::time::Duration;
+
+use chrono::{Datelike as _, Timelike as _};
 
 use crate::time::Instant;
+use crate::timetable::WeekMinute;
 
 /// Counts from the moment it was made.
 #[derive(Clone, Copy, Debug)]
@@ -24,4 +29,11 @@ impl Clock {
     pub fn at(&self, instant: Instant) -> tokio::time::Instant {
         self.start + (instant - Instant::ZERO)
     }
+}
+
+/// The minute of the week in local time, and how long it still lasts.
+pub(super) fn week_minute() -> (WeekMinute, Duration) {
+    let now = chrono::Local::now();
+    let minute = WeekMinute::new(now.weekday().num_days_from_monday(), now.hour(), now.minute());
+    (minute, Duration::from_secs(u64::from(60 - now.second().min(59))))
 }

@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::buffers::Buffers;
-use super::clock::Clock;
+use super::clock::{Clock, week_minute};
 use super::connection::{Connection, FromPeer};
 use super::create::Watch;
 use super::http::HttpClient;
@@ -44,6 +44,7 @@ use crate::rng::Rng;
 use crate::session::{Input, Session};
 use crate::swarm::{self, PeerSource, SwarmConfig, SwarmId, SwarmSetup, TorrentState, TorrentStatus};
 use crate::time::Instant;
+use crate::timetable::{RateLimits, Timetable};
 
 /// How often figures are published while something happens.
 const PUBLISH_EVERY: Duration = Duration::from_millis(500);
@@ -199,6 +200,11 @@ struct Task {
     config: EngineConfig,
     port: u16,
     clock: Clock,
+    /// The owner's limits, and those that hold now.
+    timetable: Timetable,
+    limits: RateLimits,
+    /// When others may hold.
+    limits_at: Option<Instant>,
     rng: Rng,
     session: Session,
     entries: BTreeMap<u64, Entry>,
@@ -243,9 +249,16 @@ impl Task {
         let seeking = Seeking::start(&config, port, &mut rng);
         let (done, results) = mpsc::unbounded_channel();
         let (from_peers, peers) = mpsc::channel(INBOX);
+        let always = RateLimits { up: config.up, down: config.down };
+        let timetable = Timetable { always, windows: config.windows.clone() };
+        let mut session = Session::new(config.up, config.down, clock.now());
+        session.block(Arc::clone(&config.blocklist));
         Self {
             port,
-            session: Session::new(config.up, config.down, clock.now()),
+            session,
+            limits: always,
+            limits_at: (!timetable.is_constant()).then(|| clock.now()),
+            timetable,
             udp_trackers: UdpTrackers::new(config.bind),
             config,
             clock,
@@ -283,7 +296,9 @@ impl Task {
         let mut from_peers = Vec::with_capacity(AT_ONCE);
         let mut results = Vec::with_capacity(AT_ONCE);
         loop {
+            self.keep_timetable();
             let wake = crate::time::earliest(self.session.deadline(), self.publish_at);
+            let wake = crate::time::earliest(wake, self.limits_at);
             let timer = async {
                 match wake {
                     Some(at) => tokio::time::sleep_until(self.clock.at(at)).await,
@@ -317,6 +332,21 @@ impl Task {
             self.publish();
         }
         self.say_goodbye().await;
+    }
+
+    /// Looks at the clock once a minute, since no timer knows of daylight saving, suspended machines and clocks that are set.
+    fn keep_timetable(&mut self) {
+        let now = self.clock.now();
+        if self.limits_at.is_none_or(|at| at > now) {
+            return;
+        }
+        let (minute, rest) = week_minute();
+        self.limits_at = Some(now + rest);
+        let limits = self.timetable.at(minute);
+        if std::mem::replace(&mut self.limits, limits) != limits {
+            tracing::info!(%limits, "limits of this hour");
+            self.input(Input::Limit(limits));
+        }
     }
 
     fn command(&mut self, command: Command) {
@@ -400,6 +430,7 @@ impl Task {
                 upload: self.config.upload,
                 exchange: self.config.exchange,
                 encryption: self.config.encryption,
+                blocklist: Arc::clone(&self.config.blocklist),
                 ..SwarmConfig::default()
             },
         };

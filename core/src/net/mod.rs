@@ -38,10 +38,12 @@ pub use torrent::{EngineStatus, Torrent, TorrentError};
 
 pub use crate::swarm::{TorrentState, TorrentStatus};
 
+use crate::blocklist::Blocklist;
 use crate::metainfo::{Magnet, Metainfo};
 use crate::peer::Encryption;
 use crate::rate::Rate;
 use crate::rng::Rng;
+use crate::timetable::RateWindow;
 use http::Reach;
 
 /// How an engine is to run.
@@ -55,6 +57,10 @@ pub struct EngineConfig {
     pub up: Option<Rate>,
     /// Download limit over all torrents.
     pub down: Option<Rate>,
+    /// Other limits at some hours, in local time.
+    pub windows: Vec<RateWindow>,
+    /// Whose peers are neither dialled nor let in; trackers and web servers are asked nevertheless.
+    pub blocklist: Arc<Blocklist>,
     /// What peers and trackers are told of the program.
     pub user_agent: String,
     /// Whether to serve others.
@@ -74,6 +80,8 @@ impl Default for EngineConfig {
             bind: None,
             up: None,
             down: None,
+            windows: Vec::new(),
+            blocklist: Arc::default(),
             user_agent: concat!("Podswarm/", env!("CARGO_PKG_VERSION")).to_owned(),
             upload: true,
             exchange: true,

@@ -16,6 +16,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::blocklist::Blocklist;
 use crate::finder::{Finder, FinderSetup};
 use crate::peer::encryption::{Opening, Skeys};
 use crate::peer::{ConnId, Direction, Handshake, Message};
@@ -24,6 +25,7 @@ use crate::swarm::io::CloseReason;
 use crate::swarm::peers::network;
 use crate::swarm::{self, Limits, Output, Swarm, SwarmId, SwarmSetup};
 use crate::time::{Instant, earliest};
+use crate::timetable::RateLimits;
 use crate::tracker::Scope;
 use turnstile::Turnstile;
 
@@ -47,6 +49,8 @@ const BURST: ByteCount = ByteCount(64 * 1024);
 pub enum Input {
     /// Time has passed.
     Tick,
+    /// The owner's limits are others from now on.
+    Limit(RateLimits),
     /// Something happened to one swarm.
     Swarm(SwarmId, swarm::Input),
     /// A peer dialled us; the number is the rim's, its highest bit set.
@@ -91,6 +95,8 @@ pub struct Session {
     /// What peers that begin with a key may ask for, made of `by_hash` when it is needed.
     skeys: Option<Arc<Skeys>>,
     turnstile: Turnstile,
+    /// Who does not get in.
+    blocklist: Arc<Blocklist>,
     conns: BTreeMap<ConnId, Stage>,
     /// Incoming connections without a handshake.
     strangers: usize,
@@ -108,8 +114,12 @@ pub struct Session {
 impl Session {
     /// A session without swarms, under the owner's limits.
     pub fn new(up: Option<Rate>, down: Option<Rate>, now: Instant) -> Self {
-        let bucket = |rate| TokenBucket::new(rate, BURST, now);
-        Self { limits: Limits { up: up.map(bucket), down: down.map(bucket), dials: None }, ..Self::default() }
+        Self { limits: limits(RateLimits { up, down }, now), ..Self::default() }
+    }
+
+    /// Lets nobody in from these addresses.
+    pub fn block(&mut self, blocklist: Arc<Blocklist>) {
+        self.blocklist = blocklist;
     }
 
     /// Joins a torrent. `Err` names the swarm that it is joined as already.
@@ -170,6 +180,7 @@ impl Session {
         debug_assert!(self.out.is_empty(), "drain before the next input");
         match input {
             Input::Tick => self.tick(now),
+            Input::Limit(to) => self.limit(now, to),
             Input::Swarm(id, input) => self.route(now, id, input),
             Input::Accepted(conn, addr) => self.accepted(now, conn, addr),
             Input::Dialled(conn) => self.dialled(conn),
@@ -222,6 +233,15 @@ impl Session {
         let finders: Vec<SwarmId> =
             self.finders.iter().filter(|(_, finder)| is_due(finder)).map(|(id, _)| *id).collect();
         for id in due.into_iter().chain(finders) {
+            self.route(now, id, swarm::Input::Tick);
+        }
+    }
+
+    fn limit(&mut self, now: Instant, to: RateLimits) {
+        self.limits = limits(to, now);
+        // Whoever waits for the old limit need not wait any longer.
+        let all: Vec<SwarmId> = self.swarms.keys().copied().collect();
+        for id in all {
             self.route(now, id, swarm::Input::Tick);
         }
     }
@@ -291,7 +311,9 @@ impl Session {
     }
 
     fn accepted(&mut self, now: Instant, conn: ConnId, addr: SocketAddr) {
-        let refusal = if self.strangers >= MAX_STRANGERS || self.conns.len() >= MAX_CONNECTIONS {
+        let refusal = if self.blocklist.contains(addr.ip()) {
+            Some(CloseReason::Blocked)
+        } else if self.strangers >= MAX_STRANGERS || self.conns.len() >= MAX_CONNECTIONS {
             Some(CloseReason::Full)
         } else if self.strangers_from(addr.ip()) >= MAX_STRANGERS_OF_ONE {
             Some(CloseReason::Crowd)
@@ -409,6 +431,11 @@ impl Session {
             None => {}
         }
     }
+}
+
+fn limits(rates: RateLimits, now: Instant) -> Limits {
+    let bucket = |rate| TokenBucket::new(rate, BURST, now);
+    Limits { up: rates.up.map(bucket), down: rates.down.map(bucket), dials: None }
 }
 
 #[cfg(test)]

@@ -319,3 +319,42 @@ fn keys_are_answered_for_all_torrents_and_not_without_end() {
     // Whoever has said more already, or is not there, is not answered.
     assert!(give(&mut session, at(1), Input::KeyShown(ConnId(999))).is_empty());
 }
+
+#[test]
+fn whoever_is_on_the_owners_list_is_not_let_in() {
+    let (mut session, _) = session();
+    session.block(Arc::new(Blocklist::parse(b"198.18.0.0/24")));
+    let refused = closed(&give(&mut session, at(0), Input::Accepted(ConnId(1), addr(1))));
+    assert_eq!(refused, [(1, CloseReason::Blocked)]);
+    assert_eq!(session.strangers, 0);
+    assert!(closed(&give(&mut session, at(0), Input::Accepted(ConnId(2), addr(300)))).is_empty());
+}
+
+#[test]
+fn a_limit_that_is_lifted_is_not_waited_for() {
+    // A byte a second: what goes at once is all that goes for long.
+    let mut session = Session::new(None, Some(Rate(1)), at(0));
+    let id = session.add(at(0), setup("a", Bitfield::none(PIECES))).unwrap();
+    outputs(&mut session);
+    let peers = swarm::Input::AddPeers(vec![addr(1)], PeerSource::Owner);
+    let (conn, _) = the_dial(&give(&mut session, at(0), Input::Swarm(id, peers)));
+    give(&mut session, at(0), Input::Dialled(conn));
+    let hello = hello(&session, id, 1);
+    give(&mut session, at(0), Input::Handshake(conn, hello));
+    let asked = |outputs: Vec<Output>| {
+        let request = |output| if let Output::Send(_, Message::Request(block)) = output { Some(block) } else { None };
+        outputs.into_iter().filter_map(request).collect::<VecDeque<BlockInfo>>()
+    };
+    give(&mut session, at(0), Input::Received(conn, Message::HaveAll));
+    let mut waiting = asked(give(&mut session, at(0), Input::Received(conn, Message::Unchoke)));
+    let mut answered = 0;
+    while let Some(BlockInfo { piece, begin, length }) = waiting.pop_front() {
+        answered += 1;
+        let data = Bytes::from(vec![0; length as usize]);
+        let block = Message::Piece { piece, begin, data };
+        waiting.append(&mut asked(give(&mut session, at(0), Input::Received(conn, block))));
+    }
+    assert!((1..=5).contains(&answered), "{answered}");
+    assert!(asked(give(&mut session, at(0), Input::Tick)).is_empty());
+    assert!(!asked(give(&mut session, at(0), Input::Limit(RateLimits::default()))).is_empty());
+}

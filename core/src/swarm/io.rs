@@ -320,6 +320,9 @@ pub enum CloseReason {
     /// The peer sent data that was proven bad.
     #[error("peer sent bad data")]
     Banned,
+    /// The owner wants nothing to do with its address.
+    #[error("peer's address is on the block list")]
+    Blocked,
     /// It leads to ourselves.
     #[error("connected to itself")]
     Ourselves,

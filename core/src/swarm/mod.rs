@@ -43,6 +43,7 @@ use turns::{Turn, Width};
 pub use web_seeds::{WebFetch, WebSeedState, WebSeedStatus};
 
 use crate::bitfield::Bitfield;
+use crate::blocklist::Blocklist;
 use crate::choke::{Choker, Slots};
 use crate::layout::{Layout, PieceIndex};
 use crate::metainfo::Metainfo;
@@ -80,6 +81,8 @@ pub struct SwarmConfig {
     pub exchange: bool,
     /// Whether connections that we open are encrypted.
     pub encryption: Encryption,
+    /// Whom we never dial.
+    pub blocklist: Arc<Blocklist>,
 }
 
 impl Default for SwarmConfig {
@@ -95,6 +98,7 @@ impl Default for SwarmConfig {
             upload: true,
             exchange: true,
             encryption: Encryption::default(),
+            blocklist: Arc::default(),
         }
     }
 }
@@ -224,6 +228,7 @@ impl Swarm {
             (true, false) => Phase::Placing,
             (false, _) => Phase::Fetching,
         };
+        let blocklist = Arc::clone(&config.blocklist);
         let mut swarm = Self {
             id,
             info_hash: metainfo.info_hash.wire(),
@@ -239,7 +244,7 @@ impl Swarm {
             paused,
             fault: None,
             conns: BTreeMap::new(),
-            peers: PeerList::new(private_peers),
+            peers: PeerList::new(private_peers).without(blocklist),
             exchange: exchange::Exchange::default(),
             vantage: priority::Vantage::new(port),
             made_way: None,

@@ -13,8 +13,10 @@ use std::cmp::Reverse;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::blocklist::Blocklist;
 use crate::peer::ConnId;
 use crate::peer::encryption::{Encryption, Opening};
 use crate::peer::exchange::Contact;
@@ -124,6 +126,8 @@ pub struct PeerList {
     /// Addresses that are ourselves.
     ourselves: BTreeSet<SocketAddr>,
     private_allowed: bool,
+    /// Addresses that the owner wants nothing to do with.
+    blocklist: Arc<Blocklist>,
 }
 
 impl PeerList {
@@ -137,7 +141,16 @@ impl PeerList {
             lies: BTreeMap::new(),
             ourselves: BTreeSet::new(),
             private_allowed,
+            blocklist: Arc::default(),
         }
+    }
+
+    /// The same book without the addresses on the owner's list, whoever names them.
+    #[must_use]
+    pub fn without(mut self, blocklist: Arc<Blocklist>) -> Self {
+        self.known.retain(|addr, _| !blocklist.contains(addr.ip()));
+        self.blocklist = blocklist;
+        self
     }
 
     /// Notes an address; tells whether it is new.
@@ -195,6 +208,7 @@ impl PeerList {
 
     fn is_usable(&self, addr: SocketAddr) -> bool {
         let is_some_host = addr.port() != 0 && Scope::of(addr.ip()) != Scope::Nowhere;
+        let is_some_host = is_some_host && !self.blocklist.contains(addr.ip());
         is_some_host && !self.banned.contains(&addr) && !self.ourselves.contains(&addr)
     }
 
@@ -577,6 +591,18 @@ mod tests {
         for useless in ["198.18.0.1:0", "0.0.0.0:5", "224.0.0.1:5"] {
             assert!(!list.add(Instant::ZERO, useless.parse().unwrap(), PeerSource::Owner), "{useless}");
         }
+    }
+
+    #[test]
+    fn nobody_on_the_owners_list_is_dialled_whoever_names_him() {
+        let mut list = PeerList::new(true).without(Arc::new(Blocklist::parse(b"198.18.0.0/15\n2001:db8::/32")));
+        let now = Instant::ZERO;
+        for blocked in ["198.18.0.1:5", "[2001:db8::1]:5", "[::ffff:198.19.0.1]:5"] {
+            assert!(!list.add(now, blocked.parse().unwrap(), PeerSource::Owner), "{blocked}");
+        }
+        assert!(list.add(now, "192.0.2.1:5".parse().unwrap(), PeerSource::Tracker));
+        list.listens_at(now, ConnId(1), "198.18.0.1:5".parse().unwrap());
+        assert_eq!(list.len(), 1);
     }
 
     #[test]

@@ -32,6 +32,14 @@ async fn the_upload_limit_holds() {
 }
 
 #[tokio::test]
+async fn the_limit_of_the_hour_holds() {
+    // Whatever the hour is, one of these windows is open.
+    let windows = ["00:00-12:00 up=768KiB/s", "12:00-24:00 up=768KiB/s"].map(|window| window.parse().unwrap());
+    let seeder = EngineConfig { up: Some(Rate(100)), windows: windows.to_vec(), ..config() };
+    check_limit(seeder, config()).await;
+}
+
+#[tokio::test]
 async fn the_download_limit_holds() {
     check_limit(config(), EngineConfig { down: Some(Rate(LIMIT)), ..config() }).await;
 }

@@ -158,6 +158,8 @@ fn engine_config(args: &EngineArgs) -> EngineConfig {
         down: args.down,
         exchange: !args.no_pex,
         lsd: !args.no_lsd,
+        windows: args.limit_at.clone(),
+        blocklist: args.blocklist.clone().unwrap_or_default(),
         encryption: args.encryption,
         ..EngineConfig::default()
     }

@@ -58,6 +58,7 @@ impl Task {
             private_peers: find.reach == Reach::Any,
             exchange: self.config.exchange,
             encryption: self.config.encryption,
+            blocklist: Arc::clone(&self.config.blocklist),
             rng: self.rng.fork(u64::from(wire[0])),
         };
         let Ok(id) = self.session.add_finder(self.clock.now(), setup) else {
