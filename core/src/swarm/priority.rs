@@ -6,7 +6,7 @@
 //!
 //! Our own address is what most others say it is; those who are near may see another than those who are far.
 //!
-//! Source: BEP 40, with its masks.
+//! Source: BEP 40, with its masks; what trackers say, BEP 24.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -103,6 +103,12 @@ impl Vantage {
         self.seen.insert(view, now);
     }
 
+    /// A tracker sees us at `ours`, which is one word for that address, however many trackers say it. BEP 24.
+    pub(super) fn told_by_tracker(&mut self, ours: IpAddr) {
+        // Whence it was seen is not known here; it is the view of those for whom it is an address.
+        self.told(ours, ours);
+    }
+
     /// The priority of a connection with `addr`; 0 as long as nobody has told us our address.
     pub(super) fn priority(&self, addr: SocketAddr) -> u32 {
         let addr = canonical(addr);
@@ -186,6 +192,23 @@ mod tests {
         assert_ne!(vantage.priority(peer), seen);
         assert_eq!(vantage.priority(at("10.0.0.1:1")), 0, "those on the site see another address");
         assert_eq!(vantage.priority(at("[2001:db8::1]:1")), 0);
+    }
+
+    #[test]
+    fn a_tracker_is_believed_until_more_peers_say_otherwise() {
+        let mut vantage = Vantage::new(6881);
+        let (peer, said) = (at("198.18.0.9:1"), IpAddr::from([123, 213, 32, 10]));
+        for _ in 0..9 {
+            vantage.told_by_tracker(said);
+        }
+        let of = |ip| priority(SocketAddr::new(ip, 6881), peer).unwrap();
+        assert_eq!(vantage.priority(peer), of(said));
+        assert_eq!(vantage.priority(at("[2001:db8::1]:1")), 0);
+        let other = IpAddr::from([9, 9, 9, 9]);
+        for n in [1, 2] {
+            vantage.told(IpAddr::from([198, 18, 1, n]), other);
+        }
+        assert_eq!(vantage.priority(peer), of(other));
     }
 
     #[test]

@@ -200,6 +200,9 @@ impl Swarm {
         limits: &mut Limits,
     ) {
         let peers = result.as_ref().map(|response| response.peers.clone()).unwrap_or_default();
+        if let Some(ours) = result.as_ref().ok().and_then(|response| response.external_ip) {
+            self.vantage.told_by_tracker(ours);
+        }
         self.tell_announcer(now, AnnouncerInput::Answered { id, result });
         self.add_peers(now, peers, PeerSource::Tracker, limits);
     }
