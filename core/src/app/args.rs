@@ -98,6 +98,10 @@ pub struct EngineArgs {
     #[arg(long, help_heading = "Peers")]
     pub no_lsd: bool,
 
+    /// Use TCP alone, and neither dial nor answer over uTP.
+    #[arg(long, help_heading = "Peers")]
+    pub no_utp: bool,
+
     /// Encrypt connections to peers: `prefer` hides their beginning where the peer can, and the rest where it insists; `require` encrypts all, and
     /// speaks to nobody else; `off` encrypts nothing.
     #[arg(long, value_name = "MODE", default_value_t, help_heading = "Peers")]

@@ -1,4 +1,4 @@
-//! One TCP connection: bytes to messages, messages to bytes.
+//! One connection: bytes to messages, messages to bytes.
 //!
 //! It is opened as `opening` says; then two tasks go on with it, through ciphers only if both sides agreed on that.
 //!
@@ -9,26 +9,21 @@
 //! Payloads are not copied: a block stays in the buffer that it was received into, see [`super::receive`].
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Buf as _, Bytes, BytesMut};
-use tokio::io::AsyncWriteExt as _;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpSocket, TcpStream};
+use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::buffers::Buffers;
 use super::opening::{Opened, Opening, OpeningError};
 use super::receive::Receiver;
+use super::stream::{Incoming, Outgoing, Stream};
 use crate::peer::encryption::{Cipher, Skeys};
 use crate::peer::{ConnId, DecodeError, Direction, Encryption, Handshake, Message};
 use crate::swarm::{self, SwarmId};
 
-/// How long a dial may take.
-const DIAL_TIMEOUT: Duration = Duration::from_secs(8);
 /// What waits to be written to a peer that does not read, before it is given up.
 const MAX_WAITING: usize = 16 * 1024;
 /// The most payload bytes of one write.
@@ -91,15 +86,12 @@ impl Connection {
     #[expect(clippy::disallowed_methods, reason = "the rim")]
     pub(crate) fn start(
         conn: ConnId,
-        stream: TcpStream,
+        stream: Stream,
         direction: Direction,
         encryption: Encryption,
         buffers: Buffers,
         engine: mpsc::Sender<FromPeer>,
     ) -> Self {
-        // Requests are small and must not wait for one another.
-        let _ = stream.set_nodelay(true);
-        limit_unsent(&stream);
         let (outgoing, messages) = mpsc::channel(MAX_WAITING);
         let stop = CancellationToken::new();
         tokio::spawn(open_task(conn, stream, direction, encryption, buffers, engine, messages, stop.clone()));
@@ -117,32 +109,12 @@ impl Connection {
     }
 }
 
-/// Dials a peer, from `bind` if it is of the same family.
-pub(crate) async fn dial(addr: SocketAddr, bind: Option<IpAddr>) -> io::Result<TcpStream> {
-    let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    if let Some(bind) = bind.filter(|bind| bind.is_ipv4() == addr.is_ipv4()) {
-        socket.bind(SocketAddr::new(bind, 0))?;
-    }
-    match tokio::time::timeout(DIAL_TIMEOUT, socket.connect(addr)).await {
-        Ok(connected) => connected,
-        Err(_) => Err(io::ErrorKind::TimedOut.into()),
-    }
-}
-
-/// Keeps little in the kernel that is not on its way, so that a choke or a have does not wait behind old blocks.
-fn limit_unsent(stream: &TcpStream) {
-    #[cfg(target_os = "linux")]
-    let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(128 * 1024);
-    #[cfg(not(target_os = "linux"))]
-    let _ = stream;
-}
-
 /// Opens the connection, starts the writer, and goes on as the reader.
 #[expect(clippy::too_many_arguments, reason = "all that a connection is made of")]
 #[expect(clippy::disallowed_methods, reason = "the rim")]
 async fn open_task(
     conn: ConnId,
-    mut stream: TcpStream,
+    mut stream: Stream,
     direction: Direction,
     encryption: Encryption,
     buffers: Buffers,
@@ -174,7 +146,7 @@ async fn open_task(
 
 /// What the reading half of a connection is made of.
 struct Reader {
-    stream: OwnedReadHalf,
+    stream: Incoming,
     /// What the peer's bytes are decrypted with, if they are encrypted.
     decrypt: Option<Cipher>,
     receiver: Receiver,
@@ -184,7 +156,7 @@ struct Reader {
 
 /// What the writing half of a connection is made of.
 struct Writer {
-    stream: OwnedWriteHalf,
+    stream: Outgoing,
     /// What our bytes are encrypted with, if they are to be.
     encrypt: Option<Cipher>,
 }
@@ -258,7 +230,7 @@ async fn write_task(
             break;
         }
     }
-    let _ = writer.stream.shutdown().await;
+    writer.stream.shutdown().await;
 }
 
 /// Writes a batch, heads and payloads, in as few system calls as the socket allows.
@@ -294,7 +266,7 @@ async fn write(
         if let Some(cipher) = &mut writer.encrypt {
             parts = vec![encrypt(cipher, &parts)];
         }
-        write_all(&mut writer.stream, &mut parts).await?;
+        writer.stream.write_all(parts).await?;
         if payload_bytes > 0 {
             let _ = engine.send(FromPeer::Sent(conn, payload_bytes as u64)).await;
         }
@@ -307,26 +279,4 @@ fn encrypt(cipher: &mut Cipher, parts: &[Bytes]) -> Bytes {
     let mut bytes = parts.concat();
     cipher.apply(&mut bytes);
     bytes.into()
-}
-
-async fn write_all(writer: &mut OwnedWriteHalf, parts: &mut [Bytes]) -> io::Result<()> {
-    let mut rest = &mut parts[..];
-    loop {
-        while rest.first().is_some_and(Bytes::is_empty) {
-            rest = &mut rest[1..];
-        }
-        if rest.is_empty() {
-            return Ok(());
-        }
-        let slices: Vec<io::IoSlice<'_>> = rest.iter().map(|part| io::IoSlice::new(part)).collect();
-        let mut written = writer.write_vectored(&slices).await?;
-        if written == 0 {
-            return Err(io::ErrorKind::WriteZero.into());
-        }
-        for part in &mut *rest {
-            let step = written.min(part.len());
-            part.advance(step);
-            written -= step;
-        }
-    }
 }

@@ -7,13 +7,12 @@ mod files;
 mod web;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +22,8 @@ use super::connection::{Connection, FromPeer};
 use super::create::Watch;
 use super::http::HttpClient;
 use super::pool::Pool;
+use super::stream::{Dialler, Stream};
+use super::udp::Service;
 use files::{Held, Release, in_steps};
 use finding::Finding;
 use seeking::Seeking;
@@ -32,9 +33,7 @@ use super::storage::{Prepared, Storage, StorageError};
 use super::torrent::{EngineStatus, Torrent};
 use super::udp_tracker::UdpTrackers;
 use super::web_seed::WebSeed;
-use super::{
-    AddError, AddTorrent, EngineConfig, EngineError, FindError, FindTorrent, connection, listen, system_rng, udp,
-};
+use super::{AddError, AddTorrent, EngineConfig, EngineError, FindError, FindTorrent, listen, system_rng};
 use crate::bitfield::Bitfield;
 use crate::metainfo::{InfoHash, Metainfo};
 use crate::peer::{ConnId, Direction, PeerId};
@@ -45,11 +44,14 @@ use crate::session::{Input, Session};
 use crate::swarm::{self, PeerSource, SwarmConfig, SwarmId, SwarmSetup, TorrentState, TorrentStatus};
 use crate::time::Instant;
 use crate::timetable::{RateLimits, Timetable};
+use crate::utp::{Endpoint, EndpointConfig};
 
 /// How often figures are published while something happens.
 const PUBLISH_EVERY: Duration = Duration::from_millis(500);
 /// How long trackers may take to hear that we stop.
 const GOODBYE: Duration = Duration::from_secs(3);
+/// How long what is sent over uTP may wait in queues on its way. BEP 29.
+const TARGET: Duration = Duration::from_millis(100);
 /// Batches from connections that wait for the engine.
 const INBOX: usize = 64;
 /// How much is done before figures and deadlines are looked at.
@@ -73,7 +75,7 @@ pub(crate) enum Command {
 pub(crate) enum Done {
     /// A swarm's work: disk, hash or tracker.
     Swarm(SwarmId, swarm::Input),
-    Dialled(ConnId, TcpStream),
+    Dialled(ConnId, Stream),
     DialFailed(ConnId),
     /// The peer does not read what it is sent.
     Stuck(ConnId),
@@ -109,11 +111,13 @@ impl Engine {
             let stop = stop.clone();
             tokio::spawn(async move { stop.run_until_cancelled(accepting).await });
         }
-        let (serving, stop_serving) = (udp::serve_task(ports, Clock::default()), stop.clone());
-        tokio::spawn(async move { stop_serving.run_until_cancelled(serving).await });
+        let endpoint = Endpoint::new(EndpointConfig { target: TARGET, accept: config.utp }, system_rng());
+        let (service, utp) = Service::new(ports, endpoint, accepted);
+        tokio::spawn(service.serve(stop.clone()));
+        let dialler = Dialler { bind: config.bind, utp: config.utp.then_some(utp) };
         let (commands, inbox) = mpsc::channel(INBOX);
         let (torrents_out, torrents) = watch::channel(Vec::new());
-        let task = Task::new(config, &addrs, commands.downgrade(), torrents_out);
+        let task = Task::new(config, &addrs, dialler, commands.downgrade(), torrents_out);
         tokio::spawn(async move {
             task.run(inbox, incoming).await;
             stop.cancel();
@@ -199,6 +203,7 @@ struct Entry {
 struct Task {
     config: EngineConfig,
     port: u16,
+    dialler: Dialler,
     clock: Clock,
     /// The owner's limits, and those that hold now.
     timetable: Timetable,
@@ -241,6 +246,7 @@ impl Task {
     fn new(
         config: EngineConfig,
         addrs: &[SocketAddr],
+        dialler: Dialler,
         commands: mpsc::WeakSender<Command>,
         torrents: watch::Sender<Vec<Torrent>>,
     ) -> Self {
@@ -261,6 +267,7 @@ impl Task {
             timetable,
             udp_trackers: UdpTrackers::new(config.bind),
             config,
+            dialler,
             clock,
             rng,
             entries: BTreeMap::new(),
@@ -288,11 +295,7 @@ impl Task {
         }
     }
 
-    async fn run(
-        mut self,
-        mut commands: mpsc::Receiver<Command>,
-        mut incoming: mpsc::Receiver<(TcpStream, SocketAddr)>,
-    ) {
+    async fn run(mut self, mut commands: mpsc::Receiver<Command>, mut incoming: mpsc::Receiver<(Stream, SocketAddr)>) {
         let mut from_peers = Vec::with_capacity(AT_ONCE);
         let mut results = Vec::with_capacity(AT_ONCE);
         loop {
@@ -560,14 +563,14 @@ impl Task {
         }
     }
 
-    fn accepted(&mut self, stream: TcpStream, addr: SocketAddr) {
+    fn accepted(&mut self, stream: Stream, addr: SocketAddr) {
         let conn = ConnId(self.next_incoming);
         self.next_incoming += 1;
         self.start_connection(conn, stream, Direction::Incoming);
         self.input(Input::Accepted(conn, addr));
     }
 
-    fn start_connection(&mut self, conn: ConnId, stream: TcpStream, direction: Direction) {
+    fn start_connection(&mut self, conn: ConnId, stream: Stream, direction: Direction) {
         let (buffers, engine) = (self.buffers.clone(), self.from_peers.clone());
         let connection = Connection::start(conn, stream, direction, self.config.encryption, buffers, engine);
         self.conns.insert(conn, connection);
@@ -623,9 +626,9 @@ impl Task {
     }
 
     fn dial(&self, conn: ConnId, addr: SocketAddr) {
-        let (done, bind): (_, Option<IpAddr>) = (self.done.clone(), self.config.bind);
+        let (done, dialler) = (self.done.clone(), self.dialler.clone());
         tokio::spawn(async move {
-            let result = connection::dial(addr, bind).await;
+            let result = dialler.dial(addr).await;
             let _ = done.send(match result {
                 Ok(stream) => Done::Dialled(conn, stream),
                 Err(err) => {

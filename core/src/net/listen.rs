@@ -5,9 +5,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
+use super::stream::Stream;
 use super::udp::UdpPort;
 use super::{EngineError, PeerPort};
 use crate::swarm::peers::canonical;
@@ -83,11 +84,11 @@ fn listen(addr: SocketAddr) -> io::Result<Listener> {
 }
 
 /// Hands every connection to the engine.
-pub(crate) async fn accept_task(listener: TcpListener, engine: mpsc::Sender<(TcpStream, SocketAddr)>) {
+pub(crate) async fn accept_task(listener: TcpListener, engine: mpsc::Sender<(Stream, SocketAddr)>) {
     loop {
         match listener.accept().await {
             Ok((stream, addr)) => {
-                if engine.send((stream, canonical(addr))).await.is_err() {
+                if engine.send((Stream::tcp(stream), canonical(addr))).await.is_err() {
                     return;
                 }
             }

@@ -4,9 +4,9 @@
 //! threads, tracker requests, talks to it through channels, so that no lock guards any of the protocol's state.
 //!
 //! In reading order: [`clock`], [`durable`], `pool` and `buffers` are tools; [`http`] asks trackers and web servers, `udp_tracker`
-//! trackers over UDP; [`create`] hashes files; [`storage`] and `resume` keep a torrent's files; `receive`, `opening` and `connection` are one
-//! socket, `web_seed` is one web server; `listen` and `udp` are the ports where peers reach us; `lsd` speaks to the neighbours; `engine`
-//! is the task; [`torrent`] its handles.
+//! trackers over UDP; [`create`] hashes files; [`storage`] and `resume` keep a torrent's files; `utp` and `stream` carry bytes, `receive`,
+//! `opening` and `connection` are one connection, `web_seed` is one web server; `listen` and `udp` are the ports where peers reach us;
+//! `lsd` speaks to the neighbours; `engine` is the task; [`torrent`] its handles.
 #![expect(clippy::disallowed_methods, reason = "the rim is where clocks, tasks and sockets are")]
 
 pub mod clock;
@@ -19,6 +19,8 @@ pub mod create;
 mod resume;
 pub mod storage;
 mod receive;
+mod utp;
+mod stream;
 mod opening;
 mod connection;
 mod web_seed;
@@ -47,6 +49,7 @@ use crate::timetable::RateWindow;
 use http::Reach;
 
 /// How an engine is to run.
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the owner's")]
 #[derive(Clone, Debug)]
 pub struct EngineConfig {
     /// The port for peers.
@@ -71,6 +74,8 @@ pub struct EngineConfig {
     pub lsd: bool,
     /// Whether connections are encrypted.
     pub encryption: Encryption,
+    /// Whether to dial and to be dialled over uTP, too. BEP 29.
+    pub utp: bool,
 }
 
 impl Default for EngineConfig {
@@ -88,6 +93,7 @@ impl Default for EngineConfig {
             // It speaks to whoever is near, which the owner decides.
             lsd: false,
             encryption: Encryption::default(),
+            utp: true,
         }
     }
 }

@@ -6,24 +6,40 @@
 //!
 //! A datagram leaves from the address at which the other side reached us, on a machine that has several.
 //!
-//! Law: nothing is kept of a datagram; what nobody wants is dropped without an answer, and no answer is longer than what it answers.
+//! The same task owns the port's uTP: it feeds the [`Endpoint`], sends what that wants sent, many packets to one peer with one call where
+//! the system can, and moves bytes between it and the streams ([`super::utp`]).
+//!
+//! Law: what nobody wants is dropped without an answer, and no answer to a stranger is longer than what it answers.
 
+use std::collections::BTreeMap;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
-use crate::utp::packet::{HEADER, Packet};
+use super::stream::Stream;
+use super::utp::{Request, UtpDialler, UtpStream};
+use crate::swarm::peers::canonical;
+use crate::time::Instant;
+use crate::utp::{Datagram, Endpoint, Input, Output, Packet, StreamId};
 
 /// Datagrams, or runs of datagrams of one sender, that are read at once.
 const AT_ONCE: usize = 8;
 /// Room for each: the system joins datagrams of one sender up to this length.
 const LONGEST: usize = 1 << 16;
+/// What the system is asked to keep of what comes while the task is busy, in bytes.
+const KEPT: usize = 2 * 1024 * 1024;
+/// Requests of streams that are handled at once.
+const REQUESTS: usize = 64;
+/// The longest run of datagrams that is sent at once.
+const LONGEST_RUN: usize = 48 * 1024;
 /// How long to wait after a read that failed.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -45,6 +61,8 @@ impl UdpPort {
         socket.bind(&addr.into())?;
         let socket = std::net::UdpSocket::from(socket);
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
+        // The system may give less.
+        let _ = state.set_recv_buffer_size(UdpSockRef::from(&socket), KEPT);
         let addr = socket.local_addr()?;
         Ok(Self { socket: UdpSocket::from_std(socket)?, state, addr })
     }
@@ -62,12 +80,12 @@ impl UdpPort {
         Ok(())
     }
 
-    /// Sends a datagram, from `source` if the socket has several addresses.
+    /// Sends datagrams of `segment` bytes each, the last of them maybe shorter; from `source` if the socket has several addresses.
     ///
-    /// It is lost, as any datagram may be, if the system has no room for it.
-    pub(crate) fn send(&self, destination: SocketAddr, source: Option<IpAddr>, contents: &[u8]) {
+    /// They are lost, as any datagram may be, if the system has no room for them.
+    pub(crate) fn send(&self, destination: SocketAddr, source: Option<IpAddr>, contents: &[u8], segment: usize) {
         let src_ip = source.filter(|_| self.addr.ip().is_unspecified());
-        let transmit = Transmit { destination, ecn: None, contents, segment_size: None, src_ip };
+        let transmit = Transmit { destination, ecn: None, contents, segment_size: Some(segment), src_ip };
         let send = || self.state.try_send(UdpSockRef::from(&self.socket), &transmit);
         if let Err(error) = self.socket.try_io(Interest::WRITABLE, send) {
             tracing::trace!(to = %destination, %error, "a datagram is lost");
@@ -89,53 +107,249 @@ impl Batch {
         Self { buffers, metas: [RecvMeta::default(); AT_ONCE], came: 0 }
     }
 
-    /// Every datagram, with where it came from and the address at which it reached us.
-    fn datagrams(&self) -> impl Iterator<Item = (SocketAddr, Option<IpAddr>, &[u8])> {
+    /// Every datagram, with what is known of it.
+    fn datagrams(&self) -> impl Iterator<Item = (&RecvMeta, &[u8])> {
         let runs = self.buffers.iter().zip(&self.metas).take(self.came);
         runs.flat_map(|(buffer, meta)| {
-            let datagrams = buffer[..meta.len].chunks(meta.stride.max(1));
-            datagrams.map(|datagram| (meta.addr, meta.dst_ip, datagram))
+            buffer[..meta.len].chunks(meta.stride.max(1)).map(move |datagram| (meta, datagram))
         })
     }
 }
 
-/// Reads what comes to the sockets, for ever.
-pub(crate) async fn serve_task(ports: Vec<UdpPort>, clock: Clock) {
-    let mut batch = Batch::new();
-    loop {
-        let port = readable(&ports).await;
-        if let Err(error) = port.receive(&mut batch) {
-            tracing::debug!(%error, "no datagram from the system");
-            tokio::time::sleep(PAUSE).await;
+/// How long ago the system received this, as far as it tells. Our own being late is no delay of the line.
+fn age(meta: &RecvMeta, now: Option<Duration>) -> Duration {
+    let age = now.zip(meta.timestamp).map_or(Duration::ZERO, |(now, then)| now.saturating_sub(then));
+    // The machine's clock may have been set meanwhile.
+    if age > Duration::from_secs(1) { Duration::ZERO } else { age }
+}
+
+/// The sockets of the peer port, and the uTP on them.
+#[derive(Debug)]
+pub(crate) struct Service {
+    ports: Vec<UdpPort>,
+    clock: Clock,
+    endpoint: Endpoint,
+    /// Gives streams their ends.
+    dialler: UtpDialler,
+    requests: mpsc::UnboundedReceiver<Request>,
+    /// Where connections go that others have dialled.
+    accepted: mpsc::Sender<(Stream, SocketAddr)>,
+    dialling: BTreeMap<StreamId, oneshot::Sender<UtpStream>>,
+    pipes: BTreeMap<StreamId, Pipe>,
+    run: Run,
+}
+
+/// The port's end of a stream.
+#[derive(Debug)]
+struct Pipe {
+    chunks: mpsc::Sender<bytes::Bytes>,
+    /// The reader has used up what it was given.
+    is_hungry: bool,
+    /// The write that waits for room.
+    taken: Option<oneshot::Sender<()>>,
+}
+
+/// Datagrams to one peer that are sent together.
+#[derive(Debug, Default)]
+struct Run {
+    bytes: Vec<u8>,
+    segment: usize,
+    count: usize,
+    way: Option<(SocketAddr, Option<IpAddr>)>,
+}
+
+impl Service {
+    /// The service of these sockets, and what dials through it.
+    pub(crate) fn new(
+        ports: Vec<UdpPort>,
+        endpoint: Endpoint,
+        accepted: mpsc::Sender<(Stream, SocketAddr)>,
+    ) -> (Self, UtpDialler) {
+        let (dialler, requests) = UtpDialler::new();
+        let (dialling, pipes, run, clock) = (BTreeMap::new(), BTreeMap::new(), Run::default(), Clock::default());
+        let given = dialler.clone();
+        (Self { ports, clock, endpoint, dialler, requests, accepted, dialling, pipes, run }, given)
+    }
+
+    /// Serves the sockets and the streams until `stop`, and then tells the peers.
+    pub(crate) async fn serve(mut self, stop: CancellationToken) {
+        let mut batch = Batch::new();
+        let mut requests = Vec::with_capacity(REQUESTS);
+        loop {
+            let wake = self.endpoint.deadline().map(|at| self.clock.at(at));
+            let timer = async {
+                match wake {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => break,
+                port = readable(&self.ports) => {
+                    if let Err(error) = self.ports[port].receive(&mut batch) {
+                        tracing::debug!(%error, "no datagram from the system");
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                    self.received(&batch);
+                }
+                _ = self.requests.recv_many(&mut requests, REQUESTS) => {
+                    for request in requests.drain(..) {
+                        self.request(request);
+                    }
+                }
+                () = timer => self.endpoint.handle(self.clock.now(), Input::Tick),
+            }
+            self.drain();
         }
-        for (from, to, datagram) in batch.datagrams() {
-            if let Some(packet) = Packet::decode(datagram) {
-                refuse(port, (from, to), &packet, &clock);
+        self.endpoint.handle(self.clock.now(), Input::Stop);
+        self.drain();
+    }
+
+    fn received(&mut self, batch: &Batch) {
+        let (now, time) = (self.clock.now(), SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok());
+        for (meta, datagram) in batch.datagrams() {
+            if Packet::may_be(datagram) {
+                let age = u64::try_from(age(meta, time).as_nanos()).unwrap_or(0);
+                let at = Instant::from_nanos(now.as_nanos().saturating_sub(age));
+                let input = Input::Received { at, from: meta.addr, to: meta.dst_ip, datagram };
+                self.endpoint.handle(now, input);
             }
         }
+    }
+
+    fn request(&mut self, request: Request) {
+        let now = self.clock.now();
+        match request {
+            Request::Dial(addr, answer) => {
+                let is_spoken = self.port_to(addr).is_some();
+                // Without a number the answer is dropped, which is an answer.
+                if is_spoken && let Some(id) = self.endpoint.dial(now, addr) {
+                    self.dialling.insert(id, answer);
+                }
+            }
+            Request::Write(id, parts, taken) => {
+                let mut wants_more = true;
+                for part in parts {
+                    wants_more = self.endpoint.write(now, id, part);
+                }
+                match self.pipes.get_mut(&id) {
+                    Some(pipe) if !wants_more => pipe.taken = Some(taken),
+                    Some(_) => drop(taken.send(())),
+                    // It is over, and the writer hears so.
+                    None => {}
+                }
+            }
+            Request::Read(id) => {
+                if let Some(pipe) = self.pipes.get_mut(&id) {
+                    pipe.is_hungry = true;
+                }
+                self.feed(id);
+            }
+            Request::Close(id) => {
+                self.pipes.remove(&id);
+                self.endpoint.handle(now, Input::Close(id));
+            }
+        }
+    }
+
+    /// Does what the endpoint wants done.
+    fn drain(&mut self) {
+        while let Some(output) = self.endpoint.poll() {
+            match output {
+                Output::Send { to, from, datagram } => self.send((to, from), &datagram),
+                Output::Connected(id) => {
+                    let stream = self.open(id);
+                    if let Some(answer) = self.dialling.remove(&id) {
+                        // A dial that was given up drops the stream, and so closes it.
+                        let _ = answer.send(stream);
+                    }
+                }
+                Output::Accepted(id, addr) => {
+                    let stream = Stream::Utp(self.open(id));
+                    if self.accepted.try_send((stream, canonical(addr))).is_err() {
+                        tracing::debug!(%addr, "the engine is too busy for a connection");
+                    }
+                }
+                Output::Readable(id) => self.feed(id),
+                Output::Writable(id) => {
+                    if let Some(taken) = self.pipes.get_mut(&id).and_then(|pipe| pipe.taken.take()) {
+                        let _ = taken.send(());
+                    }
+                }
+                Output::Ended(id, end) => {
+                    tracing::trace!(?id, ?end, "a uTP connection is over");
+                    self.dialling.remove(&id);
+                    self.pipes.remove(&id);
+                }
+            }
+        }
+        self.send_run();
+    }
+
+    fn open(&mut self, id: StreamId) -> UtpStream {
+        let (stream, chunks) = self.dialler.stream(id);
+        self.pipes.insert(id, Pipe { chunks, is_hungry: true, taken: None });
+        stream
+    }
+
+    /// Gives a reader that waits what there is.
+    fn feed(&mut self, id: StreamId) {
+        let Some(pipe) = self.pipes.get_mut(&id).filter(|pipe| pipe.is_hungry) else { return };
+        match self.endpoint.read(self.clock.now(), id) {
+            Some(chunk) if chunk.is_empty() => {}
+            Some(chunk) => pipe.is_hungry = pipe.chunks.try_send(chunk).is_err(),
+            // The writer may go on, but there is nobody to whom what it writes would matter.
+            None => drop(self.pipes.remove(&id)),
+        }
+    }
+
+    /// Puts a datagram beside others to the same peer.
+    fn send(&mut self, way: (SocketAddr, Option<IpAddr>), datagram: &Datagram) {
+        let begins = self.run.bytes.len();
+        datagram.header.encode(datagram.selective.as_ref(), &mut self.run.bytes);
+        self.run.bytes.extend_from_slice(&datagram.payload);
+        let length = self.run.bytes.len() - begins;
+        if begins > 0 && (self.run.way != Some(way) || length > self.run.segment) {
+            let last = self.run.bytes.split_off(begins);
+            self.send_run();
+            self.run.bytes = last;
+        }
+        if self.run.count == 0 {
+            (self.run.way, self.run.segment) = (Some(way), length);
+        }
+        self.run.count += 1;
+        let at_once = self.port_to(way.0).map_or(1, |port| port.state.max_gso_segments());
+        if length < self.run.segment || self.run.count >= at_once || self.run.bytes.len() > LONGEST_RUN {
+            self.send_run();
+        }
+    }
+
+    fn send_run(&mut self) {
+        if let Some((to, from)) = self.run.way.take()
+            && let Some(port) = self.port_to(to)
+        {
+            port.send(to, from, &self.run.bytes, self.run.segment);
+        }
+        self.run.bytes.clear();
+        self.run.count = 0;
+    }
+
+    /// The socket that speaks the language of this address.
+    fn port_to(&self, to: SocketAddr) -> Option<&UdpPort> {
+        self.ports.iter().find(|port| port.addr.is_ipv4() == to.is_ipv4())
     }
 }
 
 /// Waits for whichever socket has something to read first.
-async fn readable(ports: &[UdpPort]) -> &UdpPort {
+async fn readable(ports: &[UdpPort]) -> usize {
     let (first, others) = ports.split_first().expect("there is a socket for each listener");
     let Some(second) = others.first() else {
         let _ = first.socket.readable().await;
-        return first;
+        return 0;
     };
     // What is wrong with a socket is seen when it is read.
     tokio::select! {
-        _ = first.socket.readable() => first,
-        _ = second.socket.readable() => second,
-    }
-}
-
-/// Tells who thinks to have a connection that there is none, so that they need not wait before they try TCP.
-fn refuse(port: &UdpPort, (from, to): (SocketAddr, Option<IpAddr>), packet: &Packet<'_>, clock: &Clock) {
-    let now_us = u32::try_from(clock.now().as_nanos() / 1000 % (1 << 32)).expect("it is below 2^32");
-    if let Some(refusal) = packet.header.refusal(now_us) {
-        let mut bytes = Vec::with_capacity(HEADER);
-        refusal.encode(None, &mut bytes);
-        port.send(from, to, &bytes);
+        _ = first.socket.readable() => 0,
+        _ = second.socket.readable() => 1,
     }
 }

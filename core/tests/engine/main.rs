@@ -15,6 +15,7 @@ mod resume;
 mod control;
 mod limits;
 mod udp;
+mod utp;
 mod hostile;
 mod encryption;
 mod magnet;

@@ -160,6 +160,7 @@ fn engine_config(args: &EngineArgs) -> EngineConfig {
         lsd: !args.no_lsd,
         windows: args.limit_at.clone(),
         blocklist: args.blocklist.clone().unwrap_or_default(),
+        utp: !args.no_utp,
         encryption: args.encryption,
         ..EngineConfig::default()
     }

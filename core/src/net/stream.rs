@@ -1,0 +1,217 @@
+//! One connection's stream, whatever carries it.
+//!
+//! Everything above is the same for TCP and uTP. The choice is made once for each read and write, and costs TCP nothing else: its bytes
+//! go from the socket straight to where they stay.
+
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Buf as _, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpSocket, TcpStream};
+
+use super::utp::{UtpDialler, UtpReader, UtpStream, UtpWriter};
+
+/// How long a dial may take.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(8);
+/// How long one way is tried before the other one is tried beside it.
+const HEAD_START: Duration = Duration::from_millis(400);
+
+/// A connection to a peer.
+#[derive(Debug)]
+pub(crate) enum Stream {
+    Tcp(TcpStream),
+    Utp(UtpStream),
+}
+
+/// The half that is read.
+#[derive(Debug)]
+pub(crate) enum Incoming {
+    Tcp(OwnedReadHalf),
+    Utp(UtpReader),
+}
+
+/// The half that is written. The connection is closed with it.
+#[derive(Debug)]
+pub(crate) enum Outgoing {
+    Tcp(OwnedWriteHalf),
+    Utp(UtpWriter),
+}
+
+impl Stream {
+    /// A connection over TCP, set up for many small messages between large ones.
+    pub(crate) fn tcp(stream: TcpStream) -> Self {
+        // Requests are small and must not wait for one another.
+        let _ = stream.set_nodelay(true);
+        limit_unsent(&stream);
+        Self::Tcp(stream)
+    }
+
+    pub(crate) fn into_split(self) -> (Incoming, Outgoing) {
+        match self {
+            Self::Tcp(stream) => {
+                let (read, write) = stream.into_split();
+                (Incoming::Tcp(read), Outgoing::Tcp(write))
+            }
+            Self::Utp(UtpStream { read, write }) => (Incoming::Utp(read), Outgoing::Utp(write)),
+        }
+    }
+}
+
+impl Incoming {
+    /// Waits until there may be something to read.
+    pub(crate) async fn readable(&mut self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.readable().await,
+            Self::Utp(stream) => {
+                stream.readable().await;
+                Ok(())
+            }
+        }
+    }
+
+    /// Reads what there is; nothing is the end.
+    pub(crate) fn try_read_vectored(&mut self, room: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_read_vectored(room),
+            Self::Utp(stream) => Ok(stream.read_vectored(room)),
+        }
+    }
+}
+
+impl Outgoing {
+    /// Writes all of it, in as few steps as the other side's room allows, and copies nothing.
+    pub(crate) async fn write_all(&mut self, mut parts: Vec<Bytes>) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => write_all(stream, &mut parts).await,
+            Self::Utp(stream) => stream.write_all(parts).await,
+        }
+    }
+
+    /// Tells the peer that nothing more will come.
+    pub(crate) async fn shutdown(self) {
+        if let Self::Tcp(mut stream) = self {
+            let _ = stream.shutdown().await;
+        }
+    }
+}
+
+async fn write_all(writer: &mut OwnedWriteHalf, parts: &mut [Bytes]) -> io::Result<()> {
+    let mut rest = &mut parts[..];
+    loop {
+        while rest.first().is_some_and(Bytes::is_empty) {
+            rest = &mut rest[1..];
+        }
+        if rest.is_empty() {
+            return Ok(());
+        }
+        let slices: Vec<io::IoSlice<'_>> = rest.iter().map(|part| io::IoSlice::new(part)).collect();
+        let mut written = writer.write_vectored(&slices).await?;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        for part in &mut *rest {
+            let step = written.min(part.len());
+            part.advance(step);
+            written -= step;
+        }
+    }
+}
+
+/// How peers are dialled: over TCP, and after a short while over uTP, too. The first that answers is taken.
+#[derive(Clone, Debug)]
+pub(crate) struct Dialler {
+    /// The address to dial from.
+    pub(crate) bind: Option<IpAddr>,
+    /// The port's uTP, if it may be used.
+    pub(crate) utp: Option<UtpDialler>,
+}
+
+impl Dialler {
+    /// Dials a peer.
+    pub(crate) async fn dial(&self, addr: SocketAddr) -> io::Result<Stream> {
+        let tcp = dial_tcp(addr, self.bind);
+        match &self.utp {
+            Some(utp) => in_time(race(tcp, dial_utp(addr, utp))).await,
+            None => in_time(tcp).await,
+        }
+    }
+}
+
+async fn in_time(dial: impl Future<Output = io::Result<Stream>>) -> io::Result<Stream> {
+    tokio::time::timeout(DIAL_TIMEOUT, dial).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+async fn race(
+    first: impl Future<Output = io::Result<Stream>>,
+    second: impl Future<Output = io::Result<Stream>>,
+) -> io::Result<Stream> {
+    let (mut first, second) = (std::pin::pin!(first), std::pin::pin!(second));
+    match tokio::time::timeout(HEAD_START, &mut first).await {
+        Ok(Ok(stream)) => return Ok(stream),
+        Ok(Err(_)) => return second.await,
+        Err(_) => {}
+    }
+    tokio::select! {
+        Ok(stream) = first => Ok(stream),
+        Ok(stream) = second => Ok(stream),
+        else => Err(io::ErrorKind::ConnectionRefused.into()),
+    }
+}
+
+/// Dials a peer over TCP, from `bind` if it is of the same family.
+async fn dial_tcp(addr: SocketAddr, bind: Option<IpAddr>) -> io::Result<Stream> {
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if let Some(bind) = bind.filter(|bind| bind.is_ipv4() == addr.is_ipv4()) {
+        socket.bind(SocketAddr::new(bind, 0))?;
+    }
+    Ok(Stream::tcp(socket.connect(addr).await?))
+}
+
+async fn dial_utp(addr: SocketAddr, utp: &UtpDialler) -> io::Result<Stream> {
+    Ok(Stream::Utp(utp.dial(addr).await?))
+}
+
+/// Keeps little in the kernel that is not on its way, so that a choke or a have does not wait behind old blocks.
+fn limit_unsent(stream: &TcpStream) {
+    #[cfg(target_os = "linux")]
+    let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(128 * 1024);
+    #[cfg(not(target_os = "linux"))]
+    let _ = stream;
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Utp(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Utp(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Utp(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Utp(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
