@@ -3,6 +3,7 @@
 
 mod encryption;
 mod magnet;
+mod utp;
 mod web;
 
 use std::time::Duration;

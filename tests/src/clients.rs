@@ -33,6 +33,8 @@ pub enum Client {
     LibtorrentEncrypted,
     /// transmission-cli, the same.
     TransmissionEncrypted,
+    /// transmission-cli with uTP, which it has by default.
+    TransmissionUtp,
 }
 
 /// What a client is started for.
@@ -86,7 +88,7 @@ impl Client {
                 command.arg(settings).arg("--watch-dir").arg(watched).arg("--download-dir").arg(folder);
                 command
             }
-            Self::Aria2 | Self::Aria2Encrypted | Self::TransmissionEncrypted | Self::Rqbit => {
+            Self::Aria2 | Self::Aria2Encrypted | Self::TransmissionEncrypted | Self::TransmissionUtp | Self::Rqbit => {
                 panic!("{self:?} seeds few torrents at a time")
             }
         };
@@ -146,15 +148,16 @@ impl Client {
                 command.arg("--overwrite").arg("--output-folder").arg(folder).arg(torrent).env("NO_COLOR", "1");
                 command
             }
-            Self::Transmission | Self::TransmissionEncrypted => {
-                // uTP and the distributed hash table would only add time-outs; the rest are transmission's defaults.
+            Self::Transmission | Self::TransmissionEncrypted | Self::TransmissionUtp => {
+                // uTP where nobody has it and the distributed hash table would only add time-outs; the rest are transmission's defaults.
                 // A seed starts without memory of the download, or it believes that instead of looking at the files.
                 let settings = folder.with_extension(format!("{role:?}"));
                 fs::create_dir_all(&settings).expect("the test's folder is ours");
                 // 1 prefers encryption, which is the default, and 2 requires it.
                 let encryption = if self == Self::TransmissionEncrypted { 2 } else { 1 };
+                let utp = self == Self::TransmissionUtp;
                 let text = format!(
-                    r#"{{ "dht-enabled": false, "lpd-enabled": false, "utp-enabled": false, "encryption": {encryption} }}"#
+                    r#"{{ "dht-enabled": false, "lpd-enabled": false, "utp-enabled": {utp}, "encryption": {encryption} }}"#
                 );
                 fs::write(settings.join("settings.json"), text).expect("the test's folder is ours");
                 // It writes its state to a pipe only when a buffer is full, unless told otherwise.

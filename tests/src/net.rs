@@ -198,6 +198,19 @@ impl Host {
             ),
         );
     }
+
+    /// Lets no TCP in but to and from `port` of anybody: every other connection is reset, whoever opened it.
+    pub fn allow_tcp_only_with(&self, port: u16) {
+        self.namespace.run(
+            "nft",
+            &["-f", "-"],
+            &format!(
+                "add table inet datagrams\n\
+                 add chain inet datagrams input {{ type filter hook input priority 0; }}\n\
+                 add rule inet datagrams input iifname eth0 tcp sport != {port} tcp dport != {port} reject with tcp reset\n"
+            ),
+        );
+    }
 }
 
 /// A network namespace, which lives as long as this open file.
