@@ -24,7 +24,6 @@ fn meets_us_over_utp_alone(client: Client) {
 
     // From now on the publisher is a tracker and nothing else.
     home.close_all_but(publisher.http_port);
-    home.swallow_udp();
     let _seed = client.seed(&middle, &torrent, &theirs);
     let ours = folder.path().join("subscriber");
     let ended = get(&away, &torrent, &ours).end(LIMIT);

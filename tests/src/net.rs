@@ -186,7 +186,7 @@ impl Host {
         );
     }
 
-    /// Lets nothing in but TCP to `port`: every other connection is reset, whoever opened it.
+    /// Lets nothing in but what is for `port`: every other connection is reset, whoever opened it, and other datagrams are dropped.
     pub fn close_all_but(&self, port: u16) {
         self.namespace.run(
             "nft",
@@ -194,7 +194,8 @@ impl Host {
             &format!(
                 "add table inet closed\n\
                  add chain inet closed input {{ type filter hook input priority 0; }}\n\
-                 add rule inet closed input iifname eth0 tcp dport != {port} reject with tcp reset\n"
+                 add rule inet closed input iifname eth0 tcp dport != {port} reject with tcp reset\n\
+                 add rule inet closed input iifname eth0 udp dport != {port} drop\n"
             ),
         );
     }
