@@ -14,20 +14,20 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::buffers::Buffers;
 use super::opening::{Opened, Opening, OpeningError};
 use super::receive::Receiver;
 use super::stream::{Incoming, Outgoing, Stream};
+use super::unsent::Unsent;
 use crate::peer::encryption::{Cipher, Skeys};
 use crate::peer::{ConnId, DecodeError, Direction, Encryption, Handshake, Message};
 use crate::swarm::{self, SwarmId};
 
 /// What waits to be written to a peer that does not read, before it is given up.
 const MAX_WAITING: usize = 16 * 1024;
-/// The most payload bytes of one write.
-const WRITE_MOST: usize = 64 * 1024;
 /// Room for the heads of one write.
 const HEADS: usize = 1024;
 /// The most messages of one write.
@@ -140,7 +140,8 @@ async fn open_task(
     let (decrypt, encrypt) = ciphers.map(|ciphers| (ciphers.incoming, ciphers.outgoing)).unzip();
     let (reader, writer) = stream.into_split();
     let _ = engine.send(FromPeer::Handshake(conn, handshake)).await;
-    tokio::spawn(write_task(conn, Writer { stream: writer, encrypt }, messages, engine.clone(), stop.clone()));
+    let writer = Writer { stream: writer, encrypt, unsent: Unsent::from(Instant::now()) };
+    tokio::spawn(write_task(conn, writer, messages, engine.clone(), stop.clone()));
     read_task(conn, Reader { stream: reader, decrypt, receiver: Receiver::new(buffers), early }, engine, stop).await;
 }
 
@@ -159,6 +160,7 @@ struct Writer {
     stream: Outgoing,
     /// What our bytes are encrypted with, if they are to be.
     encrypt: Option<Cipher>,
+    unsent: Unsent,
 }
 
 async fn read_task(conn: ConnId, reader: Reader, engine: mpsc::Sender<FromPeer>, stop: CancellationToken) {
@@ -245,7 +247,7 @@ async fn write(
         let mut heads = BytesMut::with_capacity(HEADS);
         let mut parts: Vec<Bytes> = Vec::new();
         let mut payload_bytes = 0;
-        while payload_bytes < WRITE_MOST {
+        while payload_bytes < writer.unsent.most() {
             match batch.next() {
                 None => break,
                 Some(ToPeer::Handshake(handshake)) => heads.extend_from_slice(&handshake.encode()),
@@ -267,6 +269,9 @@ async fn write(
             parts = vec![encrypt(cipher, &parts)];
         }
         writer.stream.write_all(parts).await?;
+        if writer.unsent.taken(Instant::now(), payload_bytes) {
+            writer.stream.limit_unsent(writer.unsent.most());
+        }
         if payload_bytes > 0 {
             let _ = engine.send(FromPeer::Sent(conn, payload_bytes as u64)).await;
         }

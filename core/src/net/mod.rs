@@ -19,6 +19,7 @@ pub mod create;
 mod resume;
 pub mod storage;
 mod receive;
+mod unsent;
 mod utp;
 mod stream;
 mod opening;

@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpSocket, TcpStream};
 
+use super::unsent::LEAST_UNSENT;
 use super::utp::{UtpDialler, UtpReader, UtpStream, UtpWriter};
 
 /// How long a dial may take.
@@ -47,7 +48,7 @@ impl Stream {
     pub(crate) fn tcp(stream: TcpStream) -> Self {
         // Requests are small and must not wait for one another.
         let _ = stream.set_nodelay(true);
-        limit_unsent(&stream);
+        limit_unsent(&stream, LEAST_UNSENT);
         Self::Tcp(stream)
     }
 
@@ -89,6 +90,13 @@ impl Outgoing {
         match self {
             Self::Tcp(stream) => write_all(stream, &mut parts).await,
             Self::Utp(stream) => stream.write_all(parts).await,
+        }
+    }
+
+    /// Lets at most so many bytes wait before they are on their way. uTP keeps none.
+    pub(crate) fn limit_unsent(&self, most: usize) {
+        if let Self::Tcp(stream) = self {
+            limit_unsent(stream.as_ref(), most);
         }
     }
 
@@ -176,12 +184,12 @@ async fn dial_utp(addr: SocketAddr, utp: &UtpDialler) -> io::Result<Stream> {
     Ok(Stream::Utp(utp.dial(addr).await?))
 }
 
-/// Keeps little in the kernel that is not on its way, so that a choke or a have does not wait behind old blocks.
-fn limit_unsent(stream: &TcpStream) {
+/// Limits what waits in the kernel and is not on its way; where the system has no such limit, it buffers as it will.
+fn limit_unsent(stream: &TcpStream, most: usize) {
     #[cfg(target_os = "linux")]
-    let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(128 * 1024);
+    let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(u32::try_from(most).unwrap_or(u32::MAX));
     #[cfg(not(target_os = "linux"))]
-    let _ = stream;
+    let _ = (stream, most);
 }
 
 impl AsyncRead for Stream {

@@ -195,6 +195,8 @@ pub struct Swarm {
     starved_at: u64,
     /// Connections that ask for something and wait for a turn.
     unserved: BTreeSet<ConnId>,
+    /// Peers whose turn is over and whose bytes have not left yet.
+    leaving: Vec<ConnId>,
     /// Connections that we do not choke; all of them are interested.
     unchoked: BTreeSet<ConnId>,
     /// Pieces that became whole since the swarm was joined, in order; each connection knows how many of them it was told.
@@ -261,6 +263,7 @@ impl Swarm {
             starved: BTreeSet::new(),
             starved_at: 0,
             unserved: BTreeSet::new(),
+            leaving: Vec::new(),
             unchoked: BTreeSet::new(),
             news: Vec::new(),
             tell_at: None,

@@ -6,11 +6,11 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 
 use super::io::{DiskFault, Output};
-use super::turns::Turn;
+use super::turns::{MAX_WIDTH, Turn};
 use super::upkeep::Failing;
 use super::{Limits, Phase, Swarm};
 use crate::choke::{Candidate, ROUND, Ranking};
-use crate::layout::BlockInfo;
+use crate::layout::{BLOCK_LENGTH, BlockInfo};
 use crate::peer::{ConnId, Message, PeerConnection};
 use crate::rate::Rate;
 use crate::time::{Instant, earliest};
@@ -182,8 +182,18 @@ impl Swarm {
     /// Gives free turns to peers that wait; tells whether there was one to give.
     fn give_turns(&mut self, now: Instant) -> bool {
         let before = self.turns.len();
-        while self.turns.len() < self.width.get() {
+        let soon = self.soon_sent(now);
+        let conns = &self.conns;
+        self.leaving.retain(|conn| conns.get(conn).is_some_and(|peer| peer.uploads.pending_bytes() > soon));
+        while self.turns.len() < MAX_WIDTH {
             let Some(turn) = self.next_turn(now) else { break };
+            // What follows on the same connection comes after its bytes anyway.
+            let others = self.leaving.iter().filter(|conn| **conn != turn.conn);
+            let under_way =
+                self.turns.iter().map(|turn| &turn.conn).chain(others).filter(|conn| self.moves(now, **conn));
+            if under_way.count() >= self.width.get() {
+                break;
+            }
             self.unserved.remove(&turn.conn);
             self.turns.push(turn);
             if let Some(peer) = self.conns.get_mut(&turn.conn) {
@@ -191,6 +201,17 @@ impl Swarm {
             }
         }
         self.turns.len() > before
+    }
+
+    /// Whether the peer's socket takes what it is given; nobody waits for one that does not.
+    fn moves(&self, now: Instant, conn: ConnId) -> bool {
+        self.conns.get(&conn).is_some_and(|peer| peer.uploads.stuck(now) < STALLED)
+    }
+
+    /// So many bytes are on their way so soon that the next turn may begin.
+    fn soon_sent(&mut self, now: Instant) -> u64 {
+        let Rate(rate) = self.up.rate(now);
+        (rate / 50).max(u64::from(BLOCK_LENGTH))
     }
 
     /// Who comes next: who asks for what a seed has not handed out, then who has least or has passed most on, then who waited
@@ -224,7 +245,12 @@ impl Swarm {
     /// The peer's piece is read; it waits for another turn if it asks for more.
     pub(super) fn end_turn(&mut self, conn: ConnId) {
         self.turns.retain(|turn| turn.conn != conn);
-        if self.conns.get(&conn).is_some_and(|peer| peer.uploads.is_waiting()) {
+        self.leaving.retain(|other| *other != conn);
+        let Some(peer) = self.conns.get(&conn) else { return };
+        if peer.uploads.pending_bytes() > 0 {
+            self.leaving.push(conn);
+        }
+        if peer.uploads.is_waiting() {
             self.unserved.insert(conn);
         }
     }
@@ -250,7 +276,7 @@ impl Swarm {
         let Rate(rate) = peer.up.rate(now);
         let most = (rate / 4).clamp(MIN_CREDIT, read_ahead.max(MIN_CREDIT));
         let mut credit = most.saturating_sub(peer.uploads.pending_bytes());
-        if credit < most.min(u64::from(crate::layout::BLOCK_LENGTH)) {
+        if credit < most.min(u64::from(BLOCK_LENGTH)) {
             return Some(Served::Enough);
         }
         if let Some(bucket) = &mut limits.up {
@@ -259,7 +285,7 @@ impl Swarm {
                 self.limited_until = earliest(self.limited_until, ready);
                 return Some(Served::Limited);
             }
-            credit = credit.min(u64::from(crate::layout::BLOCK_LENGTH));
+            credit = credit.min(u64::from(BLOCK_LENGTH));
         }
         let span = peer.uploads.next_span(credit)?;
         if let Some(bucket) = &mut limits.up {
@@ -322,6 +348,8 @@ fn cut(parts: &mut VecDeque<Bytes>, length: usize) -> Option<Bytes> {
     Some(data)
 }
 
+/// A socket that took nothing for so long is not waited for.
+const STALLED: Duration = Duration::from_millis(500);
 /// After so long a peer comes before those who wait shorter, whatever it asks for.
 const LONG_WAIT: Duration = Duration::from_secs(5);
 

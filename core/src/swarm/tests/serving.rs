@@ -130,6 +130,23 @@ fn a_flood_of_requests_from_a_peer_that_does_not_read_is_bounded_and_ends() {
 }
 
 #[test]
+fn a_turn_begins_when_the_one_before_has_left_or_leaves_no_more() {
+    let mut lab = Lab::new(100, 4);
+    let seed = lab.seed();
+    let [first, second] = [0, 1].map(|_| interested(&mut lab, seed));
+    lab.hosts[seed].deaf.insert(first);
+    for (conn, piece) in [(first, 0), (second, 1)] {
+        for number in 0..4 {
+            let block = lab.block(piece, number);
+            lab.say(seed, conn, Message::Request(block));
+        }
+    }
+    assert_eq!([first, second].map(|conn| blocks(&lab.heard(seed, conn))), [4, 0]);
+    lab.pass(Duration::from_secs(2));
+    assert_eq!(blocks(&lab.heard(seed, second)), 4);
+}
+
+#[test]
 fn slots_do_not_stay_with_peers_that_never_ask() {
     let mut lab = Lab::new(20, 1);
     let seed = lab.seed();
