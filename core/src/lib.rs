@@ -15,6 +15,7 @@ pub mod piece;
 pub mod choke;
 pub mod tracker;
 pub mod lsd;
+pub mod dht;
 pub mod swarm;
 pub mod finder;
 pub mod session;

@@ -223,6 +223,9 @@ pub(crate) struct Status {
     pub(crate) uploaded: u64,
     /// Bytes of media sent over HTTP since the start.
     pub(crate) sent_over_http: u64,
+    /// Nodes of the distributed hash table that are known; `None` if none are asked.
+    #[serde(default)]
+    pub(crate) dht_nodes: Option<usize>,
     /// All episodes, newest first in each show.
     pub(crate) episodes: Vec<EpisodeStatus>,
 }

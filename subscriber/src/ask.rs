@@ -299,6 +299,9 @@ pub struct Status {
     pub downloads: Vec<EpisodeView>,
     /// What is seeded, all together.
     pub seeding: SeedTotals,
+    /// Nodes of the distributed hash table that are known; `None` if none are asked.
+    #[serde(default)]
+    pub dht_nodes: Option<usize>,
 }
 
 /// What is seeded, all together.

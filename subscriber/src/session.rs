@@ -1,6 +1,6 @@
 //! An agent of this process that other commands can reach: the hub, its control port, and their end.
 
-use podswarm_core::app::{DataDirLock, EngineArgs, Failure};
+use podswarm_core::app::{DataDir, DataDirLock, EngineArgs, Failure};
 use podswarm_core::net::{EngineConfig, PeerPort};
 use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
@@ -62,7 +62,7 @@ impl Session {
 }
 
 /// How the owner wants to speak to peers.
-pub fn engine_config(args: &EngineArgs) -> EngineConfig {
+pub fn engine_config(args: &EngineArgs, dir: &DataDir) -> EngineConfig {
     EngineConfig {
         peer_port: args.peer_port.map_or(PeerPort::Default, PeerPort::Exactly),
         bind: args.bind,
@@ -74,6 +74,7 @@ pub fn engine_config(args: &EngineArgs) -> EngineConfig {
         blocklist: args.blocklist.clone().unwrap_or_default(),
         utp: !args.no_utp,
         encryption: args.encryption,
+        dht: args.dht(dir),
         user_agent: USER_AGENT.to_owned(),
         ..EngineConfig::default()
     }

@@ -203,6 +203,9 @@ pub fn status(status: &Status, now: DateTime<Utc>) -> String {
         seeding.up_rate,
         ByteCount(seeding.uploaded)
     );
+    if let Some(nodes) = status.dht_nodes {
+        let _ = writeln!(text, "network    {nodes} nodes of the distributed hash table");
+    }
     let polls = status.feeds.iter().map(|feed| feed.polls);
     let (all, unchanged, saved) = polls.fold((0, 0, 0), |(all, unchanged, saved), polls| {
         (all + polls.full + polls.unchanged, unchanged + polls.unchanged, saved + polls.bytes_saved)

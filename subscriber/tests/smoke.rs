@@ -165,6 +165,7 @@ fn podsub(dir: &Path, args: &[&str]) -> Command {
     command.arg("--data-dir").arg(dir.join("data")).args(args).current_dir(dir).kill_on_drop(true);
     // The machine has neighbours.
     command.env_remove("RUST_LOG").env("TERM", "dumb").env("PODSWARM_NO_LSD", "1");
+    command.env("PODSWARM_NO_DHT", "1");
     command
 }
 

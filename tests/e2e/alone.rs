@@ -24,19 +24,40 @@ struct Left {
     _crowd: Vec<Program>,
 }
 
+fn texts(flags: &[String]) -> Vec<&str> {
+    flags.iter().map(String::as_str).collect()
+}
+
+/// The node of the distributed hash table that a program on this host is.
+fn node_at(host: &Host) -> String {
+    SocketAddr::new(host.v4(), 6881).to_string()
+}
+
 /// A publisher that is gone once a subscriber seeds, who goes these ways; a second one has begun, and is slow.
 #[track_caller]
 fn left_by_the_publisher(ways: &[Way], flags: &[&str]) -> (Left, Host) {
     let (folder, mut net) = (scratch(), Net::new());
     let [home, first, second] = ["publisher", "seed", "slow"].map(|name| net.host(name));
+    // Each begins with the one before, since whoever is left must be reached from there when the publisher is gone.
+    let begin =
+        |with: &Host| if ways.contains(&Way::Table) { vec!["--dht-node".to_owned(), node_at(with)] } else { vec![] };
+    let flags = |with: &Host, more: &[&str]| -> Vec<String> {
+        let given = flags.iter().chain(more).map(|flag| (*flag).to_owned());
+        given.chain(begin(with)).collect()
+    };
     let publisher = Publisher::serve(&home, &folder.path().join("podpub"), Some(home.v4()));
     let episode = long_episode(Format::Mp3).path;
     let release = publisher.publish(&episode);
     let torrent = without_web_seeds(&first, &release.torrent, folder.path());
-    let flags = |more: &[&'static str]| [flags, more].concat();
-    let mut seed = get_over(&first, ways, &torrent, &folder.path().join("seed"), &flags(&["--seed"]));
+    let mut seed = get_over(&first, ways, &torrent, &folder.path().join("seed"), &texts(&flags(&home, &["--seed"])));
     seed.event("complete", PATIENCE);
-    let mut slow = get_over(&second, ways, &torrent, &folder.path().join("slow"), &flags(&["--down", "20kB/s"]));
+    let mut slow = get_over(
+        &second,
+        ways,
+        &torrent,
+        &folder.path().join("slow"),
+        &texts(&flags(&first, &["--seed", "--down", "20kB/s"])),
+    );
     slow.event("downloading", PATIENCE);
     let metainfo = metainfo(&first, &release.torrent);
     publisher.program.stop(PATIENCE);
@@ -63,9 +84,17 @@ fn by_local_discovery() {
     left.assert_found(&[Way::Neighbours], &link, &["--no-pex"]);
 }
 
+/// He is told of one node, that of the slow one, and finds the other.
+#[test]
+fn by_the_distributed_hash_table() {
+    let (left, slow) = left_by_the_publisher(&[Way::Table], &["--no-pex"]);
+    let link = Magnet::new(left.metainfo.info_hash);
+    left.assert_found(&[Way::Table], &link, &["--no-pex", "--dht-node", &node_at(&slow)]);
+}
+
 #[test]
 fn by_peer_exchange() {
     let (left, slow) = left_by_the_publisher(&[], &[]);
-    let link = Magnet { peers: vec![SocketAddr::new(slow.v4(), 6881)], ..Magnet::new(left.metainfo.info_hash) };
+    let link = Magnet { peers: vec![(slow.v4(), 6881).into()], ..Magnet::new(left.metainfo.info_hash) };
     left.assert_found(&[], &link, &[]);
 }

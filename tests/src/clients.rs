@@ -5,6 +5,7 @@
 //! a crate and only measured.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -53,7 +54,13 @@ impl Client {
     /// Downloads `torrent`, a file or a magnet link, into `folder` and returns when the client has checked every byte of it.
     #[track_caller]
     pub fn download(self, host: &Host, torrent: &Path, folder: &Path, limit: Duration) {
-        let mut program = self.start(host, torrent, folder, Role::Leech);
+        self.download_from(host, None, torrent, folder, limit);
+    }
+
+    /// The same, as a node of the distributed hash table that begins with `node`, if one is given.
+    #[track_caller]
+    pub fn download_from(self, host: &Host, node: Option<SocketAddr>, torrent: &Path, folder: &Path, limit: Duration) {
+        let mut program = self.start(host, node, torrent, folder, Role::Leech);
         if matches!(self, Self::Aria2 | Self::Aria2Encrypted) {
             let ended = program.end(limit);
             assert_eq!(ended.code, Some(0), "aria2: {:?} {}", ended.lines, ended.stderr);
@@ -66,7 +73,7 @@ impl Client {
     /// Downloads `torrent` into `folder` and goes on seeding it; [`Self::wait_seeding`] tells when it has all.
     #[track_caller]
     pub fn join(self, host: &Host, torrent: &Path, folder: &Path) -> Program {
-        self.start(host, torrent, folder, Role::Join)
+        self.start(host, None, torrent, folder, Role::Join)
     }
 
     /// Seeds `torrents`, whose contents lie in `folder`, until the program is dropped.
@@ -104,18 +111,28 @@ impl Client {
     /// Seeds `torrent`, whose content lies in `folder`, until the program is dropped; returns when it seeds.
     #[track_caller]
     pub fn seed(self, host: &Host, torrent: &Path, folder: &Path) -> Program {
-        let mut program = self.start(host, torrent, folder, Role::Seed);
+        self.seed_from(host, None, torrent, folder)
+    }
+
+    /// The same, as a node of the distributed hash table that begins with `node`, if one is given.
+    #[track_caller]
+    pub fn seed_from(self, host: &Host, node: Option<SocketAddr>, torrent: &Path, folder: &Path) -> Program {
+        let mut program = self.start(host, node, torrent, folder, Role::Seed);
         program.wait_for("seeding", PATIENCE, says_seeding);
         program
     }
 
     #[track_caller]
-    fn start(self, host: &Host, torrent: &Path, folder: &Path, role: Role) -> Program {
+    fn start(self, host: &Host, node: Option<SocketAddr>, torrent: &Path, folder: &Path, role: Role) -> Program {
         let command = match self {
             Self::Aria2 | Self::Aria2Encrypted => {
                 let mut command = host.command("aria2c");
                 // It asks trackers over UDP only with its table of the IPv4 hash table open, which stays empty here.
                 command.args(["--no-conf", "--enable-dht=true", "--enable-dht6=false", "--bt-enable-lpd=false"]);
+                if let Some(node) = node {
+                    command.args(["--listen-port=6881", "--dht-listen-port=6881", "--dht-entry-point"]);
+                    command.arg(node.to_string());
+                }
                 command.arg("--dht-file-path").arg(folder.with_extension("dht"));
                 command.args(["--check-integrity=true", "--file-allocation=none"]);
                 if self == Self::Aria2Encrypted {
@@ -133,7 +150,9 @@ impl Client {
                 command
             }
             Self::Libtorrent | Self::LibtorrentTuned | Self::LibtorrentSlow | Self::LibtorrentEncrypted => {
-                libtorrent(host, self, &[torrent], folder)
+                let mut command = libtorrent(host, self, &[torrent], folder);
+                command.envs(node.map(|node| ("DHT_NODE", node.to_string())));
+                command
             }
             Self::Rqbit => {
                 let mut command = host.command("rqbit");

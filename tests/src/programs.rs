@@ -30,15 +30,18 @@ pub fn podsub() -> PathBuf {
 pub enum Way {
     /// Local service discovery.
     Neighbours,
+    /// The distributed hash table.
+    Table,
 }
 
 impl Way {
-    const ALL: [Self; 1] = [Self::Neighbours];
+    const ALL: [Self; 2] = [Self::Neighbours, Self::Table];
 
     /// The setting of our programs that closes it.
     const fn closed_by(self) -> &'static str {
         match self {
             Self::Neighbours => "PODSWARM_NO_LSD",
+            Self::Table => "PODSWARM_NO_DHT",
         }
     }
 }
@@ -115,7 +118,13 @@ impl Publisher {
     /// The same with some flags.
     #[track_caller]
     pub fn serve_with(host: &Host, data: &Path, address: Option<IpAddr>, flags: &[&str]) -> Self {
-        let mut command = podpub_on(host, &[]);
+        Self::serve_over(host, data, address, &[], flags)
+    }
+
+    /// The same by some ways to peers that need no tracker.
+    #[track_caller]
+    pub fn serve_over(host: &Host, data: &Path, address: Option<IpAddr>, ways: &[Way], flags: &[&str]) -> Self {
+        let mut command = podpub_on(host, ways);
         command.args(["serve", "--json", "--data-dir"]).arg(data).args(flags);
         if let Some(address) = address {
             command.arg("--public-url").arg(format!("http://{}", SocketAddr::new(address, 6969)));

@@ -102,7 +102,7 @@ fn protocol_modules_name_their_source() {
         let text = read(&format!("core/src/{module}/mod.rs"));
         !text.lines().take_while(|line| line.starts_with("//!")).any(|line| line.contains("BEP "))
     };
-    let modules = ["bencode", "metainfo", "peer", "utp", "piece", "choke", "tracker", "lsd"];
+    let modules = ["bencode", "metainfo", "peer", "utp", "piece", "choke", "tracker", "lsd", "dht"];
     assert_none("a protocol module names its BEP", modules.into_iter().filter(names_none).map(str::to_owned));
 }
 

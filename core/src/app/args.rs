@@ -10,8 +10,11 @@ use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 
 use super::client::ControlClient;
+use super::data_dir::DataDir;
 use super::failure::Failure;
 use crate::blocklist::Blocklist;
+use crate::dht::node_addr::NodeAddr;
+use crate::net::DhtConfig;
 use crate::peer::Encryption;
 use crate::rate::Rate;
 use crate::timetable::RateWindow;
@@ -63,6 +66,7 @@ impl GlobalArgs {
 /// The flags of every command that exchanges data with peers.
 #[derive(Args, Clone, Debug, Default)]
 #[command(about = None, long_about = None)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct EngineArgs {
     /// Listen for peers on this port, 0 for any free one; without it, on the first free of 6881-6889.
     #[arg(long, value_name = "PORT", help_heading = "Peers")]
@@ -102,6 +106,15 @@ pub struct EngineArgs {
     #[arg(long, help_heading = "Peers")]
     pub no_utp: bool,
 
+    /// Neither ask the distributed hash table for peers, nor answer there.
+    #[arg(long, help_heading = "Peers")]
+    pub no_dht: bool,
+
+    /// Begin in the distributed hash table with this node. May be given more than once. [default: those that everybody
+    /// begins with]
+    #[arg(long, value_name = "HOST:PORT", help_heading = "Peers")]
+    pub dht_node: Vec<NodeAddr>,
+
     /// Encrypt connections to peers: `prefer` hides their beginning where the peer can, and the rest where it insists; `require` encrypts all, and
     /// speaks to nobody else; `off` encrypts nothing.
     #[arg(long, value_name = "MODE", default_value_t, help_heading = "Peers")]
@@ -128,5 +141,15 @@ impl ValueEnum for Encryption {
 
     fn to_possible_value(&self) -> Option<PossibleValue> {
         Some(PossibleValue::new(self.name()))
+    }
+}
+
+impl EngineArgs {
+    /// The node of the distributed hash table that the owner wants, which remembers others in the data directory; none with `--no-dht`.
+    pub fn dht(&self, dir: &DataDir) -> Option<DhtConfig> {
+        let nodes = self.dht_node.clone();
+        let routers = if nodes.is_empty() { DhtConfig::well_known() } else { Vec::new() };
+        let config = DhtConfig { nodes, routers, file: Some(dir.join("dht.dat")), read_only: false };
+        (!self.no_dht).then_some(config)
     }
 }

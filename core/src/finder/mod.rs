@@ -20,7 +20,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::blocklist::Blocklist;
-use crate::peer::exchange::ExchangeMessage;
+use crate::peer::exchange::{Contact, ContactFlags, ExchangeMessage};
 use crate::peer::extension::{OUR_EXCHANGE_ID, OUR_METADATA_ID, OUR_REQUEST_QUEUE};
 use crate::peer::{
     ConnId, Direction, Encryption, ExtensionHandshake, Handshake, Message, MetadataMessage, PeerId, Reserved,
@@ -66,6 +66,8 @@ pub struct FinderSetup {
     pub encryption: Encryption,
     /// Whom we never dial.
     pub blocklist: Arc<Blocklist>,
+    /// Whether peers are told that we are a node of the distributed hash table. BEP 5.
+    pub dht: bool,
     /// The finder's own randomness.
     pub rng: Rng,
 }
@@ -129,7 +131,8 @@ impl Finder {
     /// Our handshake.
     pub const fn handshake(&self) -> Handshake {
         let FinderSetup { info_hash, peer_id, .. } = self.setup;
-        Handshake { reserved: Reserved::OURS, info_hash, peer_id }
+        let reserved = if self.setup.dht { Reserved::OURS_AND_DHT } else { Reserved::OURS };
+        Handshake { reserved, info_hash, peer_id }
     }
 
     /// Whether a peer that dials us may come in.
@@ -162,6 +165,11 @@ impl Finder {
         match input {
             Input::Tick => self.tick(now, limits),
             Input::AddPeers(addrs, source) => self.add_peers(now, addrs, source, limits),
+            Input::PeersTold { teller, peers } => {
+                let contact = |addr| Contact { addr, flags: ContactFlags::default() };
+                self.peers.add_named(now, teller, &peers.into_iter().map(contact).collect::<Vec<_>>());
+                self.dial(now, limits);
+            }
             Input::Joined { conn, addr, direction, handshake } => self.join(now, conn, addr, direction, &handshake),
             Input::DialFailed(conn) => self.peers.dial_failed(now, conn),
             Input::KeyRefused(conn) if self.setup.encryption == Encryption::Require => {
@@ -275,6 +283,9 @@ impl Finder {
             metadata_size: None,
         };
         self.send(conn, 0, ours.encode());
+        if self.setup.dht && handshake.reserved.dht() && self.setup.port != 0 {
+            self.out.push_back(Output::Send(conn, Message::Port(self.setup.port)));
+        }
     }
 
     fn receive(&mut self, now: Instant, conn: ConnId, message: Message) {

@@ -37,6 +37,7 @@ impl Lab {
             exchange: true,
             encryption: Encryption::default(),
             blocklist: Arc::default(),
+            dht: false,
             rng: Rng::from_seed_u64(1),
         };
         let mut lab = Self { finder: Finder::new(SwarmId(0), setup, at(0)), now: at(0), out: Vec::new() };

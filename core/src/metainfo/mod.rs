@@ -27,6 +27,9 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use crate::bencode::Limits;
+use crate::bencode::reader::{Raw, read};
+use crate::dht::node_addr::NodeAddr;
 use crate::layout::{Layout, PieceIndex};
 use crate::piece::{PieceCheck, Sha1Check};
 use merkle::Sha256Digest;
@@ -37,6 +40,9 @@ pub use info_hash::{InfoHash, InfoHashError};
 pub use layers::PieceLayers;
 pub use magnet::{Magnet, MagnetError};
 pub use path::{PathError, TorrentPath};
+
+/// The most nodes that are read of a torrent.
+const MOST_NODES: usize = 10;
 
 /// All that a `.torrent` file says.
 ///
@@ -104,6 +110,19 @@ impl Metainfo {
             (None, Some(v1)) => PieceCheck::Sha1(v1),
             (None, None) => panic!("a torrent is checked only when its hashes are known"),
         }
+    }
+
+    /// Nodes of the distributed hash table that the torrent names; at most ten are read. BEP 5.
+    pub fn nodes(&self) -> Vec<NodeAddr> {
+        let value = self.other.iter().find(|(key, _)| &key[..] == b"nodes").map(|(_, value)| value);
+        let Some(list) = value.and_then(|value| read(value, Limits::METAINFO).ok()) else { return Vec::new() };
+        let node = |pair: Raw<'_>| {
+            let mut parts = pair.list()?;
+            let host = std::str::from_utf8(parts.next()?.string()?).ok()?;
+            NodeAddr::new(host, u16::try_from(parts.next()?.integer()?).ok()?)
+        };
+        let nodes = |list: Raw<'_>| Some(list.list()?.filter_map(node).take(MOST_NODES).collect());
+        nodes(list).unwrap_or_default()
     }
 
     /// The magnet link that finds this torrent.

@@ -26,8 +26,8 @@ use super::stream::{Dialler, Stream};
 use super::udp::Service;
 use files::{Held, Release, in_steps};
 use finding::Finding;
-use seeking::Seeking;
 pub(super) use seeking::{Ask, Met};
+use seeking::{Seeking, Sockets};
 
 use super::storage::{Prepared, Storage, StorageError};
 use super::torrent::{EngineStatus, Torrent};
@@ -54,6 +54,8 @@ const GOODBYE: Duration = Duration::from_secs(3);
 const TARGET: Duration = Duration::from_millis(100);
 /// Batches from connections that wait for the engine.
 const INBOX: usize = 64;
+/// Datagrams for the distributed hash table that wait for it.
+const DATAGRAMS: usize = 256;
 /// How much is done before figures and deadlines are looked at.
 const AT_ONCE: usize = 64;
 /// Marks the numbers of incoming connections.
@@ -94,6 +96,8 @@ pub struct Engine {
     commands: mpsc::Sender<Command>,
     addrs: Arc<[SocketAddr]>,
     torrents: watch::Receiver<Vec<Torrent>>,
+    /// How many nodes of the distributed hash table are known, if we have one.
+    nodes: Option<watch::Receiver<usize>>,
 }
 
 impl Engine {
@@ -107,22 +111,26 @@ impl Engine {
         let mut ports = Vec::new();
         for listener in listeners {
             let accepting = listen::accept_task(listener.tcp, accepted.clone());
-            ports.push(listener.udp);
+            ports.push(Arc::new(listener.udp));
             let stop = stop.clone();
             tokio::spawn(async move { stop.run_until_cancelled(accepting).await });
         }
+        let (to_dht, datagrams) = mpsc::channel(DATAGRAMS);
+        let (known, nodes) = watch::channel(0);
+        let (to_dht, nodes) = config.dht.is_some().then_some((to_dht, nodes)).unzip();
+        let sockets = Sockets { ports: ports.clone(), datagrams, known };
         let endpoint = Endpoint::new(EndpointConfig { target: TARGET, accept: config.utp }, system_rng());
-        let (service, utp) = Service::new(ports, endpoint, accepted);
+        let (service, utp) = Service::new(ports, endpoint, accepted, to_dht);
         tokio::spawn(service.serve(stop.clone()));
         let dialler = Dialler { bind: config.bind, utp: config.utp.then_some(utp) };
         let (commands, inbox) = mpsc::channel(INBOX);
         let (torrents_out, torrents) = watch::channel(Vec::new());
-        let task = Task::new(config, &addrs, dialler, commands.downgrade(), torrents_out);
+        let task = Task::new(config, &addrs, dialler, sockets, commands.downgrade(), torrents_out);
         tokio::spawn(async move {
             task.run(inbox, incoming).await;
             stop.cancel();
         });
-        Ok(Self { commands, addrs: addrs.into(), torrents })
+        Ok(Self { commands, addrs: addrs.into(), torrents, nodes })
     }
 
     /// The addresses on which peers reach us, unspecified ones as they were bound.
@@ -163,7 +171,8 @@ impl Engine {
 
     /// The figures of all torrents together.
     pub fn status(&self) -> EngineStatus {
-        let mut sum = EngineStatus::default();
+        let dht_nodes = self.nodes.as_ref().map(|nodes| *nodes.borrow());
+        let mut sum = EngineStatus { dht_nodes, ..EngineStatus::default() };
         for torrent in &*self.torrents.borrow() {
             let status = torrent.status.borrow();
             sum.up_rate.0 += status.up_rate.0;
@@ -247,12 +256,13 @@ impl Task {
         config: EngineConfig,
         addrs: &[SocketAddr],
         dialler: Dialler,
+        sockets: Sockets,
         commands: mpsc::WeakSender<Command>,
         torrents: watch::Sender<Vec<Torrent>>,
     ) -> Self {
         let (clock, mut rng) = (Clock::default(), system_rng());
         let port = addrs.first().map_or(0, SocketAddr::port);
-        let seeking = Seeking::start(&config, port, &mut rng);
+        let seeking = Seeking::start(&config, port, sockets, &mut rng);
         let (done, results) = mpsc::unbounded_channel();
         let (from_peers, peers) = mpsc::channel(INBOX);
         let always = RateLimits { up: config.up, down: config.down };
@@ -434,10 +444,14 @@ impl Task {
                 exchange: self.config.exchange,
                 encryption: self.config.encryption,
                 blocklist: Arc::clone(&self.config.blocklist),
+                dht: self.config.dht.is_some(),
                 ..SwarmConfig::default()
             },
         };
         let peers = entry.add.peers.clone();
+        if !setup.metainfo.info.private {
+            self.seeking.named(setup.metainfo.nodes());
+        }
         let found = self.found_peers.remove(&setup.metainfo.info_hash.wire()).unwrap_or_default();
         let id = match self.session.add(self.clock.now(), setup) {
             Ok(id) => id,
@@ -553,6 +567,7 @@ impl Task {
             }
         };
         let _ = tokio::time::timeout(GOODBYE, trackers).await;
+        self.seeking.stop().await;
         // What was prepared and not yet heard of holds files, too.
         drop(self.results);
         for released in released {

@@ -55,6 +55,7 @@ pub(crate) async fn lsd_task(
                     lsd.handle(clock.now(), Input::Seek(info_hash));
                 }
                 Some(Ask::End(info_hash)) => lsd.handle(clock.now(), Input::Leave(info_hash)),
+                Some(Ask::Node(_) | Ask::NodeAt(_)) => continue,
                 None => return,
             },
             (length, from) = first.hear(&mut v4) => lsd.handle(clock.now(), Input::Received(from, &v4[..length])),
@@ -70,7 +71,7 @@ pub(crate) async fn lsd_task(
                     }
                 }
                 Output::Found(info_hash, addr) => {
-                    if found.send(Met { info_hash, addr }).await.is_err() {
+                    if found.send(Met::Neighbour { info_hash, addr }).await.is_err() {
                         return;
                     }
                 }
@@ -280,7 +281,7 @@ mod tests {
             ends.push((asks, found));
         }
         let (_, found) = &mut ends[0];
-        let met = found.recv().await.unwrap();
-        assert_eq!((met.info_hash, met.addr), (torrent, SocketAddr::from((Ipv4Addr::LOCALHOST, 7002))));
+        let Some(Met::Neighbour { info_hash, addr }) = found.recv().await else { panic!("nobody is found") };
+        assert_eq!((info_hash, addr), (torrent, SocketAddr::from((Ipv4Addr::LOCALHOST, 7002))));
     }
 }

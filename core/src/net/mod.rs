@@ -6,7 +6,7 @@
 //! In reading order: [`clock`], [`durable`], `pool` and `buffers` are tools; [`http`] asks trackers and web servers, `udp_tracker`
 //! trackers over UDP; [`create`] hashes files; [`storage`] and `resume` keep a torrent's files; `utp` and `stream` carry bytes, `receive`,
 //! `opening` and `connection` are one connection, `web_seed` is one web server; `listen` and `udp` are the ports where peers reach us;
-//! `lsd` speaks to the neighbours; `engine` is the task; [`torrent`] its handles.
+//! `lsd` speaks to the neighbours, `dht` to the distributed hash table; `engine` is the task; [`torrent`] its handles.
 #![expect(clippy::disallowed_methods, reason = "the rim is where clocks, tasks and sockets are")]
 
 pub mod clock;
@@ -28,6 +28,7 @@ mod web_seed;
 mod udp;
 mod listen;
 mod lsd;
+mod dht;
 mod engine;
 pub mod torrent;
 
@@ -42,6 +43,7 @@ pub use torrent::{EngineStatus, Torrent, TorrentError};
 pub use crate::swarm::{TorrentState, TorrentStatus};
 
 use crate::blocklist::Blocklist;
+use crate::dht::node_addr::NodeAddr;
 use crate::metainfo::{Magnet, Metainfo};
 use crate::peer::Encryption;
 use crate::rate::Rate;
@@ -77,6 +79,30 @@ pub struct EngineConfig {
     pub encryption: Encryption,
     /// Whether to dial and to be dialled over uTP, too. BEP 29.
     pub utp: bool,
+    /// The node of the distributed hash table that finds peers and is found by them; none if `None`. BEP 5.
+    pub dht: Option<DhtConfig>,
+}
+
+/// How a node of the distributed hash table is to run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DhtConfig {
+    /// Nodes to begin with.
+    pub nodes: Vec<NodeAddr>,
+    /// Nodes that everybody begins with; they are spared once others are known.
+    pub routers: Vec<NodeAddr>,
+    /// The file that remembers which nodes are known.
+    pub file: Option<PathBuf>,
+    /// Whether to ask only, and answer nobody: for who stays for a short time. BEP 43.
+    pub read_only: bool,
+}
+
+impl DhtConfig {
+    /// The nodes that everybody begins with.
+    pub fn well_known() -> Vec<NodeAddr> {
+        let routers =
+            [("dht.libtorrent.org", 25_401), ("dht.transmissionbt.com", 6881), ("router.bittorrent.com", 6881)];
+        routers.into_iter().filter_map(|(host, port)| NodeAddr::new(host, port)).collect()
+    }
 }
 
 impl Default for EngineConfig {
@@ -95,6 +121,7 @@ impl Default for EngineConfig {
             lsd: false,
             encryption: Encryption::default(),
             utp: true,
+            dht: None,
         }
     }
 }

@@ -29,6 +29,8 @@ pub struct EngineStatus {
     pub peers: u32,
     /// The number of torrents.
     pub torrents: usize,
+    /// Nodes of the distributed hash table that are known; `None` if none are asked.
+    pub dht_nodes: Option<usize>,
 }
 
 /// The torrent will not be complete.

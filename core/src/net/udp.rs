@@ -14,6 +14,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
@@ -24,6 +25,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
+use super::dht;
 use super::stream::Stream;
 use super::utp::{Request, UtpDialler, UtpStream};
 use crate::swarm::peers::canonical;
@@ -65,6 +67,11 @@ impl UdpPort {
         let _ = state.set_recv_buffer_size(UdpSockRef::from(&socket), KEPT);
         let addr = socket.local_addr()?;
         Ok(Self { socket: UdpSocket::from_std(socket)?, state, addr })
+    }
+
+    /// The address it is bound to.
+    pub(crate) const fn addr(&self) -> SocketAddr {
+        self.addr
     }
 
     /// Reads what is there.
@@ -126,7 +133,7 @@ fn age(meta: &RecvMeta, now: Option<Duration>) -> Duration {
 /// The sockets of the peer port, and the uTP on them.
 #[derive(Debug)]
 pub(crate) struct Service {
-    ports: Vec<UdpPort>,
+    ports: Vec<Arc<UdpPort>>,
     clock: Clock,
     endpoint: Endpoint,
     /// Gives streams their ends.
@@ -134,6 +141,8 @@ pub(crate) struct Service {
     requests: mpsc::UnboundedReceiver<Request>,
     /// Where connections go that others have dialled.
     accepted: mpsc::Sender<(Stream, SocketAddr)>,
+    /// Where messages of the distributed hash table go; while it is busy they are lost, as any datagram may be.
+    dht: Option<mpsc::Sender<dht::Datagram>>,
     dialling: BTreeMap<StreamId, oneshot::Sender<UtpStream>>,
     pipes: BTreeMap<StreamId, Pipe>,
     run: Run,
@@ -161,14 +170,15 @@ struct Run {
 impl Service {
     /// The service of these sockets, and what dials through it.
     pub(crate) fn new(
-        ports: Vec<UdpPort>,
+        ports: Vec<Arc<UdpPort>>,
         endpoint: Endpoint,
         accepted: mpsc::Sender<(Stream, SocketAddr)>,
+        dht: Option<mpsc::Sender<dht::Datagram>>,
     ) -> (Self, UtpDialler) {
         let (dialler, requests) = UtpDialler::new();
         let (dialling, pipes, run, clock) = (BTreeMap::new(), BTreeMap::new(), Run::default(), Clock::default());
         let given = dialler.clone();
-        (Self { ports, clock, endpoint, dialler, requests, accepted, dialling, pipes, run }, given)
+        (Self { ports, clock, endpoint, dialler, requests, accepted, dht, dialling, pipes, run }, given)
     }
 
     /// Serves the sockets and the streams until `stop`, and then tells the peers.
@@ -213,6 +223,11 @@ impl Service {
                 let at = Instant::from_nanos(now.as_nanos().saturating_sub(age));
                 let input = Input::Received { at, from: meta.addr, to: meta.dst_ip, datagram };
                 self.endpoint.handle(now, input);
+            } else if datagram.first() == Some(&b'd')
+                && let Some(dht) = &self.dht
+            {
+                let bytes = bytes::Bytes::copy_from_slice(datagram);
+                let _ = dht.try_send(dht::Datagram { from: meta.addr, to: meta.dst_ip, bytes });
             }
         }
     }
@@ -336,12 +351,12 @@ impl Service {
 
     /// The socket that speaks the language of this address.
     fn port_to(&self, to: SocketAddr) -> Option<&UdpPort> {
-        self.ports.iter().find(|port| port.addr.is_ipv4() == to.is_ipv4())
+        self.ports.iter().map(Arc::as_ref).find(|port| port.addr.is_ipv4() == to.is_ipv4())
     }
 }
 
 /// Waits for whichever socket has something to read first.
-async fn readable(ports: &[UdpPort]) -> usize {
+async fn readable(ports: &[Arc<UdpPort>]) -> usize {
     let (first, others) = ports.split_first().expect("there is a socket for each listener");
     let Some(second) = others.first() else {
         let _ = first.socket.readable().await;

@@ -113,6 +113,8 @@ pub enum Received {
     Suggested,
     /// The peer introduced itself.
     Extension(Box<ExtensionHandshake>),
+    /// The peer is a node of the distributed hash table, at this UDP port. BEP 5.
+    Node(u16),
     /// The peer names others; not decoded yet. BEP 11.
     Exchange(Bytes),
     /// The peer says something about the metadata; not decoded yet. BEP 9.
@@ -148,6 +150,8 @@ pub struct PeerConnection {
     pub peer_id: PeerId,
     /// Which extensions both sides speak.
     pub reserved: Reserved,
+    /// Both are nodes of the distributed hash table, and it has not said where its node is.
+    awaits_node: bool,
     /// The peer's own introduction, once it came.
     pub extension: Option<ExtensionHandshake>,
     /// We do not answer its requests.
@@ -214,6 +218,7 @@ impl PeerConnection {
             direction,
             peer_id,
             reserved,
+            awaits_node: reserved.dht(),
             extension: None,
             am_choking: true,
             am_interested: false,
@@ -321,6 +326,7 @@ impl PeerConnection {
             Message::Extended { id: 0, payload } => Ok(self.receive_extension(&payload)),
             Message::Extended { id: OUR_EXCHANGE_ID, payload } => Ok(Received::Exchange(payload)),
             Message::Extended { id: OUR_METADATA_ID, payload } => Ok(Received::Metadata(payload)),
+            Message::Port(port) if std::mem::take(&mut self.awaits_node) => Ok(Received::Node(port)),
             Message::KeepAlive | Message::Port(_) | Message::Unknown(_) | Message::Extended { .. } => {
                 Ok(Received::Nothing)
             }

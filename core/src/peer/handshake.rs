@@ -19,6 +19,14 @@ impl Reserved {
     /// What this client speaks: the fast extension and the extension protocol.
     pub const OURS: Self = Self([0, 0, 0, 0, 0, 0x10, 0, 0x04]);
 
+    /// The same, and a node of the distributed hash table.
+    pub const OURS_AND_DHT: Self = Self([0, 0, 0, 0, 0, 0x10, 0, 0x05]);
+
+    /// The distributed hash table. BEP 5.
+    pub const fn dht(self) -> bool {
+        self.0[7] & 0x01 != 0
+    }
+
     /// The fast extension. BEP 6.
     pub const fn fast(self) -> bool {
         self.0[7] & 0x04 != 0

@@ -251,6 +251,7 @@ impl Session {
             input,
             swarm::Input::Tick
                 | swarm::Input::AddPeers(..)
+                | swarm::Input::PeersTold { .. }
                 | swarm::Input::Announced { .. }
                 | swarm::Input::KeyRefused(_)
         );

@@ -11,13 +11,13 @@
 //! a peer whose listening address is not known, or of the loss of one that he was not told of.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::Swarm;
 use super::peers::canonical;
+use super::{Limits, Swarm};
 use crate::peer::connection::PeerFault;
 use crate::peer::exchange::{Contact, ContactFlags, ExchangeMessage};
 use crate::peer::{ConnId, Direction, Message, PeerConnection};
@@ -210,6 +210,15 @@ impl Swarm {
             }
             Ok(_) => {}
         }
+    }
+}
+
+impl Swarm {
+    /// Somebody names peers whose word counts as little as another peer's.
+    pub(super) fn peers_told(&mut self, now: Instant, teller: IpAddr, peers: Vec<SocketAddr>, limits: &mut Limits) {
+        let contact = |addr| Contact { addr, flags: ContactFlags::default() };
+        self.peers.add_named(now, teller, &peers.into_iter().map(contact).collect::<Vec<_>>());
+        self.dial(now, limits);
     }
 }
 

@@ -17,7 +17,11 @@ use crate::tracker::Scope;
 impl Swarm {
     /// Our handshake in this swarm.
     pub fn handshake(&self) -> Handshake {
-        Handshake { reserved: Reserved::OURS, info_hash: self.info_hash, peer_id: self.peer_id }
+        Handshake { reserved: self.reserved(), info_hash: self.info_hash, peer_id: self.peer_id }
+    }
+
+    fn reserved(&self) -> Reserved {
+        if self.config.dht && !self.metainfo.info.private { Reserved::OURS_AND_DHT } else { Reserved::OURS }
     }
 
     /// Whether a peer that dials us may come in.
@@ -81,7 +85,7 @@ impl Swarm {
                 return;
             }
         }
-        let reserved = both(Reserved::OURS, handshake.reserved);
+        let reserved = both(self.reserved(), handshake.reserved);
         let pieces = self.layout().piece_count();
         let mut peer = PeerConnection::new(addr, direction, handshake.peer_id, reserved, pieces, now);
         peer.told = self.news.len();
@@ -126,6 +130,9 @@ impl Swarm {
             self.send(now, conn, pieces);
         }
         self.introduce_extension(now, conn);
+        if reserved.dht() && self.port != 0 {
+            self.send(now, conn, Message::Port(self.port));
+        }
     }
 
     /// Says who we are, or that we want nothing any more.
@@ -197,6 +204,11 @@ impl Swarm {
             Received::Rejected(block) => {
                 self.picker.refused(conn, block);
                 self.may_be_hungry(conn);
+            }
+            Received::Node(port) => {
+                if let Some(peer) = self.conns.get(&conn) {
+                    self.out.push_back(Output::Node(SocketAddr::new(peer.addr.ip(), port)));
+                }
             }
             Received::Exchange(payload) => self.told_of_peers(now, conn, &payload),
             Received::Metadata(payload) => self.asked_for_metadata(now, conn, &payload),

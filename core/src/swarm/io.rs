@@ -1,6 +1,6 @@
 //! What goes into a swarm and what comes out: the whole of its contact with the world.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -30,6 +30,13 @@ pub enum Input {
     Tick,
     /// Addresses of peers that somebody named.
     AddPeers(Vec<SocketAddr>, PeerSource),
+    /// Addresses of peers that somebody named whose word counts as little as another peer's.
+    PeersTold {
+        /// Who named them.
+        teller: IpAddr,
+        /// Where they listen.
+        peers: Vec<SocketAddr>,
+    },
     /// A connection whose handshakes are done.
     Joined {
         /// The connection.
@@ -254,6 +261,8 @@ pub enum Output {
         /// The torrent, as it stands in handshakes.
         info_hash: [u8; 20],
     },
+    /// A peer says that it is a node of the distributed hash table. BEP 5.
+    Node(SocketAddr),
     /// Ask a web server for a range; answered with its blocks, and with what went wrong.
     FetchWeb {
         /// The swarm.

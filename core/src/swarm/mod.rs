@@ -83,6 +83,8 @@ pub struct SwarmConfig {
     pub encryption: Encryption,
     /// Whom we never dial.
     pub blocklist: Arc<Blocklist>,
+    /// Whether peers are told that we are a node of the distributed hash table, unless the torrent is private. BEP 5.
+    pub dht: bool,
 }
 
 impl Default for SwarmConfig {
@@ -99,6 +101,7 @@ impl Default for SwarmConfig {
             exchange: true,
             encryption: Encryption::default(),
             blocklist: Arc::default(),
+            dht: false,
         }
     }
 }
@@ -325,6 +328,7 @@ impl Swarm {
         match input {
             Input::Tick => self.tick(now, limits),
             Input::AddPeers(addrs, source) => self.add_peers(now, addrs, source, limits),
+            Input::PeersTold { teller, peers } => self.peers_told(now, teller, peers, limits),
             Input::Joined { conn, addr, direction, handshake } => self.join(now, conn, addr, direction, handshake),
             Input::DialFailed(conn) => self.peers.dial_failed(now, conn),
             Input::KeyRefused(conn) => self.key_refused(now, conn, limits),

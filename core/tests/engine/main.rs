@@ -19,5 +19,6 @@ mod utp;
 mod hostile;
 mod encryption;
 mod magnet;
+mod table;
 mod server;
 mod web;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use podswarm_core::app::{
-    Access, ControlFile, DataDirLock, EngineArgs, Explain as _, Failure, Out, acquire, first_run_notice,
+    Access, ControlFile, DataDir, DataDirLock, EngineArgs, Explain as _, Failure, Out, acquire, first_run_notice,
     shutdown_signal,
 };
 use podswarm_core::net::{EngineConfig, PeerPort};
@@ -82,7 +82,7 @@ impl Running {
             public_url: public_url(&library, args)?,
             udp_tracker: !args.no_udp_tracker,
             peer_addresses: args.peer_address.clone(),
-            engine: engine_config(&args.engine),
+            engine: engine_config(&args.engine, &context.dir),
         };
         let (host, instead_of) = Host::start(library, config).await?;
         let control_addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -150,7 +150,7 @@ impl Running {
     }
 }
 
-fn engine_config(args: &EngineArgs) -> EngineConfig {
+fn engine_config(args: &EngineArgs, dir: &DataDir) -> EngineConfig {
     EngineConfig {
         peer_port: args.peer_port.map_or(PeerPort::Default, PeerPort::Exactly),
         bind: args.bind,
@@ -162,6 +162,7 @@ fn engine_config(args: &EngineArgs) -> EngineConfig {
         blocklist: args.blocklist.clone().unwrap_or_default(),
         utp: !args.no_utp,
         encryption: args.encryption,
+        dht: args.dht(dir),
         ..EngineConfig::default()
     }
 }

@@ -33,6 +33,9 @@ pub(super) async fn status(context: &Context) -> Result<(), Failure> {
             Rate(status.up_rate),
             ByteCount(status.sent_over_http)
         ))?;
+        if let Some(nodes) = status.dht_nodes {
+            context.out.line(format!("knows {nodes} nodes of the distributed hash table"))?;
+        }
     }
     for episode in &status.episodes {
         context.out.line(format!("\n{}: {}", episode.episode.show, episode.episode.title))?;

@@ -25,6 +25,7 @@ impl Host {
             up_rate: self.engine.status().up_rate.0,
             uploaded: episodes.iter().filter_map(|episode| Some(episode.swarm?.uploaded)).sum(),
             sent_over_http: self.sent(),
+            dht_nodes: self.engine.status().dht_nodes,
             episodes,
         })
     }

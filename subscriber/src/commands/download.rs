@@ -35,7 +35,7 @@ async fn here(out: &Out, dir: &DataDir, lock: DataDirLock, args: DownloadArgs) -
         sources: if is_plain { Sources::HttpOnly } else { Sources::All },
         ..settings(Duty::Fetch, default_library(dir)?, system_zone())
     };
-    let engine = (!is_plain).then(|| engine_config(&args.engine));
+    let engine = (!is_plain).then(|| engine_config(&args.engine, dir));
     let takes_part = engine.is_some();
     let library = args.library.library.as_deref().map(std::path::absolute).transpose()?;
     let (session, events) =

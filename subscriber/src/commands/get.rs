@@ -299,7 +299,12 @@ impl Getter {
             if self.dir.create().and_then(|()| first_run_notice(&self.dir, &self.out, NOTICE)).is_err() {
                 self.out.note(NOTICE);
             }
-            let engine = Engine::start(engine_config(&self.args.engine)).await?;
+            let mut config = engine_config(&self.args.engine, &self.dir);
+            if let Some(dht) = &mut config.dht {
+                // Who is gone as soon as he has what he wants is no use to others.
+                dht.read_only = !self.args.seed;
+            }
+            let engine = Engine::start(config).await?;
             for addr in engine.addrs() {
                 self.out.json(&json!({ "event": "listening", "kind": "peer", "addr": addr }))?;
             }

@@ -71,7 +71,7 @@ async fn own(out: &Out, dir: &DataDir, lock: DataDirLock, args: &RunArgs, urls: 
         seeding: if args.no_seed { Seeding::Off } else { Seeding::On },
         sources: if args.sources.http_only { Sources::HttpOnly } else { Sources::All },
     };
-    let engine = (!args.sources.http_only).then(|| engine_config(&args.engine));
+    let engine = (!args.sources.http_only).then(|| engine_config(&args.engine, dir));
     if engine.is_some() {
         first_run_notice(dir, out, NOTICE)?;
     }

@@ -30,6 +30,7 @@ impl Task {
             feeds: self.feeds(),
             downloads: self.wanted(),
             seeding,
+            dht_nodes: self.kit.engine.as_ref().and_then(|engine| engine.status().dht_nodes),
         }
     }
 

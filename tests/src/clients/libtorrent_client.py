@@ -3,9 +3,12 @@
 A TORRENT is a file or a magnet link. A slow one takes 20 kB/s at most, an encrypted one
 speaks to nobody without encryption of everything.
 
+With DHT_NODE=HOST:PORT in the environment it joins the distributed hash table there.
+
 Prints `seeding` once every piece of one is there, checked and written.
 """
 
+import os
 import sys
 
 import libtorrent
@@ -24,6 +27,8 @@ session = libtorrent.session(
         | libtorrent.alert.category_t.tracker_notification,
     }
 )
+if "DHT_NODE" in os.environ:
+    session.apply_settings({"dht_bootstrap_nodes": os.environ["DHT_NODE"], "enable_dht": True})
 if settings == "tuned":
     session.apply_settings(
         {

@@ -211,7 +211,7 @@ impl World {
                 self.schedule(now + latency * 2, id, What::Announce(announce, Box::new(request)));
             }
             // Nobody here finds peers but by the tracker and by one another.
-            Output::Seek { .. } | Output::EndSeek { .. } => {}
+            Output::Seek { .. } | Output::EndSeek { .. } | Output::Node(_) => {}
             Output::AnswerKey(..) => unreachable!("peers of this world show no keys"),
             Output::FetchWeb { .. } | Output::GrantWeb { .. } | Output::CloseWeb { .. } => {
                 unreachable!("torrents of this world name no web seeds")

@@ -63,6 +63,7 @@ impl Task {
             }
             Output::Seek { swarm, info_hash } => self.seeking.seek(swarm, info_hash),
             Output::EndSeek { swarm, info_hash } => self.seeking.end(swarm, info_hash),
+            Output::Node(addr) => self.seeking.node(addr),
             Output::FetchWeb { swarm, fetch } => self.fetch_web(swarm, fetch),
             Output::GrantWeb { swarm, seed, fetch, until } => self.grant_web(swarm, seed, fetch, until),
             Output::CloseWeb { swarm, seed, fetch } => self.close_web(swarm, seed, fetch),

@@ -59,6 +59,7 @@ impl Task {
             exchange: self.config.exchange,
             encryption: self.config.encryption,
             blocklist: Arc::clone(&self.config.blocklist),
+            dht: self.config.dht.is_some(),
             rng: self.rng.fork(u64::from(wire[0])),
         };
         let Ok(id) = self.session.add_finder(self.clock.now(), setup) else {

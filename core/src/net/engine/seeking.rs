@@ -1,12 +1,17 @@
 //! The ways to peers that need no tracker, and which swarm each torrent belongs to that is sought there.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 
-use super::super::{EngineConfig, lsd};
+use super::super::dht::Datagram;
+use super::super::udp::UdpPort;
+use super::super::{EngineConfig, dht, lsd};
 use super::Task;
+use crate::dht::node_addr::NodeAddr;
 use crate::lsd::Lsd;
 use crate::rng::Rng;
 use crate::session::Input;
@@ -16,59 +21,109 @@ use crate::swarm::{self, PeerSource, SwarmId};
 const INBOX: usize = 64;
 
 /// Somebody takes part in a torrent.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Met {
-    /// The torrent, as it stands in handshakes.
-    pub(crate) info_hash: [u8; 20],
-    /// Where he listens.
-    pub(crate) addr: SocketAddr,
+#[derive(Clone, Debug)]
+pub(crate) enum Met {
+    /// A host of our own network says that it does.
+    Neighbour {
+        /// The torrent, as it stands in handshakes.
+        info_hash: [u8; 20],
+        /// Where it listens.
+        addr: SocketAddr,
+    },
+    /// A node of the distributed hash table says who does.
+    Told {
+        /// The torrent, as it stands in handshakes.
+        info_hash: [u8; 20],
+        /// Who says so.
+        teller: IpAddr,
+        /// Where they listen.
+        peers: Vec<SocketAddr>,
+    },
 }
 
-/// What is sought.
-#[derive(Clone, Copy, Debug)]
+/// What is asked of those who seek.
+#[derive(Clone, Debug)]
 pub(crate) enum Ask {
     Seek([u8; 20]),
     End([u8; 20]),
+    /// Somebody says that there is a node.
+    Node(SocketAddr),
+    /// A torrent says so.
+    NodeAt(NodeAddr),
 }
 
-/// What is sought, and by whom it is sought.
+/// What the node of the distributed hash table speaks with.
+#[derive(Debug)]
+pub(super) struct Sockets {
+    pub(super) ports: Vec<Arc<UdpPort>>,
+    pub(super) datagrams: mpsc::Receiver<Datagram>,
+    /// Takes how many nodes are known.
+    pub(super) known: watch::Sender<usize>,
+}
+
+/// What is sought, and by whom.
 #[derive(Debug)]
 pub(super) struct Seeking {
     swarms: BTreeMap<[u8; 20], SwarmId>,
     /// The task that speaks to the neighbours, if the owner lets it; bounded by what the session sets in motion.
     neighbours: Option<mpsc::UnboundedSender<Ask>>,
+    /// The same of the distributed hash table, with the task.
+    table: Option<(mpsc::UnboundedSender<Ask>, JoinHandle<()>)>,
     found: mpsc::Receiver<Met>,
 }
 
 impl Seeking {
     /// Starts the tasks. They end when this is dropped.
-    pub(super) fn start(config: &EngineConfig, port: u16, rng: &mut Rng) -> Self {
+    pub(super) fn start(config: &EngineConfig, port: u16, sockets: Sockets, rng: &mut Rng) -> Self {
         let (told, found) = mpsc::channel(INBOX);
         let neighbours = config.lsd.then(|| {
             let (asks, asked) = mpsc::unbounded_channel();
-            tokio::spawn(lsd::lsd_task(Lsd::new(port, rng), config.bind, asked, told));
+            tokio::spawn(lsd::lsd_task(Lsd::new(port, rng), config.bind, asked, told.clone()));
             asks
         });
-        Self { swarms: BTreeMap::new(), neighbours, found }
+        let table = config.dht.clone().map(|config| {
+            let (asks, asked) = mpsc::unbounded_channel();
+            let Sockets { ports, datagrams, known } = sockets;
+            let kit = dht::Kit { config, ports, port, asks: asked, datagrams, found: told, known };
+            (asks, tokio::spawn(dht::dht_task(kit)))
+        });
+        Self { swarms: BTreeMap::new(), neighbours, table, found }
     }
 
     pub(super) fn seek(&mut self, swarm: SwarmId, info_hash: [u8; 20]) {
         self.swarms.insert(info_hash, swarm);
-        self.tell(Ask::Seek(info_hash));
+        self.tell(&Ask::Seek(info_hash));
     }
 
     /// The swarm is not interested any more; another one of the same torrent may be.
     pub(super) fn end(&mut self, swarm: SwarmId, info_hash: [u8; 20]) {
         if self.swarms.get(&info_hash) == Some(&swarm) {
             self.swarms.remove(&info_hash);
-            self.tell(Ask::End(info_hash));
+            self.tell(&Ask::End(info_hash));
         }
     }
 
-    fn tell(&self, ask: Ask) {
-        if let Some(neighbours) = &self.neighbours {
+    fn tell(&self, ask: &Ask) {
+        let table = self.table.as_ref().map(|(asks, _)| asks);
+        for asks in self.neighbours.iter().chain(table) {
             // A task that has ended finds nobody.
-            let _ = neighbours.send(ask);
+            let _ = asks.send(ask.clone());
+        }
+    }
+
+    /// A peer says that there is a node.
+    pub(super) fn node(&self, addr: SocketAddr) {
+        if let Some((asks, _)) = &self.table {
+            let _ = asks.send(Ask::Node(addr));
+        }
+    }
+
+    /// A torrent names nodes.
+    pub(super) fn named(&self, nodes: Vec<NodeAddr>) {
+        if let Some((asks, _)) = &self.table {
+            for node in nodes {
+                let _ = asks.send(Ask::NodeAt(node));
+            }
         }
     }
 
@@ -76,14 +131,28 @@ impl Seeking {
     pub(super) async fn met(&mut self) -> Option<Met> {
         self.found.recv().await
     }
+
+    /// Ends the tasks, and waits until what they know is on disk.
+    pub(super) async fn stop(&mut self) {
+        self.found.close();
+        self.neighbours = None;
+        if let Some((asks, task)) = self.table.take() {
+            drop(asks);
+            let _ = task.await;
+        }
+    }
 }
 
 impl Task {
     pub(super) fn met(&mut self, met: Met) {
-        if let Some(id) = self.seeking.swarms.get(&met.info_hash).copied() {
-            tracing::debug!(addr = %met.addr, "a neighbour takes part");
-            self.touch(id);
-            self.input(Input::Swarm(id, swarm::Input::AddPeers(vec![met.addr], PeerSource::Neighbour)));
-        }
+        let (Met::Neighbour { info_hash, .. } | Met::Told { info_hash, .. }) = &met;
+        let Some(id) = self.seeking.swarms.get(info_hash).copied() else { return };
+        let input = match met {
+            Met::Neighbour { addr, .. } => swarm::Input::AddPeers(vec![addr], PeerSource::Neighbour),
+            Met::Told { teller, peers, .. } => swarm::Input::PeersTold { teller, peers },
+        };
+        tracing::debug!(?input, "somebody takes part");
+        self.touch(id);
+        self.input(Input::Swarm(id, input));
     }
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::lab::Lab;
+use crate::bitfield::Bitfield;
 use crate::peer::{ConnId, Direction, ExtensionHandshake, Message, PeerId, Reserved};
 use crate::swarm::io::CloseReason;
 use crate::swarm::{Input, PeerSource, SwarmConfig};
@@ -214,5 +215,24 @@ fn peers_are_sought_while_there_is_traffic_and_never_for_a_private_torrent() {
         assert_eq!(lab.hosts[host].seeks, !private);
         lab.give(host, Input::Stop);
         assert!(!lab.hosts[host].seeks);
+    }
+}
+
+#[test]
+fn nodes_tell_each_other_where_they_are_and_only_once() {
+    for (dht, private, told) in [(true, false, true), (false, false, false), (true, true, false)] {
+        let mut lab = Lab::new(4, 1);
+        lab.set_private(private);
+        let host = lab.add(Bitfield::none(4), SwarmConfig { dht, ..SwarmConfig::default() });
+        assert_eq!(lab.hosts[host].swarm.handshake().reserved.dht(), told);
+        let conn = lab.stranger(host, Reserved::OURS_AND_DHT);
+        assert_eq!(lab.heard(host, conn).contains(&Message::Port(6881)), told);
+        for port in [7000, 7001] {
+            lab.say(host, conn, Message::Port(port));
+        }
+        let ports: Vec<u16> = lab.hosts[host].nodes.iter().map(SocketAddr::port).collect();
+        assert_eq!(ports, if told { vec![7000] } else { vec![] });
+        let other = lab.stranger(host, Reserved::OURS);
+        assert!(!lab.heard(host, other).iter().any(|message| matches!(message, Message::Port(_))));
     }
 }

@@ -47,6 +47,8 @@ pub(super) struct Host {
     pub(super) announced: Vec<AnnounceRequest>,
     /// Whether peers are looked for without trackers.
     pub(super) seeks: bool,
+    /// Nodes of the distributed hash table that peers told of.
+    pub(super) nodes: Vec<SocketAddr>,
     asked_trackers: Vec<AnnounceId>,
     /// Pieces given to the disk, again and again if it fails.
     pub(super) stores: usize,
@@ -144,6 +146,7 @@ impl Lab {
             dialled: Vec::new(),
             announced: Vec::new(),
             seeks: false,
+            nodes: Vec::new(),
             asked_trackers: Vec::new(),
             stores: 0,
             deaf: BTreeSet::new(),
@@ -375,6 +378,7 @@ impl Lab {
             }
             Output::Seek { .. } => host.seeks = true,
             Output::EndSeek { .. } => host.seeks = false,
+            Output::Node(addr) => host.nodes.push(addr),
             Output::FetchWeb { fetch, .. } => {
                 let at = fetch.range.start;
                 host.web.insert(fetch.seed, (fetch, at));

@@ -1,0 +1,121 @@
+//! The torrents that we take part in: when their peers are sought, and who is told of us.
+//!
+//! One walk does both: the nodes around the torrent are asked for its peers, and at the end of it the nearest of them are told that we
+//! are one. It is walked again every quarter of an hour; sooner, and ever less so, while so few nodes could be told that others may
+//! never hear of us, as in a network that is just coming up.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use super::lookup::{Goal, Lookup};
+use super::message::{Contact, Family, Question};
+use super::node_id::NodeId;
+use super::table::K;
+use super::{Dht, MOST_LOOKUPS, Output, Purpose, Walk, is_some_host};
+use crate::time::{Instant, earliest};
+use crate::tracker::Scope;
+
+/// How often a torrent's peers are sought.
+const SEEK_EVERY: Duration = Duration::from_mins(15);
+/// How soon after a walk that met few; it doubles each time.
+const SEEK_FIRST: Duration = Duration::from_secs(5);
+/// The most peers that are taken from one answer.
+const MOST_TAKEN: usize = 100;
+/// Below are the ports of the services that everybody has; nobody aims us at those.
+const FIRST_PORT: u16 = 1024;
+
+/// When a torrent is sought, by network.
+#[derive(Debug)]
+pub(super) struct Sought {
+    turns: [Turn; 2],
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Turn {
+    family: Family,
+    /// `None` while it is sought.
+    due: Option<Instant>,
+    /// Walks that met few, since the last that met enough.
+    short: u32,
+}
+
+impl Dht {
+    pub(super) fn seek(&mut self, now: Instant, info_hash: [u8; 20]) {
+        let turns = Family::ALL.map(|family| Turn { family, due: Some(now), short: 0 });
+        self.sought.entry(info_hash).or_insert(Sought { turns });
+        // Somebody may have told us before we wanted to know.
+        for family in Family::ALL {
+            for peer in self.peers.some(NodeId(info_hash), family, MOST_TAKEN, &mut self.rng) {
+                self.found(NodeId(info_hash), peer.ip(), vec![peer]);
+            }
+        }
+    }
+
+    /// When a torrent is next to be sought, in a network that we know.
+    pub(super) fn seek_deadline(&self) -> Option<Instant> {
+        let is_ready = |family| self.side(family).is_some_and(|side| side.is_ready);
+        let has_room = self.walks.len() < MOST_LOOKUPS;
+        let turns = self.sought.values().filter(|_| has_room).flat_map(|sought| &sought.turns);
+        turns.filter(|turn| is_ready(turn.family)).fold(None, |soonest, turn| earliest(soonest, turn.due))
+    }
+
+    /// Begins the walks that are due, as many as may go on at once.
+    pub(super) fn start_seeking(&mut self, now: Instant) {
+        if self.seek_deadline().is_none_or(|at| at > now) {
+            return;
+        }
+        let mut due: Vec<(Instant, [u8; 20], Family)> = Vec::new();
+        for (info_hash, sought) in &self.sought {
+            let turns = sought.turns.iter().filter_map(|turn| Some((turn.due.filter(|due| *due <= now)?, turn.family)));
+            due.extend(turns.map(|(at, family)| (at, *info_hash, family)));
+        }
+        due.retain(|(_, _, family)| self.side(*family).is_some_and(|side| side.is_ready));
+        due.sort_unstable();
+        for (_, info_hash, family) in due.into_iter().take(MOST_LOOKUPS.saturating_sub(self.walks.len())) {
+            let target = NodeId(info_hash);
+            let first = self.first(family, target);
+            if self.start_walk(family, Lookup::new(target, Goal::Peers, first)).is_some()
+                && let Some(turn) = self.turn(info_hash, family)
+            {
+                turn.due = None;
+            }
+        }
+    }
+
+    fn turn(&mut self, info_hash: [u8; 20], family: Family) -> Option<&mut Turn> {
+        self.sought.get_mut(&info_hash)?.turns.iter_mut().find(|turn| turn.family == family)
+    }
+
+    /// A walk to a torrent has arrived: the nearest nodes are told of us.
+    pub(super) fn sought_around(&mut self, now: Instant, walk: &Walk) {
+        let (info_hash, port) = (walk.lookup.target, self.port);
+        if !self.sought.contains_key(&info_hash.0) {
+            return;
+        }
+        let nearest: Vec<(Contact, Vec<u8>)> =
+            walk.lookup.nearest().map(|(contact, token)| (contact, token.to_vec())).collect();
+        let told = nearest.len();
+        for (contact, token) in nearest {
+            let question = Question::AnnouncePeer { info_hash, port: Some(port), token };
+            self.ask(now, contact.addr, Some(contact.id), question, Purpose::Announce);
+        }
+        let pause = self.rng.jitter(SEEK_EVERY, 10);
+        let Some(turn) = self.turn(info_hash.0, walk.family) else { return };
+        let met_few = told < K || walk.lookup.found == 0;
+        turn.short = if met_few { turn.short + 1 } else { 0 };
+        let short = SEEK_FIRST.saturating_mul(1 << turn.short.saturating_sub(1).min(10));
+        turn.due = Some(now + if met_few { short.min(pause) } else { pause });
+    }
+
+    /// Somebody tells of peers, of a torrent that we may seek.
+    pub(super) fn found(&mut self, info_hash: NodeId, teller: IpAddr, mut peers: Vec<SocketAddr>) {
+        let scope = Scope::of(teller);
+        peers.retain(|peer| {
+            is_some_host(*peer) && peer.port() >= FIRST_PORT && scope.sees(Scope::of(peer.ip().to_canonical()))
+        });
+        peers.truncate(MOST_TAKEN);
+        if !peers.is_empty() && self.sought.contains_key(&info_hash.0) {
+            self.out.push_back(Output::Found { info_hash: info_hash.0, teller, peers });
+        }
+    }
+}
