@@ -297,7 +297,7 @@ mod tests {
             #[arg(long, required = true)]
             title: Option<String>,
             #[arg(long)]
-            no_dht: bool,
+            no_lights: bool,
         },
         Torrent {
             #[command(subcommand)]
@@ -404,12 +404,12 @@ mod tests {
 
     #[test]
     fn switches_and_lists_are_read_as_such() {
-        let toml = "title = 'x'\nno_dht = true\ntracker = ['http://a/', 'http://b/']\nencryption = 'require'";
-        let Verb::Serve { no_dht, tracker, engine, .. } = read(toml, "PODTEST_NONE_", &["serve"]).unwrap().command
+        let toml = "title = 'x'\nno_lights = true\ntracker = ['http://a/', 'http://b/']\nencryption = 'require'";
+        let Verb::Serve { no_lights, tracker, engine, .. } = read(toml, "PODTEST_NONE_", &["serve"]).unwrap().command
         else {
             panic!("serve was asked for")
         };
-        assert!(no_dht);
+        assert!(no_lights);
         assert_eq!(tracker, ["http://a/", "http://b/"]);
         assert_eq!(engine.encryption, Encryption::Require);
     }
@@ -430,7 +430,7 @@ mod tests {
         refused("up = 5", &["`up`", "a number with a unit"]);
         refused("up = 'fast'", &["`up`", "`fast`"]);
         refused("title = 5", &["`title` is a whole number; want a string"]);
-        refused("no_dht = 'yes'", &["`no_dht` is a string; want true or false"]);
+        refused("no_lights = 'yes'", &["`no_lights` is a string; want true or false"]);
         refused("encryption = 'maybe'", &["`encryption`", "off, prefer, require"]);
         refused("verbose = 1000", &["`verbose`", "0 to 255"]);
         refused("tracker = [5]", &["`tracker`", "a whole number"]);
