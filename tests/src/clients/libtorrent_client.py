@@ -59,8 +59,11 @@ for torrent in torrents:
         session.add_torrent(found)
     else:
         session.add_torrent({"ti": libtorrent.torrent_info(torrent), "save_path": folder})
+# `wait_for_alert` looks at an alert that the session's own thread may be moving just then, and crashes.
+woken, waker = os.pipe()
+session.set_alert_fd(waker)
 while True:
-    session.wait_for_alert(60_000)
+    os.read(woken, 4096)
     for alert in session.pop_alerts():
         print(type(alert).__name__, alert.message(), file=sys.stderr, flush=True)
         if isinstance(alert, libtorrent.torrent_finished_alert):
