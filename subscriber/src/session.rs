@@ -1,7 +1,7 @@
 //! An agent of this process that other commands can reach: the hub, its control port, and their end.
 
 use podswarm_core::app::{DataDir, DataDirLock, EngineArgs, Failure};
-use podswarm_core::net::{EngineConfig, PeerPort};
+use podswarm_core::net::EngineConfig;
 use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -63,19 +63,5 @@ impl Session {
 
 /// How the owner wants to speak to peers.
 pub fn engine_config(args: &EngineArgs, dir: &DataDir) -> EngineConfig {
-    EngineConfig {
-        peer_port: args.peer_port.map_or(PeerPort::Default, PeerPort::Exactly),
-        bind: args.bind,
-        up: args.up,
-        down: args.down,
-        exchange: !args.no_pex,
-        lsd: !args.no_lsd,
-        windows: args.limit_at.clone(),
-        blocklist: args.blocklist.clone().unwrap_or_default(),
-        utp: !args.no_utp,
-        encryption: args.encryption,
-        dht: args.dht(dir),
-        user_agent: USER_AGENT.to_owned(),
-        ..EngineConfig::default()
-    }
+    EngineConfig { user_agent: USER_AGENT.to_owned(), ..args.config(dir) }
 }

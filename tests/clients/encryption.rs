@@ -2,52 +2,37 @@
 
 use podswarm_tests::audio::{Format, long_episode};
 use podswarm_tests::clients::Client;
-use podswarm_tests::files::{assert_same_bytes, only_file_below, scratch};
+use podswarm_tests::files::scratch;
 use podswarm_tests::net::{Host, Net};
 use podswarm_tests::programs::{Publisher, get_with, without_web_seeds};
 
-use crate::{LIMIT, leeches_from_us_and_seeds_to_us};
+use crate::LIMIT;
+use crate::meeting::Meeting;
 
 #[test]
 fn aria2_meets_us_encrypted() {
-    leeches_from_us_and_seeds_to_us(Client::Aria2Encrypted, Host::v4);
+    Meeting::with(Client::Aria2Encrypted).succeeds();
 }
 
 #[test]
 fn libtorrent_meets_us_encrypted() {
-    leeches_from_us_and_seeds_to_us(Client::LibtorrentEncrypted, Host::v4);
+    Meeting::with(Client::LibtorrentEncrypted).succeeds();
 }
 
 #[test]
 fn libtorrent_meets_us_encrypted_over_v6() {
-    leeches_from_us_and_seeds_to_us(Client::LibtorrentEncrypted, Host::v6);
+    Meeting { address: Host::v6, ..Meeting::with(Client::LibtorrentEncrypted) }.succeeds();
 }
 
 #[test]
 fn transmission_meets_us_encrypted() {
-    leeches_from_us_and_seeds_to_us(Client::TransmissionEncrypted, Host::v4);
+    Meeting::with(Client::TransmissionEncrypted).succeeds();
 }
 
 /// `client`, as it comes, leeches from a publisher that requires encryption, and seeds to a subscriber that does.
 #[track_caller]
 fn follows_us_into_encryption(client: Client) {
-    let (folder, mut net) = (scratch(), Net::new());
-    let [home, middle, away] = ["publisher", "client", "subscriber"].map(|name| net.host(name));
-    let required = ["--encryption", "require"];
-    let publisher = Publisher::serve_with(&home, &folder.path().join("podpub"), Some(home.v4()), &required);
-    let episode = long_episode(Format::Mp3).path;
-    let release = publisher.publish(&episode);
-    let torrent = without_web_seeds(&middle, &release.torrent, folder.path());
-    let theirs = folder.path().join("client");
-    client.download(&middle, &torrent, &theirs, LIMIT);
-    assert_same_bytes(&episode, &only_file_below(&theirs));
-
-    home.close_all_but(publisher.http_port);
-    let _seed = client.seed(&middle, &torrent, &theirs);
-    let ours = folder.path().join("subscriber");
-    let ended = get_with(&away, &torrent, &ours, &required).end(LIMIT);
-    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    assert_same_bytes(&episode, &only_file_below(&ours));
+    Meeting { flags: &["--encryption", "require"], ..Meeting::with(client) }.succeeds();
 }
 
 #[test]

@@ -12,11 +12,7 @@ use podswarm_tests::net::{Host, Net};
 use podswarm_tests::programs::{Publisher, get, get_with, metainfo, without_web_seeds};
 
 use crate::LIMIT;
-
-/// The link that names the torrent and its trackers, and no web server.
-fn link(metainfo: &Metainfo) -> Magnet {
-    Magnet { web_seeds: Vec::new(), ..metainfo.magnet() }
-}
+use crate::meeting::{Meeting, Source};
 
 /// The link that names the torrent and one peer.
 fn link_to(metainfo: &Metainfo, peer: &Host) -> String {
@@ -27,25 +23,7 @@ fn link_to(metainfo: &Metainfo, peer: &Host) -> String {
 /// `client` fetches by a link what we seed, and we fetch by a link what it seeds.
 #[track_caller]
 fn gives_and_takes_by_link(client: Client) {
-    let (folder, mut net) = (scratch(), Net::new());
-    let [home, middle, away] = ["publisher", "client", "subscriber"].map(|name| net.host(name));
-    let publisher = Publisher::serve(&home, &folder.path().join("podpub"), Some(home.v4()));
-    let episode = long_episode(Format::Mp3).path;
-    let release = publisher.publish(&episode);
-    let link = link(&metainfo(&middle, &release.torrent)).to_string();
-
-    let theirs = folder.path().join("client");
-    client.download(&middle, Path::new(&link), &theirs, LIMIT);
-    assert_same_bytes(&episode, &only_file_below(&theirs));
-
-    // From now on the publisher is a tracker and nothing else.
-    let torrent = without_web_seeds(&middle, &release.torrent, folder.path());
-    home.close_all_but(publisher.http_port);
-    let _seed = client.seed(&middle, &torrent, &theirs);
-    let ours = folder.path().join("subscriber");
-    let ended = get(&away, Path::new(&link), &ours).end(LIMIT);
-    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    assert_same_bytes(&episode, &only_file_below(&ours));
+    Meeting { source: Source::Link, ..Meeting::with(client) }.succeeds();
 }
 
 #[test]

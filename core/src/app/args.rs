@@ -14,7 +14,7 @@ use super::data_dir::DataDir;
 use super::failure::Failure;
 use crate::blocklist::Blocklist;
 use crate::dht::node_addr::NodeAddr;
-use crate::net::DhtConfig;
+use crate::net::{DhtConfig, EngineConfig, PeerPort};
 use crate::peer::Encryption;
 use crate::rate::Rate;
 use crate::timetable::RateWindow;
@@ -145,8 +145,26 @@ impl ValueEnum for Encryption {
 }
 
 impl EngineArgs {
-    /// The node of the distributed hash table that the owner wants, which remembers others in the data directory; none with `--no-dht`.
-    pub fn dht(&self, dir: &DataDir) -> Option<DhtConfig> {
+    /// How an engine runs as the owner wants it. What it remembers lies in the data directory.
+    pub fn config(&self, dir: &DataDir) -> EngineConfig {
+        EngineConfig {
+            peer_port: self.peer_port.map_or(PeerPort::Default, PeerPort::Exactly),
+            bind: self.bind,
+            up: self.up,
+            down: self.down,
+            windows: self.limit_at.clone(),
+            blocklist: self.blocklist.clone().unwrap_or_default(),
+            exchange: !self.no_pex,
+            lsd: !self.no_lsd,
+            encryption: self.encryption,
+            utp: !self.no_utp,
+            dht: self.dht(dir),
+            ..EngineConfig::default()
+        }
+    }
+
+    /// The node of the distributed hash table that the owner wants, which remembers others; none with `--no-dht`.
+    fn dht(&self, dir: &DataDir) -> Option<DhtConfig> {
         let nodes = self.dht_node.clone();
         let routers = if nodes.is_empty() { DhtConfig::well_known() } else { Vec::new() };
         let config = DhtConfig { nodes, routers, file: Some(dir.join("dht.dat")), read_only: false };

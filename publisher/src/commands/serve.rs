@@ -6,10 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use podswarm_core::app::{
-    Access, ControlFile, DataDir, DataDirLock, EngineArgs, Explain as _, Failure, Out, acquire, first_run_notice,
-    shutdown_signal,
+    Access, ControlFile, DataDirLock, Explain as _, Failure, Out, acquire, first_run_notice, shutdown_signal,
 };
-use podswarm_core::net::{EngineConfig, PeerPort};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -82,7 +80,7 @@ impl Running {
             public_url: public_url(&library, args)?,
             udp_tracker: !args.no_udp_tracker,
             peer_addresses: args.peer_address.clone(),
-            engine: engine_config(&args.engine, &context.dir),
+            engine: args.engine.config(&context.dir),
         };
         let (host, instead_of) = Host::start(library, config).await?;
         let control_addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -147,22 +145,5 @@ impl Running {
             let Some(swarm) = episode.swarm else { continue };
             context.out.note(format!("{}: {}", episode.episode.title, copies::sentence(swarm.copies_milli)));
         }
-    }
-}
-
-fn engine_config(args: &EngineArgs, dir: &DataDir) -> EngineConfig {
-    EngineConfig {
-        peer_port: args.peer_port.map_or(PeerPort::Default, PeerPort::Exactly),
-        bind: args.bind,
-        up: args.up,
-        down: args.down,
-        exchange: !args.no_pex,
-        lsd: !args.no_lsd,
-        windows: args.limit_at.clone(),
-        blocklist: args.blocklist.clone().unwrap_or_default(),
-        utp: !args.no_utp,
-        encryption: args.encryption,
-        dht: args.dht(dir),
-        ..EngineConfig::default()
     }
 }
