@@ -128,27 +128,35 @@ impl Tracker {
     /// Serves a torrent that the own seed has from now on.
     pub(crate) fn allow(&self, info_hash: InfoHash) {
         let mut state = self.state();
-        state.lost.remove(&info_hash.wire());
-        state.table.allow(info_hash.wire(), SwarmEntry { seeded: true, ..SwarmEntry::default() });
+        for wire in info_hash.wires() {
+            state.lost.remove(&wire);
+            state.table.allow(wire, SwarmEntry { seeded: true, ..SwarmEntry::default() });
+        }
     }
 
     /// Serves a torrent on whose content our seed does not have at present: others may.
     pub(crate) fn lose_seed(&self, info_hash: InfoHash) {
         let mut state = self.state();
-        state.lost.insert(info_hash.wire());
-        state.table.allow(info_hash.wire(), SwarmEntry { seeded: false, ..SwarmEntry::default() });
+        for wire in info_hash.wires() {
+            state.lost.insert(wire);
+            state.table.allow(wire, SwarmEntry { seeded: false, ..SwarmEntry::default() });
+        }
     }
 
     /// Serves a torrent no more.
     pub(crate) fn forget(&self, info_hash: InfoHash) {
         let mut state = self.state();
-        state.lost.remove(&info_hash.wire());
-        state.table.forget(info_hash.wire());
+        for wire in info_hash.wires() {
+            state.lost.remove(&wire);
+            state.table.forget(wire);
+        }
     }
 
-    /// How a swarm stands, the own seed counted.
+    /// How a swarm stands, the own seed counted. Of the two that a hybrid torrent has it is the larger: many are in both.
     pub(crate) fn swarm(&self, info_hash: InfoHash) -> SwarmCounts {
-        self.state().table.swarm(info_hash.wire()).unwrap_or_default()
+        let state = self.state();
+        let swarms = info_hash.wires().filter_map(|wire| state.table.swarm(wire));
+        swarms.max_by_key(|counts| counts.complete + counts.incomplete).unwrap_or_default()
     }
 
     /// The body that answers an announce with this query.

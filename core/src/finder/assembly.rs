@@ -12,8 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use sha1::{Digest as _, Sha1};
 
+use crate::metainfo::InfoHash;
 use crate::peer::ConnId;
 use crate::peer::metadata::{MAX_METADATA, piece_count, piece_length};
 use crate::time::Instant;
@@ -70,13 +70,13 @@ struct Attempt {
 /// The metadata on its way.
 #[derive(Debug)]
 pub(super) struct Assembly {
-    info_hash: [u8; 20],
+    info_hash: InfoHash,
     givers: BTreeMap<ConnId, Giver>,
     attempts: BTreeMap<Group, Attempt>,
 }
 
 impl Assembly {
-    pub(super) const fn new(info_hash: [u8; 20]) -> Self {
+    pub(super) const fn new(info_hash: InfoHash) -> Self {
         Self { info_hash, givers: BTreeMap::new(), attempts: BTreeMap::new() }
     }
 
@@ -164,7 +164,7 @@ impl Assembly {
     fn finish(&mut self, group: Group) -> Outcome {
         let Attempt { pieces, from } = self.attempts.remove(&group).unwrap_or_default();
         let whole: BytesMut = pieces.into_values().flatten().collect();
-        if <[u8; 20]>::from(Sha1::digest(&whole)) == self.info_hash {
+        if self.info_hash.is_of(&whole) {
             return Outcome::Whole(whole.freeze());
         }
         if from.len() == 1
@@ -213,7 +213,7 @@ mod tests {
     }
 
     fn assembly() -> Assembly {
-        Assembly::new(Sha1::digest(info()).into())
+        Assembly::new(InfoHash::of_v1_info(&info()))
     }
 
     fn size() -> u32 {

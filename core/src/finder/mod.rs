@@ -3,14 +3,16 @@
 //! A [`Finder`] asks trackers and peers for peers, and those for the metadata. It speaks to the world as a [`crate::swarm::Swarm`] does,
 //! in the same inputs and outputs, and ends with [`Event::Metadata`]. What it has learnt of peers is then for the swarm.
 //!
-//! `assembly` puts the metadata together.
+//! `assembly` puts the metadata together; `layers` gets the hashes that a v2 torrent's has not. A hybrid can do without them, so they
+//! are waited for as long as somebody may give them, and no longer than [`HYBRID_PATIENCE`].
 //!
 //! Laws: what comes out has the info-hash that was asked for; connections, messages and bytes are bounded; a peer that has given
 //! nothing for half a minute makes room for others.
 //!
-//! Source: BEP 9, 10, 11.
+//! Source: BEP 9, 10, 11, 52.
 
 mod assembly;
+mod layers;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -20,17 +22,21 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::blocklist::Blocklist;
+use crate::metainfo::merkle::Sha256Digest;
+use crate::metainfo::{InfoHash, Metainfo};
 use crate::peer::exchange::{Contact, ContactFlags, ExchangeMessage};
 use crate::peer::extension::{OUR_EXCHANGE_ID, OUR_METADATA_ID, OUR_REQUEST_QUEUE};
 use crate::peer::{
-    ConnId, Direction, Encryption, ExtensionHandshake, Handshake, Message, MetadataMessage, PeerId, Reserved,
+    ConnId, Direction, Encryption, ExtensionHandshake, Handshake, HashRequest, Message, MetadataMessage, PeerId,
+    Reserved,
 };
 use crate::rng::Rng;
 use crate::swarm::io::CloseReason;
 use crate::swarm::{Event, Input, Limits, Output, PeerList, PeerSource, SwarmId};
 use crate::time::{Instant, earliest};
-use crate::tracker::{AnnounceRequest, Announcer, AnnouncerInput, AnnouncerOutput};
+use crate::tracker::{AnnounceRequest, AnnouncerInput, AnnouncerOutput, Announcers};
 use assembly::{Assembly, Outcome};
+use layers::LayerHunt;
 
 /// The most connections.
 const MAX_CONNECTIONS: usize = 40;
@@ -42,14 +48,16 @@ const TICK: Duration = Duration::from_secs(1);
 const USELESS_AFTER: Duration = Duration::from_secs(30);
 /// So many messages of peer exchange are read from one connection, which is short.
 const MOST_EXCHANGES: u32 = 6;
+/// So long the hashes of a hybrid's trees are waited for.
+const HYBRID_PATIENCE: Duration = Duration::from_secs(4);
 /// What trackers are told is missing, in bytes: how much it is nobody knows yet, and with nothing missing we were a seed.
 const LEFT: u64 = 16 * 1024;
 
 /// What is to be found.
 #[derive(Debug)]
 pub struct FinderSetup {
-    /// The torrent, as it stands in handshakes.
-    pub info_hash: [u8; 20],
+    /// The torrent.
+    pub info_hash: InfoHash,
     /// Announce URLs in tiers.
     pub trackers: Vec<Vec<String>>,
     /// Who we are in this swarm.
@@ -77,11 +85,22 @@ struct Conn {
     addr: SocketAddr,
     direction: Direction,
     peer_id: PeerId,
+    /// Whether it speaks of hash trees.
+    v2: bool,
     /// The peer's number for messages about the metadata.
     metadata: Option<u8>,
     exchanges: u32,
     /// When it last gave something of use.
     useful_at: Instant,
+}
+
+/// The search for the hashes that are not in the metadata, which is there.
+#[derive(Debug)]
+struct Hunt {
+    info: Bytes,
+    layers: LayerHunt,
+    /// When it ends, found or not; `None` if nothing can be done without.
+    until: Option<Instant>,
 }
 
 /// The search for one torrent's metadata.
@@ -90,9 +109,10 @@ pub struct Finder {
     id: SwarmId,
     setup: FinderSetup,
     peers: PeerList,
-    announcer: Announcer,
+    announcers: Announcers,
     conns: BTreeMap<ConnId, Conn>,
     assembly: Assembly,
+    hunt: Option<Hunt>,
     is_found: bool,
     stopped: bool,
     next_conn: u64,
@@ -103,13 +123,14 @@ pub struct Finder {
 impl Finder {
     /// Begins a search; peers are looked for at the first [`Input::Tick`].
     pub fn new(id: SwarmId, mut setup: FinderSetup, now: Instant) -> Self {
-        let announcer = Announcer::new(&setup.trackers, setup.rng.fork(1));
+        let announcers = Announcers::new(&setup.info_hash, &setup.trackers, setup.rng.fork(1));
         let mut finder = Self {
             id,
             peers: PeerList::new(setup.private_peers).without(Arc::clone(&setup.blocklist)),
-            announcer,
+            announcers,
             conns: BTreeMap::new(),
             assembly: Assembly::new(setup.info_hash),
+            hunt: None,
             is_found: false,
             stopped: false,
             next_conn: 0,
@@ -119,20 +140,34 @@ impl Finder {
         };
         finder.tell_announcer(now, AnnouncerInput::NeedPeers(true));
         finder.tell_announcer(now, AnnouncerInput::Start);
-        finder.out.push_back(Output::Seek { swarm: id, info_hash: finder.setup.info_hash });
+        let info_hash = finder.setup.info_hash;
+        finder.out.extend(info_hash.wires().map(|info_hash| Output::Seek { swarm: id, info_hash }));
         finder
     }
 
-    /// The info-hash as it stands in handshakes.
-    pub const fn info_hash(&self) -> [u8; 20] {
+    /// The torrent's name.
+    pub const fn info_hash(&self) -> InfoHash {
         self.setup.info_hash
     }
 
-    /// Our handshake.
-    pub const fn handshake(&self) -> Handshake {
-        let FinderSetup { info_hash, peer_id, .. } = self.setup;
-        let reserved = if self.setup.dht { Reserved::OURS_AND_DHT } else { Reserved::OURS };
-        Handshake { reserved, info_hash, peer_id }
+    /// Our handshake, by the torrent's v1 name if it has one.
+    fn handshake(&self) -> Handshake {
+        Handshake::of(&self.setup.info_hash, self.reserved(), self.setup.peer_id)
+    }
+
+    const fn reserved(&self) -> Reserved {
+        if self.setup.dht { Reserved::OURS_AND_DHT } else { Reserved::OURS }
+    }
+
+    /// Our handshake to a peer that is being dialled.
+    pub fn handshake_to(&self, conn: ConnId) -> Handshake {
+        let hello = self.handshake();
+        if self.peers.is_dialled_by_v2(conn) { hello.by_v2(&self.setup.info_hash) } else { hello }
+    }
+
+    /// Our answer to a peer that dialled us with this handshake.
+    pub fn answer(&self, theirs: &Handshake) -> Handshake {
+        self.handshake().in_answer_to(theirs, &self.setup.info_hash)
     }
 
     /// Whether a peer that dials us may come in.
@@ -188,6 +223,11 @@ impl Finder {
             Input::Closed(conn) => self.forget(now, conn),
             Input::Announced { id, result } => {
                 let peers = result.as_ref().map(|response| response.peers.clone()).unwrap_or_default();
+                if self.announcers.is_second(id) {
+                    for addr in &peers {
+                        self.peers.add_v2(now, *addr, PeerSource::Tracker);
+                    }
+                }
                 self.tell_announcer(now, AnnouncerInput::Answered { id, result });
                 self.add_peers(now, peers, PeerSource::Tracker, limits);
             }
@@ -203,7 +243,7 @@ impl Finder {
 
     /// When [`Input::Tick`] is next needed.
     pub fn deadline(&self) -> Option<Instant> {
-        earliest(self.tick_at, self.announcer.deadline())
+        earliest(self.tick_at, self.announcers.deadline())
     }
 
     fn tick(&mut self, now: Instant, limits: &mut Limits) {
@@ -267,7 +307,8 @@ impl Finder {
             return;
         }
         let (peer_id, metadata, exchanges) = (handshake.peer_id, None, 0);
-        let guest = Conn { addr, direction, peer_id, metadata, exchanges, useful_at: now };
+        let v2 = handshake.common(&self.setup.info_hash, self.reserved()).v2();
+        let guest = Conn { addr, direction, peer_id, v2, metadata, exchanges, useful_at: now };
         self.conns.insert(conn, guest);
         if handshake.reserved.fast() {
             self.out.push_back(Output::Send(conn, Message::HaveNone));
@@ -289,10 +330,20 @@ impl Finder {
     }
 
     fn receive(&mut self, now: Instant, conn: ConnId, message: Message) {
-        let Message::Extended { id, payload } = message else { return };
         if !self.conns.contains_key(&conn) || self.is_found {
             return;
         }
+        let (id, payload) = match message {
+            Message::Extended { id, payload } => (id, payload),
+            Message::Hashes { request, hashes } => return self.told_hashes(now, conn, request, &hashes),
+            Message::HashReject(request) => {
+                if let Some(hunt) = &mut self.hunt {
+                    hunt.layers.rejected(conn, request);
+                }
+                return self.ask(now);
+            }
+            _ => return,
+        };
         match id {
             0 => self.introduced(now, conn, &payload),
             OUR_METADATA_ID => self.told_metadata(now, conn, &payload),
@@ -335,8 +386,7 @@ impl Finder {
                         }
                     }
                     Outcome::Whole(metadata) => {
-                        self.is_found = true;
-                        return self.out.push_back(Output::Event(self.id, Event::Metadata(metadata)));
+                        return self.found(now, metadata);
                     }
                     Outcome::Liar(liar) => self.ban(now, liar),
                 }
@@ -353,8 +403,55 @@ impl Finder {
         self.ask(now);
     }
 
+    /// The metadata is there: what is left to find out are the hashes that it has not.
+    fn found(&mut self, now: Instant, info: Bytes) {
+        let metainfo = Metainfo::from_info_bytes(&info).ok();
+        let layers = metainfo.as_ref().and_then(LayerHunt::new);
+        let Some((layers, metainfo)) = layers.zip(metainfo) else { return self.finish(info, BTreeMap::new()) };
+        let until = (!metainfo.lacks_layers()).then_some(now + HYBRID_PATIENCE);
+        self.hunt = Some(Hunt { info, layers, until });
+        self.ask(now);
+    }
+
+    fn told_hashes(&mut self, now: Instant, conn: ConnId, request: HashRequest, hashes: &[u8]) {
+        let Some(hunt) = &mut self.hunt else { return };
+        match hunt.layers.received(conn, request, hashes) {
+            layers::Outcome::Kept => {
+                if let Some(peer) = self.conns.get_mut(&conn) {
+                    peer.useful_at = now;
+                }
+            }
+            layers::Outcome::Useless => {}
+            layers::Outcome::Liar => self.ban(now, conn),
+        }
+        self.ask(now);
+    }
+
+    fn finish(&mut self, info: Bytes, layers: BTreeMap<Sha256Digest, Vec<u8>>) {
+        self.is_found = true;
+        self.out.push_back(Output::Event(self.id, Event::Metadata { info, layers }));
+    }
+
+    /// Asks those who speak of trees, and ends the hunt if that is all that can be had.
+    fn ask_for_layers(&mut self, now: Instant) {
+        let Some(hunt) = &mut self.hunt else { return };
+        let conns: Vec<ConnId> = self.conns.iter().filter(|(_, peer)| peer.v2).map(|(conn, _)| *conn).collect();
+        let is_hopeless = hunt.until.is_some_and(|until| until <= now || !hunt.layers.may_hope(&conns));
+        if hunt.layers.is_done() || is_hopeless {
+            let (info, layers) = (hunt.info.clone(), hunt.layers.layers());
+            self.hunt = None;
+            return self.finish(info, layers);
+        }
+        for (conn, request) in hunt.layers.ask(now, &conns) {
+            self.out.push_back(Output::Send(conn, Message::HashRequest(request)));
+        }
+    }
+
     /// Asks everybody for as much as each may be asked for.
     fn ask(&mut self, now: Instant) {
+        if self.hunt.is_some() || self.is_found {
+            return self.ask_for_layers(now);
+        }
         for (conn, piece) in self.assembly.ask(now) {
             if let Some(id) = self.conns.get(&conn).and_then(|peer| peer.metadata) {
                 self.send(conn, id, MetadataMessage::Request(piece).encode());
@@ -386,6 +483,9 @@ impl Finder {
         self.peers.closed(now, conn);
         self.conns.remove(&conn);
         self.assembly.lost(conn);
+        if let Some(hunt) = &mut self.hunt {
+            hunt.layers.lost(conn);
+        }
     }
 
     /// Leaves. Trackers hear of it only if nobody goes on with the torrent.
@@ -399,14 +499,16 @@ impl Finder {
         if !self.is_found {
             self.tell_announcer(now, AnnouncerInput::Stop);
         }
-        self.out.push_back(Output::EndSeek { swarm: self.id, info_hash: self.setup.info_hash });
+        let (swarm, info_hash) = (self.id, self.setup.info_hash);
+        self.out.extend(info_hash.wires().map(|info_hash| Output::EndSeek { swarm, info_hash }));
         self.out.push_back(Output::Event(self.id, Event::Stopped));
     }
 
     fn tell_announcer(&mut self, now: Instant, input: AnnouncerInput) {
-        self.announcer.handle(now, input);
-        while let Some(AnnouncerOutput::Announce { id, url, event, tracker_id, numwant }) = self.announcer.poll() {
-            let FinderSetup { info_hash, peer_id, port, .. } = self.setup;
+        self.announcers.handle(now, &input);
+        while let Some((info_hash, output)) = self.announcers.poll() {
+            let AnnouncerOutput::Announce { id, url, event, tracker_id, numwant } = output;
+            let FinderSetup { peer_id, port, .. } = self.setup;
             let request = AnnounceRequest {
                 left: LEFT,
                 event,

@@ -1,9 +1,9 @@
 //! The finder among peers that the test plays.
 
 use super::*;
+use crate::peer::Reserved;
 use crate::peer::exchange::{Contact, ContactFlags};
 use crate::peer::metadata::{METADATA_PIECE, piece_count, piece_length};
-use sha1::{Digest as _, Sha1};
 
 const THEIR_ID: u8 = 3;
 
@@ -28,7 +28,7 @@ struct Lab {
 impl Lab {
     fn new() -> Self {
         let setup = FinderSetup {
-            info_hash: Sha1::digest(info()).into(),
+            info_hash: InfoHash::of_v1_info(&info()),
             trackers: vec![vec!["http://tracker.invalid/announce".to_owned()]],
             peer_id: PeerId([1; 20]),
             port: 6881,
@@ -61,7 +61,7 @@ impl Lab {
     fn join(&mut self, n: u8, size: u32) -> ConnId {
         let conn = ConnId(1 << 40 | u64::from(n));
         let handshake =
-            Handshake { reserved: Reserved::OURS, info_hash: self.finder.info_hash(), peer_id: PeerId([n; 20]) };
+            Handshake { reserved: Reserved::OURS, info_hash: self.finder.info_hash().wire(), peer_id: PeerId([n; 20]) };
         let addr = SocketAddr::new(addr(n).ip(), 50_000);
         self.give(Input::Joined { conn, addr, direction: Direction::Incoming, handshake });
         let hello = ExtensionHandshake {
@@ -104,7 +104,7 @@ impl Lab {
 
     fn found(&self) -> Option<&Bytes> {
         self.out.iter().find_map(|output| match output {
-            Output::Event(_, Event::Metadata(metadata)) => Some(metadata),
+            Output::Event(_, Event::Metadata { info, .. }) => Some(info),
             _ => None,
         })
     }
@@ -145,7 +145,7 @@ fn trackers_are_asked_and_peers_dialled_and_the_metadata_comes_out() {
     assert_eq!(lab.closed().len(), 2);
     let announces = lab.out.iter().filter(|output| matches!(output, Output::Announce { .. })).count();
     assert_eq!(announces, 1, "the swarm goes on: trackers hear of no end");
-    assert_eq!(lab.finder.deadline().filter(|at| *at < self::at(100)), lab.finder.announcer.deadline());
+    assert_eq!(lab.finder.deadline().filter(|at| *at < self::at(100)), lab.finder.announcers.deadline());
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn ourselves_twins_and_those_without_extensions_are_left() {
     for (n, peer_id, reserved) in
         [(6, [1; 20], Reserved::OURS), (7, [5; 20], Reserved::OURS), (8, [8; 20], Reserved::default())]
     {
-        let handshake = Handshake { reserved, info_hash: lab.finder.info_hash(), peer_id: PeerId(peer_id) };
+        let handshake = Handshake { reserved, info_hash: lab.finder.info_hash().wire(), peer_id: PeerId(peer_id) };
         let (conn, direction) = (ConnId(n), Direction::Incoming);
         lab.give(Input::Joined { conn, addr: addr(9), direction, handshake });
     }

@@ -59,6 +59,12 @@ impl InfoHash {
         Self::from_v2(Sha256::digest(info).into())
     }
 
+    /// Whether this is the name of a torrent with these raw `info` bytes, by every hash that it has.
+    pub fn is_of(&self, info: &[u8]) -> bool {
+        self.v1().is_none_or(|v1| v1 == <[u8; 20]>::from(Sha1::digest(info)))
+            && self.v2().is_none_or(|v2| v2 == <[u8; 32]>::from(Sha256::digest(info)))
+    }
+
     /// The v1 hash, if there is one.
     pub const fn v1(&self) -> Option<[u8; 20]> {
         match self.0 {
@@ -81,6 +87,16 @@ impl InfoHash {
             Hashes::V1(v1) | Hashes::Hybrid(v1, _) => v1,
             Hashes::V2(v2) => *v2.first_chunk().expect("32 bytes have a first 20"),
         }
+    }
+
+    /// The first 20 bytes of the v2 hash, if there is one: what names it where there is room for no more (BEP 52).
+    pub fn v2_wire(&self) -> Option<[u8; 20]> {
+        self.v2().map(|v2| *v2.first_chunk().expect("32 bytes have a first 20"))
+    }
+
+    /// Everything that handshakes and trackers may carry in the torrent's name; v1 first.
+    pub fn wires(&self) -> impl Iterator<Item = [u8; 20]> + use<> {
+        self.v1().into_iter().chain(self.v2_wire())
     }
 
     /// Whether both may name the same torrent: they share a v1 or a v2 hash, and contradict each other in neither.

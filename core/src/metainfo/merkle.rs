@@ -90,19 +90,35 @@ pub fn climb(hash: Sha256Digest, mut index: u64, uncles: &[Sha256Digest]) -> Sha
     })
 }
 
-/// The hash beside the one at `index` of a layer, on the way up from it, once for each of `count` layers.
-///
-/// `hashes` are those of layer `base` that cover anything, from its start.
-pub fn uncles(hashes: &[Sha256Digest], base: u32, mut index: u64, count: u32) -> Vec<Sha256Digest> {
-    let mut layer = hashes.to_vec();
-    let mut uncles = Vec::new();
-    for height in base..base + count {
-        let beside = usize::try_from(index ^ 1).ok().and_then(|beside| layer.get(beside));
-        uncles.push(beside.copied().unwrap_or_else(|| empty(height)));
-        layer = above(&layer, height);
-        index /= 2;
+/// A part of a tree: all layers over some hashes.
+#[derive(Clone, Debug)]
+pub struct Layers {
+    base: u32,
+    /// As far as they cover anything, lowest first.
+    layers: Vec<Vec<Sha256Digest>>,
+}
+
+impl Layers {
+    /// The layers from `base`, which has these hashes, to `height`.
+    pub fn over(hashes: Vec<Sha256Digest>, base: u32, height: u32) -> Self {
+        let mut layers = vec![hashes];
+        for layer in base..height {
+            layers.push(layers.last().map(|below| above(below, layer)).unwrap_or_default());
+        }
+        Self { base, layers }
     }
-    uncles
+
+    /// The hash at this place of a layer, empty where it covers nothing.
+    pub fn get(&self, layer: u32, index: u64) -> Sha256Digest {
+        let hashes = layer.checked_sub(self.base).and_then(|above| self.layers.get(above as usize));
+        let hash = hashes.zip(usize::try_from(index).ok()).and_then(|(hashes, index)| hashes.get(index));
+        hash.copied().unwrap_or_else(|| empty(layer))
+    }
+
+    /// The hash beside the way up from the one at `index` of a layer, once for each of `count` layers.
+    pub fn uncles(&self, layer: u32, index: u64, count: u32) -> Vec<Sha256Digest> {
+        (0..count).map(|up| self.get(layer + up, (index >> up) ^ 1)).collect()
+    }
 }
 
 fn node(left: &Sha256Digest, right: &Sha256Digest) -> Sha256Digest {
@@ -143,7 +159,7 @@ mod tests {
             let top = root(hashes.clone(), 3, layers);
             for index in 0..1 << layers {
                 let hash = hashes.get(usize::try_from(index).unwrap()).copied().unwrap_or_else(|| empty(3));
-                let uncles = uncles(&hashes, 3, index, layers);
+                let uncles = Layers::over(hashes.clone(), 3, 3 + layers).uncles(3, index, layers);
                 assert_eq!(climb(hash, index, &uncles), top, "{index} of {count}");
                 assert_ne!(climb([99; 32], index, &uncles), top);
             }

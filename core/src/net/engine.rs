@@ -35,6 +35,7 @@ use super::udp_tracker::UdpTrackers;
 use super::web_seed::WebSeed;
 use super::{AddError, AddTorrent, EngineConfig, EngineError, FindError, FindTorrent, listen, system_rng};
 use crate::bitfield::Bitfield;
+use crate::metainfo::merkle::Sha256Digest;
 use crate::metainfo::{InfoHash, Metainfo};
 use crate::peer::{ConnId, Direction, PeerId};
 use crate::piece::WebSeedId;
@@ -85,7 +86,7 @@ pub(crate) enum Done {
     /// So many bytes are checked.
     Checked(u64, u64),
     /// A search has found the metadata.
-    Found(SwarmId, Bytes),
+    Found(SwarmId, Bytes, BTreeMap<Sha256Digest, Vec<u8>>),
 }
 
 /// The torrent engine: peers, disk and trackers of any number of torrents. Clones are the same engine.
@@ -626,7 +627,7 @@ impl Task {
             Done::DialFailed(conn) => self.input(Input::DialFailed(conn)),
             Done::Stuck(conn) => self.input(Input::Closed(conn)),
             Done::Prepared(key, prepared, release) => self.prepared(key, prepared, release),
-            Done::Found(id, metadata) => self.found(id, &metadata),
+            Done::Found(id, info, layers) => self.found(id, &info, &layers),
             Done::Checked(key, bytes) => {
                 if let Some(entry) = self.entries.get(&key).filter(|entry| entry.swarm.is_none()) {
                     entry.status.send_modify(|status| status.have = bytes);

@@ -172,9 +172,6 @@ pub struct FindTorrent {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FindError {
-    /// The link has no v1 info-hash.
-    #[error("the magnet link names a v2 torrent only (urn:btmh), and those are not supported yet")]
-    OnlyV2,
     /// The metadata is what was asked for, and no torrent that can be fetched.
     #[error("the torrent is refused: {0}")]
     Unusable(String),

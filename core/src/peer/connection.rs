@@ -5,7 +5,7 @@
 //!
 //! Law: a message that breaks a rule closes the connection with its reason; none panics.
 //!
-//! Source: BEP 3, 6, 9, 10, 11.
+//! Source: BEP 3, 6, 9, 10, 11, 52.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ use bytes::Bytes;
 use super::extension::{DEFAULT_REQUEST_QUEUE, ExtensionHandshake, OUR_EXCHANGE_ID, OUR_METADATA_ID};
 use super::pipeline::{Arrival, Pipeline};
 use super::uploads::Uploads;
-use super::{Message, PeerId, Reserved};
+use super::{HashRequest, Message, PeerId, Reserved};
 use crate::bitfield::Bitfield;
 use crate::layout::{BlockInfo, Layout, PieceIndex};
 use crate::rate::RateMeter;
@@ -119,6 +119,12 @@ pub enum Received {
     Exchange(Bytes),
     /// The peer says something about the metadata; not decoded yet. BEP 9.
     Metadata(Bytes),
+    /// The peer asks for hashes. BEP 52.
+    HashRequest(HashRequest),
+    /// The peer brings hashes. BEP 52.
+    Hashes(HashRequest, Bytes),
+    /// The peer will not bring hashes. BEP 52.
+    HashReject(HashRequest),
 }
 
 /// The longest span that a peer may ask for; most clients ask for 16 KiB.
@@ -190,6 +196,10 @@ pub struct PeerConnection {
     pub grant_bytes: u64,
     /// Bytes of metadata that it was given.
     pub metadata_given: u64,
+    /// What it asked for that blocks are read and hashed for.
+    pub hashing: Option<HashRequest>,
+    /// Bytes that were read and hashed for it, and of hashes that it was given.
+    pub hashes_cost: u64,
     /// Pieces that it suggested we ask it for, oldest first. BEP 6.
     pub suggested: VecDeque<PieceIndex>,
     suggested_at: Option<Instant>,
@@ -240,6 +250,8 @@ impl PeerConnection {
             suggested_at: None,
             grant_bytes: 0,
             metadata_given: 0,
+            hashing: None,
+            hashes_cost: 0,
             allowed: BTreeSet::new(),
             refused: BTreeSet::new(),
             refused_at: now,
@@ -327,6 +339,9 @@ impl PeerConnection {
             Message::Extended { id: OUR_EXCHANGE_ID, payload } => Ok(Received::Exchange(payload)),
             Message::Extended { id: OUR_METADATA_ID, payload } => Ok(Received::Metadata(payload)),
             Message::Port(port) if std::mem::take(&mut self.awaits_node) => Ok(Received::Node(port)),
+            Message::HashRequest(request) => Ok(Received::HashRequest(request)),
+            Message::Hashes { request, hashes } => Ok(Received::Hashes(request, hashes)),
+            Message::HashReject(request) => Ok(Received::HashReject(request)),
             Message::KeepAlive | Message::Port(_) | Message::Unknown(_) | Message::Extended { .. } => {
                 Ok(Received::Nothing)
             }

@@ -1,10 +1,13 @@
-//! The 68 bytes that open a connection. BEP 3, 6, 10.
+//! The 68 bytes that open a connection. BEP 3, 6, 10, 52.
+//!
+//! A hybrid torrent has two names. Who dials by the v1 one says with a bit that it speaks v2, too, and may be answered by the other.
 //!
 //! ```text
 //! 19 "BitTorrent protocol" | 8 reserved | 20 info-hash | 20 peer id
 //! ```
 
 use super::PeerId;
+use crate::metainfo::InfoHash;
 
 /// The length of a handshake, in bytes.
 pub const HANDSHAKE_LENGTH: usize = 68;
@@ -22,9 +25,27 @@ impl Reserved {
     /// The same, and a node of the distributed hash table.
     pub const OURS_AND_DHT: Self = Self([0, 0, 0, 0, 0, 0x10, 0, 0x05]);
 
+    /// The same from one whose torrent has hash trees.
+    #[must_use]
+    pub const fn with_v2(mut self) -> Self {
+        self.0[7] |= V2;
+        self
+    }
+
+    /// What both sides say.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self((u64::from_be_bytes(self.0) & u64::from_be_bytes(other.0)).to_be_bytes())
+    }
+
     /// The distributed hash table. BEP 5.
     pub const fn dht(self) -> bool {
         self.0[7] & 0x01 != 0
+    }
+
+    /// Version 2 of the protocol. BEP 52.
+    pub const fn v2(self) -> bool {
+        self.0[7] & V2 != 0
     }
 
     /// The fast extension. BEP 6.
@@ -37,6 +58,8 @@ impl Reserved {
         self.0[5] & 0x10 != 0
     }
 }
+
+const V2: u8 = 0x10;
 
 /// What each side says first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +80,36 @@ pub struct HandshakeError {
 }
 
 impl Handshake {
+    /// What is said in this torrent's name: the v1 one, if it has that, and that trees are spoken of if it has them.
+    pub fn of(torrent: &InfoHash, reserved: Reserved, peer_id: PeerId) -> Self {
+        let reserved = if torrent.v2().is_some() { reserved.with_v2() } else { reserved };
+        Self { reserved, info_hash: torrent.wire(), peer_id }
+    }
+
+    /// The same by the torrent's v2 name, if it has one.
+    #[must_use]
+    pub fn by_v2(self, torrent: &InfoHash) -> Self {
+        Self { info_hash: torrent.v2_wire().unwrap_or(self.info_hash), ..self }
+    }
+
+    /// What is said to a peer that dialled us: by the name that it used, or by the v2 one if it speaks that, too.
+    #[must_use]
+    pub fn in_answer_to(self, theirs: &Self, torrent: &InfoHash) -> Self {
+        if theirs.knows_v2(torrent) { self.by_v2(torrent) } else { self }
+    }
+
+    /// What both sides speak: those whose handshake this is, and those with these bits.
+    pub fn common(&self, torrent: &InfoHash, ours: Reserved) -> Reserved {
+        let theirs = if self.knows_v2(torrent) { self.reserved.with_v2() } else { self.reserved };
+        let ours = if torrent.v2().is_some() { ours.with_v2() } else { ours };
+        ours.and(theirs)
+    }
+
+    /// Whether the sender speaks v2; one that knows the v2 name need not say so.
+    fn knows_v2(&self, torrent: &InfoHash) -> bool {
+        self.reserved.v2() || Some(self.info_hash) == torrent.v2_wire()
+    }
+
     /// The bytes to send.
     pub fn encode(&self) -> [u8; HANDSHAKE_LENGTH] {
         let mut bytes = [0; HANDSHAKE_LENGTH];
@@ -101,6 +154,29 @@ mod tests {
     fn a_handshake_survives_the_wire() {
         assert_eq!(Handshake::decode(&sample().encode()), Ok(sample()));
         assert!(sample().reserved.fast() && sample().reserved.extended());
+    }
+
+    #[test]
+    fn hybrids_are_dialled_by_either_name_and_upgraded() {
+        let hybrid = InfoHash::hybrid([1; 20], [2; 32]);
+        let hello = Handshake::of(&hybrid, Reserved::OURS, PeerId([9; 20]));
+        assert_eq!((hello.info_hash, hello.reserved.v2()), ([1; 20], true));
+        let ours = Handshake::of(&hybrid, Reserved::OURS_AND_DHT, PeerId([8; 20]));
+        let answer = ours.in_answer_to(&hello, &hybrid);
+        assert_eq!(answer.info_hash, [2; 20]);
+        let common = hello.common(&hybrid, Reserved::OURS_AND_DHT);
+        assert!(common.v2() && !common.dht() && answer.common(&hybrid, Reserved::OURS).v2());
+        // Old clients know nothing of it.
+        let old = Handshake { reserved: Reserved::OURS, ..hello };
+        assert_eq!(ours.in_answer_to(&old, &hybrid).info_hash, [1; 20]);
+        assert_eq!(old.common(&hybrid, Reserved::OURS), Reserved::OURS);
+        // By the other name one need not say so.
+        let new = Handshake { reserved: Reserved::OURS, ..hello.by_v2(&hybrid) };
+        assert_eq!((new.info_hash, ours.in_answer_to(&new, &hybrid).info_hash), ([2; 20], [2; 20]));
+        assert!(new.common(&hybrid, Reserved::OURS).v2());
+        let v1 = InfoHash::from_v1([1; 20]);
+        assert_eq!(Handshake::of(&v1, Reserved::OURS, PeerId([9; 20])).in_answer_to(&hello, &v1), old);
+        assert!(!hello.common(&v1, Reserved::OURS).v2());
     }
 
     #[test]

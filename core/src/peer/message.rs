@@ -1,4 +1,4 @@
-//! Everything peers say to one another after the handshake, and how it is framed. BEP 3, 6, 10.
+//! Everything peers say to one another after the handshake, and how it is framed. BEP 3, 6, 10, 52.
 //!
 //! A message is a 4-byte length, a 1-byte id and its fields, all big-endian; a length of 0 keeps the connection alive.
 //! Numbers come in unchecked: whoever has the torrent's layout checks them.
@@ -8,6 +8,7 @@
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
+use super::hashes::{HASH_REQUEST_LENGTH, HashRequest, MAX_HASHES_LENGTH};
 use crate::layout::{BLOCK_LENGTH, BlockInfo, PieceIndex};
 
 /// The most bytes of an extension message that are read.
@@ -97,6 +98,17 @@ pub enum Message {
         /// The bytes after it.
         payload: Bytes,
     },
+    /// Asks for hashes of a v2 torrent. BEP 52.
+    HashRequest(HashRequest),
+    /// Brings them: those that were asked for, then their uncles. BEP 52.
+    Hashes {
+        /// What was asked for.
+        request: HashRequest,
+        /// The hashes, end to end.
+        hashes: Bytes,
+    },
+    /// They will not be brought. BEP 52.
+    HashReject(HashRequest),
     /// A message of an id that this client does not know; its bytes were skipped.
     Unknown(u8),
 }
@@ -132,6 +144,9 @@ const HAVE_NONE: u8 = 15;
 const REJECT_REQUEST: u8 = 16;
 const ALLOWED_FAST: u8 = 17;
 const EXTENDED: u8 = 20;
+const HASH_REQUEST: u8 = 21;
+const HASHES: u8 = 22;
+const HASH_REJECT: u8 = 23;
 
 impl Message {
     /// Takes the next message off the front of `buffer`, or `None` if it has not come whole.
@@ -190,6 +205,12 @@ impl Message {
             REJECT_REQUEST => Self::RejectRequest(block(&mut body)),
             ALLOWED_FAST => Self::AllowedFast(PieceIndex(body.get_u32())),
             EXTENDED => Self::Extended { id: body.get_u8(), payload: body },
+            HASH_REQUEST => Self::HashRequest(HashRequest::decode(&mut body)),
+            HASHES => {
+                let request = HashRequest::decode(&mut body);
+                Self::Hashes { request, hashes: body }
+            }
+            HASH_REJECT => Self::HashReject(HashRequest::decode(&mut body)),
             other => Self::Unknown(other),
         }
     }
@@ -232,6 +253,9 @@ impl Message {
                 out.put_u8(EXTENDED);
                 out.put_u8(*id);
             }
+            Self::HashRequest(request) => encode_hash_head(HASH_REQUEST, request, 0, out),
+            Self::Hashes { request, hashes } => encode_hash_head(HASHES, request, hashes.len(), out),
+            Self::HashReject(request) => encode_hash_head(HASH_REJECT, request, 0, out),
             Self::Unknown(id) => head(*id, &[]),
         }
     }
@@ -240,10 +264,19 @@ impl Message {
     pub fn payload(&self) -> Option<&Bytes> {
         match self {
             Self::Piece { data, .. } => Some(data),
-            Self::Bitfield(bytes) | Self::Extended { payload: bytes, .. } => Some(bytes),
+            Self::Bitfield(bytes) | Self::Extended { payload: bytes, .. } | Self::Hashes { hashes: bytes, .. } => {
+                Some(bytes)
+            }
             _ => None,
         }
     }
+}
+
+fn encode_hash_head(id: u8, request: &HashRequest, payload_length: usize, out: &mut BytesMut) {
+    let payload_length = u32::try_from(payload_length).expect("our messages are short");
+    out.put_u32(1 + HASH_REQUEST_LENGTH + payload_length);
+    out.put_u8(id);
+    request.encode(out);
 }
 
 /// Refuses a message whose length after the id no message of that id can have.
@@ -256,6 +289,11 @@ fn check_length(id: u8, got: u32) -> Result<(), DecodeError> {
         PIECE => ((9..=8 + BLOCK_LENGTH).contains(&got), "9 to 16392"),
         PORT => (got == 2, "2"),
         BITFIELD => (got <= MAX_BITFIELD, "at most 262144"),
+        HASH_REQUEST | HASH_REJECT => (got == HASH_REQUEST_LENGTH, "48"),
+        HASHES => {
+            let fits = (HASH_REQUEST_LENGTH..=MAX_HASHES_LENGTH).contains(&got);
+            (fits && (got - HASH_REQUEST_LENGTH).is_multiple_of(32), "48 and 32 for each of at most 4146 hashes")
+        }
         EXTENDED => ((1..=MAX_EXTENDED).contains(&got), "1 to 262144"),
         _ => (got <= MAX_EXTENDED, "at most 262144"),
     };
@@ -282,6 +320,8 @@ mod tests {
             begin,
             length,
         });
+        let request = (any::<[u8; 32]>(), any::<[u32; 4]>())
+            .prop_map(|(root, [base, index, length, proofs])| HashRequest { root, base, index, length, proofs });
         let bytes = prop::collection::vec(any::<u8>(), 1..200).prop_map(Bytes::from);
         prop_oneof![
             Just(Message::KeepAlive),
@@ -301,6 +341,10 @@ mod tests {
             bytes.clone().prop_map(Message::Bitfield),
             (piece, any::<u32>(), bytes.clone()).prop_map(|(piece, begin, data)| Message::Piece { piece, begin, data }),
             (any::<u8>(), bytes).prop_map(|(id, payload)| Message::Extended { id, payload }),
+            request.clone().prop_map(Message::HashRequest),
+            request.clone().prop_map(Message::HashReject),
+            (request, 0..9_usize)
+                .prop_map(|(request, count)| Message::Hashes { request, hashes: Bytes::from(vec![7; 32 * count]) }),
         ]
     }
 

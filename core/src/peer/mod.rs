@@ -1,12 +1,13 @@
 //! One peer: who it is, what it says, what it asks for and what we ask of it.
 //!
 //! The modules in reading order: [`id`] names a client, [`handshake`] opens a connection, [`encryption`] hides it, [`message`] is everything said
-//! after it, [`fast`] and [`extension`] are the two extensions spoken, [`exchange`] and [`metadata`] are what the second carries, [`pipeline`] keeps our
+//! after it, [`fast`] and [`extension`] are the two extensions spoken, [`exchange`] and [`metadata`] are what the second carries, [`hashes`] are
+//! what v2 torrents need, [`pipeline`] keeps our
 //! requests, [`uploads`] keeps theirs, and [`connection`] puts them together into the state of one connection.
 //!
 //! Knows nothing of other peers, pieces' rarity or sockets.
 //!
-//! Source: BEP 3, 6, 9, 10, 11, 20; Message Stream Encryption, which has no BEP.
+//! Source: BEP 3, 6, 9, 10, 11, 20, 52; Message Stream Encryption, which has no BEP.
 
 pub mod id;
 pub mod handshake;
@@ -16,6 +17,7 @@ pub mod fast;
 pub mod extension;
 pub mod exchange;
 pub mod metadata;
+pub mod hashes;
 pub mod pipeline;
 pub mod uploads;
 pub mod connection;
@@ -25,6 +27,7 @@ pub use encryption::Encryption;
 pub use exchange::ExchangeMessage;
 pub use extension::ExtensionHandshake;
 pub use handshake::{Handshake, HandshakeError, Reserved};
+pub use hashes::HashRequest;
 pub use id::PeerId;
 pub use message::{DecodeError, Message};
 pub use metadata::MetadataMessage;

@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use crate::blocklist::Blocklist;
 use crate::finder::{Finder, FinderSetup};
+use crate::metainfo::InfoHash;
 use crate::peer::encryption::{Opening, Skeys};
 use crate::peer::{ConnId, Direction, Handshake, Message};
 use crate::rate::{ByteCount, Rate, TokenBucket};
@@ -124,7 +125,7 @@ impl Session {
 
     /// Joins a torrent. `Err` names the swarm that it is joined as already.
     pub fn add(&mut self, now: Instant, setup: SwarmSetup) -> Result<SwarmId, SwarmId> {
-        let id = self.claim(setup.metainfo.info_hash.wire())?;
+        let id = self.claim(&setup.metainfo.info_hash)?;
         self.swarms.insert(id, Swarm::new(id, setup, now));
         self.route(now, id, swarm::Input::Tick);
         Ok(id)
@@ -132,21 +133,21 @@ impl Session {
 
     /// Begins to look for a torrent's metadata. `Err` names the swarm or the search that is there already.
     pub fn add_finder(&mut self, now: Instant, setup: FinderSetup) -> Result<SwarmId, SwarmId> {
-        let id = self.claim(setup.info_hash)?;
+        let id = self.claim(&setup.info_hash)?;
         self.finders.insert(id, Finder::new(id, setup, now));
         self.route(now, id, swarm::Input::Tick);
         Ok(id)
     }
 
     /// A number for what has this info-hash. `Err` is that of what has it already.
-    fn claim(&mut self, info_hash: [u8; 20]) -> Result<SwarmId, SwarmId> {
+    fn claim(&mut self, info_hash: &InfoHash) -> Result<SwarmId, SwarmId> {
         debug_assert!(self.out.is_empty(), "drain before the next input");
-        if let Some(id) = self.by_hash.get(&info_hash) {
+        if let Some(id) = info_hash.wires().find_map(|wire| self.by_hash.get(&wire)) {
             return Err(*id);
         }
         let id = SwarmId(self.next_swarm);
         self.next_swarm += 1;
-        self.by_hash.insert(info_hash, id);
+        self.by_hash.extend(info_hash.wires().map(|wire| (wire, id)));
         self.skeys = None;
         Ok(id)
     }
@@ -155,7 +156,9 @@ impl Session {
     pub fn remove(&mut self, id: SwarmId) {
         let finder = self.finders.remove(&id).map(|finder| finder.info_hash());
         if let Some(info_hash) = self.swarms.remove(&id).map(|swarm| swarm.info_hash()).or(finder) {
-            self.by_hash.remove(&info_hash);
+            for wire in info_hash.wires() {
+                self.by_hash.remove(&wire);
+            }
             self.skeys = None;
         }
     }
@@ -287,10 +290,16 @@ impl Session {
         }
     }
 
-    /// Our handshake in a swarm or a search.
-    fn our_handshake(&self, id: SwarmId) -> Option<Handshake> {
-        let finder = || self.finders.get(&id).map(Finder::handshake);
-        self.swarms.get(&id).map(Swarm::handshake).or_else(finder)
+    /// Our handshake in a swarm or a search, to a peer that we dial.
+    fn handshake_to(&self, id: SwarmId, conn: ConnId) -> Option<Handshake> {
+        let finder = || self.finders.get(&id).map(|finder| finder.handshake_to(conn));
+        self.swarms.get(&id).map(|swarm| swarm.handshake_to(conn)).or_else(finder)
+    }
+
+    /// Our answer to a peer that dialled us.
+    fn answer(&self, id: SwarmId, theirs: &Handshake) -> Option<Handshake> {
+        let finder = || self.finders.get(&id).map(|finder| finder.answer(theirs));
+        self.swarms.get(&id).map(|swarm| swarm.answer(theirs)).or_else(finder)
     }
 
     /// How many peers a swarm may dial now, so that all swarms together keep within bounds and each gets its share.
@@ -348,7 +357,7 @@ impl Session {
         };
         *is_dialled = true;
         let (swarm, opening) = (*swarm, *opening);
-        if let Some(ours) = self.our_handshake(swarm) {
+        if let Some(ours) = self.handshake_to(swarm, conn) {
             self.out.push_back(match opening {
                 Opening::Plain => Output::SendHandshake(conn, ours),
                 Opening::Encrypted => Output::SendEncrypted(conn, ours),
@@ -394,10 +403,11 @@ impl Session {
             }
             Some(Stage::Joined(_)) | None => return,
         };
-        let Some(ours) = self.our_handshake(swarm) else {
+        let Some(ours) = self.answer(swarm, &handshake) else {
             return self.refuse(now, conn, CloseReason::UnknownTorrent);
         };
-        if handshake.info_hash != ours.info_hash {
+        // A hybrid's swarm may answer by the other of its names.
+        if self.by_hash.get(&handshake.info_hash) != Some(&swarm) {
             return self.refuse(now, conn, CloseReason::Handshake);
         }
         if direction == Direction::Incoming {

@@ -73,7 +73,11 @@ fn session() -> (Session, SwarmId) {
 fn hello(session: &Session, id: SwarmId, n: u64) -> Handshake {
     let mut peer_id = [9; 20];
     peer_id[..8].copy_from_slice(&n.to_be_bytes());
-    Handshake { reserved: Reserved::OURS, info_hash: session.swarm(id).unwrap().info_hash(), peer_id: PeerId(peer_id) }
+    Handshake {
+        reserved: Reserved::OURS,
+        info_hash: session.swarm(id).unwrap().info_hash().wire(),
+        peer_id: PeerId(peer_id),
+    }
 }
 
 #[test]

@@ -15,13 +15,24 @@ use crate::time::{Instant, earliest};
 use crate::tracker::Scope;
 
 impl Swarm {
-    /// Our handshake in this swarm.
+    /// Our handshake in this swarm, by the torrent's v1 name if it has one.
     pub fn handshake(&self) -> Handshake {
-        Handshake { reserved: self.reserved(), info_hash: self.info_hash, peer_id: self.peer_id }
+        Handshake::of(&self.metainfo.info_hash, self.reserved(), self.peer_id)
     }
 
     fn reserved(&self) -> Reserved {
         if self.config.dht && !self.metainfo.info.private { Reserved::OURS_AND_DHT } else { Reserved::OURS }
+    }
+
+    /// Our handshake to a peer that is being dialled.
+    pub fn handshake_to(&self, conn: ConnId) -> Handshake {
+        let hello = self.handshake();
+        if self.peers.is_dialled_by_v2(conn) { hello.by_v2(&self.metainfo.info_hash) } else { hello }
+    }
+
+    /// Our answer to a peer that dialled us with this handshake.
+    pub fn answer(&self, theirs: &Handshake) -> Handshake {
+        self.handshake().in_answer_to(theirs, &self.metainfo.info_hash)
     }
 
     /// Whether a peer that dials us may come in.
@@ -85,7 +96,7 @@ impl Swarm {
                 return;
             }
         }
-        let reserved = both(self.reserved(), handshake.reserved);
+        let reserved = handshake.common(&self.metainfo.info_hash, self.reserved());
         let pieces = self.layout().piece_count();
         let mut peer = PeerConnection::new(addr, direction, handshake.peer_id, reserved, pieces, now);
         peer.told = self.news.len();
@@ -212,6 +223,9 @@ impl Swarm {
             }
             Received::Exchange(payload) => self.told_of_peers(now, conn, &payload),
             Received::Metadata(payload) => self.asked_for_metadata(now, conn, &payload),
+            Received::HashRequest(request) => self.asked_for_hashes(now, conn, request),
+            Received::Hashes(request, hashes) => self.told_hashes(now, conn, request, &hashes),
+            Received::HashReject(request) => self.refused_hashes(now, conn, &request),
             Received::Extension(handshake) => {
                 self.may_be_hungry(conn);
                 self.note_listener(conn);
@@ -284,7 +298,8 @@ impl Swarm {
 
     /// Grants a choked newcomer a few pieces, so that it soon has something to trade. BEP 6.
     pub(super) fn grant_fast_pieces(&mut self, now: Instant, conn: ConnId) {
-        let (info_hash, pieces, may_serve) = (self.info_hash, self.layout().piece_count(), self.may_serve());
+        let (info_hash, pieces, may_serve) =
+            (self.metainfo.info_hash.wire(), self.layout().piece_count(), self.may_serve());
         let Some(peer) = self.conns.get_mut(&conn) else { return };
         let newcomer = (peer.pieces.count() as usize) < crate::peer::fast::ALLOWED_FAST_COUNT;
         if !may_serve || !peer.fast() || !newcomer || !peer.granted.is_empty() {
@@ -366,13 +381,4 @@ enum Admission {
     /// It is there already, over a connection that stays.
     SameAs(ConnId),
     Refused(CloseReason),
-}
-
-/// The extensions that both sides speak.
-fn both(a: Reserved, b: Reserved) -> Reserved {
-    let mut common = [0; 8];
-    for (common, (a, b)) in common.iter_mut().zip(a.0.iter().zip(b.0)) {
-        *common = a & b;
-    }
-    Reserved(common)
 }

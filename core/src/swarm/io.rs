@@ -1,5 +1,6 @@
 //! What goes into a swarm and what comes out: the whole of its contact with the world.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -68,6 +69,13 @@ pub enum Input {
         span: BlockInfo,
         /// Its bytes, cut as suits whoever read them.
         result: Result<Vec<Bytes>, DiskFault>,
+    },
+    /// Answers [`Output::HashBlocks`].
+    BlocksHashed {
+        /// For whom.
+        conn: ConnId,
+        /// The SHA-256 of each block.
+        leaves: Result<Vec<Sha256Digest>, DiskFault>,
     },
     /// Answers [`Output::Hash`].
     Hashed {
@@ -209,6 +217,15 @@ pub enum Output {
         /// What to read.
         span: BlockInfo,
     },
+    /// Read a span of verified bytes and hash its blocks one by one. BEP 52.
+    HashBlocks {
+        /// The swarm.
+        swarm: SwarmId,
+        /// For whom.
+        conn: ConnId,
+        /// What to read.
+        span: BlockInfo,
+    },
     /// Hash bytes of a piece that have come; answered with the hash.
     Hash {
         /// The swarm.
@@ -302,7 +319,12 @@ pub enum Event {
     /// All files are under their final names.
     Complete,
     /// A finder has found the torrent's `info`; its hash is right.
-    Metadata(Bytes),
+    Metadata {
+        /// The raw bencoding of `info`.
+        info: Bytes,
+        /// The hashes of the pieces of each file that is longer than one, by the file's root, as far as there are any.
+        layers: BTreeMap<Sha256Digest, Vec<u8>>,
+    },
     /// The disk failed; the swarm rests and tries again by itself.
     Fault(String),
     /// The disk works again.

@@ -5,7 +5,7 @@
 //! as [`Input`]s.
 //!
 //! The modules in reading order: [`io`] is what goes in and out, [`peers`] keeps the addresses, `inbound` answers messages,
-//! `exchange` tells peers of one another, `metadata` gives them the torrent itself, [`priority`] and `places` say who is wanted
+//! `exchange` tells peers of one another, `metadata` gives them the torrent itself, `hashes` what proves it, [`priority`] and `places` say who is wanted
 //! most, `requests` asks for blocks, `pieces` follows them to the disk, `telling` announces them, `turns` says whose turn it is
 //! to be sent one, `handing` what a seed hands out to whom, `serving` chokes and uploads, [`web_seeds`] asks web servers when
 //! peers are not enough, `upkeep` is all that only time brings about, [`status`] tells people.
@@ -13,7 +13,7 @@
 //! Laws: a piece is announced only when its hash is right; nothing but allowed-fast pieces goes to a choked peer; the
 //! availability equals a recount; bytes in memory stay within [`SwarmConfig`]'s bounds.
 //!
-//! Source: BEP 3, 6, 9, 10, 11, 12, 20, 27, 40.
+//! Source: BEP 3, 6, 9, 10, 11, 12, 20, 27, 40, 52.
 
 pub mod io;
 pub mod peers;
@@ -22,6 +22,7 @@ mod inbound;
 mod places;
 mod exchange;
 mod metadata;
+mod hashes;
 mod requests;
 mod pieces;
 mod telling;
@@ -46,13 +47,13 @@ use crate::bitfield::Bitfield;
 use crate::blocklist::Blocklist;
 use crate::choke::{Choker, Slots};
 use crate::layout::{Layout, PieceIndex};
-use crate::metainfo::Metainfo;
+use crate::metainfo::{InfoHash, Metainfo};
 use crate::peer::{ConnId, Encryption, PeerConnection, PeerId};
 use crate::piece::{Blame, Hashing, Picker};
 use crate::rate::{RateMeter, TokenBucket};
 use crate::rng::Rng;
 use crate::time::{Instant, earliest};
-use crate::tracker::Announcer;
+use crate::tracker::Announcers;
 use web_seeds::WebSeeds;
 
 /// How often a swarm with peers looks after them.
@@ -162,7 +163,6 @@ enum Phase {
 pub struct Swarm {
     id: SwarmId,
     metainfo: Arc<Metainfo>,
-    info_hash: [u8; 20],
     config: SwarmConfig,
     peer_id: PeerId,
     port: u16,
@@ -179,9 +179,10 @@ pub struct Swarm {
     made_way: Option<Instant>,
     picker: Picker,
     blame: Blame,
+    trees: hashes::Trees,
     web_seeds: WebSeeds,
     choker: Choker,
-    announcer: Option<Announcer>,
+    announcers: Option<Announcers>,
     /// Bytes that wait for the hashing threads or the disk.
     storing: u64,
     /// Pieces that are right and could not be written; they are kept, and written when the disk works again.
@@ -226,7 +227,8 @@ impl Swarm {
     pub fn new(id: SwarmId, setup: SwarmSetup, now: Instant) -> Self {
         let SwarmSetup { metainfo, have, placed, paused, peer_id, port, client, .. } = setup;
         let SwarmSetup { announce, web_seeds, private_peers, mut rng, config, .. } = setup;
-        let announcer = announce.then(|| Announcer::new(&metainfo.trackers, rng.fork(1)));
+        let announcers = announce.then(|| Announcers::new(&metainfo.info_hash, &metainfo.trackers, rng.fork(1)));
+        let trees = hashes::Trees::new(&metainfo, &Layout::of(&metainfo.info));
         let hashing = if metainfo.layers().is_some() { Hashing::Tree } else { Hashing::Sha1 };
         let phase = match (have.is_all(), placed) {
             (true, true) => Phase::Seeding,
@@ -236,7 +238,6 @@ impl Swarm {
         let blocklist = Arc::clone(&config.blocklist);
         let mut swarm = Self {
             id,
-            info_hash: metainfo.info_hash.wire(),
             picker: Picker::new(Layout::of(&metainfo.info), have, config.partial_budget).hashing(hashing),
             choker: Choker::new(config.slots, now),
             metainfo,
@@ -254,8 +255,9 @@ impl Swarm {
             vantage: priority::Vantage::new(port),
             made_way: None,
             blame: Blame::default(),
+            trees,
             web_seeds: WebSeeds::new(web_seeds),
-            announcer,
+            announcers,
             storing: 0,
             unstored: BTreeSet::new(),
             up: RateMeter::default(),
@@ -288,9 +290,9 @@ impl Swarm {
         swarm
     }
 
-    /// The info-hash as it stands in handshakes.
-    pub const fn info_hash(&self) -> [u8; 20] {
-        self.info_hash
+    /// The torrent's name.
+    pub fn info_hash(&self) -> InfoHash {
+        self.metainfo.info_hash
     }
 
     /// What the torrent is.
@@ -341,6 +343,7 @@ impl Swarm {
             Input::Sent(conn, bytes) => self.sent(now, conn, bytes),
             Input::Closed(conn) => self.forget(now, conn),
             Input::Read { conn, span, result } => self.read(now, conn, span, result),
+            Input::BlocksHashed { conn, leaves } => self.blocks_hashed(now, conn, leaves),
             Input::Hashed { piece, hasher, bytes } => self.hashed(piece, hasher, bytes),
             Input::Stored { piece, outcome, bytes } => self.stored(now, piece, outcome, bytes),
             Input::Placed(result) => self.placed(now, result),
@@ -363,8 +366,8 @@ impl Swarm {
 
     /// When [`Input::Tick`] is next needed.
     pub fn deadline(&self) -> Option<Instant> {
-        let announcer = self.announcer.as_ref().and_then(Announcer::deadline);
-        earliest(earliest(self.tick_at, self.tell_at), earliest(self.limited_until, announcer))
+        let announcers = self.announcers.as_ref().and_then(Announcers::deadline);
+        earliest(earliest(self.tick_at, self.tell_at), earliest(self.limited_until, announcers))
     }
 
     fn layout(&self) -> &Layout {

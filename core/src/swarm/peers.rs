@@ -83,6 +83,8 @@ struct Known {
     named_as_seed: bool,
     /// It has refused a key, and is to be spoken to without.
     refuses_keys: bool,
+    /// It was named to those who know the torrent's v2 hash: that is tried first.
+    by_v2: bool,
 }
 
 impl Known {
@@ -96,6 +98,7 @@ impl Known {
             named_by: None,
             named_as_seed: false,
             refuses_keys: false,
+            by_v2: false,
         }
     }
 
@@ -176,6 +179,22 @@ impl PeerList {
         }
         self.known.insert(addr, Known::new(now));
         true
+    }
+
+    /// Notes an address that takes part in the v2 swarm of the torrent; tells whether it is new.
+    pub fn add_v2(&mut self, now: Instant, addr: SocketAddr, source: PeerSource) -> bool {
+        let is_new = self.add(now, addr, source);
+        if let Some(known) = self.known.get_mut(&canonical(addr)).filter(|_| is_new) {
+            known.by_v2 = true;
+        }
+        is_new
+    }
+
+    /// Whether the peer that is dialled is to be told the v2 hash of a torrent that has both: every other time, as one of them may be
+    /// all that it knows.
+    pub fn is_dialled_by_v2(&self, conn: ConnId) -> bool {
+        let known = self.by_conn.get(&conn).and_then(|addrs| self.known.get(addrs.first()?));
+        known.is_some_and(|known| known.by_v2 != (known.failures % 2 == 1))
     }
 
     /// Notes what another peer names, as far as one that cannot be trusted may fill the book.

@@ -48,8 +48,9 @@ impl Swarm {
                 self.wasted += bytes;
                 self.unstored.remove(&piece);
                 let senders = self.picker.discard_bad(piece).map(|partial| partial.senders()).unwrap_or_default();
-                if let Some(liar) = self.blame.bad(piece, &senders, &digests) {
-                    self.blame(now, liar);
+                match self.blame.bad(piece, &senders, &digests) {
+                    Some(liar) => self.blame(now, liar),
+                    None => self.ask_for_blocks_hashes(now, piece),
                 }
             }
             StoreOutcome::Contradiction => {
@@ -70,7 +71,7 @@ impl Swarm {
     }
 
     /// Whoever sent bad data, proven, is not asked again.
-    fn blame(&mut self, now: Instant, liar: Sender) {
+    pub(super) fn blame(&mut self, now: Instant, liar: Sender) {
         match liar {
             Sender::Peer(addr) => self.ban(now, addr),
             Sender::WebSeed(id) => self.drop_web_seed(now, id, "it sent bad data".to_owned()),

@@ -103,7 +103,7 @@ impl Swarm {
             known_peers: count(self.peers.len()),
             copies_milli: self.copies_milli(),
             eta: (missing > 0).then(|| missing.checked_div(down_rate.0).map(Duration::from_secs)).flatten(),
-            trackers: self.announcer.as_ref().map(|announcer| announcer.status(now)).unwrap_or_default(),
+            trackers: self.announcers.as_ref().map(|announcers| announcers.status(now)).unwrap_or_default(),
             web_seeds: self.web_seeds.status(now),
         }
     }

@@ -67,6 +67,7 @@ impl Swarm {
         self.retry_disk(now);
         self.look_after_connections(now);
         self.tell_of_peers(now);
+        self.chase_hashes(now);
         if self.choker.next_round() <= now && !self.conns.is_empty() {
             self.choke_round(now);
         }
@@ -183,7 +184,8 @@ impl Swarm {
         self.tell_announcer(now, AnnouncerInput::NeedPeers(self.phase == Phase::Fetching));
         self.tell_announcer(now, AnnouncerInput::Start);
         if !self.metainfo.info.private {
-            self.out.push_back(Output::Seek { swarm: self.id, info_hash: self.info_hash });
+            let (swarm, info_hash) = (self.id, self.metainfo.info_hash);
+            self.out.extend(info_hash.wires().map(|info_hash| Output::Seek { swarm, info_hash }));
         }
     }
 
@@ -203,23 +205,29 @@ impl Swarm {
         if let Some(ours) = result.as_ref().ok().and_then(|response| response.external_ip) {
             self.vantage.told_by_tracker(ours);
         }
+        if self.announcers.as_ref().is_some_and(|announcers| announcers.is_second(id)) {
+            for addr in &peers {
+                self.peers.add_v2(now, *addr, PeerSource::Tracker);
+            }
+        }
         self.tell_announcer(now, AnnouncerInput::Answered { id, result });
         self.add_peers(now, peers, PeerSource::Tracker, limits);
     }
 
-    /// One input to the announcer, and what it wants done after it.
+    /// One input to the announcers, and what they want done after it.
     pub(super) fn tell_announcer(&mut self, now: Instant, input: AnnouncerInput) {
-        let Some(announcer) = &mut self.announcer else { return };
-        announcer.handle(now, input);
+        let Some(announcers) = &mut self.announcers else { return };
+        announcers.handle(now, &input);
         let left = self.picker.missing_bytes();
-        while let Some(AnnouncerOutput::Announce { id, url, event, tracker_id, numwant }) = announcer.poll() {
+        while let Some((info_hash, output)) = announcers.poll() {
+            let AnnouncerOutput::Announce { id, url, event, tracker_id, numwant } = output;
             let request = AnnounceRequest {
                 uploaded: self.up.total(),
                 downloaded: self.down.total(),
                 left,
                 event,
                 numwant: Some(i64::from(numwant)),
-                ..AnnounceRequest::new(self.info_hash, self.peer_id.0, self.port)
+                ..AnnounceRequest::new(info_hash, self.peer_id.0, self.port)
             };
             self.out.push_back(Output::Announce { swarm: self.id, id, url, request, tracker_id });
         }
@@ -335,6 +343,7 @@ impl Swarm {
         }
         self.rest_web_seeds(now);
         self.tell_announcer(now, AnnouncerInput::Stop);
-        self.out.push_back(Output::EndSeek { swarm: self.id, info_hash: self.info_hash });
+        let (swarm, info_hash) = (self.id, self.metainfo.info_hash);
+        self.out.extend(info_hash.wires().map(|info_hash| Output::EndSeek { swarm, info_hash }));
     }
 }

@@ -102,6 +102,12 @@ pub enum AnnouncerOutput {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AnnounceId(u64);
 
+impl AnnounceId {
+    pub(super) const fn number(self) -> u64 {
+        self.0
+    }
+}
+
 /// How one tracker stands, for the owner's eyes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TrackerStatus {
@@ -147,6 +153,12 @@ impl Announcer {
         };
         announcer.replace(tiers);
         announcer
+    }
+
+    /// The same with announces that are numbered from here on.
+    #[must_use]
+    pub fn numbered_from(self, ids_used: u64) -> Self {
+        Self { ids_used, ..self }
     }
 
     /// Applies one input at `now`. Effects are queued; drain them with [`Announcer::poll`].

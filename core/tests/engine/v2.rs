@@ -1,6 +1,9 @@
 //! Torrents of version 2 and hybrids. BEP 52.
 
+use podswarm_core::metainfo::{InfoHash, Magnet};
 use podswarm_core::net::create::{Watch, verify};
+use podswarm_core::net::http::Reach;
+use podswarm_core::net::{AddError, FindTorrent};
 
 use crate::world::{Content, addr, engine, seeder};
 
@@ -35,4 +38,42 @@ async fn torrents_of_another_program_are_fetched_without_their_padding() {
         let length = content.metainfo.info.content_length();
         assert_eq!((status.length, status.have, status.downloaded), (length, length, length), "{name}");
     }
+}
+
+#[tokio::test]
+async fn a_link_by_any_of_its_hashes_becomes_the_torrent_with_what_proves_it() {
+    for name in TORRENTS {
+        let mut content = Content::of_libtorrent(name);
+        let seeder = seeder(&content).await;
+        let whole = std::sync::Arc::clone(&content.metainfo);
+        let both = whole.info_hash;
+        for info_hash in [Some(both), both.v2().map(InfoHash::from_v2), both.v1().map(InfoHash::from_v1)] {
+            let Some(info_hash) = info_hash else { continue };
+            let leecher = engine().await;
+            let magnet = Magnet { peers: vec![addr(&seeder)], ..Magnet::new(info_hash) };
+            let found = leecher.find(FindTorrent { magnet, reach: Reach::Any, announce: false }).await.unwrap();
+            assert_eq!((found.info_hash, found.info_bytes()), (both, whole.info_bytes()), "{name}");
+            // Who knows nothing of trees is not told of them.
+            let has_layers = info_hash.v2().is_some() || name == "hybrid-small";
+            assert_eq!(found.layers().is_some(), has_layers, "{name} by {info_hash:?}");
+            content.metainfo = found;
+            let target = format!("target of {info_hash}");
+            let torrent = leecher.add(content.fetch(&target, &[])).await.unwrap();
+            torrent.wait_complete().await.unwrap();
+            content.assert_arrived(&target);
+            torrent.remove().await;
+            std::fs::remove_dir_all(content.path(&target))
+                .or_else(|_| std::fs::remove_file(content.path(&target)))
+                .unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_nothing_proves_is_not_fetched() {
+    let mut content = Content::of_libtorrent("v2-show");
+    let bare = podswarm_core::metainfo::Metainfo::from_info_bytes(content.metainfo.info_bytes()).unwrap();
+    content.metainfo = bare.into();
+    let refused = engine().await.add(content.fetch("target", &[])).await;
+    assert!(matches!(refused, Err(AddError::NoLayers)));
 }

@@ -121,8 +121,6 @@ fn offer_of(
                 offer.info_hash = offer.info_hash.or(info_hash);
                 Source::Torrent(url.into())
             }
-            // Nobody can follow those that name a v2 torrent alone.
-            read::Source::Magnet(magnet) if magnet.info_hash.v1().is_none() => continue,
             read::Source::Magnet(magnet) => {
                 offer.info_hash = offer.info_hash.or(Some(magnet.info_hash));
                 Source::Magnet(magnet.to_string())

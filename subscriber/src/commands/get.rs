@@ -320,10 +320,6 @@ fn kind_of(source: &str) -> Result<Kind, Failure> {
     match scheme.as_deref() {
         Some("magnet") => {
             let magnet: Magnet = source.parse().map_err(|error| Failure::usage(format!("`{source}`: {error}")))?;
-            if magnet.info_hash.v1().is_none() {
-                return Err(Failure::new(FindError::OnlyV2.to_string())
-                    .with_hint("give a link that has \"xt=urn:btih:\", too, as that of a hybrid torrent does"));
-            }
             Ok(Kind::Magnet(Box::new(magnet)))
         }
         Some("http" | "https") => match Url::parse(source) {
@@ -413,8 +409,11 @@ mod tests {
             assert_eq!(magnet.info_hash.to_string(), hex);
         }
         assert!(kind_of("magnet:?xt=urn:btih:x").unwrap_err().to_string().contains("40 hex digits"));
-        let v2 = kind_of(&format!("magnet:?xt=urn:btmh:1220{hex}{}", &hex[..24])).unwrap_err();
-        assert!(v2.to_string().contains("not supported yet"));
+        let v2 = format!("{hex}{}", &hex[..24]);
+        let Kind::Magnet(magnet) = kind_of(&format!("magnet:?xt=urn:btmh:1220{v2}")).unwrap() else {
+            panic!("it is a magnet link")
+        };
+        assert_eq!(magnet.info_hash.to_string(), v2);
         for source in ["", "nothing.torrent", "ftp://host.example/x", "file:///etc/passwd", "http://"] {
             assert!(kind_of(source).is_err(), "{source}");
         }

@@ -213,6 +213,7 @@ impl World {
             // Nobody here finds peers but by the tracker and by one another.
             Output::Seek { .. } | Output::EndSeek { .. } | Output::Node(_) => {}
             Output::AnswerKey(..) => unreachable!("peers of this world show no keys"),
+            Output::HashBlocks { .. } => unreachable!("torrents of this world are v1"),
             Output::FetchWeb { .. } | Output::GrantWeb { .. } | Output::CloseWeb { .. } => {
                 unreachable!("torrents of this world name no web seeds")
             }

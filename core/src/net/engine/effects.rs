@@ -7,6 +7,7 @@ use super::super::http::{HttpClient, Reach};
 use super::super::storage::{Storage, StorageError};
 use super::{Done, Task, with_causes};
 use crate::layout::BlockInfo;
+use crate::metainfo::merkle;
 use crate::swarm::{self, DiskFault, Event, Output, SwarmId};
 use crate::tracker::udp::is_udp;
 use crate::tracker::{AnnounceFailure, AnnounceId, AnnounceRequest, AnnounceResponse, http as codec};
@@ -38,6 +39,14 @@ impl Task {
                     conn,
                     span,
                     result: storage.read(span, &buffers).map_err(disk_fault),
+                });
+            }
+            Output::HashBlocks { swarm, conn, span } => {
+                let buffers = self.buffers.clone();
+                self.on_disk(swarm, move |storage| {
+                    let blocks = storage.read(span, &buffers).map_err(disk_fault);
+                    let leaves = blocks.map(|blocks| blocks.iter().map(|block| merkle::leaf(block)).collect());
+                    swarm::Input::BlocksHashed { conn, leaves }
                 });
             }
             Output::Hash { swarm, piece, mut hasher, run } => {
@@ -133,9 +142,9 @@ impl Task {
     }
 
     fn event(&mut self, id: SwarmId, event: Event) {
-        if let Event::Metadata(metadata) = event {
+        if let Event::Metadata { info, layers } = event {
             // Once the session is done with this input.
-            let _ = self.done.send(Done::Found(id, metadata));
+            let _ = self.done.send(Done::Found(id, info, layers));
             return;
         }
         self.touch(id);
@@ -143,7 +152,7 @@ impl Task {
         let Some(entry) = self.entries.get(&key) else { return };
         let torrent = entry.handle.info_hash;
         match event {
-            Event::Piece(_) | Event::Stopped | Event::Metadata(_) => {}
+            Event::Piece(_) | Event::Stopped | Event::Metadata { .. } => {}
             Event::Complete => {
                 tracing::info!(%torrent, "complete");
                 let seed_after = entry.add.seed_after;

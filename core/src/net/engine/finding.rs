@@ -1,5 +1,6 @@
 //! Searches for what torrents are, for those who have only a magnet link.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use super::super::{FindError, FindTorrent};
 use super::Task;
 use crate::finder::FinderSetup;
 use crate::metainfo::Metainfo;
+use crate::metainfo::merkle::Sha256Digest;
 use crate::peer::PeerId;
 use crate::session::Input;
 use crate::swarm::{self, PeerSource, SwarmId};
@@ -45,12 +47,8 @@ impl Task {
         if let Some(finding) = self.findings.values_mut().find(is_same) {
             return finding.waiting.push(done);
         }
-        let Some(wire) = info_hash.v1() else {
-            let _ = done.send(Err(FindError::OnlyV2));
-            return;
-        };
         let setup = FinderSetup {
-            info_hash: wire,
+            info_hash,
             trackers: if find.announce { vec![find.magnet.trackers.clone()] } else { Vec::new() },
             peer_id: PeerId::generate(&mut self.rng),
             port: self.port,
@@ -60,7 +58,7 @@ impl Task {
             encryption: self.config.encryption,
             blocklist: Arc::clone(&self.config.blocklist),
             dht: self.config.dht.is_some(),
-            rng: self.rng.fork(u64::from(wire[0])),
+            rng: self.rng.fork(u64::from(info_hash.wire()[0])),
         };
         let Ok(id) = self.session.add_finder(self.clock.now(), setup) else {
             let _ = done.send(Err(FindError::Unusable("the same torrent is there already".to_owned())));
@@ -75,24 +73,26 @@ impl Task {
     }
 
     /// The metadata is there, and its hash is right.
-    pub(super) fn found(&mut self, id: SwarmId, metadata: &Bytes) {
+    pub(super) fn found(&mut self, id: SwarmId, info: &Bytes, layers: &BTreeMap<Sha256Digest, Vec<u8>>) {
         let Some(finding) = self.findings.get(&id) else { return };
         let magnet = &finding.find.magnet;
-        let metainfo = Metainfo::from_info_bytes(metadata).map(|mut metainfo| {
+        let metainfo = Metainfo::from_info_bytes(info).and_then(|mut metainfo| {
+            if metainfo.info.is_v2() && metainfo.layers().is_none() {
+                metainfo.add_layers(layers)?;
+            }
             let trackers = Some(magnet.trackers.clone()).filter(|trackers| !trackers.is_empty());
             (metainfo.trackers, metainfo.web_seeds) = (trackers.into_iter().collect(), magnet.web_seeds.clone());
-            Arc::new(metainfo)
+            Ok(Arc::new(metainfo))
         });
         let peers = self.session.finder(id).map(crate::finder::Finder::known_peers).unwrap_or_default();
         // A private torrent takes its peers from its own trackers alone. BEP 27.
-        if let Ok(metainfo) = metainfo.as_ref().map(|metainfo| &metainfo.info)
-            && !metainfo.private
-            && let Some(wire) = magnet.info_hash.v1()
+        if let Ok(metainfo) = &metainfo
+            && !metainfo.info.private
         {
             if self.found_peers.len() >= MOST_REMEMBERED {
                 self.found_peers.pop_first();
             }
-            self.found_peers.insert(wire, peers);
+            self.found_peers.insert(metainfo.info_hash.wire(), peers);
         }
         self.end_finding(id, &metainfo.map_err(|err| FindError::Unusable(super::with_causes(&err))));
     }

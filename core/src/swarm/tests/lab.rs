@@ -10,7 +10,8 @@ use sha1::{Digest as _, Sha1};
 
 use crate::bitfield::Bitfield;
 use crate::layout::{BLOCK_LENGTH, BlockInfo, Layout, PieceIndex};
-use crate::metainfo::{Metainfo, MetainfoBuilder, TorrentPath};
+use crate::metainfo::merkle;
+use crate::metainfo::{FileTree, Metainfo, MetainfoBuilder, TorrentPath};
 use crate::peer::{ConnId, Direction, Handshake, Message, PeerId, Reserved};
 use crate::piece::WebSeedId;
 use crate::rng::Rng;
@@ -75,14 +76,29 @@ pub(super) struct Lab {
 }
 
 impl Lab {
-    /// A torrent of so many pieces of so many blocks.
+    /// A v1 torrent of so many pieces of so many blocks.
     pub(super) fn new(pieces: u32, blocks: u32) -> Self {
+        Self::of(pieces, blocks, |builder, _| builder)
+    }
+
+    /// A v2 torrent of so many pieces of so many blocks; the number of blocks is a power of two.
+    pub(super) fn v2(pieces: u32, blocks: u32) -> Self {
+        Self::of(pieces, blocks, |builder, data| {
+            let leaves: Vec<_> = data.chunks(BLOCK_LENGTH as usize).map(merkle::leaf).collect();
+            let tree = merkle::Tree::new(data.len() as u64, blocks * BLOCK_LENGTH);
+            let layer = (0..tree.piece_layer()).fold(leaves.clone(), |below, layer| merkle::above(&below, layer));
+            let tree = FileTree { root: merkle::root(leaves, 0, tree.height()), layer: layer.concat() };
+            builder.trees(vec![tree]).without_v1()
+        })
+    }
+
+    fn of(pieces: u32, blocks: u32, kind: impl Fn(MetainfoBuilder, &[u8]) -> MetainfoBuilder) -> Self {
         let (piece_length, length) = (blocks * BLOCK_LENGTH, u64::from(pieces * blocks * BLOCK_LENGTH));
         let mut data = vec![0; usize::try_from(length).unwrap()];
         Rng::from_seed_u64(1).fill(&mut data);
         let hashes = data.chunks(piece_length as usize).map(|piece| <[u8; 20]>::from(Sha1::digest(piece))).collect();
         let name = TorrentPath::new(["episode.mp3"]).unwrap();
-        let builder = MetainfoBuilder::file(name, length, piece_length, hashes);
+        let builder = kind(MetainfoBuilder::file(name, length, piece_length, hashes), &data);
         let metainfo = builder.trackers(vec![vec!["http://tracker.invalid/announce".to_owned()]]).build().unwrap();
         Self {
             now: Instant::ZERO,
@@ -190,7 +206,7 @@ impl Lab {
         let conn = self.new_conn(host);
         let mut peer_id = [0; 20];
         peer_id[..8].copy_from_slice(&conn.0.to_be_bytes());
-        let info_hash = self.hosts[host].swarm.info_hash();
+        let info_hash = self.hosts[host].swarm.info_hash().wire();
         let handshake = Handshake { reserved, info_hash, peer_id: PeerId(peer_id) };
         self.give(host, Input::Joined { conn, addr, direction, handshake });
         conn
@@ -353,6 +369,15 @@ impl Lab {
                     Disk::Works | Disk::Full => Ok(vec![bytes]),
                 };
                 self.work.push_back((number, Input::Read { conn, span, result }));
+            }
+            Output::HashBlocks { conn, span, .. } => {
+                let disk = host.disk;
+                let bytes = self.bytes(span);
+                let leaves = match disk {
+                    Disk::Unreadable => Err(DiskFault("read `episode.mp3`".to_owned())),
+                    _ => Ok(bytes.chunks(BLOCK_LENGTH as usize).map(merkle::leaf).collect()),
+                };
+                self.work.push_back((number, Input::BlocksHashed { conn, leaves }));
             }
             Output::Hash { piece, mut hasher, run, .. } => {
                 hasher.update(&run);

@@ -6,6 +6,7 @@ mod exchange;
 mod keeping;
 mod lab;
 mod metadata;
+mod hashes;
 mod places;
 mod serving;
 mod trust;

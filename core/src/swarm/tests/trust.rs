@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use super::lab::{Disk, Lab};
 use crate::layout::BlockInfo;
+use crate::metainfo::merkle;
 use crate::peer::{ConnId, Direction, Message, Reserved};
 use crate::swarm::io::CloseReason;
 use crate::swarm::{Event, SwarmConfig};
 
 fn unchoking(lab: &mut Lab, host: usize, addr: SocketAddr) -> ConnId {
-    let conn = lab.stranger_at(host, Reserved::OURS, addr, Direction::Incoming);
+    let conn = lab.stranger_at(host, Reserved::OURS.with_v2(), addr, Direction::Incoming);
     lab.say(host, conn, Message::HaveAll);
     lab.say(host, conn, Message::Unchoke);
     conn
@@ -77,6 +78,75 @@ fn among_two_senders_of_a_bad_piece_only_the_liar_is_banned() {
     assert!(lab.status(leecher).complete);
     let banned: Vec<_> = lab.hosts[leecher].events.iter().filter(|event| matches!(event, Event::Banned(_))).collect();
     assert_eq!(banned, [&Event::Banned(liar_addr)]);
+}
+
+#[test]
+fn hashes_of_blocks_name_the_liar_at_once() {
+    for spoiler in ["none", "refuses", "lies"] {
+        let mut lab = Lab::v2(1, 2);
+        let leecher = lab.leecher();
+        let (honest_addr, liar_addr, third_addr) = ([198, 18, 7, 1], [198, 18, 7, 2], [198, 18, 7, 3]);
+        let [honest_addr, liar_addr, third_addr] =
+            [honest_addr, liar_addr, third_addr].map(|ip| SocketAddr::from((ip, 1)));
+        let honest = unchoking(&mut lab, leecher, honest_addr);
+        let asked = lab.asked(leecher, honest);
+        lab.deliver(leecher, honest, asked[0], true);
+        let liar = unchoking(&mut lab, leecher, liar_addr);
+        let duplicate = lab.asked(leecher, liar);
+        lab.heard(leecher, honest);
+        lab.deliver(leecher, liar, duplicate[0], false);
+        // Whoever has the piece may be asked; the first of them is.
+        let request = |message| if let Message::HashRequest(request) = message { Some(request) } else { None };
+        let asked = lab.heard(leecher, honest).into_iter().find_map(request).expect("it is asked for the hashes");
+        assert_eq!((asked.base, asked.index, asked.length), (0, 0, 2));
+        let leaves: Vec<_> = [0, 1].iter().map(|number| merkle::leaf(&lab.bytes(lab.block(0, *number)))).collect();
+        let give = |lab: &mut Lab, conn, leaves: &[[u8; 32]]| {
+            lab.say(leecher, conn, Message::Hashes { request: asked, hashes: leaves.concat().into() });
+        };
+        let asker = match spoiler {
+            "none" => honest,
+            _ => {
+                let third = unchoking(&mut lab, leecher, third_addr);
+                if spoiler == "refuses" {
+                    lab.say(leecher, honest, Message::HashReject(asked));
+                } else {
+                    give(&mut lab, honest, &[[1; 32]; 2]);
+                }
+                // The liar is asked next, and says nothing.
+                lab.pass(Duration::from_secs(9));
+                assert!(lab.heard(leecher, third).into_iter().any(|message| request(message) == Some(asked)));
+                third
+            }
+        };
+        // What is not asked for is not looked at.
+        give(&mut lab, liar, &[[1; 32]; 2]);
+        give(&mut lab, asker, &leaves);
+        let banned = |event: &Event| if let Event::Banned(addr) = event { Some(*addr) } else { None };
+        let banned: Vec<_> = lab.hosts[leecher].events.iter().filter_map(banned).collect();
+        let want = if spoiler == "lies" { vec![honest_addr, liar_addr] } else { vec![liar_addr] };
+        assert_eq!(banned, want, "{spoiler}");
+    }
+}
+
+#[test]
+fn a_poisoner_of_a_v2_torrent_is_banned_after_its_first_bad_piece_and_nobody_else() {
+    for seed in 0..10 {
+        let mut lab = Lab::v2(20, 4);
+        for _ in 0..seed {
+            lab.leecher();
+        }
+        let (honest, other, liar, leecher) = (lab.seed(), lab.seed(), lab.seed(), lab.leecher());
+        lab.hosts[liar].disk = Disk::Lies;
+        for peer in [liar, honest, other] {
+            lab.connect(leecher, peer);
+        }
+        lab.pass(Duration::from_secs(30));
+        let (addr, status) = (lab.hosts[liar].addr, lab.status(leecher));
+        assert!(status.complete, "{status:?}");
+        let banned = |event: &Event| if let Event::Banned(addr) = event { Some(*addr) } else { None };
+        let banned: Vec<SocketAddr> = lab.hosts[leecher].events.iter().filter_map(banned).collect();
+        assert_eq!(banned, [addr]);
+    }
 }
 
 #[test]

@@ -157,7 +157,7 @@ impl Swarm {
             peers: u32::try_from(self.conns.len()).unwrap_or(u32::MAX / LOT - 1),
             is_offered_some: !self.conns.is_empty() && self.picker.is_offered_some(),
             lacks_absent: self.picker.lacks_absent(),
-            is_hopeless: (self.announcer.is_none() || self.metainfo.trackers.is_empty()) && !self.knows_peers(),
+            is_hopeless: (self.announcers.is_none() || self.metainfo.trackers.is_empty()) && !self.knows_peers(),
         };
         self.web_seeds.need.look(now, &look, &mut self.rng);
     }
