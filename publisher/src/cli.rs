@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use chrono::{DateTime, Local, NaiveDate, NaiveDateTime, NaiveTime, TimeZone as _, Utc};
 use clap::{Args, Parser, Subcommand};
 use podswarm_core::app::{EngineArgs, GlobalArgs};
+use podswarm_core::metainfo::TorrentVersion;
 
 use crate::bind::Listen;
 use crate::slug::Slug;
@@ -138,6 +139,9 @@ pub(crate) struct PublishArgs {
     /// is only the date it bears.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub(crate) at: Option<DateTime<Utc>>,
+    /// What its torrent is.
+    #[command(flatten)]
+    pub(crate) version: VersionArgs,
     /// Serve the file where it is instead of a copy of it. It must stay there, unchanged.
     #[arg(long)]
     pub(crate) in_place: bool,
@@ -198,6 +202,30 @@ pub(crate) enum TorrentCommand {
     },
 }
 
+/// Which versions of the protocol a torrent speaks.
+#[derive(Args, Clone, Copy, Debug)]
+#[group(multiple = false)]
+pub(crate) struct VersionArgs {
+    /// Make a torrent that is v1 alone. [default]
+    #[arg(long)]
+    pub(crate) v1: bool,
+    /// Make a torrent that is v1 and v2 (BEP 52); in a folder, clients that know v1 alone keep its padding as files.
+    #[arg(long)]
+    pub(crate) hybrid: bool,
+    /// Make a torrent that is v2 alone, which many clients cannot read.
+    #[arg(long)]
+    pub(crate) v2: bool,
+}
+
+impl VersionArgs {
+    /// What was asked for; `None` leaves it to the content.
+    pub(crate) fn chosen(self) -> Option<TorrentVersion> {
+        let chosen =
+            [(self.v1, TorrentVersion::V1), (self.hybrid, TorrentVersion::Hybrid), (self.v2, TorrentVersion::V2)];
+        chosen.into_iter().find(|(is_asked, _)| *is_asked).map(|(_, version)| version)
+    }
+}
+
 /// The arguments of `torrent create`.
 #[derive(Args, Debug)]
 pub(crate) struct CreateArgs {
@@ -213,6 +241,9 @@ pub(crate) struct CreateArgs {
     /// URL of a web server that has the content; may be repeated.
     #[arg(long, short, value_name = "URL")]
     pub(crate) web_seed: Vec<String>,
+    /// What it speaks.
+    #[command(flatten)]
+    pub(crate) version: VersionArgs,
     /// Bytes to a piece: a power of two from 16384. [default: by the size of the content]
     #[arg(long, value_name = "BYTES")]
     pub(crate) piece_length: Option<u32>,

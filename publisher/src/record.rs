@@ -93,6 +93,7 @@ pub(crate) struct EpisodeRecord {
     /// SHA-256 of the content, lower-case hex; of a folder, of all its files end to end after their names and lengths.
     pub(crate) sha256: String,
     /// What its swarm is known by.
+    #[serde(with = "podswarm_core::metainfo::whole")]
     pub(crate) info_hash: InfoHash,
     /// Bytes of its metainfo as the library holds it, without tracker and web seed.
     pub(crate) metainfo_length: u64,

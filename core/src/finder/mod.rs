@@ -505,7 +505,7 @@ impl Finder {
     }
 
     fn tell_announcer(&mut self, now: Instant, input: AnnouncerInput) {
-        self.announcers.handle(now, &input);
+        self.announcers.handle(now, input);
         while let Some((info_hash, output)) = self.announcers.poll() {
             let AnnouncerOutput::Announce { id, url, event, tracker_id, numwant } = output;
             let FinderSetup { peer_id, port, .. } = self.setup;

@@ -161,6 +161,33 @@ impl<'de> Deserialize<'de> for InfoHash {
     }
 }
 
+/// The serde form that keeps both hashes of a hybrid: `V1+V2`. That of others is their text.
+pub mod whole {
+    use data_encoding::HEXLOWER;
+    use serde::{Deserialize as _, Deserializer, Serializer, de};
+
+    use super::InfoHash;
+
+    /// Writes it.
+    pub fn serialize<S: Serializer>(hash: &InfoHash, serializer: S) -> Result<S::Ok, S::Error> {
+        match hash.v1().zip(hash.v2()) {
+            Some((v1, v2)) => {
+                serializer.collect_str(&format_args!("{}+{}", HEXLOWER.encode(&v1), HEXLOWER.encode(&v2)))
+            }
+            None => serializer.collect_str(hash),
+        }
+    }
+
+    /// Reads it.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<InfoHash, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let hash = |text: &str| text.parse::<InfoHash>().map_err(de::Error::custom);
+        let Some((v1, v2)) = text.split_once('+') else { return hash(&text) };
+        let both = hash(v1)?.v1().zip(hash(v2)?.v2());
+        both.map(|(v1, v2)| InfoHash::hybrid(v1, v2)).ok_or_else(|| de::Error::custom("want a v1 and a v2 info-hash"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -26,6 +26,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::bencode::Limits;
 use crate::bencode::reader::{Raw, read};
@@ -36,7 +37,7 @@ use merkle::Sha256Digest;
 
 pub use builder::{FileTree, MetainfoBuilder, piece_length_for};
 pub use error::MetainfoError;
-pub use info_hash::{InfoHash, InfoHashError};
+pub use info_hash::{InfoHash, InfoHashError, whole};
 pub use layers::PieceLayers;
 pub use magnet::{Magnet, MagnetError};
 pub use path::{PathError, TorrentPath};
@@ -182,6 +183,31 @@ impl Info {
     /// Whether the torrent has trees of SHA-256: it is v2 or hybrid.
     pub fn is_v2(&self) -> bool {
         self.files.iter().any(|file| file.root.is_some())
+    }
+}
+
+/// Which versions of the protocol a torrent that is made speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TorrentVersion {
+    /// The first, which every client knows.
+    #[default]
+    V1,
+    /// Both: one torrent that every client knows, and that newer ones prove block by block (BEP 52).
+    Hybrid,
+    /// The second alone.
+    V2,
+}
+
+impl TorrentVersion {
+    /// Whether there is a SHA-1 of each piece.
+    pub const fn has_v1(self) -> bool {
+        matches!(self, Self::V1 | Self::Hybrid)
+    }
+
+    /// Whether there is a tree of each file.
+    pub const fn has_v2(self) -> bool {
+        matches!(self, Self::V2 | Self::Hybrid)
     }
 }
 

@@ -217,7 +217,7 @@ impl Swarm {
     /// One input to the announcers, and what they want done after it.
     pub(super) fn tell_announcer(&mut self, now: Instant, input: AnnouncerInput) {
         let Some(announcers) = &mut self.announcers else { return };
-        announcers.handle(now, &input);
+        announcers.handle(now, input);
         let left = self.picker.missing_bytes();
         while let Some((info_hash, output)) = announcers.poll() {
             let AnnouncerOutput::Announce { id, url, event, tracker_id, numwant } = output;

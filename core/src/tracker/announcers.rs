@@ -25,10 +25,12 @@ impl Announcers {
     }
 
     /// Tells each of them.
-    pub fn handle(&mut self, now: Instant, input: &AnnouncerInput) {
-        for (_, announcer) in &mut self.each {
+    pub fn handle(&mut self, now: Instant, input: AnnouncerInput) {
+        let Some(((_, last), others)) = self.each.split_last_mut() else { return };
+        for (_, announcer) in others {
             announcer.handle(now, input.clone());
         }
+        last.handle(now, input);
     }
 
     /// Takes the next effect, with the hash under which it is to be done; `None` when all are drained.

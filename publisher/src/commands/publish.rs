@@ -96,6 +96,7 @@ fn said(args: &PublishArgs) -> Said {
         season: args.season,
         number: args.number,
         at: args.at,
+        version: args.version.chosen(),
     }
 }
 

@@ -83,6 +83,7 @@ impl<'a> Report<'a> {
 
 async fn create(out: &Out, args: CreateArgs) -> Result<(), Failure> {
     let options = CreateOptions {
+        version: args.version.chosen().unwrap_or_default(),
         piece_length: args.piece_length,
         name: args.name,
         trackers: args.tracker.into_iter().map(|url| vec![url]).collect(),

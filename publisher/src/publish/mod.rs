@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use chrono::{DateTime, Utc};
-use podswarm_core::metainfo::MetainfoError;
+use podswarm_core::metainfo::{MetainfoError, TorrentVersion};
 use podswarm_core::net::create::{CreateError, HashError};
 use podswarm_core::rate::ByteCount;
 use serde::{Deserialize, Serialize};
@@ -88,6 +88,9 @@ pub(crate) struct Said {
     pub(crate) number: Option<u32>,
     /// When it is to appear; at once if in the past, of which it then bears the date.
     pub(crate) at: Option<DateTime<Utc>>,
+    /// Which versions of the protocol its torrent speaks, if not the usual ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) version: Option<TorrentVersion>,
 }
 
 /// Longest show notes in bytes; directories cut at 4000.

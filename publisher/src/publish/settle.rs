@@ -211,9 +211,10 @@ fn free_file_name(known: &[EpisodeRecord], published: DateTime<Utc>, title: &str
 
 fn make_metainfo(staged: &Staged, file: &str, now: DateTime<Utc>) -> Result<Metainfo, PublishError> {
     let name = TorrentPath::new([file]).expect("a file name of ours is plain ASCII");
-    let builder = staged.looked.found.builder(name, staged.piece_length, staged.pieces.clone());
-    let builder = builder.created_by(Some(concat!("Podswarm ", env!("CARGO_PKG_VERSION")).to_owned()));
-    let built = builder.creation_date(Some(now.timestamp())).build();
+    let builder = staged.looked.found.builder(name, staged.piece_length, staged.hashes.clone());
+    let program = concat!("Podswarm ", env!("CARGO_PKG_VERSION"));
+    let date = Some(now.timestamp());
+    let built = builder.and_then(|it| it.created_by(Some(program.to_owned())).creation_date(date).build());
     built.map_err(|source| PublishError::Metainfo { path: staged.draft.path.clone(), source })
 }
 

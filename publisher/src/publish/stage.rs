@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 
 use chrono::Utc;
 use data_encoding::HEXLOWER;
-use podswarm_core::metainfo::{PieceHashes, TorrentPath, piece_length_for};
-use podswarm_core::net::create::{CreateError, Found, FoundFile, HashOptions, Watch, find_files, hash_pieces};
+use podswarm_core::metainfo::{TorrentPath, piece_length_for};
+use podswarm_core::net::create::{
+    ContentHashes, CreateError, Found, FoundFile, HashOptions, Watch, find_files, hash_pieces,
+};
 use sha2::{Digest as _, Sha256};
 
 use super::settle;
@@ -29,7 +31,7 @@ pub(crate) struct Staged {
     pub(super) looked: Looked,
     pub(super) place: Place,
     pub(super) piece_length: u32,
-    pub(super) pieces: PieceHashes,
+    pub(super) hashes: ContentHashes,
     /// Names the content, in lower-case hex.
     pub(super) sha256: String,
 }
@@ -70,7 +72,8 @@ pub(crate) fn stage(library: &Library, draft: Draft, follow: &Follow) -> Result<
     let (total, piece_length) = (found.length(), piece_length_for(found.length()));
     let progress = |done| (follow.progress)(done, total);
     let watch = Watch { progress: Some(&progress), cancel: Some(&follow.cancel) };
-    let options = HashOptions { sha256: true, copy_to: copies.as_deref() };
+    let version = draft.said.version.unwrap_or_default();
+    let options = HashOptions { sha256: true, copy_to: copies.as_deref(), version };
     let hashed = hash_pieces(&files, piece_length, options, watch)
         .map_err(|error| PublishError::of_hash(error, &draft.path, total, library.root()))?;
     let place = match draft.intake {
@@ -79,7 +82,7 @@ pub(crate) fn stage(library: &Library, draft: Draft, follow: &Follow) -> Result<
     };
     let digest = hashed.sha256.expect("the SHA-256 was asked for");
     let sha256 = HEXLOWER.encode(&if found.is_single_file { digest } else { folder_digest(found, &digest) });
-    Ok(Staged { staging, draft, looked, place, piece_length, pieces: hashed.pieces, sha256 })
+    Ok(Staged { staging, draft, looked, place, piece_length, hashes: hashed.hashes, sha256 })
 }
 
 /// Looks at what `draft` names; refuses what cannot be published.

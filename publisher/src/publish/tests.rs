@@ -88,6 +88,7 @@ fn what_was_typed_wins() {
         season: Some(2),
         number: Some(3),
         at: Some("2020-01-02T03:04:05Z".parse().unwrap()),
+        version: None,
     };
     let Recorded { show, episode, .. } = world.publish(Draft { said, ..draft(path) });
     assert_eq!((show.title.as_str(), episode.title.as_str()), ("Other Show", "The title"));

@@ -17,7 +17,7 @@ use podswarm_core::app::{
 };
 use podswarm_core::metainfo::{InfoHash, Magnet, Metainfo};
 use podswarm_core::net::http::{DownloadOptions, HttpClient, Reach};
-use podswarm_core::net::{AddTorrent, Engine, Files, FindError, FindTorrent, Torrent, TorrentStatus};
+use podswarm_core::net::{AddTorrent, Engine, Files, FindTorrent, Torrent, TorrentStatus};
 use serde_json::json;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;

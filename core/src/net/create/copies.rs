@@ -16,6 +16,8 @@ use crate::layout::Layout;
 /// Copies of all files of a torrent.
 pub(super) struct Copies {
     files: Vec<Copy>,
+    /// Which of them each file of the torrent is; none for padding.
+    numbers: Vec<Option<usize>>,
     /// The folders that were made for them, outermost first.
     folders: Vec<PathBuf>,
     is_kept: bool,
@@ -27,9 +29,14 @@ struct Copy {
 }
 
 impl Copies {
-    /// Clones every file to its target, or makes an empty copy of its length. No target may exist.
-    pub(super) fn make(originals: &[(PathBuf, u64)], targets: &[PathBuf]) -> Result<Self, HashError> {
-        let mut copies = Self { files: Vec::new(), folders: Vec::new(), is_kept: false };
+    /// Clones every file to its target, or makes an empty copy of its length. No target may exist. `numbers` tells which of them each
+    /// file of the torrent is.
+    pub(super) fn make(
+        originals: &[(PathBuf, u64)],
+        targets: &[PathBuf],
+        numbers: Vec<Option<usize>>,
+    ) -> Result<Self, HashError> {
+        let mut copies = Self { files: Vec::new(), numbers, folders: Vec::new(), is_kept: false };
         for ((original, length), target) in originals.iter().zip(targets) {
             let made = copies.make_one(original, *length, target);
             made.map_err(|source| HashError::Copy { path: target.clone(), source })?;
@@ -113,9 +120,10 @@ impl Writer<'_> {
         for slice in layout.slices(range) {
             let (part, rest) = bytes.split_at(usize::try_from(slice.length).expect("a slice is short"));
             bytes = rest;
-            let copy = &self.copies.files[slice.file];
+            let Some(number) = self.copies.numbers[slice.file] else { continue };
+            let copy = &self.copies.files[number];
             if !copy.is_clone {
-                self.file(slice.file, &copy.path)
+                self.file(number, &copy.path)
                     .and_then(|file| write_all_at(file, part, slice.offset))
                     .map_err(|source| HashError::Copy { path: copy.path.clone(), source })?;
             }

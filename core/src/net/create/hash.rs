@@ -8,11 +8,12 @@ use std::time::SystemTime;
 use super::copies::Copies;
 use super::crew::Crew;
 use super::ordered::OrderedHash;
-use super::source::{ReadError, Source, Wanted};
+use super::source::{PieceSum, ReadError, Source, Wanted};
 use super::{Cancelled, Watch};
 use crate::bencode::Limits;
 use crate::layout::Layout;
-use crate::metainfo::PieceHashes;
+use crate::metainfo::merkle::{self, Sha256Digest, Tree};
+use crate::metainfo::{FileTree, PieceHashes, TorrentVersion};
 
 /// What [`hash_pieces`] does besides hashing pieces.
 #[derive(Clone, Copy, Debug, Default)]
@@ -21,13 +22,24 @@ pub struct HashOptions<'a> {
     pub sha256: bool,
     /// Also copy each file to the path of the same place in this list. None may exist; folders are made.
     pub copy_to: Option<&'a [PathBuf]>,
+    /// Which hashes to make.
+    pub version: TorrentVersion,
+}
+
+/// The hashes that a torrent has of its content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContentHashes {
+    /// The SHA-1 of every piece; `None` for v2 alone.
+    pub pieces: Option<PieceHashes>,
+    /// The tree of every file that has bytes, in order; none for v1.
+    pub trees: Vec<FileTree>,
 }
 
 /// The hashes of files, end to end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hashed {
-    /// The SHA-1 of every piece.
-    pub pieces: PieceHashes,
+    /// The hashes of pieces and files.
+    pub hashes: ContentHashes,
     /// The SHA-256 of all bytes in order, if it was wanted.
     pub sha256: Option<[u8; 32]>,
     /// The bytes there were.
@@ -113,6 +125,8 @@ impl From<ReadError> for HashError {
 
 /// Hashes the files, end to end, in pieces of `piece_length` bytes, on all cores; reads each byte once.
 ///
+/// Where there are to be trees, every file begins a piece, and padding of zeros fills the gaps (BEP 47).
+///
 /// The lengths are those that the files must have. A file that is longer or shorter, or changes meanwhile, is refused.
 /// Copies are on disk, synced, when this returns; after an error they are gone. Blocks for as long as it takes.
 ///
@@ -124,19 +138,23 @@ pub fn hash_pieces(
     options: HashOptions<'_>,
     watch: Watch<'_>,
 ) -> Result<Hashed, HashError> {
-    let layout = checked_layout(files, piece_length)?;
+    checked_layout(files, piece_length)?;
+    let spread = Spread::new(files, piece_length, options.version);
     let stamps: Vec<_> = files.iter().map(|(path, length)| stamp(path, *length)).collect::<Result<_, _>>()?;
     let copies = match options.copy_to {
         Some(targets) => {
             assert_eq!(targets.len(), files.len(), "one copy for each file");
-            Some(Copies::make(files, targets)?)
+            Some(Copies::make(files, targets, spread.numbers())?)
         }
         None => None,
     };
     // Where there is a clone, it is read: nobody else writes to it.
     let clone_of = |file| copies.as_ref().and_then(|copies| copies.clone_of(file));
-    let paths = files.iter().enumerate().map(|(i, (path, _))| Some(clone_of(i).unwrap_or(path).to_owned())).collect();
-    let hashed = hash_source(&Source::new(layout, paths), copies.as_ref(), options.sha256, watch)?;
+    let path_of = |file: usize| clone_of(file).unwrap_or(&files[file].0).to_owned();
+    let paths = spread.files.iter().map(|(file, _)| file.map(path_of)).collect();
+    let layout = Layout::padded(piece_length, spread.files.iter().map(|(file, length)| (*length, file.is_none())));
+    let job = Job { source: &Source::new(layout, paths), spread: &spread, copies: copies.as_ref(), options };
+    let hashed = job.run(watch)?;
     for ((path, length), stamp_before) in files.iter().zip(stamps) {
         match stamp(path, *length) {
             Ok(stamp_now) if stamp_now == stamp_before => {}
@@ -171,71 +189,149 @@ fn stamp(path: &Path, want: u64) -> Result<Option<SystemTime>, HashError> {
     Ok(metadata.modified().ok())
 }
 
-fn hash_source(
-    source: &Source,
-    copies: Option<&Copies>,
-    wants_sha256: bool,
-    watch: Watch<'_>,
-) -> Result<Hashed, HashError> {
-    let layout = source.layout();
-    let crew = Crew::new(layout, watch);
-    let ordered = wants_sha256.then(|| OrderedHash::new(crew.window_bytes(layout.piece_length())));
-    let runs = crew.work(|| {
-        let hashes = hash_runs(source, copies, ordered.as_ref(), &crew);
-        if let (Err(_), Some(ordered)) = (&hashes, &ordered) {
-            ordered.abandon();
+/// The files as they lie in the torrent, with the padding between them.
+struct Spread {
+    /// Each with its number among the caller's files, none for padding, and its length.
+    files: Vec<(Option<usize>, u64)>,
+    /// Where each stretch of padding begins in the torrent, how long it is, and how much of it there was before.
+    gaps: Vec<(u64, u64, u64)>,
+}
+
+impl Spread {
+    fn new(files: &[(PathBuf, u64)], piece_length: u32, version: TorrentVersion) -> Self {
+        let mut spread = Self { files: Vec::with_capacity(files.len()), gaps: Vec::new() };
+        let (mut end, mut padding) = (0_u64, 0);
+        for (number, (_, length)) in files.iter().enumerate() {
+            let gap = end.next_multiple_of(u64::from(piece_length)) - end;
+            if version.has_v2() && gap > 0 {
+                spread.gaps.push((end, gap, padding));
+                spread.files.push((None, gap));
+                (end, padding) = (end + gap, padding + gap);
+            }
+            spread.files.push((Some(number), *length));
+            end += length;
         }
-        hashes
-    })?;
-    let mut runs: Vec<_> = runs.into_iter().flatten().collect();
-    runs.sort_unstable_by_key(|run| run.first_piece);
-    Ok(Hashed {
-        pieces: runs.into_iter().flat_map(|run| run.hashes).collect(),
-        sha256: ordered.map(OrderedHash::finish),
-        length: layout.length(),
-        is_reflinked: copies.is_some_and(Copies::are_clones),
-    })
+        spread
+    }
+
+    /// The number of each among the caller's files; none for padding.
+    fn numbers(&self) -> Vec<Option<usize>> {
+        self.files.iter().map(|(number, _)| *number).collect()
+    }
+
+    /// How many bytes of the files lie before this place in the torrent.
+    fn content_before(&self, offset: u64) -> u64 {
+        let before = self.gaps.partition_point(|(start, ..)| *start < offset);
+        let padding = before.checked_sub(1).map_or(0, |last| {
+            let (start, length, sum) = self.gaps[last];
+            sum + length.min(offset - start)
+        });
+        offset - padding
+    }
+
+    /// Takes the padding out of a slice of the torrent.
+    fn drop_padding(&self, layout: &Layout, offset: u64, slice: &mut Vec<u8>) {
+        let end = offset + slice.len() as u64;
+        if self.content_before(end) - self.content_before(offset) == slice.len() as u64 {
+            return;
+        }
+        let mut kept = Vec::with_capacity(slice.len());
+        let mut rest = &slice[..];
+        for part in layout.slices(offset..end) {
+            let (here, behind) = rest.split_at(usize::try_from(part.length).expect("a slice is short"));
+            if self.files[part.file].0.is_some() {
+                kept.extend_from_slice(here);
+            }
+            rest = behind;
+        }
+        *slice = kept;
+    }
+
+    /// The trees of the files, of the hashes of their pieces.
+    fn trees(&self, piece_length: u32, mut pieces: impl Iterator<Item = Sha256Digest>) -> Vec<FileTree> {
+        let files = self.files.iter().filter(|(number, length)| number.is_some() && *length > 0);
+        let tree_of = |(_, length): &(Option<usize>, u64)| {
+            let tree = Tree::new(*length, piece_length);
+            let count = usize::try_from(tree.covering(tree.piece_layer())).expect("the hashes are in memory");
+            let layer: Vec<Sha256Digest> = pieces.by_ref().take(count).collect();
+            let root = merkle::root(layer.clone(), tree.piece_layer(), tree.height() - tree.piece_layer());
+            FileTree { root, layer: layer.concat() }
+        };
+        files.map(tree_of).collect()
+    }
+}
+
+/// What is to be hashed, and what is to be made of it.
+struct Job<'a> {
+    source: &'a Source,
+    spread: &'a Spread,
+    copies: Option<&'a Copies>,
+    options: HashOptions<'a>,
 }
 
 /// Hashes of pieces that follow one another.
 struct HashedRun {
     first_piece: u32,
-    hashes: Vec<[u8; 20]>,
+    sums: Vec<PieceSum>,
 }
 
-/// The share of one thread.
-fn hash_runs(
-    source: &Source,
-    copies: Option<&Copies>,
-    ordered: Option<&OrderedHash>,
-    crew: &Crew<'_>,
-) -> Result<Vec<HashedRun>, HashError> {
-    let layout = source.layout();
-    let mut reader = source.reader();
-    let mut writer = copies.map(Copies::writer);
-    let mut runs = Vec::new();
-    while let Some(pieces) = crew.claim() {
-        if let Some(ordered) = ordered {
-            ordered.wait_for(u64::from(pieces.start) * u64::from(layout.piece_length()));
-        }
-        crew.check()?;
-        let sums = reader.hash(pieces.clone(), WANTED, |offset, slice| {
-            let length = slice.len() as u64;
-            if let Some(writer) = &mut writer {
-                writer.write(layout, offset..offset + length, slice)?;
+impl Job<'_> {
+    fn run(&self, watch: Watch<'_>) -> Result<Hashed, HashError> {
+        let layout = self.source.layout();
+        let crew = Crew::new(layout, watch);
+        let ordered = self.options.sha256.then(|| OrderedHash::new(crew.window_bytes(layout.piece_length())));
+        let runs = crew.work(|| {
+            let sums = self.hash_runs(ordered.as_ref(), &crew);
+            if let (Err(_), Some(ordered)) = (&sums, &ordered) {
+                ordered.abandon();
             }
-            if let Some(ordered) = ordered {
-                ordered.put(offset, slice);
-            }
-            crew.advance(length).map_err(HashError::from)
+            sums
         })?;
-        let hashes = sums.into_iter().filter_map(|sum| sum.sha1).collect();
-        runs.push(HashedRun { first_piece: pieces.start, hashes });
+        let mut runs: Vec<_> = runs.into_iter().flatten().collect();
+        runs.sort_unstable_by_key(|run| run.first_piece);
+        let sums = || runs.iter().flat_map(|run| &run.sums);
+        let version = self.options.version;
+        let trees = self.spread.trees(layout.piece_length(), sums().filter_map(|sum| sum.tree));
+        Ok(Hashed {
+            hashes: ContentHashes {
+                pieces: version.has_v1().then(|| sums().filter_map(|sum| sum.sha1).collect()),
+                trees: if version.has_v2() { trees } else { Vec::new() },
+            },
+            sha256: ordered.map(OrderedHash::finish),
+            length: self.spread.content_before(layout.length()),
+            is_reflinked: self.copies.is_some_and(Copies::are_clones),
+        })
     }
-    Ok(runs)
-}
 
-const WANTED: Wanted = Wanted { sha1: true, tree: false };
+    /// The share of one thread.
+    fn hash_runs(&self, ordered: Option<&OrderedHash>, crew: &Crew<'_>) -> Result<Vec<HashedRun>, HashError> {
+        let layout = self.source.layout();
+        let wanted = Wanted { sha1: self.options.version.has_v1(), tree: self.options.version.has_v2() };
+        let mut reader = self.source.reader();
+        let mut writer = self.copies.map(Copies::writer);
+        let mut runs = Vec::new();
+        while let Some(pieces) = crew.claim() {
+            if let Some(ordered) = ordered {
+                let start = u64::from(pieces.start) * u64::from(layout.piece_length());
+                ordered.wait_for(self.spread.content_before(start));
+            }
+            crew.check()?;
+            let sums = reader.hash(pieces.clone(), wanted, |offset, slice| {
+                if let Some(writer) = &mut writer {
+                    writer.write(layout, offset..offset + slice.len() as u64, slice)?;
+                }
+                self.spread.drop_padding(layout, offset, slice);
+                let length = slice.len() as u64;
+                if let Some(ordered) = ordered.filter(|_| length > 0) {
+                    ordered.put(self.spread.content_before(offset), slice);
+                }
+                crew.advance(length).map_err(HashError::from)
+            })?;
+            runs.push(HashedRun { first_piece: pieces.start, sums });
+        }
+        Ok(runs)
+    }
+}
 
 /// As many hashes as a `.torrent` file that is read can hold.
 const MAX_PIECES: u64 = Limits::METAINFO.bytes as u64 / 20;

@@ -13,7 +13,10 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::layout::PieceIndex;
-use crate::metainfo::{FileEntry, Metainfo, MetainfoBuilder, MetainfoError, PieceHashes, TorrentPath};
+use crate::metainfo::merkle::{self, Tree};
+use crate::metainfo::{
+    FileEntry, FileTree, Metainfo, MetainfoBuilder, MetainfoError, PieceHashes, TorrentPath, TorrentVersion,
+};
 use crate::rng::Rng;
 
 const KIB: u32 = 1024;
@@ -45,17 +48,36 @@ fn hashes_of(whole: &[u8], piece_length: u32) -> PieceHashes {
     whole.chunks(piece_length as usize).map(|piece| Sha1::digest(piece).into()).collect()
 }
 
+/// The trees of all files that have bytes.
+fn trees_of(files: &[(PathBuf, u64)], piece_length: u32) -> Vec<FileTree> {
+    let contents = files.iter().map(|(path, _)| fs::read(path).unwrap()).filter(|content| !content.is_empty());
+    let tree_of = |content: Vec<u8>| {
+        let leaves: Vec<_> = content.chunks(16 * 1024).map(merkle::leaf).collect();
+        let tree = Tree::new(content.len() as u64, piece_length);
+        let layer = (0..tree.piece_layer()).fold(leaves.clone(), |below, layer| merkle::above(&below, layer));
+        FileTree { root: merkle::root(leaves, 0, tree.height()), layer: layer.concat() }
+    };
+    contents.map(tree_of).collect()
+}
+
 #[track_caller]
 fn check_hashes(lengths: &[usize], piece_length: u32) {
     let (_dir, files) = files(lengths);
     let whole = whole(&files);
-    let options = HashOptions { sha256: true, copy_to: None };
+    let options = HashOptions { sha256: true, ..HashOptions::default() };
     let hashed = hash_pieces(&files, piece_length, options, Watch::default()).unwrap();
-    assert!(hashed.pieces == hashes_of(&whole, piece_length), "{lengths:?} in {piece_length}");
+    assert!(hashed.hashes.pieces == Some(hashes_of(&whole, piece_length)), "{lengths:?} in {piece_length}");
     assert_eq!(hashed.sha256, Some(Sha256::digest(&whole).into()));
     assert_eq!(hashed.length, whole.len() as u64);
     let plain = hash_pieces(&files, piece_length, HashOptions::default(), Watch::default()).unwrap();
-    assert_eq!((plain.pieces == hashed.pieces, plain.sha256), (true, None));
+    assert_eq!((plain.hashes == hashed.hashes, plain.sha256), (true, None));
+    if !piece_length.is_power_of_two() {
+        return;
+    }
+    let options = HashOptions { sha256: true, version: TorrentVersion::V2, ..HashOptions::default() };
+    let trees = hash_pieces(&files, piece_length, options, Watch::default()).unwrap();
+    assert_eq!((trees.sha256, trees.length), (hashed.sha256, hashed.length));
+    assert!(trees.hashes.trees == trees_of(&files, piece_length), "{lengths:?} in {piece_length}");
 }
 
 #[test]
@@ -73,9 +95,9 @@ fn pieces_of_every_length_have_their_hashes() {
 fn copies_are_whole_and_their_folders_are_made() {
     let (dir, files) = files(&[3_000_000, 0, 70_000]);
     let targets: Vec<_> = ["out/a", "out/deep/b", "out/deep/c"].map(|name| dir.path().join(name)).into();
-    let options = HashOptions { sha256: true, copy_to: Some(&targets) };
+    let options = HashOptions { sha256: true, copy_to: Some(&targets), ..HashOptions::default() };
     let hashed = hash_pieces(&files, 64 * KIB, options, Watch::default()).unwrap();
-    assert_eq!(hashed.pieces, hashes_of(&whole(&files), 64 * KIB));
+    assert_eq!(hashed.hashes.pieces, Some(hashes_of(&whole(&files), 64 * KIB)));
     for ((original, _), copy) in files.iter().zip(&targets) {
         assert!(fs::read(original).unwrap() == fs::read(copy).unwrap(), "{}", copy.display());
     }
@@ -114,7 +136,7 @@ fn cancelled_work_ends_and_its_copy_is_gone() {
         let progress = |_| cancel.store(true, Ordering::Relaxed);
         let watch = Watch { progress: Some(&progress), cancel: Some(&cancel) };
         let copy = [dir.path().join("copy")];
-        let options = HashOptions { sha256, copy_to: Some(&copy) };
+        let options = HashOptions { sha256, copy_to: Some(&copy), ..HashOptions::default() };
         let result = hash_pieces(&files, 16 * KIB, options, watch);
         assert!(matches!(result, Err(HashError::Cancelled(Cancelled))), "{result:?}");
         assert!(!copy[0].exists());
@@ -147,7 +169,7 @@ fn check_change_is_noticed(change: impl Fn(&Path) + Sync) {
     };
     let watch = Watch { progress: Some(&progress), cancel: None };
     let copy = [dir.path().join("copy")];
-    let options = HashOptions { sha256: true, copy_to: Some(&copy) };
+    let options = HashOptions { sha256: true, copy_to: Some(&copy), ..HashOptions::default() };
     let error = hash_pieces(&files, 16 * KIB, options, watch).unwrap_err();
     assert!(matches!(error, HashError::Changed { .. }), "{error}");
     assert!(!copy[0].exists());
@@ -201,6 +223,7 @@ fn a_folder_becomes_a_torrent_of_its_files_in_order() {
 fn a_file_becomes_a_torrent_with_all_that_was_asked_for() {
     let (_dir, files) = files(&[100_000]);
     let options = CreateOptions {
+        version: TorrentVersion::V1,
         piece_length: Some(32 * KIB),
         name: Some("Folge 1.mp3".into()),
         trackers: vec![vec!["http://t.example/announce".into()]],
@@ -364,4 +387,37 @@ fn verifying_can_be_cancelled() {
     let metainfo = make(&files[0].0).unwrap();
     let watch = Watch { progress: None, cancel: Some(&AtomicBool::new(true)) };
     assert!(verify(&metainfo, &files[0].0, watch).is_err());
+}
+
+#[test]
+fn hybrids_and_v2_torrents_of_a_folder_are_made_copied_and_verified() {
+    let dir = tempfile::tempdir().unwrap();
+    let lengths = [("a.bin", 100_000), ("c.bin", 0), ("d.bin", 5), ("sub/b.bin", 49_152), ("z.bin", 70_000)];
+    let root = dir.path().join("show");
+    for (name, length) in lengths {
+        fs::create_dir_all(root.join(name).parent().unwrap()).unwrap();
+        fs::write(root.join(name), (0..length).map(|at| u8::try_from(at % 251).unwrap()).collect::<Vec<_>>()).unwrap();
+    }
+    let make = |version| {
+        let options = CreateOptions { version, piece_length: Some(32 * KIB), ..CreateOptions::default() };
+        create_torrent(&root, &options, Watch::default()).unwrap()
+    };
+    let (hybrid, v2) = (make(TorrentVersion::Hybrid), make(TorrentVersion::V2));
+    let theirs = Metainfo::parse(include_bytes!("../../../tests/torrents/libtorrent-v2-show.torrent")).unwrap();
+    assert_eq!((v2.info_hash, &v2.info), (theirs.info_hash, &theirs.info), "libtorrent makes the very same");
+    assert!(hybrid.info_hash.v1().is_some() && hybrid.info_hash.v2().is_some());
+    for made in [&hybrid, &v2] {
+        assert!(verify(made, &root, Watch::default()).unwrap().is_complete());
+    }
+    // A hybrid without its trees is proven by its other half, padding and all.
+    let bare = Metainfo::from_info_bytes(hybrid.info_bytes()).unwrap();
+    assert!(bare.layers().is_none() && verify(&bare, &root, Watch::default()).unwrap().is_complete());
+
+    let found = find_files(&root).unwrap();
+    let targets: Vec<_> =
+        found.files.iter().map(|file| dir.path().join("copy").join(file.path.to_path_buf())).collect();
+    let options = HashOptions { sha256: true, copy_to: Some(&targets), version: TorrentVersion::Hybrid };
+    let hashed = hash_pieces(&found.to_hash(), 32 * KIB, options, Watch::default()).unwrap();
+    assert_eq!(hashed.sha256, Some(Sha256::digest(whole(&found.to_hash())).into()), "padding is no content");
+    assert!(verify(&hybrid, &dir.path().join("copy"), Watch::default()).unwrap().is_complete());
 }

@@ -6,14 +6,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Watch;
-use super::hash::{HashError, HashOptions, checked_layout, hash_pieces};
+use super::hash::{ContentHashes, HashError, HashOptions, checked_layout, hash_pieces};
 use crate::metainfo::{
-    FileEntry, Info, Metainfo, MetainfoBuilder, MetainfoError, PathError, PieceHashes, TorrentPath, piece_length_for,
+    FileEntry, Info, Metainfo, MetainfoBuilder, MetainfoError, PathError, PieceHashes, TorrentPath, TorrentVersion,
+    piece_length_for,
 };
 
 /// What a torrent says besides its content.
 #[derive(Clone, Debug, Default)]
 pub struct CreateOptions {
+    /// Which versions of the protocol it speaks.
+    pub version: TorrentVersion,
     /// Bytes to a piece: a power of two from 16 KiB to 64 MiB. By default [`piece_length_for`] chooses.
     pub piece_length: Option<u32>,
     /// The torrent's name; by default that of the file or folder.
@@ -68,12 +71,24 @@ impl Found {
     }
 
     /// The torrent of these files.
-    pub fn builder(&self, name: TorrentPath, piece_length: u32, pieces: PieceHashes) -> MetainfoBuilder {
-        if self.is_single_file {
-            return MetainfoBuilder::file(name, self.length(), piece_length, pieces);
-        }
-        let files = self.files.iter().map(|file| FileEntry::new(file.path.clone(), file.length)).collect();
-        MetainfoBuilder::folder(name, files, piece_length, pieces)
+    pub fn builder(
+        &self,
+        name: TorrentPath,
+        piece_length: u32,
+        hashes: ContentHashes,
+    ) -> Result<MetainfoBuilder, MetainfoError> {
+        let ContentHashes { pieces, trees } = hashes;
+        let (is_v1, is_v2) = (pieces.is_some(), !trees.is_empty());
+        let pieces = pieces.unwrap_or_else(|| PieceHashes::from_iter([]));
+        let builder = if self.is_single_file {
+            MetainfoBuilder::file(name, self.length(), piece_length, pieces)
+        } else {
+            let files = self.files.iter().map(|file| FileEntry::new(file.path.clone(), file.length)).collect();
+            let files = if is_v2 { MetainfoBuilder::padded(files, piece_length)? } else { files };
+            MetainfoBuilder::folder(name, files, piece_length, pieces)
+        };
+        let builder = builder.trees(trees);
+        Ok(if is_v1 { builder } else { builder.without_v1() })
     }
 }
 
@@ -176,9 +191,9 @@ pub fn create_torrent(path: &Path, options: &CreateOptions, watch: Watch<'_>) ->
         Some(name) => TorrentPath::new([name]).map_err(CreateError::GivenName)?,
         None => found.name.clone(),
     };
-    let build = |pieces| {
+    let build = |hashes| {
         found
-            .builder(name.clone(), piece_length, pieces)
+            .builder(name.clone(), piece_length, hashes)?
             .trackers(options.trackers.clone())
             .web_seeds(options.web_seeds.clone())
             .private(options.private)
@@ -190,9 +205,11 @@ pub fn create_torrent(path: &Path, options: &CreateOptions, watch: Watch<'_>) ->
     let to_hash = found.to_hash();
     let piece_count = checked_layout(&to_hash, piece_length)?.piece_count();
     // A draft, so that nobody waits for hashes to be told that two names collide.
-    build((0..piece_count).map(|_| [0; 20]).collect())?;
-    let hashed = hash_pieces(&to_hash, piece_length, HashOptions::default(), watch)?;
-    Ok(build(hashed.pieces)?)
+    let draft = (0..piece_count).map(|_| [0; 20]).collect();
+    build(ContentHashes { pieces: Some(draft), trees: Vec::new() })?;
+    let hash_options = HashOptions { version: options.version, ..HashOptions::default() };
+    let hashed = hash_pieces(&to_hash, piece_length, hash_options, watch)?;
+    Ok(build(hashed.hashes)?)
 }
 
 /// The files that a torrent of `path` would hold.

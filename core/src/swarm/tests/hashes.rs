@@ -5,6 +5,7 @@ use crate::layout::PieceIndex;
 use crate::metainfo::merkle;
 use crate::peer::hashes::hashes_of;
 use crate::peer::{ConnId, HashRequest, Message, Reserved};
+use crate::swarm::Input;
 
 /// The answer to a request; `None` if it is refused.
 fn ask(lab: &mut Lab, host: usize, conn: ConnId, request: HashRequest) -> Option<Vec<[u8; 32]>> {
@@ -34,6 +35,7 @@ fn hashes_of_pieces_and_of_blocks_lead_to_the_root() {
                 Some(hashes) => assert_eq!(request.lead(&hashes), Some(root), "{request:?}"),
                 None => assert!(!is_there, "{request:?}"),
             }
+            lab.give(host, Input::Closed(conn));
         }
     }
     let conn = lab.stranger(host, Reserved::OURS.with_v2());

@@ -103,24 +103,23 @@ fn hashes_of_blocks_name_the_liar_at_once() {
         let give = |lab: &mut Lab, conn, leaves: &[[u8; 32]]| {
             lab.say(leecher, conn, Message::Hashes { request: asked, hashes: leaves.concat().into() });
         };
-        let asker = match spoiler {
-            "none" => honest,
-            _ => {
-                let third = unchoking(&mut lab, leecher, third_addr);
-                if spoiler == "refuses" {
-                    lab.say(leecher, honest, Message::HashReject(asked));
-                } else {
-                    give(&mut lab, honest, &[[1; 32]; 2]);
-                }
-                // The liar is asked next, and says nothing.
-                lab.pass(Duration::from_secs(9));
-                assert!(lab.heard(leecher, third).into_iter().any(|message| request(message) == Some(asked)));
-                third
+        let witness = if spoiler == "none" {
+            honest
+        } else {
+            let third = unchoking(&mut lab, leecher, third_addr);
+            if spoiler == "refuses" {
+                lab.say(leecher, honest, Message::HashReject(asked));
+            } else {
+                give(&mut lab, honest, &[[1; 32]; 2]);
             }
+            // The liar is asked next, and says nothing.
+            lab.pass(Duration::from_secs(9));
+            assert!(lab.heard(leecher, third).into_iter().any(|message| request(message) == Some(asked)));
+            third
         };
         // What is not asked for is not looked at.
         give(&mut lab, liar, &[[1; 32]; 2]);
-        give(&mut lab, asker, &leaves);
+        give(&mut lab, witness, &leaves);
         let banned = |event: &Event| if let Event::Banned(addr) = event { Some(*addr) } else { None };
         let banned: Vec<_> = lab.hosts[leecher].events.iter().filter_map(banned).collect();
         let want = if spoiler == "lies" { vec![honest_addr, liar_addr] } else { vec![liar_addr] };
