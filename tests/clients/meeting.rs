@@ -59,7 +59,7 @@ impl Meeting {
         let ways: &[Way] = if node.is_some() { &[Way::Table] } else { &[] };
         let begin = node.map(|node| node.to_string());
         let mut flags = self.flags.to_vec();
-        flags.extend(begin.iter().flat_map(|begin| ["--no-pex", "--dht-node", begin]));
+        flags.extend(begin.iter().flat_map(|begin| ["--no-pex", "--no-utp", "--dht-node", begin]));
 
         let publisher = Publisher::serve_over(&home, &folder.path().join("podpub"), Some(address), ways, &flags);
         let episode = long_episode(Format::Mp3).path;
@@ -90,7 +90,11 @@ impl Meeting {
         assert_same_bytes(&episode, &only_file_below(&theirs));
 
         // From now on the publisher is a tracker or a node, and nothing else.
-        home.close_all_but(publisher.http_port);
+        if node.is_some() {
+            home.close_tcp_all_but(publisher.http_port);
+        } else {
+            home.close_all_but(publisher.http_port);
+        }
         let _seed = self.client.seed_from(&middle, node, &torrent, &theirs);
         let ours = folder.path().join("subscriber");
         let ended = get_over(&away, ways, &source, &ours, &flags).end(LIMIT);

@@ -200,6 +200,19 @@ impl Host {
         );
     }
 
+    /// Lets no TCP in but for `port`, as [`Self::close_all_but`] does; datagrams come in.
+    pub fn close_tcp_all_but(&self, port: u16) {
+        self.namespace.run(
+            "nft",
+            &["-f", "-"],
+            &format!(
+                "add table inet closed\n\
+                 add chain inet closed input {{ type filter hook input priority 0; }}\n\
+                 add rule inet closed input iifname eth0 tcp dport != {port} reject with tcp reset\n"
+            ),
+        );
+    }
+
     /// Lets no TCP in but to and from `port` of anybody: every other connection is reset, whoever opened it.
     pub fn allow_tcp_only_with(&self, port: u16) {
         self.namespace.run(

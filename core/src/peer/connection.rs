@@ -16,7 +16,7 @@ use bytes::Bytes;
 use super::extension::{DEFAULT_REQUEST_QUEUE, ExtensionHandshake, OUR_EXCHANGE_ID, OUR_METADATA_ID};
 use super::pipeline::{Arrival, Pipeline};
 use super::uploads::Uploads;
-use super::{HashRequest, Message, PeerId, Reserved};
+use super::{HashRequest, Message, PeerId, Reserved, Shown};
 use crate::bitfield::Bitfield;
 use crate::layout::{BlockInfo, Layout, PieceIndex};
 use crate::rate::RateMeter;
@@ -186,6 +186,8 @@ pub struct PeerConnection {
     pub told: usize,
     /// Pieces it may request while we choke it.
     pub granted: BTreeSet<PieceIndex>,
+    /// What a seed showed it of its pieces; everything if `None`. BEP 16.
+    pub shown: Option<Shown>,
     /// Pieces that a seed suggested to it, or that it asked for; true if it asked. BEP 6.
     pub promised: BTreeMap<PieceIndex, bool>,
     /// Pieces that a seed sent it and that nobody else is known to have.
@@ -243,6 +245,7 @@ impl PeerConnection {
             since: now,
             told: 0,
             granted: BTreeSet::new(),
+            shown: None,
             promised: BTreeMap::new(),
             unspread: Vec::new(),
             last_turn: now,

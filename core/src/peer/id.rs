@@ -19,6 +19,11 @@ impl PeerId {
         rng.fill(&mut id[8..]);
         Self(id)
     }
+
+    /// Whether it names this program, of any version.
+    pub fn is_ours(&self) -> bool {
+        self.0.starts_with(&PREFIX[..3])
+    }
 }
 
 impl fmt::Debug for PeerId {
@@ -36,7 +41,8 @@ mod tests {
     fn our_ids_name_us_and_differ() {
         let mut rng = Rng::from_seed_u64(1);
         let (a, b) = (PeerId::generate(&mut rng), PeerId::generate(&mut rng));
-        assert!(a.0.starts_with(b"-PW"));
+        assert!(a.0.starts_with(b"-PW") && a.is_ours());
+        assert!(!PeerId(*b"-LT20A0-123456789012").is_ours());
         assert_ne!(a, b);
     }
 

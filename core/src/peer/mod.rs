@@ -3,11 +3,11 @@
 //! The modules in reading order: [`id`] names a client, [`handshake`] opens a connection, [`encryption`] hides it, [`message`] is everything said
 //! after it, [`fast`] and [`extension`] are the two extensions spoken, [`exchange`] and [`metadata`] are what the second carries, [`hashes`] are
 //! what v2 torrents need, [`pipeline`] keeps our
-//! requests, [`uploads`] keeps theirs, and [`connection`] puts them together into the state of one connection.
+//! requests, [`uploads`] keeps theirs, [`shown`] is what they know of us, and [`connection`] puts them together into the state of one connection.
 //!
 //! Knows nothing of other peers, pieces' rarity or sockets.
 //!
-//! Source: BEP 3, 6, 9, 10, 11, 20, 52; Message Stream Encryption, which has no BEP.
+//! Source: BEP 3, 6, 9, 10, 11, 16, 20, 52; Message Stream Encryption, which has no BEP.
 
 pub mod id;
 pub mod handshake;
@@ -20,6 +20,7 @@ pub mod metadata;
 pub mod hashes;
 pub mod pipeline;
 pub mod uploads;
+pub mod shown;
 pub mod connection;
 
 pub use connection::{ConnId, Direction, PeerConnection, Received};
@@ -31,3 +32,4 @@ pub use hashes::HashRequest;
 pub use id::PeerId;
 pub use message::{DecodeError, Message};
 pub use metadata::MetadataMessage;
+pub use shown::Shown;

@@ -6,7 +6,8 @@
 //! piece that is out already while others ask for fresh ones waits a little; it may well get it from others meanwhile.
 //!
 //! This does what super-seeding (BEP 16) does, without its lie that the seed has nothing, and without its price: a peer asks
-//! for as much as its pipe holds, and one that heeds no suggestion is served all the same.
+//! for as much as its pipe holds, and one that heeds no suggestion is served all the same. Peers of other programs are
+//! told in the way of `showing`.
 //!
 //! Law: the promises counted are those of the connections that stand.
 //!
@@ -14,7 +15,7 @@
 
 use std::time::Duration;
 
-use super::{Output, Phase, Swarm};
+use super::{Phase, Swarm};
 use crate::layout::PieceIndex;
 use crate::peer::{ConnId, Message, PeerConnection};
 use crate::piece::{Picker, rarest_of};
@@ -54,27 +55,48 @@ impl Swarm {
             return;
         }
         while let Some(piece) = self.next_to_suggest(now, conn) {
-            let Some(peer) = self.conns.get_mut(&conn) else { return };
-            peer.promised.insert(piece, false);
-            peer.sent_at(now);
-            self.count_promise(piece);
-            self.out.push_back(Output::Send(conn, Message::SuggestPiece(piece)));
+            self.hint(now, conn, piece);
+        }
+    }
+
+    /// Promises a peer a piece that it may ask for next.
+    pub(super) fn hint(&mut self, now: Instant, conn: ConnId, piece: PieceIndex) {
+        let Some(peer) = self.conns.get_mut(&conn) else { return };
+        peer.promised.insert(piece, false);
+        let shows = peer.shown.is_some();
+        self.count_promise(piece);
+        if shows {
+            self.show_piece(now, conn, piece);
+        } else {
+            self.send(now, conn, Message::SuggestPiece(piece));
         }
     }
 
     /// A piece that the peer lacks, of which the fewest copies are out; ties fall at random.
     fn next_to_suggest(&mut self, now: Instant, conn: ConnId) -> Option<PieceIndex> {
         let piece_length = u64::from(self.layout().piece_length());
-        let peer = self.conns.get_mut(&conn).filter(|peer| peer.fast() && peer.peer_interested && !peer.am_choking)?;
+        let hears = |peer: &&mut PeerConnection| peer.shown.is_some() || peer.fast();
+        let peer = self.conns.get_mut(&conn).filter(hears).filter(|peer| peer.peer_interested && !peer.am_choking)?;
         // What it may ask for until a suggestion has gone to it and the request for it has come back.
         let soon = peer.up.rate(now).0 / 4 / piece_length;
         let ahead = SUGGESTED_AHEAD + usize::try_from(soon).unwrap_or(0).min(MOST_AHEAD);
         let peer = self.conns.get(&conn)?;
-        if peer.promised.values().filter(|asked| !**asked).count() >= ahead {
+        // Who is shown a piece asks for it at once, and is shown the next when it has one.
+        let open = |asked: &&bool| peer.shown.is_some() || !**asked;
+        if peer.promised.values().filter(open).count() >= ahead {
             return None;
         }
+        self.rarest_for(conn)
+    }
+
+    /// A piece that the peer lacks and does not know of yet, of which the fewest copies are out and too few; ties fall at random.
+    pub(super) fn rarest_for(&mut self, conn: ConnId) -> Option<PieceIndex> {
+        let peer = self.conns.get(&conn)?;
         let copies = |piece| copies_of(&self.picker, &self.promised, piece);
-        let is_choice = |piece: &PieceIndex| !peer.promised.contains_key(piece) && copies(*piece) < ENOUGH_COPIES;
+        let is_news = |piece: &PieceIndex| {
+            !peer.promised.contains_key(piece) && !peer.shown.as_ref().is_some_and(|shown| shown.pieces().has(*piece))
+        };
+        let is_choice = |piece: &PieceIndex| is_news(piece) && copies(*piece) < ENOUGH_COPIES;
         rarest_of(|| self.picker.have().without(&peer.pieces).filter(is_choice), copies, &mut self.rng)
     }
 

@@ -100,6 +100,7 @@ impl Swarm {
         let pieces = self.layout().piece_count();
         let mut peer = PeerConnection::new(addr, direction, handshake.peer_id, reserved, pieces, now);
         peer.told = self.news.len();
+        peer.shown = self.shown_at_first(now, handshake.peer_id);
         peer.pipeline.begin_with(self.layout().block_count(PieceIndex(0)));
         self.conns.insert(conn, peer);
         self.exchange.joined(now, conn);
@@ -131,7 +132,8 @@ impl Swarm {
         let Some(peer) = self.conns.get(&conn) else { return };
         let reserved = peer.reserved;
         let have = self.picker.have();
-        let pieces = match (have.is_all(), have.is_none(), reserved.fast()) {
+        let says_none = have.is_none() || peer.shown.is_some();
+        let pieces = match (have.is_all() && !says_none, says_none, reserved.fast()) {
             (true, _, true) => Some(Message::HaveAll),
             (_, true, true) => Some(Message::HaveNone),
             (_, true, false) => None,
@@ -141,20 +143,21 @@ impl Swarm {
             self.send(now, conn, pieces);
         }
         self.introduce_extension(now, conn);
+        self.show(now, conn);
         if reserved.dht() && self.port != 0 {
             self.send(now, conn, Message::Port(self.port));
         }
     }
 
     /// Says who we are, or that we want nothing any more.
-    fn introduce_extension(&mut self, now: Instant, conn: ConnId) {
+    pub(super) fn introduce_extension(&mut self, now: Instant, conn: ConnId) {
         let Some(peer) = self.conns.get(&conn).filter(|peer| peer.reserved.extended()) else { return };
         let ours = ExtensionHandshake {
             client: Some(self.client.clone()),
             port: Some(self.port).filter(|port| *port != 0),
             request_queue: Some(OUR_REQUEST_QUEUE),
             your_ip: Some(peer.addr.ip()),
-            upload_only: self.phase != Phase::Fetching,
+            upload_only: self.phase != Phase::Fetching && peer.shown.is_none(),
             exchange: self.exchanges().then_some(OUR_EXCHANGE_ID),
             metadata: self.metadata_size().map(|_| OUR_METADATA_ID),
             metadata_size: self.metadata_size(),
@@ -244,6 +247,7 @@ impl Swarm {
     fn pieces_changed(&mut self, now: Instant, conn: ConnId) {
         self.unstarve(conn);
         self.note_seed(conn);
+        self.show(now, conn);
         self.update_interest(now, conn);
     }
 
@@ -251,6 +255,7 @@ impl Swarm {
     fn peer_got(&mut self, now: Instant, conn: ConnId, piece: PieceIndex) {
         self.picker.availability.add_one(piece);
         self.promise_kept(now, conn, piece);
+        self.show(now, conn);
         let fetching = self.phase == Phase::Fetching && !self.paused;
         let wanted = fetching && !self.picker.have().has(piece);
         if wanted && self.picker.availability.of(piece) == 1 {
@@ -302,7 +307,7 @@ impl Swarm {
             (self.metainfo.info_hash.wire(), self.layout().piece_count(), self.may_serve());
         let Some(peer) = self.conns.get_mut(&conn) else { return };
         let newcomer = (peer.pieces.count() as usize) < crate::peer::fast::ALLOWED_FAST_COUNT;
-        if !may_serve || !peer.fast() || !newcomer || !peer.granted.is_empty() {
+        if !may_serve || !peer.fast() || peer.shown.is_some() || !newcomer || !peer.granted.is_empty() {
             return;
         }
         let set: Vec<_> = allowed_fast_set(peer.addr.ip(), info_hash, pieces)

@@ -7,13 +7,13 @@
 //! The modules in reading order: [`io`] is what goes in and out, [`peers`] keeps the addresses, `inbound` answers messages,
 //! `exchange` tells peers of one another, `metadata` gives them the torrent itself, `hashes` what proves it, [`priority`] and `places` say who is wanted
 //! most, `requests` asks for blocks, `pieces` follows them to the disk, `telling` announces them, `turns` says whose turn it is
-//! to be sent one, `handing` what a seed hands out to whom, `serving` chokes and uploads, [`web_seeds`] asks web servers when
+//! to be sent one, `handing` what a seed hands out to whom, `showing` how it tells them, `serving` chokes and uploads, [`web_seeds`] asks web servers when
 //! peers are not enough, `upkeep` is all that only time brings about, [`status`] tells people.
 //!
 //! Laws: a piece is announced only when its hash is right; nothing but allowed-fast pieces goes to a choked peer; the
 //! availability equals a recount; bytes in memory stay within [`SwarmConfig`]'s bounds.
 //!
-//! Source: BEP 3, 6, 9, 10, 11, 12, 20, 27, 40, 52.
+//! Source: BEP 3, 6, 9, 10, 11, 12, 16, 20, 27, 40, 52.
 
 pub mod io;
 pub mod peers;
@@ -28,6 +28,7 @@ mod pieces;
 mod telling;
 mod turns;
 mod handing;
+mod showing;
 mod serving;
 pub mod web_seeds;
 mod upkeep;

@@ -110,6 +110,8 @@ impl Swarm {
                 continue;
             }
             let forgiven = peer.forgive(now);
+            self.look_after_shown(now, conn);
+            let Some(peer) = self.conns.get_mut(&conn) else { continue };
             if peer.pipeline.waiting(now) >= SNUB_AFTER {
                 let given_up = peer.pipeline.snub(now);
                 self.asked -= given_up.len();

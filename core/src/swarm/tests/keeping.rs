@@ -156,7 +156,7 @@ fn a_pause_says_stopped_and_its_end_dials_and_says_started_at_once() {
     lab.give(leecher, Input::AddPeers(vec![peer], PeerSource::Owner));
     let (conn, _) = lab.hosts[leecher].dialled[0];
     let mut handshake = lab.hosts[leecher].swarm.handshake();
-    handshake.peer_id.0[0] ^= 1;
+    handshake.peer_id.0[8] ^= 1;
     lab.give(leecher, Input::Joined { conn, addr: peer, direction: Direction::Outgoing, handshake });
     let started = &lab.hosts[leecher].announced;
     assert_eq!(started.last().unwrap().event, Some(AnnounceEvent::Started));
@@ -193,7 +193,7 @@ fn half_of_the_places_are_left_to_those_who_dial_us() {
     let mut joined = 0;
     while let Some((conn, addr)) = lab.hosts[leecher].dialled.get(joined).copied() {
         let mut handshake = lab.hosts[leecher].swarm.handshake();
-        handshake.peer_id.0[..8].copy_from_slice(&conn.0.to_be_bytes());
+        handshake.peer_id.0[8..16].copy_from_slice(&conn.0.to_be_bytes());
         lab.give(leecher, Input::Joined { conn, addr, direction: Direction::Outgoing, handshake });
         lab.pass(seconds(1));
         joined += 1;

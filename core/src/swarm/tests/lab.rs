@@ -142,7 +142,7 @@ impl Lab {
             placed: have.is_all(),
             have,
             paused,
-            peer_id: PeerId([u8::try_from(100 + number).unwrap(); 20]),
+            peer_id: id_of_ours(100 + number as u64),
             port: 6881,
             client: "lab".to_owned(),
             announce: true,
@@ -204,12 +204,32 @@ impl Lab {
         direction: Direction,
     ) -> ConnId {
         let conn = self.new_conn(host);
-        let mut peer_id = [0; 20];
-        peer_id[..8].copy_from_slice(&conn.0.to_be_bytes());
-        let info_hash = self.hosts[host].swarm.info_hash().wire();
-        let handshake = Handshake { reserved, info_hash, peer_id: PeerId(peer_id) };
-        self.give(host, Input::Joined { conn, addr, direction, handshake });
+        self.joins(host, conn, reserved, id_of_ours(conn.0), addr, direction);
         conn
+    }
+
+    /// A peer of another program dials a host; the test plays it.
+    pub(super) fn foreigner(&mut self, host: usize, reserved: Reserved) -> ConnId {
+        let conn = self.new_conn(host);
+        let mut peer_id = *b"-XX0000-............";
+        peer_id[8..16].copy_from_slice(&conn.0.to_be_bytes());
+        let addr = SocketAddr::from(([198, 18, 1, u8::try_from(conn.0 % 200).unwrap()], 50_000));
+        self.joins(host, conn, reserved, PeerId(peer_id), addr, Direction::Incoming);
+        conn
+    }
+
+    fn joins(
+        &mut self,
+        host: usize,
+        conn: ConnId,
+        reserved: Reserved,
+        peer_id: PeerId,
+        addr: SocketAddr,
+        direction: Direction,
+    ) {
+        let info_hash = self.hosts[host].swarm.info_hash().wire();
+        let handshake = Handshake { reserved, info_hash, peer_id };
+        self.give(host, Input::Joined { conn, addr, direction, handshake });
     }
 
     /// The tracker answers everything that it was asked, and knows no peers.
@@ -424,4 +444,11 @@ impl Lab {
             }
         }
     }
+}
+
+/// An id of this program.
+fn id_of_ours(number: u64) -> PeerId {
+    let mut id = PeerId::generate(&mut Rng::from_seed_u64(number));
+    id.0[8..16].copy_from_slice(&number.to_be_bytes());
+    id
 }

@@ -9,5 +9,6 @@ mod metadata;
 mod hashes;
 mod places;
 mod serving;
+mod showing;
 mod trust;
 mod web;
