@@ -38,7 +38,7 @@ impl World {
             command.env_remove(name);
         }
         // The machine has neighbours.
-        command.env("PODSWARM_NO_LSD", "1").env("PODSWARM_NO_DHT", "1");
+        command.env("PODSWARM_NO_LSD", "1").env("PODSWARM_NO_DHT", "1").env("PODSWARM_NO_PORT_MAP", "1");
         command
     }
 

@@ -164,7 +164,7 @@ fn podsub(dir: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_podsub"));
     command.arg("--data-dir").arg(dir.join("data")).args(args).current_dir(dir).kill_on_drop(true);
     // The machine has neighbours.
-    command.env_remove("RUST_LOG").env("TERM", "dumb").env("PODSWARM_NO_LSD", "1");
+    command.env_remove("RUST_LOG").env("TERM", "dumb").env("PODSWARM_NO_LSD", "1").env("PODSWARM_NO_PORT_MAP", "1");
     command.env("PODSWARM_NO_DHT", "1");
     command
 }

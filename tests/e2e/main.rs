@@ -10,5 +10,6 @@ mod feed;
 mod full;
 mod hostile;
 mod memory;
+mod nat;
 mod rush;
 mod web;

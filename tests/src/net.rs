@@ -4,20 +4,28 @@
 //! fixed rate. The namespaces have no name and are held by open files only, so that nothing of them is left when a
 //! test ends, however it ends, and any number of tests can run side by side.
 //!
+//! A [`Router`] has a network of its own behind it, whose hosts share its address: it translates addresses and lets nobody in who was not
+//! spoken to first, unless it was asked to by a port mapping protocol that it [offers](Router::offer).
+//!
 //! Needs the right to make network namespaces: root, or `unshare --user --map-root-user`.
 //! Law: no packet leaves the machine; the bridge has no port but the hosts'.
 //! Source: the setup of published flash crowd figures: token bucket filters with a burst of 16 kB and a latency of
-//! 100 ms on both directions, segmentation offloads off; addresses of RFC 2544, which every engine treats as public.
+//! 100 ms on both directions, segmentation offloads off; addresses of RFC 2544, which every engine treats as public, and of the test network
+//! of amateur radio, 44.128.0.0/16, for routers, whose daemon knows those of RFC 2544 for what they are.
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use crate::process::{PATIENCE, Program};
 
 /// A bridge and the hosts on it. It stands as long as any host does.
 #[derive(Debug)]
@@ -45,28 +53,65 @@ impl Net {
 
     /// Adds a host whose link is as fast as the machine.
     pub fn host(&mut self, name: &str) -> Host {
-        self.hosts += 1;
-        let number = self.hosts;
-        let namespace = Arc::new(Namespace::new());
-        let host = Host { name: name.to_owned(), number, namespace, _switch: Arc::clone(&self.switch) };
-        self.switch.ip(&format!(
-            "link add port{number} type veth peer name eth0 netns {inside}\n\
-             link set port{number} master br0 up\n",
-            inside = host.namespace.path(),
-        ));
+        let [high, low] = (self.hosts + 1).to_be_bytes();
+        let host = self.plug_in(name, Ipv4Addr::new(198, 18, high, low));
         // A route for everything lets programs find "the address of the default route". Duplicate address detection
         // would keep the addresses from use for a second.
         host.namespace.ip(&format!(
-            "link set lo up\n\
-             link set eth0 addrgenmode none\n\
-             link set eth0 up\n\
-             address add {v4}/16 dev eth0\n\
+            "address add {v4}/16 dev eth0\n\
              address add {v6}/64 dev eth0 nodad\n\
              route add default dev eth0\n\
              route add ::/0 dev eth0\n",
             v4 = host.v4(),
             v6 = host.v6(),
         ));
+        host
+    }
+
+    /// Adds a router. It has no IPv6.
+    pub fn router(&mut self, name: &str) -> Router {
+        let [high, low] = (self.hosts + 1).to_be_bytes();
+        let host = self.plug_in(name, Ipv4Addr::new(44, 128, high, low));
+        host.within(|| fs::write("/proc/sys/net/ipv4/ip_forward", "1")).expect("a namespace's forwarding is its own");
+        host.namespace.ip(&format!(
+            "address add {v4}/16 dev eth0\n\
+             route add default dev eth0\n\
+             link add lan0 type bridge\n\
+             link set lan0 up\n\
+             address add {inside}/24 dev lan0\n",
+            v4 = host.v4(),
+            inside = Router::INSIDE,
+        ));
+        // The names are those that miniupnpd fills. What is not expected is dropped without a word, as such boxes do.
+        host.namespace.run(
+            "nft",
+            &["-f", "-"],
+            "table inet filter {\n\
+             chain input { type filter hook input priority 0; policy accept; \
+             ct state established,related accept; iifname eth0 drop; }\n\
+             chain forward { type filter hook forward priority 0; policy drop; \
+             ct state established,related accept; iifname lan0 accept; jump miniupnpd; }\n\
+             chain prerouting { type nat hook prerouting priority -100; jump prerouting_miniupnpd; }\n\
+             chain postrouting { type nat hook postrouting priority 100; oifname eth0 masquerade; }\n\
+             chain miniupnpd { }\n\
+             chain prerouting_miniupnpd { }\n\
+             chain postrouting_miniupnpd { }\n\
+             }\n",
+        );
+        Router { host, hosts: 0 }
+    }
+
+    /// A host with a cable and no address.
+    fn plug_in(&mut self, name: &str, v4: Ipv4Addr) -> Host {
+        self.hosts += 1;
+        let number = self.hosts;
+        let host = Host::new(name, number, v4, Arc::clone(&self.switch));
+        self.switch.ip(&format!(
+            "link add port{number} type veth peer name eth0 netns {inside}\n\
+             link set port{number} master br0 up\n",
+            inside = host.namespace.path(),
+        ));
+        host.namespace.ip("link set lo up\nlink set eth0 addrgenmode none\nlink set eth0 up\n");
         host
     }
 
@@ -103,24 +148,28 @@ impl Default for Net {
 pub struct Host {
     name: String,
     number: u16,
+    v4: Ipv4Addr,
     namespace: Arc<Namespace>,
     // The host's cable ends here.
     _switch: Arc<Namespace>,
 }
 
 impl Host {
+    fn new(name: &str, number: u16, v4: Ipv4Addr, switch: Arc<Namespace>) -> Self {
+        Self { name: name.to_owned(), number, v4, namespace: Arc::new(Namespace::new()), _switch: switch }
+    }
+
     /// What the test calls it.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its IPv4 address, in 198.18.0.0/16.
+    /// Its IPv4 address, in 198.18.0.0/16, or in 192.168.1.0/24 behind a router.
     pub fn v4(&self) -> IpAddr {
-        let [high, low] = self.number.to_be_bytes();
-        Ipv4Addr::new(198, 18, high, low).into()
+        self.v4.into()
     }
 
-    /// Its IPv6 address, in `fd70:6f64::/64`.
+    /// Its IPv6 address, in `fd70:6f64::/64`; hosts behind routers have none.
     pub fn v6(&self) -> IpAddr {
         Ipv6Addr::new(0xfd70, 0x6f64, 0, 0, 0, 0, 0, self.number).into()
     }
@@ -227,6 +276,109 @@ impl Host {
     }
 }
 
+/// A router and the network behind it, which stands as long as it or a host of it does.
+#[derive(Debug)]
+pub struct Router {
+    host: Host,
+    hosts: u16,
+}
+
+impl Router {
+    const INSIDE: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 1);
+
+    /// Its address outside.
+    pub fn v4(&self) -> IpAddr {
+        self.host.v4()
+    }
+
+    /// Adds a host behind it.
+    pub fn host(&mut self, name: &str) -> Host {
+        self.hosts += 1;
+        let number = self.hosts;
+        let last = u8::try_from(number + 1).expect("a test has few hosts behind a router");
+        let host = Host::new(name, number, Ipv4Addr::new(192, 168, 1, last), Arc::clone(&self.host.namespace));
+        self.host.namespace.ip(&format!(
+            "link add port{number} type veth peer name eth0 netns {inside}\n\
+             link set port{number} master lan0 up\n",
+            inside = host.namespace.path(),
+        ));
+        host.namespace.ip(&format!(
+            "link set lo up\n\
+             link set eth0 addrgenmode none\n\
+             link set eth0 up\n\
+             address add {v4}/24 dev eth0\n\
+             route add default via {router}\n",
+            v4 = host.v4(),
+            router = Self::INSIDE,
+        ));
+        host
+    }
+
+    /// Starts a daemon that maps ports for hosts inside by these protocols; its files lie in `folder`.
+    #[track_caller]
+    pub fn offer(&self, protocols: &[Offer], folder: &Path) -> Program {
+        let yes = |offer| if protocols.contains(&offer) { "yes" } else { "no" };
+        let config = format!(
+            "ext_ifname=eth0\n\
+             listening_ip=lan0\n\
+             ipv6_disable=yes\n\
+             enable_natpmp={gateway}\n\
+             enable_upnp={upnp}\n\
+             secure_mode=yes\n\
+             minissdpdsocket={folder}/none\n\
+             lease_file={folder}/leases\n\
+             uuid=fc4ec57e-b051-11db-88f8-0060085db3f6\n\
+             allow 1024-65535 192.168.1.0/24 1024-65535\n\
+             deny 0-65535 0.0.0.0/0 0-65535\n",
+            gateway = yes(Offer::Gateway),
+            upnp = yes(Offer::Upnp),
+            folder = folder.display(),
+        );
+        let path = folder.join(format!("{}.conf", self.host.name()));
+        fs::write(&path, config).expect("the test's folder is ours");
+        let mut command = self.host.command("sh");
+        // It speaks on standard error only; a test waits on standard output.
+        command.args(["-c", "exec miniupnpd -d -f \"$1\" -P \"$1.pid\" 2>&1", "miniupnpd"]).arg(path);
+        let mut daemon = Program::start(&format!("miniupnpd on {}", self.host.name()), command);
+        daemon.wait_for("the daemon's first words", PATIENCE, |line| line.text.contains(" starting ").then_some(()));
+        daemon
+    }
+
+    /// What is mapped by whoever offers it: `tcp 6881`, in order.
+    pub fn mapped(&self) -> Vec<String> {
+        let list = self.host.command("nft").args(["list", "chain", "inet", "filter", "prerouting_miniupnpd"]).output();
+        let list = String::from_utf8(list.expect("`nft` starts").stdout).expect("`nft` writes text");
+        let mapped = list.lines().filter(|line| line.contains("dnat")).map(|line| {
+            let (_, port) = line.split_once("dport ").expect("a mapping has a port");
+            let port = port.split_whitespace().next().unwrap_or_default();
+            let protocol = if line.contains("@nh,72,8 0x6 ") || line.contains(" tcp ") { "tcp" } else { "udp" };
+            format!("{protocol} {port}")
+        });
+        let mut mapped: Vec<_> = mapped.collect();
+        mapped.sort();
+        mapped
+    }
+
+    /// Waits until these are mapped. Panics if it takes longer than `limit`.
+    #[track_caller]
+    pub fn await_mapped(&self, want: &[&str], limit: Duration) {
+        let end = std::time::Instant::now() + limit;
+        while self.mapped() != want {
+            assert!(std::time::Instant::now() < end, "mapped are {:?}, not {want:?}", self.mapped());
+            thread::yield_now();
+        }
+    }
+}
+
+/// A way to ask a router for a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offer {
+    /// UPnP-IGD.
+    Upnp,
+    /// PCP, and NAT-PMP.
+    Gateway,
+}
+
 /// A network namespace, which lives as long as this open file.
 #[derive(Debug)]
 struct Namespace(File);
@@ -318,7 +470,7 @@ mod tests {
         b.unplug();
         let listener = b.within(|| TcpListener::bind("0.0.0.0:0").unwrap());
         let port = listener.local_addr().unwrap().port();
-        let wait = std::time::Duration::from_millis(200);
+        let wait = Duration::from_millis(200);
         assert!(a.within(|| TcpStream::connect_timeout(&(b.v4(), port).into(), wait)).is_err());
     }
 
@@ -334,6 +486,26 @@ mod tests {
         assert!((15.0..20.0).contains(&up), "20 Mbit/s up carried {up:.2}");
         assert!((37.0..50.0).contains(&down), "50 Mbit/s down carried {down:.2}");
         assert!(slow.sent_bytes() > 5_000_000);
+    }
+
+    #[test]
+    fn a_router_lets_answers_in_and_nobody_else() {
+        let mut net = Net::new();
+        let outside = net.host("outside");
+        let mut router = net.router("router");
+        let (a, b) = (router.host("a"), router.host("b"));
+        transfer(&a, &outside, outside.v4(), 1000);
+        transfer(&a, &b, b.v4(), 1000);
+        let listener = a.within(|| TcpListener::bind("0.0.0.0:0").unwrap());
+        let port = listener.local_addr().unwrap().port();
+        for target in [router.v4(), a.v4()] {
+            let wait = Duration::from_millis(200);
+            assert!(outside.within(|| TcpStream::connect_timeout(&(target, port).into(), wait)).is_err());
+        }
+        let seen = outside.within(|| TcpListener::bind((outside.v4(), 0)).unwrap());
+        let to = seen.local_addr().unwrap();
+        let _stream = a.within(|| TcpStream::connect(to).unwrap());
+        assert_eq!(seen.accept().unwrap().1.ip(), router.v4());
     }
 
     #[test]

@@ -25,23 +25,26 @@ pub fn podsub() -> PathBuf {
     built().join("podsub")
 }
 
-/// A way to peers that needs no tracker. The programs of tests go none of them but those that a test names.
+/// A way to peers, or for them to us, that needs no tracker. The programs of tests go none of them but those that a test names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
     /// Local service discovery.
     Neighbours,
     /// The distributed hash table.
     Table,
+    /// A port that the router maps.
+    Mapping,
 }
 
 impl Way {
-    const ALL: [Self; 2] = [Self::Neighbours, Self::Table];
+    const ALL: [Self; 3] = [Self::Neighbours, Self::Table, Self::Mapping];
 
     /// The setting of our programs that closes it.
     const fn closed_by(self) -> &'static str {
         match self {
             Self::Neighbours => "PODSWARM_NO_LSD",
             Self::Table => "PODSWARM_NO_DHT",
+            Self::Mapping => "PODSWARM_NO_PORT_MAP",
         }
     }
 }

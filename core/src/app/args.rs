@@ -106,6 +106,10 @@ pub struct EngineArgs {
     #[arg(long, help_heading = "Peers")]
     pub no_utp: bool,
 
+    /// Do not ask the router to let peers in, which it is asked over UPnP, NAT-PMP and PCP.
+    #[arg(long, help_heading = "Peers")]
+    pub no_port_map: bool,
+
     /// Neither ask the distributed hash table for peers, nor answer there.
     #[arg(long, help_heading = "Peers")]
     pub no_dht: bool,
@@ -159,6 +163,7 @@ impl EngineArgs {
             encryption: self.encryption,
             utp: !self.no_utp,
             dht: self.dht(dir),
+            port_map: !self.no_port_map,
             ..EngineConfig::default()
         }
     }

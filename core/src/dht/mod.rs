@@ -103,6 +103,8 @@ pub enum Input<'a> {
     Node(SocketAddr),
     /// A node that everybody begins with: it is asked if nobody else is known, and spared otherwise.
     Router(SocketAddr),
+    /// The router lets IPv4 in at this port, if it is not the one on which we listen.
+    ReachedAt(Option<u16>),
 }
 
 /// Something to be done.
@@ -178,6 +180,8 @@ struct Side {
 #[derive(Debug)]
 pub struct Dht {
     port: u16,
+    /// The port at which we are reached over IPv4, if it is another one.
+    outer_port: Option<u16>,
     read_only: bool,
     rng: Rng,
     sides: Vec<Side>,
@@ -222,6 +226,7 @@ impl Dht {
         Self {
             sides: sides.collect(),
             port,
+            outer_port: None,
             read_only,
             queries: BTreeMap::new(),
             walks: BTreeMap::new(),
@@ -246,6 +251,7 @@ impl Dht {
             Input::Leave(info_hash) => drop(self.sought.remove(&info_hash)),
             Input::Node(addr) => self.named(now, canonical(addr), false),
             Input::Router(addr) => self.named(now, canonical(addr), true),
+            Input::ReachedAt(port) => self.outer_port = port,
         }
         self.expire(now);
         self.maintain(now);

@@ -88,7 +88,8 @@ impl Dht {
 
     /// A walk to a torrent has arrived: the nearest nodes are told of us.
     pub(super) fn sought_around(&mut self, now: Instant, walk: &Walk) {
-        let (info_hash, port) = (walk.lookup.target, self.port);
+        let info_hash = walk.lookup.target;
+        let port = self.outer_port.filter(|_| walk.family == Family::V4).unwrap_or(self.port);
         if !self.sought.contains_key(&info_hash.0) {
             return;
         }

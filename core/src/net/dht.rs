@@ -72,6 +72,7 @@ pub(crate) async fn dht_task(kit: Kit) {
             ask = asks.recv() => match ask {
                 Some(Ask::Seek(info_hash)) => (Input::Seek(info_hash), None),
                 Some(Ask::End(info_hash)) => (Input::Leave(info_hash), None),
+                Some(Ask::ReachedAt(port)) => (Input::ReachedAt(port), None),
                 Some(Ask::Node(addr)) => (Input::Node(addr), None),
                 Some(Ask::NodeAt(node)) => {
                     // Only the owner's word may lead into his own network.

@@ -3,6 +3,7 @@
 mod effects;
 mod finding;
 mod seeking;
+mod router;
 mod files;
 mod web;
 
@@ -22,10 +23,12 @@ use super::connection::{Connection, FromPeer};
 use super::create::Watch;
 use super::http::HttpClient;
 use super::pool::Pool;
+use super::port_map::PortMap;
 use super::stream::{Dialler, Stream};
 use super::udp::Service;
 use files::{Held, Release, in_steps};
 use finding::Finding;
+use router::Router;
 pub(super) use seeking::{Ask, Met};
 use seeking::{Seeking, Sockets};
 
@@ -99,6 +102,7 @@ pub struct Engine {
     torrents: watch::Receiver<Vec<Torrent>>,
     /// How many nodes of the distributed hash table are known, if we have one.
     nodes: Option<watch::Receiver<usize>>,
+    port_map: watch::Receiver<PortMap>,
 }
 
 impl Engine {
@@ -124,14 +128,16 @@ impl Engine {
         let (service, utp) = Service::new(ports, endpoint, accepted, to_dht);
         tokio::spawn(service.serve(stop.clone()));
         let dialler = Dialler { bind: config.bind, utp: config.utp.then_some(utp) };
+        let router = Router::start(&config, &addrs);
+        let port_map = router.told.clone();
         let (commands, inbox) = mpsc::channel(INBOX);
         let (torrents_out, torrents) = watch::channel(Vec::new());
-        let task = Task::new(config, &addrs, dialler, sockets, commands.downgrade(), torrents_out);
+        let task = Task::new(config, &addrs, dialler, sockets, router, commands.downgrade(), torrents_out);
         tokio::spawn(async move {
             task.run(inbox, incoming).await;
             stop.cancel();
         });
-        Ok(Self { commands, addrs: addrs.into(), torrents, nodes })
+        Ok(Self { commands, addrs: addrs.into(), torrents, nodes, port_map })
     }
 
     /// The addresses on which peers reach us, unspecified ones as they were bound.
@@ -170,10 +176,16 @@ impl Engine {
         self.torrents.borrow().iter().find(|torrent| torrent.info_hash.matches(info_hash)).cloned()
     }
 
+    /// How the peer port stands at the router, as it changes.
+    pub fn watch_port_map(&self) -> watch::Receiver<PortMap> {
+        self.port_map.clone()
+    }
+
     /// The figures of all torrents together.
     pub fn status(&self) -> EngineStatus {
         let dht_nodes = self.nodes.as_ref().map(|nodes| *nodes.borrow());
-        let mut sum = EngineStatus { dht_nodes, ..EngineStatus::default() };
+        let port_map = self.port_map.borrow().clone();
+        let mut sum = EngineStatus { dht_nodes, port_map, ..EngineStatus::default() };
         for torrent in &*self.torrents.borrow() {
             let status = torrent.status.borrow();
             sum.up_rate.0 += status.up_rate.0;
@@ -240,6 +252,7 @@ struct Task {
     from_peers: mpsc::Sender<FromPeer>,
     peers: mpsc::Receiver<FromPeer>,
     seeking: Seeking,
+    router: Router,
     commands: mpsc::WeakSender<Command>,
     torrents: watch::Sender<Vec<Torrent>>,
     /// Swarms whose figures have changed since they were published.
@@ -258,6 +271,7 @@ impl Task {
         addrs: &[SocketAddr],
         dialler: Dialler,
         sockets: Sockets,
+        router: Router,
         commands: mpsc::WeakSender<Command>,
         torrents: watch::Sender<Vec<Torrent>>,
     ) -> Self {
@@ -295,6 +309,7 @@ impl Task {
             from_peers,
             peers,
             seeking,
+            router,
             commands,
             torrents,
             changed: BTreeSet::new(),
@@ -339,6 +354,7 @@ impl Task {
                     }
                 }
                 Some(met) = self.seeking.met() => self.met(met),
+                port = self.router.port_changed() => self.reached_at(port),
                 Some((stream, addr)) = incoming.recv() => self.accepted(stream, addr),
                 () = timer => self.input(Input::Tick),
             }
@@ -435,6 +451,7 @@ impl Task {
             paused: entry.paused || (placed && !entry.add.seed_after),
             peer_id: PeerId::generate(&mut self.rng),
             port: self.port,
+            outer_port: None,
             client: self.config.user_agent.replace('/', " "),
             announce: entry.add.announce,
             web_seeds: entry.add.metainfo.web_seeds.iter().chain(&entry.add.web_seeds).cloned().collect(),
@@ -568,7 +585,7 @@ impl Task {
             }
         };
         let _ = tokio::time::timeout(GOODBYE, trackers).await;
-        self.seeking.stop().await;
+        tokio::join!(self.seeking.stop(), self.router.stop());
         // What was prepared and not yet heard of holds files, too.
         drop(self.results);
         for released in released {

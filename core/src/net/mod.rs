@@ -5,8 +5,8 @@
 //!
 //! In reading order: [`clock`], [`durable`], `pool` and `buffers` are tools; [`http`] asks trackers and web servers, `udp_tracker`
 //! trackers over UDP; [`create`] hashes files; [`storage`] and `resume` keep a torrent's files; `utp` and `stream` carry bytes, `receive`,
-//! `opening` and `connection` are one connection, `web_seed` is one web server; `listen` and `udp` are the ports where peers reach us;
-//! `lsd` speaks to the neighbours, `dht` to the distributed hash table; `engine` is the task; [`torrent`] its handles.
+//! `opening` and `connection` are one connection, `web_seed` is one web server; `listen` and `udp` are the ports where peers reach us,
+//! and [`port_map`] has a router let them in; `lsd` speaks to the neighbours, `dht` to the distributed hash table; `engine` is the task; [`torrent`] its handles.
 #![expect(clippy::disallowed_methods, reason = "the rim is where clocks, tasks and sockets are")]
 
 pub mod clock;
@@ -27,6 +27,7 @@ mod connection;
 mod web_seed;
 mod udp;
 mod listen;
+pub mod port_map;
 mod lsd;
 mod dht;
 mod engine;
@@ -37,6 +38,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use engine::Engine;
+pub use port_map::PortMap;
 pub use storage::{Files, StorageError};
 pub use torrent::{EngineStatus, Torrent, TorrentError};
 
@@ -81,6 +83,8 @@ pub struct EngineConfig {
     pub utp: bool,
     /// The node of the distributed hash table that finds peers and is found by them; none if `None`. BEP 5.
     pub dht: Option<DhtConfig>,
+    /// Whether to ask the router to let peers in. UPnP-IGD, NAT-PMP, PCP.
+    pub port_map: bool,
 }
 
 /// How a node of the distributed hash table is to run.
@@ -122,6 +126,8 @@ impl Default for EngineConfig {
             encryption: Encryption::default(),
             utp: true,
             dht: None,
+            // It asks a device of the network's owner.
+            port_map: false,
         }
     }
 }

@@ -52,6 +52,8 @@ pub enum Input {
     Tick,
     /// The owner's limits are others from now on.
     Limit(RateLimits),
+    /// The router lets IPv4 in at this port, if it is not the one on which we listen.
+    ReachedAt(Option<u16>),
     /// Something happened to one swarm.
     Swarm(SwarmId, swarm::Input),
     /// A peer dialled us; the number is the rim's, its highest bit set.
@@ -108,6 +110,8 @@ pub struct Session {
     /// Handshakes that are due; entries of connections that went on are skipped.
     deadlines: VecDeque<(Instant, ConnId)>,
     limits: Limits,
+    /// The port at which the router lets others in, if it is not the one on which we listen.
+    outer_port: Option<u16>,
     next_swarm: u32,
     out: VecDeque<Output>,
 }
@@ -126,6 +130,7 @@ impl Session {
     /// Joins a torrent. `Err` names the swarm that it is joined as already.
     pub fn add(&mut self, now: Instant, setup: SwarmSetup) -> Result<SwarmId, SwarmId> {
         let id = self.claim(&setup.metainfo.info_hash)?;
+        let setup = SwarmSetup { outer_port: self.outer_port, ..setup };
         self.swarms.insert(id, Swarm::new(id, setup, now));
         self.route(now, id, swarm::Input::Tick);
         Ok(id)
@@ -184,6 +189,7 @@ impl Session {
         match input {
             Input::Tick => self.tick(now),
             Input::Limit(to) => self.limit(now, to),
+            Input::ReachedAt(port) => self.reached_at(now, port),
             Input::Swarm(id, input) => self.route(now, id, input),
             Input::Accepted(conn, addr) => self.accepted(now, conn, addr),
             Input::Dialled(conn) => self.dialled(conn),
@@ -246,6 +252,14 @@ impl Session {
         let all: Vec<SwarmId> = self.swarms.keys().copied().collect();
         for id in all {
             self.route(now, id, swarm::Input::Tick);
+        }
+    }
+
+    fn reached_at(&mut self, now: Instant, port: Option<u16>) {
+        self.outer_port = port;
+        let all: Vec<SwarmId> = self.swarms.keys().copied().collect();
+        for id in all {
+            self.route(now, id, swarm::Input::ReachedAt(port));
         }
     }
 

@@ -30,6 +30,7 @@ fn setup(name: &str, have: Bitfield) -> SwarmSetup {
         paused: false,
         peer_id: PeerId([1; 20]),
         port: 6881,
+        outer_port: None,
         client: "test".to_owned(),
         announce: false,
         web_seeds: Vec::new(),

@@ -1,6 +1,6 @@
 //! Connections that come and go, and what peers say on them.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 
@@ -154,7 +154,7 @@ impl Swarm {
         let Some(peer) = self.conns.get(&conn).filter(|peer| peer.reserved.extended()) else { return };
         let ours = ExtensionHandshake {
             client: Some(self.client.clone()),
-            port: Some(self.port).filter(|port| *port != 0),
+            port: Some(self.port_for(peer.addr.ip())).filter(|port| *port != 0),
             request_queue: Some(OUR_REQUEST_QUEUE),
             your_ip: Some(peer.addr.ip()),
             upload_only: self.phase != Phase::Fetching && peer.shown.is_none(),
@@ -163,6 +163,12 @@ impl Swarm {
             metadata_size: self.metadata_size(),
         };
         self.send(now, conn, Message::Extended { id: 0, payload: ours.encode() });
+    }
+
+    /// The port at which somebody at this address reaches us. Whoever is behind the same router needs it not.
+    fn port_for(&self, ip: IpAddr) -> u16 {
+        let ip = ip.to_canonical();
+        self.outer_port.filter(|_| ip.is_ipv4() && Scope::of(ip) == Scope::Public).unwrap_or(self.port)
     }
 
     /// Every piece is here: nobody has anything for us, and those who do not hear of every piece are told too.

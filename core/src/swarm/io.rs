@@ -122,6 +122,8 @@ pub enum Input {
         /// What happened.
         fault: WebSeedFault,
     },
+    /// The router lets IPv4 in at this port, if it is not the one on which we listen.
+    ReachedAt(Option<u16>),
     /// The owner wants no traffic.
     Pause,
     /// The owner wants traffic again.

@@ -122,8 +122,10 @@ pub struct SwarmSetup {
     pub paused: bool,
     /// Who we are in this swarm.
     pub peer_id: PeerId,
-    /// The port that trackers and peers are told.
+    /// The port on which we listen, which trackers and peers are told.
     pub port: u16,
+    /// The port at which a router lets IPv4 in, if it is another one: then that is told.
+    pub outer_port: Option<u16>,
     /// What peers are told of our client.
     pub client: String,
     /// Whether the torrent's trackers are asked for peers.
@@ -167,6 +169,7 @@ pub struct Swarm {
     config: SwarmConfig,
     peer_id: PeerId,
     port: u16,
+    outer_port: Option<u16>,
     client: String,
     rng: Rng,
     phase: Phase,
@@ -226,7 +229,7 @@ pub struct Swarm {
 impl Swarm {
     /// Joins a torrent; peers are looked for at the first [`Input::Tick`].
     pub fn new(id: SwarmId, setup: SwarmSetup, now: Instant) -> Self {
-        let SwarmSetup { metainfo, have, placed, paused, peer_id, port, client, .. } = setup;
+        let SwarmSetup { metainfo, have, placed, paused, peer_id, port, outer_port, client, .. } = setup;
         let SwarmSetup { announce, web_seeds, private_peers, mut rng, config, .. } = setup;
         let announcers = announce.then(|| Announcers::new(&metainfo.info_hash, &metainfo.trackers, rng.fork(1)));
         let trees = hashes::Trees::new(&metainfo, &Layout::of(&metainfo.info));
@@ -245,6 +248,7 @@ impl Swarm {
             config,
             peer_id,
             port,
+            outer_port,
             client,
             rng,
             phase,
@@ -351,6 +355,7 @@ impl Swarm {
             Input::Announced { id, result } => self.announced(now, id, result, limits),
             Input::WebSeedSent { seed, fetch, blocks } => self.web_seed_sent(now, seed, fetch, blocks),
             Input::WebSeedEnded { seed, fetch, fault } => self.web_seed_ended(now, seed, fetch, &fault),
+            Input::ReachedAt(port) => self.reached_at(now, port),
             Input::Pause => self.pause(now),
             Input::Unpause => self.unpause(now),
             Input::Stop => self.stop(now),

@@ -229,9 +229,21 @@ impl Swarm {
                 left,
                 event,
                 numwant: Some(i64::from(numwant)),
-                ..AnnounceRequest::new(info_hash, self.peer_id.0, self.port)
+                ..AnnounceRequest::new(info_hash, self.peer_id.0, self.outer_port.unwrap_or(self.port))
             };
             self.out.push_back(Output::Announce { swarm: self.id, id, url, request, tracker_id });
+        }
+    }
+
+    /// Peers reach us at another port from now on; those who know us are told, and the trackers soon.
+    pub(super) fn reached_at(&mut self, now: Instant, port: Option<u16>) {
+        if std::mem::replace(&mut self.outer_port, port) == port {
+            return;
+        }
+        self.tell_announcer(now, AnnouncerInput::Moved);
+        let conns: Vec<ConnId> = self.conns.keys().copied().collect();
+        for conn in conns {
+            self.introduce_extension(now, conn);
         }
     }
 

@@ -38,6 +38,8 @@ pub struct Announcer {
     run: u64,
     /// Whether the download became whole in this run.
     completed: bool,
+    /// Whether the announces under way tell a port that is no longer ours.
+    moved: bool,
     needs_peers: bool,
     /// Announces made ahead of the interval since peers were last wanting; each doubles the wait for the next.
     hurries: u32,
@@ -70,6 +72,8 @@ pub enum AnnouncerInput {
     Completed,
     /// Whether the swarm lacks peers and would rather ask early.
     NeedPeers(bool),
+    /// Peers reach us at another port, which a tracker that knows us should hear soon.
+    Moved,
     /// Other tiers, best first; trackers that are in both keep their state.
     Replace(Vec<Vec<String>>),
     /// Begin to announce. Without effect while running.
@@ -139,6 +143,7 @@ impl Announcer {
             phase: Phase::Stopped,
             run: 0,
             completed: false,
+            moved: false,
             needs_peers: false,
             hurries: 0,
             active: None,
@@ -173,6 +178,10 @@ impl Announcer {
                 if self.active.is_none_or(|active| self.find(active).is_none()) {
                     self.next_walk = Some(now);
                 }
+            }
+            AnnouncerInput::Moved => {
+                self.moved = !self.in_flight.is_empty();
+                self.announce_soon(now);
             }
             AnnouncerInput::Start => self.start(now),
             AnnouncerInput::Stop => self.stop(),
@@ -260,7 +269,15 @@ impl Announcer {
             return;
         }
         self.completed = true;
-        // An event need not wait for the interval. One that is under way is followed by it, see `answered`.
+        // One that is under way is followed by it, see `answered`.
+        self.announce_soon(now);
+    }
+
+    /// What is news to the tracker need not wait for the interval.
+    fn announce_soon(&mut self, now: Instant) {
+        if self.phase == Phase::Stopped {
+            return;
+        }
         let Some(active) = self.active.and_then(|id| self.find(id)).filter(|&index| self.trackers[index].failures == 0)
         else {
             return;
@@ -401,7 +418,8 @@ impl Announcer {
         self.end_walk();
         let (shortest, interval) = self.note_answer(now, index, event, answer);
         let tracker = &mut self.trackers[index];
-        let wait = if self.completed && !tracker.told_completed {
+        let has_news = std::mem::take(&mut self.moved) || (self.completed && !tracker.told_completed);
+        let wait = if has_news {
             SHORTEST_WAIT
         } else if self.needs_peers {
             let hurry = HURRY.saturating_mul(1 << self.hurries.min(16));

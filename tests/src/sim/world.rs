@@ -149,6 +149,7 @@ impl World {
             paused: false,
             peer_id: PeerId::generate(&mut self.rng),
             port: PORT,
+            outer_port: None,
             client: "simulated".to_owned(),
             announce: true,
             web_seeds: Vec::new(),

@@ -50,6 +50,8 @@ pub(crate) enum Ask {
     Node(SocketAddr),
     /// A torrent says so.
     NodeAt(NodeAddr),
+    /// The router lets others in at this port.
+    ReachedAt(Option<u16>),
 }
 
 /// What the node of the distributed hash table speaks with.
@@ -115,6 +117,13 @@ impl Seeking {
     pub(super) fn node(&self, addr: SocketAddr) {
         if let Some((asks, _)) = &self.table {
             let _ = asks.send(Ask::Node(addr));
+        }
+    }
+
+    /// The router lets others in at this port, which the neighbours have no use for.
+    pub(super) fn reached_at(&self, port: Option<u16>) {
+        if let Some((asks, _)) = &self.table {
+            let _ = asks.send(Ask::ReachedAt(port));
         }
     }
 

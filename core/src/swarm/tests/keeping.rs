@@ -236,3 +236,28 @@ fn nodes_tell_each_other_where_they_are_and_only_once() {
         assert!(!lab.heard(host, other).iter().any(|message| matches!(message, Message::Port(_))));
     }
 }
+
+#[test]
+fn peers_outside_and_trackers_hear_of_the_port_at_which_a_router_lets_them_in() {
+    let mut lab = Lab::new(4, 1);
+    let host = lab.leecher();
+    let [outside, neighbour] = [[198, 18, 1, 1], [192, 168, 1, 9]]
+        .map(|ip| lab.stranger_at(host, Reserved::OURS, SocketAddr::from((ip, 50_000)), Direction::Incoming));
+    lab.pass(Duration::from_secs(5));
+    // What is under way to the tracker is followed by another.
+    for (outer, told) in [(Some(50_123), 50_123), (None, 6881)] {
+        lab.hosts[host].sent.clear();
+        lab.hosts[host].announced.clear();
+        lab.give(host, Input::ReachedAt(outer));
+        lab.answer_tracker(host);
+        lab.pass(Duration::from_secs(5));
+        for (conn, port) in [(outside, told), (neighbour, 6881)] {
+            let hellos = lab.heard(host, conn).into_iter().filter_map(|message| match message {
+                Message::Extended { id: 0, payload } => ExtensionHandshake::decode(&payload),
+                _ => None,
+            });
+            assert_eq!(hellos.filter_map(|hello| hello.port).collect::<Vec<_>>(), [port]);
+        }
+        assert_eq!(lab.hosts[host].announced.first().map(|request| request.port), Some(told));
+    }
+}

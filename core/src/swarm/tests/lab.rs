@@ -144,6 +144,7 @@ impl Lab {
             paused,
             peer_id: id_of_ours(100 + number as u64),
             port: 6881,
+            outer_port: None,
             client: "lab".to_owned(),
             announce: true,
             web_seeds: self.web_seeds.clone(),

@@ -1,0 +1,69 @@
+//! The engine's end of the port mapping: what others are told of where we are reached.
+
+use std::net::SocketAddr;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::super::EngineConfig;
+use super::super::port_map::{PortMap, port_map_task};
+use super::Task;
+use crate::session::Input;
+
+/// The task that keeps the port mapped, if the owner wants one.
+#[derive(Debug)]
+pub(super) struct Router {
+    /// How it stands.
+    pub(super) told: watch::Receiver<PortMap>,
+    /// The same, as far as the session has heard of it.
+    heard: watch::Receiver<PortMap>,
+    /// The port on which we listen.
+    port: u16,
+    stop: CancellationToken,
+    task: Option<JoinHandle<()>>,
+}
+
+impl Router {
+    /// Starts the task for the port of these addresses.
+    pub(super) fn start(config: &EngineConfig, addrs: &[SocketAddr]) -> Self {
+        let port = addrs.iter().find(|addr| addr.is_ipv4()).map_or(0, SocketAddr::port);
+        let is_wanted = config.port_map && port != 0;
+        let (tell, told) = watch::channel(if is_wanted { PortMap::Asking } else { PortMap::Off });
+        let stop = CancellationToken::new();
+        let task = is_wanted.then(|| tokio::spawn(port_map_task(port, config.bind, tell, stop.clone())));
+        Self { heard: told.clone(), told, port, stop, task }
+    }
+
+    /// The port at which the router lets others in, if it is not our own, each time that something about it changes.
+    pub(super) async fn port_changed(&mut self) -> Option<u16> {
+        if self.heard.changed().await.is_err() {
+            // Nobody tells anything any more.
+            std::future::pending::<()>().await;
+        }
+        let port = self.heard.borrow_and_update().addr().map(|addr| addr.port());
+        port.filter(|port| *port != self.port)
+    }
+
+    /// Ends the task, and waits until the router has been told.
+    pub(super) async fn stop(&mut self) {
+        self.stop.cancel();
+        if let Some(task) = self.task.take() {
+            let _ = task.await;
+        }
+    }
+}
+
+impl Drop for Router {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl Task {
+    /// The router lets others in at this port.
+    pub(super) fn reached_at(&mut self, port: Option<u16>) {
+        self.seeking.reached_at(port);
+        self.input(Input::ReachedAt(port));
+    }
+}

@@ -1,0 +1,86 @@
+//! Two subscribers, each behind a router of his own, whose publisher seeds no more: they have nobody but each other.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use podswarm_tests::audio::{Format, long_episode};
+use podswarm_tests::figure;
+use podswarm_tests::files::{assert_same_bytes, only_file_below, scratch};
+use podswarm_tests::net::{Host, Net, Offer, Router};
+use podswarm_tests::process::{PATIENCE, Program};
+use podswarm_tests::programs::{Publisher, Way, get_over, without_web_seeds};
+
+/// Whoever is let in is done after seconds, on a busy machine later.
+const LIMIT: Duration = Duration::from_mins(2);
+
+/// Two homes behind routers; in the first of them somebody has the episode, and its publisher is a tracker and nothing else.
+struct Homes {
+    folder: tempfile::TempDir,
+    episode: PathBuf,
+    torrent: PathBuf,
+    routers: [Router; 2],
+    first: Host,
+    second: Host,
+    publisher: Publisher,
+}
+
+impl Homes {
+    #[track_caller]
+    fn new() -> Self {
+        let (folder, mut net) = (scratch(), Net::new());
+        let home = net.host("publisher");
+        let mut routers = ["router 1", "router 2"].map(|name| net.router(name));
+        let (first, second) = (routers[0].host("first"), routers[1].host("second"));
+        let publisher = Publisher::serve(&home, &folder.path().join("podpub"), Some(home.v4()));
+        let episode = long_episode(Format::Mp3).path;
+        let release = publisher.publish(&episode);
+        let torrent = without_web_seeds(&first, &release.torrent, folder.path());
+        Self { folder, episode, torrent, routers, first, second, publisher }
+    }
+
+    /// Has the first one fetch the episode by these ways, which he seeds from then on. Then the publisher seeds no more.
+    #[track_caller]
+    fn seed(&self, ways: &[Way]) -> Program {
+        let mut seed = get_over(&self.first, ways, &self.torrent, &self.path("first"), &["--seed"]);
+        seed.event("complete", PATIENCE);
+        self.publisher.host.close_all_but(self.publisher.http_port);
+        seed
+    }
+
+    /// Has the second one fetch the episode, without being let in anywhere.
+    #[track_caller]
+    fn assert_fetched(&self, how: &str) {
+        let began = std::time::Instant::now();
+        let ended = get_over(&self.second, &[], &self.torrent, &self.path("second"), &[]).end(LIMIT);
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        figure(&format!("from one home to another {how}: {:.1} s", began.elapsed().as_secs_f64()));
+        assert_same_bytes(&self.episode, &only_file_below(&self.path("second")));
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+#[track_caller]
+fn by_a_mapping(offers: &[Offer], name: &str) {
+    let homes = Homes::new();
+    let router = &homes.routers[0];
+    let daemon = router.offer(offers, homes.folder.path());
+    let seed = homes.seed(&[Way::Mapping]);
+    router.await_mapped(&["tcp 6881", "udp 6881"], PATIENCE);
+    homes.assert_fetched(&format!("by a port mapped over {name}"));
+    seed.stop(PATIENCE);
+    router.await_mapped(&[], PATIENCE);
+    daemon.stop(PATIENCE);
+}
+
+#[test]
+fn by_a_port_that_the_router_maps_over_upnp() {
+    by_a_mapping(&[Offer::Upnp], "UPnP");
+}
+
+#[test]
+fn by_a_port_that_the_router_maps_over_pcp() {
+    by_a_mapping(&[Offer::Gateway], "PCP");
+}
