@@ -16,6 +16,8 @@ const LIMIT: Duration = Duration::from_mins(2);
 /// Two homes behind routers; in the first of them somebody has the episode, and its publisher is a tracker and nothing else.
 struct Homes {
     folder: tempfile::TempDir,
+    /// Somebody whom all can reach.
+    outside: Host,
     episode: PathBuf,
     torrent: PathBuf,
     routers: [Router; 2],
@@ -28,14 +30,14 @@ impl Homes {
     #[track_caller]
     fn new() -> Self {
         let (folder, mut net) = (scratch(), Net::new());
-        let home = net.host("publisher");
+        let [home, outside] = ["publisher", "outside"].map(|name| net.host(name));
         let mut routers = ["router 1", "router 2"].map(|name| net.router(name));
         let (first, second) = (routers[0].host("first"), routers[1].host("second"));
         let publisher = Publisher::serve(&home, &folder.path().join("podpub"), Some(home.v4()));
         let episode = long_episode(Format::Mp3).path;
         let release = publisher.publish(&episode);
         let torrent = without_web_seeds(&first, &release.torrent, folder.path());
-        Self { folder, episode, torrent, routers, first, second, publisher }
+        Self { folder, outside, episode, torrent, routers, first, second, publisher }
     }
 
     /// Has the first one fetch the episode by these ways, which he seeds from then on. Then the publisher seeds no more.
@@ -53,7 +55,7 @@ impl Homes {
         let began = std::time::Instant::now();
         let ended = get_over(&self.second, &[], &self.torrent, &self.path("second"), &[]).end(LIMIT);
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-        figure(&format!("from one home to another {how}: {:.1} s", began.elapsed().as_secs_f64()));
+        figure(&format!("from one home to another {how}: {:.2} s", began.elapsed().as_secs_f64()));
         assert_same_bytes(&self.episode, &only_file_below(&self.path("second")));
     }
 
@@ -83,4 +85,18 @@ fn by_a_port_that_the_router_maps_over_upnp() {
 #[test]
 fn by_a_port_that_the_router_maps_over_pcp() {
     by_a_mapping(&[Offer::Gateway], "PCP");
+}
+
+/// The only one whom both can reach has next to nothing of the episode, and gets no further. He introduces them.
+#[test]
+fn by_holes_that_both_routers_take_for_answers() {
+    let homes = Homes::new();
+    let flags = ["--down", "20kB/s", "--up", "20kB/s"];
+    let mut relay = get_over(&homes.outside, &[], &homes.torrent, &homes.path("outside"), &flags);
+    relay.event("downloading", PATIENCE);
+    let seed = homes.seed(&[]);
+    homes.assert_fetched("through two routers that let nobody in");
+    assert!(homes.outside.sent_bytes() < 8_000_000, "the relay has served the episode itself");
+    assert!(homes.routers.iter().all(|router| router.mapped().is_empty()));
+    seed.stop(PATIENCE);
 }

@@ -31,7 +31,7 @@ use crate::peer::{
     Reserved,
 };
 use crate::rng::Rng;
-use crate::swarm::io::CloseReason;
+use crate::swarm::io::{CloseReason, DialWay};
 use crate::swarm::{Event, Input, Limits, Output, PeerList, PeerSource, SwarmId};
 use crate::time::{Instant, earliest};
 use crate::tracker::{AnnounceRequest, AnnouncerInput, AnnouncerOutput, Announcers};
@@ -205,7 +205,7 @@ impl Finder {
                 self.peers.add_named(now, teller, &peers.into_iter().map(contact).collect::<Vec<_>>());
                 self.dial(now, limits);
             }
-            Input::Joined { conn, addr, direction, handshake } => self.join(now, conn, addr, direction, &handshake),
+            Input::Joined { conn, addr, direction, handshake, .. } => self.join(now, conn, addr, direction, &handshake),
             Input::DialFailed(conn) => self.peers.dial_failed(now, conn),
             Input::KeyRefused(conn) if self.setup.encryption == Encryption::Require => {
                 self.peers.dial_failed(now, conn);
@@ -283,7 +283,7 @@ impl Finder {
             self.peers.dial(addr, conn);
             limits.dials = limits.dials.map(|dials| dials - 1);
             let opening = self.peers.opening(addr, self.setup.encryption);
-            self.out.push_back(Output::Dial { swarm: self.id, conn, addr, opening });
+            self.out.push_back(Output::Dial { swarm: self.id, conn, addr, opening, way: DialWay::Any });
         }
     }
 
@@ -320,6 +320,7 @@ impl Finder {
             your_ip: Some(addr.ip()),
             upload_only: false,
             exchange: self.setup.exchange.then_some(OUR_EXCHANGE_ID),
+            holepunch: None,
             metadata: Some(OUR_METADATA_ID),
             metadata_size: None,
         };

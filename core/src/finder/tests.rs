@@ -1,9 +1,9 @@
 //! The finder among peers that the test plays.
 
 use super::*;
-use crate::peer::Reserved;
 use crate::peer::exchange::{Contact, ContactFlags};
 use crate::peer::metadata::{METADATA_PIECE, piece_count, piece_length};
+use crate::peer::{Reserved, Transport};
 
 const THEIR_ID: u8 = 3;
 
@@ -63,7 +63,7 @@ impl Lab {
         let handshake =
             Handshake { reserved: Reserved::OURS, info_hash: self.finder.info_hash().wire(), peer_id: PeerId([n; 20]) };
         let addr = SocketAddr::new(addr(n).ip(), 50_000);
-        self.give(Input::Joined { conn, addr, direction: Direction::Incoming, handshake });
+        self.give(Input::Joined { conn, addr, direction: Direction::Incoming, transport: Transport::Tcp, handshake });
         let hello = ExtensionHandshake {
             port: Some(6881),
             metadata: Some(THEIR_ID),
@@ -196,7 +196,7 @@ fn ourselves_twins_and_those_without_extensions_are_left() {
     {
         let handshake = Handshake { reserved, info_hash: lab.finder.info_hash().wire(), peer_id: PeerId(peer_id) };
         let (conn, direction) = (ConnId(n), Direction::Incoming);
-        lab.give(Input::Joined { conn, addr: addr(9), direction, handshake });
+        lab.give(Input::Joined { conn, addr: addr(9), direction, transport: Transport::Tcp, handshake });
     }
     let reasons: Vec<_> = lab.closed().into_iter().map(|(_, reason)| reason).collect();
     assert_eq!(reasons, [CloseReason::Ourselves, CloseReason::Duplicate, CloseReason::NoMetadata]);

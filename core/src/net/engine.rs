@@ -45,7 +45,7 @@ use crate::piece::WebSeedId;
 use crate::rate::Rate;
 use crate::rng::Rng;
 use crate::session::{Input, Session};
-use crate::swarm::{self, PeerSource, SwarmConfig, SwarmId, SwarmSetup, TorrentState, TorrentStatus};
+use crate::swarm::{self, DialWay, PeerSource, SwarmConfig, SwarmId, SwarmSetup, TorrentState, TorrentStatus};
 use crate::time::Instant;
 use crate::timetable::{RateLimits, Timetable};
 use crate::utp::{Endpoint, EndpointConfig};
@@ -460,6 +460,7 @@ impl Task {
             config: SwarmConfig {
                 upload: self.config.upload,
                 exchange: self.config.exchange,
+                utp: self.config.utp,
                 encryption: self.config.encryption,
                 blocklist: Arc::clone(&self.config.blocklist),
                 dht: self.config.dht.is_some(),
@@ -599,8 +600,9 @@ impl Task {
     fn accepted(&mut self, stream: Stream, addr: SocketAddr) {
         let conn = ConnId(self.next_incoming);
         self.next_incoming += 1;
+        let transport = stream.transport();
         self.start_connection(conn, stream, Direction::Incoming);
-        self.input(Input::Accepted(conn, addr));
+        self.input(Input::Accepted(conn, addr, transport));
     }
 
     fn start_connection(&mut self, conn: ConnId, stream: Stream, direction: Direction) {
@@ -638,8 +640,9 @@ impl Task {
                 self.input(Input::Swarm(id, input));
             }
             Done::Dialled(conn, stream) => {
+                let transport = stream.transport();
                 self.start_connection(conn, stream, Direction::Outgoing);
-                self.input(Input::Dialled(conn));
+                self.input(Input::Dialled(conn, transport));
             }
             Done::DialFailed(conn) => self.input(Input::DialFailed(conn)),
             Done::Stuck(conn) => self.input(Input::Closed(conn)),
@@ -658,10 +661,10 @@ impl Task {
         self.drain();
     }
 
-    fn dial(&self, conn: ConnId, addr: SocketAddr) {
+    fn dial(&self, conn: ConnId, addr: SocketAddr, way: DialWay) {
         let (done, dialler) = (self.done.clone(), self.dialler.clone());
         tokio::spawn(async move {
-            let result = dialler.dial(addr).await;
+            let result = dialler.dial(addr, way).await;
             let _ = done.send(match result {
                 Ok(stream) => Done::Dialled(conn, stream),
                 Err(err) => {

@@ -16,6 +16,8 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use super::unsent::LEAST_UNSENT;
 use super::utp::{UtpDialler, UtpReader, UtpStream, UtpWriter};
+use crate::peer::Transport;
+use crate::swarm::DialWay;
 
 /// How long a dial may take.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(8);
@@ -50,6 +52,14 @@ impl Stream {
         let _ = stream.set_nodelay(true);
         limit_unsent(&stream, LEAST_UNSENT);
         Self::Tcp(stream)
+    }
+
+    /// What carries it.
+    pub(crate) const fn transport(&self) -> Transport {
+        match self {
+            Self::Tcp(_) => Transport::Tcp,
+            Self::Utp(_) => Transport::Utp,
+        }
     }
 
     pub(crate) fn into_split(self) -> (Incoming, Outgoing) {
@@ -130,7 +140,7 @@ async fn write_all(writer: &mut OwnedWriteHalf, parts: &mut [Bytes]) -> io::Resu
     }
 }
 
-/// How peers are dialled: over TCP, and after a short while over uTP, too. The first that answers is taken.
+/// How peers are dialled: over TCP, and after a short while over uTP, too, of which the first that answers is taken; or over uTP alone.
 #[derive(Clone, Debug)]
 pub(crate) struct Dialler {
     /// The address to dial from.
@@ -141,11 +151,13 @@ pub(crate) struct Dialler {
 
 impl Dialler {
     /// Dials a peer.
-    pub(crate) async fn dial(&self, addr: SocketAddr) -> io::Result<Stream> {
+    pub(crate) async fn dial(&self, addr: SocketAddr, way: DialWay) -> io::Result<Stream> {
         let tcp = dial_tcp(addr, self.bind);
-        match &self.utp {
-            Some(utp) => in_time(race(tcp, dial_utp(addr, utp))).await,
-            None => in_time(tcp).await,
+        match (&self.utp, way) {
+            (Some(utp), DialWay::Any) => in_time(race(tcp, dial_utp(addr, utp))).await,
+            (Some(utp), DialWay::Punch) => in_time(dial_utp(addr, utp)).await,
+            (None, DialWay::Any) => in_time(tcp).await,
+            (None, DialWay::Punch) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::extension::{DEFAULT_REQUEST_QUEUE, ExtensionHandshake, OUR_EXCHANGE_ID, OUR_METADATA_ID};
+use super::extension::{DEFAULT_REQUEST_QUEUE, ExtensionHandshake, OUR_EXCHANGE_ID, OUR_HOLEPUNCH_ID, OUR_METADATA_ID};
 use super::pipeline::{Arrival, Pipeline};
 use super::uploads::Uploads;
 use super::{HashRequest, Message, PeerId, Reserved, Shown};
@@ -33,6 +33,16 @@ pub enum Direction {
     Incoming,
     /// We dialled the peer.
     Outgoing,
+}
+
+/// What carries a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Transport {
+    /// TCP.
+    #[default]
+    Tcp,
+    /// uTP over UDP. BEP 29.
+    Utp,
 }
 
 /// The peer broke a rule.
@@ -77,6 +87,9 @@ pub enum PeerFault {
     /// Blocks that nobody asked for.
     #[error("sent {0} blocks that were never asked for")]
     Unasked(u32),
+    /// More messages of hole punching than anybody has use for.
+    #[error("sent {0} messages of hole punching within a minute")]
+    PunchFlood(u32),
     /// More messages of peer exchange than anybody has news.
     #[error("sent {0} messages of peer exchange within a minute")]
     ExchangeFlood(u32),
@@ -117,6 +130,8 @@ pub enum Received {
     Node(u16),
     /// The peer names others; not decoded yet. BEP 11.
     Exchange(Bytes),
+    /// The peer says something about hole punching; not decoded yet. BEP 55.
+    Punch(Bytes),
     /// The peer says something about the metadata; not decoded yet. BEP 9.
     Metadata(Bytes),
     /// The peer asks for hashes. BEP 52.
@@ -152,6 +167,10 @@ pub struct PeerConnection {
     pub addr: SocketAddr,
     /// Who dialled.
     pub direction: Direction,
+    /// What carries the connection.
+    pub transport: Transport,
+    /// Both sides dialled on a relay's word: that we reached it does not mean that others do. BEP 55.
+    pub punched: bool,
     /// Who the peer says it is.
     pub peer_id: PeerId,
     /// Which extensions both sides speak.
@@ -228,6 +247,8 @@ impl PeerConnection {
         Self {
             addr,
             direction,
+            transport: Transport::default(),
+            punched: false,
             peer_id,
             reserved,
             awaits_node: reserved.dht(),
@@ -320,6 +341,11 @@ impl PeerConnection {
         self.last_sent = now;
     }
 
+    /// Whether it speaks hole punching. BEP 55.
+    pub fn punches(&self) -> bool {
+        self.extension.as_ref().is_some_and(|extension| extension.holepunch.is_some_and(|id| id != 0))
+    }
+
     /// The address on which the peer takes connections, if it can be known.
     pub fn listen_addr(&self) -> Option<SocketAddr> {
         match self.direction {
@@ -340,6 +366,7 @@ impl PeerConnection {
         match message {
             Message::Extended { id: 0, payload } => Ok(self.receive_extension(&payload)),
             Message::Extended { id: OUR_EXCHANGE_ID, payload } => Ok(Received::Exchange(payload)),
+            Message::Extended { id: OUR_HOLEPUNCH_ID, payload } => Ok(Received::Punch(payload)),
             Message::Extended { id: OUR_METADATA_ID, payload } => Ok(Received::Metadata(payload)),
             Message::Port(port) if std::mem::take(&mut self.awaits_node) => Ok(Received::Node(port)),
             Message::HashRequest(request) => Ok(Received::HashRequest(request)),
@@ -471,6 +498,7 @@ impl PeerConnection {
             your_ip: handshake.your_ip.or(before.your_ip),
             upload_only: handshake.upload_only,
             exchange: handshake.exchange.or(before.exchange),
+            holepunch: handshake.holepunch.or(before.holepunch),
             metadata: handshake.metadata.or(before.metadata),
             metadata_size: handshake.metadata_size.or(before.metadata_size),
         };

@@ -19,12 +19,26 @@ pub struct ContactFlags(u8);
 
 impl ContactFlags {
     const SEED: u8 = 0x02;
+    const UTP: u8 = 0x04;
+    const HOLEPUNCH: u8 = 0x08;
     const REACHABLE: u8 = 0x10;
 
     /// The flags of a peer that wants nothing any more, or does, and that the sender itself has dialled, or has not.
     pub const fn new(wants_nothing: bool, reachable: bool) -> Self {
         let seed = if wants_nothing { Self::SEED } else { 0 };
         Self(if reachable { seed | Self::REACHABLE } else { seed })
+    }
+
+    /// The same of a peer that speaks uTP and hole punching, or does not.
+    #[must_use]
+    pub const fn speaking(self, utp: bool, holepunch: bool) -> Self {
+        let utp = if utp { Self::UTP } else { 0 };
+        Self(self.0 | utp | if holepunch { Self::HOLEPUNCH } else { 0 })
+    }
+
+    /// The peer speaks hole punching. BEP 55.
+    pub const fn holepunch(self) -> bool {
+        self.0 & Self::HOLEPUNCH != 0
     }
 
     /// The peer has everything or will not download any more.

@@ -20,6 +20,8 @@ pub const DEFAULT_REQUEST_QUEUE: u32 = 250;
 pub const OUR_EXCHANGE_ID: u8 = 1;
 /// Our number for messages about the metadata. BEP 9.
 pub const OUR_METADATA_ID: u8 = 2;
+/// Our number for messages of hole punching. BEP 55.
+pub const OUR_HOLEPUNCH_ID: u8 = 3;
 
 const MAX_CLIENT_LENGTH: usize = 64;
 
@@ -38,6 +40,8 @@ pub struct ExtensionHandshake {
     pub upload_only: bool,
     /// The sender's number for messages of peer exchange; 0 if it takes none any more. BEP 11.
     pub exchange: Option<u8>,
+    /// The sender's number for messages of hole punching; 0 if it takes none any more. BEP 55.
+    pub holepunch: Option<u8>,
     /// The sender's number for messages about the metadata; 0 if it takes none any more. BEP 9.
     pub metadata: Option<u8>,
     /// The length of the metadata that the sender has, in bytes. Any claim but 0. BEP 9.
@@ -47,10 +51,12 @@ pub struct ExtensionHandshake {
 /// The sender's numbers for messages of extensions.
 #[derive(Default, Deserialize, Serialize)]
 struct Ids {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    ut_metadata: Option<i64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    ut_pex: Option<i64>,
+    #[serde(default, rename = "ut_holepunch", skip_serializing_if = "Option::is_none")]
+    holepunch: Option<i64>,
+    #[serde(default, rename = "ut_metadata", skip_serializing_if = "Option::is_none")]
+    metadata: Option<i64>,
+    #[serde(default, rename = "ut_pex", skip_serializing_if = "Option::is_none")]
+    exchange: Option<i64>,
 }
 
 #[derive(Default, Deserialize, Serialize)]
@@ -75,7 +81,11 @@ impl ExtensionHandshake {
     /// The payload of extended message 0.
     pub fn encode(&self) -> Bytes {
         let wire = Wire {
-            m: Ids { ut_metadata: self.metadata.map(i64::from), ut_pex: self.exchange.map(i64::from) },
+            m: Ids {
+                holepunch: self.holepunch.map(i64::from),
+                metadata: self.metadata.map(i64::from),
+                exchange: self.exchange.map(i64::from),
+            },
             metadata_size: self.metadata_size.map(i64::from),
             p: self.port.map(i64::from),
             reqq: self.request_queue.map(i64::from),
@@ -100,8 +110,9 @@ impl ExtensionHandshake {
             }),
             your_ip: wire.yourip.and_then(|bytes| ip_of(&bytes)),
             upload_only: wire.upload_only.is_some_and(|flag| flag != 0),
-            exchange: wire.m.ut_pex.and_then(|id| u8::try_from(id).ok()),
-            metadata: wire.m.ut_metadata.and_then(|id| u8::try_from(id).ok()),
+            exchange: wire.m.exchange.and_then(|id| u8::try_from(id).ok()),
+            holepunch: wire.m.holepunch.and_then(|id| u8::try_from(id).ok()),
+            metadata: wire.m.metadata.and_then(|id| u8::try_from(id).ok()),
             metadata_size: wire.metadata_size.and_then(|size| u32::try_from(size).ok()).filter(|size| *size > 0),
         })
     }
@@ -132,6 +143,7 @@ mod tests {
             your_ip: Some("2001:db8::1".parse().unwrap()),
             upload_only: true,
             exchange: Some(OUR_EXCHANGE_ID),
+            holepunch: Some(OUR_HOLEPUNCH_ID),
             metadata: Some(OUR_METADATA_ID),
             metadata_size: Some(31_235),
         };

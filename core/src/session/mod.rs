@@ -20,7 +20,7 @@ use crate::blocklist::Blocklist;
 use crate::finder::{Finder, FinderSetup};
 use crate::metainfo::InfoHash;
 use crate::peer::encryption::{Opening, Skeys};
-use crate::peer::{ConnId, Direction, Handshake, Message};
+use crate::peer::{ConnId, Direction, Handshake, Message, Transport};
 use crate::rate::{ByteCount, Rate, TokenBucket};
 use crate::swarm::io::CloseReason;
 use crate::swarm::peers::network;
@@ -57,9 +57,9 @@ pub enum Input {
     /// Something happened to one swarm.
     Swarm(SwarmId, swarm::Input),
     /// A peer dialled us; the number is the rim's, its highest bit set.
-    Accepted(ConnId, SocketAddr),
+    Accepted(ConnId, SocketAddr, Transport),
     /// A dial succeeded.
-    Dialled(ConnId),
+    Dialled(ConnId, Transport),
     /// A dial failed.
     DialFailed(ConnId),
     /// A peer that dialled us begins with a key, not with a handshake.
@@ -81,9 +81,9 @@ pub enum Input {
 #[derive(Debug)]
 enum Stage {
     /// Being dialled, or dialled and waiting for the peer's handshake.
-    Outgoing { swarm: SwarmId, addr: SocketAddr, opening: Opening, is_dialled: bool, deadline: Instant },
+    Outgoing { swarm: SwarmId, addr: SocketAddr, opening: Opening, dialled: Option<Transport>, deadline: Instant },
     /// Waiting for the peer's handshake.
-    Incoming { addr: SocketAddr, deadline: Instant },
+    Incoming { addr: SocketAddr, transport: Transport, deadline: Instant },
     /// In its swarm.
     Joined(SwarmId),
 }
@@ -112,6 +112,8 @@ pub struct Session {
     limits: Limits,
     /// The port at which the router lets others in, if it is not the one on which we listen.
     outer_port: Option<u16>,
+    /// Whether somebody has come in from outside our own network.
+    is_reached: bool,
     next_swarm: u32,
     out: VecDeque<Output>,
 }
@@ -183,6 +185,11 @@ impl Session {
         self.swarms.get_mut(&id)
     }
 
+    /// Whether somebody has dialled us from outside our own network, and come in.
+    pub const fn is_reached(&self) -> bool {
+        self.is_reached
+    }
+
     /// Applies one input at `now`. Effects are queued; drain them with [`Session::poll`].
     pub fn handle(&mut self, now: Instant, input: Input) {
         debug_assert!(self.out.is_empty(), "drain before the next input");
@@ -191,8 +198,8 @@ impl Session {
             Input::Limit(to) => self.limit(now, to),
             Input::ReachedAt(port) => self.reached_at(now, port),
             Input::Swarm(id, input) => self.route(now, id, input),
-            Input::Accepted(conn, addr) => self.accepted(now, conn, addr),
-            Input::Dialled(conn) => self.dialled(conn),
+            Input::Accepted(conn, addr, transport) => self.accepted(now, conn, addr, transport),
+            Input::Dialled(conn, transport) => self.dialled(conn, transport),
             Input::DialFailed(conn) => self.dial_failed(now, conn),
             Input::KeyShown(conn) => self.key_shown(now, conn),
             Input::KeyRefused(conn) => self.key_refused(now, conn),
@@ -280,10 +287,10 @@ impl Session {
         }
         while let Some(output) = self.next_output(id) {
             match &output {
-                Output::Dial { swarm, conn, addr, opening } => {
+                Output::Dial { swarm, conn, addr, opening, .. } => {
                     let deadline = now + HANDSHAKE_TIMEOUT;
                     let (swarm, addr, opening) = (*swarm, *addr, *opening);
-                    let stage = Stage::Outgoing { swarm, addr, opening, is_dialled: false, deadline };
+                    let stage = Stage::Outgoing { swarm, addr, opening, dialled: None, deadline };
                     self.conns.insert(*conn, stage);
                     self.deadlines.push_back((deadline, *conn));
                     self.dials += 1;
@@ -334,7 +341,7 @@ impl Session {
         }
     }
 
-    fn accepted(&mut self, now: Instant, conn: ConnId, addr: SocketAddr) {
+    fn accepted(&mut self, now: Instant, conn: ConnId, addr: SocketAddr, transport: Transport) {
         let refusal = if self.blocklist.contains(addr.ip()) {
             Some(CloseReason::Blocked)
         } else if self.strangers >= MAX_STRANGERS || self.conns.len() >= MAX_CONNECTIONS {
@@ -350,7 +357,7 @@ impl Session {
         }
         let deadline = now + HANDSHAKE_TIMEOUT;
         self.strangers += 1;
-        self.conns.insert(conn, Stage::Incoming { addr, deadline });
+        self.conns.insert(conn, Stage::Incoming { addr, transport, deadline });
         self.deadlines.push_back((deadline, conn));
     }
 
@@ -364,12 +371,12 @@ impl Session {
         self.conns.values().filter(is_from).count()
     }
 
-    fn dialled(&mut self, conn: ConnId) {
-        let Some(Stage::Outgoing { swarm, opening, is_dialled, .. }) = self.conns.get_mut(&conn) else {
+    fn dialled(&mut self, conn: ConnId, transport: Transport) {
+        let Some(Stage::Outgoing { swarm, opening, dialled, .. }) = self.conns.get_mut(&conn) else {
             // It took too long, or nobody wants it any more.
             return self.out.push_back(Output::Close(conn, CloseReason::Handshake));
         };
-        *is_dialled = true;
+        *dialled = Some(transport);
         let (swarm, opening) = (*swarm, *opening);
         if let Some(ours) = self.handshake_to(swarm, conn) {
             self.out.push_back(match opening {
@@ -390,7 +397,7 @@ impl Session {
 
     /// The connection is over, and perhaps only because it was encrypted.
     fn key_refused(&mut self, now: Instant, conn: ConnId) {
-        let Some(Stage::Outgoing { swarm, opening: Opening::Encrypted, is_dialled: true, .. }) = self.conns.get(&conn)
+        let Some(Stage::Outgoing { swarm, opening: Opening::Encrypted, dialled: Some(_), .. }) = self.conns.get(&conn)
         else {
             return self.closed(now, conn);
         };
@@ -407,13 +414,15 @@ impl Session {
     }
 
     fn handshake(&mut self, now: Instant, conn: ConnId, handshake: Handshake) {
-        let (swarm, addr, direction) = match self.conns.get(&conn) {
-            Some(Stage::Outgoing { swarm, addr, .. }) => (*swarm, *addr, Direction::Outgoing),
-            Some(Stage::Incoming { addr, .. }) => {
+        let (swarm, addr, direction, transport) = match self.conns.get(&conn) {
+            Some(Stage::Outgoing { swarm, addr, dialled, .. }) => {
+                (*swarm, *addr, Direction::Outgoing, dialled.unwrap_or_default())
+            }
+            Some(Stage::Incoming { addr, transport, .. }) => {
                 let Some(swarm) = self.by_hash.get(&handshake.info_hash) else {
                     return self.refuse(now, conn, CloseReason::UnknownTorrent);
                 };
-                (*swarm, *addr, Direction::Incoming)
+                (*swarm, *addr, Direction::Incoming, *transport)
             }
             Some(Stage::Joined(_)) | None => return,
         };
@@ -431,12 +440,14 @@ impl Session {
                 return self.refuse(now, conn, reason);
             }
             self.strangers -= 1;
+            // Over uTP it may be an answer to a dial of ours that nobody remembers but the router.
+            self.is_reached |= transport == Transport::Tcp && Scope::of(addr.ip()) == Scope::Public;
             self.out.push_back(Output::SendHandshake(conn, ours));
         } else {
             self.dials -= 1;
         }
         self.conns.insert(conn, Stage::Joined(swarm));
-        self.route(now, swarm, swarm::Input::Joined { conn, addr, direction, handshake });
+        self.route(now, swarm, swarm::Input::Joined { conn, addr, direction, transport, handshake });
     }
 
     /// Closes a connection that has not found its swarm.

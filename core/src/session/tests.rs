@@ -9,7 +9,7 @@ use super::*;
 use crate::bitfield::Bitfield;
 use crate::layout::BlockInfo;
 use crate::metainfo::{Metainfo, MetainfoBuilder, TorrentPath};
-use crate::peer::{Encryption, PeerId, Reserved};
+use crate::peer::{Encryption, PeerId, Reserved, Transport};
 use crate::rng::Rng;
 use crate::swarm::{PeerSource, StoreOutcome, SwarmConfig};
 
@@ -85,7 +85,7 @@ fn hello(session: &Session, id: SwarmId, n: u64) -> Handshake {
 fn strangers_are_few_and_leave_after_ten_seconds() {
     let (mut session, id) = session();
     for n in 0..10_000 {
-        let refused = closed(&give(&mut session, at(0), Input::Accepted(ConnId(n), addr(n))));
+        let refused = closed(&give(&mut session, at(0), Input::Accepted(ConnId(n), addr(n), Transport::Tcp)));
         assert_eq!(refused.len(), usize::from(n >= MAX_STRANGERS as u64), "stranger {n}");
     }
     // One of them shows its handshake in time.
@@ -94,7 +94,7 @@ fn strangers_are_few_and_leave_after_ten_seconds() {
     let late = closed(&give(&mut session, at(10), Input::Tick));
     assert_eq!(late.len(), MAX_STRANGERS - 1);
     assert!(late.iter().all(|(conn, why)| *conn != 7 && *why == CloseReason::Handshake));
-    assert!(closed(&give(&mut session, at(10), Input::Accepted(ConnId(10_001), addr(1)))).is_empty());
+    assert!(closed(&give(&mut session, at(10), Input::Accepted(ConnId(10_001), addr(1), Transport::Tcp))).is_empty());
 }
 
 #[test]
@@ -102,16 +102,16 @@ fn one_network_cannot_keep_all_others_waiting() {
     let (mut session, _) = session();
     let from = |port| SocketAddr::from(([198, 18, 3, 3], port));
     for (n, port) in (0..100).zip(1..) {
-        let refused = closed(&give(&mut session, at(0), Input::Accepted(ConnId(n), from(port))));
+        let refused = closed(&give(&mut session, at(0), Input::Accepted(ConnId(n), from(port), Transport::Tcp)));
         assert_eq!(refused.is_empty(), n < MAX_STRANGERS_OF_ONE as u64);
     }
-    assert!(closed(&give(&mut session, at(0), Input::Accepted(ConnId(500), addr(9)))).is_empty());
+    assert!(closed(&give(&mut session, at(0), Input::Accepted(ConnId(500), addr(9), Transport::Tcp))).is_empty());
 }
 
 #[test]
 fn who_asks_for_another_torrent_hears_nothing() {
     let (mut session, id) = session();
-    give(&mut session, at(0), Input::Accepted(ConnId(1), addr(1)));
+    give(&mut session, at(0), Input::Accepted(ConnId(1), addr(1), Transport::Tcp));
     let mut hello = hello(&session, id, 1);
     hello.info_hash = [3; 20];
     let outputs = give(&mut session, at(0), Input::Handshake(ConnId(1), hello));
@@ -127,7 +127,7 @@ fn a_dial_that_comes_through_too_late_is_closed() {
     let dialled = give(&mut session, at(0), Input::Swarm(id, peers));
     let [Output::Dial { conn, .. }] = dialled[..] else { panic!("{dialled:?}") };
     give(&mut session, at(10), Input::Tick);
-    let answer = give(&mut session, at(11), Input::Dialled(conn));
+    let answer = give(&mut session, at(11), Input::Dialled(conn, Transport::Tcp));
     assert_eq!(closed(&answer), [(conn.0, CloseReason::Handshake)]);
     assert_eq!(session.dials, 0);
 }
@@ -207,7 +207,7 @@ fn torrents_share_a_limit_evenly() {
         let id = session.add(at(0), setup(&format!("torrent {n}"), Bitfield::none(PIECES))).unwrap();
         first.extend(outputs(&mut session));
         let conn = ConnId(1 << 63 | n);
-        first.extend(give(&mut session, at(0), Input::Accepted(conn, addr(n))));
+        first.extend(give(&mut session, at(0), Input::Accepted(conn, addr(n), Transport::Tcp)));
         let hello = hello(&session, id, n);
         first.extend(give(&mut session, at(0), Input::Handshake(conn, hello)));
         for message in [Message::HaveAll, Message::Unchoke] {
@@ -251,10 +251,10 @@ fn dialling(encryption: Encryption) -> (Session, SwarmId, ConnId, Opening) {
 fn a_peer_that_refuses_a_key_is_spoken_to_without() {
     let (mut session, id, conn, opening) = dialling(Encryption::Prefer);
     assert_eq!(opening, Opening::Encrypted);
-    assert!(matches!(give(&mut session, at(1), Input::Dialled(conn))[..], [Output::SendEncrypted(..)]));
+    assert!(matches!(give(&mut session, at(1), Input::Dialled(conn, Transport::Tcp))[..], [Output::SendEncrypted(..)]));
     let (conn, opening) = the_dial(&give(&mut session, at(1), Input::KeyRefused(conn)));
     assert_eq!(opening, Opening::Plain);
-    assert!(matches!(give(&mut session, at(1), Input::Dialled(conn))[..], [Output::SendHandshake(..)]));
+    assert!(matches!(give(&mut session, at(1), Input::Dialled(conn, Transport::Tcp))[..], [Output::SendHandshake(..)]));
     let hello = hello(&session, id, 1);
     give(&mut session, at(1), Input::Handshake(conn, hello));
     // It is remembered while it works, and forgotten when that fails, too.
@@ -274,7 +274,7 @@ fn a_peer_that_refuses_a_key_is_spoken_to_without() {
 #[test]
 fn a_peer_that_understands_no_key_may_wait_for_more() {
     let (mut session, _, conn, _) = dialling(Encryption::Prefer);
-    give(&mut session, at(1), Input::Dialled(conn));
+    give(&mut session, at(1), Input::Dialled(conn, Transport::Tcp));
     let late = give(&mut session, at(10), Input::Tick);
     assert_eq!(closed(&late), [(conn.0, CloseReason::Handshake)]);
     assert_eq!(the_dial(&late[1..]).1, Opening::Plain);
@@ -284,7 +284,7 @@ fn a_peer_that_understands_no_key_may_wait_for_more() {
 fn nobody_is_spoken_to_without_a_key_if_the_owner_forbids_it() {
     let (mut session, _, conn, opening) = dialling(Encryption::Require);
     assert_eq!(opening, Opening::Encrypted);
-    give(&mut session, at(1), Input::Dialled(conn));
+    give(&mut session, at(1), Input::Dialled(conn, Transport::Tcp));
     assert!(give(&mut session, at(1), Input::KeyRefused(conn)).is_empty());
     assert_eq!(session.dials, 0);
     let again = (2..100).find_map(|second| {
@@ -302,7 +302,7 @@ fn keys_are_answered_for_all_torrents_and_not_without_end() {
     outputs(&mut session);
     let mut answered = Vec::new();
     for n in 0..100 {
-        give(&mut session, at(0), Input::Accepted(ConnId(n), addr(9)));
+        give(&mut session, at(0), Input::Accepted(ConnId(n), addr(9), Transport::Tcp));
         let answer = give(&mut session, at(0), Input::KeyShown(ConnId(n)));
         match &answer[..] {
             [Output::AnswerKey(conn, skeys)] => {
@@ -317,7 +317,7 @@ fn keys_are_answered_for_all_torrents_and_not_without_end() {
     assert_eq!(*answered[0], Skeys::of([hash("a"), hash("b")]));
     give(&mut session, at(0), Input::Swarm(other, swarm::Input::Stop));
     session.remove(other);
-    give(&mut session, at(1), Input::Accepted(ConnId(200), addr(9)));
+    give(&mut session, at(1), Input::Accepted(ConnId(200), addr(9), Transport::Tcp));
     let later = give(&mut session, at(1), Input::KeyShown(ConnId(200)));
     let [Output::AnswerKey(_, skeys)] = &later[..] else { panic!("{later:?}") };
     assert_eq!(**skeys, Skeys::of([hash("a")]));
@@ -329,10 +329,10 @@ fn keys_are_answered_for_all_torrents_and_not_without_end() {
 fn whoever_is_on_the_owners_list_is_not_let_in() {
     let (mut session, _) = session();
     session.block(Arc::new(Blocklist::parse(b"198.18.0.0/24")));
-    let refused = closed(&give(&mut session, at(0), Input::Accepted(ConnId(1), addr(1))));
+    let refused = closed(&give(&mut session, at(0), Input::Accepted(ConnId(1), addr(1), Transport::Tcp)));
     assert_eq!(refused, [(1, CloseReason::Blocked)]);
     assert_eq!(session.strangers, 0);
-    assert!(closed(&give(&mut session, at(0), Input::Accepted(ConnId(2), addr(300)))).is_empty());
+    assert!(closed(&give(&mut session, at(0), Input::Accepted(ConnId(2), addr(300), Transport::Tcp))).is_empty());
 }
 
 #[test]
@@ -343,7 +343,7 @@ fn a_limit_that_is_lifted_is_not_waited_for() {
     outputs(&mut session);
     let peers = swarm::Input::AddPeers(vec![addr(1)], PeerSource::Owner);
     let (conn, _) = the_dial(&give(&mut session, at(0), Input::Swarm(id, peers)));
-    give(&mut session, at(0), Input::Dialled(conn));
+    give(&mut session, at(0), Input::Dialled(conn, Transport::Tcp));
     let hello = hello(&session, id, 1);
     give(&mut session, at(0), Input::Handshake(conn, hello));
     let asked = |outputs: Vec<Output>| {

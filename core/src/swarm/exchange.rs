@@ -20,7 +20,7 @@ use super::peers::canonical;
 use super::{Limits, Swarm};
 use crate::peer::connection::PeerFault;
 use crate::peer::exchange::{Contact, ContactFlags, ExchangeMessage};
-use crate::peer::{ConnId, Direction, Message, PeerConnection};
+use crate::peer::{ConnId, Direction, Message, PeerConnection, Transport};
 use crate::time::Instant;
 use crate::tracker::Scope;
 
@@ -189,8 +189,11 @@ impl Swarm {
             };
             let flags = |conn| {
                 let other = self.conns.get(&conn);
-                let dialled = other.is_some_and(|peer| peer.direction == Direction::Outgoing);
-                ContactFlags::new(other.is_some_and(PeerConnection::wants_nothing), dialled)
+                let reached = other.is_some_and(|peer| peer.direction == Direction::Outgoing && !peer.punched);
+                let flags = ContactFlags::new(other.is_some_and(PeerConnection::wants_nothing), reached);
+                // Whoever punches holes speaks uTP, whatever carries this connection.
+                let punches = other.is_some_and(PeerConnection::punches);
+                flags.speaking(punches || other.is_some_and(|peer| peer.transport == Transport::Utp), punches)
             };
             if let Some(message) = self.exchange.news(now, conn, peer.addr, flags) {
                 self.send(now, conn, Message::Extended { id, payload: message.encode() });
@@ -206,6 +209,7 @@ impl Swarm {
                 let Some(peer) = self.conns.get(&conn) else { return };
                 let Some(message) = ExchangeMessage::decode(payload) else { return };
                 self.peers.add_named(now, peer.addr.ip(), &message.added);
+                self.punching.told(conn, &message);
                 // They are dialled with the next tick, which is within a second.
             }
             Ok(_) => {}

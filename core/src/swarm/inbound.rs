@@ -8,9 +8,11 @@ use super::io::{CloseReason, Event, Output};
 use super::peers::{PeerSource, network};
 use super::{Limits, Phase, Swarm, TICK};
 use crate::layout::PieceIndex;
-use crate::peer::extension::{OUR_EXCHANGE_ID, OUR_METADATA_ID, OUR_REQUEST_QUEUE};
+use crate::peer::extension::{OUR_EXCHANGE_ID, OUR_HOLEPUNCH_ID, OUR_METADATA_ID, OUR_REQUEST_QUEUE};
 use crate::peer::fast::allowed_fast_set;
-use crate::peer::{ConnId, Direction, ExtensionHandshake, Handshake, Message, PeerConnection, Received, Reserved};
+use crate::peer::{
+    ConnId, Direction, ExtensionHandshake, Handshake, Message, PeerConnection, Received, Reserved, Transport,
+};
 use crate::time::{Instant, earliest};
 use crate::tracker::Scope;
 
@@ -69,7 +71,7 @@ impl Swarm {
         now: Instant,
         conn: ConnId,
         addr: SocketAddr,
-        direction: Direction,
+        (direction, transport): (Direction, Transport),
         handshake: Handshake,
     ) {
         if direction == Direction::Outgoing {
@@ -84,6 +86,7 @@ impl Swarm {
             Admission::InsteadOf(twin) => self.close(now, twin, CloseReason::Duplicate),
             Admission::SameAs(twin) => {
                 self.peers.same_as(conn, twin);
+                self.punching.lost(conn);
                 self.out.push_back(Output::Close(conn, CloseReason::Duplicate));
                 return;
             }
@@ -92,6 +95,7 @@ impl Swarm {
                     self.peers.is_ourselves(addr);
                 }
                 self.peers.closed(now, conn);
+                self.punching.lost(conn);
                 self.out.push_back(Output::Close(conn, reason));
                 return;
             }
@@ -99,6 +103,7 @@ impl Swarm {
         let reserved = handshake.common(&self.metainfo.info_hash, self.reserved());
         let pieces = self.layout().piece_count();
         let mut peer = PeerConnection::new(addr, direction, handshake.peer_id, reserved, pieces, now);
+        (peer.transport, peer.punched) = (transport, self.punching.joined(now, conn));
         peer.told = self.news.len();
         peer.shown = self.shown_at_first(now, handshake.peer_id);
         peer.pipeline.begin_with(self.layout().block_count(PieceIndex(0)));
@@ -159,6 +164,7 @@ impl Swarm {
             your_ip: Some(peer.addr.ip()),
             upload_only: self.phase != Phase::Fetching && peer.shown.is_none(),
             exchange: self.exchanges().then_some(OUR_EXCHANGE_ID),
+            holepunch: self.punches().then_some(OUR_HOLEPUNCH_ID),
             metadata: self.metadata_size().map(|_| OUR_METADATA_ID),
             metadata_size: self.metadata_size(),
         };
@@ -231,6 +237,7 @@ impl Swarm {
                 }
             }
             Received::Exchange(payload) => self.told_of_peers(now, conn, &payload),
+            Received::Punch(payload) => self.told_of_punching(now, conn, &payload),
             Received::Metadata(payload) => self.asked_for_metadata(now, conn, &payload),
             Received::HashRequest(request) => self.asked_for_hashes(now, conn, request),
             Received::Hashes(request, hashes) => self.told_hashes(now, conn, request, &hashes),
@@ -348,6 +355,7 @@ impl Swarm {
         self.break_promises(conn);
         let Some(peer) = self.conns.remove(&conn) else { return };
         self.exchange.lost(conn);
+        self.punching.lost(conn);
         self.picker.availability.remove(&peer.pieces);
         self.asked -= peer.pipeline.len();
         self.starved.remove(&conn);

@@ -11,7 +11,7 @@ use super::web_seeds::{WebFetch, WebSeedFault};
 use crate::layout::{BlockInfo, PieceIndex};
 use crate::metainfo::merkle::Sha256Digest;
 use crate::peer::encryption::{Opening, Skeys};
-use crate::peer::{ConnId, Direction, Handshake, Message};
+use crate::peer::{ConnId, Direction, Handshake, Message, Transport};
 use crate::piece::{PieceCheck, PieceHasher, Verdict, WebSeedId};
 use crate::tracker::{AnnounceFailure, AnnounceId, AnnounceRequest, AnnounceResponse};
 
@@ -46,6 +46,8 @@ pub enum Input {
         addr: SocketAddr,
         /// Who dialled.
         direction: Direction,
+        /// What carries it.
+        transport: Transport,
         /// What the peer said.
         handshake: Handshake,
     },
@@ -199,6 +201,8 @@ pub enum Output {
         addr: SocketAddr,
         /// How the connection is going to begin.
         opening: Opening,
+        /// Over what it is tried.
+        way: DialWay,
     },
     /// Send our handshake.
     SendHandshake(ConnId, Handshake),
@@ -342,6 +346,15 @@ pub enum Event {
     },
     /// The swarm is left and everybody was told.
     Stopped,
+}
+
+/// Over what a dial is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DialWay {
+    /// TCP, and uTP where that does not lead there.
+    Any,
+    /// uTP alone, as the other side dials at the same time. BEP 55.
+    Punch,
 }
 
 /// Why a connection is closed.

@@ -5,7 +5,7 @@
 //! as [`Input`]s.
 //!
 //! The modules in reading order: [`io`] is what goes in and out, [`peers`] keeps the addresses, `inbound` answers messages,
-//! `exchange` tells peers of one another, `metadata` gives them the torrent itself, `hashes` what proves it, [`priority`] and `places` say who is wanted
+//! `exchange` tells peers of one another, `punch` introduces those who cannot reach each other, `metadata` gives them the torrent itself, `hashes` what proves it, [`priority`] and `places` say who is wanted
 //! most, `requests` asks for blocks, `pieces` follows them to the disk, `telling` announces them, `turns` says whose turn it is
 //! to be sent one, `handing` what a seed hands out to whom, `showing` how it tells them, `serving` chokes and uploads, [`web_seeds`] asks web servers when
 //! peers are not enough, `upkeep` is all that only time brings about, [`status`] tells people.
@@ -13,7 +13,7 @@
 //! Laws: a piece is announced only when its hash is right; nothing but allowed-fast pieces goes to a choked peer; the
 //! availability equals a recount; bytes in memory stay within [`SwarmConfig`]'s bounds.
 //!
-//! Source: BEP 3, 6, 9, 10, 11, 12, 16, 20, 27, 40, 52.
+//! Source: BEP 3, 6, 9, 10, 11, 12, 16, 20, 27, 40, 52, 55.
 
 pub mod io;
 pub mod peers;
@@ -21,6 +21,7 @@ pub mod priority;
 mod inbound;
 mod places;
 mod exchange;
+mod punch;
 mod metadata;
 mod hashes;
 mod requests;
@@ -38,7 +39,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use io::{DiskFault, Event, Input, Output, StoreOutcome, SwarmId, WholePiece};
+pub use io::{DialWay, DiskFault, Event, Input, Output, StoreOutcome, SwarmId, WholePiece};
 pub use peers::{PeerList, PeerSource};
 pub use status::{TorrentState, TorrentStatus};
 use turns::{Turn, Width};
@@ -61,6 +62,7 @@ use web_seeds::WebSeeds;
 pub(crate) const TICK: Duration = Duration::from_secs(1);
 
 /// What one swarm may use.
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 #[derive(Clone, Debug)]
 pub struct SwarmConfig {
     /// The most connections.
@@ -81,6 +83,8 @@ pub struct SwarmConfig {
     pub upload: bool,
     /// Whether peers are told of one another, unless the torrent is private. BEP 11.
     pub exchange: bool,
+    /// Whether uTP may be spoken, over which holes are punched if peers are told of one another, too. BEP 29, 55.
+    pub utp: bool,
     /// Whether connections that we open are encrypted.
     pub encryption: Encryption,
     /// Whom we never dial.
@@ -101,6 +105,7 @@ impl Default for SwarmConfig {
             read_ahead: 512 << 10,
             upload: true,
             exchange: true,
+            utp: false,
             encryption: Encryption::default(),
             blocklist: Arc::default(),
             dht: false,
@@ -178,6 +183,7 @@ pub struct Swarm {
     conns: BTreeMap<ConnId, PeerConnection>,
     peers: PeerList,
     exchange: exchange::Exchange,
+    punching: punch::Punching,
     vantage: priority::Vantage,
     /// When a connection last made way for another.
     made_way: Option<Instant>,
@@ -257,6 +263,7 @@ impl Swarm {
             conns: BTreeMap::new(),
             peers: PeerList::new(private_peers).without(blocklist),
             exchange: exchange::Exchange::default(),
+            punching: punch::Punching::default(),
             vantage: priority::Vantage::new(port),
             made_way: None,
             blame: Blame::default(),
@@ -336,8 +343,13 @@ impl Swarm {
             Input::Tick => self.tick(now, limits),
             Input::AddPeers(addrs, source) => self.add_peers(now, addrs, source, limits),
             Input::PeersTold { teller, peers } => self.peers_told(now, teller, peers, limits),
-            Input::Joined { conn, addr, direction, handshake } => self.join(now, conn, addr, direction, handshake),
-            Input::DialFailed(conn) => self.peers.dial_failed(now, conn),
+            Input::Joined { conn, addr, direction, transport, handshake } => {
+                self.join(now, conn, addr, (direction, transport), handshake);
+            }
+            Input::DialFailed(conn) => {
+                self.punching.lost(conn);
+                self.peers.dial_failed(now, conn);
+            }
             Input::KeyRefused(conn) => self.key_refused(now, conn, limits),
             Input::Received(conn, message) => self.receive(now, conn, message),
             Input::ReceivedTogether(conn, messages) => {

@@ -19,7 +19,7 @@ use std::time::Duration;
 use crate::blocklist::Blocklist;
 use crate::peer::ConnId;
 use crate::peer::encryption::{Encryption, Opening};
-use crate::peer::exchange::Contact;
+use crate::peer::exchange::{Contact, ContactFlags};
 use crate::rng::Rng;
 use crate::time::{Instant, earliest};
 use crate::tracker::Scope;
@@ -81,6 +81,8 @@ struct Known {
     named_by: Option<IpAddr>,
     /// Whoever named it says that it wants nothing.
     named_as_seed: bool,
+    /// Somebody says that it speaks hole punching, and nobody that he has reached it.
+    needs_punch: bool,
     /// It has refused a key, and is to be spoken to without.
     refuses_keys: bool,
     /// It was named to those who know the torrent's v2 hash: that is tried first.
@@ -97,6 +99,7 @@ impl Known {
             is_second: false,
             named_by: None,
             named_as_seed: false,
+            needs_punch: false,
             refuses_keys: false,
             by_v2: false,
         }
@@ -213,10 +216,22 @@ impl PeerList {
             if nearer || !self.may_be_anywhere(addr) || !self.is_usable(addr) || self.is_crowded(addr.ip()) {
                 continue;
             }
-            if let Entry::Vacant(entry) = self.known.entry(addr) {
-                let named_as_seed = contact.flags.wants_nothing();
-                entry.insert(Known { named_by: Some(by), named_as_seed, ..Known::new(now) });
-                (of_all, of_teller) = (of_all + 1, of_teller + 1);
+            let needs_punch = contact.flags.holepunch() && !contact.flags.reachable();
+            match self.known.entry(addr) {
+                Entry::Vacant(entry) => {
+                    let named_as_seed = contact.flags.wants_nothing();
+                    entry.insert(Known { named_by: Some(by), named_as_seed, needs_punch, ..Known::new(now) });
+                    (of_all, of_teller) = (of_all + 1, of_teller + 1);
+                }
+                // There is a new way to whom there seemed to be none.
+                Entry::Occupied(mut entry) if needs_punch && entry.get().failures > 0 => {
+                    let known = entry.get_mut();
+                    if let (State::Idle { next_try }, false) = (&mut known.state, known.needs_punch) {
+                        *next_try = now;
+                    }
+                    known.needs_punch = true;
+                }
+                Entry::Occupied(_) => {}
             }
         }
     }
@@ -304,6 +319,28 @@ impl PeerList {
         due.sort_by_cached_key(|(named, addr)| (*named, Reverse(priority(*addr))));
         due.truncate(count);
         due.into_iter().map(|(_, addr)| addr).collect()
+    }
+
+    /// Whether this peer could not be reached, or is said to be hard to reach.
+    pub fn is_hard_to_reach(&self, addr: SocketAddr) -> bool {
+        self.known.get(&addr).is_some_and(|known| known.failures > 0 || known.needs_punch)
+    }
+
+    /// The address is not dialled before `until`.
+    pub fn rest(&mut self, addr: SocketAddr, until: Instant) {
+        if let Some(State::Idle { next_try }) = self.known.get_mut(&addr).map(|known| &mut known.state) {
+            *next_try = until;
+        }
+    }
+
+    /// Whether this address may be dialled on the word of a relay, which counts as that of any other peer; then it is noted.
+    pub fn may_be_punched(&mut self, now: Instant, addr: SocketAddr, relay: IpAddr) -> bool {
+        let is_nearer = !Scope::of(relay).sees(Scope::of(addr.ip()));
+        if is_nearer || !self.may_be_anywhere(addr) || !self.is_usable(addr) {
+            return false;
+        }
+        self.add_named(now, relay, &[Contact { addr, flags: ContactFlags::default() }]);
+        self.known.get(&addr).is_some_and(|known| matches!(known.state, State::Idle { .. }))
     }
 
     /// When the next address may be dialled.

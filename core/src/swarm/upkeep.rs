@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::io::{CloseReason, DiskFault, Event, Output};
+use super::io::{CloseReason, DialWay, DiskFault, Event, Output};
 use super::peers::PeerSource;
 use super::{Limits, Phase, Swarm, TICK};
 use crate::layout::BLOCK_LENGTH;
@@ -159,22 +159,35 @@ impl Swarm {
         let room = most.saturating_sub(self.conns.len()).min((most / 2).saturating_sub(dialled));
         let room = room.min(self.config.max_dials).saturating_sub(self.peers.dialling());
         let room = room.min(limits.dials.unwrap_or(usize::MAX));
-        let wants_seeds = self.wants_seeds();
+        let punched = self.punch(now, room);
+        let mut left = limits.dials.map(|dials| dials - punched);
+        let (room, wants_seeds) = (room - punched, self.wants_seeds());
         // Whoever finds no room now tries again in a second.
         self.tick_at = earliest(self.tick_at, Some(now + TICK));
         let Self { peers, vantage, rng, .. } = self;
         for addr in peers.due(now, room, wants_seeds, |addr| vantage.priority(addr), rng) {
-            let conn = ConnId(u64::from(self.id.0) << 32 | self.next_conn);
-            self.next_conn += 1;
+            if self.seeks_introduction(now, addr) {
+                continue;
+            }
+            let conn = self.next_conn();
             self.peers.dial(addr, conn);
-            limits.dials = limits.dials.map(|dials| dials - 1);
+            left = left.map(|dials| dials - 1);
             let opening = self.peers.opening(addr, self.config.encryption);
-            self.out.push_back(Output::Dial { swarm: self.id, conn, addr, opening });
+            self.out.push_back(Output::Dial { swarm: self.id, conn, addr, opening, way: DialWay::Any });
         }
+        limits.dials = left;
+    }
+
+    /// The number of a connection that we open.
+    pub(super) fn next_conn(&mut self) -> ConnId {
+        let conn = ConnId(u64::from(self.id.0) << 32 | self.next_conn);
+        self.next_conn += 1;
+        conn
     }
 
     /// The peer does not speak encryption: it is dialled without, unless the owner forbids that.
     pub(super) fn key_refused(&mut self, now: Instant, conn: ConnId, limits: &mut Limits) {
+        self.punching.lost(conn);
         if self.config.encryption == Encryption::Require {
             return self.peers.dial_failed(now, conn);
         }

@@ -22,7 +22,7 @@ impl Task {
 
     fn perform(&mut self, output: Output) {
         match output {
-            Output::Dial { conn, addr, .. } => self.dial(conn, addr),
+            Output::Dial { conn, addr, way, .. } => self.dial(conn, addr, way),
             Output::SendHandshake(conn, handshake) => self.send(conn, ToPeer::Handshake(handshake)),
             Output::SendEncrypted(conn, handshake) => self.send(conn, ToPeer::Encrypted(handshake)),
             Output::AnswerKey(conn, skeys) => self.send(conn, ToPeer::AnswerKey(skeys)),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::lab::Lab;
 use crate::bitfield::Bitfield;
-use crate::peer::{ConnId, Direction, ExtensionHandshake, Message, PeerId, Reserved};
+use crate::peer::{ConnId, Direction, ExtensionHandshake, Message, PeerId, Reserved, Transport};
 use crate::swarm::io::CloseReason;
 use crate::swarm::{Input, PeerSource, SwarmConfig};
 use crate::time::Instant;
@@ -94,7 +94,7 @@ fn a_second_connection_to_a_peer_is_not_dialled_over_and_over() {
     // The greater id keeps what it dialled.
     handshake.peer_id = PeerId([255; 20]);
     for (conn, direction) in [(first, Direction::Incoming), (dialled, Direction::Outgoing)] {
-        lab.give(leecher, Input::Joined { conn, addr: listens, direction, handshake });
+        lab.give(leecher, Input::Joined { conn, addr: listens, direction, transport: Transport::Tcp, handshake });
     }
     assert_eq!(lab.hosts[leecher].closed, [(dialled, CloseReason::Duplicate)]);
     for _ in 0..20 {
@@ -141,7 +141,10 @@ fn a_connection_to_ourselves_is_left_and_not_made_again() {
     lab.give(leecher, Input::AddPeers(vec![own], PeerSource::Tracker));
     let (conn, _) = lab.hosts[leecher].dialled[0];
     let handshake = lab.hosts[leecher].swarm.handshake();
-    lab.give(leecher, Input::Joined { conn, addr: own, direction: Direction::Outgoing, handshake });
+    lab.give(
+        leecher,
+        Input::Joined { conn, addr: own, direction: Direction::Outgoing, transport: Transport::Tcp, handshake },
+    );
     assert_eq!(lab.hosts[leecher].closed, [(conn, CloseReason::Ourselves)]);
     lab.give(leecher, Input::AddPeers(vec![own], PeerSource::Tracker));
     lab.pass(Duration::from_hours(1));
@@ -157,7 +160,10 @@ fn a_pause_says_stopped_and_its_end_dials_and_says_started_at_once() {
     let (conn, _) = lab.hosts[leecher].dialled[0];
     let mut handshake = lab.hosts[leecher].swarm.handshake();
     handshake.peer_id.0[8] ^= 1;
-    lab.give(leecher, Input::Joined { conn, addr: peer, direction: Direction::Outgoing, handshake });
+    lab.give(
+        leecher,
+        Input::Joined { conn, addr: peer, direction: Direction::Outgoing, transport: Transport::Tcp, handshake },
+    );
     let started = &lab.hosts[leecher].announced;
     assert_eq!(started.last().unwrap().event, Some(AnnounceEvent::Started));
     lab.answer_tracker(leecher);
@@ -194,7 +200,10 @@ fn half_of_the_places_are_left_to_those_who_dial_us() {
     while let Some((conn, addr)) = lab.hosts[leecher].dialled.get(joined).copied() {
         let mut handshake = lab.hosts[leecher].swarm.handshake();
         handshake.peer_id.0[8..16].copy_from_slice(&conn.0.to_be_bytes());
-        lab.give(leecher, Input::Joined { conn, addr, direction: Direction::Outgoing, handshake });
+        lab.give(
+            leecher,
+            Input::Joined { conn, addr, direction: Direction::Outgoing, transport: Transport::Tcp, handshake },
+        );
         lab.pass(seconds(1));
         joined += 1;
     }

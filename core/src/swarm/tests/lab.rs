@@ -12,13 +12,13 @@ use crate::bitfield::Bitfield;
 use crate::layout::{BLOCK_LENGTH, BlockInfo, Layout, PieceIndex};
 use crate::metainfo::merkle;
 use crate::metainfo::{FileTree, Metainfo, MetainfoBuilder, TorrentPath};
-use crate::peer::{ConnId, Direction, Handshake, Message, PeerId, Reserved};
+use crate::peer::{ConnId, Direction, Handshake, Message, PeerId, Reserved, Transport};
 use crate::piece::WebSeedId;
 use crate::rng::Rng;
 use crate::swarm::io::CloseReason;
 use crate::swarm::web_seeds::{Remedy, WebSeedFault};
 use crate::swarm::{
-    DiskFault, Event, Input, Limits, Output, Swarm, SwarmConfig, SwarmId, SwarmSetup, TorrentStatus, WebFetch,
+    DialWay, DiskFault, Event, Input, Limits, Output, Swarm, SwarmConfig, SwarmId, SwarmSetup, TorrentStatus, WebFetch,
 };
 use crate::time::Instant;
 use crate::tracker::{AnnounceId, AnnounceRequest, AnnounceResponse};
@@ -45,6 +45,8 @@ pub(super) struct Host {
     pub(super) closed: Vec<(ConnId, CloseReason)>,
     pub(super) events: Vec<Event>,
     pub(super) dialled: Vec<(ConnId, SocketAddr)>,
+    /// Who was dialled on a relay's word.
+    pub(super) punched: Vec<SocketAddr>,
     pub(super) announced: Vec<AnnounceRequest>,
     /// Whether peers are looked for without trackers.
     pub(super) seeks: bool,
@@ -161,6 +163,7 @@ impl Lab {
             closed: Vec::new(),
             events: Vec::new(),
             dialled: Vec::new(),
+            punched: Vec::new(),
             announced: Vec::new(),
             seeks: false,
             nodes: Vec::new(),
@@ -184,9 +187,15 @@ impl Lab {
         let from = SocketAddr::new(self.hosts[dialler].addr.ip(), port);
         let (hello, answer) = (self.hosts[dialler].swarm.handshake(), self.hosts[other].swarm.handshake());
         let (direction, addr) = (Direction::Outgoing, self.hosts[other].addr);
-        self.work.push_back((dialler, Input::Joined { conn: near, addr, direction, handshake: answer }));
+        self.work.push_back((
+            dialler,
+            Input::Joined { conn: near, addr, direction, transport: Transport::Tcp, handshake: answer },
+        ));
         let direction = Direction::Incoming;
-        self.work.push_back((other, Input::Joined { conn: far, addr: from, direction, handshake: hello }));
+        self.work.push_back((
+            other,
+            Input::Joined { conn: far, addr: from, direction, transport: Transport::Tcp, handshake: hello },
+        ));
         self.run();
         (near, far)
     }
@@ -230,7 +239,7 @@ impl Lab {
     ) {
         let info_hash = self.hosts[host].swarm.info_hash().wire();
         let handshake = Handshake { reserved, info_hash, peer_id };
-        self.give(host, Input::Joined { conn, addr, direction, handshake });
+        self.give(host, Input::Joined { conn, addr, direction, transport: Transport::Tcp, handshake });
     }
 
     /// The tracker answers everything that it was asked, and knows no peers.
@@ -417,7 +426,8 @@ impl Lab {
                 let result = if full { Err(DiskFault("no space left".to_owned())) } else { Ok(()) };
                 self.work.push_back((number, Input::Placed(result)));
             }
-            Output::Dial { conn, addr, .. } => host.dialled.push((conn, addr)),
+            Output::Dial { conn, addr, way: DialWay::Any, .. } => host.dialled.push((conn, addr)),
+            Output::Dial { addr, way: DialWay::Punch, .. } => host.punched.push(addr),
             Output::Announce { id, request, .. } => {
                 host.announced.push(request);
                 host.asked_trackers.push(id);

@@ -8,6 +8,7 @@ mod lab;
 mod metadata;
 mod hashes;
 mod places;
+mod punch;
 mod serving;
 mod showing;
 mod trust;
