@@ -1,7 +1,8 @@
 //! Hashes of a v2 torrent's trees: given to who asks for them, and asked for to find out who sent a bad block. BEP 52.
 //!
-//! When a piece that several peers sent is wrong, a peer that has it is asked for the hashes of its blocks. They are proven by the
-//! piece's own hash, so they tell at once whose blocks are bad, and nobody has to wait for a good copy.
+//! When a piece that several peers sent is wrong, peers that have it are asked for the hashes of its blocks. They are proven by the
+//! piece's own hash, so they tell at once whose blocks are bad, and nobody has to wait for a good copy. A liar may be among those who
+//! are asked, and say nothing; so two are asked at once.
 //!
 //! Hashes of pieces and above are at hand. For those of blocks a piece is read, so a connection is given one such answer at a time.
 //!
@@ -20,11 +21,13 @@ use crate::layout::{BlockInfo, Layout, PieceIndex};
 use crate::metainfo::Metainfo;
 use crate::metainfo::merkle::{Layers, Sha256Digest, Tree};
 use crate::peer::hashes::hashes_of;
-use crate::peer::{ConnId, HashRequest, Message};
+use crate::peer::{ConnId, HashRequest, Message, PeerConnection};
 use crate::time::Instant;
 
-/// A peer gets so long to answer before another is asked.
+/// Peers get so long to answer before others are asked.
 const PATIENCE: Duration = Duration::from_secs(8);
+/// How many peers are asked for the same hashes at once.
+const WITNESSES: usize = 2;
 /// What the hashes of a short torrent may cost a connection, in bytes.
 const LEAST_COST: u64 = 1 << 20;
 
@@ -42,9 +45,11 @@ pub(super) struct Trees {
 /// What was asked of whom.
 #[derive(Debug)]
 struct Ask {
-    conn: ConnId,
     request: HashRequest,
+    /// When somebody was last asked.
     since: Instant,
+    /// Who is to answer.
+    waiting: BTreeSet<ConnId>,
     /// Everybody who was asked.
     tried: BTreeSet<ConnId>,
 }
@@ -145,6 +150,10 @@ impl Swarm {
         let Some(above) = self.trees.layers(request.root, &self.metainfo) else { return };
         let piece_layer = tree.piece_layer();
         let within = Layers::over(leaves, 0, piece_layer);
+        if within.get(piece_layer, 0) != above.get(piece_layer, u64::from(request.index >> piece_layer)) {
+            // What is on the disk has changed: who tells of that is taken for a liar.
+            return self.send(now, conn, Message::HashReject(request));
+        }
         let index = u64::from(request.index) & ((1 << piece_layer) - 1);
         let own = (index..index + u64::from(request.length)).map(|at| within.get(0, at));
         let uncles = (0..request.uncles()).map(|up| {
@@ -172,7 +181,9 @@ impl Swarm {
         let length = 1 << tree.piece_layer();
         let offset = piece.0.saturating_sub(self.first_piece_of(file).unwrap_or(first).0);
         let request = HashRequest { root, base: 0, index: offset * length, length, proofs: 0 };
-        self.ask_next(now, piece, request, BTreeSet::new());
+        let ask = Ask { request, since: now, waiting: BTreeSet::new(), tried: BTreeSet::new() };
+        self.trees.asked.insert(piece, ask);
+        self.ask_more(now, piece);
     }
 
     /// The first piece of a file, which may be one of several that are alike.
@@ -181,58 +192,76 @@ impl Swarm {
         self.layout().piece(u32::try_from(start / u64::from(self.layout().piece_length())).ok()?)
     }
 
-    /// Asks somebody who was not asked before, if there is anybody.
-    fn ask_next(&mut self, now: Instant, piece: PieceIndex, request: HashRequest, mut tried: BTreeSet<ConnId>) {
-        let asked = |conn: &ConnId| self.trees.asked.values().filter(|ask| ask.conn == *conn).count();
-        let can = self
-            .conns
-            .iter()
-            .filter(|(conn, peer)| peer.reserved.v2() && peer.pieces.has(piece) && !tried.contains(*conn));
-        let Some(conn) = can.map(|(conn, _)| *conn).min_by_key(|conn| (asked(conn), *conn)) else { return };
-        tried.insert(conn);
-        self.trees.asked.insert(piece, Ask { conn, request, since: now, tried });
-        self.send(now, conn, Message::HashRequest(request));
+    /// Asks some who were not asked before; once there is nobody left to wait for, the good copy has to tell.
+    fn ask_more(&mut self, now: Instant, piece: PieceIndex) {
+        let Some(mut ask) = self.trees.asked.remove(&piece) else { return };
+        let load = |conn: &ConnId| self.trees.asked.values().filter(|ask| ask.waiting.contains(conn)).count();
+        let can = |(conn, peer): &(&ConnId, &PeerConnection)| {
+            peer.reserved.v2() && peer.pieces.has(piece) && !ask.tried.contains(*conn)
+        };
+        let mut witnesses: Vec<ConnId> = self.conns.iter().filter(can).map(|(conn, _)| *conn).collect();
+        witnesses.sort_by_key(load);
+        witnesses.truncate(WITNESSES.saturating_sub(ask.waiting.len()));
+        for conn in witnesses {
+            ask.since = now;
+            ask.waiting.insert(conn);
+            ask.tried.insert(conn);
+            self.send(now, conn, Message::HashRequest(ask.request));
+        }
+        if !ask.waiting.is_empty() {
+            self.trees.asked.insert(piece, ask);
+        }
+    }
+
+    /// The piece of which this was asked of this peer, which is not waited for any more.
+    fn answered(&mut self, conn: ConnId, request: &HashRequest) -> Option<PieceIndex> {
+        let mut asks = self.trees.asked.iter_mut();
+        asks.find_map(|(piece, ask)| (ask.request == *request && ask.waiting.remove(&conn)).then_some(*piece))
     }
 
     /// A peer brings hashes. Nobody else is believed, and nothing that does not lead to the torrent's own.
     pub(super) fn told_hashes(&mut self, now: Instant, conn: ConnId, request: HashRequest, bytes: &Bytes) {
-        let is_answer = |ask: &Ask| ask.conn == conn && ask.request == request;
-        let asked = self.trees.asked.iter().find(|(_, ask)| is_answer(ask)).map(|(piece, _)| *piece);
-        let Some((piece, ask)) = asked.and_then(|piece| Some((piece, self.trees.asked.remove(&piece)?))) else {
-            return;
-        };
+        let Some(piece) = self.answered(conn, &request) else { return };
         let hashes = hashes_of(bytes);
-        if request.lead(hashes) != self.metainfo.layers().map(|layers| layers.get(piece)) {
-            if let Some(addr) = self.conns.get(&conn).map(|peer| peer.addr) {
-                self.ban(now, addr);
+        let want = self.metainfo.layers().map(|layers| layers.get(piece));
+        match request.lead(hashes) {
+            lead @ Some(_) if lead == want => {
+                self.trees.asked.remove(&piece);
+                for liar in self.blame.good(piece, hashes) {
+                    self.blame(now, liar);
+                }
             }
-            return self.ask_next(now, piece, request, ask.tried);
-        }
-        for liar in self.blame.good(piece, hashes) {
-            self.blame(now, liar);
+            // It is no lie to understand the question otherwise.
+            None => self.ask_more(now, piece),
+            Some(_) => {
+                if let Some(addr) = self.conns.get(&conn).map(|peer| peer.addr) {
+                    self.ban(now, addr);
+                }
+                self.ask_more(now, piece);
+            }
         }
     }
 
     /// A peer will not bring hashes.
     pub(super) fn refused_hashes(&mut self, now: Instant, conn: ConnId, request: &HashRequest) {
-        self.ask_others(now, |ask| ask.conn == conn && ask.request == *request);
+        if let Some(piece) = self.answered(conn, request) {
+            self.ask_more(now, piece);
+        }
     }
 
     /// Asks others for what did not come in time, or will not come any more.
     pub(super) fn chase_hashes(&mut self, now: Instant) {
-        let gone: BTreeSet<ConnId> =
-            self.trees.asked.values().map(|ask| ask.conn).filter(|conn| !self.conns.contains_key(conn)).collect();
-        self.ask_others(now, |ask| now - ask.since >= PATIENCE || gone.contains(&ask.conn));
-    }
-
-    fn ask_others(&mut self, now: Instant, is_lost: impl Fn(&Ask) -> bool) {
-        let lost: Vec<PieceIndex> =
-            self.trees.asked.iter().filter(|(_, ask)| is_lost(ask)).map(|(piece, _)| *piece).collect();
-        for piece in lost {
-            let Some(ask) = self.trees.asked.remove(&piece) else { continue };
-            if self.blame.is_watching(piece) {
-                self.ask_next(now, piece, ask.request, ask.tried);
+        let mut lacking = Vec::new();
+        self.trees.asked.retain(|piece, ask| {
+            let is_late = now - ask.since >= PATIENCE;
+            ask.waiting.retain(|conn| !is_late && self.conns.contains_key(conn));
+            if ask.waiting.len() < WITNESSES {
+                lacking.push(*piece);
             }
+            self.blame.is_watching(*piece)
+        });
+        for piece in lacking {
+            self.ask_more(now, piece);
         }
     }
 }

@@ -1,7 +1,10 @@
 //! Peers that break the rules are cut off, and everybody else is served.
 
+use std::cell::Cell;
+
 use bytes::Bytes;
 use podswarm_core::layout::{BLOCK_LENGTH, BlockInfo, PieceIndex};
+use podswarm_core::metainfo::TorrentVersion;
 use podswarm_core::net::{AddTorrent, Engine, EngineConfig};
 use podswarm_core::peer::{Encryption, Message, PeerId};
 
@@ -220,4 +223,34 @@ async fn a_poisoner_among_honest_peers_is_found_by_its_blocks() {
     };
     tokio::join!(lying, giving, waiting);
     content.assert_arrived("target");
+}
+
+/// The peer sends one bad block and nothing more; an honest one brings the rest, and tells the hashes of the piece's blocks.
+#[tokio::test]
+async fn a_poisoner_of_v2_is_banned_after_its_first_bad_block() {
+    for version in [TorrentVersion::Hybrid, TorrentVersion::V2] {
+        let content = Content::file_of(version, 10);
+        let door = Door::open().await;
+        let (seeder, leecher) = (engine().await, engine().await);
+        let torrent = leecher.add(content.fetch("target", &[door.addr])).await.unwrap();
+        let poisoner = door.answer(&content).await;
+        let (sent, waits) = tokio::sync::oneshot::channel();
+        let once = Cell::new(Some(sent));
+        let poison = |block: BlockInfo| {
+            once.take()?.send(()).unwrap();
+            Some(vec![7; block.length as usize])
+        };
+        let poisoning = poisoner.give(&content, 0..10, poison);
+        let seeding = async {
+            waits.await.unwrap();
+            seeder.add(AddTorrent { peers: vec![addr(&leecher)], ..content.seed() }).await.unwrap();
+            torrent.wait_complete().await.unwrap();
+        };
+        tokio::join!(poisoning, seeding);
+        content.assert_arrived("target");
+        assert_eq!(torrent.status().wasted, u64::from(PIECE), "{version:?}");
+        torrent.pause().await;
+        torrent.unpause().await;
+        assert_eq!(torrent.status().known_peers, 1, "{version:?}");
+    }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use podswarm_core::layout::{BLOCK_LENGTH, BlockInfo, Layout, PieceIndex};
-use podswarm_core::metainfo::Metainfo;
+use podswarm_core::metainfo::{Metainfo, TorrentVersion};
 use podswarm_core::net::create::{CreateOptions, Watch, create_torrent};
 use podswarm_core::net::http::Reach;
 use podswarm_core::net::{AddTorrent, Engine, EngineConfig, Files, PeerPort, Torrent, TorrentStatus};
@@ -24,9 +24,14 @@ pub(crate) struct Content {
 impl Content {
     /// One file of so many pieces, the last of them 100 bytes short.
     pub(crate) fn file(pieces: u32) -> Self {
+        Self::file_of(TorrentVersion::V1, pieces)
+    }
+
+    /// The same in a torrent of this version.
+    pub(crate) fn file_of(version: TorrentVersion, pieces: u32) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("source"), random((pieces * PIECE) as usize - 100)).unwrap();
-        Self::of(folder)
+        Self::of(version, folder)
     }
 
     /// A folder of files of these lengths.
@@ -37,7 +42,7 @@ impl Content {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, random(*length)).unwrap();
         }
-        Self::of(folder)
+        Self::of(TorrentVersion::V1, folder)
     }
 
     /// What the torrents in `core/tests/torrents` hold, by the one that ends in `name`.
@@ -65,8 +70,8 @@ impl Content {
         Self { folder, metainfo: Arc::new(metainfo), layout }
     }
 
-    fn of(folder: tempfile::TempDir) -> Self {
-        let options = CreateOptions { piece_length: Some(PIECE), ..CreateOptions::default() };
+    fn of(version: TorrentVersion, folder: tempfile::TempDir) -> Self {
+        let options = CreateOptions { version, piece_length: Some(PIECE), ..CreateOptions::default() };
         let metainfo = create_torrent(&folder.path().join("source"), &options, Watch::default()).unwrap();
         let layout = Layout::of(&metainfo.info);
         Self { folder, metainfo: Arc::new(metainfo), layout }

@@ -1,12 +1,12 @@
 //! Peers that lie.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::lab::{Disk, Lab};
 use crate::layout::BlockInfo;
 use crate::metainfo::merkle;
-use crate::peer::{ConnId, Direction, Message, Reserved};
+use crate::peer::{ConnId, Direction, HashRequest, Message, Reserved};
 use crate::swarm::io::CloseReason;
 use crate::swarm::{Event, SwarmConfig};
 
@@ -80,51 +80,95 @@ fn among_two_senders_of_a_bad_piece_only_the_liar_is_banned() {
     assert_eq!(banned, [&Event::Banned(liar_addr)]);
 }
 
+/// A v2 torrent of a piece of two blocks: one peer sent the first, which is good, and another the second, which is not. Gives the
+/// lab, its leecher, the two peers, and what both were asked for then.
+fn one_bad_block() -> (Lab, usize, [ConnId; 2], HashRequest) {
+    let mut lab = Lab::v2(1, 2);
+    let leecher = lab.leecher();
+    let honest = unchoking(&mut lab, leecher, HONEST);
+    let asked = lab.asked(leecher, honest);
+    lab.deliver(leecher, honest, asked[0], true);
+    let liar = unchoking(&mut lab, leecher, LIAR);
+    let duplicate = lab.asked(leecher, liar);
+    assert_eq!(duplicate, asked[1..], "the end game asks for the second block again");
+    lab.heard(leecher, honest);
+    lab.deliver(leecher, liar, duplicate[0], false);
+    let requests = [honest, liar].map(|conn| asked_for_hashes(&mut lab, leecher, conn).expect("it has the piece"));
+    assert_eq!(requests[0], requests[1]);
+    (lab, leecher, [honest, liar], requests[0])
+}
+
+const HONEST: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 18, 7, 1)), 1);
+const LIAR: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 18, 7, 2)), 1);
+const THIRD: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 18, 7, 3)), 1);
+
+fn asked_for_hashes(lab: &mut Lab, host: usize, conn: ConnId) -> Option<HashRequest> {
+    let request = |message| if let Message::HashRequest(request) = message { Some(request) } else { None };
+    lab.heard(host, conn).into_iter().find_map(request)
+}
+
+/// The peer answers with the hashes of the blocks, or with `odd` ones.
+fn tell_hashes(lab: &mut Lab, host: usize, conn: ConnId, request: HashRequest, odd: Option<&[[u8; 32]]>) {
+    let blocks = [0, 1].map(|number| merkle::leaf(&lab.bytes(lab.block(0, number))));
+    let hashes = odd.unwrap_or(&blocks).concat().into();
+    lab.say(host, conn, Message::Hashes { request, hashes });
+}
+
+fn banned(lab: &Lab, host: usize) -> Vec<SocketAddr> {
+    let addr = |event: &Event| if let Event::Banned(addr) = event { Some(*addr) } else { None };
+    lab.hosts[host].events.iter().filter_map(addr).collect()
+}
+
 #[test]
-fn hashes_of_blocks_name_the_liar_at_once() {
-    for spoiler in ["none", "refuses", "lies"] {
-        let mut lab = Lab::v2(1, 2);
-        let leecher = lab.leecher();
-        let (honest_addr, liar_addr, third_addr) = ([198, 18, 7, 1], [198, 18, 7, 2], [198, 18, 7, 3]);
-        let [honest_addr, liar_addr, third_addr] =
-            [honest_addr, liar_addr, third_addr].map(|ip| SocketAddr::from((ip, 1)));
-        let honest = unchoking(&mut lab, leecher, honest_addr);
-        let asked = lab.asked(leecher, honest);
-        lab.deliver(leecher, honest, asked[0], true);
-        let liar = unchoking(&mut lab, leecher, liar_addr);
-        let duplicate = lab.asked(leecher, liar);
-        lab.heard(leecher, honest);
-        lab.deliver(leecher, liar, duplicate[0], false);
-        // Whoever has the piece may be asked; the first of them is.
-        let request = |message| if let Message::HashRequest(request) = message { Some(request) } else { None };
-        let asked = lab.heard(leecher, honest).into_iter().find_map(request).expect("it is asked for the hashes");
-        assert_eq!((asked.base, asked.index, asked.length), (0, 0, 2));
-        let leaves: Vec<_> = [0, 1].iter().map(|number| merkle::leaf(&lab.bytes(lab.block(0, *number)))).collect();
-        let give = |lab: &mut Lab, conn, leaves: &[[u8; 32]]| {
-            lab.say(leecher, conn, Message::Hashes { request: asked, hashes: leaves.concat().into() });
-        };
-        let witness = if spoiler == "none" {
-            honest
+fn a_poisoner_of_a_v2_torrent_is_banned_after_its_first_bad_block() {
+    let (mut lab, leecher, [honest, liar], request) = one_bad_block();
+    assert_eq!((request.base, request.index, request.length), (0, 0, 2));
+    assert_eq!(banned(&lab, leecher), []);
+    // It was the only one, no time has passed, and no good copy has come.
+    tell_hashes(&mut lab, leecher, honest, request, None);
+    assert_eq!(banned(&lab, leecher), [LIAR]);
+    assert_eq!(lab.hosts[leecher].closed, [(liar, CloseReason::Banned)]);
+    assert_eq!(lab.status(leecher).pieces_have, 0);
+}
+
+#[test]
+fn who_lies_about_hashes_is_banned_and_who_refuses_or_misunderstands_is_not() {
+    // In vain the liar lies about the hashes, too: it is found by either.
+    let (mut lab, leecher, [honest, liar], request) = one_bad_block();
+    tell_hashes(&mut lab, leecher, liar, request, Some(&[[1; 32]; 2]));
+    assert_eq!(banned(&lab, leecher), [LIAR]);
+    tell_hashes(&mut lab, leecher, honest, request, None);
+    assert_eq!(banned(&lab, leecher)[0], LIAR);
+    assert!(!banned(&lab, leecher).contains(&HONEST));
+
+    for is_refusal in [true, false] {
+        let (mut lab, leecher, [honest, liar], request) = one_bad_block();
+        // Nobody is believed who was not asked.
+        let third = unchoking(&mut lab, leecher, THIRD);
+        tell_hashes(&mut lab, leecher, third, request, Some(&[[1; 32]; 2]));
+        assert_eq!(banned(&lab, leecher), []);
+        if is_refusal {
+            lab.say(leecher, honest, Message::HashReject(request));
         } else {
-            let third = unchoking(&mut lab, leecher, third_addr);
-            if spoiler == "refuses" {
-                lab.say(leecher, honest, Message::HashReject(asked));
-            } else {
-                give(&mut lab, honest, &[[1; 32]; 2]);
-            }
-            // The liar is asked next, and says nothing.
-            lab.pass(Duration::from_secs(9));
-            assert!(lab.heard(leecher, third).into_iter().any(|message| request(message) == Some(asked)));
-            third
-        };
-        // What is not asked for is not looked at.
-        give(&mut lab, liar, &[[1; 32]; 2]);
-        give(&mut lab, witness, &leaves);
-        let banned = |event: &Event| if let Event::Banned(addr) = event { Some(*addr) } else { None };
-        let banned: Vec<_> = lab.hosts[leecher].events.iter().filter_map(banned).collect();
-        let want = if spoiler == "lies" { vec![honest_addr, liar_addr] } else { vec![liar_addr] };
-        assert_eq!(banned, want, "{spoiler}");
+            tell_hashes(&mut lab, leecher, honest, request, Some(&[[1; 32]; 3]));
+        }
+        assert_eq!(asked_for_hashes(&mut lab, leecher, third), Some(request), "others are asked at once");
+        tell_hashes(&mut lab, leecher, third, request, None);
+        assert_eq!(banned(&lab, leecher), [LIAR]);
+        // What was asked is answered.
+        tell_hashes(&mut lab, leecher, liar, request, Some(&[[1; 32]; 2]));
+        assert_eq!(banned(&lab, leecher), [LIAR]);
     }
+}
+
+#[test]
+fn who_says_nothing_is_not_waited_for() {
+    let (mut lab, leecher, _, request) = one_bad_block();
+    let third = unchoking(&mut lab, leecher, THIRD);
+    lab.pass(Duration::from_secs(9));
+    assert_eq!(asked_for_hashes(&mut lab, leecher, third), Some(request));
+    tell_hashes(&mut lab, leecher, third, request, None);
+    assert_eq!(banned(&lab, leecher), [LIAR]);
 }
 
 #[test]
@@ -140,11 +184,9 @@ fn a_poisoner_of_a_v2_torrent_is_banned_after_its_first_bad_piece_and_nobody_els
             lab.connect(leecher, peer);
         }
         lab.pass(Duration::from_secs(30));
-        let (addr, status) = (lab.hosts[liar].addr, lab.status(leecher));
+        let status = lab.status(leecher);
         assert!(status.complete, "{status:?}");
-        let banned = |event: &Event| if let Event::Banned(addr) = event { Some(*addr) } else { None };
-        let banned: Vec<SocketAddr> = lab.hosts[leecher].events.iter().filter_map(banned).collect();
-        assert_eq!(banned, [addr]);
+        assert_eq!(banned(&lab, leecher), [lab.hosts[liar].addr]);
     }
 }
 
@@ -161,11 +203,9 @@ fn one_liar_among_honest_peers_costs_little_and_is_found() {
         lab.connect(leecher, liar);
         lab.connect(leecher, honest);
         lab.pass(Duration::from_secs(30));
-        let (liar, status) = (lab.hosts[liar].addr, lab.status(leecher));
+        let status = lab.status(leecher);
         assert!(status.complete, "{status:?}");
-        let banned = |event: &Event| if let Event::Banned(addr) = event { Some(*addr) } else { None };
-        let banned: Vec<SocketAddr> = lab.hosts[leecher].events.iter().filter_map(banned).collect();
-        assert_eq!(banned, [liar]);
+        assert_eq!(banned(&lab, leecher), [lab.hosts[liar].addr]);
     }
 }
 
