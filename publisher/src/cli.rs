@@ -209,7 +209,8 @@ pub(crate) struct VersionArgs {
     /// Make a torrent that is v1 alone. [default]
     #[arg(long)]
     pub(crate) v1: bool,
-    /// Make a torrent that is v1 and v2 (BEP 52); in a folder, clients that know v1 alone keep its padding as files.
+    /// Make a torrent that is v1 and v2 (BEP 52), which aria2 before 1.37 and transmission before 4.0 cannot fetch; in a folder, clients
+    /// that know v1 alone keep its padding as files.
     #[arg(long)]
     pub(crate) hybrid: bool,
     /// Make a torrent that is v2 alone, which many clients cannot read.

@@ -6,6 +6,7 @@ mod magnet;
 mod meeting;
 mod table;
 mod utp;
+mod v2;
 mod web;
 
 use std::time::Duration;

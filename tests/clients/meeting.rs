@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use podswarm_core::metainfo::Magnet;
+use podswarm_core::metainfo::{InfoHash, Magnet, TorrentVersion};
 use podswarm_tests::audio::{Format, long_episode};
 use podswarm_tests::clients::Client;
 use podswarm_tests::files::{assert_same_bytes, only_file_below, scratch};
@@ -38,6 +38,10 @@ pub(crate) struct Meeting {
     pub(crate) address: fn(&Host) -> IpAddr,
     pub(crate) finding: Finding,
     pub(crate) source: Source,
+    /// Which versions of the protocol the torrent speaks.
+    pub(crate) version: TorrentVersion,
+    /// Which of the torrent's hashes a link names.
+    pub(crate) named: fn(InfoHash) -> InfoHash,
     /// Whether TCP leads from peer to peer.
     pub(crate) tcp: bool,
     /// Flags of both of ours.
@@ -45,9 +49,18 @@ pub(crate) struct Meeting {
 }
 
 impl Meeting {
-    /// Over HTTP, IPv4 and TCP.
+    /// Over HTTP, IPv4 and TCP, by a torrent of the first version.
     pub(crate) const fn with(client: Client) -> Self {
-        Self { client, address: Host::v4, finding: Finding::Http, source: Source::File, tcp: true, flags: &[] }
+        Self {
+            client,
+            address: Host::v4,
+            finding: Finding::Http,
+            source: Source::File,
+            version: TorrentVersion::V1,
+            named: |hash| hash,
+            tcp: true,
+            flags: &[],
+        }
     }
 
     #[track_caller]
@@ -63,7 +76,7 @@ impl Meeting {
 
         let publisher = Publisher::serve_over(&home, &folder.path().join("podpub"), Some(address), ways, &flags);
         let episode = long_episode(Format::Mp3).path;
-        let release = publisher.publish(&episode);
+        let release = publisher.publish_with(&[flag_of(self.version)], &[&episode]);
         let torrent = match self.finding {
             Finding::Http | Finding::Table => without_web_seeds(&middle, &release.torrent, folder.path()),
             Finding::Udp => {
@@ -73,12 +86,11 @@ impl Meeting {
         };
         let source: PathBuf = match (self.source, self.finding) {
             (Source::File, _) => torrent.clone(),
-            (Source::Link, Finding::Table) => {
-                Magnet::new(metainfo(&middle, &release.torrent).info_hash).to_string().into()
-            }
-            (Source::Link, _) => {
-                let whole = metainfo(&middle, &release.torrent).magnet();
-                Magnet { web_seeds: Vec::new(), ..whole }.to_string().into()
+            (Source::Link, finding) => {
+                let metainfo = metainfo(&middle, &release.torrent);
+                let bare = Magnet::new((self.named)(metainfo.info_hash));
+                let trackers = if finding == Finding::Table { Vec::new() } else { metainfo.magnet().trackers };
+                Magnet { trackers, ..bare }.to_string().into()
             }
         };
         if !self.tcp {
@@ -100,5 +112,14 @@ impl Meeting {
         let ended = get_over(&away, ways, &source, &ours, &flags).end(LIMIT);
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
         assert_same_bytes(&episode, &only_file_below(&ours));
+    }
+}
+
+/// The flag that makes a torrent of this version.
+pub(crate) const fn flag_of(version: TorrentVersion) -> &'static str {
+    match version {
+        TorrentVersion::V1 => "--v1",
+        TorrentVersion::Hybrid => "--hybrid",
+        TorrentVersion::V2 => "--v2",
     }
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use podswarm_core::metainfo::TorrentVersion;
 use podswarm_tests::audio::{Format, long_episode};
 use podswarm_tests::clients::Client;
 use podswarm_tests::figure;
@@ -12,6 +13,7 @@ use podswarm_tests::process::Program;
 use podswarm_tests::programs::{Publisher, metainfo};
 
 use crate::LIMIT;
+use crate::meeting::flag_of;
 
 /// A cheap server, and homes.
 const SERVER: Link = Link { up_mbit: 50, down_mbit: 50 };
@@ -32,12 +34,12 @@ fn copies_over_http(publisher: &Publisher, episode: &Path) -> u64 {
 }
 
 #[track_caller]
-fn takes_our_media(client: Client) {
+fn takes_our_media(client: Client, version: TorrentVersion) {
     let (folder, mut net) = (scratch(), Net::new());
     let (home, away) = (net.host("publisher"), net.host("client"));
     let publisher = Publisher::serve(&home, &folder.path().join("podpub"), None);
     let episode = long_episode(Format::Mp3).path;
-    let release = publisher.publish(&episode);
+    let release = publisher.publish_with(&[flag_of(version)], &[&episode]);
     let torrent = as_served(&away, &release.torrent, folder.path());
     home.close_all_but(publisher.http_port);
     let theirs = folder.path().join("client");
@@ -49,17 +51,27 @@ fn takes_our_media(client: Client) {
 
 #[test]
 fn aria2_takes_our_media_as_a_web_seed() {
-    takes_our_media(Client::Aria2);
+    takes_our_media(Client::Aria2, TorrentVersion::V1);
+}
+
+#[test]
+fn aria2_takes_our_media_as_a_web_seed_of_a_hybrid() {
+    takes_our_media(Client::Aria2, TorrentVersion::Hybrid);
 }
 
 #[test]
 fn libtorrent_takes_our_media_as_a_web_seed() {
-    takes_our_media(Client::Libtorrent);
+    takes_our_media(Client::Libtorrent, TorrentVersion::V1);
+}
+
+#[test]
+fn libtorrent_takes_our_media_as_a_web_seed_of_a_hybrid() {
+    takes_our_media(Client::Libtorrent, TorrentVersion::Hybrid);
 }
 
 #[test]
 fn transmission_takes_our_media_as_a_web_seed() {
-    takes_our_media(Client::Transmission);
+    takes_our_media(Client::Transmission, TorrentVersion::V1);
 }
 
 /// Eight of a kind fetch what we seed, with our media as its web seed or not; tells how long the last took and what was sent.

@@ -187,13 +187,18 @@ impl Info {
 }
 
 /// Which versions of the protocol a torrent that is made speaks.
+///
+/// A hybrid would be the best of both, and is not the default because clients that many people have cannot take part in its swarm.
+/// BEP 52 ends every path in the file tree with an empty key. transmission before 4.0 refuses such a file, and aria2 before 1.37 drops
+/// the key when it encodes `info` again, so that it looks for peers under an info-hash that nobody else has. Neither can be helped by
+/// how the torrent is made. In a folder clients that know v1 alone would keep the padding as files, besides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TorrentVersion {
-    /// The first, which every client knows.
+    /// The first, which every client speaks.
     #[default]
     V1,
-    /// Both: one torrent that every client knows, and that newer ones prove block by block (BEP 52).
+    /// Both: one torrent with a swarm of each, which newer clients prove block by block (BEP 52).
     Hybrid,
     /// The second alone.
     V2,
