@@ -183,9 +183,9 @@ impl Getter {
         let was_there = path.symlink_metadata().is_ok();
         if !was_there {
             let present = occupied(&engine_part(&path));
-            require_space(&self.folder, metainfo.info.length().saturating_sub(present))?;
+            require_space(&self.folder, metainfo.info.content_length().saturating_sub(present))?;
         }
-        let (info_hash, length) = (metainfo.info_hash, metainfo.info.length());
+        let (info_hash, length) = (metainfo.info_hash, metainfo.info.content_length());
         let engine = self.engine().await?;
         let torrent = AddTorrent {
             metainfo: Arc::new(metainfo),

@@ -118,7 +118,7 @@ fn facts(metainfo: &Metainfo) -> TorrentFacts {
     let info = &metainfo.info;
     TorrentFacts {
         info_hash: metainfo.info_hash,
-        length: info.length(),
+        length: info.content_length(),
         name: info.name.to_string(),
         is_single_file: info.is_single_file,
     }
