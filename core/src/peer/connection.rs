@@ -142,6 +142,15 @@ pub enum Received {
     HashReject(HashRequest),
 }
 
+/// A piece that a seed suggested or showed to a peer (BEP 6, 16), or that the peer asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Promise {
+    /// Whether it asked.
+    pub asked: bool,
+    /// When it was told of the piece, asked for some of it, or last waited for some of it.
+    pub alive: Instant,
+}
+
 /// The longest span that a peer may ask for; most clients ask for 16 KiB.
 const MAX_REQUEST: u32 = 128 * 1024;
 /// How many blocks nobody asked for close a connection.
@@ -207,8 +216,8 @@ pub struct PeerConnection {
     pub granted: BTreeSet<PieceIndex>,
     /// What a seed showed it of its pieces; everything if `None`. BEP 16.
     pub shown: Option<Shown>,
-    /// Pieces that a seed suggested to it, or that it asked for; true if it asked. BEP 6.
-    pub promised: BTreeMap<PieceIndex, bool>,
+    /// Pieces that a seed means it to have next.
+    pub promised: BTreeMap<PieceIndex, Promise>,
     /// Pieces that a seed sent it and that nobody else is known to have.
     pub unspread: Vec<PieceIndex>,
     /// When it was last given a turn to be sent a piece.

@@ -24,7 +24,7 @@ pub mod uploads;
 pub mod shown;
 pub mod connection;
 
-pub use connection::{ConnId, Direction, PeerConnection, Received, Transport};
+pub use connection::{ConnId, Direction, PeerConnection, Promise, Received, Transport};
 pub use encryption::Encryption;
 pub use exchange::ExchangeMessage;
 pub use extension::ExtensionHandshake;

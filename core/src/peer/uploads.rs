@@ -68,6 +68,12 @@ impl Uploads {
         self.waiting.front().map(|block| block.piece)
     }
 
+    /// Whether a block of this piece is waited for or being read.
+    pub fn is_for(&self, piece: PieceIndex) -> bool {
+        let reading = self.reading.iter().map(|(span, _)| span);
+        self.waiting.iter().chain(reading).any(|block| block.piece == piece)
+    }
+
     /// Whether a request waits.
     pub fn is_waiting(&self) -> bool {
         !self.waiting.is_empty()

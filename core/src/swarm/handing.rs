@@ -17,16 +17,23 @@ use std::time::Duration;
 
 use super::{Phase, Swarm};
 use crate::layout::PieceIndex;
-use crate::peer::{ConnId, Message, PeerConnection};
+use crate::peer::{ConnId, Message, PeerConnection, Promise};
 use crate::piece::{Picker, rarest_of};
 use crate::time::Instant;
 
 /// How many pieces a peer knows of that it may ask for next.
 const SUGGESTED_AHEAD: usize = 2;
+/// The same for one that is shown pieces: so many are on their way to it or known to it. It tells that it has one by a line that may be
+/// full of what it sends to others.
+const SHOWN_AHEAD: usize = 6;
 /// How many more at most, if it is fast.
 const MOST_AHEAD: usize = 12;
+/// So long after a peer was told of a piece, or was sent what it asked of it, it may go to others.
+const PROMISE: Duration = Duration::from_secs(10);
 /// When the swarm has so many copies of every piece, peers need no hint.
 const ENOUGH_COPIES: u32 = 4;
+/// When so many copies of every piece are out or on their way, a peer that was shown pieces one by one is shown all.
+const ENOUGH_SHOWN: u32 = 2;
 /// Within this a seed gives each peer that it serves a turn.
 const TURNS_WITHIN: Duration = Duration::from_secs(2);
 /// The most peers that a seed serves.
@@ -41,9 +48,9 @@ impl Swarm {
             return;
         }
         let Some(peer) = self.conns.get_mut(&conn) else { return };
-        match peer.promised.insert(piece, true) {
-            Some(true) => return,
-            Some(false) => {}
+        match peer.promised.insert(piece, Promise { asked: true, alive: now }) {
+            Some(Promise { asked: true, .. }) => return,
+            Some(_) => {}
             None => self.count_promise(piece),
         }
         self.suggest(now, conn);
@@ -62,7 +69,7 @@ impl Swarm {
     /// Promises a peer a piece that it may ask for next.
     pub(super) fn hint(&mut self, now: Instant, conn: ConnId, piece: PieceIndex) {
         let Some(peer) = self.conns.get_mut(&conn) else { return };
-        peer.promised.insert(piece, false);
+        peer.promised.insert(piece, Promise { asked: false, alive: now });
         let shows = peer.shown.is_some();
         self.count_promise(piece);
         if shows {
@@ -79,11 +86,15 @@ impl Swarm {
         let peer = self.conns.get_mut(&conn).filter(hears).filter(|peer| peer.peer_interested && !peer.am_choking)?;
         // What it may ask for until a suggestion has gone to it and the request for it has come back.
         let soon = peer.up.rate(now).0 / 4 / piece_length;
-        let ahead = SUGGESTED_AHEAD + usize::try_from(soon).unwrap_or(0).min(MOST_AHEAD);
+        let soon = usize::try_from(soon).unwrap_or(0).min(MOST_AHEAD);
         let peer = self.conns.get(&conn)?;
         // Who is shown a piece asks for it at once, and is shown the next when it has one.
-        let open = |asked: &&bool| peer.shown.is_some() || !**asked;
-        if peer.promised.values().filter(open).count() >= ahead {
+        let (known, most) = if peer.shown.is_some() {
+            (peer.promised.len(), SHOWN_AHEAD + soon)
+        } else {
+            (peer.promised.values().filter(|promise| !promise.asked).count(), SUGGESTED_AHEAD + soon)
+        };
+        if known >= most {
             return None;
         }
         self.rarest_for(conn)
@@ -96,7 +107,8 @@ impl Swarm {
         let is_news = |piece: &PieceIndex| {
             !peer.promised.contains_key(piece) && !peer.shown.as_ref().is_some_and(|shown| shown.pieces().has(*piece))
         };
-        let is_choice = |piece: &PieceIndex| is_news(piece) && copies(*piece) < ENOUGH_COPIES;
+        let enough = if peer.shown.is_some() { ENOUGH_SHOWN } else { ENOUGH_COPIES };
+        let is_choice = |piece: &PieceIndex| is_news(piece) && copies(*piece) < enough;
         rarest_of(|| self.picker.have().without(&peer.pieces).filter(is_choice), copies, &mut self.rng)
     }
 
@@ -147,6 +159,23 @@ impl Swarm {
             }
             self.suggest(now, conn);
         }
+    }
+
+    /// A piece that a peer neither asks nor waits for any more is no copy on its way.
+    pub(super) fn drop_dead_promises(&mut self, now: Instant, conn: ConnId) {
+        let Some(peer) = self.conns.get_mut(&conn) else { return };
+        let (uploads, promised) = (&peer.uploads, &mut self.promised);
+        peer.promised.retain(|piece, promise| {
+            if uploads.is_for(*piece) {
+                promise.alive = now;
+            }
+            let keeps = now - promise.alive < PROMISE;
+            if !keeps {
+                promised[piece.as_usize()] -= 1;
+            }
+            keeps
+        });
+        self.suggest(now, conn);
     }
 
     /// The peer is not sent anything any more.

@@ -19,8 +19,13 @@ use crate::layout::PieceIndex;
 use crate::peer::{ConnId, Message, PeerId, Shown};
 use crate::time::Instant;
 
-/// After so long a peer that asks for nothing of what it was shown, or is alone, is shown everything.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// After so long a peer that nobody else shares the seed with is shown everything.
+const ALONE: Duration = Duration::from_secs(5);
+/// After so long a peer that wants nothing of what it was shown is, too: it may want a part of the torrent only. Some take ten seconds to say
+/// that they want something.
+const UNINTERESTED: Duration = Duration::from_secs(30);
+/// After so long a peer that could ask and does not is shown one piece more.
+const IDLE: Duration = Duration::from_secs(2);
 
 impl Swarm {
     /// What a newcomer is shown at first, unless it is shown everything.
@@ -53,17 +58,23 @@ impl Swarm {
         }
     }
 
-    /// Shows everything to whom showing piece by piece serves nobody.
+    /// Shows more to whom it seems too little, and everything to whom showing piece by piece serves nobody.
     pub(super) fn look_after_shown(&mut self, now: Instant, conn: ConnId) {
         let Some(peer) = self.conns.get(&conn) else { return };
         let Some(shown) = &peer.shown else { return };
-        let waits = peer.peer_interested && peer.am_choking;
-        let asks = peer.uploads.is_waiting() || peer.uploads.pending_bytes() > 0;
-        let makes_nothing_of_it = !waits && !asks && now - shown.at() >= PATIENCE;
         let others = self.conns.values().filter(|peer| !peer.is_seed()).count();
-        let alone = others <= 1 && now - peer.since >= PATIENCE;
-        if makes_nothing_of_it || alone || self.phase != Phase::Seeding {
+        let alone = others <= 1 && now - peer.since >= ALONE;
+        let wants_others = !peer.peer_interested && now - shown.at() >= UNINTERESTED;
+        if alone || wants_others || self.phase != Phase::Seeding {
             self.show_all(now, conn);
+            return;
+        }
+        let asks = peer.uploads.is_waiting() || peer.uploads.pending_bytes() > 0;
+        if peer.peer_interested && !peer.am_choking && !asks && now - shown.at() >= IDLE {
+            match self.rarest_for(conn) {
+                Some(piece) => self.hint(now, conn, piece),
+                None => self.show_all(now, conn),
+            }
         }
     }
 

@@ -110,6 +110,7 @@ impl Swarm {
                 continue;
             }
             let forgiven = peer.forgive(now);
+            self.drop_dead_promises(now, conn);
             self.look_after_shown(now, conn);
             let Some(peer) = self.conns.get_mut(&conn) else { continue };
             if peer.pipeline.waiting(now) >= SNUB_AFTER {

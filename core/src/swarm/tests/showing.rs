@@ -30,7 +30,7 @@ fn others_are_shown_other_pieces_each_and_the_next_for_each_that_they_have() {
     let crowd: Vec<(ConnId, Vec<PieceIndex>)> = (0..4).map(|_| newcomer(&mut lab, seed)).collect();
     let all: Vec<PieceIndex> = crowd.iter().flat_map(|(_, pieces)| pieces.iter().copied()).collect();
     let different: BTreeSet<PieceIndex> = all.iter().copied().collect();
-    assert!(crowd.iter().all(|(_, pieces)| (1..=4).contains(&pieces.len())), "{crowd:?}");
+    assert!(crowd.iter().all(|(_, pieces)| (1..=8).contains(&pieces.len())), "{crowd:?}");
     assert_eq!(different.len(), all.len(), "each piece is shown to one");
 
     let (conn, pieces) = &crowd[0];
@@ -62,7 +62,7 @@ fn in_the_end_everything_was_shown() {
 }
 
 #[test]
-fn who_is_alone_or_asks_for_nothing_is_shown_everything_soon() {
+fn who_is_alone_or_wants_none_of_it_is_shown_everything() {
     let mut lab = Lab::new(PIECES, 1);
     let seed = lab.seed();
     let (alone, first) = newcomer(&mut lab, seed);
@@ -70,9 +70,28 @@ fn who_is_alone_or_asks_for_nothing_is_shown_everything_soon() {
     lab.pass(Duration::from_secs(10));
     assert_eq!(first.len() + shown(&lab.heard(seed, alone)).len(), PIECES as usize);
 
+    let (other, first) = newcomer(&mut lab, seed);
+    lab.say(seed, other, Message::NotInterested);
+    lab.pass(Duration::from_secs(40));
+    assert_eq!(first.len() + shown(&lab.heard(seed, other)).len(), PIECES as usize, "it may want other pieces");
+}
+
+#[test]
+fn who_asks_for_nothing_is_shown_more_and_others_are_shown_what_it_leaves() {
+    let mut lab = Lab::new(PIECES, 1);
+    let seed = lab.seed();
     let (idle, first) = newcomer(&mut lab, seed);
-    lab.pass(Duration::from_secs(10));
-    assert_eq!(first.len() + shown(&lab.heard(seed, idle)).len(), PIECES as usize, "it may want other pieces");
+    let (busy, others) = newcomer(&mut lab, seed);
+    assert!(others.iter().all(|piece| !first.contains(piece)));
+    lab.pass(Duration::from_secs(6));
+    assert!(!shown(&lab.heard(seed, idle)).is_empty());
+    lab.heard(seed, busy);
+    lab.pass(Duration::from_secs(20));
+    for piece in others {
+        lab.say(seed, busy, Message::Have(piece));
+    }
+    let more = shown(&lab.heard(seed, busy));
+    assert!(more.iter().any(|piece| first.contains(piece)), "{more:?} of {first:?}");
 }
 
 #[test]
