@@ -93,6 +93,14 @@ fn a_publisher_slower_than_his_crowd_sends_each_piece_about_once() {
 }
 
 #[test]
+fn a_line_that_is_slow_one_way_is_not_left_far_behind() {
+    for seed in 1..=2 {
+        let report = outcome(&Scenario { plot: Plot::Mixed, peers: 16, seed, ..Scenario::default() });
+        assert!(report.milli_of_bound() <= 1600, "seed {seed}: {report}");
+    }
+}
+
+#[test]
 fn those_who_leave_when_they_have_it_all_leave_enough_behind() {
     let report = outcome(&Scenario { plot: Plot::Leavers, peers: 30, length: 20 * MIB, ..Scenario::default() });
     assert!(report.milli_of_bound() <= 1400, "{report}");

@@ -32,8 +32,9 @@ const MOST_AHEAD: usize = 12;
 const PROMISE: Duration = Duration::from_secs(10);
 /// When the swarm has so many copies of every piece, peers need no hint.
 const ENOUGH_COPIES: u32 = 4;
-/// When so many copies of every piece are out or on their way, a peer that was shown pieces one by one is shown all.
-const ENOUGH_SHOWN: u32 = 2;
+/// When so many copies of every piece are out or on their way, a peer that was shown pieces one by one is shown all: it then asks for as much
+/// as the seed can send.
+const ENOUGH_SHOWN: u32 = 1;
 /// Within this a seed gives each peer that it serves a turn.
 const TURNS_WITHIN: Duration = Duration::from_secs(2);
 /// The most peers that a seed serves.

@@ -7,7 +7,7 @@
 //! The modules in reading order: [`io`] is what goes in and out, [`peers`] keeps the addresses, `inbound` answers messages,
 //! `exchange` tells peers of one another, `punch` introduces those who cannot reach each other, `metadata` gives them the torrent itself, `hashes` what proves it, [`priority`] and `places` say who is wanted
 //! most, `requests` asks for blocks, `pieces` follows them to the disk, `telling` announces them, `turns` says whose turn it is
-//! to be sent one, `handing` what a seed hands out to whom, `showing` how it tells them, `serving` chokes and uploads, [`web_seeds`] asks web servers when
+//! to be sent one, `handing` what a seed hands out to whom, `showing` how it tells them, `restraint` when to give less, `serving` chokes and uploads, [`web_seeds`] asks web servers when
 //! peers are not enough, `upkeep` is all that only time brings about, [`status`] tells people.
 //!
 //! Laws: a piece is announced only when its hash is right; nothing but allowed-fast pieces goes to a choked peer; the
@@ -30,6 +30,7 @@ mod telling;
 mod turns;
 mod handing;
 mod showing;
+mod restraint;
 mod serving;
 pub mod web_seeds;
 mod upkeep;
@@ -41,6 +42,7 @@ use std::time::Duration;
 
 pub use io::{DialWay, DiskFault, Event, Input, Output, StoreOutcome, SwarmId, WholePiece};
 pub use peers::{PeerList, PeerSource};
+use restraint::{Line, Restraint};
 pub use status::{TorrentState, TorrentStatus};
 use turns::{Turn, Width};
 pub use web_seeds::{WebFetch, WebSeedState, WebSeedStatus};
@@ -229,6 +231,10 @@ pub struct Swarm {
     tick_at: Option<Instant>,
     /// When an owner's limit lets more through.
     limited_until: Option<Instant>,
+    /// How much less is given to others than the line carries, if so.
+    restraint: Option<Restraint>,
+    /// What is known of the line out.
+    line: Line,
     out: VecDeque<Output>,
 }
 
@@ -291,6 +297,8 @@ impl Swarm {
             next_conn: 0,
             tick_at: Some(now),
             limited_until: None,
+            restraint: None,
+            line: Line::default(),
             out: VecDeque::new(),
         };
         if phase == Phase::Placing {

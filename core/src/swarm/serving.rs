@@ -176,7 +176,7 @@ impl Swarm {
                 break;
             }
         }
-        self.width.others_wait(now, !self.unserved.is_empty());
+        self.width.others_wait(now, !self.unserved.is_empty() && self.restraint.is_none());
     }
 
     /// Gives free turns to peers that wait; tells whether there was one to give.
@@ -279,7 +279,8 @@ impl Swarm {
         if credit < most.min(u64::from(BLOCK_LENGTH)) {
             return Some(Served::Enough);
         }
-        if let Some(bucket) = &mut limits.up {
+        let restraint = self.restraint.as_mut().map(|restraint| &mut restraint.bucket);
+        for bucket in limits.up.iter_mut().chain(restraint) {
             let ready = bucket.ready_at(now);
             if ready != Some(now) {
                 self.limited_until = earliest(self.limited_until, ready);
@@ -288,7 +289,8 @@ impl Swarm {
             credit = credit.min(u64::from(BLOCK_LENGTH));
         }
         let span = peer.uploads.next_span(credit)?;
-        if let Some(bucket) = &mut limits.up {
+        let restraint = self.restraint.as_mut().map(|restraint| &mut restraint.bucket);
+        for bucket in limits.up.iter_mut().chain(restraint) {
             bucket.take(now, u64::from(span.length));
         }
         self.out.push_back(Output::Read { swarm: self.id, conn, span });

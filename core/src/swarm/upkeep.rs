@@ -66,6 +66,7 @@ impl Swarm {
         }
         self.retry_disk(now);
         self.look_after_connections(now);
+        self.restrain(now);
         self.tell_of_peers(now);
         self.chase_hashes(now);
         if self.choker.next_round() <= now && !self.conns.is_empty() {
