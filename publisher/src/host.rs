@@ -116,9 +116,25 @@ impl Host {
             host.tasks.spawn(udp::serve(port, Arc::clone(&host.tracker), host.stop.clone()));
         }
         host.tasks.spawn(Arc::clone(&host).look_after_task());
+        host.tasks.spawn(Arc::clone(&host).mapping_task());
         host.tasks.spawn(Arc::clone(&host).resolve_task());
         host.tasks.spawn(Arc::clone(&host).release_task());
         Ok((host, bound.instead_of))
+    }
+
+    /// Has the tracker tell where the router lets others in to our seed, until the host stops.
+    async fn mapping_task(self: Arc<Self>) {
+        let mut changes = self.engine.watch_port_map();
+        let watch = async {
+            loop {
+                let mapped = changes.borrow_and_update().addr();
+                self.tracker.reach_seed(|seed| seed.mapped = mapped);
+                if changes.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        let _ = self.stop.run_until_cancelled(watch).await;
     }
 
     /// Stops serving; `stopped` is announced and open answers get two seconds.

@@ -2,7 +2,7 @@
 //!
 //! The own seed does not announce; the table is told at which addresses an asker can reach it. Somebody on this machine
 //! or in this network reaches it where he reached the tracker; the rest of the world at the addresses that the owner
-//! typed, else at the public URL's host.
+//! typed, else at the public URL's host and where a router lets it in.
 //!
 //! Law: nobody is given an address nearer than his own, unless the owner typed it.
 //! Source: BEP 3, 7, 15, 23, 48 through core's codecs.
@@ -88,6 +88,8 @@ pub(crate) struct OwnSeed {
     pub(crate) bind: Option<IpAddr>,
     /// Addresses for everybody who is not near, as the owner typed them.
     pub(crate) typed: Vec<SocketAddr>,
+    /// Where a router lets others in.
+    pub(crate) mapped: Option<SocketAddr>,
     /// The addresses of the public URL's host.
     pub(crate) public_host: Vec<IpAddr>,
 }
@@ -104,8 +106,10 @@ impl OwnSeed {
         } else if !self.typed.is_empty() {
             addresses.extend_from_slice(&self.typed);
         } else {
-            let hosts = self.public_host.iter().map(|&ip| SocketAddr::new(ip, port));
-            addresses.extend(hosts.chain([reached]).filter(|addr| asker.sees(Scope::of(addr.ip()))));
+            let outer = self.mapped.map_or(port, |mapped| mapped.port());
+            let at = |&ip: &IpAddr| SocketAddr::new(ip, if ip.is_ipv4() { outer } else { port });
+            let hosts = self.public_host.iter().map(at);
+            addresses.extend(hosts.chain(self.mapped).chain([reached]).filter(|addr| asker.sees(Scope::of(addr.ip()))));
             addresses.sort_unstable();
             addresses.dedup();
         }
@@ -225,7 +229,7 @@ mod tests {
 
     fn seed() -> OwnSeed {
         let public_host = vec!["203.0.113.5".parse().unwrap(), "10.0.0.5".parse().unwrap()];
-        OwnSeed { port: Some(6881), bind: None, typed: Vec::new(), public_host }
+        OwnSeed { port: Some(6881), bind: None, typed: Vec::new(), mapped: None, public_host }
     }
 
     fn peers(remote: &str, local: &str) -> Peers {
@@ -255,6 +259,14 @@ mod tests {
         check(&seed(), peers("198.51.100.7", "10.0.0.5"), &["203.0.113.5:6881"]);
         check(&OwnSeed { public_host: Vec::new(), ..seed() }, peers("198.51.100.7", "10.0.0.5"), &[]);
         check(&OwnSeed { public_host: Vec::new(), ..seed() }, peers("198.18.0.2", "198.18.0.1"), &["198.18.0.1:6881"]);
+    }
+
+    #[test]
+    fn a_public_asker_is_told_the_port_at_which_the_router_lets_him_in() {
+        let mapped = OwnSeed { mapped: Some("198.51.100.1:50123".parse().unwrap()), ..seed() };
+        let both = ["198.51.100.1:50123", "203.0.113.5:50123"];
+        check(&mapped, peers("198.51.100.7", "10.0.0.5"), &both);
+        check(&mapped, peers("10.0.0.9", "10.0.0.5"), &["10.0.0.5:6881"]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use podswarm_core::app::ApiError;
 use podswarm_core::metainfo::InfoHash;
+use podswarm_core::net::Reached;
 use serde::{Deserialize, Serialize};
 use url::Url;
 use uuid::Uuid;
@@ -226,6 +227,9 @@ pub(crate) struct Status {
     /// Nodes of the distributed hash table that are known; `None` if none are asked.
     #[serde(default)]
     pub(crate) dht_nodes: Option<usize>,
+    /// Whether peers outside can dial us; `None` if nothing is served.
+    #[serde(default)]
+    pub(crate) reached: Option<Reached>,
     /// All episodes, newest first in each show.
     pub(crate) episodes: Vec<EpisodeStatus>,
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 use podswarm_core::metainfo::InfoHash;
+use podswarm_core::net::Reached;
 use podswarm_core::rate::{ByteCount, Rate};
 use podswarm_feeds::poll::Counts;
 use serde::{Deserialize, Serialize};
@@ -302,6 +303,9 @@ pub struct Status {
     /// Nodes of the distributed hash table that are known; `None` if none are asked.
     #[serde(default)]
     pub dht_nodes: Option<usize>,
+    /// Whether peers outside can dial us; `None` if nothing is exchanged with peers.
+    #[serde(default)]
+    pub reached: Option<Reached>,
 }
 
 /// What is seeded, all together.

@@ -203,6 +203,9 @@ pub fn status(status: &Status, now: DateTime<Utc>) -> String {
         seeding.up_rate,
         ByteCount(seeding.uploaded)
     );
+    if let Some(reached) = &status.reached {
+        let _ = writeln!(text, "outside    {}", reached.text);
+    }
     if let Some(nodes) = status.dht_nodes {
         let _ = writeln!(text, "network    {nodes} nodes of the distributed hash table");
     }

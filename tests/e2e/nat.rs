@@ -1,14 +1,15 @@
 //! Two subscribers, each behind a router of his own, whose publisher seeds no more: they have nobody but each other.
 
-use std::path::PathBuf;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use podswarm_tests::audio::{Format, long_episode};
+use podswarm_tests::audio::{Format, long_episode, short_episode};
 use podswarm_tests::figure;
 use podswarm_tests::files::{assert_same_bytes, only_file_below, scratch};
 use podswarm_tests::net::{Host, Net, Offer, Router};
 use podswarm_tests::process::{PATIENCE, Program};
-use podswarm_tests::programs::{Publisher, Way, get_over, without_web_seeds};
+use podswarm_tests::programs::{Publisher, Way, agent_over, get_over, podsub_on, without_web_seeds};
+use serde_json::Value;
 
 /// Whoever is let in is done after seconds, on a busy machine later.
 const LIMIT: Duration = Duration::from_mins(2);
@@ -52,7 +53,7 @@ impl Homes {
     /// Has the second one fetch the episode, without being let in anywhere.
     #[track_caller]
     fn assert_fetched(&self, how: &str) {
-        let began = std::time::Instant::now();
+        let began = Instant::now();
         let ended = get_over(&self.second, &[], &self.torrent, &self.path("second"), &[]).end(LIMIT);
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
         figure(&format!("from one home to another {how}: {:.2} s", began.elapsed().as_secs_f64()));
@@ -71,6 +72,8 @@ fn by_a_mapping(offers: &[Offer], name: &str) {
     let daemon = router.offer(offers, homes.folder.path());
     let seed = homes.seed(&[Way::Mapping]);
     router.await_mapped(&["tcp 6881", "udp 6881"], PATIENCE);
+    let reached = homes.publisher.full_status()["reached"].clone();
+    assert_eq!(reached["text"], "yes: a peer has come in from outside");
     homes.assert_fetched(&format!("by a port mapped over {name}"));
     seed.stop(PATIENCE);
     router.await_mapped(&[], PATIENCE);
@@ -85,6 +88,39 @@ fn by_a_port_that_the_router_maps_over_upnp() {
 #[test]
 fn by_a_port_that_the_router_maps_over_pcp() {
     by_a_mapping(&[Offer::Gateway], "PCP");
+}
+
+/// What `podsub status` says of the agent on `data`.
+#[track_caller]
+fn reached(host: &Host, data: &Path) -> Value {
+    let mut command = podsub_on(host, &[]);
+    command.args(["status", "--json", "--data-dir"]).arg(data);
+    let ended = Program::start("podsub status", command).end(PATIENCE);
+    ended.lines.first().unwrap_or_else(|| panic!("{}", ended.stderr)).json()["reached"].clone()
+}
+
+#[test]
+fn status_says_where_the_router_lets_others_in_or_that_there_is_none_to_ask() {
+    let homes = Homes::new();
+    let release = homes.publisher.publish(&short_episode("Within Four Walls").path);
+    let daemon = homes.routers[0].offer(&[Offer::Upnp], homes.folder.path());
+    let away = [homes.path("agent 1"), homes.path("agent 2")];
+    let hosts = [&homes.first, &homes.second];
+    let agents = [0, 1].map(|n| agent_over(hosts[n], &[Way::Mapping], &away[n], &release.feed));
+    homes.routers[0].await_mapped(&["tcp 6881", "udp 6881"], PATIENCE);
+    let mapped = format!("mapped by UPnP at {}:6881", homes.routers[0].v4());
+    let end = Instant::now() + PATIENCE;
+    for (n, says) in [(0, &mapped[..]), (1, "no router answers")] {
+        loop {
+            let now = reached(hosts[n], &away[n]);
+            if now["text"].as_str().is_some_and(|text| text.contains(says)) {
+                break;
+            }
+            assert!(Instant::now() < end, "{now}");
+        }
+    }
+    drop(agents);
+    daemon.stop(PATIENCE);
 }
 
 /// The only one whom both can reach has next to nothing of the episode, and gets no further. He introduces them.

@@ -204,7 +204,13 @@ pub fn release(ended: &Ended) -> Option<Release> {
 /// Starts `podsub run FEED` on `host` with the data directory `data`; episodes land in its `library`.
 #[track_caller]
 pub fn agent(host: &Host, data: &Path, feed: &str) -> Program {
-    let mut command = podsub_on(host, &[]);
+    agent_over(host, &[], data, feed)
+}
+
+/// The same by some ways to peers that need no tracker.
+#[track_caller]
+pub fn agent_over(host: &Host, ways: &[Way], data: &Path, feed: &str) -> Program {
+    let mut command = podsub_on(host, ways);
     command.args(["run", "--json", "--data-dir"]).arg(data).arg(feed);
     Program::start(&format!("podsub on {}", host.name()), command)
 }

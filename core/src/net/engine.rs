@@ -24,6 +24,7 @@ use super::create::Watch;
 use super::http::HttpClient;
 use super::pool::Pool;
 use super::port_map::PortMap;
+use super::reached::Reached;
 use super::stream::{Dialler, Stream};
 use super::udp::Service;
 use files::{Held, Release, in_steps};
@@ -103,6 +104,8 @@ pub struct Engine {
     /// How many nodes of the distributed hash table are known, if we have one.
     nodes: Option<watch::Receiver<usize>>,
     port_map: watch::Receiver<PortMap>,
+    /// Whether somebody has come in from outside.
+    came_in: watch::Receiver<bool>,
 }
 
 impl Engine {
@@ -129,7 +132,7 @@ impl Engine {
         tokio::spawn(service.serve(stop.clone()));
         let dialler = Dialler { bind: config.bind, utp: config.utp.then_some(utp) };
         let router = Router::start(&config, &addrs);
-        let port_map = router.told.clone();
+        let (port_map, came_in) = (router.told.clone(), router.came_in.subscribe());
         let (commands, inbox) = mpsc::channel(INBOX);
         let (torrents_out, torrents) = watch::channel(Vec::new());
         let task = Task::new(config, &addrs, dialler, sockets, router, commands.downgrade(), torrents_out);
@@ -137,7 +140,7 @@ impl Engine {
             task.run(inbox, incoming).await;
             stop.cancel();
         });
-        Ok(Self { commands, addrs: addrs.into(), torrents, nodes, port_map })
+        Ok(Self { commands, addrs: addrs.into(), torrents, nodes, port_map, came_in })
     }
 
     /// The addresses on which peers reach us, unspecified ones as they were bound.
@@ -184,8 +187,8 @@ impl Engine {
     /// The figures of all torrents together.
     pub fn status(&self) -> EngineStatus {
         let dht_nodes = self.nodes.as_ref().map(|nodes| *nodes.borrow());
-        let port_map = self.port_map.borrow().clone();
-        let mut sum = EngineStatus { dht_nodes, port_map, ..EngineStatus::default() };
+        let reached = Reached::new(&self.port_map.borrow(), *self.came_in.borrow(), self.port());
+        let mut sum = EngineStatus { dht_nodes, reached, ..EngineStatus::default() };
         for torrent in &*self.torrents.borrow() {
             let status = torrent.status.borrow();
             sum.up_rate.0 += status.up_rate.0;
@@ -618,7 +621,10 @@ impl Task {
                 self.conns.remove(&conn);
                 self.input(Input::KeyRefused(conn));
             }
-            FromPeer::Handshake(conn, handshake) => self.input(Input::Handshake(conn, handshake)),
+            FromPeer::Handshake(conn, handshake) => {
+                self.input(Input::Handshake(conn, handshake));
+                self.router.came_in(self.session.is_reached());
+            }
             FromPeer::Messages(conn, messages) => self.input(Input::ReceivedTogether(conn, messages)),
             FromPeer::Sent(conn, bytes) => self.input(Input::Sent(conn, bytes)),
             FromPeer::Closed(conn) => {

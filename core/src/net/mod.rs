@@ -6,7 +6,7 @@
 //! In reading order: [`clock`], [`durable`], `pool` and `buffers` are tools; [`http`] asks trackers and web servers, `udp_tracker`
 //! trackers over UDP; [`create`] hashes files; [`storage`] and `resume` keep a torrent's files; `utp` and `stream` carry bytes, `receive`,
 //! `opening` and `connection` are one connection, `web_seed` is one web server; `listen` and `udp` are the ports where peers reach us,
-//! and [`port_map`] has a router let them in; `lsd` speaks to the neighbours, `dht` to the distributed hash table; `engine` is the task; [`torrent`] its handles.
+//! [`port_map`] has a router let them in, `reached` says whether they get there; `lsd` speaks to the neighbours, `dht` to the distributed hash table; `engine` is the task; [`torrent`] its handles.
 #![expect(clippy::disallowed_methods, reason = "the rim is where clocks, tasks and sockets are")]
 
 pub mod clock;
@@ -28,6 +28,7 @@ mod web_seed;
 mod udp;
 mod listen;
 pub mod port_map;
+mod reached;
 mod lsd;
 mod dht;
 mod engine;
@@ -39,6 +40,7 @@ use std::sync::Arc;
 
 pub use engine::Engine;
 pub use port_map::PortMap;
+pub use reached::Reached;
 pub use storage::{Files, StorageError};
 pub use torrent::{EngineStatus, Torrent, TorrentError};
 

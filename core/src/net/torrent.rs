@@ -4,7 +4,7 @@ use serde::Serialize;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::engine::Command;
-use super::port_map::PortMap;
+use super::reached::Reached;
 use crate::metainfo::InfoHash;
 use crate::rate::Rate;
 use crate::swarm::TorrentStatus;
@@ -32,8 +32,8 @@ pub struct EngineStatus {
     pub torrents: usize,
     /// Nodes of the distributed hash table that are known; `None` if none are asked.
     pub dht_nodes: Option<usize>,
-    /// How the peer port stands at the router.
-    pub port_map: PortMap,
+    /// Whether peers outside can dial us.
+    pub reached: Reached,
 }
 
 /// The torrent will not be complete.

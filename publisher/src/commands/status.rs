@@ -33,6 +33,9 @@ pub(super) async fn status(context: &Context) -> Result<(), Failure> {
             Rate(status.up_rate),
             ByteCount(status.sent_over_http)
         ))?;
+        if let Some(reached) = &status.reached {
+            context.out.line(format!("reached from outside: {}", reached.text))?;
+        }
         if let Some(nodes) = status.dht_nodes {
             context.out.line(format!("knows {nodes} nodes of the distributed hash table"))?;
         }

@@ -26,6 +26,7 @@ impl Host {
             uploaded: episodes.iter().filter_map(|episode| Some(episode.swarm?.uploaded)).sum(),
             sent_over_http: self.sent(),
             dht_nodes: self.engine.status().dht_nodes,
+            reached: Some(self.engine.status().reached),
             episodes,
         })
     }

@@ -31,6 +31,7 @@ impl Task {
             downloads: self.wanted(),
             seeding,
             dht_nodes: self.kit.engine.as_ref().and_then(|engine| engine.status().dht_nodes),
+            reached: self.kit.engine.as_ref().map(|engine| engine.status().reached),
         }
     }
 

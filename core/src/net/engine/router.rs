@@ -20,6 +20,8 @@ pub(super) struct Router {
     heard: watch::Receiver<PortMap>,
     /// The port on which we listen.
     port: u16,
+    /// Whether somebody has come in from outside.
+    pub(super) came_in: watch::Sender<bool>,
     stop: CancellationToken,
     task: Option<JoinHandle<()>>,
 }
@@ -32,7 +34,7 @@ impl Router {
         let (tell, told) = watch::channel(if is_wanted { PortMap::Asking } else { PortMap::Off });
         let stop = CancellationToken::new();
         let task = is_wanted.then(|| tokio::spawn(port_map_task(port, config.bind, tell, stop.clone())));
-        Self { heard: told.clone(), told, port, stop, task }
+        Self { heard: told.clone(), told, port, came_in: watch::Sender::new(false), stop, task }
     }
 
     /// The port at which the router lets others in, if it is not our own, each time that something about it changes.
@@ -43,6 +45,11 @@ impl Router {
         }
         let port = self.heard.borrow_and_update().addr().map(|addr| addr.port());
         port.filter(|port| *port != self.port)
+    }
+
+    /// Somebody has come in from outside, or nobody yet.
+    pub(super) fn came_in(&self, is_reached: bool) {
+        self.came_in.send_if_modified(|known| std::mem::replace(known, is_reached) != is_reached);
     }
 
     /// Ends the task, and waits until the router has been told.
