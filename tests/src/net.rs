@@ -226,53 +226,33 @@ impl Host {
 
     /// Lets no datagram in, and tells nobody so.
     pub fn swallow_udp(&self) {
-        self.namespace.run(
-            "nft",
-            &["-f", "-"],
-            "add table inet deaf\n\
-             add chain inet deaf input { type filter hook input priority 0; }\n\
-             add rule inet deaf input iifname eth0 meta l4proto udp drop\n",
-        );
+        self.refuse("meta l4proto udp drop");
     }
 
     /// Lets nothing in but what is for `port`: every other connection is reset, whoever opened it, and other datagrams are dropped.
     pub fn close_all_but(&self, port: u16) {
-        self.namespace.run(
-            "nft",
-            &["-f", "-"],
-            &format!(
-                "add table inet closed\n\
-                 add chain inet closed input {{ type filter hook input priority 0; }}\n\
-                 add rule inet closed input iifname eth0 tcp dport != {port} reject with tcp reset\n\
-                 add rule inet closed input iifname eth0 udp dport != {port} drop\n"
-            ),
-        );
+        self.close_tcp_all_but(port);
+        self.refuse(&format!("udp dport != {port} drop"));
     }
 
     /// Lets no TCP in but for `port`, as [`Self::close_all_but`] does; datagrams come in.
     pub fn close_tcp_all_but(&self, port: u16) {
-        self.namespace.run(
-            "nft",
-            &["-f", "-"],
-            &format!(
-                "add table inet closed\n\
-                 add chain inet closed input {{ type filter hook input priority 0; }}\n\
-                 add rule inet closed input iifname eth0 tcp dport != {port} reject with tcp reset\n"
-            ),
-        );
+        self.refuse(&format!("tcp dport != {port} reject with tcp reset"));
     }
 
     /// Lets no TCP in but to and from `port` of anybody: every other connection is reset, whoever opened it.
     pub fn allow_tcp_only_with(&self, port: u16) {
-        self.namespace.run(
-            "nft",
-            &["-f", "-"],
-            &format!(
-                "add table inet datagrams\n\
-                 add chain inet datagrams input {{ type filter hook input priority 0; }}\n\
-                 add rule inet datagrams input iifname eth0 tcp sport != {port} tcp dport != {port} reject with tcp reset\n"
-            ),
+        self.refuse(&format!("tcp sport != {port} tcp dport != {port} reject with tcp reset"));
+    }
+
+    /// Refuses what comes in from outside and is as `rule` says.
+    fn refuse(&self, rule: &str) {
+        let script = format!(
+            "add table inet host\n\
+             add chain inet host input {{ type filter hook input priority 0; }}\n\
+             add rule inet host input iifname eth0 {rule}\n"
         );
+        self.namespace.run("nft", &["-f", "-"], &script);
     }
 }
 
