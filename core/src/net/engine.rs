@@ -546,6 +546,12 @@ impl Task {
         self.publish_at.get_or_insert(at);
     }
 
+    fn touch_swarm_of(&mut self, conn: ConnId) {
+        if let Some(id) = self.session.swarm_of(conn) {
+            self.touch(id);
+        }
+    }
+
     fn publish(&mut self) {
         if self.publish_at.is_some_and(|at| at <= self.clock.now()) {
             self.publish_now();
@@ -555,6 +561,7 @@ impl Task {
     fn publish_now(&mut self) {
         let now = self.clock.now();
         self.publish_at = None;
+        let mut moving = Vec::new();
         for id in std::mem::take(&mut self.changed) {
             let Some(entry) = self.by_swarm.get(&id).and_then(|key| self.entries.get(key)) else { continue };
             let Some(swarm) = self.session.swarm_mut(id) else { continue };
@@ -563,7 +570,15 @@ impl Task {
             {
                 storage.close();
             }
-            entry.status.send_replace(swarm.status(now));
+            let status = swarm.status(now);
+            // A rate falls by nothing but time.
+            if status.up_rate > Rate(0) || status.down_rate > Rate(0) {
+                moving.push(id);
+            }
+            entry.status.send_replace(status);
+        }
+        for id in moving {
+            self.touch(id);
         }
     }
 
@@ -623,12 +638,14 @@ impl Task {
             }
             FromPeer::Handshake(conn, handshake) => {
                 self.input(Input::Handshake(conn, handshake));
+                self.touch_swarm_of(conn);
                 self.router.came_in(self.session.is_reached());
             }
             FromPeer::Messages(conn, messages) => self.input(Input::ReceivedTogether(conn, messages)),
             FromPeer::Sent(conn, bytes) => self.input(Input::Sent(conn, bytes)),
             FromPeer::Closed(conn) => {
                 self.conns.remove(&conn);
+                self.touch_swarm_of(conn);
                 self.input(Input::Closed(conn));
             }
             FromPeer::Web(id, input) => {
@@ -651,7 +668,10 @@ impl Task {
                 self.input(Input::Dialled(conn, transport));
             }
             Done::DialFailed(conn) => self.input(Input::DialFailed(conn)),
-            Done::Stuck(conn) => self.input(Input::Closed(conn)),
+            Done::Stuck(conn) => {
+                self.touch_swarm_of(conn);
+                self.input(Input::Closed(conn));
+            }
             Done::Prepared(key, prepared, release) => self.prepared(key, prepared, release),
             Done::Found(id, info, layers) => self.found(id, &info, &layers),
             Done::Checked(key, bytes) => {

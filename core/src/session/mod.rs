@@ -180,6 +180,11 @@ impl Session {
         self.swarms.get(&id)
     }
 
+    /// The swarm that a connection has joined.
+    pub fn swarm_of(&self, conn: ConnId) -> Option<SwarmId> {
+        if let Some(Stage::Joined(id)) = self.conns.get(&conn) { Some(*id) } else { None }
+    }
+
     /// The swarm of this number, for its figures.
     pub fn swarm_mut(&mut self, id: SwarmId) -> Option<&mut Swarm> {
         self.swarms.get_mut(&id)
@@ -336,8 +341,8 @@ impl Session {
     }
 
     fn route_conn(&mut self, now: Instant, conn: ConnId, input: swarm::Input) {
-        if let Some(Stage::Joined(id)) = self.conns.get(&conn) {
-            self.route(now, *id, input);
+        if let Some(id) = self.swarm_of(conn) {
+            self.route(now, id, input);
         }
     }
 

@@ -50,6 +50,17 @@ async fn whoever_has_fetched_it_seeds_it() {
 }
 
 #[tokio::test]
+async fn what_was_sent_is_told_once_nobody_is_there_any_more() {
+    let content = Content::file(12);
+    let (seeder, leecher) = (seeder(&content).await, engine().await);
+    let seed = seeder.torrents().remove(0);
+    leecher.add(content.fetch("target", &[addr(&seeder)])).await.unwrap().wait_complete().await.unwrap();
+    leecher.shutdown().await;
+    let length = content.layout.length();
+    when(&seed, |status| status.uploaded == length && status.peers == 0 && status.up_rate == Rate(0)).await;
+}
+
+#[tokio::test]
 async fn whoever_is_not_to_seed_leaves_once_it_is_complete() {
     let content = Content::file(12);
     let (seeder, leecher) = (seeder(&content).await, engine().await);
