@@ -4,7 +4,7 @@
 //! in the same inputs and outputs, and ends with [`Event::Metadata`]. What it has learnt of peers is then for the swarm.
 //!
 //! `assembly` puts the metadata together; `layers` gets the hashes that a v2 torrent's has not. A hybrid can do without them, so they
-//! are waited for as long as somebody may give them, and no longer than [`HYBRID_PATIENCE`].
+//! are waited for as long as somebody may give them, and no longer than four seconds.
 //!
 //! Laws: what comes out has the info-hash that was asked for; connections, messages and bytes are bounded; a peer that has given
 //! nothing for half a minute makes room for others.

@@ -4,8 +4,8 @@
 //! UPnP where it answers neither; TCP and UDP are mapped to one port outside, since everybody is told of one. Nothing is asked where our own
 //! address is public, or where there is no way out.
 //!
-//! A mapping is for [`LEASE`] and renewed well before, so that a router that was started anew has it again soon and one that we left without
-//! a word forgets it. A router that does not answer is asked again after [`RETRY`]; in between nothing is done but that once a minute the
+//! A mapping is for an hour and renewed well before, so that a router that was started anew has it again soon and one that we left without
+//! a word forgets it. A router that does not answer is asked again after half an hour; in between nothing is done but that once a minute the
 //! system is asked for our own address: with another one comes another router.
 //!
 //! Law: of each protocol at most one mapping is held, and what is held is given back at the end. What the router says is a stranger's claim
