@@ -215,8 +215,8 @@ impl Swarm {
         (rate / 50).max(u64::from(BLOCK_LENGTH))
     }
 
-    /// Who comes next: who asks for what a seed has not handed out, then who came first, as [`AGE`] tells, then who has least or has passed most
-    /// on, then who waited longest.
+    /// Who comes next: who asks for what a seed has not handed out, then who has nothing to pass on, then who came first, as [`AGE`] tells, then
+    /// who has least or has passed most on, then who waited longest.
     fn next_turn(&self, now: Instant) -> Option<Turn> {
         let waiting = self.unserved.iter().filter_map(|conn| {
             let peer = self.conns.get(conn)?;
@@ -224,7 +224,7 @@ impl Swarm {
             let again = now - peer.last_turn < LONG_WAIT && self.is_handed_out(piece, peer);
             let has = if self.phase == Phase::Seeding { self.unspread(peer) } else { self.tenths(peer) };
             let age = Reverse((now - peer.since).as_secs() / AGE.as_secs());
-            Some(((again, age, has, peer.last_turn, *conn), Turn { conn: *conn, piece }))
+            Some(((again, has > 0, age, has, peer.last_turn, *conn), Turn { conn: *conn, piece }))
         });
         waiting.min_by_key(|(order, _)| *order).map(|(_, turn)| turn)
     }
@@ -354,8 +354,8 @@ fn cut(parts: &mut VecDeque<Bytes>, length: usize) -> Option<Bytes> {
 
 /// A socket that took nothing for so long is not waited for.
 const STALLED: Duration = Duration::from_millis(500);
-/// Peers that came within this came together, and serve the crowd best if those who have nothing are given something first. Those who come later
-/// wait, or everybody waits for everybody.
+/// Peers that came within this came together, and serve the crowd best if those who have least are given something first. Those who come later
+/// wait once they have something, or everybody waits for everybody.
 const AGE: Duration = Duration::from_secs(10);
 /// After so long a peer comes before those who wait shorter, whatever it asks for.
 const LONG_WAIT: Duration = Duration::from_secs(5);
