@@ -3,6 +3,7 @@
 pub mod time;
 pub mod rng;
 pub mod rate;
+mod effects;
 pub mod timetable;
 pub mod blocklist;
 pub mod bencode;

@@ -32,6 +32,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use crate::effects::Effects;
 use crate::rng::Rng;
 use crate::swarm::peers::{canonical, network};
 use crate::time::{Instant, earliest};
@@ -195,7 +196,7 @@ pub struct Dht {
     /// When peers of others are next looked through.
     expire_at: Instant,
     heard_at: Instant,
-    out: VecDeque<Output>,
+    out: Effects<Output>,
 }
 
 impl Dht {
@@ -237,7 +238,7 @@ impl Dht {
             quota: Quota::new(now),
             expire_at: now + Duration::from_mins(1),
             heard_at: now,
-            out: VecDeque::new(),
+            out: Effects::default(),
             rng,
         }
     }
@@ -261,7 +262,7 @@ impl Dht {
 
     /// Takes the next effect, or `None` when all are drained.
     pub fn poll(&mut self) -> Option<Output> {
-        self.out.pop_front()
+        self.out.take()
     }
 
     /// When [`Input::Tick`] is next needed. O(questions and torrents).

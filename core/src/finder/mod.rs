@@ -14,7 +14,7 @@
 mod assembly;
 mod layers;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +22,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::blocklist::Blocklist;
+use crate::effects::Effects;
 use crate::metainfo::merkle::Sha256Digest;
 use crate::metainfo::{InfoHash, Metainfo};
 use crate::peer::exchange::{Contact, ContactFlags, ExchangeMessage};
@@ -117,7 +118,7 @@ pub struct Finder {
     stopped: bool,
     next_conn: u64,
     tick_at: Option<Instant>,
-    out: VecDeque<Output>,
+    out: Effects<Output>,
 }
 
 impl Finder {
@@ -135,7 +136,7 @@ impl Finder {
             stopped: false,
             next_conn: 0,
             tick_at: Some(now),
-            out: VecDeque::new(),
+            out: Effects::default(),
             setup,
         };
         finder.tell_announcer(now, AnnouncerInput::NeedPeers(true));
@@ -238,7 +239,7 @@ impl Finder {
 
     /// Takes the next effect, or `None` when all are drained.
     pub fn poll(&mut self) -> Option<Output> {
-        self.out.pop_front()
+        self.out.take()
     }
 
     /// When [`Input::Tick`] is next needed.

@@ -12,12 +12,13 @@
 
 pub mod message;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use data_encoding::HEXLOWER;
 
+use crate::effects::Effects;
 use crate::rng::Rng;
 use crate::time::{Instant, earliest};
 pub use message::{Group, Search};
@@ -85,14 +86,14 @@ pub struct Lsd {
     /// Nothing is said before.
     silent_until: Instant,
     hosts: BTreeMap<IpAddr, Host>,
-    out: VecDeque<Output>,
+    out: Effects<Output>,
 }
 
 impl Lsd {
     /// Neighbours are told that peers reach us on TCP port `port`.
     pub fn new(port: u16, rng: &mut Rng) -> Self {
         let cookie = HEXLOWER.encode(&rng.next_u64().to_be_bytes());
-        let (torrents, hosts, out) = (BTreeMap::new(), BTreeMap::new(), VecDeque::new());
+        let (torrents, hosts, out) = (BTreeMap::new(), BTreeMap::new(), Effects::default());
         Self { port, cookie, torrents, silent_until: Instant::ZERO, hosts, out }
     }
 
@@ -111,7 +112,7 @@ impl Lsd {
 
     /// Takes the next effect, or `None` when all are drained.
     pub fn poll(&mut self) -> Option<Output> {
-        self.out.pop_front()
+        self.out.take()
     }
 
     /// When [`Input::Tick`] is next needed. O(torrents).

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::blocklist::Blocklist;
+use crate::effects::Effects;
 use crate::finder::{Finder, FinderSetup};
 use crate::metainfo::InfoHash;
 use crate::peer::encryption::{Opening, Skeys};
@@ -115,7 +116,7 @@ pub struct Session {
     /// Whether somebody has come in from outside our own network.
     is_reached: bool,
     next_swarm: u32,
-    out: VecDeque<Output>,
+    out: Effects<Output>,
 }
 
 impl Session {
@@ -220,7 +221,7 @@ impl Session {
 
     /// Takes the next effect, or `None` when all are drained.
     pub fn poll(&mut self) -> Option<Output> {
-        self.out.pop_front()
+        self.out.take()
     }
 
     /// When [`Input::Tick`] is next needed. O(swarms).

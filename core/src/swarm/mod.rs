@@ -36,7 +36,7 @@ pub mod web_seeds;
 mod upkeep;
 pub mod status;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,6 +50,7 @@ pub use web_seeds::{WebFetch, WebSeedState, WebSeedStatus};
 use crate::bitfield::Bitfield;
 use crate::blocklist::Blocklist;
 use crate::choke::{Choker, Slots};
+use crate::effects::Effects;
 use crate::layout::{Layout, PieceIndex};
 use crate::metainfo::{InfoHash, Metainfo};
 use crate::peer::{ConnId, Encryption, PeerConnection, PeerId};
@@ -235,7 +236,7 @@ pub struct Swarm {
     restraint: Option<Restraint>,
     /// What is known of the line out.
     line: Line,
-    out: VecDeque<Output>,
+    out: Effects<Output>,
 }
 
 impl Swarm {
@@ -299,7 +300,7 @@ impl Swarm {
             limited_until: None,
             restraint: None,
             line: Line::default(),
-            out: VecDeque::new(),
+            out: Effects::default(),
         };
         if phase == Phase::Placing {
             swarm.out.push_back(Output::Place { swarm: id });
@@ -387,7 +388,7 @@ impl Swarm {
 
     /// Takes the next effect, or `None` when all are drained.
     pub fn poll(&mut self) -> Option<Output> {
-        self.out.pop_front()
+        self.out.take()
     }
 
     /// When [`Input::Tick`] is next needed.

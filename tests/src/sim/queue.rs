@@ -123,8 +123,10 @@ impl<T> Queue<T> {
             _ => self.step + 1,
         };
         let place = place_of(self.step);
-        self.near_len -= self.near[place].len();
-        self.heap.extend(self.near[place].drain(..).map(Reverse));
+        // The list's room goes with it: kept, each would be as long for ever as the liveliest moment made it.
+        let events = std::mem::take(&mut self.near[place]);
+        self.near_len -= events.len();
+        self.heap.extend(events.into_iter().map(Reverse));
         if let Some(events) = self.far.remove(&self.step) {
             self.heap.extend(events.into_iter().map(Reverse));
         }
