@@ -2,7 +2,8 @@
 //!
 //! A publisher fills in the [`model`] and lets [`mod@write`] make its two documents. A subscriber gives what it fetched
 //! to [`read`] and gets, for each item, the ways to its bytes, best first; [`poll`] decides when it asks again. Both ends
-//! know of dates what [`date`] knows.
+//! know of dates what [`date`] knows, and what a show has taken back is a
+//! [`withdrawal`].
 //!
 //! Everything here is pure: it reads no clock, opens no file or socket, and draws no randomness of its own. Bytes from
 //! outside never panic and never cost more than in proportion to their length.
@@ -12,7 +13,9 @@ mod guid;
 pub mod model;
 pub mod poll;
 pub mod read;
+pub mod withdrawal;
 pub mod write;
 
 pub use guid::podcast_guid;
 pub use model::{Episode, FeedUrls, Media, Show, TorrentRef, sri_sha256};
+pub use withdrawal::{ShowKey, Withdrawal};

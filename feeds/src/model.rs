@@ -13,6 +13,8 @@ use podswarm_core::metainfo::InfoHash;
 use url::Url;
 use uuid::Uuid;
 
+use crate::withdrawal::{ShowKey, Withdrawal};
+
 /// A show: one feed's head.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Show {
@@ -38,6 +40,10 @@ pub struct Show {
     pub explicit: bool,
     /// Made once by [`podcast_guid`](crate::podcast_guid) when the show's public URL is first known; never changes.
     pub podcast_guid: Option<Uuid>,
+    /// What its withdrawals are known by.
+    pub key: Option<ShowKey>,
+    /// Episodes that it has taken back, the latest first.
+    pub withdrawn: Vec<Withdrawal>,
 }
 
 /// An episode that is ready to be seen: its torrent and its media answer.

@@ -34,7 +34,7 @@ impl AsRef<GlobalArgs> for Cli {
 pub(crate) enum Command {
     /// Print a configuration file with every setting, to start from.
     Config,
-    /// Change what is said of a show; an empty value takes back what was said.
+    /// Change what is said of a show, or of an episode; an empty value takes back what was said.
     Edit(EditArgs),
     /// List the episodes of all shows or of one.
     Episodes {
@@ -49,6 +49,13 @@ pub(crate) enum Command {
     /// none running it serves until Ctrl-C; off a terminal it only records them. What is not said is taken from the
     /// file's own tags. With no show yet, one is made.
     Publish(PublishArgs),
+    /// Let an episode out now that is a draft, or that was to appear later.
+    Release(EpisodeArgs),
+    /// Put another file in an episode's place: the guid stays, and listeners are told that it was revised.
+    ///
+    /// Listeners' agents fetch the new file, and the old torrent ends. What is not said stays as it was; the old file stays in
+    /// the library.
+    Replace(ReplaceArgs),
     /// Run the publisher: feeds, pages, media, tracker and seed.
     Serve(ServeArgs),
     /// List the shows.
@@ -58,6 +65,11 @@ pub(crate) enum Command {
     /// Plain work on `.torrent` files.
     #[command(subcommand)]
     Torrent(TorrentCommand),
+    /// Take an episode back: feeds, pages and tracker have it no more, and listeners' agents stop passing it on.
+    ///
+    /// What listeners have, they keep. The word is signed with the show's key, so that nobody else can give it. An episode that
+    /// is not out yet is just forgotten.
+    Unpublish(UnpublishArgs),
 }
 
 /// The arguments of `init`.
@@ -74,12 +86,75 @@ pub(crate) struct InitArgs {
 /// The arguments of `edit`.
 #[derive(Args, Debug)]
 pub(crate) struct EditArgs {
+    /// The episode: its title, its page or its guid. Without one the show is meant.
+    #[arg(value_name = "EPISODE")]
+    pub(crate) episode: Option<String>,
     /// The show: its short name or its title; need not be said while there is one show only.
     #[arg(long, value_name = "SHOW")]
     pub(crate) show: Option<String>,
     /// What is said of it.
     #[command(flatten)]
     pub(crate) fields: FieldArgs,
+    /// An episode's show notes, as plain text, or `@FILE` to read them from a file.
+    #[arg(long, value_name = "TEXT|@FILE", requires = "episode")]
+    pub(crate) notes: Option<String>,
+    /// The season an episode belongs to.
+    #[arg(long, value_name = "N", requires = "episode")]
+    pub(crate) season: Option<u32>,
+    /// An episode's number.
+    #[arg(long, value_name = "N", requires = "episode")]
+    pub(crate) number: Option<u32>,
+    /// When an episode is to appear; of one that is out, the date it bears.
+    #[arg(long, value_name = "TIME", value_parser = parse_time, requires = "episode")]
+    pub(crate) at: Option<DateTime<Utc>>,
+}
+
+/// Names an episode.
+#[derive(Args, Debug)]
+pub(crate) struct EpisodeArgs {
+    /// The episode: its title, its page or its guid.
+    #[arg(value_name = "EPISODE")]
+    pub(crate) episode: String,
+    /// The show it is in, if another has one of that title.
+    #[arg(long, value_name = "SHOW")]
+    pub(crate) show: Option<String>,
+}
+
+/// The arguments of `replace`.
+#[derive(Args, Debug)]
+pub(crate) struct ReplaceArgs {
+    /// The episode: its title, its page or its guid.
+    #[arg(value_name = "EPISODE")]
+    pub(crate) episode: String,
+    /// The file or folder that takes its place.
+    #[arg(value_name = "PATH")]
+    pub(crate) path: PathBuf,
+    /// The show it is in, if another has one of that title.
+    #[arg(long, value_name = "SHOW")]
+    pub(crate) show: Option<String>,
+    /// Another title.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) title: Option<String>,
+    /// Other show notes, as plain text, or `@FILE` to read them from a file.
+    #[arg(long, value_name = "TEXT|@FILE")]
+    pub(crate) notes: Option<String>,
+    /// What its torrent is.
+    #[command(flatten)]
+    pub(crate) version: VersionArgs,
+    /// Serve the file where it is instead of a copy of it. It must stay there, unchanged.
+    #[arg(long)]
+    pub(crate) in_place: bool,
+}
+
+/// The arguments of `unpublish`.
+#[derive(Args, Debug)]
+pub(crate) struct UnpublishArgs {
+    /// Which one.
+    #[command(flatten)]
+    pub(crate) name: EpisodeArgs,
+    /// Delete the library's copy of its file, too.
+    #[arg(long)]
+    pub(crate) delete_file: bool,
 }
 
 /// What can be said of a show.
@@ -116,6 +191,7 @@ pub(crate) struct FieldArgs {
 
 /// The arguments of `publish`.
 #[derive(Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch on the command line")]
 pub(crate) struct PublishArgs {
     /// Files, of which each is an episode, and folders, of which each is one episode of several files.
     #[arg(required = true, value_name = "PATH")]
@@ -139,6 +215,9 @@ pub(crate) struct PublishArgs {
     /// is only the date it bears.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub(crate) at: Option<DateTime<Utc>>,
+    /// Keep it back until `podpub release`.
+    #[arg(long, conflicts_with = "at")]
+    pub(crate) draft: bool,
     /// What its torrent is.
     #[command(flatten)]
     pub(crate) version: VersionArgs,
@@ -157,7 +236,7 @@ pub(crate) struct PublishArgs {
 }
 
 /// The arguments of `serve`.
-#[derive(Args, Debug, Clone)]
+#[derive(Args, Clone, Debug, Default)]
 pub(crate) struct ServeArgs {
     /// Listen here for listeners, apps and announces: IP:PORT, an IP or a port; port 0 takes any free one. [default:
     /// all addresses, port 6969 or the next free one]

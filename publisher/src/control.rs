@@ -26,7 +26,10 @@ use uuid::Uuid;
 use crate::host::{Host, blocking};
 use crate::library::LibraryError;
 use crate::publish::{Draft, Follow, Intake, PublishError};
-use crate::wire::{EditShow, EpisodeInfo, NewShow, PublishLine, PublishRequest, RequestSource, ShowInfo, Upload};
+use crate::wire::{
+    EditEpisode, EditShow, EpisodeInfo, EpisodeName, NewShow, PublishLine, PublishRequest, RequestSource, ShowInfo,
+    Unpublish, Upload,
+};
 
 /// The most that a JSON request may hold: a cover of 16 MiB in base64.
 const LARGEST_REQUEST: usize = 32 << 20;
@@ -47,7 +50,9 @@ pub(crate) fn app(host: Arc<Host>, control: ControlFile) -> Router {
         .route("/ping", get(ping))
         .route("/status", get(status))
         .route("/shows", get(shows).post(create_show).patch(edit_show))
-        .route("/episodes", get(episodes))
+        .route("/episodes", get(episodes).patch(edit_episode))
+        .route("/episodes/release", post(release))
+        .route("/episodes/unpublish", post(unpublish))
         .route("/publish", post(publish))
         .layer(DefaultBodyLimit::max(LARGEST_REQUEST))
         .route("/uploads", post(upload).layer(DefaultBodyLimit::disable()));
@@ -117,6 +122,18 @@ async fn episodes(State(state): Shared, Query(query): Query<EpisodesQuery>) -> R
         Ok::<_, LibraryError>(found.iter().map(|episode| EpisodeInfo::new(episode, host.urls())).collect::<Vec<_>>())
     });
     Ok(Json(episodes.await?).into_response())
+}
+
+async fn edit_episode(State(state): Shared, Json(edit): Json<EditEpisode>) -> Result<Response, Refusal> {
+    Ok(Json(state.host.edit_episode(edit).await?).into_response())
+}
+
+async fn release(State(state): Shared, Json(name): Json<EpisodeName>) -> Result<Response, Refusal> {
+    Ok(Json(state.host.release(name).await?).into_response())
+}
+
+async fn unpublish(State(state): Shared, Json(which): Json<Unpublish>) -> Result<Response, Refusal> {
+    Ok(Json(state.host.unpublish(which).await?).into_response())
 }
 
 /// Where an upload of that number lies.
@@ -205,8 +222,20 @@ async fn publish_request(host: &Arc<Host>, request: PublishRequest, follow: Foll
         let path = path.clone();
         blocking(move || std::fs::File::open(path).is_ok()).await
     };
-    let draft = Draft { path, name: request.name, intake, said: request.said };
-    let result = host.publish(draft, follow).await;
+    let replaces = match request.replaces {
+        None => Ok(None),
+        Some(name) => {
+            let host = Arc::clone(host);
+            blocking(move || host.library().episode(name.show.as_deref(), &name.episode)).await.map(Some)
+        }
+    };
+    let result = match replaces {
+        Ok(replaces) => {
+            let draft = Draft { path, name: request.name, intake, said: request.said, replaces };
+            host.publish(draft, follow).await
+        }
+        Err(error) => Err(error.into()),
+    };
     drop(upload);
     match result {
         Ok(published) => line(&PublishLine::Published(Box::new(published))),

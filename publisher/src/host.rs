@@ -21,12 +21,14 @@ use crate::bind::Listen;
 use crate::http::{self, Bus, Limits, Web};
 use crate::library::{Library, LibraryError};
 use crate::publish::{self, Draft, Follow, Outcome, PublishError, Recorded, Settled};
-use crate::record::{EpisodeRecord, ShowRecord};
+use crate::record::{EpisodeRecord, EventRecord, ShowRecord};
 use crate::site::Site;
 use crate::tracker::Tracker;
 use crate::udp;
 use crate::urls::Urls;
-use crate::wire::{Listening, NewShow, Published, ShowInfo};
+use crate::wire::{
+    EditEpisode, EpisodeInfo, EpisodeName, Listening, NewShow, Published, ShowInfo, Unpublish, Unpublished,
+};
 
 mod seed;
 mod tasks;
@@ -214,7 +216,8 @@ impl Host {
         let (episode, metainfo) = (settled.episode.clone(), settled.metainfo.clone());
         // The same content under the same name in another show is the same swarm, and is kept whatever happens here.
         let is_ours_alone = self.torrent(episode.info_hash).is_none();
-        let is_due = episode.published <= now;
+        let replaced = settled.replaced.clone();
+        let is_due = episode.released || replaced.is_none() && !episode.draft && episode.published <= now;
         if is_due && let Err(error) = self.seed(&episode, metainfo).await {
             if is_ours_alone {
                 self.unseed(episode.info_hash).await;
@@ -233,12 +236,76 @@ impl Host {
         };
         let Recorded { show, episode, event } = recorded;
         self.show(show.clone()).await?;
+        if let Some(old) = &replaced {
+            self.retire(old).await?;
+        }
         match event {
             Some(event) => self.bus.tell(event),
             None => self.put_off.notify_one(),
         }
         tracing::info!(episode = episode.file, "published");
-        Ok(Published { is_new_show, warnings, ..self.published(&show, &episode) })
+        Ok(Published { revised: replaced.is_some(), is_new_show, warnings, ..self.published(&show, &episode) })
+    }
+
+    /// Seeds an episode no more that the site does not have any more, unless another show has the same.
+    async fn retire(&self, episode: &EpisodeRecord) -> Result<(), LibraryError> {
+        let library = self.library.clone();
+        let others = blocking(move || library.episodes_of(None)).await?;
+        if !others.iter().any(|other| other.released && other.info_hash.matches(&episode.info_hash)) {
+            self.unseed(episode.info_hash).await;
+        }
+        Ok(())
+    }
+
+    /// Takes an episode back: it is in the feeds no more, and listeners are told. One that is not out yet is forgotten.
+    pub(crate) async fn unpublish(&self, unpublish: Unpublish) -> Result<Unpublished, LibraryError> {
+        let _turn = self.turn.lock().await;
+        let library = self.library.clone();
+        let Unpublish { name, delete_file } = unpublish;
+        let taken = blocking(move || take_back(&library, &name, Utc::now())).await?;
+        let TakenBack { show, episode, event } = taken;
+        self.show(show).await?;
+        self.retire(&episode).await?;
+        if let Some(event) = event {
+            self.bus.tell(event);
+        }
+        tracing::info!(episode = episode.file, "taken back");
+        let (library, urls) = (self.library.clone(), Arc::clone(&self.urls));
+        blocking(move || unpublished(&library, &episode, &urls, delete_file)).await
+    }
+
+    /// Changes what is said of an episode.
+    pub(crate) async fn edit_episode(&self, edit: EditEpisode) -> Result<EpisodeInfo, LibraryError> {
+        let turn = self.turn.lock().await;
+        let library = self.library.clone();
+        let EditEpisode { name, fields } = edit;
+        let edited = blocking(move || {
+            let episode = library.edit_episode(name.show.as_deref(), &name.episode, fields, Utc::now())?;
+            Ok::<_, LibraryError>((library.show(Some(episode.show.as_str()))?, episode))
+        });
+        let (show, episode) = edited.await?;
+        self.show(show).await?;
+        drop(turn);
+        // Its time may have come, or changed.
+        self.release_due().await?;
+        self.put_off.notify_one();
+        self.told(&episode)
+    }
+
+    /// Releases an episode that is not out yet, now.
+    pub(crate) async fn release(&self, name: EpisodeName) -> Result<EpisodeInfo, LibraryError> {
+        let turn = self.turn.lock().await;
+        let library = self.library.clone();
+        let episode = blocking(move || library.make_due(name.show.as_deref(), &name.episode, Utc::now())).await?;
+        drop(turn);
+        self.release_due().await?;
+        self.told(&episode)
+    }
+
+    /// An episode as it stands now.
+    fn told(&self, episode: &EpisodeRecord) -> Result<EpisodeInfo, LibraryError> {
+        let now = self.library.episode(Some(episode.show.as_str()), &episode.guid.to_string())?;
+        Ok(EpisodeInfo::new(&now, &self.urls))
     }
 
     /// Makes a show.
@@ -330,6 +397,47 @@ pub(crate) fn settle_guids(library: &Library, urls: &Urls) -> Result<(), Library
         library.store().put(&show)?;
     }
     Ok(())
+}
+
+/// An episode that was taken back in the library.
+pub(crate) struct TakenBack {
+    show: ShowRecord,
+    episode: EpisodeRecord,
+    event: Option<EventRecord>,
+}
+
+/// Withdraws an episode that is out; forgets one that is not.
+pub(crate) fn take_back(library: &Library, name: &EpisodeName, now: DateTime<Utc>) -> Result<TakenBack, LibraryError> {
+    let episode = library.episode(name.show.as_deref(), &name.episode)?;
+    let show = library.show(Some(episode.show.as_str()))?;
+    if episode.released {
+        let (episode, event) = library.withdraw(&episode, now)?;
+        return Ok(TakenBack { show, episode, event: Some(event) });
+    }
+    library.forget(&episode)?;
+    Ok(TakenBack { show, episode, event: None })
+}
+
+/// Tells of an episode that was taken back, after its content is deleted if it is to be.
+pub(crate) fn unpublished(
+    library: &Library,
+    episode: &EpisodeRecord,
+    urls: &Urls,
+    delete_file: bool,
+) -> Result<Unpublished, LibraryError> {
+    if delete_file {
+        library.remove_content(episode)?;
+    }
+    let content = library.content(episode);
+    let kept = content.exists().then(|| content.display().to_string());
+    Ok(Unpublished { event: "unpublished".to_owned(), episode: EpisodeInfo::new(episode, urls), kept })
+}
+
+impl TakenBack {
+    /// The episode as it was.
+    pub(crate) const fn episode(&self) -> &EpisodeRecord {
+        &self.episode
+    }
 }
 
 /// Runs what blocks on a thread for it.

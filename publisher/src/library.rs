@@ -19,15 +19,18 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
+use ed25519_dalek::SigningKey;
 use podswarm_core::app::write_atomic;
 use podswarm_core::metainfo::{InfoHash, Metainfo, MetainfoError};
 use podswarm_core::store::{OpenReport, Store, StoreError};
+use podswarm_feeds::Withdrawal;
 
 use crate::cover::Cover;
 use crate::keys::{self, KeyError};
-use crate::record::{EpisodeRecord, EventKind, EventRecord, Image, Place, PublicUrlRecord, ShowRecord};
+use crate::publish::{EpisodeFields, SaidError, to_the_second};
+use crate::record::{Ending, EpisodeRecord, EventKind, EventRecord, Image, Place, PublicUrlRecord, ShowRecord};
 use crate::shows::{FieldError, ShowFields};
-use crate::slug::Slug;
+use crate::slug::{Slug, page_name};
 
 /// A handle on the state; clones share it.
 #[derive(Clone)]
@@ -82,6 +85,29 @@ pub(crate) enum LibraryError {
         /// What there is.
         known: Vec<Slug>,
     },
+    /// An episode that is not there.
+    #[error("there is no episode `{wanted}`")]
+    NoEpisode {
+        /// What was asked for.
+        wanted: String,
+    },
+    /// Several episodes that could be meant.
+    #[error("there are several episodes `{wanted}`: {}", .known.join(", "))]
+    WhichEpisode {
+        /// What was asked for.
+        wanted: String,
+        /// The names of those.
+        known: Vec<String>,
+    },
+    /// An episode that is out, and is to appear later.
+    #[error("“{title}” is out already; it cannot appear later")]
+    IsOut {
+        /// Its title.
+        title: String,
+    },
+    /// Something said of an episode.
+    #[error(transparent)]
+    Said(#[from] SaidError),
     /// A show with that slug is there already.
     #[error("there is a show `{slug}` already: {title}")]
     ShowExists {
@@ -100,6 +126,11 @@ impl LibraryError {
             Self::NoShow { known, .. } if known.is_empty() => "make one with `podpub init --title TITLE`".to_owned(),
             Self::NoShow { .. } => "make it with `podpub init --title TITLE`, or name another with --show".to_owned(),
             Self::WhichShow { .. } => "say which with --show".to_owned(),
+            Self::NoEpisode { .. } => {
+                "see `podpub episodes`; an episode is named by its title, its page or its guid".to_owned()
+            }
+            Self::WhichEpisode { .. } => "name one by its page or its guid".to_owned(),
+            Self::IsOut { .. } => "take it back with `podpub unpublish`, and publish it again".to_owned(),
             Self::ShowExists { slug, .. } => {
                 format!("change it with `podpub edit --show {slug}`, or make another under another --show")
             }
@@ -203,6 +234,13 @@ impl Library {
 
     /// A show's episodes, those that are not out yet among them, newest date first.
     pub(crate) fn episodes(&self, show: &Slug) -> Result<Vec<EpisodeRecord>, LibraryError> {
+        let mut episodes = self.all_episodes(show)?;
+        episodes.retain(|episode| episode.ended.is_none());
+        Ok(episodes)
+    }
+
+    /// A show's episodes, those that are not offered any more among them, newest date first.
+    pub(crate) fn all_episodes(&self, show: &Slug) -> Result<Vec<EpisodeRecord>, LibraryError> {
         let mut episodes: Vec<EpisodeRecord> = self.store.scan(format!("{show}/"))?;
         episodes.sort_by(|a, b| b.published.cmp(&a.published).then_with(|| a.file.cmp(&b.file)));
         Ok(episodes)
@@ -216,6 +254,27 @@ impl Library {
         };
         let episodes: Result<Vec<_>, _> = shows.iter().map(|show| self.episodes(&show.slug)).collect();
         Ok(episodes?.concat())
+    }
+
+    /// The episode that `wanted` names by its title, its page, its file or its guid, in the show that `show` names or in
+    /// any.
+    pub(crate) fn episode(&self, show: Option<&str>, wanted: &str) -> Result<EpisodeRecord, LibraryError> {
+        let (title, mut found) = (wanted.trim().to_lowercase(), self.episodes_of(show)?);
+        let is_exact = |episode: &EpisodeRecord| {
+            [episode.file.as_str(), page_name(&episode.file), &episode.guid.to_string()].contains(&wanted.trim())
+        };
+        match found.iter().position(is_exact) {
+            Some(exact) => return Ok(found.swap_remove(exact)),
+            None => found.retain(|episode| episode.title.to_lowercase() == title),
+        }
+        match found.len() {
+            0 => Err(LibraryError::NoEpisode { wanted: wanted.to_owned() }),
+            1 => Ok(found.swap_remove(0)),
+            _ => {
+                let known = found.iter().map(|episode| page_name(&episode.file).to_owned()).collect();
+                Err(LibraryError::WhichEpisode { wanted: wanted.to_owned(), known })
+            }
+        }
     }
 
     /// What the listeners of a show were told, oldest first.
@@ -249,7 +308,7 @@ impl Library {
             let path = self.root.join(folder).join(show.as_str());
             fs::create_dir_all(&path).map_err(|source| LibraryError::Io { action: "make", path, source })?;
         }
-        keys::ensure(&self.root.join("keys"), show)?;
+        self.key(show)?;
         Ok(())
     }
 
@@ -280,16 +339,114 @@ impl Library {
         show: &ShowRecord,
         episode: &EpisodeRecord,
     ) -> Result<(EpisodeRecord, EventRecord), LibraryError> {
-        let episode = EpisodeRecord { released: true, ..episode.clone() };
-        let last = self.events(&show.slug)?.last().map_or(0, |event| event.seq);
-        let (show_slug, file) = (show.slug.clone(), episode.file.clone());
-        let event = EventRecord { show: show_slug, seq: last + 1, kind: EventKind::Episode, file };
+        let episode = EpisodeRecord { released: true, draft: false, ..episode.clone() };
+        let event = self.next_event(EventKind::Episode, &episode)?;
         self.store.batch(|batch| {
             batch.put(show);
             batch.put(&episode);
             batch.put(&event);
         })?;
         Ok((episode, event))
+    }
+
+    /// The event that tells of `episode` after all others.
+    fn next_event(&self, kind: EventKind, episode: &EpisodeRecord) -> Result<EventRecord, LibraryError> {
+        let last = self.events(&episode.show)?.last().map_or(0, |event| event.seq);
+        Ok(EventRecord { show: episode.show.clone(), seq: last + 1, kind, file: episode.file.clone() })
+    }
+
+    /// Puts `new` in the place of `old`, which has the same guid, and logs the event that tells so if `old` was out.
+    pub(crate) fn replace(
+        &self,
+        show: &ShowRecord,
+        old: &EpisodeRecord,
+        new: &EpisodeRecord,
+    ) -> Result<Option<EventRecord>, LibraryError> {
+        let ended = EpisodeRecord { ended: Some(Ending::Replaced), ..old.clone() };
+        let event = old.released.then(|| self.next_event(EventKind::Revised, new)).transpose()?;
+        self.store.batch(|batch| {
+            batch.put(show);
+            batch.put(&ended);
+            batch.put(new);
+            if let Some(event) = &event {
+                batch.put(event);
+            }
+        })?;
+        Ok(event)
+    }
+
+    /// Takes an episode back that is out: signs that, and logs the event that tells it.
+    pub(crate) fn withdraw(
+        &self,
+        episode: &EpisodeRecord,
+        now: DateTime<Utc>,
+    ) -> Result<(EpisodeRecord, EventRecord), LibraryError> {
+        let withdrawal = Withdrawal::sign(&self.key(&episode.show)?, &episode.guid.to_string(), now);
+        let episode = EpisodeRecord { ended: Some(Ending::Withdrawn(withdrawal)), ..episode.clone() };
+        let event = self.next_event(EventKind::Withdrawn, &episode)?;
+        self.store.batch(|batch| {
+            batch.put(&episode);
+            batch.put(&event);
+        })?;
+        Ok((episode, event))
+    }
+
+    /// Forgets an episode that nobody was told of.
+    pub(crate) fn forget(&self, episode: &EpisodeRecord) -> Result<(), LibraryError> {
+        Ok(self.store.delete::<EpisodeRecord>(EpisodeRecord::key_of(&episode.show, &episode.file))?)
+    }
+
+    /// Removes what the library itself keeps of an episode's content: an original stays where its owner has it.
+    pub(crate) fn remove_content(&self, episode: &EpisodeRecord) -> Result<(), LibraryError> {
+        let content = (episode.place == Place::Library).then(|| self.content(episode));
+        let notes = [self.torrent(&episode.show, &episode.file), self.resume(&episode.info_hash)];
+        for path in content.into_iter().chain(notes) {
+            let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            match removed {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                    return Err(LibraryError::Io { action: "remove", path, source });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Changes what is said of an episode. Whether it is to appear at another time is told, too.
+    pub(crate) fn edit_episode(
+        &self,
+        show: Option<&str>,
+        wanted: &str,
+        fields: EpisodeFields,
+        now: DateTime<Utc>,
+    ) -> Result<EpisodeRecord, LibraryError> {
+        let mut episode = self.episode(show, wanted)?;
+        if episode.released && fields.at.is_some_and(|at| at > now) {
+            return Err(LibraryError::IsOut { title: episode.title });
+        }
+        fields.apply(&mut episode)?;
+        self.store.put(&episode)?;
+        Ok(episode)
+    }
+
+    /// Has an episode that is not out yet appear now. One that is out stays as it is.
+    pub(crate) fn make_due(
+        &self,
+        show: Option<&str>,
+        wanted: &str,
+        now: DateTime<Utc>,
+    ) -> Result<EpisodeRecord, LibraryError> {
+        let mut episode = self.episode(show, wanted)?;
+        if !episode.released {
+            (episode.draft, episode.published) = (false, to_the_second(now));
+            self.store.put(&episode)?;
+        }
+        Ok(episode)
+    }
+
+    /// The show's key.
+    pub(crate) fn key(&self, show: &Slug) -> Result<SigningKey, LibraryError> {
+        Ok(keys::ensure(&self.root.join("keys"), show)?)
     }
 
     /// Takes the original of `episode` as it is on disk now; its content has been checked. Gives the show.

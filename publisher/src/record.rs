@@ -11,6 +11,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use podswarm_core::metainfo::InfoHash;
 use podswarm_core::store::Record;
+use podswarm_feeds::Withdrawal;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -82,6 +83,12 @@ pub(crate) struct EpisodeRecord {
     pub(crate) added: DateTime<Utc>,
     /// Whether its item has appeared in the feed.
     pub(crate) released: bool,
+    /// Whether it waits for its owner's word, whatever date it bears.
+    #[serde(default)]
+    pub(crate) draft: bool,
+    /// How it ceased to be offered, if it did. The record stays, so that its addresses tell and its names are not used again.
+    #[serde(default)]
+    pub(crate) ended: Option<Ending>,
     /// The season, from 1.
     pub(crate) season: Option<u32>,
     /// The number in its season or show, from 1.
@@ -103,6 +110,16 @@ pub(crate) struct EpisodeRecord {
     pub(crate) enclosure: Enclosure,
     /// Where its content lies.
     pub(crate) place: Place,
+}
+
+/// How an episode ceased to be offered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Ending {
+    /// Other content took its place under the same guid.
+    Replaced,
+    /// Its owner took it back, and signed that.
+    Withdrawn(Withdrawal),
 }
 
 /// The file that ordinary podcast apps play.
@@ -151,6 +168,19 @@ impl EpisodeRecord {
         self.duration_ms.map(Duration::from_millis)
     }
 
+    /// Whether it is to be released once its date has come.
+    pub(crate) fn is_scheduled(&self) -> bool {
+        !self.released && !self.draft
+    }
+
+    /// The owner's word that it is taken back, if he gave it.
+    pub(crate) fn withdrawal(&self) -> Option<&Withdrawal> {
+        match &self.ended {
+            Some(Ending::Withdrawn(withdrawal)) => Some(withdrawal),
+            Some(Ending::Replaced) | None => None,
+        }
+    }
+
     /// Whether it is a folder of files.
     pub(crate) fn is_folder(&self) -> bool {
         self.enclosure.path.is_some()
@@ -176,6 +206,10 @@ pub(crate) struct EventRecord {
 pub(crate) enum EventKind {
     /// It was released.
     Episode,
+    /// It has other content now.
+    Revised,
+    /// It was taken back.
+    Withdrawn,
 }
 
 impl EventKind {
@@ -183,6 +217,8 @@ impl EventKind {
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Episode => "episode",
+            Self::Revised => "revised",
+            Self::Withdrawn => "withdrawn",
         }
     }
 }
@@ -283,6 +319,8 @@ pub(crate) mod tests {
             published,
             added: published,
             released: true,
+            draft: false,
+            ended: None,
             season: None,
             number: Some(n.into()),
             duration_ms: Some(61_500),

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use podswarm_feeds::{ShowKey, Withdrawal};
 
 use crate::http::Resource;
 use crate::library::{Library, LibraryError};
@@ -48,6 +49,8 @@ pub(crate) struct ShowSite {
     pub(crate) torrent_feed: Resource,
     /// Its released episodes under the names of their pages.
     pub(crate) episodes: BTreeMap<String, Arc<EpisodeSite>>,
+    /// Those that were out and are offered no more, under the names of their pages.
+    pub(crate) ended: BTreeMap<String, EpisodeRecord>,
     /// The latest events, oldest first.
     pub(crate) events: Vec<EventRecord>,
 }
@@ -106,6 +109,14 @@ impl Site {
         self.show(slug)?.episodes.get(page)
     }
 
+    /// The episode that is offered no more, whose page, file or folder has that name, and what took its place.
+    pub(crate) fn ended(&self, slug: &str, name: &str) -> Option<(&EpisodeRecord, Option<&EpisodeRecord>)> {
+        let show = self.show(slug)?;
+        let ended = show.ended.get(page_name(name)).filter(|it| it.file == name || page_name(&it.file) == name)?;
+        let mut now = show.episodes.values().map(|episode| &episode.record);
+        Some((ended, now.find(|episode| episode.guid == ended.guid)))
+    }
+
     /// The episode whose file or folder has that name.
     pub(crate) fn episode_by_file(&self, slug: &str, file: &str) -> Option<&Arc<EpisodeSite>> {
         self.episode(slug, page_name(file)).filter(|episode| episode.record.file == file)
@@ -120,11 +131,14 @@ impl ShowSite {
         before: Option<&Self>,
         now: DateTime<Utc>,
     ) -> Result<Self, LibraryError> {
-        let records: Vec<EpisodeRecord> =
-            library.episodes(&show.slug)?.into_iter().filter(|episode| episode.released).collect();
+        let all = library.all_episodes(&show.slug)?.into_iter().filter(|episode| episode.released);
+        let (records, ended): (Vec<_>, Vec<_>) = all.partition(|episode| episode.ended.is_none());
+        let mut withdrawn: Vec<Withdrawal> = ended.iter().filter_map(|episode| episode.withdrawal().cloned()).collect();
+        withdrawn.sort_by(|a, b| b.at.cmp(&a.at).then_with(|| a.guid.cmp(&b.guid)));
+        let key = ShowKey::of(&library.key(&show.slug)?);
         let newest_first: Vec<&EpisodeRecord> = records.iter().collect();
         let page = Resource::new(page::show(&show, &newest_first, urls), HTML, CACHE);
-        let (podcast, torrents) = feed::feeds(&show, &newest_first, urls);
+        let (podcast, torrents) = feed::feeds(&show, &newest_first, key, withdrawn, urls);
         let podcast_feed = dated(library, format!("/shows/{}/feed.xml", show.slug), podcast, now)?;
         let torrent_feed = dated(library, format!("/shows/{}/torrents.xml", show.slug), torrents, now)?;
         let mut events = library.events(&show.slug)?;
@@ -137,7 +151,8 @@ impl ShowSite {
             (name, site)
         });
         let episodes = episodes.collect();
-        Ok(Self { record: show, page, podcast_feed, torrent_feed, episodes, events })
+        let ended = ended.into_iter().map(|record| (page_name(&record.file).to_owned(), record)).collect();
+        Ok(Self { record: show, page, podcast_feed, torrent_feed, episodes, ended, events })
     }
 
     /// The picture of that file name, if it is the show's or one of its episodes'.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 use uuid::Uuid;
 
-use crate::publish::{Intake, Said};
+use crate::publish::{EpisodeFields, Intake, Said};
 use crate::record::{EpisodeRecord, ShowRecord};
 use crate::render::feed;
 use crate::shows::ShowFields;
@@ -44,6 +44,49 @@ pub(crate) struct PublishRequest {
     pub(crate) in_place: bool,
     /// What was said of it.
     pub(crate) said: Said,
+    /// The episode whose content it replaces, if it is not a new one.
+    #[serde(default)]
+    pub(crate) replaces: Option<EpisodeName>,
+}
+
+/// Which episode is meant.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct EpisodeName {
+    /// The show's slug or title; any show if absent.
+    pub(crate) show: Option<String>,
+    /// The episode's title, page, file or guid.
+    pub(crate) episode: String,
+}
+
+/// An episode to be changed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct EditEpisode {
+    /// Which one.
+    #[serde(flatten)]
+    pub(crate) name: EpisodeName,
+    /// What is said of it.
+    pub(crate) fields: EpisodeFields,
+}
+
+/// An episode to be taken back.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Unpublish {
+    /// Which one.
+    #[serde(flatten)]
+    pub(crate) name: EpisodeName,
+    /// Whether the library's copy of it goes, too.
+    pub(crate) delete_file: bool,
+}
+
+/// An episode that was taken back.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Unpublished {
+    /// Always `unpublished`.
+    pub(crate) event: String,
+    /// The episode as it was.
+    pub(crate) episode: EpisodeInfo,
+    /// Where its content lies still, as a path on the publisher's machine.
+    pub(crate) kept: Option<String>,
 }
 
 impl PublishRequest {
@@ -89,6 +132,7 @@ pub(crate) enum PublishLine {
 
 /// A published episode.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of what `--json` prints")]
 pub(crate) struct Published {
     /// Always `published`.
     pub(crate) event: String,
@@ -98,6 +142,9 @@ pub(crate) struct Published {
     pub(crate) episode: EpisodeInfo,
     /// Whether the show had it before.
     pub(crate) already: bool,
+    /// Whether it has other content than before.
+    #[serde(default)]
+    pub(crate) revised: bool,
     /// Whether the show was made for it.
     pub(crate) is_new_show: bool,
     /// Whether it is served now.
@@ -116,6 +163,7 @@ impl Published {
             show: ShowInfo::new(show, episodes, urls),
             episode: EpisodeInfo::new(episode, urls),
             already: false,
+            revised: false,
             is_new_show: false,
             live: false,
             copies_milli: 0,
@@ -170,6 +218,9 @@ pub(crate) struct EpisodeInfo {
     pub(crate) published: DateTime<Utc>,
     /// Whether it is out.
     pub(crate) released: bool,
+    /// Whether it waits for its owner's word.
+    #[serde(default)]
+    pub(crate) draft: bool,
     /// How long it plays, in milliseconds.
     pub(crate) duration_ms: Option<u64>,
     /// Bytes of all its files.
@@ -196,6 +247,7 @@ impl EpisodeInfo {
             file: episode.file.clone(),
             published: episode.published,
             released: episode.released,
+            draft: episode.draft,
             duration_ms: episode.duration_ms,
             length: episode.length,
             info_hash: episode.info_hash,

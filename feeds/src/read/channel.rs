@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 use uuid::Uuid;
 
+use crate::withdrawal::{ShowKey, Withdrawal};
+
 /// A feed that was read.
 ///
 /// Titles and names are on one line, without control and direction characters, and cut to what people read;
@@ -27,6 +29,10 @@ pub struct Channel {
     pub image: Option<Url>,
     /// Its permanent name, whatever its URL.
     pub podcast_guid: Option<Uuid>,
+    /// What its withdrawals are known by.
+    pub key: Option<ShowKey>,
+    /// Episodes that somebody says it has taken back: [`Withdrawal::is_by`] tells who.
+    pub withdrawn: Vec<Withdrawal>,
     /// How long a copy may be kept.
     pub ttl: Option<Duration>,
     /// Where server-sent events tell of releases: `atom:link rel="monitor"` of type `text/event-stream`.

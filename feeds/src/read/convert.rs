@@ -11,12 +11,16 @@ use super::channel::{Channel, Item, Source};
 use super::names::KEPT_PREFIX;
 use super::sources;
 use crate::date;
+use crate::withdrawal::{KEY_PURPOSE, WITHDRAWN_PURPOSE};
 
 /// Nobody reads a longer title.
 const MAX_TITLE_CHARS: usize = 300;
 
 /// A longer guid is kept as its hash.
 const MAX_GUID_BYTES: usize = 1024;
+
+/// No feed is believed to have taken back more at a time.
+const MOST_WITHDRAWN: usize = 1000;
 
 /// No feed means a longer time by its `ttl`.
 const MAX_TTL_MINUTES: u64 = 7 * 24 * 60;
@@ -38,6 +42,10 @@ pub(super) fn channel(model: &rss::Channel, base: &Url) -> Channel {
     let image = itunes.and_then(|itunes| itunes.image.as_deref());
     let image = image.or_else(|| kept.first("image").and_then(|image| child_text(image, "url")));
     let summary = itunes.and_then(|itunes| itunes.summary.as_deref());
+    let said = |purpose: &'static str| {
+        let is_meant = move |txt: &&Extension| txt.attrs.get("purpose").is_some_and(|it| it == purpose);
+        kept.all("txt").iter().filter(is_meant).filter_map(Extension::value)
+    };
     Channel {
         title: line(&model.title),
         link: web_url(&model.link, base).or_else(|| linked("alternate")),
@@ -45,6 +53,8 @@ pub(super) fn channel(model: &rss::Channel, base: &Url) -> Channel {
         description: html(Some(model.description.as_str()).filter(|text| !text.is_empty()).or(summary)),
         image: image.or_else(|| kept.text("logo")).and_then(|url| web_url(url, base)),
         podcast_guid: kept.text("guid").and_then(|guid| Uuid::try_parse(guid).ok()),
+        key: said(KEY_PURPOSE).next().and_then(|key| key.parse().ok()),
+        withdrawn: said(WITHDRAWN_PURPOSE).filter_map(|it| it.parse().ok()).take(MOST_WITHDRAWN).collect(),
         ttl: model.ttl.as_deref().and_then(ttl),
         events_url: events.and_then(|link| web_url(&link.href, base)),
         self_url: linked("self"),

@@ -114,6 +114,7 @@ pub(super) fn in_channel(space: Space, local: &str) -> Option<Kept> {
         (Space::Itunes, "summary") => Kept::Text("itunes:summary"),
         (Space::Itunes, "new-feed-url") => Kept::Text("itunes:new-feed-url"),
         (Space::Podcast, "guid") => Kept::Text("x:guid"),
+        (Space::Podcast, "txt") => Kept::Tree("x:txt"),
         _ => return None,
     })
 }
@@ -186,7 +187,7 @@ pub(super) fn again(name: &'static str) -> Option<&'static str> {
 
 /// The name of an attribute that is kept, or `None` to drop it. `local` is in lower case.
 pub(super) fn attribute(local: &str) -> Option<&'static str> {
-    const KEPT: [&str; 19] = [
+    const KEPT: [&str; 20] = [
         "algo",
         "contenttype",
         "default",
@@ -198,6 +199,7 @@ pub(super) fn attribute(local: &str) -> Option<&'static str> {
         "length",
         "medium",
         "name",
+        "purpose",
         "rel",
         "size",
         "title",

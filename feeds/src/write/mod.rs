@@ -16,14 +16,16 @@ mod torrents;
 
 use std::collections::BTreeMap;
 
-use rss::extension::Extension;
 use rss::extension::atom::{AtomExtension, Link};
+use rss::extension::{Extension, ExtensionMap};
+use uuid::Uuid;
 
 pub use podcast::podcast_feed;
 pub use torrents::torrent_feed;
 
 use crate::date;
 use crate::model::{Episode, FeedUrls, Show};
+use crate::withdrawal::{KEY_PURPOSE, WITHDRAWN_PURPOSE};
 use text::{clean, clean_line};
 
 /// Namespace of the `podcast:` tags.
@@ -31,6 +33,9 @@ const PODCAST_NAMESPACE: &str = "https://podcastindex.org/namespace/1.0";
 
 /// Type of a `.torrent`. Torrent clients compare it as a whole, so nothing may follow it.
 const TORRENT_MIME: &str = "application/x-bittorrent";
+
+/// So many withdrawals a feed names: an agent that was away longer than they go back has the tracker's refusal.
+const MOST_WITHDRAWN: usize = 100;
 
 /// Type of both feeds.
 const RSS_MIME: &str = "application/rss+xml";
@@ -69,6 +74,18 @@ fn item(episode: &Episode) -> rss::Item {
         pub_date: Some(date::rfc2822(episode.published)),
         ..rss::Item::default()
     }
+}
+
+/// What the head says in the podcast namespace: the show's name, its key, and the latest of what it has taken back.
+fn podcast_extensions(show: &Show, guid: Option<Uuid>) -> ExtensionMap {
+    let txt = |purpose: &str, text: &str| element("podcast:txt", &[("purpose", purpose)], Some(text));
+    let key = show.key.map(|key| txt(KEY_PURPOSE, &key.to_string()));
+    let withdrawn = show.withdrawn.iter().take(MOST_WITHDRAWN).map(|it| txt(WITHDRAWN_PURPOSE, &it.to_string()));
+    let guid = guid.map(|guid| element("podcast:guid", &[], Some(&guid.to_string())));
+    let said = [("guid", guid.into_iter().collect::<Vec<_>>()), ("txt", key.into_iter().chain(withdrawn).collect())];
+    let said: BTreeMap<String, Vec<Extension>> =
+        said.into_iter().filter(|(_, elements)| !elements.is_empty()).map(|(name, it)| (name.to_owned(), it)).collect();
+    if said.is_empty() { ExtensionMap::new() } else { ExtensionMap::from([("podcast".to_owned(), said)]) }
 }
 
 /// Newest first; what was released in the same second goes by guid, so that no order of the input shows.

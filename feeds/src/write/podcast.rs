@@ -12,7 +12,7 @@ use rss::extension::itunes::{ITunesCategory, ITunesChannelExtension, ITunesItemE
 use rss::extension::{Extension, ExtensionMap};
 
 use super::text::clean_line;
-use super::{PODCAST_NAMESPACE, TORRENT_MIME, channel, element, item, links, newest_first, to_xml};
+use super::{PODCAST_NAMESPACE, TORRENT_MIME, channel, element, item, links, newest_first, podcast_extensions, to_xml};
 use crate::model::{Episode, FeedUrls, Media, Show, TorrentRef};
 
 /// The podcast feed of `show`, newest episode first, UTF-8.
@@ -35,17 +35,11 @@ pub fn podcast_feed(show: &Show, episodes: &[Episode], urls: &FeedUrls) -> Strin
             r#type: Some("episodic".to_owned()),
             ..ITunesChannelExtension::default()
         }),
-        extensions: podcast_extensions(show),
+        extensions: podcast_extensions(show, show.podcast_guid),
         items: episodes.iter().map(|episode| podcast_item(episode)).collect(),
         ..channel(show, episodes.first().copied(), urls, title.clone())
     };
     to_xml(&channel)
-}
-
-fn podcast_extensions(show: &Show) -> ExtensionMap {
-    let Some(guid) = show.podcast_guid else { return ExtensionMap::new() };
-    let guid = element("podcast:guid", &[], Some(&guid.to_string()));
-    ExtensionMap::from([("podcast".to_owned(), BTreeMap::from([("guid".to_owned(), vec![guid])]))])
 }
 
 /// `Arts > Books` as a category and its subcategory.

@@ -7,6 +7,7 @@ use url::Url;
 
 use super::*;
 use crate::model::{Media, TorrentRef, sri_sha256};
+use crate::withdrawal::{ShowKey, Withdrawal};
 
 fn url(path: &str) -> Url {
     Url::parse("https://pod.example/").and_then(|base| base.join(path)).expect("a URL")
@@ -34,6 +35,8 @@ fn show() -> Show {
         email: Some("ada@pod.example".to_owned()),
         explicit: false,
         podcast_guid: Some(crate::podcast_guid(urls().feed.as_str())),
+        key: None,
+        withdrawn: Vec::new(),
     }
 }
 
@@ -157,7 +160,7 @@ fn a_folder_is_one_file_for_apps_and_all_files_as_a_torrent() {
 fn the_torrent_feed_is_written_byte_for_byte() {
     let got = torrent_feed(&show(), &[episode("a", "2026-11-20T18:00:00Z")], &urls());
     let want = r#"<?xml version="1.0" encoding="utf-8"?>
-<rss version="2.0" xmlns:atom="http://www.w3.org/2005/Atom">
+<rss version="2.0" xmlns:atom="http://www.w3.org/2005/Atom" xmlns:podcast="https://podcastindex.org/namespace/1.0">
   <channel>
     <title>Night Walks (torrents)</title>
     <link>https://pod.example/shows/walks</link>
@@ -235,4 +238,19 @@ fn hostile_text_stays_text() {
     assert_eq!(read.items[0].title.as_deref(), Some("</title><script>[2J &amp;"));
     assert_eq!(read.items[0].description.as_deref(), Some("a ]]> b ]]]]>> c"));
     assert_eq!(read.items[0].guid.as_ref().map(rss::Guid::value), Some("x\"><y"));
+}
+
+#[test]
+fn what_was_taken_back_is_read_from_either_feed_as_the_show_signed_it() {
+    let key = ed25519_dalek::SigningKey::from_bytes(&[9; 32]);
+    let withdrawn: Vec<_> =
+        ["one", "two & three"].map(|guid| Withdrawal::sign(&key, guid, at("2026-11-20T18:00:00Z"))).to_vec();
+    let show = Show { key: Some(ShowKey::of(&key)), withdrawn: withdrawn.clone(), ..show() };
+    let episodes = [episode("a", "2026-11-19T06:00:00Z")];
+    for feed in [podcast_feed(&show, &episodes, &urls()), torrent_feed(&show, &episodes, &urls())] {
+        let channel = crate::read::parse(feed.as_bytes(), &urls().feed, None).unwrap();
+        assert_eq!(channel.key, Some(ShowKey::of(&key)));
+        assert_eq!(channel.withdrawn, withdrawn, "{feed}");
+        assert_eq!(channel.items.len(), 1);
+    }
 }

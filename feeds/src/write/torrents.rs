@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use rss::extension::{Extension, ExtensionMap};
 
 use super::text::clean_line;
-use super::{TORRENT_MIME, channel, element, item, links, newest_first, to_xml};
+use super::{PODCAST_NAMESPACE, TORRENT_MIME, channel, element, item, links, newest_first, podcast_extensions, to_xml};
 use crate::model::{Episode, FeedUrls, Show, TorrentRef};
 
 /// Namespace of the `<torrent>` block.
@@ -27,6 +27,8 @@ pub fn torrent_feed(show: &Show, episodes: &[Episode], urls: &FeedUrls) -> Strin
     let newest = with_torrent.first().map(|(episode, _)| *episode);
     let title = format!("{} (torrents)", clean_line(&show.title));
     let channel = rss::Channel {
+        namespaces: BTreeMap::from([("podcast".to_owned(), PODCAST_NAMESPACE.to_owned())]),
+        extensions: podcast_extensions(show, None),
         ttl: Some(TTL_MINUTES.to_owned()),
         atom_ext: Some(links(&urls.torrents, urls, &urls.feed, "Podcast")),
         items: with_torrent.iter().map(|(episode, torrent)| torrent_item(episode, torrent)).collect(),

@@ -3,6 +3,7 @@
 //! A command asks the publisher that holds the data directory, or opens the library itself if none does; what it prints
 //! is the same.
 
+mod episodes;
 mod publish;
 mod serve;
 mod shows;
@@ -12,7 +13,7 @@ mod torrent;
 use clap::CommandFactory as _;
 use podswarm_core::app::{Access, ControlClient, DataDir, DataDirLock, Failure, Out, acquire};
 
-use crate::cli::{Cli, Command, ServeArgs};
+use crate::cli::{Cli, Command, EditArgs, ServeArgs};
 use crate::control::unavailable;
 use crate::host::blocking;
 use crate::library::Library;
@@ -32,14 +33,18 @@ pub(crate) async fn run(cli: Cli, out: Out) -> Result<(), Failure> {
             }
             context.out.line(podswarm_core::app::config::sample(&Cli::command()).trim_end())
         }
-        Command::Edit(args) => shows::edit(&context, args).await,
-        Command::Episodes { show } => shows::episodes(&context, show).await,
+        Command::Edit(EditArgs { episode: None, show, fields, .. }) => shows::edit(&context, show, fields).await,
+        Command::Edit(args) => episodes::edit(&context, args).await,
+        Command::Episodes { show } => episodes::episodes(&context, show).await,
         Command::Init(args) => shows::init(&context, args).await,
         Command::Publish(args) => publish::publish(&context, args).await,
+        Command::Release(args) => episodes::release(&context, args).await,
+        Command::Replace(args) => publish::replace(&context, args).await,
         Command::Serve(args) => serve::serve(&context, &args).await,
         Command::Shows => shows::shows(&context).await,
         Command::Status => status::status(&context).await,
         Command::Torrent(command) => torrent::run(&context.out, command).await,
+        Command::Unpublish(args) => episodes::unpublish(&context, args).await,
     }
 }
 

@@ -14,17 +14,26 @@ use reqwest::Method;
 
 use super::serve::Running;
 use super::{Context, likely_urls, public_url};
-use crate::cli::PublishArgs;
-use crate::control::refused;
+use crate::cli::{PublishArgs, ReplaceArgs, ServeArgs};
+use crate::control::{refused, unavailable};
 use crate::copies;
 use crate::host::blocking;
-use crate::library::Library;
+use crate::library::{Library, LibraryError};
 use crate::publish::{self, Draft, Follow, Intake, Outcome, PublishError, Recorded, Said};
 use crate::record::{EpisodeRecord, ShowRecord};
+use crate::slug::page_name;
 use crate::urls::Urls;
-use crate::wire::{PublishLine, PublishRequest, Published, RequestSource, Upload};
+use crate::wire::{EpisodeName, PublishLine, PublishRequest, Published, RequestSource, Upload};
 
-pub(super) async fn publish(context: &Context, mut args: PublishArgs) -> Result<(), Failure> {
+/// What is to become of each path.
+struct Wish {
+    said: Said,
+    in_place: bool,
+    /// The episode whose content it replaces, if it is not a new one.
+    replaces: Option<EpisodeName>,
+}
+
+pub(super) async fn publish(context: &Context, args: PublishArgs) -> Result<(), Failure> {
     if args.paths.len() > 1 {
         for (given, flag) in [(args.title.is_some(), "--title"), (args.number.is_some(), "--number")] {
             if given {
@@ -33,22 +42,52 @@ pub(super) async fn publish(context: &Context, mut args: PublishArgs) -> Result<
             }
         }
     }
-    args.notes = args.notes.map(notes).transpose()?;
+    let said = Said {
+        show: args.show.clone(),
+        title: args.title.clone(),
+        notes: args.notes.clone().map(notes).transpose()?,
+        season: args.season,
+        number: args.number,
+        at: args.at,
+        draft: args.draft,
+        version: args.version.chosen(),
+    };
+    let wish = Wish { said, in_place: args.in_place, replaces: None };
+    if serves(&args)
+        && context.remote.is_none()
+        && let Access::Owner(lock) = acquire(&context.dir).await?
+    {
+        return in_foreground(context, &args, &wish, lock).await;
+    }
+    bring(context, &wish, &args.paths, &args.serving).await
+}
+
+pub(super) async fn replace(context: &Context, args: ReplaceArgs) -> Result<(), Failure> {
+    let said = Said {
+        show: args.show.clone(),
+        title: args.title,
+        notes: args.notes.map(notes).transpose()?,
+        version: args.version.chosen(),
+        ..Said::default()
+    };
+    let replaces = Some(EpisodeName { show: args.show, episode: args.episode });
+    bring(context, &Wish { said, in_place: args.in_place, replaces }, &[args.path], &ServeArgs::default()).await
+}
+
+/// Brings the paths to the publisher that runs, or else only into the library.
+async fn bring(context: &Context, wish: &Wish, paths: &[PathBuf], serving: &ServeArgs) -> Result<(), Failure> {
     if let Some(client) = context.remote.clone() {
-        return all(context, &args, |path| through_daemon(context, &client, &args, path, true)).await;
+        return all(context, paths, |path| through_daemon(context, &client, wish, path, true)).await;
     }
     match acquire(&context.dir).await? {
-        Access::Daemon(client) => {
-            all(context, &args, |path| through_daemon(context, &client, &args, path, false)).await
-        }
-        Access::Owner(lock) if serves(&args) => in_foreground(context, &args, lock).await,
+        Access::Daemon(client) => all(context, paths, |path| through_daemon(context, &client, wish, path, false)).await,
         Access::Owner(_lock) => {
             let library = context.open().await?;
-            let urls = match public_url(&library, &args.serving)? {
+            let urls = match public_url(&library, serving)? {
                 Some(urls) => urls,
                 None => likely_urls(&library)?,
             };
-            all(context, &args, |path| record_only(context, &library, &urls, &args, path)).await?;
+            all(context, paths, |path| record_only(context, &library, &urls, wish, path)).await?;
             context.out.note("recorded only: nothing is served until you run `podpub serve`");
             Ok(())
         }
@@ -61,21 +100,21 @@ fn serves(args: &PublishArgs) -> bool {
 }
 
 /// The notes themselves, read from a file if they are `@FILE`.
-fn notes(text: String) -> Result<String, Failure> {
+pub(super) fn notes(text: String) -> Result<String, Failure> {
     let Some(file) = text.strip_prefix('@') else { return Ok(text) };
     std::fs::read_to_string(file).explain(|| format!("read the notes `{file}`"))
 }
 
 /// Publishes every path. One that fails is told at once and does not keep the others back.
-async fn all<F>(context: &Context, args: &PublishArgs, one: impl Fn(PathBuf) -> F) -> Result<(), Failure>
+async fn all<F>(context: &Context, paths: &[PathBuf], one: impl Fn(PathBuf) -> F) -> Result<(), Failure>
 where
     F: Future<Output = Result<Published, Failure>>,
 {
     let mut failed = 0;
-    for path in &args.paths {
+    for path in paths {
         match one(std::path::absolute(path).explain(|| format!("find `{}`", path.display()))?).await {
             Ok(published) => print(context, &published)?,
-            Err(failure) if args.paths.len() == 1 => return Err(failure),
+            Err(failure) if paths.len() == 1 => return Err(failure),
             Err(failure) => {
                 failed += 1;
                 failure.report(super::NAME);
@@ -84,25 +123,15 @@ where
     }
     match failed {
         0 => Ok(()),
-        n => Err(Failure::new(format!("{n} of {} were not published", args.paths.len()))),
+        n => Err(Failure::new(format!("{n} of {} were not published", paths.len()))),
     }
 }
 
-fn said(args: &PublishArgs) -> Said {
-    Said {
-        show: args.show.clone(),
-        title: args.title.clone(),
-        notes: args.notes.clone(),
-        season: args.season,
-        number: args.number,
-        at: args.at,
-        version: args.version.chosen(),
-    }
-}
-
-fn draft(args: &PublishArgs, path: PathBuf) -> Draft {
-    let intake = if args.in_place { Intake::InPlace } else { Intake::Copy };
-    Draft { path, name: None, intake, said: said(args) }
+fn draft(library: &Library, wish: &Wish, path: PathBuf) -> Result<Draft, LibraryError> {
+    let intake = if wish.in_place { Intake::InPlace } else { Intake::Copy };
+    let replaces =
+        wish.replaces.as_ref().map(|name| library.episode(name.show.as_deref(), &name.episode)).transpose()?;
+    Ok(Draft { path, name: None, intake, said: wish.said.clone(), replaces })
 }
 
 /// Shows how the hashing of `path` proceeds.
@@ -122,11 +151,12 @@ async fn record_only(
     context: &Context,
     library: &Library,
     urls: &Urls,
-    args: &PublishArgs,
+    wish: &Wish,
     path: PathBuf,
 ) -> Result<Published, Failure> {
     let follow = follow(context, &path);
-    let (cancel, draft, library, urls) = (Arc::clone(&follow.cancel), draft(args, path), library.clone(), urls.clone());
+    let draft = draft(library, wish, path).map_err(unavailable)?;
+    let (cancel, library, urls) = (Arc::clone(&follow.cancel), library.clone(), urls.clone());
     let work = blocking(move || {
         let now = Utc::now();
         let tell = |show: &ShowRecord, episode: &EpisodeRecord| {
@@ -137,8 +167,9 @@ async fn record_only(
             Outcome::Already { show, episode } => Ok(Published { already: true, ..tell(&show, &episode)? }),
             Outcome::New(settled) => {
                 let (is_new_show, warnings) = (settled.is_new_show, settled.warnings.clone());
+                let revised = settled.replaced.is_some();
                 let Recorded { show, episode, .. } = settled.record(&library, now)?;
-                Ok(Published { is_new_show, warnings, ..tell(&show, &episode)? })
+                Ok(Published { revised, is_new_show, warnings, ..tell(&show, &episode)? })
             }
         }
     });
@@ -160,14 +191,15 @@ async fn interruptible(
 }
 
 /// Publishes and serves until the process is asked to stop.
-async fn in_foreground(context: &Context, args: &PublishArgs, lock: DataDirLock) -> Result<(), Failure> {
+async fn in_foreground(context: &Context, args: &PublishArgs, wish: &Wish, lock: DataDirLock) -> Result<(), Failure> {
     let library = context.open().await?;
     let running = Running::start(context, library, lock, &args.serving).await?;
     let host = &running.host;
-    let published = all(context, args, |path| async {
+    let published = all(context, &args.paths, |path| async {
         let follow = follow(context, &path);
         let cancel = Arc::clone(&follow.cancel);
-        interruptible(host.publish(draft(args, path), follow), &cancel).await
+        let draft = draft(host.library(), wish, path).map_err(unavailable)?;
+        interruptible(host.publish(draft, follow), &cancel).await
     });
     if let Err(failure) = published.await {
         running.stop().await;
@@ -184,12 +216,18 @@ async fn in_foreground(context: &Context, args: &PublishArgs, lock: DataDirLock)
 async fn through_daemon(
     context: &Context,
     client: &ControlClient,
-    args: &PublishArgs,
+    wish: &Wish,
     path: PathBuf,
     is_remote: bool,
 ) -> Result<Published, Failure> {
     let progress = progress_of(context, &path);
-    let request = |source| PublishRequest { source, name: None, in_place: args.in_place, said: said(args) };
+    let request = |source| PublishRequest {
+        source,
+        name: None,
+        in_place: wish.in_place,
+        said: wish.said.clone(),
+        replaces: wish.replaces.clone(),
+    };
     if let Some(text) = path.to_str().filter(|_| !is_remote) {
         match ask(client, &progress, &request(RequestSource::Path(text.to_owned()))).await? {
             PublishLine::Published(published) => return Ok(*published),
@@ -197,7 +235,7 @@ async fn through_daemon(
             _ => {}
         }
     }
-    if args.in_place {
+    if wish.in_place {
         let failure = Failure::new(format!("the publisher cannot read `{}` where it is", path.display()));
         return Err(failure.with_hint("leave out --in-place, and it is sent a copy"));
     }
@@ -271,9 +309,15 @@ fn print(context: &Context, published: &Published) -> Result<(), Failure> {
     if published.is_new_show {
         out.note(format!("made the show `{}`; say more of it with `podpub edit`", episode.show));
     }
-    let what = if published.already { "published already" } else { "published" };
+    let what = match published {
+        Published { already: true, .. } => "published already",
+        Published { revised: true, .. } => "revised",
+        _ => "published",
+    };
     out.line(format!("{what}: “{}” in “{}”", episode.title, published.show.title))?;
-    if !episode.released {
+    if episode.draft {
+        out.line(format!("a draft: `podpub release {}` lets it out", page_name(&episode.file)))?;
+    } else if !episode.released {
         let at = episode.published.with_timezone(&Local).format("%Y-%m-%d %H:%M");
         out.line(format!("appears on {at}"))?;
     }

@@ -1,21 +1,19 @@
-//! `init`, `edit`, `shows` and `episodes`.
+//! `init`, `edit` of a show, and `shows`.
 
 use std::path::Path;
-use std::time::Duration;
 
-use chrono::{Local, Utc};
-use podswarm_core::app::{Explain as _, Failure, api_path, human_duration};
-use podswarm_core::rate::ByteCount;
+use chrono::Utc;
+use podswarm_core::app::{Explain as _, Failure};
 
 use super::{Context, Reach, likely_urls};
-use crate::cli::{EditArgs, FieldArgs, InitArgs};
+use crate::cli::{FieldArgs, InitArgs};
 use crate::control::unavailable;
 use crate::cover::Cover;
 use crate::host::blocking;
 use crate::library::{Library, LibraryError};
 use crate::record::ShowRecord;
 use crate::shows::ShowFields;
-use crate::wire::{EditShow, EpisodeInfo, NewShow, ShowInfo};
+use crate::wire::{EditShow, NewShow, ShowInfo};
 
 pub(super) async fn init(context: &Context, args: InitArgs) -> Result<(), Failure> {
     let Some(title) = args.fields.title.clone() else {
@@ -32,12 +30,12 @@ pub(super) async fn init(context: &Context, args: InitArgs) -> Result<(), Failur
     print_show(context, &show)
 }
 
-pub(super) async fn edit(context: &Context, args: EditArgs) -> Result<(), Failure> {
-    let fields = fields(context, args.fields)?;
+pub(super) async fn edit(context: &Context, show: Option<String>, args: FieldArgs) -> Result<(), Failure> {
+    let fields = fields(context, args)?;
     if fields.is_empty() {
         return Err(Failure::usage("nothing is to be changed").with_hint("say what, such as --title or --image"));
     }
-    let edit = EditShow { show: args.show, fields };
+    let edit = EditShow { show, fields };
     let show: ShowInfo = match context.reach().await? {
         Reach::Daemon(client) => {
             let request = client.request(reqwest::Method::PATCH, "shows")?.json(&edit);
@@ -72,39 +70,6 @@ pub(super) async fn shows(context: &Context) -> Result<(), Failure> {
         context.out.json(show)?;
     }
     Ok(())
-}
-
-pub(super) async fn episodes(context: &Context, show: Option<String>) -> Result<(), Failure> {
-    let episodes: Vec<EpisodeInfo> = match context.reach().await? {
-        Reach::Daemon(client) => client.get(&episodes_path(show.as_deref())).await?,
-        Reach::Own(library, _lock) => {
-            let urls = likely_urls(&library)?;
-            let found = library.episodes_of(show.as_deref()).map_err(unavailable)?;
-            found.iter().map(|episode| EpisodeInfo::new(episode, &urls)).collect()
-        }
-    };
-    if episodes.is_empty() {
-        context.out.note("there is no episode yet; publish one with `podpub publish FILE`");
-    }
-    for episode in &episodes {
-        context.out.line(describe(episode))?;
-        context.out.json(episode)?;
-    }
-    Ok(())
-}
-
-fn episodes_path(show: Option<&str>) -> String {
-    show.map_or_else(|| "episodes".to_owned(), |show| api_path(&["episodes"], &[("show", show)]))
-}
-
-/// One line for people: show, date, title, length, size.
-fn describe(episode: &EpisodeInfo) -> String {
-    let when = episode.published.with_timezone(&Local).format("%Y-%m-%d");
-    let plays = episode.duration_ms.map(|millis| format!(", {}", human_duration(Duration::from_millis(millis))));
-    let at = episode.published.with_timezone(&Local).format("%Y-%m-%d %H:%M");
-    let appears = if episode.released { String::new() } else { format!("; appears on {at}") };
-    let (plays, size) = (plays.unwrap_or_default(), ByteCount(episode.length));
-    format!("{}  {when}  {}{plays}, {size}{appears}", episode.show, episode.title)
 }
 
 fn print_show(context: &Context, show: &ShowInfo) -> Result<(), Failure> {

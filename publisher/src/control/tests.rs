@@ -55,7 +55,7 @@ impl Port {
 
     async fn publish(&self, source: RequestSource, name: Option<&str>) -> PublishLine {
         let name = name.map(str::to_owned);
-        let request = PublishRequest { source, name, in_place: false, said: Said::default() };
+        let request = PublishRequest { source, name, in_place: false, said: Said::default(), replaces: None };
         let (status, body) = self.call(Method::POST, "publish", serde_json::to_vec(&request).unwrap()).await;
         assert_eq!(status, 200);
         let last = body.split(|&byte| byte == b'\n').rfind(|line| !line.is_empty()).unwrap();

@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 
 use super::{Host, blocking};
 use crate::library::{LibraryError, touched};
+use crate::record::EpisodeRecord;
 
 impl Host {
     /// Forgets peers that have gone, and looks whether what is served still is what was published.
@@ -87,7 +88,7 @@ impl Host {
         let _turn = self.turn.lock().await;
         let mut next = None;
         for show in self.library.shows()? {
-            for episode in self.library.episodes(&show.slug)?.into_iter().filter(|episode| !episode.released).rev() {
+            for episode in self.library.episodes(&show.slug)?.into_iter().filter(EpisodeRecord::is_scheduled).rev() {
                 let now = Utc::now();
                 if episode.published > now {
                     next = Some(next.map_or(episode.published, |next: DateTime<Utc>| next.min(episode.published)));

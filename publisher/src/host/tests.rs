@@ -7,7 +7,7 @@ use podswarm_core::net::PeerPort;
 use super::*;
 use crate::fixture;
 use crate::library::touched;
-use crate::publish::{Intake, Said};
+use crate::publish::{EpisodeFields, Intake, Said};
 
 struct World {
     dir: tempfile::TempDir,
@@ -40,7 +40,7 @@ impl World {
     fn draft(&self, name: &str, seed: u8) -> Draft {
         let path = self.dir.path().join(name);
         std::fs::write(&path, fixture::wav(1, seed)).unwrap();
-        Draft { path, name: None, intake: Intake::Copy, said: Said::default() }
+        Draft { path, name: None, intake: Intake::Copy, said: Said::default(), replaces: None }
     }
 
     async fn get(&self, url: &str) -> (u16, String) {
@@ -186,5 +186,115 @@ async fn an_original_that_was_changed_is_neither_served_nor_seeded() {
     let status = episode(&host, &published.episode.file);
     assert!(status.error.unwrap().contains("0 of 1 pieces match"), "it says what was found");
     assert_eq!(host.tracker.swarm(record.info_hash).complete, 0);
+    host.shutdown().await;
+}
+
+fn name(episode: &str) -> EpisodeName {
+    EpisodeName { show: None, episode: episode.to_owned() }
+}
+
+#[tokio::test]
+async fn a_replaced_episode_keeps_its_guid_and_its_old_addresses_lead_to_the_new_file() {
+    let world = World::new();
+    let host = world.start().await;
+    let old = host.publish(world.draft("a.wav", 1), Follow::default()).await.unwrap().episode;
+    let replaces = Some(host.library.episode(None, "a").unwrap());
+    let new = host.publish(Draft { replaces, ..world.draft("b.wav", 2) }, Follow::default()).await.unwrap();
+    assert!(new.revised && new.live && !new.already);
+    let (guid, new) = (new.episode.guid, new.episode);
+    assert_eq!((guid, &new.title, new.published), (old.guid, &old.title, old.published), "only the file is another");
+    assert!(new.file != old.file && new.info_hash != old.info_hash);
+    let feed = world.get(host.urls().document(&old.show, "feed.xml").as_str()).await.1;
+    assert_eq!((feed.matches("<item>").count(), feed.matches(&guid.to_string()).count()), (1, 1), "{feed}");
+    // The client follows where it is led.
+    for (url, now) in [(&old.media, &new.media), (&old.torrent, &new.torrent), (&old.page, &new.page)] {
+        assert_eq!(world.get(url.as_str()).await, world.get(now.as_str()).await, "{url}");
+    }
+    let rest = world.http.get(old.media.clone()).header("range", "bytes=100-").send().await.unwrap();
+    assert_eq!(rest.status(), 410, "half of one file does not go with half of another");
+    assert!(host.torrent(old.info_hash).is_none() && host.torrent(new.info_hash).is_some());
+    assert_eq!(host.tracker.swarm(old.info_hash).complete, 0);
+    let kinds: Vec<_> = host.library.events(&old.show).unwrap().iter().map(|event| event.kind.as_str()).collect();
+    assert_eq!(kinds, ["episode", "revised"]);
+    // The same file once more is nothing new.
+    let replaces = Some(host.library.episode(None, "a").unwrap());
+    assert!(host.publish(Draft { replaces, ..world.draft("b.wav", 2) }, Follow::default()).await.unwrap().already);
+    host.shutdown().await;
+    drop(host);
+    let host = world.start().await;
+    assert_eq!(world.get(host.urls().media(&old.show, &old.file).as_str()).await.0, 200, "over a restart, too");
+    host.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_episode_taken_back_is_gone_and_its_show_signs_that() {
+    let world = World::new();
+    let host = world.start().await;
+    let kept = host.publish(world.draft("a.wav", 1), Follow::default()).await.unwrap().episode;
+    let gone = host.publish(world.draft("b.wav", 2), Follow::default()).await.unwrap().episode;
+    let taken = host.unpublish(Unpublish { name: name("b"), delete_file: false }).await.unwrap();
+    assert!(Path::new(&taken.kept.unwrap()).exists(), "what is the owner's stays");
+    for url in [&gone.media, &gone.torrent, &gone.page] {
+        assert_eq!(world.get(url.as_str()).await.0, 410, "{url}");
+    }
+    for document in ["feed.xml", "torrents.xml"] {
+        let url = host.urls().document(&kept.show, document);
+        let feed = podswarm_feeds::read::parse(world.get(url.as_str()).await.1.as_bytes(), &url, None).unwrap();
+        assert_eq!(feed.items.iter().map(|item| &item.guid).collect::<Vec<_>>(), [&kept.guid.to_string()]);
+        let [withdrawal] = &feed.withdrawn[..] else { panic!("one was taken back") };
+        assert!(withdrawal.guid == gone.guid.to_string() && withdrawal.is_by(&feed.key.unwrap()));
+    }
+    assert!(host.torrent(gone.info_hash).is_none());
+    let again = host.unpublish(Unpublish { name: name("b"), delete_file: false }).await.unwrap_err();
+    assert_eq!(again.to_string(), "there is no episode `b`");
+    // The same content is another episode now.
+    let back = host.publish(world.draft("b.wav", 2), Follow::default()).await.unwrap();
+    assert!(!back.already && back.episode.guid != gone.guid && back.episode.file != gone.file);
+    let taken =
+        host.unpublish(Unpublish { name: name(&back.episode.guid.to_string()), delete_file: true }).await.unwrap();
+    assert_eq!(taken.kept, None);
+    host.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_draft_waits_for_its_owners_word_and_can_be_forgotten_untold() {
+    let world = World::new();
+    let host = world.start().await;
+    let said = Said { draft: true, ..Said::default() };
+    let draft = Draft { said: said.clone(), ..world.draft("a.wav", 1) };
+    let draft = host.publish(draft, Follow::default()).await.unwrap();
+    assert!(!draft.live && draft.episode.draft);
+    assert_eq!(host.release_due().await.unwrap(), None);
+    assert_eq!(world.get(draft.episode.media.as_str()).await.0, 404);
+    let released = host.release(name("a")).await.unwrap();
+    assert!(released.released && !released.draft);
+    assert_eq!(world.get(draft.episode.media.as_str()).await.0, 200);
+    host.publish(Draft { said, ..world.draft("b.wav", 2) }, Follow::default()).await.unwrap();
+    host.unpublish(Unpublish { name: name("b"), delete_file: true }).await.unwrap();
+    assert_eq!(host.library.all_episodes(&released.show).unwrap().len(), 1, "nobody was told of it");
+    host.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_is_said_of_an_episode_can_be_changed_but_not_that_it_is_out() {
+    let world = World::new();
+    let host = world.start().await;
+    let published = host.publish(world.draft("a.wav", 1), Follow::default()).await.unwrap();
+    let fields = EpisodeFields {
+        title: Some(" Another  title ".to_owned()),
+        notes: Some("more".to_owned()),
+        number: Some(7),
+        at: Some("2020-01-02T03:04:05Z".parse().unwrap()),
+        ..EpisodeFields::default()
+    };
+    let edited = host.edit_episode(EditEpisode { name: name("a"), fields }).await.unwrap();
+    assert_eq!((edited.title.as_str(), edited.guid), ("Another title", published.episode.guid));
+    let feed = world.get(published.show.feed.as_str()).await.1;
+    for said in ["Another title", "more", "<itunes:episode>7<", "Thu, 2 Jan 2020 03:04:05"] {
+        assert!(feed.contains(said), "{said}: {feed}");
+    }
+    let later = EpisodeFields { at: Some(Utc::now() + chrono::Duration::hours(1)), ..EpisodeFields::default() };
+    let error = host.edit_episode(EditEpisode { name: name("another title"), fields: later }).await.unwrap_err();
+    assert_eq!(error.to_string(), "“Another title” is out already; it cannot appear later");
     host.shutdown().await;
 }

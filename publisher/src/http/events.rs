@@ -19,6 +19,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use chrono::{DateTime, Utc};
 use futures_util::Stream;
 use podswarm_core::metainfo::InfoHash;
+use podswarm_feeds::Withdrawal;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::watch;
@@ -27,7 +28,7 @@ use url::Url;
 use uuid::Uuid;
 
 use super::quota::{Place, Quota};
-use crate::record::EventRecord;
+use crate::record::{EventKind, EventRecord};
 use crate::render::feed::media_url;
 use crate::site::Site;
 use crate::slug::Slug;
@@ -55,6 +56,9 @@ pub(crate) struct EventData {
     /// Bytes of all that the torrent holds.
     length: u64,
     published: DateTime<Utc>,
+    /// The show's signed word that the episode is taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    withdrawal: Option<Withdrawal>,
 }
 
 /// Carries events from whoever makes them to all streams.
@@ -160,7 +164,11 @@ impl Follower {
     /// The event as it is sent; `None` if its episode is not in the site any more.
     fn tell(&self, event: &EventRecord) -> Option<Event> {
         let site = self.source.site.borrow();
-        let episode = &site.episode_by_file(event.show.as_str(), &event.file)?.record;
+        let (show, file) = (event.show.as_str(), &event.file);
+        let episode = match event.kind {
+            EventKind::Withdrawn => site.ended(show, file)?.0,
+            EventKind::Episode | EventKind::Revised => &site.episode_by_file(show, file)?.record,
+        };
         let urls = &self.source.urls;
         let data = EventData {
             guid: episode.guid,
@@ -170,6 +178,7 @@ impl Follower {
             media: media_url(episode, urls),
             length: episode.length,
             published: episode.published,
+            withdrawal: episode.withdrawal().cloned(),
         };
         let json = serde_json::to_string(&data).expect("event data has a JSON form");
         Some(Event::default().id(event.seq.to_string()).event(event.kind.as_str()).data(json))

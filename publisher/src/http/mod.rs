@@ -43,6 +43,7 @@ pub(crate) use resource::{Resource, etag};
 use crate::host::blocking;
 use crate::library::Library;
 use crate::record::{EpisodeRecord, Place};
+use crate::render::feed;
 use crate::render::page;
 use crate::site::{HTML, ShowSite, Site};
 use crate::slug::Slug;
@@ -157,7 +158,11 @@ async fn episode(
     method: Method,
     headers: HeaderMap,
 ) -> Response {
-    state.site().episode(&slug, &name).map_or_else(not_found, |episode| episode.page.respond(&method, &headers))
+    let site = state.site();
+    match site.episode(&slug, &name) {
+        Some(episode) => episode.page.respond(&method, &headers),
+        None => state.ended(&site, &slug, &name, |now, urls| urls.episode(&now.show, &now.file)),
+    }
 }
 
 /// The figures of a swarm, for the page and for whoever draws graphs.
@@ -214,7 +219,9 @@ async fn media(
                 let (etag, modified) = (format!("\"{}\"", image.file), show.record.created);
                 MediaFile { path, length: metadata.len(), mtime: None, mime: image.mime.clone(), etag, modified }
             }
-            None => return not_found(),
+            // Half of one file does not go with half of another.
+            None if is_a_rest(&headers) => return gone(),
+            None => return state.ended(&site, &slug, &file, feed::media_url),
         },
     };
     state.send(&found, &method, &headers).await
@@ -228,7 +235,7 @@ async fn media_in_folder(
 ) -> Response {
     let site = state.site();
     let Some(episode) = site.episode_by_file(&slug, &folder).filter(|e| e.record.is_folder()) else {
-        return not_found();
+        return if site.ended(&slug, &folder).is_some() { gone() } else { not_found() };
     };
     let record = &episode.record;
     let torrent = match state.torrents.of(record).await {
@@ -255,7 +262,9 @@ async fn torrent(
 ) -> Response {
     let site = state.site();
     let file = name.strip_suffix(".torrent").unwrap_or_default();
-    let Some(episode) = site.episode_by_file(&slug, file) else { return not_found() };
+    let Some(episode) = site.episode_by_file(&slug, file) else {
+        return state.ended(&site, &slug, file, |now, urls| urls.torrent(&now.show, &now.file));
+    };
     match state.torrents.of(&episode.record).await {
         Ok(torrent) => torrent.resource.respond(&method, &headers),
         Err(error) => broken(&error),
@@ -309,6 +318,19 @@ impl AppState {
         Arc::clone(&self.web.site.borrow())
     }
 
+    /// Answers for an episode that is offered no more: leads to what took its place, or says that it was taken back.
+    fn ended(&self, site: &Site, slug: &str, name: &str, at: impl Fn(&EpisodeRecord, &Urls) -> url::Url) -> Response {
+        match site.ended(slug, name) {
+            None => not_found(),
+            Some((_, None)) => gone(),
+            Some((_, Some(now))) => {
+                let mut response = Redirect::temporary(at(now, &self.web.urls).as_str()).into_response();
+                response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=60"));
+                response
+            }
+        }
+    }
+
     /// An episode of one file, as it is served.
     fn file_of(&self, record: &EpisodeRecord) -> MediaFile {
         let mtime = match &record.place {
@@ -343,6 +365,18 @@ impl AppState {
 fn not_found() -> Response {
     let body = page::error("Not found", "There is nothing at this address.");
     (StatusCode::NOT_FOUND, [(header::CONTENT_TYPE, HTML)], body).into_response()
+}
+
+/// Whether the end of a file is asked for whose beginning the asker has, whatever file is there now.
+fn is_a_rest(headers: &HeaderMap) -> bool {
+    let range = headers.get(header::RANGE).and_then(|range| range.to_str().ok());
+    range.is_some_and(|range| !range.trim().starts_with("bytes=0-")) && !headers.contains_key(header::IF_RANGE)
+}
+
+/// Says that something was taken back, or is not what it was.
+fn gone() -> Response {
+    let body = page::error("Gone", "The publisher has taken this back.");
+    (StatusCode::GONE, [(header::CONTENT_TYPE, HTML)], body).into_response()
 }
 
 /// Says that something which should be there is not; the log says what, the asker need not know.

@@ -24,11 +24,12 @@ use podswarm_core::net::create::{CreateError, HashError};
 use podswarm_core::rate::ByteCount;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use settle::{Outcome, Recorded, Settled, settle};
+pub(crate) use settle::{Outcome, Recorded, Settled, settle, to_the_second};
 pub(crate) use stage::stage;
 
 use crate::library::LibraryError;
-use crate::shows::FieldError;
+use crate::record::EpisodeRecord;
+use crate::shows::{FieldError, checked_title};
 
 /// What is to be published.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +42,8 @@ pub(crate) struct Draft {
     pub(crate) intake: Intake,
     /// What was said of it.
     pub(crate) said: Said,
+    /// The episode whose content it replaces, if it is not a new one.
+    pub(crate) replaces: Option<EpisodeRecord>,
 }
 
 /// Follows the hashing, and ends it early.
@@ -88,6 +91,8 @@ pub(crate) struct Said {
     pub(crate) number: Option<u32>,
     /// When it is to appear; at once if in the past, of which it then bears the date.
     pub(crate) at: Option<DateTime<Utc>>,
+    /// Whether it is to wait until its owner releases it.
+    pub(crate) draft: bool,
     /// Which versions of the protocol its torrent speaks, if not the usual ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) version: Option<TorrentVersion>,
@@ -95,6 +100,26 @@ pub(crate) struct Said {
 
 /// Longest show notes in bytes; directories cut at 4000.
 const LONGEST_NOTES: usize = 32 << 10;
+
+/// Something said of an episode that is not accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum SaidError {
+    /// Notes too long for any app.
+    #[error("the notes have {got} bytes; want at most {LONGEST_NOTES}")]
+    Notes {
+        /// Their length in bytes.
+        got: usize,
+    },
+    /// A title too long.
+    #[error(transparent)]
+    Title(FieldError),
+    /// A number that feeds do not take.
+    #[error("the {what} is 0; they count from 1")]
+    Zero {
+        /// `season` or `number`.
+        what: &'static str,
+    },
+}
 
 /// Why something is not published.
 #[derive(Debug, thiserror::Error)]
@@ -133,21 +158,9 @@ pub(crate) enum PublishError {
         #[source]
         source: MetainfoError,
     },
-    /// Notes too long for any app.
-    #[error("the notes have {got} bytes; want at most {LONGEST_NOTES}")]
-    Notes {
-        /// Their length in bytes.
-        got: usize,
-    },
-    /// A title too long.
+    /// Something said of it.
     #[error(transparent)]
-    Title(FieldError),
-    /// A number that feeds do not take.
-    #[error("the {what} is 0; they count from 1")]
-    Zero {
-        /// `season` or `number`.
-        what: &'static str,
-    },
+    Said(#[from] SaidError),
     /// The library.
     #[error(transparent)]
     Library(#[from] LibraryError),
@@ -188,14 +201,61 @@ impl PublishError {
 
 impl Said {
     /// Refuses what no feed takes, before any work is done.
-    pub(crate) fn check(&self) -> Result<(), PublishError> {
+    pub(crate) fn check(&self) -> Result<(), SaidError> {
         if let Some(title) = &self.title {
-            crate::shows::checked_title(title).map_err(PublishError::Title)?;
+            checked_title(title).map_err(SaidError::Title)?;
         }
-        if let Some(got) = self.notes.as_ref().map(String::len).filter(|&got| got > LONGEST_NOTES) {
-            return Err(PublishError::Notes { got });
+        check_notes(self.notes.as_deref())?;
+        check_numbers(self.season, self.number)
+    }
+}
+
+fn check_notes(notes: Option<&str>) -> Result<(), SaidError> {
+    match notes.map(str::len).filter(|&got| got > LONGEST_NOTES) {
+        Some(got) => Err(SaidError::Notes { got }),
+        None => Ok(()),
+    }
+}
+
+fn check_numbers(season: Option<u32>, number: Option<u32>) -> Result<(), SaidError> {
+    let zero = [("season", season), ("number", number)].into_iter().find(|(_, n)| *n == Some(0));
+    zero.map_or(Ok(()), |(what, _)| Err(SaidError::Zero { what }))
+}
+
+/// What is to be said of an episode from now on; `None` leaves what was said before, and empty notes take theirs back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct EpisodeFields {
+    /// Its title.
+    pub(crate) title: Option<String>,
+    /// Show notes, plain text.
+    pub(crate) notes: Option<String>,
+    /// The season, from 1.
+    pub(crate) season: Option<u32>,
+    /// The number, from 1.
+    pub(crate) number: Option<u32>,
+    /// When it is to appear, or the date that it bears.
+    pub(crate) at: Option<DateTime<Utc>>,
+}
+
+impl EpisodeFields {
+    /// Whether nothing is said at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Writes what is said into `episode`; nothing on an error.
+    pub(crate) fn apply(self, episode: &mut EpisodeRecord) -> Result<(), SaidError> {
+        let title = self.title.as_deref().map(checked_title).transpose().map_err(SaidError::Title)?;
+        check_notes(self.notes.as_deref())?;
+        check_numbers(self.season, self.number)?;
+        episode.title = title.unwrap_or_else(|| std::mem::take(&mut episode.title));
+        if let Some(notes) = self.notes {
+            episode.notes = Some(notes).filter(|notes| !notes.trim().is_empty());
         }
-        let zero = [("season", self.season), ("number", self.number)].into_iter().find(|(_, n)| *n == Some(0));
-        zero.map_or(Ok(()), |(what, _)| Err(PublishError::Zero { what }))
+        episode.season = self.season.or(episode.season);
+        episode.number = self.number.or(episode.number);
+        episode.published = self.at.map_or(episode.published, to_the_second);
+        Ok(())
     }
 }

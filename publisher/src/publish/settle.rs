@@ -40,6 +40,8 @@ pub(crate) struct Settled {
     pub(crate) is_new_show: bool,
     /// The episode as it will be stored.
     pub(crate) episode: EpisodeRecord,
+    /// The one whose place it takes.
+    pub(crate) replaced: Option<EpisodeRecord>,
     /// Its metainfo, without tracker and web seed.
     pub(crate) metainfo: Metainfo,
     /// What its owner should know.
@@ -52,7 +54,13 @@ pub(crate) struct Settled {
 pub(crate) fn settle(library: &Library, staged: Staged, now: DateTime<Utc>) -> Result<Outcome, PublishError> {
     let name = staged.draft.name.as_deref().map_or(staged.draft.path.as_path(), Path::new);
     let said = &staged.draft.said;
-    let title = title_of(said, &staged.looked.tags, name);
+    // It may have changed while its new content was hashed.
+    let old = staged.draft.replaces.as_ref();
+    let old = old.map(|old| library.episode(Some(old.show.as_str()), &old.guid.to_string())).transpose()?;
+    let title = match (&old, &said.title) {
+        (Some(old), None) => old.title.clone(),
+        _ => title_of(said, &staged.looked.tags, name),
+    };
     let (mut show, is_new_show) = show_for(library, said, &staged.looked.tags, &title, now)?;
     let known = library.episodes(&show.slug)?;
     if let Some(episode) = known.iter().find(|episode| episode.sha256 == staged.sha256) {
@@ -63,8 +71,9 @@ pub(crate) fn settle(library: &Library, staged: Staged, now: DateTime<Utc>) -> R
         }
         return Ok(Outcome::Already { show: Box::new(show), episode: Box::new(episode.clone()) });
     }
-    let published = said.at.unwrap_or(now).duration_trunc(chrono::Duration::seconds(1)).unwrap_or(now);
-    let file = free_file_name(&known, published, &title, &staged);
+    let published = said.at.or(old.as_ref().map(|old| old.published));
+    let published = to_the_second(published.unwrap_or(now));
+    let file = free_file_name(&library.all_episodes(&show.slug)?, published, &title, &staged);
     let metainfo = make_metainfo(&staged, &file, now)?;
     library.prepare_show(&show.slug)?;
     let (mut staging, looked) = (staged.staging, staged.looked);
@@ -76,17 +85,25 @@ pub(crate) fn settle(library: &Library, staged: Staged, now: DateTime<Utc>) -> R
         path: staged_torrent,
         source,
     })?;
+    let before = old.as_ref().map_or_else(Said::default, |old| Said {
+        notes: old.notes.clone(),
+        season: old.season,
+        number: old.number,
+        ..Said::default()
+    });
     let mut episode = EpisodeRecord {
         show: show.slug.clone(),
         file,
-        guid: Uuid::new_v4(),
+        guid: old.as_ref().map_or_else(Uuid::new_v4, |old| old.guid),
         title,
-        notes: said.notes.clone().or(tags.notes).filter(|notes| !notes.trim().is_empty()),
+        notes: first([&said.notes, &before.notes, &tags.notes]).filter(|notes| !notes.trim().is_empty()),
         published,
         added: now,
-        released: false,
-        season: said.season.or(tags.season),
-        number: said.number.or(tags.number),
+        released: old.as_ref().is_some_and(|old| old.released),
+        draft: old.as_ref().map_or(said.draft, |old| old.draft),
+        ended: None,
+        season: said.season.or(before.season).or(tags.season),
+        number: said.number.or(before.number).or(tags.number),
         duration_ms: tags.duration.and_then(|duration| u64::try_from(duration.as_millis()).ok()),
         image: None,
         sha256: staged.sha256,
@@ -116,17 +133,21 @@ pub(crate) fn settle(library: &Library, staged: Staged, now: DateTime<Utc>) -> R
     if show.image.is_none() {
         show.image.clone_from(&image);
     }
+    let image = image.or_else(|| old.as_ref()?.image.clone());
     episode.image = image.filter(|image| show.image.as_ref() != Some(image));
     let warnings = looked.warnings;
-    Ok(Outcome::New(Box::new(Settled { staging, show, is_new_show, episode, metainfo, warnings })))
+    Ok(Outcome::New(Box::new(Settled { staging, show, is_new_show, episode, replaced: old, metainfo, warnings })))
 }
 
 impl Settled {
     /// Stores the episode, with its show and, if its time has come by `now`, the event that tells of it. From here on
     /// it is published.
     pub(crate) fn record(self, library: &Library, now: DateTime<Utc>) -> Result<Recorded, LibraryError> {
-        let Self { staging, show, episode, .. } = self;
-        let recorded = if episode.published <= now {
+        let Self { staging, show, episode, replaced, .. } = self;
+        let recorded = if let Some(old) = replaced {
+            let event = library.replace(&show, &old, &episode)?;
+            Recorded { show, episode, event }
+        } else if episode.published <= now && !episode.draft {
             let (episode, event) = library.release(&show, &episode)?;
             Recorded { show, episode, event: Some(event) }
         } else {
@@ -150,6 +171,16 @@ pub(crate) struct Recorded {
     pub(crate) episode: EpisodeRecord,
     /// What listeners are to be told; `None` before its time.
     pub(crate) event: Option<EventRecord>,
+}
+
+/// The first that says something.
+fn first(said: [&Option<String>; 3]) -> Option<String> {
+    said.into_iter().flatten().next().cloned()
+}
+
+/// Feeds tell times to the second.
+pub(crate) fn to_the_second(at: DateTime<Utc>) -> DateTime<Utc> {
+    at.duration_trunc(chrono::Duration::seconds(1)).unwrap_or(at)
 }
 
 /// The episode's title: what was typed, else its tag, else its file's name.

@@ -16,7 +16,7 @@ fn now() -> DateTime<Utc> {
 }
 
 fn draft(path: PathBuf) -> Draft {
-    Draft { path, name: None, intake: Intake::Copy, said: Said::default() }
+    Draft { path, name: None, intake: Intake::Copy, said: Said::default(), replaces: None }
 }
 
 struct World {
@@ -88,6 +88,7 @@ fn what_was_typed_wins() {
         season: Some(2),
         number: Some(3),
         at: Some("2020-01-02T03:04:05Z".parse().unwrap()),
+        draft: false,
         version: None,
     };
     let Recorded { show, episode, .. } = world.publish(Draft { said, ..draft(path) });

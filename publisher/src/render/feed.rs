@@ -2,21 +2,27 @@
 
 use podswarm_core::metainfo::{Magnet, Metainfo};
 use podswarm_feeds::model::{self, FeedUrls, Media, TorrentRef, sri_sha256};
-use podswarm_feeds::write;
+use podswarm_feeds::{ShowKey, Withdrawal, write};
 
 use crate::notes;
 use crate::record::{EpisodeRecord, ShowRecord};
 use crate::urls::Urls;
 
-/// `feed.xml` and `torrents.xml` of a show; `episodes` are those that are out.
-pub(crate) fn feeds(show: &ShowRecord, episodes: &[&EpisodeRecord], urls: &Urls) -> (String, String) {
+/// `feed.xml` and `torrents.xml` of a show; `episodes` are those that are out, `withdrawn` what it signed of others.
+pub(crate) fn feeds(
+    show: &ShowRecord,
+    episodes: &[&EpisodeRecord],
+    key: ShowKey,
+    withdrawn: Vec<Withdrawal>,
+    urls: &Urls,
+) -> (String, String) {
     let addresses = FeedUrls {
         feed: urls.document(&show.slug, "feed.xml"),
         torrents: urls.document(&show.slug, "torrents.xml"),
         events: urls.document(&show.slug, "events"),
         page: urls.show(&show.slug),
     };
-    let model = show_model(show, urls);
+    let model = model::Show { key: Some(key), withdrawn, ..show_model(show, urls) };
     let mut models: Vec<model::Episode> = episodes.iter().map(|episode| episode_model(show, episode, urls)).collect();
     let podcast = write::podcast_feed(&model, &models, &addresses);
     // Torrent clients are told of all that the torrent holds, apps of the one file that they play.
@@ -39,6 +45,8 @@ fn show_model(show: &ShowRecord, urls: &Urls) -> model::Show {
         email: show.email.clone(),
         explicit: show.explicit,
         podcast_guid: show.podcast_guid,
+        key: None,
+        withdrawn: Vec::new(),
     }
 }
 
@@ -133,10 +141,14 @@ mod tests {
         Urls::parse("https://pods.example/x").unwrap()
     }
 
+    fn key() -> ShowKey {
+        ShowKey::of(&ed25519_dalek::SigningKey::from_bytes(&[1; 32]))
+    }
+
     #[test]
     fn the_podcast_feed_has_the_file_and_the_torrent_feed_the_torrent() {
         let record = episode("a", 1);
-        let (podcast, torrents) = feeds(&show("a"), &[&record], &urls());
+        let (podcast, torrents) = feeds(&show("a"), &[&record], key(), Vec::new(), &urls());
         assert!(podcast.contains("url=\"https://pods.example/x/media/a/2026-01-01-episode-1-00000001.mp3\""));
         assert!(podcast.contains("length=\"1000\""), "{podcast}");
         assert!(podcast.contains("sha256-"), "{podcast}");
@@ -152,7 +164,7 @@ mod tests {
         record.file = "2026-01-01-book-00000001".to_owned();
         record.length = 5000;
         record.enclosure.path = Some("1.mp3".to_owned());
-        let (podcast, torrents) = feeds(&show("a"), &[&record], &urls());
+        let (podcast, torrents) = feeds(&show("a"), &[&record], key(), Vec::new(), &urls());
         assert!(podcast.contains("/media/a/2026-01-01-book-00000001/1.mp3\"") && podcast.contains("length=\"1000\""));
         assert!(!podcast.contains("sha256-"), "{podcast}");
         assert!(torrents.contains("length=\"5000\""));
