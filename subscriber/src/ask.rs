@@ -220,6 +220,9 @@ pub struct EpisodeView {
     pub length: Option<u64>,
     /// It or its feed is paused.
     pub is_paused: bool,
+    /// When its publisher took it back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withdrawn: Option<DateTime<Utc>>,
     /// Where its file is or will be.
     pub path: Option<PathBuf>,
     /// Files of earlier revisions.
@@ -375,6 +378,7 @@ impl EpisodeView {
             since,
             length,
             is_paused: episode.paused || feed.paused,
+            withdrawn: episode.withdrawn,
             path: None,
             former: Vec::new(),
             info_hash: episode.info_hash(),

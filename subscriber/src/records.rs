@@ -12,6 +12,7 @@ use std::str::FromStr;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use podswarm_core::metainfo::InfoHash;
+use podswarm_feeds::ShowKey;
 use podswarm_feeds::poll::PollState;
 use podswarm_feeds::read::WhyNone;
 use serde::{Deserialize, Serialize};
@@ -142,6 +143,9 @@ pub struct Feed {
     pub events_url: Option<String>,
     /// The id of the last event that was acted on.
     pub last_event_id: Option<String>,
+    /// What the show's withdrawals are known by: the key that its feed carried first.
+    #[serde(default)]
+    pub key: Option<ShowKey>,
     /// When episodes of it were taken without being asked for, within the last day.
     pub taken: Vec<DateTime<Utc>>,
     /// Where it is, when it was asked, and what came of it.
@@ -162,6 +166,7 @@ impl Feed {
             is_local: false,
             events_url: None,
             last_event_id: None,
+            key: None,
             taken: Vec::new(),
             poll: PollState::new(url),
         }
@@ -238,6 +243,8 @@ pub enum Why {
     NoSource(WhyNone),
     /// Its feed had brought too many new episodes within a day.
     TooMany,
+    /// Its publisher has taken it back.
+    Withdrawn,
 }
 
 impl fmt::Display for Why {
@@ -247,6 +254,7 @@ impl fmt::Display for Why {
             Self::MagnetOnly => f.write_str("only a magnet link"),
             Self::NoSource(why) => why.fmt(f),
             Self::TooMany => f.write_str("one of too many new episodes within a day"),
+            Self::Withdrawn => f.write_str("taken back by its publisher"),
         }
     }
 }
@@ -313,6 +321,9 @@ pub struct Episode {
     pub former: Vec<String>,
     /// The owner has paused it.
     pub paused: bool,
+    /// When its publisher took it back: it is neither fetched nor seeded. What is there stays the owner's.
+    #[serde(default)]
+    pub withdrawn: Option<DateTime<Utc>>,
 }
 
 impl Episode {

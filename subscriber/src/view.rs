@@ -61,6 +61,7 @@ pub fn episodes(episodes: &[EpisodeView], with_show: bool) -> String {
 /// How far an episode is, in a few words.
 pub fn state(episode: &EpisodeView) -> String {
     match episode.stage {
+        StageName::Complete if episode.withdrawn.is_some() => "kept; taken back by its publisher".to_owned(),
         StageName::Complete => "kept".to_owned(),
         StageName::Gone => "gone".to_owned(),
         StageName::Seen => episode.why.as_ref().map_or_else(|| "seen".to_owned(), |why| format!("seen: {why}")),

@@ -19,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use podswarm_core::metainfo::InfoHash;
+use podswarm_feeds::{ShowKey, Withdrawal};
 use url::Url;
 
 use super::found::{Found, mark};
@@ -58,6 +59,8 @@ pub struct Reading {
     pub wanted: Vec<EpisodeId>,
     /// Episodes, wanted or complete, that the publisher has replaced.
     pub revised: Vec<EpisodeId>,
+    /// Episodes that the publisher has taken back.
+    pub withdrawn: Vec<EpisodeId>,
     /// New episodes that are not wanted, each for a reason.
     pub skipped: Vec<(EpisodeId, Why)>,
 }
@@ -267,6 +270,31 @@ impl Catalogue {
         reading
     }
 
+    /// Takes in what a feed says that its show has taken back, as far as the show has signed it.
+    ///
+    /// The key that a feed carries first is the show's for ever: whoever gets hold of the address later has another.
+    pub fn take_back(&mut self, id: FeedId, key: Option<ShowKey>, withdrawn: &[Withdrawal], reading: &mut Reading) {
+        let Some(feed) = self.feeds.get_mut(&id) else { return };
+        feed.key = feed.key.or(key);
+        let Some(key) = feed.key else { return };
+        for withdrawal in withdrawn {
+            let known = self.by_guid.get(&(id, withdrawal.guid.clone())).and_then(|episode| self.episodes.get(episode));
+            let Some(mut episode) = known.filter(|episode| episode.withdrawn.is_none()).cloned() else { continue };
+            if !withdrawal.is_by(&key) {
+                continue;
+            }
+            episode.withdrawn = Some(withdrawal.at);
+            if matches!(episode.stage, Stage::Seen { .. } | Stage::Wanted { .. }) {
+                episode.stage = Stage::Seen { why: Some(Why::Withdrawn) };
+            }
+            reading.wanted.retain(|id| *id != episode.id);
+            reading.revised.retain(|id| *id != episode.id);
+            reading.changes.push(Change::Episode(Box::new(episode.clone())));
+            reading.withdrawn.push(episode.id);
+            self.put(episode);
+        }
+    }
+
     /// Puts an item in that is new.
     fn enter(&mut self, new: EpisodeId, item: &Found, wall: DateTime<Utc>, reading: &mut Reading) -> Update {
         let why = self.judge(new, item);
@@ -296,7 +324,7 @@ impl Catalogue {
         let mut episode = item.episode(id, old.stage.clone(), old.first_seen);
         episode.file.clone_from(&old.file);
         episode.former.clone_from(&old.former);
-        episode.paused = old.paused;
+        (episode.paused, episode.withdrawn) = (old.paused, old.withdrawn);
         if *old == episode {
             return Update::Nothing;
         }

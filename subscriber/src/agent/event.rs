@@ -127,6 +127,12 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// An episode was taken back by its publisher: it is neither fetched nor seeded any more.
+    Withdrawn {
+        /// Which one.
+        #[serde(flatten)]
+        episode: About,
+    },
 }
 
 /// Which episode an event is about.
@@ -182,6 +188,9 @@ impl Event {
             Self::Skipped { episode, reason } => format!("skipped: {}: {reason}", episode.title),
             Self::StreamOpen { feed, .. } => format!("told of news at once: {feed}"),
             Self::Waiting { episode, reason } => format!("waiting: {}: {reason}", episode.title),
+            Self::Withdrawn { episode } => {
+                format!("withdrawn: {}; its publisher has taken it back, and it is passed on no more", episode.title)
+            }
         }
     }
 
@@ -195,7 +204,8 @@ impl Event {
             | Self::Revised { episode }
             | Self::SeedFailed { episode, .. }
             | Self::Skipped { episode, .. }
-            | Self::Waiting { episode, .. } => Some(episode.id),
+            | Self::Waiting { episode, .. }
+            | Self::Withdrawn { episode } => Some(episode.id),
             Self::Listening { .. }
             | Self::Moved { .. }
             | Self::PollFailed { .. }

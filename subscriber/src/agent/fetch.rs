@@ -8,13 +8,14 @@ use super::plan::{Plan, Prepared};
 use super::queue::{Fault, Order, Phase, Rank};
 use super::{Agent, Duty, Output, Seeding, Sources};
 use crate::names;
-use crate::records::{EpisodeId, Source, Stage, Why};
+use crate::records::{Episode, EpisodeId, Source, Stage, Why};
 
 impl Agent {
-    /// Lets an episode go on: fetched if it is wanted, seeded if it is complete, neither if it is paused.
+    /// Lets an episode go on: fetched if it is wanted, seeded if it is complete, neither if it is paused or withdrawn.
     pub(super) fn go_on(&mut self, now: Now, id: EpisodeId) {
-        let Some(episode) = self.catalogue.episode(id) else { return };
-        let Some(feed) = self.catalogue.feed(id.feed).filter(|feed| !feed.paused && !episode.paused) else { return };
+        let may_go_on = |episode: &&Episode| !episode.paused && episode.withdrawn.is_none();
+        let Some(episode) = self.catalogue.episode(id).filter(may_go_on) else { return };
+        let Some(feed) = self.catalogue.feed(id.feed).filter(|feed| !feed.paused) else { return };
         match episode.stage {
             Stage::Wanted { by_owner } if self.settings.duty != Duty::Answer => {
                 let sources = self.usable(&episode.offer.sources);

@@ -183,7 +183,8 @@ impl Agent {
 
     /// Brings the catalogue up to what the feed says.
     fn take_in(&mut self, now: Now, id: FeedId, found: FoundFeed, is_local: bool) -> Reading {
-        let reading = self.catalogue.read(id, found.items, now.wall);
+        let mut reading = self.catalogue.read(id, found.items, now.wall);
+        self.catalogue.take_back(id, found.key, &found.withdrawn, &mut reading);
         let Some(feed) = self.catalogue.feed(id) else { return reading };
         let is_new = feed.is_new();
         let title = match found.title {
@@ -206,7 +207,7 @@ impl Agent {
 
     /// Does what a reading of a feed calls for.
     fn act_on(&mut self, now: Now, reading: &Reading) {
-        for id in &reading.revised {
+        for id in reading.revised.iter().chain(&reading.withdrawn) {
             self.halt(*id);
         }
         let about = |agent: &Self, id: EpisodeId| agent.catalogue.episode(id).map(About::new);
@@ -223,6 +224,11 @@ impl Agent {
         for id in &reading.revised {
             if let Some(episode) = about(self, *id) {
                 self.tell(Event::Revised { episode });
+            }
+        }
+        for id in &reading.withdrawn {
+            if let Some(episode) = about(self, *id) {
+                self.tell(Event::Withdrawn { episode });
             }
         }
         for change in &reading.changes {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use podswarm_core::metainfo::InfoHash;
 use podswarm_feeds::read::{self, WhyNone};
+use podswarm_feeds::{ShowKey, Withdrawal};
 use sha1::{Digest, Sha1};
 use url::Url;
 
@@ -30,6 +31,10 @@ pub struct FoundFeed {
     pub title: String,
     /// Where its events come from.
     pub events_url: Option<Url>,
+    /// What its withdrawals are known by.
+    pub key: Option<ShowKey>,
+    /// What it says that it has taken back.
+    pub withdrawn: Vec<Withdrawal>,
     /// Its items, in its own order.
     pub items: Vec<Found>,
 }
@@ -61,6 +66,8 @@ impl FoundFeed {
         Self {
             title: cut(channel.title.trim(), MAX_TITLE).to_owned(),
             events_url: channel.events_url.filter(|url| url.as_str().len() <= MAX_URL),
+            key: channel.key,
+            withdrawn: channel.withdrawn,
             items: channel.items.into_iter().map(Found::of).collect(),
         }
     }
@@ -98,6 +105,7 @@ impl Found {
             file: None,
             former: Vec::new(),
             paused: false,
+            withdrawn: None,
         }
     }
 

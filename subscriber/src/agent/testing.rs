@@ -1,9 +1,11 @@
 //! What the tests of this module share: short ways to say what a feed brings.
 
 use chrono::{DateTime, Utc};
+use ed25519_dalek::SigningKey;
 use podswarm_core::metainfo::InfoHash;
 use podswarm_core::time::Instant;
 use podswarm_feeds::poll::Now;
+use podswarm_feeds::{ShowKey, Withdrawal};
 use std::time::Duration;
 
 use super::found::Found;
@@ -22,6 +24,16 @@ pub(crate) fn now(secs: u64) -> Now {
 /// The info-hash of twenty `n`s.
 pub(crate) fn hash(n: u8) -> InfoHash {
     InfoHash::from_v1([n; 20])
+}
+
+/// The public key of the show `seed`.
+pub(crate) fn show_key(seed: u8) -> ShowKey {
+    ShowKey::of(&SigningKey::from_bytes(&[seed; 32]))
+}
+
+/// What the show `seed` signs when it takes an episode back so many seconds after [`wall`]'s beginning.
+pub(crate) fn withdrawal(seed: u8, guid: &str, secs: u64) -> Withdrawal {
+    Withdrawal::sign(&SigningKey::from_bytes(&[seed; 32]), guid, wall(secs))
 }
 
 /// An item that is a plain file, released `day` days before [`wall`]'s beginning.

@@ -3,13 +3,14 @@
 use chrono_tz::Tz;
 use podswarm_core::app::Space;
 use podswarm_core::metainfo::InfoHash;
+use podswarm_feeds::Withdrawal;
 use podswarm_feeds::poll::{self, Outcome, Reply, Validators};
 use url::Url;
 
 use super::found::{Found, FoundFeed};
 use super::plan::{Prepared, TorrentFacts};
 use super::queue::Fault;
-use super::testing::{hash, http, now, torrent, wall};
+use super::testing::{hash, http, now, show_key, torrent, wall, withdrawal};
 use super::*;
 use crate::records::{Backlog, Episode, Feed, Source, Stage};
 
@@ -21,6 +22,8 @@ struct World {
     agent: Agent,
     secs: u64,
     items: Vec<Found>,
+    /// What the feed says was taken back.
+    withdrawn: Vec<Withdrawal>,
     events_url: Option<Url>,
     /// Changes with the feed.
     version: u64,
@@ -61,6 +64,7 @@ impl World {
             agent,
             secs: 0,
             items: Vec::new(),
+            withdrawn: Vec::new(),
             events_url: None,
             version: 0,
             is_down: false,
@@ -153,8 +157,13 @@ impl World {
         let is_unchanged = fetch.etag == etag;
         let validators = Validators { etag, last_modified: None };
         let outcome = if is_unchanged { Outcome::NotModified } else { Outcome::Body { validators, ttl: None } };
-        let found =
-            FoundFeed { title: "Show".to_owned(), events_url: self.events_url.clone(), items: self.items.clone() };
+        let found = FoundFeed {
+            title: "Show".to_owned(),
+            events_url: self.events_url.clone(),
+            key: Some(show_key(1)),
+            withdrawn: self.withdrawn.clone(),
+            items: self.items.clone(),
+        };
         let found = (!is_unchanged).then(|| Box::new(found));
         let reply = Reply { outcome, moved_to: None, max_age: None, bytes: 1000 };
         Input::Polled { feed, url: fetch.url.clone(), reply, found, is_local: false }
@@ -381,6 +390,25 @@ fn a_revision_is_fetched_beside_the_old_file_which_is_seeded_no_longer() {
     assert_eq!(episode.kept_hash(), Some(hash(2)));
     assert_eq!(episode.former, ["Show/2026-11-20 Title a.mp3"]);
     assert_eq!(episode.file.as_deref(), Some("Show/2026-11-20 Title a (2).mp3"));
+}
+
+#[test]
+fn what_its_publisher_has_taken_back_is_neither_seeded_nor_fetched_any_more() {
+    let mut world = World::following(vec![torrent("a", 0, hash(1))]);
+    let id = EpisodeId { feed: FEED, number: 1 };
+    world.items.clear();
+    world.withdrawn = vec![withdrawal(1, "a", 10)];
+    world.version += 1;
+    world.pass(3600);
+    assert_eq!(world.stopped, [id]);
+    assert!(world.events.iter().any(|event| matches!(event, Event::Withdrawn { .. })));
+    assert_eq!(world.complete(), ["a"], "the file is the owner's");
+    world.restart(settings(Duty::Everything));
+    assert!(world.seeded.is_empty(), "{:?}", world.seeded);
+    world.input(Input::Resume(Target::Episode(id)));
+    world.pass(86_400);
+    assert!(world.seeded.is_empty());
+    assert_eq!((world.started.len(), world.stopped.len()), (1, 1));
 }
 
 #[test]

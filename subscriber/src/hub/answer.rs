@@ -1,5 +1,6 @@
 //! Answers what commands ask.
 
+use chrono::Local;
 use podswarm_core::app::{Explain, Failure};
 use tokio::sync::oneshot;
 
@@ -184,6 +185,10 @@ impl Task {
         let Some(episode) = self.agent.catalogue().episode(id) else { return Ok(()) };
         if matches!(episode.stage, Stage::Complete { .. }) {
             return Ok(());
+        }
+        if let Some(at) = episode.withdrawn {
+            let day = at.with_timezone(&Local).format("%Y-%m-%d");
+            return Err(Failure::new(format!("{id} `{}` was taken back by its publisher on {day}", episode.title)));
         }
         if let Some(why) = episode.offer.unfetchable() {
             return Err(Failure::new(format!("{id} `{}` cannot be fetched: {why}", episode.title)));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::agent::testing::{hash, http, torrent, wall};
+use crate::agent::testing::{hash, http, show_key, torrent, wall, withdrawal};
 use crate::records::{Backlog, Offer, Source};
 
 const FEED: FeedId = FeedId(1);
@@ -267,4 +267,27 @@ fn a_number_is_not_given_twice() {
     reopened.read(FEED, vec![http("b", 0), http("a", 1)], wall(60) + Duration::from_secs(1));
     let numbers: Vec<_> = reopened.episodes().map(|episode| (episode.guid.as_str(), episode.id.number)).collect();
     assert_eq!(numbers, [("a", 1), ("b", 2)]);
+}
+
+#[test]
+fn only_the_show_itself_takes_an_episode_back_and_only_once() {
+    let mut catalogue = followed();
+    let reading = catalogue.read(FEED, vec![torrent("a", 1, hash(1)), torrent("b", 0, hash(2))], wall(0));
+    let [b, a] = reading.wanted[..] else { panic!("both are wanted") };
+    complete(&mut catalogue, a, Some(hash(1)));
+    let mut take_back = |key: u8, withdrawn: &[Withdrawal]| {
+        let mut reading = Reading::default();
+        catalogue.take_back(FEED, Some(show_key(key)), withdrawn, &mut reading);
+        (reading.withdrawn, reading.changes.len())
+    };
+    assert_eq!(take_back(1, &[]), (vec![], 0), "the first key is the show's");
+    assert_eq!(take_back(2, &[withdrawal(2, "a", 9)]), (vec![], 0), "another key's word counts for nothing");
+    assert_eq!(take_back(2, &[withdrawal(1, "unknown", 9)]), (vec![], 0));
+    assert_eq!(take_back(1, &[withdrawal(1, "a", 9), withdrawal(1, "b", 9)]), (vec![a, b], 2));
+    assert_eq!(take_back(1, &[withdrawal(1, "a", 9)]), (vec![], 0), "once is enough");
+    assert!(matches!(catalogue.episode(a).unwrap().stage, Stage::Complete { .. }), "the file is the owner's");
+    assert_eq!(catalogue.episode(b).unwrap().stage, Stage::Seen { why: Some(Why::Withdrawn) });
+    let reading = catalogue.read(FEED, vec![torrent("b", 0, hash(3))], wall(99));
+    assert!(reading.wanted.is_empty() && reading.revised.is_empty());
+    assert_eq!(catalogue.episode(b).unwrap().withdrawn, Some(wall(9)));
 }
