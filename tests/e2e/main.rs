@@ -9,6 +9,7 @@ mod crowd;
 mod feed;
 mod full;
 mod hostile;
+mod life;
 mod memory;
 mod nat;
 mod rush;
