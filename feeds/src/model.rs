@@ -73,6 +73,23 @@ pub struct Episode {
     pub image_url: Option<Url>,
     /// Its page on this server.
     pub page_url: Option<Url>,
+    /// Where its chapters are, as the podcast namespace's JSON.
+    pub chapters_url: Option<Url>,
+    /// What is said in it, in one form or several.
+    pub transcripts: Vec<Transcript>,
+}
+
+/// What is said in an episode, written down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transcript {
+    /// Where it is.
+    pub url: Url,
+    /// Its type, such as `text/vtt`.
+    pub mime: String,
+    /// The language it is in.
+    pub language: String,
+    /// Whether it says when what is said.
+    pub has_times: bool,
 }
 
 /// An episode's file as HTTP serves it.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use chrono::{DateTime, Local, NaiveDate, NaiveDateTime, NaiveTime, TimeZone as _, Utc};
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use podswarm_core::app::{EngineArgs, GlobalArgs};
 use podswarm_core::metainfo::TorrentVersion;
@@ -104,6 +105,12 @@ pub(crate) struct EditArgs {
     /// An episode's number.
     #[arg(long, value_name = "N", requires = "episode")]
     pub(crate) number: Option<u32>,
+    /// An episode's chapters: the podcast namespace's JSON, or lines such as `00:12:30 The river`; an empty value takes them back.
+    #[arg(long, value_name = "FILE", requires = "episode", value_parser = path_or_nothing())]
+    pub(crate) chapters: Option<PathBuf>,
+    /// What is said in an episode: a .vtt, .srt, .json or .txt file; may be given once for each. An empty value takes them back.
+    #[arg(long, value_name = "FILE", requires = "episode", value_parser = path_or_nothing())]
+    pub(crate) transcript: Vec<PathBuf>,
     /// When an episode is to appear; of one that is out, the date it bears.
     #[arg(long, value_name = "TIME", value_parser = parse_time, requires = "episode")]
     pub(crate) at: Option<DateTime<Utc>>,
@@ -176,7 +183,7 @@ pub(crate) struct FieldArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) category: Option<String>,
     /// The cover: a square JPEG or PNG of 1400 to 3000 pixels.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = path_or_nothing())]
     pub(crate) image: Option<PathBuf>,
     /// The show's own site.
     #[arg(long, value_name = "URL")]
@@ -215,6 +222,14 @@ pub(crate) struct PublishArgs {
     /// is only the date it bears.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub(crate) at: Option<DateTime<Utc>>,
+    /// Its chapters: the podcast namespace's JSON, or lines such as `00:12:30 The river`. [default: its own, or those of a file
+    /// beside it, `NAME.chapters.json` or `NAME.chapters.txt`]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) chapters: Option<PathBuf>,
+    /// What is said in it: a .vtt, .srt, .json or .txt file; may be given once for each. [default: the .vtt and the .srt file
+    /// beside it of its name]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) transcript: Vec<PathBuf>,
     /// Keep it back until `podpub release`.
     #[arg(long, conflicts_with = "at")]
     pub(crate) draft: bool,
@@ -339,6 +354,11 @@ pub(crate) struct CreateArgs {
     /// Write over the output if it exists.
     #[arg(long)]
     pub(crate) force: bool,
+}
+
+/// Reads a path, or the empty value that takes back what was said.
+fn path_or_nothing() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
 }
 
 /// Reads a time: RFC 3339, or a date with or without a time of day in local time.

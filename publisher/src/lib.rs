@@ -7,7 +7,7 @@
 //! ```
 //!
 //! In reading order: [`cli`] is what can be typed, `commands` what is done about it. `publish` turns a path into an
-//! episode; it knows `kind`, `tags`, `cover`, `slug` and `notes`. `library` keeps it, in the shapes of `record`. `site`
+//! episode; it knows `kind`, `tags`, `timeline`, `chapters`, `transcript`, `cover`, `slug` and `notes`. `library` keeps it, in the shapes of `record`. `site`
 //! is everything that is shown at one moment, made by `render` under the addresses of `urls`; `http` serves it and
 //! `tracker` answers announces. `host` runs all of it and keeps the order in which things become visible; `control` is
 //! how commands drive a host in another process, in the shapes of `wire`.
@@ -20,6 +20,9 @@ mod commands;
 mod publish;
 mod kind;
 mod tags;
+mod timeline;
+mod chapters;
+mod transcript;
 mod cover;
 mod notes;
 mod slug;

@@ -31,6 +31,7 @@ use crate::publish::{EpisodeFields, SaidError, to_the_second};
 use crate::record::{Ending, EpisodeRecord, EventKind, EventRecord, Image, Place, PublicUrlRecord, ShowRecord};
 use crate::shows::{FieldError, ShowFields};
 use crate::slug::{Slug, page_name};
+use crate::transcript::{Transcript, TranscriptFile};
 
 /// A handle on the state; clones share it.
 #[derive(Clone)]
@@ -333,6 +334,31 @@ impl Library {
         Ok(Image { file, mime: cover.mime.to_owned() })
     }
 
+    /// Writes transcripts of the episode of that file beside its media, in the order in which feeds name them.
+    pub(crate) fn save_transcripts(
+        &self,
+        show: &Slug,
+        file: &str,
+        transcripts: &[Transcript],
+    ) -> Result<Vec<TranscriptFile>, LibraryError> {
+        let mut saved = Vec::new();
+        for transcript in transcripts {
+            let file = transcript.file_name(page_name(file));
+            let path = self.media_folder(show).join(&file);
+            let written = write_atomic(&path, transcript.text.as_bytes(), 0o644);
+            written.map_err(|source| LibraryError::Io { action: "write", path, source })?;
+            saved.push(TranscriptFile { kind: transcript.kind, file });
+        }
+        saved.sort_by_key(|transcript| transcript.kind);
+        Ok(saved)
+    }
+
+    /// What a transcript says.
+    pub(crate) fn transcript(&self, show: &Slug, transcript: &TranscriptFile) -> Result<String, LibraryError> {
+        let path = self.media_folder(show).join(&transcript.file);
+        fs::read_to_string(&path).map_err(|source| LibraryError::Io { action: "read", path, source })
+    }
+
     /// Marks `episode` released and logs the event that tells so, both or neither; `show` is stored with them.
     pub(crate) fn release(
         &self,
@@ -424,7 +450,9 @@ impl Library {
         if episode.released && fields.at.is_some_and(|at| at > now) {
             return Err(LibraryError::IsOut { title: episode.title });
         }
-        fields.apply(&mut episode)?;
+        if let Some(transcripts) = fields.apply(&mut episode)? {
+            episode.transcripts = self.save_transcripts(&episode.show, &episode.file, &transcripts)?;
+        }
         self.store.put(&episode)?;
         Ok(episode)
     }

@@ -15,7 +15,9 @@ use podswarm_feeds::Withdrawal;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::chapters::Chapter;
 use crate::slug::Slug;
+use crate::transcript::TranscriptFile;
 
 /// A show.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,6 +99,12 @@ pub(crate) struct EpisodeRecord {
     pub(crate) duration_ms: Option<u64>,
     /// A cover of its own.
     pub(crate) image: Option<Image>,
+    /// Its parts.
+    #[serde(default)]
+    pub(crate) chapters: Vec<Chapter>,
+    /// What is said in it, in one form or several.
+    #[serde(default)]
+    pub(crate) transcripts: Vec<TranscriptFile>,
     /// SHA-256 of the content, lower-case hex; of a folder, of all its files end to end after their names and lengths.
     pub(crate) sha256: String,
     /// What its swarm is known by.
@@ -325,6 +333,8 @@ pub(crate) mod tests {
             number: Some(n.into()),
             duration_ms: Some(61_500),
             image: None,
+            chapters: Vec::new(),
+            transcripts: Vec::new(),
             sha256: format!("{n:064x}"),
             info_hash: InfoHash::from_v1([n; 20]),
             metainfo_length: 200,

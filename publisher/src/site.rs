@@ -11,11 +11,13 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use podswarm_feeds::{ShowKey, Withdrawal};
 
+use crate::chapters;
 use crate::http::Resource;
 use crate::library::{Library, LibraryError};
-use crate::record::{EpisodeRecord, EventRecord, Image, RenderedRecord, ShowRecord};
+use crate::record::{EpisodeRecord, EventRecord, RenderedRecord, ShowRecord};
 use crate::render::{feed, page};
 use crate::slug::{Slug, page_name};
+use crate::transcript;
 use crate::urls::Urls;
 
 /// How long an app may keep a feed without asking, in the header of feeds and pages.
@@ -62,6 +64,8 @@ pub(crate) struct EpisodeSite {
     pub(crate) record: EpisodeRecord,
     /// Its page.
     pub(crate) page: Resource,
+    /// Its chapters, if it has any.
+    pub(crate) chapters: Option<Resource>,
 }
 
 impl Site {
@@ -147,7 +151,7 @@ impl ShowSite {
         let episodes = records.into_iter().map(|record| {
             let name = page_name(&record.file).to_owned();
             let same = before.and_then(|before| before.episodes.get(&name)).filter(|there| there.record == record);
-            let site = same.cloned().unwrap_or_else(|| Arc::new(EpisodeSite::build(&show, record, urls)));
+            let site = same.cloned().unwrap_or_else(|| Arc::new(EpisodeSite::build(library, &show, record, urls)));
             (name, site)
         });
         let episodes = episodes.collect();
@@ -155,17 +159,27 @@ impl ShowSite {
         Ok(Self { record: show, page, podcast_feed, torrent_feed, episodes, ended, events })
     }
 
-    /// The picture of that file name, if it is the show's or one of its episodes'.
-    pub(crate) fn image(&self, file: &str) -> Option<&Image> {
-        let episodes = self.episodes.values().filter_map(|episode| episode.record.image.as_ref());
-        self.record.image.iter().chain(episodes).find(|image| image.file == file)
+    /// The type of the file of that name beside the media: a picture or a transcript of the show or of one of its episodes.
+    pub(crate) fn beside(&self, file: &str) -> Option<&str> {
+        let records = || self.episodes.values().map(|episode| &episode.record);
+        let mut images = self.record.image.iter().chain(records().filter_map(|record| record.image.as_ref()));
+        let image = images.find(|image| image.file == file).map(|image| image.mime.as_str());
+        let mut transcripts = records().flat_map(|record| &record.transcripts);
+        image.or_else(|| Some(transcripts.find(|transcript| transcript.file == file)?.kind.content_type()))
     }
 }
 
 impl EpisodeSite {
-    fn build(show: &ShowRecord, record: EpisodeRecord, urls: &Urls) -> Self {
-        let page = page::episode(show, &record, &feed::magnet(&record, urls));
-        Self { page: Resource::new(page, HTML, CACHE), record }
+    fn build(library: &Library, show: &ShowRecord, record: EpisodeRecord, urls: &Urls) -> Self {
+        let said = record.transcripts.iter().find_map(|transcript| {
+            let text = library.transcript(&show.slug, transcript);
+            let text = text.inspect_err(|error| tracing::error!(%error, "a transcript cannot be shown")).ok()?;
+            Some(transcript::lines(transcript.kind, &text)).filter(|lines| !lines.is_empty())
+        });
+        let page = page::episode(show, &record, &feed::magnet(&record, urls), &said.unwrap_or_default());
+        let chapters = (!record.chapters.is_empty())
+            .then(|| Resource::new(chapters::to_json(&record.chapters), chapters::MIME, CACHE));
+        Self { page: Resource::new(page, HTML, CACHE), chapters, record }
     }
 }
 

@@ -125,7 +125,12 @@ impl Urls {
         self.join(&["shows", show.as_str(), page_name(file)])
     }
 
-    /// A media file or picture of a show.
+    /// The chapters of the episode with that file.
+    pub(crate) fn chapters(&self, show: &Slug, file: &str) -> Url {
+        self.join(&["shows", show.as_str(), page_name(file), "chapters.json"])
+    }
+
+    /// A media file, picture or transcript of a show.
     pub(crate) fn media(&self, show: &Slug, file: &str) -> Url {
         self.join(&["media", show.as_str(), file])
     }

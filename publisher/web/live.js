@@ -1,4 +1,4 @@
-// Keeps the swarm figures of an episode's page fresh while somebody looks at it.
+// Keeps the swarm figures of an episode's page fresh while somebody looks at it, and leads the player to its chapters.
 "use strict";
 
 const figures = document.querySelector("[data-swarm]");
@@ -21,6 +21,44 @@ async function refresh() {
   } catch {
     // The next turn tries again.
   }
+}
+
+const player = document.querySelector("audio, video");
+const moments = [...document.querySelectorAll(".chapters [data-at]")];
+
+function follow() {
+  const now = moments.filter((moment) => Number(moment.dataset.at) <= player.currentTime).pop();
+  for (const moment of moments) {
+    if (moment === now) moment.setAttribute("aria-current", "true");
+    else moment.removeAttribute("aria-current");
+  }
+}
+
+function offerSpeed() {
+  const label = document.createElement("label");
+  const speed = document.createElement("select");
+  label.className = "soft speed";
+  for (const rate of [0.8, 1, 1.2, 1.5, 1.8, 2]) {
+    speed.add(new Option(`${rate}×`, rate, rate === 1, rate === 1));
+  }
+  speed.addEventListener("change", () => {
+    player.playbackRate = Number(speed.value);
+  });
+  label.append("Speed ", speed);
+  player.after(label);
+}
+
+// A show's page has a player for each episode, and no chapters.
+if (player && document.querySelectorAll("audio, video").length === 1) {
+  offerSpeed();
+  player.addEventListener("timeupdate", follow);
+  document.addEventListener("click", (event) => {
+    const moment = event.target.closest("[data-at]");
+    if (!moment) return;
+    event.preventDefault();
+    player.currentTime = Number(moment.dataset.at);
+    player.play();
+  });
 }
 
 if (figures) {

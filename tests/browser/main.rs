@@ -67,3 +67,34 @@ fn the_shows_lead_to_the_sample_and_it_plays() {
     browser.open(&release.page);
     assert!(browser.run(PLAY)["duration"].as_f64() > Some(20.0));
 }
+
+/// Clicks on the second chapter, and tells where the player is when it is there, and which chapter is marked.
+const SKIP: &str = "
+    const audio = document.querySelector('audio');
+    const marked = () => document.querySelector('.chapters [aria-current]')?.dataset.at;
+    const there = new Promise(heard => {
+        audio.addEventListener('timeupdate', () => { if (marked() === '8') heard(); });
+    });
+    document.querySelectorAll('.chapters [data-at]')[1].click();
+    await there;
+    const speed = document.querySelector('.speed select');
+    speed.value = '1.5';
+    speed.dispatchEvent(new Event('change'));
+    return { at: audio.currentTime, rate: audio.playbackRate, stayed: location.hash === '' };
+";
+
+#[test]
+fn the_player_goes_to_a_chapter_and_marks_it() {
+    let (folder, mut net) = (scratch(), Net::new());
+    let home = net.host("publisher");
+    let publisher = Publisher::serve(&home, &folder.path().join("podpub"), None);
+    let chapters = folder.path().join("chapters.txt");
+    std::fs::write(&chapters, "0:00 Hello\n0:08 The swarm\n").expect("the disk has room");
+    let flags = ["--chapters", chapters.to_str().expect("a path of ours")];
+    let release = publisher.publish_with(&flags, &[sample()]);
+
+    let browser = Browser::start(&home, folder.path());
+    browser.open(&release.page);
+    let skipped = browser.run(SKIP);
+    assert!(skipped["at"].as_f64() >= Some(8.0) && skipped["rate"] == 1.5 && skipped["stayed"] == true, "{skipped}");
+}

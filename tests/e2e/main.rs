@@ -10,6 +10,7 @@ mod feed;
 mod full;
 mod hostile;
 mod life;
+mod media;
 mod memory;
 mod nat;
 mod rush;

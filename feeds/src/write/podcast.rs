@@ -13,7 +13,10 @@ use rss::extension::{Extension, ExtensionMap};
 
 use super::text::clean_line;
 use super::{PODCAST_NAMESPACE, TORRENT_MIME, channel, element, item, links, newest_first, podcast_extensions, to_xml};
-use crate::model::{Episode, FeedUrls, Media, Show, TorrentRef};
+use crate::model::{Episode, FeedUrls, Media, Show, TorrentRef, Transcript};
+
+/// Type of chapters.
+const CHAPTERS_MIME: &str = "application/json+chapters";
 
 /// The podcast feed of `show`, newest episode first, UTF-8.
 pub fn podcast_feed(show: &Show, episodes: &[Episode], urls: &FeedUrls) -> String {
@@ -54,17 +57,24 @@ fn itunes_category(category: &str) -> ITunesCategory {
 
 fn podcast_item(episode: &Episode) -> rss::Item {
     let media = &episode.media;
-    let alternate = alternate_enclosure(episode);
+    let chapters = episode
+        .chapters_url
+        .as_ref()
+        .map(|url| element("podcast:chapters", &[("url", url.as_str()), ("type", CHAPTERS_MIME)], None));
+    let said = [
+        ("alternateEnclosure", vec![alternate_enclosure(episode)]),
+        ("chapters", chapters.into_iter().collect()),
+        ("transcript", episode.transcripts.iter().map(transcript).collect()),
+    ];
+    let said = said.into_iter().filter(|(_, elements)| !elements.is_empty());
+    let said = said.map(|(name, elements)| (name.to_owned(), elements)).collect();
     rss::Item {
         enclosure: Some(rss::Enclosure {
             url: media.url.to_string(),
             length: media.length.to_string(),
             mime_type: clean_line(&media.mime),
         }),
-        extensions: ExtensionMap::from([(
-            "podcast".to_owned(),
-            BTreeMap::from([("alternateEnclosure".to_owned(), vec![alternate])]),
-        )]),
+        extensions: ExtensionMap::from([("podcast".to_owned(), said)]),
         itunes_ext: Some(ITunesItemExtension {
             image: episode.image_url.as_ref().map(ToString::to_string),
             duration: episode.duration.map(|duration| duration.as_secs().to_string()),
@@ -76,6 +86,13 @@ fn podcast_item(episode: &Episode) -> rss::Item {
         }),
         ..item(episode)
     }
+}
+
+fn transcript(transcript: &Transcript) -> Extension {
+    let mut attrs =
+        vec![("url", transcript.url.as_str()), ("type", &transcript.mime), ("language", &transcript.language)];
+    attrs.extend(transcript.has_times.then_some(("rel", "captions")));
+    element("podcast:transcript", &attrs, None)
 }
 
 /// The same bytes in every way that they can be had, and how to know that they are the right ones.

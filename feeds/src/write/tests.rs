@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use url::Url;
 
 use super::*;
-use crate::model::{Media, TorrentRef, sri_sha256};
+use crate::model::{Media, TorrentRef, Transcript, sri_sha256};
 use crate::withdrawal::{ShowKey, Withdrawal};
 
 fn url(path: &str) -> Url {
@@ -72,6 +72,8 @@ fn episode(name: &str, published: &str) -> Episode {
         }),
         image_url: None,
         page_url: Some(url(&format!("/shows/walks/{name}"))),
+        chapters_url: None,
+        transcripts: Vec::new(),
     }
 }
 
@@ -252,5 +254,28 @@ fn what_was_taken_back_is_read_from_either_feed_as_the_show_signed_it() {
         assert_eq!(channel.key, Some(ShowKey::of(&key)));
         assert_eq!(channel.withdrawn, withdrawn, "{feed}");
         assert_eq!(channel.items.len(), 1);
+    }
+}
+
+#[test]
+fn chapters_and_transcripts_are_named_with_their_types() {
+    let transcript = |name: &str, mime: &str, has_times| Transcript {
+        url: url(&format!("/media/walks/{name}")),
+        mime: mime.to_owned(),
+        language: "en".to_owned(),
+        has_times,
+    };
+    let episode = Episode {
+        chapters_url: Some(url("/shows/walks/a/chapters.json")),
+        transcripts: vec![transcript("a.vtt", "text/vtt", true), transcript("a.txt", "text/plain", false)],
+        ..episode("a", "2026-11-19T06:00:00Z")
+    };
+    let feed = podcast_feed(&show(), &[episode], &urls());
+    for line in [
+        r#"<podcast:chapters type="application/json+chapters" url="https://pod.example/shows/walks/a/chapters.json">"#,
+        r#"<podcast:transcript language="en" rel="captions" type="text/vtt" url="https://pod.example/media/walks/a.vtt">"#,
+        r#"<podcast:transcript language="en" type="text/plain" url="https://pod.example/media/walks/a.txt">"#,
+    ] {
+        assert!(feed.contains(line), "{line}: {feed}");
     }
 }

@@ -7,8 +7,9 @@ use podswarm_core::app::{Failure, api_path, human_duration};
 use podswarm_core::rate::ByteCount;
 use reqwest::Method;
 
+use super::companions::transcripts;
 use super::publish::notes;
-use super::{Context, Reach, likely_urls};
+use super::{Context, Reach, companions, likely_urls};
 use crate::cli::{EditArgs, EpisodeArgs, FieldArgs, UnpublishArgs};
 use crate::control::unavailable;
 use crate::host::{blocking, take_back, unpublished};
@@ -74,7 +75,15 @@ pub(super) async fn edit(context: &Context, args: EditArgs) -> Result<(), Failur
         return Err(failure.with_hint("leave the episode out to change the show"));
     }
     let notes = args.notes.map(notes).transpose()?;
-    let fields = EpisodeFields { title, notes, season: args.season, number: args.number, at: args.at };
+    let fields = EpisodeFields {
+        title,
+        notes,
+        season: args.season,
+        number: args.number,
+        at: args.at,
+        chapters: args.chapters.as_deref().map(companions::chapters).transpose()?,
+        transcripts: Some(args.transcript).filter(|it| !it.is_empty()).map(|it| transcripts(&it)).transpose()?,
+    };
     if fields.is_empty() {
         return Err(Failure::usage("nothing is to be changed").with_hint("say what, such as --title or --notes"));
     }

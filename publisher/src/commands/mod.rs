@@ -3,6 +3,7 @@
 //! A command asks the publisher that holds the data directory, or opens the library itself if none does; what it prints
 //! is the same.
 
+mod companions;
 mod episodes;
 mod publish;
 mod serve;

@@ -13,12 +13,12 @@ use podswarm_core::app::{
 use reqwest::Method;
 
 use super::serve::Running;
-use super::{Context, likely_urls, public_url};
+use super::{Context, companions, likely_urls, public_url};
 use crate::cli::{PublishArgs, ReplaceArgs, ServeArgs};
 use crate::control::{refused, unavailable};
 use crate::copies;
 use crate::host::blocking;
-use crate::library::{Library, LibraryError};
+use crate::library::Library;
 use crate::publish::{self, Draft, Follow, Intake, Outcome, PublishError, Recorded, Said};
 use crate::record::{EpisodeRecord, ShowRecord};
 use crate::slug::page_name;
@@ -35,7 +35,13 @@ struct Wish {
 
 pub(super) async fn publish(context: &Context, args: PublishArgs) -> Result<(), Failure> {
     if args.paths.len() > 1 {
-        for (given, flag) in [(args.title.is_some(), "--title"), (args.number.is_some(), "--number")] {
+        let of_one = [
+            (args.title.is_some(), "--title"),
+            (args.number.is_some(), "--number"),
+            (args.chapters.is_some(), "--chapters"),
+            (!args.transcript.is_empty(), "--transcript"),
+        ];
+        for (given, flag) in of_one {
             if given {
                 let failure = Failure::usage(format!("{flag} is for one episode, and {} are given", args.paths.len()));
                 return Err(failure.with_hint("publish them one by one, or let their tags say it"));
@@ -50,6 +56,8 @@ pub(super) async fn publish(context: &Context, args: PublishArgs) -> Result<(), 
         number: args.number,
         at: args.at,
         draft: args.draft,
+        chapters: args.chapters.as_deref().map(companions::chapters).transpose()?,
+        transcripts: companions::transcripts(&args.transcript)?,
         version: args.version.chosen(),
     };
     let wish = Wish { said, in_place: args.in_place, replaces: None };
@@ -127,11 +135,11 @@ where
     }
 }
 
-fn draft(library: &Library, wish: &Wish, path: PathBuf) -> Result<Draft, LibraryError> {
+fn draft(context: &Context, library: &Library, wish: &Wish, path: PathBuf) -> Result<Draft, Failure> {
     let intake = if wish.in_place { Intake::InPlace } else { Intake::Copy };
-    let replaces =
-        wish.replaces.as_ref().map(|name| library.episode(name.show.as_deref(), &name.episode)).transpose()?;
-    Ok(Draft { path, name: None, intake, said: wish.said.clone(), replaces })
+    let replaces = wish.replaces.as_ref().map(|name| library.episode(name.show.as_deref(), &name.episode)).transpose();
+    let said = companions::beside(context, &path, &wish.said)?;
+    Ok(Draft { path, name: None, intake, said, replaces: replaces.map_err(unavailable)? })
 }
 
 /// Shows how the hashing of `path` proceeds.
@@ -155,7 +163,7 @@ async fn record_only(
     path: PathBuf,
 ) -> Result<Published, Failure> {
     let follow = follow(context, &path);
-    let draft = draft(library, wish, path).map_err(unavailable)?;
+    let draft = draft(context, library, wish, path)?;
     let (cancel, library, urls) = (Arc::clone(&follow.cancel), library.clone(), urls.clone());
     let work = blocking(move || {
         let now = Utc::now();
@@ -198,7 +206,7 @@ async fn in_foreground(context: &Context, args: &PublishArgs, wish: &Wish, lock:
     let published = all(context, &args.paths, |path| async {
         let follow = follow(context, &path);
         let cancel = Arc::clone(&follow.cancel);
-        let draft = draft(host.library(), wish, path).map_err(unavailable)?;
+        let draft = draft(context, host.library(), wish, path)?;
         interruptible(host.publish(draft, follow), &cancel).await
     });
     if let Err(failure) = published.await {
@@ -221,11 +229,12 @@ async fn through_daemon(
     is_remote: bool,
 ) -> Result<Published, Failure> {
     let progress = progress_of(context, &path);
+    let said = companions::beside(context, &path, &wish.said)?;
     let request = |source| PublishRequest {
         source,
         name: None,
         in_place: wish.in_place,
-        said: wish.said.clone(),
+        said: said.clone(),
         replaces: wish.replaces.clone(),
     };
     if let Some(text) = path.to_str().filter(|_| !is_remote) {

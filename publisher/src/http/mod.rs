@@ -103,6 +103,7 @@ fn router(web: Web) -> Router {
         .route("/shows/{slug}/events", get(follow))
         .route("/shows/{slug}/{episode}", get(episode))
         .route("/shows/{slug}/{episode}/swarm.json", get(swarm))
+        .route("/shows/{slug}/{episode}/chapters.json", get(chapters))
         .route("/media/{slug}/{file}", get(media))
         .route("/media/{slug}/{folder}/{*path}", get(media_in_folder))
         .route("/torrents/{slug}/{name}", get(torrent))
@@ -165,6 +166,17 @@ async fn episode(
     }
 }
 
+async fn chapters(
+    State(state): Shared,
+    Path((slug, name)): Path<(String, String)>,
+    method: Method,
+    headers: HeaderMap,
+) -> Response {
+    let site = state.site();
+    let chapters = site.episode(&slug, &name).and_then(|episode| episode.chapters.as_ref());
+    chapters.map_or_else(not_found, |chapters| chapters.respond(&method, &headers))
+}
+
 /// The figures of a swarm, for the page and for whoever draws graphs.
 #[derive(Serialize)]
 struct SwarmFigures {
@@ -212,12 +224,12 @@ async fn media(
     let found = match site.episode_by_file(&slug, &file) {
         Some(episode) if !episode.record.is_folder() => state.file_of(&episode.record),
         Some(_) => return not_found(),
-        None => match show.image(&file) {
-            Some(image) => {
-                let path = state.web.library.media_folder(&show.record.slug).join(&image.file);
+        None => match show.beside(&file) {
+            Some(mime) => {
+                let path = state.web.library.media_folder(&show.record.slug).join(&file);
                 let Ok(metadata) = tokio::fs::metadata(&path).await else { return not_found() };
-                let (etag, modified) = (format!("\"{}\"", image.file), show.record.created);
-                MediaFile { path, length: metadata.len(), mtime: None, mime: image.mime.clone(), etag, modified }
+                let (etag, modified) = (format!("\"{file}\""), show.record.created);
+                MediaFile { path, length: metadata.len(), mtime: None, mime: mime.to_owned(), etag, modified }
             }
             // Half of one file does not go with half of another.
             None if is_a_rest(&headers) => return gone(),
@@ -350,7 +362,10 @@ impl AppState {
     async fn send(&self, file: &MediaFile, method: &Method, headers: &HeaderMap) -> Response {
         match file.respond(method, headers, &self.web.sent).await {
             Ok(mut response) => {
-                if !["audio/", "video/", "image/", "application/pdf"].iter().any(|kind| file.mime.starts_with(kind)) {
+                if !["audio/", "video/", "image/", "text/", "application/pdf"]
+                    .iter()
+                    .any(|kind| file.mime.starts_with(kind))
+                {
                     let disposition = HeaderValue::from_static("attachment");
                     response.headers_mut().insert(header::CONTENT_DISPOSITION, disposition);
                 }

@@ -12,6 +12,7 @@ mod stage;
 mod settle;
 pub(crate) mod staging;
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -27,9 +28,11 @@ use serde::{Deserialize, Serialize};
 pub(crate) use settle::{Outcome, Recorded, Settled, settle, to_the_second};
 pub(crate) use stage::stage;
 
+use crate::chapters::{self, Chapter};
 use crate::library::LibraryError;
 use crate::record::EpisodeRecord;
 use crate::shows::{FieldError, checked_title};
+use crate::transcript::{Transcript, TranscriptError};
 
 /// What is to be published.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,6 +96,10 @@ pub(crate) struct Said {
     pub(crate) at: Option<DateTime<Utc>>,
     /// Whether it is to wait until its owner releases it.
     pub(crate) draft: bool,
+    /// Its chapters, if not those that it has itself.
+    pub(crate) chapters: Option<Vec<Chapter>>,
+    /// What is said in it, each in another form.
+    pub(crate) transcripts: Vec<Transcript>,
     /// Which versions of the protocol its torrent speaks, if not the usual ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) version: Option<TorrentVersion>,
@@ -118,6 +125,15 @@ pub(crate) enum SaidError {
     Zero {
         /// `season` or `number`.
         what: &'static str,
+    },
+    /// A transcript that is none.
+    #[error("the transcript")]
+    Transcript(#[from] TranscriptError),
+    /// Two transcripts of one form.
+    #[error("there are two transcripts that are .{extension} files; want one of each kind")]
+    TranscriptTwice {
+        /// Their extension.
+        extension: &'static str,
     },
 }
 
@@ -206,8 +222,20 @@ impl Said {
             checked_title(title).map_err(SaidError::Title)?;
         }
         check_notes(self.notes.as_deref())?;
+        check_transcripts(&self.transcripts)?;
         check_numbers(self.season, self.number)
     }
+}
+
+fn check_transcripts(transcripts: &[Transcript]) -> Result<(), SaidError> {
+    let mut kinds = BTreeSet::new();
+    for transcript in transcripts {
+        transcript.check()?;
+        if !kinds.insert(transcript.kind) {
+            return Err(SaidError::TranscriptTwice { extension: transcript.kind.extension() });
+        }
+    }
+    Ok(())
 }
 
 fn check_notes(notes: Option<&str>) -> Result<(), SaidError> {
@@ -236,6 +264,10 @@ pub(crate) struct EpisodeFields {
     pub(crate) number: Option<u32>,
     /// When it is to appear, or the date that it bears.
     pub(crate) at: Option<DateTime<Utc>>,
+    /// Its chapters; none takes them back.
+    pub(crate) chapters: Option<Vec<Chapter>>,
+    /// What is said in it, each in another form; none takes them back.
+    pub(crate) transcripts: Option<Vec<Transcript>>,
 }
 
 impl EpisodeFields {
@@ -244,11 +276,12 @@ impl EpisodeFields {
         *self == Self::default()
     }
 
-    /// Writes what is said into `episode`; nothing on an error.
-    pub(crate) fn apply(self, episode: &mut EpisodeRecord) -> Result<(), SaidError> {
+    /// Writes what is said into `episode`, and gives the new transcripts if there are any; nothing on an error.
+    pub(crate) fn apply(self, episode: &mut EpisodeRecord) -> Result<Option<Vec<Transcript>>, SaidError> {
         let title = self.title.as_deref().map(checked_title).transpose().map_err(SaidError::Title)?;
         check_notes(self.notes.as_deref())?;
         check_numbers(self.season, self.number)?;
+        check_transcripts(self.transcripts.as_deref().unwrap_or_default())?;
         episode.title = title.unwrap_or_else(|| std::mem::take(&mut episode.title));
         if let Some(notes) = self.notes {
             episode.notes = Some(notes).filter(|notes| !notes.trim().is_empty());
@@ -256,6 +289,7 @@ impl EpisodeFields {
         episode.season = self.season.or(episode.season);
         episode.number = self.number.or(episode.number);
         episode.published = self.at.map_or(episode.published, to_the_second);
-        Ok(())
+        episode.chapters = self.chapters.map_or_else(|| std::mem::take(&mut episode.chapters), chapters::in_order);
+        Ok(self.transcripts)
     }
 }

@@ -106,6 +106,8 @@ pub(crate) fn settle(library: &Library, staged: Staged, now: DateTime<Utc>) -> R
         number: said.number.or(before.number).or(tags.number),
         duration_ms: tags.duration.and_then(|duration| u64::try_from(duration.as_millis()).ok()),
         image: None,
+        chapters: said.chapters.clone().unwrap_or(looked.chapters),
+        transcripts: old.as_ref().map(|old| old.transcripts.clone()).unwrap_or_default(),
         sha256: staged.sha256,
         info_hash: metainfo.info_hash,
         metainfo_length: torrent.len() as u64,
@@ -129,6 +131,9 @@ pub(crate) fn settle(library: &Library, staged: Staged, now: DateTime<Utc>) -> R
     }
     staging.place(TORRENT, &torrent_path)?;
     let image: Option<Image> = cover.map(|cover| library.save_cover(&show.slug, cover)).transpose()?;
+    if !said.transcripts.is_empty() {
+        episode.transcripts = library.save_transcripts(&show.slug, &episode.file, &said.transcripts)?;
+    }
     // The first picture that a show's episodes bring is the show's own.
     if show.image.is_none() {
         show.image.clone_from(&image);

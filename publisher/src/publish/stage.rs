@@ -15,10 +15,12 @@ use sha2::{Digest as _, Sha256};
 use super::settle;
 use super::staging::Staging;
 use super::{Draft, Follow, Intake, PublishError};
+use crate::chapters::Chapter;
 use crate::kind::{self, Kind};
 use crate::library::Library;
 use crate::record::{Enclosure, Place};
 use crate::tags::{self, Tags};
+use crate::timeline;
 
 /// The name of the content in its staging folder.
 pub(super) const CONTENT: &str = "content";
@@ -48,6 +50,8 @@ pub(super) struct Looked {
     /// The extension that the file gets; empty for a folder.
     pub(super) extension: String,
     pub(super) tags: Tags,
+    /// Its chapters, as it says itself.
+    pub(super) chapters: Vec<Chapter>,
     /// What its owner should know, one sentence each.
     pub(super) warnings: Vec<String>,
 }
@@ -91,13 +95,16 @@ fn look(draft: &Draft) -> Result<Looked, PublishError> {
     let found = find(&draft.path, &original)?;
     let name = draft.name.as_deref().map_or(draft.path.as_path(), Path::new);
     let (main, kind) = main_file(&found, name)?;
-    let tags = tags::read(&main.on_disk);
+    let mut tags = tags::read(&main.on_disk);
+    let timeline = timeline::read(&main.on_disk, kind.mime);
+    tags.duration = timeline.duration.or(tags.duration);
     let mut warnings = warnings(&found, &kind, &draft.path);
     warnings.extend(tags.cover.as_ref().and_then(crate::cover::Cover::complaint));
     let path = (!found.is_single_file).then(|| main.path.to_string());
     let enclosure = Enclosure { path, length: main.length, mime: kind.mime.to_owned() };
     let extension = if found.is_single_file { kind.extension } else { String::new() };
-    Ok(Looked { original, found, enclosure, extension, tags, warnings })
+    let chapters = timeline.chapters;
+    Ok(Looked { original, found, enclosure, extension, tags, chapters, warnings })
 }
 
 /// What a path names that is to be published: a file, or a folder of files.

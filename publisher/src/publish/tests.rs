@@ -89,6 +89,8 @@ fn what_was_typed_wins() {
         number: Some(3),
         at: Some("2020-01-02T03:04:05Z".parse().unwrap()),
         draft: false,
+        chapters: None,
+        transcripts: Vec::new(),
         version: None,
     };
     let Recorded { show, episode, .. } = world.publish(Draft { said, ..draft(path) });

@@ -6,6 +6,7 @@ use podswarm_feeds::{ShowKey, Withdrawal, write};
 
 use crate::notes;
 use crate::record::{EpisodeRecord, ShowRecord};
+use crate::transcript::TranscriptFile;
 use crate::urls::Urls;
 
 /// `feed.xml` and `torrents.xml` of a show; `episodes` are those that are out, `withdrawn` what it signed of others.
@@ -80,6 +81,17 @@ fn episode_model(show: &ShowRecord, episode: &EpisodeRecord, urls: &Urls) -> mod
         }),
         image_url: episode.image.as_ref().map(|image| urls.media(&show.slug, &image.file)),
         page_url: Some(urls.episode(&show.slug, &episode.file)),
+        chapters_url: (!episode.chapters.is_empty()).then(|| urls.chapters(&show.slug, &episode.file)),
+        transcripts: episode.transcripts.iter().map(|it| transcript(show, it, urls)).collect(),
+    }
+}
+
+fn transcript(show: &ShowRecord, transcript: &TranscriptFile, urls: &Urls) -> model::Transcript {
+    model::Transcript {
+        url: urls.media(&show.slug, &transcript.file),
+        mime: transcript.kind.mime().to_owned(),
+        language: show.language.clone(),
+        has_times: transcript.kind.has_times(),
     }
 }
 

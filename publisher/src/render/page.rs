@@ -18,6 +18,9 @@ use crate::record::{EpisodeRecord, Image, ShowRecord};
 use crate::slug::page_name;
 use crate::urls::Urls;
 
+/// So much of a transcript a page shows, in cues or lines.
+const MOST_SAID: usize = 5000;
+
 /// The page of the shows, at `/`.
 pub(crate) fn home<'a>(shows: impl IntoIterator<Item = (&'a ShowRecord, usize)>) -> String {
     let shows: Vec<_> = shows.into_iter().collect();
@@ -82,8 +85,13 @@ pub(crate) fn show(show: &ShowRecord, episodes: &[&EpisodeRecord], urls: &Urls) 
     )
 }
 
-/// The page of an episode, at `/shows/SLUG/EPISODE`.
-pub(crate) fn episode(show: &ShowRecord, episode: &EpisodeRecord, magnet: &Magnet) -> String {
+/// The page of an episode, at `/shows/SLUG/EPISODE`; `said` is its transcript, with times in milliseconds where they are known.
+pub(crate) fn episode(
+    show: &ShowRecord,
+    episode: &EpisodeRecord,
+    magnet: &Magnet,
+    said: &[(Option<u64>, String)],
+) -> String {
     let page = page_name(&episode.file);
     layout(
         "../..",
@@ -99,7 +107,9 @@ pub(crate) fn episode(show: &ShowRecord, episode: &EpisodeRecord, magnet: &Magne
                 }
             }
             (player("../..", episode, "metadata"))
+            @if !episode.chapters.is_empty() { (chapters(episode)) }
             @if let Some(text) = &episode.notes { section { (PreEscaped(notes::to_html(text))) } }
+            @if !said.is_empty() { (transcript(episode, said)) }
             section.box {
                 h2 { "Download" }
                 ul.links {
@@ -118,6 +128,47 @@ pub(crate) fn episode(show: &ShowRecord, episode: &EpisodeRecord, magnet: &Magne
             }
         },
     )
+}
+
+fn chapters(episode: &EpisodeRecord) -> Markup {
+    html! {
+        section.box {
+            h2 { "Chapters" }
+            ol.chapters {
+                @for chapter in &episode.chapters {
+                    li {
+                        (moment(episode, chapter.start_ms)) " " (chapter.title)
+                        @if let Some(url) = &chapter.url { " " a href=(url) rel="noopener" { "link" } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn transcript(episode: &EpisodeRecord, said: &[(Option<u64>, String)]) -> Markup {
+    html! {
+        details.box {
+            summary { "Transcript" }
+            @for (at, text) in said.iter().take(MOST_SAID) {
+                p { @if let Some(at) = at { (moment(episode, *at)) " " } (text) }
+            }
+            @if said.len() > MOST_SAID { p.soft { "It goes on in the file." } }
+            ul.links {
+                @for file in &episode.transcripts {
+                    li { a href={ "../../media/" (episode.show) "/" (file.file) } { "Transcript (" (file.kind.extension()) ")" } }
+                }
+            }
+        }
+    }
+}
+
+/// A time that leads there in the media; the script has the player go there.
+fn moment(episode: &EpisodeRecord, at_ms: u64) -> Markup {
+    let seconds = at_ms / 1000;
+    let (hours, minutes, rest) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    let clock = if hours > 0 { format!("{hours}:{minutes:02}:{rest:02}") } else { format!("{minutes}:{rest:02}") };
+    html! { a.at href={ (media_path("../..", episode)) "#t=" (seconds) } data-at=(seconds) { (clock) } }
 }
 
 /// What is shown where something is missing or wrong: one sentence.
@@ -218,6 +269,7 @@ fn media_path(root: &str, episode: &EpisodeRecord) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chapters::Chapter;
     use crate::record::tests::{episode as record, show as show_record};
 
     fn urls() -> Urls {
@@ -233,6 +285,7 @@ mod tests {
         let mut episode = record("a", 1);
         episode.title = bad.to_owned();
         episode.notes = Some(bad.to_owned());
+        episode.chapters = vec![Chapter { start_ms: 1000, title: bad.to_owned(), url: None }];
         (show, episode)
     }
 
@@ -240,7 +293,7 @@ mod tests {
     fn an_episodes_page_has_player_notes_magnet_and_torrent() {
         let mut record = record("a", 1);
         record.notes = Some("See https://x.example/".to_owned());
-        let page = episode(&show_record("a"), &record, &Magnet::new(record.info_hash));
+        let page = episode(&show_record("a"), &record, &Magnet::new(record.info_hash), &[]);
         for part in [
             "<audio controls preload=\"metadata\" src=\"../../media/a/2026-01-01-episode-1-00000001.mp3\"></audio>",
             "<a href=\"https://x.example/\"",
@@ -249,6 +302,22 @@ mod tests {
             "data-swarm=\"2026-01-01-episode-1-00000001/swarm.json\"",
             "1 January 2026",
             "1000 B",
+        ] {
+            assert!(page.contains(part), "{part} in {page}");
+        }
+    }
+
+    #[test]
+    fn chapters_and_transcript_lead_into_the_media() {
+        let mut record = record("a", 1);
+        let link = Some("https://river.example/".to_owned());
+        record.chapters = vec![Chapter { start_ms: 3_725_900, title: "The river".to_owned(), url: link }];
+        let said = [(Some(61_000), "Good evening".to_owned()), (None, "and good night".to_owned())];
+        let page = episode(&show_record("a"), &record, &Magnet::new(record.info_hash), &said);
+        for part in [
+            "#t=3725\" data-at=\"3725\">1:02:05</a> The river <a href=\"https://river.example/\"",
+            "data-at=\"61\">1:01</a> Good evening",
+            "<p>and good night</p>",
         ] {
             assert!(page.contains(part), "{part} in {page}");
         }
@@ -276,7 +345,7 @@ mod tests {
         for page in [
             home([(&show_record, 1)]),
             show(&show_record, &[&record], &urls()),
-            episode(&show_record, &record, &magnet),
+            episode(&show_record, &record, &magnet, &[(Some(1000), record.title.clone())]),
             error("<b>", "<script>"),
         ] {
             assert!(!page.contains("<script>"), "{page}");
@@ -288,7 +357,7 @@ mod tests {
     fn what_no_browser_plays_has_no_player() {
         let mut record = record("a", 1);
         record.enclosure.mime = "application/octet-stream".to_owned();
-        let page = episode(&show_record("a"), &record, &Magnet::new(record.info_hash));
+        let page = episode(&show_record("a"), &record, &Magnet::new(record.info_hash), &[]);
         assert!(!page.contains("<audio") && !page.contains("<video"), "{page}");
     }
 

@@ -455,6 +455,8 @@ fn episode(name: &str) -> Episode {
         }),
         image_url: Some(url("/cover.jpg")),
         page_url: Some(url(&format!("/shows/{name}"))),
+        chapters_url: None,
+        transcripts: Vec::new(),
     }
 }
 
