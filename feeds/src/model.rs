@@ -131,6 +131,10 @@ pub struct FeedUrls {
     pub feed: Url,
     /// The torrent feed, `…/torrents.xml`.
     pub torrents: Url,
+    /// The same show as JSON Feed, `…/feed.json`.
+    pub json: Url,
+    /// The same show as Atom, `…/feed.atom`.
+    pub atom: Url,
     /// The stream of server-sent events that tells of releases, `…/events`.
     pub events: Url,
     /// The show's page.

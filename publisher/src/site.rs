@@ -24,8 +24,12 @@ use crate::urls::Urls;
 const CACHE: &str = "public, max-age=60";
 /// How many events a show's site holds for agents that were away; who missed more reads the feed.
 const MOST_EVENTS: usize = 256;
-/// The type of both feeds.
+/// The type of the podcast feed and the torrent feed.
 const RSS: &str = "application/rss+xml; charset=utf-8";
+/// The type of JSON Feed.
+const JSON_FEED: &str = "application/feed+json; charset=utf-8";
+/// The type of Atom.
+const ATOM: &str = "application/atom+xml; charset=utf-8";
 /// The type of pages.
 pub(crate) const HTML: &str = "text/html; charset=utf-8";
 
@@ -49,6 +53,10 @@ pub(crate) struct ShowSite {
     pub(crate) podcast_feed: Resource,
     /// `torrents.xml`.
     pub(crate) torrent_feed: Resource,
+    /// `feed.json`.
+    pub(crate) json_feed: Resource,
+    /// `feed.atom`.
+    pub(crate) atom_feed: Resource,
     /// Its released episodes under the names of their pages.
     pub(crate) episodes: BTreeMap<String, Arc<EpisodeSite>>,
     /// Those that were out and are offered no more, under the names of their pages.
@@ -104,6 +112,8 @@ impl Site {
         match file {
             "feed.xml" => Some(&self.show(slug)?.podcast_feed),
             "torrents.xml" => Some(&self.show(slug)?.torrent_feed),
+            "feed.json" => Some(&self.show(slug)?.json_feed),
+            "feed.atom" => Some(&self.show(slug)?.atom_feed),
             _ => None,
         }
     }
@@ -142,9 +152,12 @@ impl ShowSite {
         let key = ShowKey::of(&library.key(&show.slug)?);
         let newest_first: Vec<&EpisodeRecord> = records.iter().collect();
         let page = Resource::new(page::show(&show, &newest_first, urls), HTML, CACHE);
-        let (podcast, torrents) = feed::feeds(&show, &newest_first, key, withdrawn, urls);
-        let podcast_feed = dated(library, format!("/shows/{}/feed.xml", show.slug), podcast, now)?;
-        let torrent_feed = dated(library, format!("/shows/{}/torrents.xml", show.slug), torrents, now)?;
+        let feeds = feed::feeds(&show, &newest_first, key, withdrawn, urls);
+        let dated = |name: &str, feed, mime| dated(library, format!("/shows/{}/{name}", show.slug), feed, mime, now);
+        let podcast_feed = dated("feed.xml", feeds.podcast, RSS)?;
+        let torrent_feed = dated("torrents.xml", feeds.torrents, RSS)?;
+        let json_feed = dated("feed.json", feeds.json, JSON_FEED)?;
+        let atom_feed = dated("feed.atom", feeds.atom, ATOM)?;
         let mut events = library.events(&show.slug)?;
         events.drain(..events.len().saturating_sub(MOST_EVENTS));
         let before = before.filter(|before| before.record == show);
@@ -156,7 +169,7 @@ impl ShowSite {
         });
         let episodes = episodes.collect();
         let ended = ended.into_iter().map(|record| (page_name(&record.file).to_owned(), record)).collect();
-        Ok(Self { record: show, page, podcast_feed, torrent_feed, episodes, ended, events })
+        Ok(Self { record: show, page, podcast_feed, torrent_feed, json_feed, atom_feed, episodes, ended, events })
     }
 
     /// The type of the file of that name beside the media: a picture or a transcript of the show or of one of its episodes.
@@ -192,9 +205,15 @@ fn home(shows: &BTreeMap<Slug, Arc<ShowSite>>) -> Resource {
 ///
 /// The time is in whole seconds and always later than that of the bytes before, so that an app which knows only dates
 /// never takes new bytes for old ones.
-fn dated(library: &Library, path: String, feed: String, now: DateTime<Utc>) -> Result<Resource, LibraryError> {
+fn dated(
+    library: &Library,
+    path: String,
+    feed: String,
+    mime: &'static str,
+    now: DateTime<Utc>,
+) -> Result<Resource, LibraryError> {
     let etag = crate::http::etag(feed.as_bytes());
-    let resource = Resource::new(feed, RSS, CACHE);
+    let resource = Resource::new(feed, mime, CACHE);
     let before = library.store().get::<RenderedRecord>(&path)?;
     let modified = match before {
         Some(before) if before.etag == etag => before.modified,

@@ -115,7 +115,7 @@ impl Urls {
         self.join(&["shows", show.as_str()])
     }
 
-    /// A document of a show: `feed.xml`, `torrents.xml` or `events`.
+    /// A document of a show: `feed.xml`, `torrents.xml`, `feed.json`, `feed.atom` or `events`.
     pub(crate) fn document(&self, show: &Slug, name: &str) -> Url {
         self.join(&["shows", show.as_str(), name])
     }

@@ -72,3 +72,21 @@ fn the_same_guid_at_another_url_is_not_fetched_again() {
     agent.stop(PATIENCE);
     assert_eq!((site.asked("/feed.xml"), site.asked("/second.mp3")), (2, 0));
 }
+
+#[test]
+fn every_form_of_a_feed_brings_the_episode() {
+    let (folder, mut net) = (scratch(), Net::new());
+    let home = net.host("publisher");
+    let publisher = Publisher::serve(&home, &folder.path().join("podpub"), None);
+    let audio = short_episode("In Every Form");
+    let release = publisher.publish(&audio.path);
+    for form in ["feed.xml", "torrents.xml", "feed.json", "feed.atom"] {
+        let away = net.host(form);
+        let feed = release.feed.replace("feed.xml", form);
+        let mut agent = agent(&away, &folder.path().join(form), &feed);
+        let (_, event) = agent.event("complete", PATIENCE);
+        let guid = event["guid"].as_str().expect("an episode has a guid");
+        assert!(guid.ends_with(&release.guid), "{form}: {guid}");
+        assert!(event["info_hash"].is_string(), "{form}: it came as a torrent: {event}");
+    }
+}

@@ -1,7 +1,7 @@
 //! Reads any feed: bytes of unknown honesty in, a [`Channel`] out.
 //!
 //! Feeds are broken in every way that XML can be, so a document passes stages that each make the next one's life
-//! simple. `decode` makes text of bytes. `lex` cuts the text into tags and text and takes offence at nothing. `tidy`
+//! simple. `decode` makes text of bytes; what is JSON Feed then, `json` says in the words of RSS. `lex` cuts the text into tags and text and takes offence at nothing. `tidy`
 //! writes from these the RSS 2.0 that was meant, well-formed, bounded and under known names, whether it was RSS 0.9x,
 //! 1.0, 2.0 or Atom. The `rss` crate reads that, item by item. `convert` makes a [`Channel`] of it, and `sources` finds each item's
 //! ways to its bytes.
@@ -12,11 +12,12 @@
 //! Laws: arbitrary bytes never panic. Time and memory are in proportion to their length. No document type is obeyed
 //! and no entity of its own is expanded. Each item has a source, or a reason why not.
 //!
-//! Source: RSS 0.9x to 2.0, RSS 1.0, RFC 4287; for the sources BEP 36, the podcast namespace, Media RSS, ezRSS, torznab.
+//! Source: RSS 0.9x to 2.0, RSS 1.0, RFC 4287, JSON Feed; for the sources BEP 36, the podcast namespace, Media RSS, ezRSS, torznab.
 
 mod channel;
 mod convert;
 mod decode;
+mod json;
 mod lex;
 mod link;
 mod names;
@@ -51,11 +52,11 @@ pub enum ReadError {
     /// A web page, as hosts send it with their excuses.
     #[error("the document is a web page, not a feed")]
     Html,
-    /// JSON Feed.
-    #[error("the document is JSON; only RSS and Atom are read")]
+    /// JSON that is no feed.
+    #[error("the document is JSON, but not JSON Feed")]
     Json,
     /// Anything else.
-    #[error("the document is neither RSS nor Atom; it begins with {begin:?}")]
+    #[error("the document is neither RSS nor Atom nor JSON Feed; it begins with {begin:?}")]
     NotAFeed {
         /// Its root element, or its first characters.
         begin: String,
@@ -74,6 +75,9 @@ pub fn parse(bytes: &[u8], base_url: &Url, content_type: Option<&str>) -> Result
         return Err(ReadError::TooLong { got: bytes.len() });
     }
     let text = decode::decode(bytes, content_type);
+    if text.trim_start_matches(tidy::is_blank).starts_with('{') {
+        return of_json(&text, base_url);
+    }
     let tidied = tidy::tidy(&text)?;
     drop(text);
     let base = tidied.base.as_ref().and_then(|base| base_url.join(base).ok());
@@ -86,6 +90,17 @@ pub fn parse(bytes: &[u8], base_url: &Url, content_type: Option<&str>) -> Result
         let items = model.items.iter().filter_map(|item| convert::item(item, base));
         channel.items.extend(items.filter(|item| guids.insert(item.guid.clone())));
     }
+    Ok(channel)
+}
+
+/// Reads JSON Feed.
+fn of_json(text: &str, base: &Url) -> Result<Channel, ReadError> {
+    let (model, is_whole) = json::read(text.trim_matches(tidy::is_blank))?;
+    let mut channel = convert::channel(&model, base);
+    channel.is_whole = is_whole;
+    let mut guids = BTreeSet::new();
+    let items = model.items.iter().filter_map(|item| convert::item(item, base));
+    channel.items = items.filter(|item| guids.insert(item.guid.clone())).collect();
     Ok(channel)
 }
 

@@ -68,13 +68,18 @@ fn feed(content: &[u8]) -> impl BufRead {
     names::ROOT.as_bytes().chain(content).chain(names::ROOT_END.as_bytes())
 }
 
+/// Whether a character before a document means nothing.
+pub(super) fn is_blank(c: char) -> bool {
+    c.is_whitespace() || c == '\u{feff}' || c == '\0'
+}
+
 /// Makes `text` well-formed, if it holds a feed.
 pub(super) fn tidy(text: &str) -> Result<Tidied, ReadError> {
-    let begin = text.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}' || c == '\0');
+    let begin = text.trim_start_matches(is_blank);
     if begin.is_empty() {
         return Err(ReadError::Empty);
     }
-    if begin.starts_with(['{', '[']) {
+    if begin.starts_with('[') {
         return Err(ReadError::Json);
     }
     let mut tidier = Tidier::new(text);

@@ -1,8 +1,8 @@
-//! Writes a show as strict RSS 2.0, twice from one model: for podcast apps and for torrent clients.
+//! Writes a show as strict RSS 2.0, twice from one model: for podcast apps and for torrent clients; and once more as JSON Feed and as Atom.
 //!
 //! [`podcast_feed`] puts the HTTP file into the one `<enclosure>` that every app reads and offers the swarm beside it
 //! as a `podcast:alternateEnclosure`. [`torrent_feed`] puts the `.torrent` into the enclosure, because torrent clients
-//! look nowhere else. Both carry the same guids and name each other.
+//! look nowhere else. Both carry the same guids and name each other. [`json_feed`] and [`atom_feed`] are for readers of those.
 //!
 //! Law: the bytes are a function of the arguments. Nothing here looks at a clock, episodes come newest first whatever
 //! order they are given in, and the only date of the head is that of the newest episode; so that the
@@ -10,6 +10,8 @@
 //!
 //! Source: RSS 2.0; RFC 4287 and RFC 5989 for `atom:link`; the podcast namespace; BEP 36 and the ezRSS elements.
 
+mod atom;
+mod json;
 mod podcast;
 mod text;
 mod torrents;
@@ -20,6 +22,8 @@ use rss::extension::atom::{AtomExtension, Link};
 use rss::extension::{Extension, ExtensionMap};
 use uuid::Uuid;
 
+pub use atom::atom_feed;
+pub use json::json_feed;
 pub use podcast::podcast_feed;
 pub use torrents::torrent_feed;
 
@@ -30,6 +34,9 @@ use text::{clean, clean_line};
 
 /// Namespace of the `podcast:` tags.
 const PODCAST_NAMESPACE: &str = "https://podcastindex.org/namespace/1.0";
+
+/// Our own object in JSON Feed, for what it has no word for.
+pub(crate) const OWN: &str = "_podswarm";
 
 /// Type of a `.torrent`. Torrent clients compare it as a whole, so nothing may follow it.
 const TORRENT_MIME: &str = "application/x-bittorrent";

@@ -17,6 +17,8 @@ fn urls() -> FeedUrls {
     FeedUrls {
         feed: url("/shows/walks/feed.xml"),
         torrents: url("/shows/walks/torrents.xml"),
+        json: url("/shows/walks/feed.json"),
+        atom: url("/shows/walks/feed.atom"),
         events: url("/shows/walks/events"),
         page: url("/shows/walks"),
     }
@@ -249,7 +251,8 @@ fn what_was_taken_back_is_read_from_either_feed_as_the_show_signed_it() {
         ["one", "two & three"].map(|guid| Withdrawal::sign(&key, guid, at("2026-11-20T18:00:00Z"))).to_vec();
     let show = Show { key: Some(ShowKey::of(&key)), withdrawn: withdrawn.clone(), ..show() };
     let episodes = [episode("a", "2026-11-19T06:00:00Z")];
-    for feed in [podcast_feed(&show, &episodes, &urls()), torrent_feed(&show, &episodes, &urls())] {
+    let feeds = [podcast_feed, torrent_feed, json_feed].map(|write| write(&show, &episodes, &urls()));
+    for feed in feeds {
         let channel = crate::read::parse(feed.as_bytes(), &urls().feed, None).unwrap();
         assert_eq!(channel.key, Some(ShowKey::of(&key)));
         assert_eq!(channel.withdrawn, withdrawn, "{feed}");
@@ -278,4 +281,28 @@ fn chapters_and_transcripts_are_named_with_their_types() {
     ] {
         assert!(feed.contains(line), "{line}: {feed}");
     }
+}
+
+#[test]
+fn every_form_of_a_show_is_read_as_the_same_episodes() {
+    let episodes = [episode("a", "2026-11-19T06:00:00Z"), episode("b", "2026-11-20T06:00:00Z")];
+    let read = |feed: &str| crate::read::parse(feed.as_bytes(), &urls().feed, None).unwrap();
+    let rss = read(&podcast_feed(&show(), &episodes, &urls()));
+    let json = read(&json_feed(&show(), &episodes, &urls()));
+    let atom = read(&atom_feed(&show(), &episodes, &urls(), at("2026-11-21T00:00:00Z")));
+    for other in [&json, &atom] {
+        assert_eq!((&other.title, &other.events_url, &other.image), (&rss.title, &rss.events_url, &rss.image));
+        assert_eq!((other.podcast_guid.or(rss.podcast_guid), &other.author), (rss.podcast_guid, &rss.author));
+        for (other, rss) in other.items.iter().zip(&rss.items) {
+            assert_eq!((&other.guid, &other.title, other.published), (&rss.guid, &rss.title, rss.published));
+            assert_eq!((&other.description, &other.link), (&rss.description, &rss.link));
+        }
+        assert_eq!(other.items.len(), 2);
+    }
+    for (json, rss) in json.items.iter().zip(&rss.items) {
+        assert_eq!((&json.sources, json.info_hash, json.duration), (&rss.sources, rss.info_hash, rss.duration));
+        assert_eq!((json.season, json.number), (rss.season, rss.number));
+    }
+    let first = |channel: &crate::read::Channel| channel.items[0].sources[0].clone();
+    assert!(matches!(first(&atom), crate::read::Source::Torrent { .. }));
 }

@@ -100,6 +100,8 @@ fn router(web: Web) -> Router {
         .route("/shows/{slug}/", get(without_slash))
         .route("/shows/{slug}/feed.xml", get(podcast_feed))
         .route("/shows/{slug}/torrents.xml", get(torrent_feed))
+        .route("/shows/{slug}/feed.json", get(json_feed))
+        .route("/shows/{slug}/feed.atom", get(atom_feed))
         .route("/shows/{slug}/events", get(follow))
         .route("/shows/{slug}/{episode}", get(episode))
         .route("/shows/{slug}/{episode}/swarm.json", get(swarm))
@@ -151,6 +153,14 @@ async fn podcast_feed(State(state): Shared, Path(slug): Path<String>, method: Me
 
 async fn torrent_feed(State(state): Shared, Path(slug): Path<String>, method: Method, headers: HeaderMap) -> Response {
     of_show(&state, &slug, &method, &headers, |show| &show.torrent_feed)
+}
+
+async fn json_feed(State(state): Shared, Path(slug): Path<String>, method: Method, headers: HeaderMap) -> Response {
+    of_show(&state, &slug, &method, &headers, |show| &show.json_feed)
+}
+
+async fn atom_feed(State(state): Shared, Path(slug): Path<String>, method: Method, headers: HeaderMap) -> Response {
+    of_show(&state, &slug, &method, &headers, |show| &show.atom_feed)
 }
 
 async fn episode(

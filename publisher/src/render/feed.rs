@@ -9,28 +9,44 @@ use crate::record::{EpisodeRecord, ShowRecord};
 use crate::transcript::TranscriptFile;
 use crate::urls::Urls;
 
-/// `feed.xml` and `torrents.xml` of a show; `episodes` are those that are out, `withdrawn` what it signed of others.
+/// A show in each of its forms.
+pub(crate) struct Feeds {
+    /// `feed.xml`.
+    pub(crate) podcast: String,
+    /// `torrents.xml`.
+    pub(crate) torrents: String,
+    /// `feed.json`.
+    pub(crate) json: String,
+    /// `feed.atom`.
+    pub(crate) atom: String,
+}
+
+/// The feeds of a show; `episodes` are those that are out, `withdrawn` what it signed of others.
 pub(crate) fn feeds(
     show: &ShowRecord,
     episodes: &[&EpisodeRecord],
     key: ShowKey,
     withdrawn: Vec<Withdrawal>,
     urls: &Urls,
-) -> (String, String) {
+) -> Feeds {
     let addresses = FeedUrls {
         feed: urls.document(&show.slug, "feed.xml"),
         torrents: urls.document(&show.slug, "torrents.xml"),
+        json: urls.document(&show.slug, "feed.json"),
+        atom: urls.document(&show.slug, "feed.atom"),
         events: urls.document(&show.slug, "events"),
         page: urls.show(&show.slug),
     };
     let model = model::Show { key: Some(key), withdrawn, ..show_model(show, urls) };
     let mut models: Vec<model::Episode> = episodes.iter().map(|episode| episode_model(show, episode, urls)).collect();
     let podcast = write::podcast_feed(&model, &models, &addresses);
+    let json = write::json_feed(&model, &models, &addresses);
+    let atom = write::atom_feed(&model, &models, &addresses, show.created);
     // Torrent clients are told of all that the torrent holds, apps of the one file that they play.
     for (model, episode) in models.iter_mut().zip(episodes) {
         model.media.length = episode.length;
     }
-    (podcast, write::torrent_feed(&model, &models, &addresses))
+    Feeds { podcast, torrents: write::torrent_feed(&model, &models, &addresses), json, atom }
 }
 
 fn show_model(show: &ShowRecord, urls: &Urls) -> model::Show {
@@ -160,7 +176,7 @@ mod tests {
     #[test]
     fn the_podcast_feed_has_the_file_and_the_torrent_feed_the_torrent() {
         let record = episode("a", 1);
-        let (podcast, torrents) = feeds(&show("a"), &[&record], key(), Vec::new(), &urls());
+        let Feeds { podcast, torrents, .. } = feeds(&show("a"), &[&record], key(), Vec::new(), &urls());
         assert!(podcast.contains("url=\"https://pods.example/x/media/a/2026-01-01-episode-1-00000001.mp3\""));
         assert!(podcast.contains("length=\"1000\""), "{podcast}");
         assert!(podcast.contains("sha256-"), "{podcast}");
@@ -176,7 +192,7 @@ mod tests {
         record.file = "2026-01-01-book-00000001".to_owned();
         record.length = 5000;
         record.enclosure.path = Some("1.mp3".to_owned());
-        let (podcast, torrents) = feeds(&show("a"), &[&record], key(), Vec::new(), &urls());
+        let Feeds { podcast, torrents, .. } = feeds(&show("a"), &[&record], key(), Vec::new(), &urls());
         assert!(podcast.contains("/media/a/2026-01-01-book-00000001/1.mp3\"") && podcast.contains("length=\"1000\""));
         assert!(!podcast.contains("sha256-"), "{podcast}");
         assert!(torrents.contains("length=\"5000\""));

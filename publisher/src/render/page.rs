@@ -67,6 +67,8 @@ pub(crate) fn show(show: &ShowRecord, episodes: &[&EpisodeRecord], urls: &Urls) 
                 ul.links {
                     li { a href={ (show.slug) "/feed.xml" } { "Podcast feed" } }
                     li { a href={ (show.slug) "/torrents.xml" } { "Torrent feed" } }
+                    li { a href={ (show.slug) "/feed.json" } { "JSON Feed" } }
+                    li { a href={ (show.slug) "/feed.atom" } { "Atom" } }
                 }
                 details {
                     summary { "Fetch it as a swarm, and pass it on" }
@@ -198,6 +200,8 @@ fn layout(root: &str, title: &str, show: Option<&ShowRecord>, body: &Markup) -> 
                     link rel="alternate" type="application/rss+xml" title=(show.title) href={ (base) "/feed.xml" };
                     link rel="alternate" type="application/rss+xml" title={ (show.title) " (torrents)" }
                         href={ (base) "/torrents.xml" };
+                    link rel="alternate" type="application/feed+json" title=(show.title) href={ (base) "/feed.json" };
+                    link rel="alternate" type="application/atom+xml" title=(show.title) href={ (base) "/feed.atom" };
                 }
                 script src={ (root) "/assets/live.js" } defer {}
             }

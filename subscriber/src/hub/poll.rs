@@ -21,7 +21,7 @@ use crate::records::FeedId;
 const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// What a feed may be written in.
-const ACCEPT: &str = "application/rss+xml, application/atom+xml, application/xml;q=0.9, text/xml;q=0.9, */*;q=0.5";
+const ACCEPT: &str = "application/rss+xml, application/atom+xml, application/feed+json, application/xml;q=0.9, text/xml;q=0.9, */*;q=0.5";
 
 /// Asks for the feed as `fetch` says and tells the agent what came of it.
 pub(super) async fn poll(kit: Arc<Kit>, feed: FeedId, fetch: Fetch) {

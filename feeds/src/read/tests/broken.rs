@@ -27,15 +27,12 @@ fn what_is_no_feed_is_refused_by_name() {
     check_refused("", "the document is empty");
     check_refused(" \u{feff}\n\0 ", "the document is empty");
     check_refused("<!doctype html><html><head><title>502</title>", "the document is a web page, not a feed");
-    check_refused(
-        "{\"version\": \"https://jsonfeed.org/version/1.1\"}",
-        "the document is JSON; only RSS and Atom are read",
-    );
+    check_refused("{\"version\": \"https://jsonfeed.org/version/1.1\"}", "the document is JSON, but not JSON Feed");
     check_refused(
         "<opml><body/></opml>",
-        "the document is neither RSS nor Atom; it begins with \"<opml><body/></opml>\"",
+        "the document is neither RSS nor Atom nor JSON Feed; it begins with \"<opml><body/></opml>\"",
     );
-    check_refused("d8:announce", "the document is neither RSS nor Atom; it begins with \"d8:announce\"");
+    check_refused("d8:announce", "the document is neither RSS nor Atom nor JSON Feed; it begins with \"d8:announce\"");
 }
 
 #[test]

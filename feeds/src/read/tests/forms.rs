@@ -464,6 +464,8 @@ fn show() -> (Show, FeedUrls) {
     let urls = FeedUrls {
         feed: url("/shows/feed.xml"),
         torrents: url("/shows/torrents.xml"),
+        json: url("/shows/feed.json"),
+        atom: url("/shows/feed.atom"),
         events: url("/shows/events"),
         page: url("/shows"),
     };

@@ -3,6 +3,7 @@
 mod broken;
 mod forms;
 mod hostile;
+mod json;
 mod texts;
 
 use super::*;

@@ -81,7 +81,9 @@ async fn an_answer_is_the_routers() {
         (FEED, format!("Accept-Encoding: gzip\r\n{}", known(&zipped)), 304),
         (FEED, format!("If-Modified-Since: {}\r\n", value(&plain, "last-modified")), 304),
         ("/shows/b/feed.xml", String::new(), 404),
-        ("/shows/a/feed.json", String::new(), 404),
+        ("/shows/a/feed.json", String::new(), 200),
+        ("/shows/a/feed.atom", String::new(), 200),
+        ("/shows/a/feed.txt", String::new(), 404),
         ("/announce?info_hash=aaaaaaaaaaaaaaaaaaaa&port=1", String::new(), 200),
         ("/announce", String::new(), 200),
     ] {

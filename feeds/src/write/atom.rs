@@ -1,0 +1,85 @@
+//! `feed.atom`: the show as Atom.
+//!
+//! Each entry has the file over HTTP and its `.torrent` as enclosures. Entries are known by the same guids as in the other feeds, in the
+//! form that Atom wants.
+//!
+//! Source: RFC 4287; RFC 4122 for `urn:uuid`.
+
+use atom_syndication::{Content, Entry, Feed, FixedDateTime, Generator, Link, Person, Text};
+use chrono::{DateTime, Utc};
+
+use super::text::{clean, clean_line};
+use super::{TORRENT_MIME, newest_first};
+use crate::model::{Episode, FeedUrls, Show};
+
+/// The type of Atom.
+const ATOM_MIME: &str = "application/atom+xml";
+
+/// The show as Atom, newest episode first, UTF-8.
+///
+/// `updated` is when the feed came to be as it is where no episode tells a later time: it must not be absent.
+pub fn atom_feed(show: &Show, episodes: &[Episode], urls: &FeedUrls, updated: DateTime<Utc>) -> String {
+    let episodes = newest_first(episodes);
+    let title = clean_line(&show.title);
+    let id = match show.podcast_guid {
+        Some(guid) => format!("urn:uuid:{guid}"),
+        None => urls.atom.to_string(),
+    };
+    let name = show.author.as_deref().map_or_else(|| title.clone(), clean_line);
+    let feed = Feed {
+        title: Text::plain(title),
+        id,
+        updated: fixed(episodes.first().map_or(updated, |newest| newest.published)),
+        authors: vec![Person { name, ..Person::default() }],
+        generator: Some(Generator { value: "Podswarm".to_owned(), ..Generator::default() }),
+        logo: show.image_url.as_ref().map(ToString::to_string),
+        subtitle: Some(Text::plain(clean(&show.description))),
+        links: vec![
+            link("self", urls.atom.as_str(), ATOM_MIME, None),
+            link("alternate", show.link.as_ref().unwrap_or(&urls.page).as_str(), "text/html", None),
+            link("monitor", urls.events.as_str(), "text/event-stream", None),
+        ],
+        entries: episodes.into_iter().map(entry).collect(),
+        lang: Some(clean_line(&show.language)).filter(|language| !language.is_empty()),
+        ..Feed::default()
+    };
+    let mut xml = feed.to_string();
+    xml.push('\n');
+    xml
+}
+
+fn entry(episode: &Episode) -> Entry {
+    let media = &episode.media;
+    let mut links = vec![link("enclosure", media.url.as_str(), &media.mime, Some(media.length))];
+    links.extend(episode.torrent.as_ref().map(|torrent| {
+        link("enclosure", torrent.url.as_str(), TORRENT_MIME, Some(torrent.folder_length.unwrap_or(media.length)))
+    }));
+    links.extend(episode.page_url.as_ref().map(|url| link("alternate", url.as_str(), "text/html", None)));
+    let guid = clean_line(&episode.guid);
+    let content =
+        Content { value: Some(clean(&episode.notes)), content_type: Some("html".to_owned()), ..Content::default() };
+    Entry {
+        title: Text::plain(clean_line(&episode.title)),
+        id: if uuid::Uuid::try_parse(&guid).is_ok() { format!("urn:uuid:{guid}") } else { guid },
+        updated: fixed(episode.published),
+        published: Some(fixed(episode.published)),
+        links,
+        content: (!episode.notes.is_empty()).then_some(content),
+        ..Entry::default()
+    }
+}
+
+fn link(rel: &str, href: &str, mime: &str, length: Option<u64>) -> Link {
+    Link {
+        href: href.to_owned(),
+        rel: rel.to_owned(),
+        mime_type: Some(clean_line(mime)),
+        length: length.map(|length| length.to_string()),
+        ..Link::default()
+    }
+}
+
+/// Feeds say times to the second.
+fn fixed(at: DateTime<Utc>) -> FixedDateTime {
+    DateTime::from_timestamp(at.timestamp(), 0).unwrap_or(at).fixed_offset()
+}
