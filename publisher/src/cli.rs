@@ -33,6 +33,13 @@ impl AsRef<GlobalArgs> for Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Tell what podcast directories would say against a show and its episodes, and what mends it.
+    ///
+    /// Held against Apple's rules, PSP-1 and Spotify's. Exit code 1 if something would be refused.
+    Check {
+        /// Only this show: its short name or its title.
+        show: Option<String>,
+    },
     /// Print a configuration file with every setting, to start from.
     Config,
     /// Change what is said of a show, or of an episode; an empty value takes back what was said.

@@ -50,6 +50,7 @@ pub(crate) fn app(host: Arc<Host>, control: ControlFile) -> Router {
         .route("/ping", get(ping))
         .route("/status", get(status))
         .route("/shows", get(shows).post(create_show).patch(edit_show))
+        .route("/check", get(findings))
         .route("/episodes", get(episodes).patch(edit_episode))
         .route("/episodes/release", post(release))
         .route("/episodes/unpublish", post(unpublish))
@@ -111,17 +112,23 @@ async fn edit_show(State(state): Shared, Json(edit): Json<EditShow>) -> Result<R
 }
 
 #[derive(Deserialize)]
-struct EpisodesQuery {
+struct OfShow {
     show: Option<String>,
 }
 
-async fn episodes(State(state): Shared, Query(query): Query<EpisodesQuery>) -> Result<Response, Refusal> {
+async fn episodes(State(state): Shared, Query(query): Query<OfShow>) -> Result<Response, Refusal> {
     let host = Arc::clone(&state.host);
     let episodes = blocking(move || {
         let found = host.library().episodes_of(query.show.as_deref())?;
         Ok::<_, LibraryError>(found.iter().map(|episode| EpisodeInfo::new(episode, host.urls())).collect::<Vec<_>>())
     });
     Ok(Json(episodes.await?).into_response())
+}
+
+async fn findings(State(state): Shared, Query(query): Query<OfShow>) -> Result<Response, Refusal> {
+    let host = Arc::clone(&state.host);
+    let check = move || crate::check::check(host.library(), query.show.as_deref(), host.urls());
+    Ok(Json(blocking(check).await?).into_response())
 }
 
 async fn edit_episode(State(state): Shared, Json(edit): Json<EditEpisode>) -> Result<Response, Refusal> {

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! In reading order: [`cli`] is what can be typed, `commands` what is done about it. `publish` turns a path into an
-//! episode; it knows `kind`, `tags`, `timeline`, `chapters`, `transcript`, `cover`, `slug` and `notes`. `library` keeps it, in the shapes of `record`. `site`
+//! episode; it knows `kind`, `tags`, `timeline`, `chapters`, `transcript`, `cover`, `slug` and `notes`. `library` keeps it, in the shapes of `record`; `check` holds it against the rules of podcast directories. `site`
 //! is everything that is shown at one moment, made by `render` under the addresses of `urls`; `http` serves it and
 //! `tracker` answers announces. `host` runs all of it and keeps the order in which things become visible; `control` is
 //! how commands drive a host in another process, in the shapes of `wire`.
@@ -31,6 +31,8 @@ mod library;
 mod record;
 mod shows;
 mod keys;
+
+mod check;
 
 mod site;
 mod render;

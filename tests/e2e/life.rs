@@ -10,7 +10,7 @@ use podswarm_tests::figure;
 use podswarm_tests::files::{assert_same_bytes, scratch};
 use podswarm_tests::http;
 use podswarm_tests::net::{Host, Net};
-use podswarm_tests::process::{PATIENCE, Program};
+use podswarm_tests::process::{Line, PATIENCE, Program};
 use podswarm_tests::programs::{Publisher, agent, complete, podsub_on};
 use serde_json::Value;
 
@@ -126,4 +126,27 @@ fn a_scheduled_episode_appears_at_its_time_though_the_publisher_was_restarted() 
 /// The scheme and host of a URL.
 fn origin(url: &str) -> String {
     url.splitn(4, '/').take(3).collect::<Vec<_>>().join("/")
+}
+
+#[test]
+fn a_show_is_checked_as_directories_would() {
+    let (folder, mut net) = (scratch(), Net::new());
+    let home = net.host("publisher");
+    let publisher = Publisher::serve(&home, &folder.path().join("podpub"), None);
+    publisher.publish(&short_episode("Fit to Be Heard").path);
+    let check = || Program::start("podpub check", publisher.command("check")).end(PATIENCE);
+    let refused = check();
+    assert_eq!(refused.code, Some(1), "a show without a category is refused");
+    let errors: Vec<Value> =
+        refused.lines.iter().map(Line::json).filter(|finding| finding["severity"] == "error").collect();
+    let mend = |what: &str| {
+        let error = errors.iter().find(|error| error["what"].as_str().unwrap().contains(what));
+        error.unwrap_or_else(|| panic!("{what}: {errors:?}"))["mend"].as_str().unwrap().to_owned()
+    };
+    assert!(mend("category").starts_with("podpub edit --show the-swarm-hour --category"));
+    // What it says mends it, does.
+    let edit = ["--category", "Arts", "--description", "Of swarms"];
+    run("podpub", publisher.command("edit"), &edit);
+    let left = check();
+    assert!(left.lines.iter().all(|line| !line.text.contains("category") && !line.text.contains("description")));
 }

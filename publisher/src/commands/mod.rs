@@ -3,6 +3,7 @@
 //! A command asks the publisher that holds the data directory, or opens the library itself if none does; what it prints
 //! is the same.
 
+mod check;
 mod companions;
 mod episodes;
 mod publish;
@@ -28,6 +29,7 @@ pub(crate) async fn run(cli: Cli, out: Out) -> Result<(), Failure> {
     let context =
         Context { dir: DataDir::resolve(cli.global.data_dir.as_deref(), NAME)?, remote: cli.global.remote()?, out };
     match cli.command {
+        Command::Check { show } => check::check(&context, show).await,
         Command::Config => {
             if context.out.is_json() {
                 return Err(Failure::usage("`config` prints TOML; it has no JSON form"));
