@@ -6,8 +6,8 @@
 //!
 //! Knows nothing of wire formats, sockets or the machine's clock. Private swarms are the codec's business.
 //! Laws: peers are chosen before the asker is entered, and he is never told of himself; nobody is told of hosts nearer
-//! than himself; IPv4 and IPv6 stay apart; seeds are not given to seeds; every count is bounded by
-//! [`SwarmTableConfig`]; an announce costs O(log n) in the peers of the table, plus the set handed out.
+//! than himself; IPv4 and IPv6 stay apart; seeds are given to no seed that has ever moved a byte; every count is bounded
+//! by [`SwarmTableConfig`]; an announce costs O(log n) in the peers of the table, plus the set handed out.
 //! Sources: BEP 3, BEP 7, BEP 48; young swarms as arvidn asked for in libtorrent#3226.
 
 mod crowd;
@@ -319,6 +319,8 @@ impl Swarm {
     /// Whoever comes to a swarm that is just filling gets few at first. Were he given all he asks for, the first
     /// comers would have no slot left for those who come a moment later, and would end up as a clique; he comes back
     /// in seconds and gets the rest out of the whole crowd.
+    ///
+    /// Who calls himself a seed and may have nothing but a link gets a few who can tell him what the torrent is.
     fn choose(
         &self,
         now: Instant,
@@ -333,13 +335,21 @@ impl Swarm {
         let is_filling = now - self.stirred_at < FILLING;
         let (want, taste) =
             if is_filling && !is_known { (want.min(FIRST_NUMWANT), Taste::Newer) } else { (want, Taste::Mixed) };
-        if asker.class == Class::Leecher {
+        if asker.class == Class::Leecher || asker.is_untried {
             chosen.extend(own.iter().filter(|addr| addr.port() != 0 && **addr != asker.addr).take(want));
         }
         // Spares for the asker himself, and for a seed of the owner's that also announces.
         let ours = chosen.len();
         let spares = usize::from(is_known) + ours;
-        crowd.sample(asker, want + spares, taste, rng, chosen);
+        // Seeds have nothing for one another.
+        let classes = match asker.class {
+            Class::Leecher => &[Class::Leecher, Class::Seed][..],
+            Class::Seed => &[Class::Leecher],
+        };
+        crowd.sample(asker.scope, classes, want + spares, taste, rng, chosen);
+        if asker.is_untried && chosen.len() < GUIDES {
+            crowd.sample(asker.scope, &[Class::Seed], GUIDES - chosen.len() + spares, taste, rng, chosen);
+        }
         for unwanted in 0..spares {
             let addr = if unwanted < ours { chosen[unwanted] } else { asker.addr };
             if let Some(at) = chosen[ours..].iter().position(|drawn| *drawn == addr) {
@@ -404,7 +414,9 @@ impl Asker {
             return Err(AnnounceFailure::new(format!("{ip} port {} is not an address to dial", request.port)));
         }
         let class = if request.left == 0 { Class::Seed } else { Class::Leecher };
-        Ok(Self { addr: SocketAddr::new(ip, request.port), scope, class, joined: None })
+        // aria2, as long as it has nothing but a magnet link, counts what it lacks of an empty torrent.
+        let is_untried = class == Class::Seed && request.uploaded == 0 && request.downloaded == 0;
+        Ok(Self { addr: SocketAddr::new(ip, request.port), scope, class, is_untried, joined: None })
     }
 }
 
@@ -434,6 +446,9 @@ pub const MAX_NUMWANT: usize = 200;
 /// In a crowd of 200 with 40 slots each, of which they use half to dial, first comers that get 50 peers at once end up
 /// linked to nobody but one another. With 10 the first quarter has half of its links outside.
 const FIRST_NUMWANT: usize = 10;
+
+/// Peers that a seed is given who has moved nothing yet, and may not know what the torrent is: enough for one to answer.
+const GUIDES: usize = 4;
 
 /// So long after it last doubled, a swarm counts as just filling.
 const FILLING: Duration = Duration::from_secs(5);

@@ -43,6 +43,8 @@ pub(super) struct Asker {
     pub(super) addr: SocketAddr,
     pub(super) scope: Scope,
     pub(super) class: Class,
+    /// Whether he calls himself a seed and has neither sent nor received anything.
+    pub(super) is_untried: bool,
     /// Since when he is among the members, if he is.
     pub(super) joined: Option<Instant>,
 }
@@ -146,16 +148,20 @@ impl Crowd {
         Some(member)
     }
 
-    /// Adds to `chosen` up to `want` peers that `asker` may see, in random order; he himself may be among them.
+    /// Adds to `chosen` up to `want` peers of `classes` that an asker in `scope` may see, in random order; he himself may
+    /// be among them.
     ///
     /// O(`want`), however big the crowd.
-    pub(super) fn sample(&self, asker: &Asker, want: usize, taste: Taste, rng: &mut Rng, chosen: &mut Vec<SocketAddr>) {
-        let classes = match asker.class {
-            Class::Leecher => &[Class::Leecher, Class::Seed][..],
-            // Seeds have nothing for one another.
-            Class::Seed => &[Class::Leecher],
-        };
-        let visible = SCOPES.into_iter().filter(|&scope| asker.scope.sees(scope));
+    pub(super) fn sample(
+        &self,
+        scope: Scope,
+        classes: &[Class],
+        want: usize,
+        taste: Taste,
+        rng: &mut Rng,
+        chosen: &mut Vec<SocketAddr>,
+    ) {
+        let visible = SCOPES.into_iter().filter(|&other| scope.sees(other));
         let pools = visible.flat_map(|scope| classes.iter().map(move |&class| &*self.pools[pool_of(scope, class)]));
         let mut left: usize = pools.clone().map(<[_]>::len).sum();
         let mut want = want.min(left);

@@ -48,7 +48,7 @@ impl World {
     }
 
     fn seed(&mut self, peer: &str) -> AnnounceResponse {
-        self.announce_with(peer, 0, |_| {})
+        self.announce_with(peer, 0, |request| request.uploaded = 1)
     }
 
     fn event(&mut self, peer: &str, left: u64, event: AnnounceEvent) -> AnnounceResponse {
@@ -106,6 +106,31 @@ fn seeds_are_not_told_of_seeds() {
     world.leecher("192.0.2.2:2");
     assert_eq!(world.seed("192.0.2.3:3").peers, [addr("192.0.2.2:2")]);
     assert_eq!(sorted(world.leecher("192.0.2.4:4").peers), ["192.0.2.1:1", "192.0.2.2:2", "192.0.2.3:3"]);
+}
+
+/// aria2 announces so as long as it has nothing but a magnet link.
+#[test]
+fn a_seed_that_has_moved_nothing_is_told_of_a_few_who_know_what_the_torrent_is() {
+    let mut world = World::new();
+    for peer in 1..=20 {
+        world.seed(&format!("192.0.2.{peer}:1"));
+    }
+    for _ in 0..2 {
+        let told = world.announce_with("192.0.2.99:1", 0, |_| {}).peers;
+        assert!((1..=GUIDES + 1).contains(&told.len()), "{told:?}");
+        assert!(!told.contains(&addr("192.0.2.99:1")));
+    }
+    for peer in 101..=120 {
+        world.leecher(&format!("192.0.2.{peer}:1"));
+    }
+    world.pass(FILLING);
+    let told = world.announce_with("192.0.2.99:1", 0, |_| {}).peers;
+    assert_eq!(told.len(), 20, "{told:?}");
+    // The owner's seed is the first of them.
+    let own = [addr("192.0.2.200:6881")];
+    let request = AnnounceRequest::new(HASH, [0; 20], 1);
+    let told = world.table.announce(world.now, addr("192.0.2.98:1"), &request, &own, &mut world.rng).unwrap().peers;
+    assert_eq!(told[0], own[0]);
 }
 
 #[test]
@@ -209,7 +234,7 @@ fn the_owner_s_seed_is_given_first_to_leechers_and_counted() {
     let mut world = World::new();
     let own = [addr("192.0.2.99:6881"), addr("[2001:db8::99]:6881"), addr("192.0.2.98:0")];
     let mut announce = |peer: &str, left, numwant| {
-        let request = AnnounceRequest { left, numwant, ..AnnounceRequest::new(HASH, [0; 20], 6881) };
+        let request = AnnounceRequest { left, numwant, uploaded: 1, ..AnnounceRequest::new(HASH, [0; 20], 6881) };
         world.table.announce(Instant::ZERO, addr(peer), &request, &own, &mut world.rng).unwrap()
     };
     let answer = announce("192.0.2.1:1", 1, None);
