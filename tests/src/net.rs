@@ -10,7 +10,7 @@
 //! Needs the right to make network namespaces: root, or `unshare --user --map-root-user`.
 //! Law: no packet leaves the machine; the bridge has no port but the hosts'.
 //! Source: the setup of published flash crowd figures: token bucket filters with a burst of 16 kB and a latency of
-//! 100 ms on both directions, segmentation offloads off; addresses of RFC 2544, which every engine treats as public, and of the test network
+//! 100 ms on both directions, segmentation offloads off; addresses of RFC 2544 and 5180, which every engine treats as public, and of the test network
 //! of amateur radio, 44.128.0.0/16, for routers, whose daemon knows those of RFC 2544 for what they are.
 
 use std::fs::{self, File};
@@ -174,6 +174,13 @@ impl Host {
         Ipv6Addr::new(0xfd70, 0x6f64, 0, 0, 0, 0, 0, self.number).into()
     }
 
+    /// Gives it an IPv6 address that clients take for a public one, in `2001:2::/64`, and returns it.
+    pub fn public_v6(&self) -> IpAddr {
+        let address = Ipv6Addr::new(0x2001, 2, 0, 0, 0, 0, 0, self.number);
+        self.namespace.ip(&format!("address replace {address}/64 dev eth0 nodad\n"));
+        address.into()
+    }
+
     /// A command that will run on this host and be killed with the thread that starts it.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new("nsenter");
@@ -226,27 +233,29 @@ impl Host {
 
     /// Lets no datagram in, and tells nobody so.
     pub fn swallow_udp(&self) {
-        self.refuse("meta l4proto udp drop");
+        self.filter("meta l4proto udp drop");
     }
 
     /// Lets nothing in but what is for `port`: every other connection is reset, whoever opened it, and other datagrams are dropped.
     pub fn close_all_but(&self, port: u16) {
         self.close_tcp_all_but(port);
-        self.refuse(&format!("udp dport != {port} drop"));
+        self.filter(&format!("udp dport != {port} drop"));
     }
 
     /// Lets no TCP in but for `port`, as [`Self::close_all_but`] does; datagrams come in.
     pub fn close_tcp_all_but(&self, port: u16) {
-        self.refuse(&format!("tcp dport != {port} reject with tcp reset"));
+        self.filter(&format!("tcp dport != {port} reject with tcp reset"));
     }
 
     /// Lets no TCP in but to and from `port` of anybody: every other connection is reset, whoever opened it.
     pub fn allow_tcp_only_with(&self, port: u16) {
-        self.refuse(&format!("tcp sport != {port} tcp dport != {port} reject with tcp reset"));
+        // In one rule, nft 1.0 would compare both ports with both at once.
+        self.filter(&format!("tcp sport {port} accept"));
+        self.close_tcp_all_but(port);
     }
 
-    /// Refuses what comes in from outside and is as `rule` says.
-    fn refuse(&self, rule: &str) {
+    /// Has `rule`, after those before it, decide on what comes in from outside.
+    fn filter(&self, rule: &str) {
         let script = format!(
             "add table inet host\n\
              add chain inet host input {{ type filter hook input priority 0; }}\n\
