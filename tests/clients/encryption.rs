@@ -1,4 +1,4 @@
-//! The clients that people have, where one side insists on encryption: theirs, which then encrypts everything, or ours.
+//! Encryption that one side insists on, where [the matrix](crate::matrix) does not look.
 
 use podswarm_tests::audio::{Format, long_episode};
 use podswarm_tests::clients::Client;
@@ -10,44 +10,13 @@ use crate::LIMIT;
 use crate::meeting::Meeting;
 
 #[test]
-fn aria2_meets_us_encrypted() {
-    Meeting::with(Client::Aria2Encrypted).succeeds();
-}
-
-#[test]
-fn libtorrent_meets_us_encrypted() {
-    Meeting::with(Client::LibtorrentEncrypted).succeeds();
-}
-
-#[test]
 fn libtorrent_meets_us_encrypted_over_v6() {
-    Meeting { address: Host::v6, ..Meeting::with(Client::LibtorrentEncrypted) }.succeeds();
+    Meeting { encrypted: true, address: Host::v6, ..Meeting::with(Client::Libtorrent) }.succeeds();
 }
 
 #[test]
-fn transmission_meets_us_encrypted() {
-    Meeting::with(Client::TransmissionEncrypted).succeeds();
-}
-
-/// `client`, as it comes, leeches from a publisher that requires encryption, and seeds to a subscriber that does.
-#[track_caller]
-fn follows_us_into_encryption(client: Client) {
-    Meeting { flags: &["--encryption", "require"], ..Meeting::with(client) }.succeeds();
-}
-
-#[test]
-fn aria2_follows_us_into_encryption() {
-    follows_us_into_encryption(Client::Aria2);
-}
-
-#[test]
-fn libtorrent_follows_us_into_encryption() {
-    follows_us_into_encryption(Client::Libtorrent);
-}
-
-#[test]
-fn transmission_follows_us_into_encryption() {
-    follows_us_into_encryption(Client::Transmission);
+fn libtorrent_meets_us_encrypted_over_utp() {
+    Meeting { encrypted: true, tcp: false, ..Meeting::with(Client::Libtorrent) }.succeeds();
 }
 
 /// Who requires encryption has nothing to do with who has none.

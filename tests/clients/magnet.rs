@@ -1,5 +1,4 @@
-//! The clients that people have, with nothing but a magnet link: what the torrent is comes from a peer, and other peers from that
-//! one.
+//! With nothing but a magnet link that names one peer: what the torrent is comes from him, and other peers, too.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -12,28 +11,11 @@ use podswarm_tests::net::{Host, Net};
 use podswarm_tests::programs::{Publisher, get, get_with, metainfo, without_web_seeds};
 
 use crate::LIMIT;
-use crate::meeting::{Meeting, Source};
 
 /// The link that names the torrent and one peer.
 fn link_to(metainfo: &Metainfo, peer: &Host) -> String {
     let peers = vec![SocketAddr::new(peer.v4(), 6881)];
     Magnet { peers, ..Magnet::new(metainfo.info_hash) }.to_string()
-}
-
-/// `client` fetches by a link what we seed, and we fetch by a link what it seeds.
-#[track_caller]
-fn gives_and_takes_by_link(client: Client) {
-    Meeting { source: Source::Link, ..Meeting::with(client) }.succeeds();
-}
-
-#[test]
-fn transmission_gives_and_takes_by_magnet_link() {
-    gives_and_takes_by_link(Client::Transmission);
-}
-
-#[test]
-fn libtorrent_gives_and_takes_by_magnet_link() {
-    gives_and_takes_by_link(Client::Libtorrent);
 }
 
 /// A publisher that listens to nobody who names peers: whoever is to find it must be told of it.

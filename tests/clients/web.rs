@@ -1,4 +1,6 @@
 //! The publisher's media as a web seed of other clients: alone, and in a crowd.
+//!
+//! Where libtorrent 2.0.8 has nothing but v2, it looks for the only file in a folder of its name, and finds none.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

@@ -110,15 +110,26 @@ impl Program {
     /// `limit` passes.
     #[track_caller]
     pub fn wait_for<T>(&mut self, what: &str, limit: Duration, pick: impl Fn(&Line) -> Option<T>) -> (Instant, T) {
+        self.wait_for_or_end(what, limit, pick).unwrap_or_else(|| {
+            let status = self.child.wait();
+            self.fail(&format!("ended before {what}: {status:?}"))
+        })
+    }
+
+    /// The same; `None` if the program ends first.
+    #[track_caller]
+    pub fn wait_for_or_end<T>(
+        &mut self,
+        what: &str,
+        limit: Duration,
+        pick: impl Fn(&Line) -> Option<T>,
+    ) -> Option<(Instant, T)> {
         let end = Instant::now() + limit;
         loop {
             let line = match self.next_line(end) {
                 Ok(line) => line,
                 Err(RecvTimeoutError::Timeout) => self.fail(&format!("no {what} in {limit:?}")),
-                Err(RecvTimeoutError::Disconnected) => {
-                    let status = self.child.wait();
-                    self.fail(&format!("ended before {what}: {status:?}"))
-                }
+                Err(RecvTimeoutError::Disconnected) => return None,
             };
             let (at, answer) = (line.at, pick(&line));
             if self.last.len() == LINES_SHOWN {
@@ -126,9 +137,15 @@ impl Program {
             }
             self.last.push_back(line);
             if let Some(answer) = answer {
-                return (at, answer);
+                return Some((at, answer));
             }
         }
+    }
+
+    /// Whether a line that no wait has taken yet answers `pick` by now.
+    pub fn has_said<T>(&mut self, pick: impl Fn(&Line) -> Option<T>) -> bool {
+        self.waiting.extend(self.lines.try_iter());
+        self.waiting.iter().any(|line| pick(line).is_some())
     }
 
     /// Waits for the event called `name` and returns when it was read and the event.
@@ -301,6 +318,7 @@ mod tests {
         program.wait_for("three", PATIENCE, |line| (line.text == "three").then_some(()));
         let (_, event) = program.event("up", PATIENCE);
         assert_eq!(event["n"], 4);
+        assert!(!program.has_said(|line| (line.text == "two").then_some(())));
         assert!(program.peak_memory() > ByteCount(0));
         assert_eq!(program.stop(PATIENCE).code, None);
     }
