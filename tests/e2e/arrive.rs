@@ -107,6 +107,22 @@ fn a_torrent_names_the_tracker_over_udp_and_a_swarm_forms_through_it_alone() {
     assert!(kinds.contains(&"udp-tracker".into()), "{kinds:?}");
 }
 
+/// It is done within a moment and gone at once, and its tracker hears of both in the right order.
+#[test]
+fn a_listener_who_leaves_when_he_has_all_counts_as_a_copy() {
+    let (folder, mut net) = (scratch(), Net::new());
+    let [home, away] = ["publisher", "subscriber"].map(|name| net.host(name));
+    let publisher = Publisher::serve(&home, &folder.path().join("podpub"), None);
+    let release = publisher.publish(&short_episode("Here and Gone").path);
+    let torrent = without_web_seeds(&away, &release.torrent, folder.path());
+    let ended = get(&away, &torrent, &folder.path().join("subscriber")).end(PATIENCE);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let swarm = &publisher.full_status()["episodes"][0]["swarm"];
+    let told = ["downloaded", "complete", "incomplete"].map(|count| swarm[count].as_u64());
+    // The one who is left is the publisher.
+    assert_eq!(told, [Some(1), Some(1), Some(0)], "{swarm}");
+}
+
 #[test]
 fn a_tracker_that_udp_does_not_reach_costs_a_moment_only() {
     let (folder, mut net) = (scratch(), Net::new());

@@ -239,6 +239,8 @@ struct Task {
     session: Session,
     entries: BTreeMap<u64, Entry>,
     by_swarm: BTreeMap<SwarmId, u64>,
+    /// Where the trackers may be of torrents that were left and say goodbye.
+    leaving: BTreeMap<SwarmId, super::http::Reach>,
     /// Searches for metadata.
     findings: BTreeMap<SwarmId, Finding>,
     /// Peers that such searches have found, by info-hash, for torrents that are not added yet.
@@ -300,6 +302,7 @@ impl Task {
             rng,
             entries: BTreeMap::new(),
             by_swarm: BTreeMap::new(),
+            leaving: BTreeMap::new(),
             findings: BTreeMap::new(),
             found_peers: BTreeMap::new(),
             conns: BTreeMap::new(),
@@ -506,13 +509,7 @@ impl Task {
 
     /// Leaves a torrent; it is `done` when what is there is remembered and nobody works on its files any more.
     fn remove(&mut self, key: u64, done: oneshot::Sender<()>) {
-        if let Some(id) = self.entries.get(&key).and_then(|entry| entry.swarm) {
-            self.input(Input::Swarm(id, swarm::Input::Stop));
-            self.remember(key);
-            self.session.remove(id);
-            self.forget_web_seeds(id);
-            self.by_swarm.remove(&id);
-        }
+        self.leave(key);
         if let Some(Entry { cancel, released, .. }) = self.entries.remove(&key) {
             cancel.store(true, Ordering::Relaxed);
             tokio::spawn(async move {
@@ -521,6 +518,21 @@ impl Task {
             });
         }
         self.list();
+    }
+
+    /// Stops a torrent's swarm, if it has one, and remembers what is there; its trackers may have to hear more.
+    fn leave(&mut self, key: u64) {
+        let Some((id, reach)) = self.entries.get(&key).and_then(|entry| Some((entry.swarm?, entry.add.reach))) else {
+            return;
+        };
+        self.input(Input::Swarm(id, swarm::Input::Stop));
+        self.remember(key);
+        self.session.remove(id);
+        if self.session.is_leaving(id) {
+            self.leaving.insert(id, reach);
+        }
+        self.forget_web_seeds(id);
+        self.by_swarm.remove(&id);
     }
 
     /// Notes which pieces are there, in the background.
@@ -586,24 +598,12 @@ impl Task {
     async fn say_goodbye(mut self) {
         self.end_findings();
         let keys: Vec<u64> = self.entries.keys().copied().collect();
-        for key in &keys {
-            self.entries[key].cancel.store(true, Ordering::Relaxed);
-            if let Some(id) = self.entries[key].swarm {
-                self.input(Input::Swarm(id, swarm::Input::Stop));
-            }
-        }
         for key in keys {
-            self.remember(key);
+            self.entries[&key].cancel.store(true, Ordering::Relaxed);
+            self.leave(key);
         }
         let released: Vec<_> = std::mem::take(&mut self.entries).into_values().map(|entry| entry.released).collect();
-        let trackers = async {
-            while self.announcing > 0 {
-                if let Some(Done::Swarm(_, swarm::Input::Announced { .. })) = self.results.recv().await {
-                    self.announcing -= 1;
-                }
-            }
-        };
-        let _ = tokio::time::timeout(GOODBYE, trackers).await;
+        let _ = tokio::time::timeout(GOODBYE, self.hear_out_trackers()).await;
         tokio::join!(self.seeking.stop(), self.router.stop());
         // What was prepared and not yet heard of holds files, too.
         drop(self.results);
@@ -612,6 +612,23 @@ impl Task {
         }
         if let Some(done) = self.stopping.take() {
             let _ = done.send(());
+        }
+    }
+
+    /// Waits until every tracker has heard that we go.
+    async fn hear_out_trackers(&mut self) {
+        while self.announcing > 0 {
+            let wake = self.session.deadline().map(|at| self.clock.at(at));
+            tokio::select! {
+                Some(done) = self.results.recv() => {
+                    if matches!(done, Done::Swarm(_, swarm::Input::Announced { .. })) {
+                        self.done(done);
+                    }
+                }
+                () = async { tokio::time::sleep_until(wake.expect("asked before")).await }, if wake.is_some() => {
+                    self.input(Input::Tick);
+                }
+            }
         }
     }
 
@@ -658,9 +675,13 @@ impl Task {
     fn done(&mut self, done: Done) {
         match done {
             Done::Swarm(id, input) => {
-                self.announcing -= usize::from(matches!(input, swarm::Input::Announced { .. }));
+                let is_tracker = matches!(input, swarm::Input::Announced { .. });
+                self.announcing -= usize::from(is_tracker);
                 self.touch(id);
                 self.input(Input::Swarm(id, input));
+                if is_tracker && !self.session.is_leaving(id) {
+                    self.leaving.remove(&id);
+                }
             }
             Done::Dialled(conn, stream) => {
                 let transport = stream.transport();

@@ -93,6 +93,8 @@ enum Stage {
 #[derive(Debug, Default)]
 pub struct Session {
     swarms: BTreeMap<SwarmId, Swarm>,
+    /// Swarms that were left and have something to hear or to say yet: their trackers.
+    leaving: BTreeMap<SwarmId, Swarm>,
     /// Searches for metadata; their numbers are no swarm's.
     finders: BTreeMap<SwarmId, Finder>,
     by_hash: BTreeMap<[u8; 20], SwarmId>,
@@ -160,15 +162,24 @@ impl Session {
         Ok(id)
     }
 
-    /// Forgets a swarm or a search, after [`swarm::Input::Stop`].
+    /// Forgets a swarm or a search, after [`swarm::Input::Stop`]; another one of the same torrent may be added.
+    ///
+    /// Announces of a swarm that are still under way are to be answered as ever: the tracker may have to hear more.
     pub fn remove(&mut self, id: SwarmId) {
         let finder = self.finders.remove(&id).map(|finder| finder.info_hash());
-        if let Some(info_hash) = self.swarms.remove(&id).map(|swarm| swarm.info_hash()).or(finder) {
+        let swarm = self.swarms.remove(&id);
+        if let Some(info_hash) = swarm.as_ref().map(Swarm::info_hash).or(finder) {
             for wire in info_hash.wires() {
                 self.by_hash.remove(&wire);
             }
             self.skeys = None;
         }
+        self.leaving.extend(swarm.filter(|swarm| !swarm.has_left()).map(|swarm| (id, swarm)));
+    }
+
+    /// Whether a swarm was removed and is not yet done with its trackers.
+    pub fn is_leaving(&self, id: SwarmId) -> bool {
+        self.leaving.contains_key(&id)
     }
 
     /// The search of this number.
@@ -227,7 +238,8 @@ impl Session {
     /// When [`Input::Tick`] is next needed. O(swarms).
     pub fn deadline(&self) -> Option<Instant> {
         let handshake = self.deadlines.front().map(|(at, _)| *at);
-        let swarms = self.swarms.values().map(Swarm::deadline).fold(handshake, earliest);
+        let swarms = self.swarms.values().chain(self.leaving.values());
+        let swarms = swarms.map(Swarm::deadline).fold(handshake, earliest);
         self.finders.values().map(Finder::deadline).fold(swarms, earliest)
     }
 
@@ -254,7 +266,8 @@ impl Session {
         let is_due = |finder: &Finder| finder.deadline().is_some_and(|at| at <= now);
         let finders: Vec<SwarmId> =
             self.finders.iter().filter(|(_, finder)| is_due(finder)).map(|(id, _)| *id).collect();
-        for id in due.into_iter().chain(finders) {
+        let leaving: Vec<SwarmId> = self.leaving.keys().copied().collect();
+        for id in due.into_iter().chain(finders).chain(leaving) {
             self.route(now, id, swarm::Input::Tick);
         }
     }
@@ -290,6 +303,8 @@ impl Session {
             swarm.handle(now, input, &mut self.limits);
         } else if let Some(finder) = self.finders.get_mut(&id) {
             finder.handle(now, input, &mut self.limits);
+        } else if let Some(swarm) = self.leaving.get_mut(&id) {
+            swarm.handle(now, input, &mut self.limits);
         }
         while let Some(output) = self.next_output(id) {
             match &output {
@@ -308,13 +323,16 @@ impl Session {
             }
             self.out.push_back(output);
         }
+        if self.leaving.get(&id).is_some_and(Swarm::has_left) {
+            self.leaving.remove(&id);
+        }
     }
 
     fn next_output(&mut self, id: SwarmId) -> Option<Output> {
-        match self.swarms.get_mut(&id) {
-            Some(swarm) => swarm.poll(),
-            None => self.finders.get_mut(&id)?.poll(),
+        if let Some(finder) = self.finders.get_mut(&id) {
+            return finder.poll();
         }
+        self.swarms.get_mut(&id).or_else(|| self.leaving.get_mut(&id))?.poll()
     }
 
     /// Our handshake in a swarm or a search, to a peer that we dial.

@@ -397,6 +397,11 @@ impl Swarm {
         earliest(earliest(self.tick_at, self.tell_at), earliest(self.limited_until, announcers))
     }
 
+    /// Whether it was stopped and its trackers have heard and said all that there is.
+    pub fn has_left(&self) -> bool {
+        self.paused && self.announcers.as_ref().is_none_or(Announcers::is_done)
+    }
+
     fn layout(&self) -> &Layout {
         self.picker.layout()
     }

@@ -9,12 +9,13 @@
 //! a fraction. Whoever is entered over both is one peer to it.
 //!
 //! Each tracker hears `started` until it has acknowledged it, `completed` once, and `stopped` only if it would
-//! otherwise keep us in its list.
+//! otherwise keep us in its list. Who leaves with `completed` untold says that first; `stopped` waits for the answer, so that
+//! they are not heard in the wrong order, but not for long.
 //!
 //! Knows nothing of sockets, byte counts or wire formats: whoever carries out an [`AnnouncerOutput::Announce`] fills
 //! those in and hands the outcome back, exactly once.
 //! Law: at most one announce is under way at a tracker and four in all, besides the `stopped` ones, and none
-//! to a tracker sooner than it allows.
+//! to a tracker sooner than it allows, but for the last words.
 //! Sources: BEP 3, BEP 12 (tiers), BEP 31 (retry).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -184,10 +185,13 @@ impl Announcer {
                 self.announce_soon(now);
             }
             AnnouncerInput::Start => self.start(now),
-            AnnouncerInput::Stop => self.stop(),
+            AnnouncerInput::Stop => self.stop(now),
             AnnouncerInput::Tick => {}
         }
-        self.walk(now);
+        match self.phase {
+            Phase::Running => self.walk(now),
+            Phase::Stopped => self.let_go(now),
+        }
     }
 
     /// Takes the next effect, or `None` when all are drained.
@@ -198,10 +202,15 @@ impl Announcer {
     /// When `handle(now, Tick)` is next needed; `None` while only an answer is awaited or nothing is to be done.
     pub fn deadline(&self) -> Option<Instant> {
         match self.phase {
-            Phase::Stopped => None,
+            Phase::Stopped => self.trackers.iter().filter_map(|tracker| tracker.leave_at).min(),
             Phase::Running if self.walking.is_empty() => self.next_walk,
             Phase::Running => self.overtake_at,
         }
+    }
+
+    /// Whether no announce is under way and none will follow until it is started again.
+    pub fn is_done(&self) -> bool {
+        self.phase == Phase::Stopped && self.in_flight.is_empty()
     }
 
     /// How each tracker stands at `now`, in the order in which they are asked.
@@ -243,6 +252,7 @@ impl Announcer {
         for tracker in &mut self.trackers {
             tracker.knows_us = false;
             tracker.told_completed = false;
+            tracker.leave_at = None;
             // Whoever starts again asks at once, except those who asked to be left alone.
             if tracker.failures == 0 {
                 tracker.not_before = Instant::ZERO;
@@ -250,7 +260,7 @@ impl Announcer {
         }
     }
 
-    fn stop(&mut self) {
+    fn stop(&mut self, now: Instant) {
         if self.phase == Phase::Stopped {
             return;
         }
@@ -259,6 +269,31 @@ impl Announcer {
         self.end_walk();
         for index in 0..self.trackers.len() {
             if std::mem::take(&mut self.trackers[index].knows_us) {
+                self.leave(now, index);
+            }
+        }
+    }
+
+    /// Tells a tracker that lists us that we go; and first that the download is whole, if it has not heard that.
+    fn leave(&mut self, now: Instant, index: usize) {
+        let tracker = &self.trackers[index];
+        if !self.completed || tracker.told_completed {
+            self.announce(index, Some(AnnounceEvent::Stopped));
+            return;
+        }
+        let is_said = |asked: &InFlight| {
+            asked.tracker == tracker.id && asked.run == self.run && asked.event == Some(AnnounceEvent::Completed)
+        };
+        if !self.in_flight.values().any(is_said) {
+            self.announce(index, Some(AnnounceEvent::Completed));
+        }
+        self.trackers[index].leave_at = Some(now + LAST_WORD);
+    }
+
+    /// Waits no longer for trackers that are slow to hear of the completion.
+    fn let_go(&mut self, now: Instant) {
+        for index in 0..self.trackers.len() {
+            if self.trackers[index].leave_at.take_if(|at| *at <= now).is_some() {
                 self.announce(index, Some(AnnounceEvent::Stopped));
             }
         }
@@ -399,8 +434,11 @@ impl Announcer {
         }
         match (self.phase, result) {
             // If it has entered us after all, it must let us go again.
-            (Phase::Stopped, Ok(_)) if asked.event == Some(AnnounceEvent::Started) => {
-                self.announce(index, Some(AnnounceEvent::Stopped));
+            (Phase::Stopped, Ok(_)) if asked.event == Some(AnnounceEvent::Started) => self.leave(now, index),
+            (Phase::Stopped, _) if asked.event == Some(AnnounceEvent::Completed) => {
+                if self.trackers[index].leave_at.take().is_some() {
+                    self.announce(index, Some(AnnounceEvent::Stopped));
+                }
             }
             (Phase::Stopped, _) => {}
             (Phase::Running, Ok(answer)) => {
@@ -514,6 +552,8 @@ struct Tracker {
     /// Whether `started` was acknowledged in this run.
     knows_us: bool,
     told_completed: bool,
+    /// When it hears `stopped` though it has not answered `completed`.
+    leave_at: Option<Instant>,
     /// Failures in a row.
     failures: u32,
     /// No regular announce before this: the minimum interval, or the end of a back-off.
@@ -535,6 +575,7 @@ impl Tracker {
             tier: 0,
             knows_us: false,
             told_completed: false,
+            leave_at: None,
             failures: 0,
             not_before: Instant::ZERO,
             answered_at: Instant::ZERO,
@@ -594,6 +635,8 @@ const NUMWANT_IN_NEED: u32 = 100;
 const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 /// A tracker that asks for more than two hours has most likely lost its mind, and would lose us.
 const LONGEST_WAIT: Duration = Duration::from_hours(2);
+/// How long `stopped` waits for the answer to `completed`: half of the time that a program has for its end.
+const LAST_WORD: Duration = Duration::from_millis(1500);
 /// The first wait of a swarm that lacks peers; it doubles with each announce.
 const HURRY: Duration = Duration::from_secs(5);
 

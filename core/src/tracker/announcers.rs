@@ -43,6 +43,11 @@ impl Announcers {
         self.each.iter().map(|(_, announcer)| announcer.deadline()).fold(None, earliest)
     }
 
+    /// Whether all of them are done, as [`Announcer::is_done`] says.
+    pub fn is_done(&self) -> bool {
+        self.each.iter().all(|(_, announcer)| announcer.is_done())
+    }
+
     /// How each tracker stands; of the two swarms of a hybrid the counts are added.
     pub fn status(&self, now: Instant) -> Vec<TrackerStatus> {
         let mut all = self.each.iter().map(|(_, announcer)| announcer.status(now));

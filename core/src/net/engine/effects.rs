@@ -114,6 +114,7 @@ impl Task {
             .and_then(|key| self.entries.get(key))
             .map(|entry| entry.add.reach)
             .or_else(|| self.findings.get(&swarm).map(super::finding::Finding::reach))
+            .or_else(|| self.leaving.get(&swarm).copied())
             .unwrap_or(Reach::Public);
         let (http, udp) = (self.client(reach), self.udp_trackers.clone());
         let done = self.done.clone();

@@ -109,6 +109,55 @@ fn a_download_that_ends_while_started_is_under_way_is_told_after_it() {
 }
 
 #[test]
+fn who_leaves_at_once_says_first_that_the_download_is_whole() {
+    let mut world = World::new(&[&["a"]]);
+    let tracker = &mut |_: &str| every(600);
+    for input in [AnnouncerInput::Start, AnnouncerInput::Completed, AnnouncerInput::Stop, AnnouncerInput::Stop] {
+        world.give(input, tracker);
+    }
+    world.pass(HOUR, tracker);
+    let [started, completed, stopped] =
+        [AnnounceEvent::Started, AnnounceEvent::Completed, AnnounceEvent::Stopped].map(Some);
+    assert_eq!(world.events(), [started, completed, stopped]);
+    assert!(world.announcer.is_done());
+}
+
+#[test]
+fn stopped_waits_for_the_answer_to_completed_but_not_for_long() {
+    for is_slow in [false, true] {
+        let mut world = World::new(&[&["a"]]);
+        let tracker = &mut |_: &str| every(600);
+        world.give(AnnouncerInput::Start, tracker);
+        world.pass(2 * SHORTEST_WAIT, tracker);
+        world.announcer.handle(world.now, AnnouncerInput::Completed);
+        let (completed, _) = asked(&mut world.announcer);
+        world.announcer.handle(world.now, AnnouncerInput::Stop);
+        assert_eq!((world.announcer.poll(), world.announcer.is_done()), (None, false));
+        world.log.clear();
+        if is_slow {
+            world.pass(LAST_WORD, tracker);
+        }
+        world.give(AnnouncerInput::Answered { id: completed, result: refused() }, tracker);
+        assert_eq!(world.events(), [Some(AnnounceEvent::Stopped)]);
+        assert!(world.announcer.is_done() && world.announcer.deadline().is_none());
+    }
+}
+
+#[test]
+fn a_start_acknowledged_after_the_whole_download_was_stopped_is_followed_by_completed() {
+    let mut world = World::new(&[&["a"]]);
+    world.announcer.handle(world.now, AnnouncerInput::Start);
+    let (started, _) = asked(&mut world.announcer);
+    let tracker = &mut |_: &str| every(600);
+    world.give(AnnouncerInput::Completed, tracker);
+    world.give(AnnouncerInput::Stop, tracker);
+    assert!(!world.announcer.is_done());
+    world.give(AnnouncerInput::Answered { id: started, result: every(600) }, tracker);
+    assert_eq!(world.events(), [Some(AnnounceEvent::Completed), Some(AnnounceEvent::Stopped)]);
+    assert!(world.announcer.is_done());
+}
+
+#[test]
 fn the_tracker_that_works_comes_first_in_its_tier() {
     let mut world = World::new(&[&["a", "b", "c"], &["d"]]);
     let only_c = &mut |url: &str| if url == "c" { every(60) } else { refused() };
