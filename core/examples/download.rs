@@ -33,6 +33,7 @@ async fn main() -> Outcome<()> {
         .add(AddTorrent {
             resume: folder.join(format!(".{}.resume", metainfo.info_hash)),
             files: Files::Fetch(path.clone()),
+            choice: None,
             reach: Reach::Any,
             announce: true,
             peers,

@@ -33,6 +33,7 @@ async fn main() -> Outcome<()> {
         .add(AddTorrent {
             metainfo: Arc::clone(&metainfo),
             files: Files::Have(file.clone()),
+            choice: None,
             resume: file.with_added_extension("resume"),
             reach: Reach::Any,
             announce: true,

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 
+use crate::bitfield::Bitfield;
 use crate::metainfo::Info;
 use crate::metainfo::merkle::Tree;
 
@@ -126,6 +127,11 @@ impl Layout {
         self.length - self.paddings().map(|(_, length)| u64::from(length)).sum::<u64>()
     }
 
+    /// The length of these pieces together, in bytes, without the padding that ends them.
+    pub fn sent_length_of(&self, pieces: &Bitfield) -> u64 {
+        pieces.iter().map(|piece| u64::from(self.length_of(piece))).sum()
+    }
+
     /// The pieces that end in padding, and how many bytes of it.
     pub fn paddings(&self) -> impl Iterator<Item = (PieceIndex, u32)> + '_ {
         self.padding.iter().map(|(piece, length)| (PieceIndex(*piece), *length))
@@ -220,6 +226,19 @@ impl Layout {
     pub fn tree_of(&self, piece: PieceIndex) -> Tree {
         let file = self.file_at(piece);
         Tree::new(self.file_starts[file + 1] - self.file_starts[file], self.piece_length)
+    }
+
+    /// The pieces that have bytes of this file, in order; none if it is empty.
+    pub fn pieces_of(&self, file: usize) -> impl Iterator<Item = PieceIndex> + use<> {
+        let range = self.file_starts[file]..self.file_starts[file + 1];
+        let first = range.start / u64::from(self.piece_length);
+        let end = if range.is_empty() { first } else { range.end.div_ceil(u64::from(self.piece_length)) };
+        (first..end).map(|piece| PieceIndex(u32::try_from(piece).expect("the file lies within the torrent")))
+    }
+
+    /// Where in the torrent's bytes this file begins.
+    pub fn start_of_file(&self, file: usize) -> u64 {
+        self.file_starts[file]
     }
 
     /// The parts of files that a range of the torrent's bytes covers, in order; files without bytes never occur.

@@ -128,6 +128,13 @@ pub struct GetArgs {
     /// Put what is fetched into this folder. [default: the current one]
     #[arg(long, short, value_name = "DIR")]
     pub output: Option<PathBuf>,
+    /// Fetch only these files of a torrent: numbers as --list shows them, names, folders or patterns, such as `1,3-5` or `*.mp3`. May be given
+    /// several times. [default: all, or those that a magnet link selects]
+    #[arg(long, value_name = "FILES")]
+    pub files: Vec<String>,
+    /// Show the files of the torrents with their numbers, and fetch none.
+    #[arg(long)]
+    pub list: bool,
     /// Stay and seed once everything is there, until stopped.
     #[arg(long)]
     pub seed: bool,

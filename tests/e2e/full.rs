@@ -84,6 +84,7 @@ fn torrent(metainfo: &Arc<Metainfo>, files: Files, resume: &Path) -> AddTorrent 
     AddTorrent {
         metainfo: Arc::clone(metainfo),
         files,
+        choice: None,
         resume: resume.to_owned(),
         reach: Reach::Any,
         announce: false,

@@ -4,6 +4,7 @@
 
 mod alone;
 mod arrive;
+mod choice;
 mod crash;
 mod crowd;
 mod feed;
@@ -13,5 +14,6 @@ mod life;
 mod media;
 mod memory;
 mod nat;
+mod options;
 mod rush;
 mod web;

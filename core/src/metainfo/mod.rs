@@ -12,6 +12,7 @@
 //! Source: BEP 3; trackers BEP 12, web seeds BEP 19, `private` BEP 27, pad files and symlinks BEP 47, v2 and hybrids BEP 52.
 
 mod builder;
+mod choice;
 mod error;
 mod info_hash;
 mod layers;
@@ -36,6 +37,7 @@ use crate::piece::{PieceCheck, Sha1Check};
 use merkle::Sha256Digest;
 
 pub use builder::{FileTree, MetainfoBuilder, piece_length_for};
+pub use choice::{FileChoice, NothingChosen};
 pub use error::MetainfoError;
 pub use info_hash::{InfoHash, InfoHashError, whole};
 pub use layers::PieceLayers;

@@ -40,7 +40,7 @@ use super::web_seed::WebSeed;
 use super::{AddError, AddTorrent, EngineConfig, EngineError, FindError, FindTorrent, listen, system_rng};
 use crate::bitfield::Bitfield;
 use crate::metainfo::merkle::Sha256Digest;
-use crate::metainfo::{InfoHash, Metainfo};
+use crate::metainfo::{FileChoice, InfoHash, Metainfo};
 use crate::peer::{ConnId, Direction, PeerId};
 use crate::piece::WebSeedId;
 use crate::rate::Rate;
@@ -414,9 +414,10 @@ impl Task {
         }
         let key = self.next_key;
         self.next_key += 1;
-        let (status, watch) = watch::channel(TorrentStatus::checking(&add.metainfo));
+        let (status, watch) = watch::channel(TorrentStatus::checking(&add.metainfo, add.choice.as_ref()));
         let handle = Torrent { key, info_hash, status: watch, commands: self.commands.clone() };
         let (metainfo, files, resume) = (Arc::clone(&add.metainfo), add.files.clone(), add.resume.clone());
+        let choice = add.choice.clone();
         let done = self.done.clone();
         let cancel = Arc::new(AtomicBool::new(false));
         let cancelled = Arc::clone(&cancel);
@@ -424,7 +425,7 @@ impl Task {
         self.pool.run(move || {
             let progress = in_steps(metainfo.info.length(), |bytes| drop(done.send(Done::Checked(key, bytes))));
             let watch = Watch { progress: Some(&progress), cancel: Some(&cancelled) };
-            let prepared = Storage::prepare(metainfo, &files, &resume, watch);
+            let prepared = Storage::prepare(metainfo, &files, choice, &resume, watch);
             let _ = done.send(Done::Prepared(key, prepared.map(Box::new), release));
         });
         let (storage, swarm, paused) = (None, None, false);
@@ -440,7 +441,7 @@ impl Task {
             self.end_finding_of(&metainfo);
         }
         let Some(entry) = self.entries.get_mut(&key) else { return };
-        let Prepared { storage, have, placed } = match prepared {
+        let Prepared { storage, have, placed, choice } = match prepared {
             Ok(prepared) => *prepared,
             Err(err) => {
                 let text = with_causes(&err);
@@ -452,6 +453,7 @@ impl Task {
         entry.storage = Some(Arc::new(Held::new(storage, release)));
         let setup = SwarmSetup {
             metainfo: Arc::clone(&entry.add.metainfo),
+            choice,
             have,
             placed,
             paused: entry.paused || (placed && !entry.add.seed_after),
@@ -743,7 +745,8 @@ fn report(result: Result<(), StorageError>) {
 
 impl TorrentStatus {
     /// The figures of a torrent whose files are being looked at.
-    fn checking(metainfo: &Metainfo) -> Self {
+    fn checking(metainfo: &Metainfo, choice: Option<&FileChoice>) -> Self {
+        let info = &metainfo.info;
         Self {
             info_hash: metainfo.info_hash,
             name: metainfo.info.name.to_string(),
@@ -751,7 +754,8 @@ impl TorrentStatus {
             error: None,
             is_final: false,
             complete: false,
-            length: metainfo.info.content_length(),
+            chosen_files: choice.map(FileChoice::count),
+            length: choice.map_or_else(|| info.content_length(), |choice| choice.length(info)),
             have: 0,
             pieces: metainfo.info.piece_count(),
             pieces_have: 0,

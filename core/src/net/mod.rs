@@ -48,7 +48,7 @@ pub use crate::swarm::{TorrentState, TorrentStatus};
 
 use crate::blocklist::Blocklist;
 use crate::dht::node_addr::NodeAddr;
-use crate::metainfo::{Magnet, Metainfo};
+use crate::metainfo::{FileChoice, Magnet, Metainfo};
 use crate::peer::Encryption;
 use crate::rate::Rate;
 use crate::rng::Rng;
@@ -151,6 +151,8 @@ pub struct AddTorrent {
     pub metainfo: Arc<Metainfo>,
     /// Where its files are or are to be.
     pub files: Files,
+    /// The files that are wanted, besides those that were chosen before and are in place; all if `None`.
+    pub choice: Option<FileChoice>,
     /// The file that remembers what is there; its folder is made if need be.
     pub resume: PathBuf,
     /// Which addresses its trackers and web seeds, and the peers that trackers name, may have.

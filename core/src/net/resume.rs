@@ -33,12 +33,25 @@ pub(crate) struct Resume {
     /// The bitfield, as on the wire.
     have: ByteBuf,
     files: Vec<Stamp>,
+    /// Places of files that were left out, from 0.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    left_out: Vec<u32>,
 }
 
 impl Resume {
     pub(crate) fn new(info_hash: InfoHash, have: &Bitfield, placed: bool, files: Vec<Stamp>) -> Self {
         let have = ByteBuf::from(have.as_bytes());
-        Self { version: VERSION, info_hash, placed: u8::from(placed), have, files }
+        Self { version: VERSION, info_hash, placed: u8::from(placed), have, files, left_out: Vec::new() }
+    }
+
+    /// The same of a torrent of which these files were left out.
+    pub(crate) fn without(self, left_out: Vec<u32>) -> Self {
+        Self { left_out, ..self }
+    }
+
+    /// Whether the file of this place in the metainfo's list was left out.
+    pub(crate) fn leaves_out(&self, file: usize) -> bool {
+        self.left_out.iter().any(|left_out| *left_out as usize == file)
     }
 
     /// Reads a record; `None` if there is none, or it is damaged or of another version.

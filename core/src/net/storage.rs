@@ -5,6 +5,10 @@
 //! still are as it says it is trusted, else everything is hashed, so that neither a kill nor a power cut nor an editor can
 //! make us serve a torn piece.
 //!
+//! Files that are left out are not made. Bytes of theirs that come with a piece of a file that is wanted lie in `.Title.parts`, at their
+//! place in the torrent; the file is sparse and stays as long as files are left out. Files may be chosen later: then the folder goes back to its
+//! working name until they are there.
+//!
 //! Law: a file has its final name only when its bytes are synced; nothing that was there before is ever overwritten.
 
 mod open;
@@ -27,8 +31,10 @@ use super::create::{FileProblem, Problem, Verified, Watch, verify};
 use super::durable::{beside, sync_folder_of};
 use super::resume::{Resume, Stamp};
 use crate::bitfield::Bitfield;
-use crate::layout::{BLOCK_LENGTH, BlockInfo, FileSlice, Layout};
-use crate::metainfo::{FileEntry, Metainfo};
+use crate::layout::{BLOCK_LENGTH, BlockInfo, FileSlice, Layout, PieceIndex};
+use crate::metainfo::{FileChoice, FileEntry, Metainfo};
+use crate::piece::{Hashing, PieceHasher};
+use crate::swarm::{StoreOutcome, WholePiece};
 
 /// Where a torrent's bytes lie.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,6 +123,8 @@ pub(crate) struct Prepared {
     pub(crate) have: Bitfield,
     /// Whether the files are under their final names.
     pub(crate) placed: bool,
+    /// The files that are wanted: those that were asked for, and those that were there before. All if `None`.
+    pub(crate) choice: Option<FileChoice>,
 }
 
 /// A torrent's open files.
@@ -128,14 +136,18 @@ pub(crate) struct Storage {
     root: PathBuf,
     /// The path of each file below the root, empty for a single file.
     names: Vec<PathBuf>,
+    /// The files that are wanted; all if `None`.
+    choice: Option<FileChoice>,
+    /// The pieces that have bytes of them.
+    wanted: Bitfield,
     resume: PathBuf,
     #[expect(clippy::disallowed_types, reason = "the rim: disk threads share the open files")]
     state: std::sync::Mutex<State>,
     /// Held while a record is written; the number of pieces that the last one told.
     #[expect(clippy::disallowed_types, reason = "the rim: disk threads take turns")]
     noted: std::sync::Mutex<u32>,
-    /// The first working file, kept locked against other processes.
-    lock: Option<File>,
+    /// The first working file, and that of the parts, kept locked against other processes.
+    locks: Vec<File>,
 }
 
 #[derive(Debug)]
@@ -146,14 +158,16 @@ struct State {
 
 impl Storage {
     /// Finds out what is there, and makes working files if nothing is. Blocks; hashes what cannot be trusted.
+    ///
+    /// Without a `choice` all files are wanted.
     pub(crate) fn prepare(
         metainfo: Arc<Metainfo>,
         files: &Files,
+        choice: Option<FileChoice>,
         resume: &Path,
         watch: Watch<'_>,
     ) -> Result<Prepared, StorageError> {
-        let mut storage = Self::new(metainfo, files.path(), resume);
-        let pieces = storage.layout.piece_count();
+        let mut storage = Self::new(metainfo, files.path(), choice, resume);
         if let Files::Have(path) = files {
             // Without a record the caller vouches for the bytes: it has just hashed them.
             let is_vouched_for = fs::symlink_metadata(resume).is_err() && storage.sizes_match();
@@ -162,59 +176,150 @@ impl Storage {
             return found.map_or_else(|| Ok(storage.in_place()), |found| Err(StorageError::Changed { path, found }));
         }
         if fs::symlink_metadata(&storage.root).is_ok() {
+            if let Some(have) = storage.take_back()? {
+                return Ok(storage.at_work(have));
+            }
             if let Some(found) = storage.look_in_place(watch)? {
-                return Err(StorageError::InTheWay { path: storage.root, found });
+                // Whoever wants some of the files may have all.
+                let is_part = storage.choice.is_some();
+                storage.choose(None);
+                if !is_part || storage.look_in_place(watch)?.is_some() {
+                    return Err(StorageError::InTheWay { path: storage.root, found });
+                }
             }
             storage.make_empty_files()?;
             return Ok(storage.in_place());
         }
+        let recorded = storage.recorded_at_work();
         let are_fresh = storage.make_working_files()?;
+        storage.remove_left_out()?;
         let have = if are_fresh {
-            Bitfield::none(pieces)
-        } else if let Some(have) = storage.recorded(false) {
+            Bitfield::none(storage.layout.piece_count())
+        } else if let Some(have) = recorded {
             have
         } else {
             storage.check(false, watch)?.good
         };
-        Ok(Prepared { storage, have, placed: false })
+        Ok(storage.at_work(have))
     }
 
-    fn new(metainfo: Arc<Metainfo>, root: &Path, resume: &Path) -> Self {
+    fn new(metainfo: Arc<Metainfo>, root: &Path, choice: Option<FileChoice>, resume: &Path) -> Self {
         let info = &metainfo.info;
         let name = |file: &FileEntry| if info.is_single_file { PathBuf::new() } else { file.path.to_path_buf() };
         let names: Vec<PathBuf> = info.files.iter().map(name).collect();
+        let layout = Layout::of(&metainfo.info);
+        let wanted = wanted(&layout, choice.as_ref());
         Self {
-            layout: Layout::of(&metainfo.info),
+            layout,
             metainfo,
             root: root.to_owned(),
             names,
+            choice,
+            wanted,
             resume: resume.to_owned(),
             state: State { placed: false, open: OpenFiles::default() }.into(),
             noted: 0.into(),
-            lock: None,
+            locks: Vec::new(),
+        }
+    }
+
+    /// The files are under their working names, and these pieces are there.
+    fn at_work(self, have: Bitfield) -> Prepared {
+        let choice = self.choice.clone();
+        Prepared { storage: self, have, placed: false, choice }
+    }
+
+    /// The files that were wanted when a record was written.
+    fn choice_of(&self, record: &Resume) -> Option<FileChoice> {
+        // A record of nothing is none.
+        FileChoice::new(&self.metainfo.info, |file| !record.leaves_out(file)).unwrap_or_default()
+    }
+
+    fn choose(&mut self, choice: Option<FileChoice>) {
+        self.wanted = wanted(&self.layout, choice.as_ref());
+        self.choice = choice;
+    }
+
+    /// Where files are in place that were chosen before, and others are wanted now, too: gives the folder its working name again. Tells which
+    /// pieces are there; `None` if nothing else is wanted, or no record tells what was.
+    fn take_back(&mut self) -> Result<Option<Bitfield>, StorageError> {
+        let Some(record) = Resume::read(&self.resume) else { return Ok(None) };
+        let (before, now) = (self.choice_of(&record), self.choice.clone());
+        if before.is_none() || before == now {
+            return Ok(None);
+        }
+        self.choose(before.clone());
+        let Some(mut have) = self.recorded(true) else {
+            self.choose(now);
+            return Ok(None);
+        };
+        // What was chosen once stays.
+        let is_in = |choice: &Option<FileChoice>, file| choice.as_ref().is_none_or(|choice| choice.contains(file));
+        let both = FileChoice::new(&self.metainfo.info, |file| is_in(&before, file) || is_in(&now, file));
+        let both = both.unwrap_or_default();
+        let is_new = |file: usize| !self.is_pad(file) && !is_in(&before, file) && is_in(&both, file);
+        // What somebody has put there is not ours to write to.
+        let is_taken = |file: usize| fs::symlink_metadata(self.path_in(&self.root, file)).is_ok();
+        if both == before {
+            return Ok(None);
+        }
+        if (0..self.names.len()).any(|file| is_new(file) && is_taken(file)) {
+            self.choose(now);
+            return Ok(None);
+        }
+        self.forget_changed(&mut have, is_new);
+        self.choose(both);
+        rename_to_new(&self.root, &self.part()).map_err(io_error("take back", &self.root))?;
+        self.make_working_files()?;
+        Ok(Some(have))
+    }
+
+    /// The pieces that the record tells of, without those that lie elsewhere now, as other files are wanted.
+    fn recorded_at_work(&mut self) -> Option<Bitfield> {
+        let record = Resume::read(&self.resume)?;
+        let (before, now) = (self.choice_of(&record), self.choice.clone());
+        self.choose(before.clone());
+        let have = self.recorded(false);
+        self.choose(now.clone());
+        let is_in = |choice: &Option<FileChoice>, file| choice.as_ref().is_none_or(|choice| choice.contains(file));
+        let mut have = have?;
+        self.forget_changed(&mut have, |file| is_in(&before, file) != is_in(&now, file));
+        for piece in self.layout.pieces().filter(|piece| !self.wanted.has(*piece)) {
+            have.remove(piece);
+        }
+        Some(have)
+    }
+
+    /// Takes the pieces of these files for missing.
+    fn forget_changed(&self, have: &mut Bitfield, is_changed: impl Fn(usize) -> bool) {
+        for file in (0..self.names.len()).filter(|file| is_changed(*file)) {
+            for piece in self.layout.pieces_of(file) {
+                have.remove(piece);
+            }
         }
     }
 
     /// Every byte is right and under its final name.
     fn in_place(self) -> Prepared {
-        let have = Bitfield::all(self.layout.piece_count());
+        let (have, choice) = (self.wanted.clone(), self.choice.clone());
         self.state().placed = true;
         if self.recorded(true).is_none() {
             self.note_all();
         }
-        Prepared { storage: self, have, placed: true }
+        Prepared { storage: self, have, placed: true, choice }
     }
 
     /// How the files under their final names differ from the torrent's; hashes them unless a record speaks for them.
     fn look_in_place(&self, watch: Watch<'_>) -> Result<Option<Mismatch>, StorageError> {
-        if self.recorded(true).is_some_and(|have| have.is_all()) {
+        let is_whole = |have: &Bitfield| !have.lacks_any_of(&self.wanted);
+        if self.recorded(true).is_some_and(|have| is_whole(&have)) {
             return Ok(None);
         }
         let Verified { good, problems } = self.check(true, watch)?;
         // Nothing is lost with a file that has no bytes.
         let problem = problems.into_iter().find(|problem| !self.is_lost_empty_file(problem));
-        let is_right = good.is_all() && problem.is_none();
-        Ok((!is_right).then(|| Mismatch { good: good.count(), pieces: good.len(), problem }))
+        let is_right = is_whole(&good) && problem.is_none();
+        Ok((!is_right).then(|| Mismatch { good: good.count(), pieces: self.wanted.count(), problem }))
     }
 
     fn is_lost_empty_file(&self, problem: &FileProblem) -> bool {
@@ -236,8 +341,9 @@ impl Storage {
                 }
                 continue;
             }
-            let file = self.file(slice.file, false)?;
-            read_at(&file, here, slice.offset).map_err(io_error("read", &self.path_of(slice.file)))?;
+            let (number, offset) = self.place_of(slice.file, slice.offset);
+            let file = self.file(number, false)?;
+            read_at(&file, here, offset).map_err(io_error("read", &self.path_of(number)))?;
         }
         Ok(blocks.into_iter().zip(lengths).map(|(buffer, length)| buffer.freeze(length)).collect())
     }
@@ -250,8 +356,9 @@ impl Storage {
             if self.is_pad(file) {
                 continue;
             }
-            let open = self.file(file, true)?;
-            write_at(&open, &part, offset).map_err(io_error("write", &self.path_of(file)))?;
+            let (number, offset) = self.place_of(file, offset);
+            let open = self.file(number, true)?;
+            write_at(&open, &part, offset).map_err(io_error("write", &self.path_of(number)))?;
         }
         Ok(())
     }
@@ -272,6 +379,10 @@ impl Storage {
         }
         sync_folder_of(&self.root).map_err(io_error("sync the folder of", &self.root))?;
         self.note_all();
+        if self.choice.is_none() && !self.metainfo.info.is_single_file {
+            // Nothing lies there any more but what the files have, too.
+            let _ = fs::remove_file(self.parts());
+        }
         Ok(())
     }
 
@@ -289,7 +400,7 @@ impl Storage {
 
     /// Notes that everything is in place. That the note cannot be written costs a check at the next start, no more.
     fn note_all(&self) {
-        if let Err(err) = self.note(&Bitfield::all(self.layout.piece_count()), true) {
+        if let Err(err) = self.note(&self.wanted, true) {
             tracing::warn!(%err, path = %self.root.display(), "that everything is there is not remembered");
         }
     }
@@ -300,7 +411,9 @@ impl Storage {
         if placed != self.state().placed || have.count() < *noted {
             return Ok(());
         }
-        let resume = Resume::new(self.metainfo.info_hash, have, placed, self.stamps(placed));
+        let left_out = (0..self.names.len()).filter(|i| self.is_left_out(*i));
+        let left_out = left_out.filter_map(|i| u32::try_from(i).ok()).collect();
+        let resume = Resume::new(self.metainfo.info_hash, have, placed, self.stamps(placed)).without(left_out);
         resume.write(&self.resume).map_err(io_error("write", &self.resume))?;
         *noted = have.count();
         Ok(())
@@ -312,7 +425,7 @@ impl Storage {
     }
 
     fn sync(&self) -> Result<(), StorageError> {
-        for i in (0..self.names.len()).filter(|i| !self.is_pad(*i)) {
+        for i in self.made().chain(self.choice.is_some().then_some(self.names.len())) {
             self.file(i, false)?.sync_all().map_err(io_error("sync", &self.path_of(i)))?;
         }
         Ok(())
@@ -322,7 +435,7 @@ impl Storage {
     fn sync_folders(&self) -> Result<(), StorageError> {
         let part = self.part();
         let mut synced = BTreeSet::new();
-        for (_, name) in self.names.iter().enumerate().filter(|(i, _)| !self.is_pad(*i)) {
+        for name in self.made().map(|i| &self.names[i]) {
             for inner in name.ancestors().take_while(|inner| !inner.as_os_str().is_empty()) {
                 if synced.insert(inner.parent()) {
                     let path = part.join(inner);
@@ -342,11 +455,38 @@ impl Storage {
         self.metainfo.info.files[file].is_pad
     }
 
+    /// Whether this file is not wanted; padding never is.
+    fn is_left_out(&self, file: usize) -> bool {
+        !self.is_pad(file) && self.choice.as_ref().is_some_and(|choice| !choice.contains(file))
+    }
+
+    /// The files that lie on the disk.
+    fn made(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.names.len()).filter(|i| !self.is_pad(*i) && !self.is_left_out(*i))
+    }
+
+    /// In which file bytes of this one lie, and where: those of files that are left out with the parts.
+    fn place_of(&self, file: usize, offset: u64) -> (usize, u64) {
+        if self.is_left_out(file) {
+            (self.names.len(), self.layout.start_of_file(file) + offset)
+        } else {
+            (file, offset)
+        }
+    }
+
     fn part(&self) -> PathBuf {
         beside(&self.root, "part")
     }
 
+    /// The file that has bytes of files that are left out; its number is that behind the last.
+    fn parts(&self) -> PathBuf {
+        beside(&self.root, "parts")
+    }
+
     fn path_in(&self, root: &Path, file: usize) -> PathBuf {
+        if file == self.names.len() {
+            return self.parts();
+        }
         // Joining an empty path would add a slash.
         if self.names[file].as_os_str().is_empty() { root.to_owned() } else { root.join(&self.names[file]) }
     }
@@ -378,21 +518,32 @@ impl Storage {
         if let Some(parent) = part.parent() {
             fs::create_dir_all(parent).map_err(io_error("make the folder", parent))?;
         }
+        let parts = self.parts();
+        if self.choice.is_some() || fs::symlink_metadata(&parts).is_ok() {
+            let (file, _) = open_or_make(&parts).map_err(io_error("make", &parts))?;
+            self.lock(&parts, &file)?;
+        }
+        // A process that wants all files locks the first, which we may leave out.
+        let first = (0..self.names.len()).find(|file| !self.is_pad(*file)).filter(|file| self.is_left_out(*file));
+        if let Some(path) = first.map(|file| self.path_in(&part, file))
+            && let Ok(file) = File::open(&path)
+        {
+            self.lock(&path, &file)?;
+        }
         let metainfo = Arc::clone(&self.metainfo);
-        for (i, entry) in metainfo.info.files.iter().enumerate().filter(|(_, entry)| !entry.is_pad) {
+        let mut is_first = true;
+        for (i, entry) in metainfo.info.files.iter().enumerate() {
+            if self.is_pad(i) || self.is_left_out(i) {
+                continue;
+            }
             let path = self.path_in(&part, i);
             if let Some(parent) = path.parent() {
                 fs::create_dir_all(parent).map_err(io_error("make the folder", parent))?;
             }
             let (file, is_new) = open_or_make(&path).map_err(io_error("make", &path))?;
             are_fresh &= is_new;
-            if self.lock.is_none() {
-                match file.try_lock() {
-                    Ok(()) => {}
-                    Err(TryLockError::WouldBlock) => return Err(StorageError::Locked(path)),
-                    Err(TryLockError::Error(source)) => return Err(io_error("lock", &path)(source)),
-                }
-                self.lock = Some(file.try_clone().map_err(io_error("open", &path))?);
+            if std::mem::take(&mut is_first) {
+                self.lock(&path, &file)?;
             }
             // To set the length that a file has would still count as a change to it, and make its record void.
             if file.metadata().map_err(io_error("look at", &path))?.len() != entry.length {
@@ -402,11 +553,35 @@ impl Storage {
         Ok(are_fresh)
     }
 
+    /// Keeps a working file locked against other processes.
+    fn lock(&mut self, path: &Path, file: &File) -> Result<(), StorageError> {
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(StorageError::Locked(path.to_owned())),
+            Err(TryLockError::Error(source)) => return Err(io_error("lock", path)(source)),
+        }
+        self.locks.push(file.try_clone().map_err(io_error("open", path))?);
+        Ok(())
+    }
+
+    /// Removes the working files of what was wanted before and is left out now.
+    fn remove_left_out(&self) -> Result<(), StorageError> {
+        let part = self.part();
+        for file in (0..self.names.len()).filter(|file| self.is_left_out(*file)) {
+            let path = self.path_in(&part, file);
+            match fs::remove_file(&path) {
+                Err(err) if !matches!(err.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                    return Err(io_error("remove", &path)(err));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Makes the files without bytes that are not there any more.
     fn make_empty_files(&self) -> Result<(), StorageError> {
-        for (i, _) in
-            self.metainfo.info.files.iter().enumerate().filter(|(_, entry)| entry.length == 0 && !entry.is_pad)
-        {
+        for (i, _) in self.made().map(|i| (i, &self.metainfo.info.files[i])).filter(|(_, entry)| entry.length == 0) {
             let path = self.path_in(&self.root, i);
             if let Some(parent) = path.parent() {
                 fs::create_dir_all(parent).map_err(io_error("make the folder", parent))?;
@@ -428,21 +603,61 @@ impl Storage {
             .files
             .iter()
             .enumerate()
-            .filter(|(_, entry)| !entry.is_pad)
+            .filter(|(i, entry)| !entry.is_pad && !self.is_left_out(*i))
             .all(|(i, entry)| fs::metadata(self.path_in(&self.root, i)).is_ok_and(|found| found.len() == entry.length))
     }
 
     /// Size and modification time of each file, in nanoseconds; zero where there is none.
     fn stamps(&self, placed: bool) -> Vec<Stamp> {
         let root = if placed { self.root.clone() } else { self.part() };
-        let stamp = |i| if self.is_pad(i) { None } else { stamp(&self.path_in(&root, i)) };
-        (0..self.names.len()).map(|i| stamp(i).unwrap_or_default()).collect()
+        let is_none = |i| i < self.names.len() && (self.is_pad(i) || self.is_left_out(i));
+        let stamp = |i| if is_none(i) { None } else { stamp(&self.path_in(&root, i)) };
+        let parts = self.choice.is_some().then_some(self.names.len());
+        (0..self.names.len()).chain(parts).map(|i| stamp(i).unwrap_or_default()).collect()
     }
 
     fn check(&self, placed: bool, watch: Watch<'_>) -> Result<Verified, StorageError> {
         let root = if placed { self.root.clone() } else { self.part() };
-        verify(&self.metainfo, &root, watch).map_err(|_| StorageError::Cancelled)
+        let mut found = verify(&self.metainfo, &root, watch).map_err(|_| StorageError::Cancelled)?;
+        let Some(choice) = &self.choice else { return Ok(found) };
+        let files = &self.metainfo.info.files;
+        let is_wanted = |path| files.iter().enumerate().any(|(i, file)| file.path == path && choice.contains(i));
+        found.problems.retain(|problem| is_wanted(problem.path.clone()));
+        for piece in self.layout.pieces().filter(|piece| !self.wanted.has(*piece)) {
+            found.good.remove(piece);
+        }
+        // What lies with the parts was not looked at.
+        for file in (0..self.names.len()).filter(|file| self.is_left_out(*file)) {
+            for piece in self.layout.pieces_of(file).filter(|piece| self.wanted.has(*piece)) {
+                if self.is_right_with_parts(piece, placed) {
+                    found.good.insert(piece);
+                } else {
+                    found.good.remove(piece);
+                }
+            }
+        }
+        Ok(found)
     }
+
+    /// Whether a piece that lies partly with the parts is right.
+    fn is_right_with_parts(&self, piece: PieceIndex, placed: bool) -> bool {
+        let was_placed = std::mem::replace(&mut self.state().placed, placed);
+        let span = BlockInfo { piece, begin: 0, length: self.layout.length_of(piece) };
+        let read = self.read(span, &Buffers::default());
+        *self.state() = State { placed: was_placed, open: OpenFiles::default() };
+        let Ok(blocks) = read else { return false };
+        let hashing = if self.metainfo.layers().is_some() { Hashing::Tree } else { Hashing::Sha1 };
+        let want = self.metainfo.check_of(&self.layout, piece);
+        let run = blocks.clone();
+        let (hasher, both, digests) = (PieceHasher::new(hashing), false, false);
+        let whole = WholePiece { piece, hasher, run, blocks, want, both, digests };
+        matches!(whole.store(|_| Ok(())), StoreOutcome::Stored(_))
+    }
+}
+
+/// The pieces that have bytes of the files that are wanted.
+fn wanted(layout: &Layout, choice: Option<&FileChoice>) -> Bitfield {
+    choice.map_or_else(|| Bitfield::all(layout.piece_count()), |choice| choice.pieces(layout))
 }
 
 /// Opens the file for reading and writing; makes it if there is none, and tells whether it did.

@@ -53,12 +53,14 @@ pub struct Picker {
     layout: Layout,
     /// The pieces that are here: hashed and stored.
     have: Bitfield,
+    /// The pieces that need not come: they are here, or not wanted.
+    settled: Bitfield,
     /// Who else has what.
     pub availability: Availability,
     partials: BTreeMap<PieceIndex, Partial>,
     /// The pieces on their way of which some block is asked of nobody.
     open: BTreeSet<PieceIndex>,
-    /// The pieces that are here or on their way.
+    /// The pieces that are settled or on their way.
     begun: Bitfield,
     /// The most pieces on their way at once.
     max_partials: usize,
@@ -74,16 +76,41 @@ impl Picker {
     pub fn new(layout: Layout, have: Bitfield, budget: u64) -> Self {
         let max_partials = usize::try_from(budget / u64::from(layout.piece_length())).unwrap_or(usize::MAX).max(2);
         let availability = Availability::none(layout.piece_count());
-        let begun = have.clone();
+        let (begun, settled) = (have.clone(), have.clone());
         let (partials, open, alone) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
         let hashing = Hashing::Sha1;
-        Self { layout, have, availability, partials, open, begun, max_partials, alone, hashing, epoch: 0 }
+        Self { layout, have, settled, availability, partials, open, begun, max_partials, alone, hashing, epoch: 0 }
     }
 
     /// The same for pieces that are hashed in another way.
     #[must_use]
     pub fn hashing(self, hashing: Hashing) -> Self {
         Self { hashing, ..self }
+    }
+
+    /// The same for some of the pieces only.
+    #[must_use]
+    pub fn wanting(mut self, wanted: &Bitfield) -> Self {
+        for piece in self.layout.pieces().filter(|piece| !wanted.has(*piece)) {
+            self.settled.insert(piece);
+            self.begun.insert(piece);
+        }
+        self
+    }
+
+    /// Whether this piece is wanted and not here.
+    pub fn lacks(&self, piece: PieceIndex) -> bool {
+        !self.settled.has(piece)
+    }
+
+    /// Whether one of `theirs` is wanted and not here.
+    pub fn lacks_any_of(&self, theirs: &Bitfield) -> bool {
+        self.settled.lacks_any_of(theirs)
+    }
+
+    /// Whether every piece that is wanted is here.
+    pub const fn is_done(&self) -> bool {
+        self.settled.is_all()
     }
 
     /// The pieces that are here.
@@ -96,15 +123,25 @@ impl Picker {
         &self.layout
     }
 
-    /// Bytes of the pieces that are not here.
+    /// Bytes of the pieces that are wanted and not here.
     pub fn missing_bytes(&self) -> u64 {
-        let missing = self.have.len() - self.have.count();
+        self.bytes_beside(&self.settled)
+    }
+
+    /// Bytes of the pieces that are not here, wanted or not.
+    pub fn absent_bytes(&self) -> u64 {
+        self.bytes_beside(&self.have)
+    }
+
+    /// Bytes of the pieces that are not in this set.
+    fn bytes_beside(&self, set: &Bitfield) -> u64 {
+        let missing = set.len() - set.count();
         let whole = u64::from(missing) * u64::from(self.layout.piece_length());
-        let last = PieceIndex(self.have.len().saturating_sub(1));
+        let last = PieceIndex(set.len().saturating_sub(1));
         if missing == 0 {
             return 0;
         }
-        let lacks = |piece: &PieceIndex| !self.have.has(*piece);
+        let lacks = |piece: &PieceIndex| !set.has(*piece);
         let padding = self.layout.paddings().filter(|(piece, _)| *piece != last && lacks(piece));
         let padding = padding.map(|(_, length)| u64::from(length)).sum::<u64>();
         let short = if lacks(&last) { self.layout.piece_length() - self.layout.length_of(last) } else { 0 };
@@ -140,7 +177,7 @@ impl Picker {
 
     /// Whether every missing block is asked for.
     pub fn is_end_game(&self) -> bool {
-        let missing = self.have.len() - self.have.count();
+        let missing = self.settled.len() - self.settled.count();
         missing as usize == self.partials.len() && self.open.is_empty()
     }
 
@@ -287,6 +324,7 @@ impl Picker {
         self.open.remove(&piece);
         self.alone.remove(&piece);
         self.have.insert(piece);
+        self.settled.insert(piece);
         self.begun.insert(piece);
     }
 
@@ -512,6 +550,28 @@ mod tests {
         assert_eq!(picker.pick_again(&all, any, |_| false, &mut rng), Some(first), "it is asked for less often");
         let from = Sender::Peer("198.18.0.1:1".parse().unwrap());
         assert_eq!(picker.take(first, Bytes::new(), from), Some(2));
+    }
+
+    #[test]
+    fn what_is_not_wanted_is_neither_chosen_nor_waited_for() {
+        let mut wanted = Bitfield::none(20);
+        for piece in [3, 7] {
+            wanted.insert(PieceIndex(piece));
+        }
+        let mut picker = picker(20, 1).wanting(&wanted);
+        let mut rng = Rng::from_seed_u64(1);
+        let block = u64::from(BLOCK_LENGTH);
+        assert_eq!((picker.missing_bytes(), picker.absent_bytes()), (2 * block, 20 * block));
+        let chosen: BTreeSet<_> =
+            std::iter::from_fn(|| picker.pick(A, &Bitfield::all(20), NONE, any, &mut rng)).map(|b| b.piece.0).collect();
+        assert_eq!(chosen, BTreeSet::from([3, 7]));
+        assert!(picker.is_end_game() && !picker.is_done());
+        assert!(picker.lacks(PieceIndex(3)) && !picker.lacks(PieceIndex(4)));
+        picker.complete(PieceIndex(3));
+        picker.complete(PieceIndex(7));
+        assert!(picker.is_done() && !picker.lacks_any_of(&Bitfield::all(20)));
+        assert_eq!((picker.missing_bytes(), picker.absent_bytes()), (0, 18 * block));
+        assert_eq!(picker.have().count(), 2);
     }
 
     #[test]

@@ -25,6 +25,7 @@ fn metainfo(name: &str) -> Arc<Metainfo> {
 fn setup(name: &str, have: Bitfield) -> SwarmSetup {
     SwarmSetup {
         metainfo: metainfo(name),
+        choice: None,
         placed: have.is_all(),
         have,
         paused: false,

@@ -177,7 +177,7 @@ impl Swarm {
         self.outer_port.filter(|_| ip.is_ipv4() && Scope::of(ip) == Scope::Public).unwrap_or(self.port)
     }
 
-    /// Every piece is here: nobody has anything for us, and those who do not hear of every piece are told too.
+    /// Every piece that is wanted is here: nobody has anything for us, and those who do not hear of every piece are told too.
     pub(super) fn want_nothing(&mut self, now: Instant) {
         let conns: Vec<ConnId> = self.conns.keys().copied().collect();
         for conn in conns {
@@ -270,7 +270,7 @@ impl Swarm {
         self.promise_kept(now, conn, piece);
         self.show(now, conn);
         let fetching = self.phase == Phase::Fetching && !self.paused;
-        let wanted = fetching && !self.picker.have().has(piece);
+        let wanted = fetching && self.picker.lacks(piece);
         if wanted && self.picker.availability.of(piece) == 1 {
             self.web_seeds.peers_have_news();
         }
@@ -307,7 +307,7 @@ impl Swarm {
     pub(super) fn update_interest(&mut self, now: Instant, conn: ConnId) {
         let fetching = self.phase == Phase::Fetching && !self.paused;
         let Some(peer) = self.conns.get_mut(&conn) else { return };
-        let interested = fetching && self.picker.have().lacks_any_of(&peer.pieces);
+        let interested = fetching && self.picker.lacks_any_of(&peer.pieces);
         if peer.am_interested != interested {
             peer.am_interested = interested;
             self.send(now, conn, if interested { Message::Interested } else { Message::NotInterested });

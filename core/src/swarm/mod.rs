@@ -13,7 +13,7 @@
 //! Laws: a piece is announced only when its hash is right; nothing but allowed-fast pieces goes to a choked peer; the
 //! availability equals a recount; bytes in memory stay within [`SwarmConfig`]'s bounds.
 //!
-//! Source: BEP 3, 6, 9, 10, 11, 12, 16, 20, 27, 40, 52, 55.
+//! Source: BEP 3, 6, 9, 10, 11, 12, 16, 20, 21, 27, 40, 52, 53, 55.
 
 pub mod io;
 pub mod peers;
@@ -52,7 +52,7 @@ use crate::blocklist::Blocklist;
 use crate::choke::{Choker, Slots};
 use crate::effects::Effects;
 use crate::layout::{Layout, PieceIndex};
-use crate::metainfo::{InfoHash, Metainfo};
+use crate::metainfo::{FileChoice, InfoHash, Metainfo};
 use crate::peer::{ConnId, Encryption, PeerConnection, PeerId};
 use crate::piece::{Blame, Hashing, Picker};
 use crate::rate::{RateMeter, TokenBucket};
@@ -122,6 +122,8 @@ impl Default for SwarmConfig {
 pub struct SwarmSetup {
     /// What the torrent is.
     pub metainfo: Arc<Metainfo>,
+    /// The files that are wanted; all if `None`.
+    pub choice: Option<FileChoice>,
     /// The pieces that are on disk and verified.
     pub have: Bitfield,
     /// Whether the files are under their final names.
@@ -161,9 +163,9 @@ pub struct Limits {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// Pieces are missing.
+    /// Pieces that are wanted are missing.
     Fetching,
-    /// Every piece is here; the files are being moved to their final names.
+    /// Every wanted piece is here; the files are being moved to their final names.
     Placing,
     /// Done; only serving.
     Seeding,
@@ -174,6 +176,9 @@ enum Phase {
 pub struct Swarm {
     id: SwarmId,
     metainfo: Arc<Metainfo>,
+    choice: Option<FileChoice>,
+    /// Bytes of the pieces that are wanted, those that are here included.
+    wanted_length: u64,
     config: SwarmConfig,
     peer_id: PeerId,
     port: u16,
@@ -242,12 +247,19 @@ pub struct Swarm {
 impl Swarm {
     /// Joins a torrent; peers are looked for at the first [`Input::Tick`].
     pub fn new(id: SwarmId, setup: SwarmSetup, now: Instant) -> Self {
-        let SwarmSetup { metainfo, have, placed, paused, peer_id, port, outer_port, client, .. } = setup;
+        let SwarmSetup { metainfo, choice, have, placed, paused, peer_id, port, outer_port, client, .. } = setup;
         let SwarmSetup { announce, web_seeds, private_peers, mut rng, config, .. } = setup;
         let announcers = announce.then(|| Announcers::new(&metainfo.info_hash, &metainfo.trackers, rng.fork(1)));
         let trees = hashes::Trees::new(&metainfo, &Layout::of(&metainfo.info));
         let hashing = if metainfo.layers().is_some() { Hashing::Tree } else { Hashing::Sha1 };
-        let phase = match (have.is_all(), placed) {
+        let layout = Layout::of(&metainfo.info);
+        let wanted = choice.as_ref().map(|choice| choice.pieces(&layout));
+        let picker = Picker::new(layout.clone(), have, config.partial_budget).hashing(hashing);
+        let (picker, wanted_length) = match &wanted {
+            None => (picker, layout.sent_length()),
+            Some(wanted) => (picker.wanting(wanted), layout.sent_length_of(wanted)),
+        };
+        let phase = match (picker.is_done(), placed) {
             (true, true) => Phase::Seeding,
             (true, false) => Phase::Placing,
             (false, _) => Phase::Fetching,
@@ -255,9 +267,11 @@ impl Swarm {
         let blocklist = Arc::clone(&config.blocklist);
         let mut swarm = Self {
             id,
-            picker: Picker::new(Layout::of(&metainfo.info), have, config.partial_budget).hashing(hashing),
+            picker,
             choker: Choker::new(config.slots, now),
             metainfo,
+            choice,
+            wanted_length,
             config,
             peer_id,
             port,

@@ -103,7 +103,7 @@ impl Swarm {
         }
         self.out.push_back(Output::Event(self.id, Event::Piece(piece)));
         self.announce_piece(now, piece);
-        if self.picker.have().is_all() {
+        if self.picker.is_done() {
             self.phase = Phase::Placing;
             self.rest_web_seeds(now);
             self.want_nothing(now);
@@ -118,7 +118,10 @@ impl Swarm {
                 self.phase = Phase::Seeding;
                 self.out.push_back(Output::Event(self.id, Event::Complete));
                 self.tell_announcer(now, AnnouncerInput::NeedPeers(false));
-                self.tell_announcer(now, AnnouncerInput::Completed);
+                // Who left files out has no copy to be counted.
+                if self.picker.have().is_all() {
+                    self.tell_announcer(now, AnnouncerInput::Completed);
+                }
             }
             Err(fault) => self.disk_failed(now, &fault, Failing::Writes),
         }

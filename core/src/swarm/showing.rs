@@ -30,7 +30,9 @@ const IDLE: Duration = Duration::from_secs(2);
 impl Swarm {
     /// What a newcomer is shown at first, unless it is shown everything.
     pub(super) fn shown_at_first(&self, now: Instant, peer_id: PeerId) -> Option<Shown> {
-        let young = self.phase == Phase::Seeding && self.picker.availability.copies_milli() < 1000;
+        // Who left files out cannot bring what the others lack.
+        let is_seed = self.phase == Phase::Seeding && self.picker.have().is_all();
+        let young = is_seed && self.picker.availability.copies_milli() < 1000;
         let pieces = self.layout().piece_count();
         (young && pieces > 1 && !peer_id.is_ours()).then(|| Shown::nothing(pieces, now))
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{Phase, Swarm, WebSeedStatus};
-use crate::metainfo::InfoHash;
+use crate::metainfo::{FileChoice, InfoHash};
 use crate::rate::Rate;
 use crate::time::Instant;
 use crate::tracker::TrackerStatus;
@@ -39,11 +39,13 @@ pub struct TorrentStatus {
     pub error: Option<String>,
     /// Whether what went wrong stays wrong until the owner does something.
     pub is_final: bool,
-    /// Whether every byte is verified and under its final name.
+    /// Whether every byte of the wanted files is verified and under its final name.
     pub complete: bool,
-    /// Bytes of all files.
+    /// Files that are wanted, where some were left out.
+    pub chosen_files: Option<usize>,
+    /// Bytes of all files, or of the pieces of those that are wanted.
     pub length: u64,
-    /// Bytes of the pieces that are here.
+    /// Bytes of these pieces that are here.
     pub have: u64,
     /// The number of pieces.
     pub pieces: u32,
@@ -79,7 +81,7 @@ impl Swarm {
     /// The figures at `now`.
     pub fn status(&mut self, now: Instant) -> TorrentStatus {
         let missing = self.picker.missing_bytes();
-        let length = self.layout().sent_length();
+        let length = self.wanted_length;
         let (pieces, pieces_have) = (self.picker.have().len(), self.picker.have().count());
         let down_rate = self.down.rate(now);
         TorrentStatus {
@@ -89,6 +91,7 @@ impl Swarm {
             error: self.fault.as_ref().map(|fault| fault.what.clone()),
             is_final: self.has_given_up(),
             complete: self.phase == Phase::Seeding,
+            chosen_files: self.choice.as_ref().map(FileChoice::count),
             length,
             have: length - missing,
             pieces,

@@ -20,7 +20,7 @@ impl Swarm {
     /// The piece is ours: those who can use it at once are told, the others soon.
     pub(super) fn announce_piece(&mut self, now: Instant, piece: PieceIndex) {
         self.news.push(piece);
-        if self.free_slots() > 0 || self.picker.have().is_all() {
+        if self.free_slots() > 0 || self.picker.is_done() {
             self.tell_all(now);
         } else {
             let served: Vec<ConnId> = self.unchoked.iter().copied().collect();

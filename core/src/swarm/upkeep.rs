@@ -235,7 +235,7 @@ impl Swarm {
     pub(super) fn tell_announcer(&mut self, now: Instant, input: AnnouncerInput) {
         let Some(announcers) = &mut self.announcers else { return };
         announcers.handle(now, input);
-        let left = self.picker.missing_bytes();
+        let left = self.picker.absent_bytes();
         while let Some((info_hash, output)) = announcers.poll() {
             let AnnouncerOutput::Announce { id, url, event, tracker_id, numwant } = output;
             let request = AnnounceRequest {

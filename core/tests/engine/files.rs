@@ -1,6 +1,7 @@
 //! What is on disk before, and what comes in the way: nothing of the owner's is lost.
 
 use podswarm_core::layout::BLOCK_LENGTH;
+use podswarm_core::metainfo::FileChoice;
 use podswarm_core::net::{AddTorrent, Engine, TorrentError, TorrentState};
 
 use crate::world::{Content, PIECE, addr, engine, seeder, when};
@@ -129,4 +130,46 @@ async fn a_file_that_vanishes_is_told_of_and_served_again_when_it_is_back() {
     torrent.wait_complete().await.unwrap();
     assert_eq!(torrent.status().downloaded % u64::from(BLOCK_LENGTH), u64::from(BLOCK_LENGTH) - 100);
     content.assert_arrived("target");
+}
+
+/// Fetches these files of the content to `name`.
+fn some(content: &Content, name: &str, files: &[&str], peers: &[std::net::SocketAddr]) -> AddTorrent {
+    let info = &content.metainfo.info;
+    let choice = FileChoice::new(info, |file| files.contains(&info.files[file].path.as_str())).unwrap();
+    AddTorrent { choice, ..content.fetch(name, peers) }
+}
+
+#[tokio::test]
+async fn chosen_files_come_alone_are_seeded_as_a_part_and_resumed() {
+    let content = Content::files(&[("a", 50_000), ("b", 200_000), ("c", 90_000)]);
+    let owner = engine().await;
+    let seed = owner.add(content.seed()).await.unwrap();
+    seed.wait_complete().await.unwrap();
+    let leecher = engine().await;
+    let torrent = leecher.add(some(&content, "part", &["b"], &[addr(&owner)])).await.unwrap();
+    torrent.wait_complete().await.unwrap();
+    let status = torrent.status();
+    assert_eq!((status.state, status.chosen_files), (TorrentState::Seeding, Some(1)));
+    assert_eq!((status.have, status.pieces_have), (status.length, 7));
+    assert!(status.length >= 200_000 && status.downloaded == status.length);
+    let bytes = |folder: &str| std::fs::read(content.path(folder).join("b")).unwrap();
+    assert!(bytes("part") == bytes("source"));
+    assert!(!content.path("part/a").exists() && !content.path("part/c").exists());
+
+    // A part of a copy is enough for who wants that part, and its seed is no reason to wait for more.
+    let second = engine().await;
+    let again = second.add(some(&content, "second", &["b"], &[addr(&leecher)])).await.unwrap();
+    again.wait_complete().await.unwrap();
+    assert!(bytes("second") == bytes("source"));
+    leecher.shutdown().await;
+
+    let later = engine().await;
+    let torrent = later.add(some(&content, "part", &["b"], &[])).await.unwrap();
+    torrent.wait_complete().await.unwrap();
+    assert_eq!(torrent.status().downloaded, 0);
+    torrent.remove().await;
+    let torrent = later.add(content.fetch("part", &[addr(&owner)])).await.unwrap();
+    torrent.wait_complete().await.unwrap();
+    content.assert_arrived("part");
+    assert!(torrent.status().downloaded < 200_000, "{}", torrent.status().downloaded);
 }

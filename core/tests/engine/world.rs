@@ -96,6 +96,7 @@ impl Content {
         AddTorrent {
             metainfo: Arc::clone(&self.metainfo),
             files,
+            choice: None,
             resume,
             reach: Reach::Any,
             announce: false,

@@ -141,6 +141,7 @@ impl Host {
         let torrent = AddTorrent {
             metainfo: Arc::new(metainfo),
             files: Files::Have(self.library.content(episode)),
+            choice: None,
             resume: self.library.resume(&episode.info_hash),
             reach: Reach::Any,
             // The tracker is our own, and knows.

@@ -5,6 +5,7 @@
 //! goes on where it was.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,14 +16,16 @@ use podswarm_core::app::{
     DataDir, Explain, Failure, GlobalArgs, Out, Reading, first_run_notice, free_space, require_space, shutdown_signal,
     write_atomic,
 };
-use podswarm_core::metainfo::{InfoHash, Magnet, Metainfo};
+use podswarm_core::metainfo::{FileChoice, InfoHash, Magnet, Metainfo};
 use podswarm_core::net::http::{DownloadOptions, HttpClient, Reach};
 use podswarm_core::net::{AddTorrent, Engine, Files, FindTorrent, Torrent, TorrentStatus};
+use podswarm_core::rate::ByteCount;
 use serde_json::json;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use super::files::{choose, listed};
 use super::library::all_or_failure;
 use crate::address::reach_of_typed;
 use crate::cli::GetArgs;
@@ -50,6 +53,13 @@ enum Kind {
     Magnet(Box<Magnet>),
     /// Something over HTTP.
     Web(Url),
+}
+
+/// A torrent that is there.
+struct Got {
+    path: PathBuf,
+    /// Whether files were left out: what is remembered of it serves to fetch them later.
+    is_part: bool,
 }
 
 /// One run of the command.
@@ -92,30 +102,30 @@ pub(super) async fn get(global: &GlobalArgs, out: &Out, args: GetArgs) -> Result
     if let Some(engine) = getter.engine.get() {
         engine.shutdown().await;
     }
-    for path in torrents {
+    for got in torrents.iter().filter(|got| !got.is_part) {
         // It served to go on after a stop; a finished file speaks for itself.
-        let _ = std::fs::remove_file(resume_beside(&path));
+        let _ = std::fs::remove_file(resume_beside(&got.path));
     }
     all_or_failure(out, failures, kinds.len(), "things could not be had")
 }
 
 impl Getter {
-    /// Fetches one thing; gives its path if it is a torrent.
-    async fn get(&self, kind: &Kind) -> Result<Option<PathBuf>, Failure> {
+    /// Fetches one thing, and tells where it is if it is a torrent.
+    async fn get(&self, kind: &Kind) -> Result<Option<Got>, Failure> {
         match kind {
             Kind::File(path) => {
                 let bytes = read_bounded(path)?;
                 let metainfo = dot_torrent::read(&bytes)
                     .map_err(|reason| Failure::new(format!("`{}` is refused: {reason}", path.display())))?;
                 // The owner has chosen the file; what it names is trusted with it.
-                self.get_torrent(metainfo, Reach::Any, Vec::new()).await.map(Some)
+                self.get_torrent(metainfo, Reach::Any, Vec::new(), &[]).await
             }
-            Kind::Magnet(magnet) => self.get_magnet(magnet).await.map(Some),
+            Kind::Magnet(magnet) => self.get_magnet(magnet).await,
             Kind::Web(url) => self.get_web(url).await,
         }
     }
 
-    async fn get_web(&self, url: &Url) -> Result<Option<PathBuf>, Failure> {
+    async fn get_web(&self, url: &Url) -> Result<Option<Got>, Failure> {
         let reach = reach_of_typed(url).await;
         let http = HttpClient::new(reach, USER_AGENT)?;
         // Only the head of the answer is wanted; dropping it closes the connection.
@@ -130,18 +140,18 @@ impl Getter {
         let name = file_name(answer.url(), header("content-type"));
         drop(answer);
         if !is_torrent {
+            if self.args.list {
+                return Err(Failure::new(format!("`{url}` is no torrent, but one file: `{name}`")));
+            }
             return self.get_media(&http, url, &name, length).await.map(|()| None);
         }
         let (_, metainfo) = dot_torrent::download(&http, url.as_str())
             .await
             .map_err(|reason| Failure::new(format!("`{url}`: {reason}")))?;
-        self.get_torrent(metainfo, reach, Vec::new()).await.map(Some)
+        self.get_torrent(metainfo, reach, Vec::new(), &[]).await
     }
 
-    async fn get_magnet(&self, magnet: &Magnet) -> Result<PathBuf, Failure> {
-        if !magnet.selected.is_empty() {
-            self.out.note("the magnet link chooses some of the torrent's files; all of them are fetched");
-        }
+    async fn get_magnet(&self, magnet: &Magnet) -> Result<Option<Got>, Failure> {
         let copy = torrent_beside(&self.folder, magnet.info_hash);
         let known = read_bounded(&copy).ok().and_then(|bytes| dot_torrent::read(&bytes).ok());
         let known = known.filter(|metainfo| metainfo.info_hash.matches(&magnet.info_hash));
@@ -154,9 +164,11 @@ impl Getter {
             Metainfo::clone(&metainfo)
         };
         // The owner has chosen the link; what it names is trusted with it.
-        let path = self.get_torrent(metainfo, Reach::Any, magnet.peers.clone()).await?;
-        let _ = std::fs::remove_file(copy);
-        Ok(path)
+        let got = self.get_torrent(metainfo, Reach::Any, magnet.peers.clone(), &magnet.selected).await?;
+        if got.is_some() {
+            let _ = std::fs::remove_file(copy);
+        }
+        Ok(got)
     }
 
     /// Asks peers what the torrent of a magnet link is.
@@ -175,21 +187,39 @@ impl Getter {
         }
     }
 
-    async fn get_torrent(&self, metainfo: Metainfo, reach: Reach, peers: Vec<SocketAddr>) -> Result<PathBuf, Failure> {
+    /// Fetches the files of a torrent that the owner wants, or else those that its link selects; tells nothing if they are only to be listed.
+    async fn get_torrent(
+        &self,
+        metainfo: Metainfo,
+        reach: Reach,
+        peers: Vec<SocketAddr>,
+        selected: &[RangeInclusive<u32>],
+    ) -> Result<Option<Got>, Failure> {
         let name = metainfo.info.name.to_path_buf();
         let is_too_long = name.as_os_str().len() > names::MAX_NAME;
         let name = if is_too_long { names::plain(metainfo.info.name.as_str()).into() } else { name };
+        let title = name.display().to_string();
+        let choice = self.choice(&metainfo, &title, selected)?;
+        if self.args.list {
+            return self.list(&metainfo, choice.as_ref()).map(|()| None);
+        }
         let path = self.folder.join(&name);
         let was_there = path.symlink_metadata().is_ok();
+        let (info_hash, files) = (metainfo.info_hash, listed(&metainfo.info).count());
+        let length =
+            choice.as_ref().map_or_else(|| metainfo.info.content_length(), |choice| choice.length(&metainfo.info));
         if !was_there {
             let present = occupied(&engine_part(&path));
-            require_space(&self.folder, metainfo.info.content_length().saturating_sub(present))?;
+            require_space(&self.folder, length.saturating_sub(present))?;
         }
-        let (info_hash, length) = (metainfo.info_hash, metainfo.info.content_length());
+        if let Some(choice) = &choice {
+            self.out.note(format!("{title}: {} of {}", choice.count(), count(files, "file")));
+        }
         let engine = self.engine().await?;
         let torrent = AddTorrent {
             metainfo: Arc::new(metainfo),
             files: Files::Fetch(path.clone()),
+            choice: choice.clone(),
             resume: resume_beside(&path),
             reach,
             announce: true,
@@ -198,17 +228,50 @@ impl Getter {
             seed_after: self.args.seed,
         };
         let torrent = engine.add(torrent).await?;
-        let title = name.display().to_string();
         let event = if was_there { "checking" } else { "downloading" };
         self.out.json(&json!({
             "event": event, "title": title, "info_hash": info_hash, "length": length, "path": path,
+            "files": files, "chosen_files": choice.as_ref().map_or(files, FileChoice::count),
         }))?;
         self.watch(&torrent, &title).await?;
+        let status = torrent.status();
         if !self.args.seed {
             torrent.remove().await;
         }
-        self.tell_complete(&path, length, Some(info_hash), was_there)?;
-        Ok(path)
+        self.tell_complete(&path, length, Some(info_hash), was_there && status.downloaded == 0)?;
+        Ok(Some(Got { path, is_part: status.chosen_files.is_some() }))
+    }
+
+    /// The files to fetch; all if `None`.
+    fn choice(
+        &self,
+        metainfo: &Metainfo,
+        title: &str,
+        selected: &[RangeInclusive<u32>],
+    ) -> Result<Option<FileChoice>, Failure> {
+        if self.args.files.is_empty() {
+            let selected = FileChoice::selected(&metainfo.info, selected);
+            return selected.map_err(|error| Failure::new(format!("the magnet link of `{title}`: {error}")));
+        }
+        choose(&metainfo.info, &self.args.files).map_err(|word| {
+            let files = count(listed(&metainfo.info).count(), "file");
+            Failure::usage(format!("`{word}` is none of the {files} of `{title}`"))
+                .with_hint("--list shows them with their numbers")
+        })
+    }
+
+    /// Shows a torrent's files.
+    fn list(&self, metainfo: &Metainfo, choice: Option<&FileChoice>) -> Result<(), Failure> {
+        for (number, place, file) in listed(&metainfo.info) {
+            let is_chosen = choice.is_none_or(|choice| choice.contains(place));
+            self.out.json(&json!({
+                "event": "file", "number": number, "path": file.path.as_str(), "length": file.length,
+                "chosen": is_chosen, "info_hash": metainfo.info_hash,
+            }))?;
+            let mark = if choice.is_some() && is_chosen { '*' } else { ' ' };
+            self.out.line(format!("{number:>5}{mark} {:>9}  {}", ByteCount(file.length).to_string(), file.path))?;
+        }
+        Ok(())
     }
 
     /// Shows a torrent's progress until it is complete.

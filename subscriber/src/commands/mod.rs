@@ -1,6 +1,7 @@
 //! The commands: each asks the agent, or is one, and puts the answer into words.
 
 mod download;
+mod files;
 mod get;
 mod library;
 mod list;

@@ -228,6 +228,7 @@ async fn join(
     let torrent = AddTorrent {
         metainfo: Arc::new(metainfo),
         files,
+        choice: None,
         resume,
         reach: reach_of_links(is_local),
         announce: true,

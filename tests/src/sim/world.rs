@@ -144,6 +144,7 @@ impl World {
         let have = if character.is_seed { Bitfield::all(pieces) } else { Bitfield::none(pieces) };
         let setup = SwarmSetup {
             metainfo: Arc::clone(&self.metainfo),
+            choice: None,
             have: have.clone(),
             placed: character.is_seed,
             paused: false,

@@ -46,7 +46,7 @@ impl Area {
     }
 
     fn prepare(&self, files: &Files, watch: Watch<'_>) -> Result<Prepared, StorageError> {
-        Storage::prepare(Arc::clone(&self.metainfo), files, &self.path("record"), watch)
+        Storage::prepare(Arc::clone(&self.metainfo), files, None, &self.path("record"), watch)
     }
 
     fn fetch(&self) -> Result<Prepared, StorageError> {
@@ -214,4 +214,135 @@ fn placing_goes_on_where_it_failed() {
     storage.place().unwrap();
     storage.place().unwrap();
     assert_eq!(fs::read(area.path("target")).unwrap(), random(100_000));
+}
+
+/// Pieces of 16 KiB: `a` has the first and a part of the second, `b` ends within the fourth, `c` the rest up to the seventh.
+fn three_files() -> Area {
+    Area::files([("a".to_owned(), 20_000), ("sub/b".to_owned(), 40_000), ("c".to_owned(), 50_000)])
+}
+
+impl Area {
+    /// Prepares to fetch these files only.
+    fn choose(&self, names: &[&str]) -> Result<Prepared, StorageError> {
+        self.choose_with(names, Watch::default())
+    }
+
+    fn choose_with(&self, names: &[&str], watch: Watch<'_>) -> Result<Prepared, StorageError> {
+        let info = &self.metainfo.info;
+        let choice = FileChoice::new(info, |file| names.contains(&info.files[file].path.as_str())).unwrap();
+        let files = Files::Fetch(self.path("target"));
+        Storage::prepare(Arc::clone(&self.metainfo), &files, choice, &self.path("record"), watch)
+    }
+
+    /// The pieces that a choice of these files lacks, fetched and put in place.
+    fn fetch_chosen(&self, names: &[&str]) -> Prepared {
+        let prepared = self.choose(names).unwrap();
+        let missing: Vec<u32> = prepared.storage.wanted.without(&prepared.have).map(|piece| piece.0).collect();
+        self.write(&prepared.storage, missing);
+        prepared.storage.place().unwrap();
+        prepared
+    }
+
+    /// The files of the target, with a mark where they differ from the source.
+    fn target(&self) -> Vec<String> {
+        let mut files: Vec<String> = ["a", "c", "sub/b"].map(str::to_owned).into();
+        files.retain(|name| self.path("target").join(name).exists());
+        for name in &mut files {
+            if fs::read(self.path("target").join(&name)).unwrap() != fs::read(self.path("source").join(&name)).unwrap()
+            {
+                name.push_str(" differs");
+            }
+        }
+        files
+    }
+}
+
+#[test]
+fn files_that_are_left_out_are_not_made_and_their_bytes_at_borders_are_kept() {
+    let area = three_files();
+    assert_eq!(area.metainfo.info.files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(), ["a", "c", "sub/b"]);
+    let prepared = area.fetch_chosen(&["c"]);
+    assert_eq!(prepared.have.count(), 0);
+    assert_eq!(area.target(), ["c"]);
+    // The bytes of the others in its first and its last piece are there for those who ask.
+    let storage = prepared.storage;
+    let source = area.prepare(&Files::Have(area.path("source")), Watch::default()).unwrap().storage;
+    for piece in storage.wanted.iter() {
+        let span = BlockInfo { piece, begin: 0, length: storage.layout.length_of(piece) };
+        let read = |storage: &Storage| storage.read(span, &Buffers::default()).unwrap().concat();
+        assert!(read(&storage) == read(&source), "{piece}");
+    }
+    drop((storage, source));
+    // Neither a record nor a hash is lacking to know that it is whole.
+    assert!(area.choose(&["c"]).unwrap().placed);
+    fs::remove_file(area.path("record")).unwrap();
+    let again = area.choose(&["c"]).unwrap();
+    assert!(again.placed && again.have == again.storage.wanted && again.choice.is_some());
+}
+
+#[test]
+fn files_may_be_chosen_later_and_what_was_chosen_before_stays() {
+    let area = three_files();
+    area.fetch_chosen(&["a"]);
+    let more = area.choose(&["sub/b"]).unwrap();
+    assert!(!more.placed && more.have.count() > 0 && !area.path("target").exists());
+    drop(more);
+    // The same again goes on from there.
+    let again = area.choose(&["a", "sub/b"]).unwrap();
+    drop(again);
+    area.fetch_chosen(&["a", "sub/b"]);
+    assert_eq!(area.target(), ["a", "sub/b"]);
+    area.choose(&["sub/b"]).unwrap();
+    let all = area.fetch().unwrap();
+    assert!(!all.placed && all.choice.is_none());
+    drop(all);
+    let missing = area.fetch().unwrap();
+    let pieces: Vec<u32> = missing.storage.wanted.without(&missing.have).map(|piece| piece.0).collect();
+    assert!(pieces.len() < 7, "{pieces:?}");
+    area.write(&missing.storage, pieces);
+    missing.storage.place().unwrap();
+    assert_eq!(area.target(), ["a", "c", "sub/b"]);
+    assert!(!area.path(".target.parts").exists());
+    // Who has everything has a part of it.
+    assert!(area.choose(&["a"]).unwrap().placed);
+}
+
+#[test]
+fn what_is_chosen_no_longer_leaves_no_half_file_behind() {
+    let area = three_files();
+    let storage = area.choose(&["a", "c"]).unwrap().storage;
+    let have = area.write(&storage, [0, 1, 2]);
+    storage.remember(&have).unwrap();
+    drop(storage);
+    let fewer = area.choose_with(&["a"], Watch { cancel: Some(&AtomicBool::new(true)), ..Watch::default() });
+    let fewer = fewer.expect("nothing is hashed");
+    // The second piece has bytes of `c`, which lie elsewhere now.
+    assert_eq!(fewer.have.iter().collect::<Vec<_>>(), [PieceIndex(0)]);
+    assert!(!area.path(".target.part/c").exists());
+    drop(fewer);
+    area.fetch_chosen(&["a"]);
+    assert_eq!(area.target(), ["a"]);
+}
+
+#[test]
+fn what_somebody_has_put_in_the_place_of_a_file_is_kept() {
+    let area = three_files();
+    area.fetch_chosen(&["a"]);
+    drop(area.choose(&["a"]).unwrap());
+    fs::write(area.path("target/c"), "mine").unwrap();
+    assert!(matches!(area.choose(&["c"]), Err(StorageError::InTheWay { .. })));
+    assert_eq!(fs::read(area.path("target/c")).unwrap(), b"mine");
+    assert!(area.choose(&["a"]).unwrap().placed);
+}
+
+#[test]
+fn two_processes_do_not_fetch_different_parts_of_one_torrent_at_once() {
+    let area = three_files();
+    for (first, second) in [(&["a"][..], &["c"][..]), (&["c"], &["a", "c", "sub/b"]), (&["a", "c", "sub/b"], &["c"])] {
+        let held = area.choose(first).unwrap();
+        assert!(matches!(area.choose(second), Err(StorageError::Locked(_))), "{first:?} and {second:?}");
+        drop(held);
+        fs::remove_dir_all(area.path(".target.part")).unwrap();
+        let _ = fs::remove_file(area.path(".target.parts"));
+    }
 }

@@ -99,7 +99,7 @@ impl Picker {
     }
 
     fn missing(&self) -> impl Iterator<Item = PieceIndex> + '_ {
-        self.layout.pieces().filter(|piece| !self.have.has(*piece))
+        self.layout.pieces().filter(|piece| self.lacks(*piece))
     }
 
     fn is(&self, wanted: Wanted, piece: PieceIndex) -> bool {

@@ -141,6 +141,7 @@ impl Lab {
         let id = SwarmId(u32::try_from(number).unwrap());
         let setup = SwarmSetup {
             metainfo: Arc::clone(&self.metainfo),
+            choice: None,
             placed: have.is_all(),
             have,
             paused,

@@ -265,8 +265,11 @@ impl Swarm {
             let most = most.clamp(bounds.start, bounds.end);
             layout.range_of(first).start..self.picker.end_of_run(first, most)
         } else {
-            let missing = layout.pieces().find(|piece| !self.picker.have().has(*piece));
-            layout.start_of(missing.unwrap_or(first.piece))..layout.length()
+            let mut missing = layout.pieces().filter(|piece| self.picker.lacks(*piece));
+            let begin = missing.next().unwrap_or(first.piece);
+            let last = missing.last().unwrap_or(begin);
+            let end = layout.start_of(last) + u64::from(layout.piece_length());
+            layout.start_of(begin)..end.min(layout.length())
         };
         // A stream is read through, whatever peers have of it.
         let rarity = if seed.has_ranges { self.picker.availability.of(first.piece) } else { u32::MAX };
