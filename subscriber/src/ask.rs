@@ -12,7 +12,7 @@ use podswarm_core::rate::{ByteCount, Rate};
 use podswarm_feeds::poll::Counts;
 use serde::{Deserialize, Serialize};
 
-use crate::records::{Backlog, Episode, EpisodeId, Feed, FeedId, Source, Stage};
+use crate::records::{Backlog, Episode, EpisodeId, Feed, FeedId, Shared, Source, Stage};
 use crate::schedule::Schedule;
 
 /// What a command wants.
@@ -231,6 +231,12 @@ pub struct EpisodeView {
     pub info_hash: Option<InfoHash>,
     /// Where it is to be had, best first.
     pub sources: Vec<Source>,
+    /// What was given back of it.
+    #[serde(default)]
+    pub shared: Shared,
+    /// Why it is seeded no longer, if it is enough.
+    #[serde(default)]
+    pub seeded: Option<String>,
     /// What is in the way.
     pub trouble: Option<String>,
     /// How its download or its seeding stands.
@@ -303,6 +309,9 @@ pub struct Status {
     pub downloads: Vec<EpisodeView>,
     /// What is seeded, all together.
     pub seeding: SeedTotals,
+    /// How long an episode is seeded.
+    #[serde(default)]
+    pub enough: String,
     /// Nodes of the distributed hash table that are known; `None` if none are asked.
     #[serde(default)]
     pub dht_nodes: Option<usize>,
@@ -383,6 +392,8 @@ impl EpisodeView {
             former: Vec::new(),
             info_hash: episode.info_hash(),
             sources: episode.offer.sources.clone(),
+            shared: episode.shared,
+            seeded: None,
             trouble: None,
             transfer: None,
             notes: None,

@@ -7,6 +7,7 @@ use chrono_tz::Tz;
 use clap::{Args, Parser, Subcommand};
 use podswarm_core::app::{EngineArgs, GlobalArgs};
 
+use crate::agent::share::{SeedRatio, SeedTime};
 use crate::records::Backlog;
 use crate::schedule::Schedule;
 
@@ -138,6 +139,12 @@ pub struct GetArgs {
     /// Stay and seed once everything is there, until stopped.
     #[arg(long)]
     pub seed: bool,
+    /// With --seed, stay until so many times its length was sent of everything.
+    #[arg(long, value_name = "RATIO", default_value = "none")]
+    pub seed_ratio: SeedRatio,
+    /// With --seed, stay for so long at most, such as `90m` or `2d`.
+    #[arg(long, value_name = "TIME", default_value = "none")]
+    pub seed_time: SeedTime,
     /// How to speak to peers.
     #[command(flatten)]
     pub engine: EngineArgs,
@@ -155,6 +162,12 @@ pub struct RunArgs {
     /// Do not seed what is complete. Peers still get what is being fetched.
     #[arg(long)]
     pub no_seed: bool,
+    /// Seed an episode until so many times its length was sent, but for an hour at least; `none` for no such limit.
+    #[arg(long, value_name = "RATIO", default_value = "2")]
+    pub seed_ratio: SeedRatio,
+    /// Seed an episode for so long at most, such as `12h` or `14d`; `none` for no such limit.
+    #[arg(long, value_name = "TIME", default_value = "14d")]
+    pub seed_time: SeedTime,
     /// So many downloads move data at once.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub downloads: u16,

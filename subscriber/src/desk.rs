@@ -9,6 +9,7 @@ use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::agent::event::Event;
+use crate::agent::share::Enough;
 use crate::agent::{Duty, Seeding, Settings, Sources};
 use crate::ask::{Ask, Reply};
 use crate::hub::{Hub, HubHandle, HubOptions};
@@ -122,7 +123,8 @@ impl Following {
 
 /// What an agent goes by where its owner says nothing.
 pub fn settings(duty: Duty, library: PathBuf, zone: Tz) -> Settings {
-    Settings { duty, library, downloads: 4, interval: INTERVAL, zone, seeding: Seeding::Off, sources: Sources::All }
+    let (seeding, enough, sources) = (Seeding::Off, Enough::default(), Sources::All);
+    Settings { duty, library, downloads: 4, interval: INTERVAL, zone, seeding, enough, sources }
 }
 
 /// Where the library is that nobody has named: in a data directory that was named, else with the user's own files.

@@ -289,6 +289,23 @@ pub enum Stage {
     },
 }
 
+/// What was given back of an episode.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shared {
+    /// Bytes sent to peers.
+    pub sent: u64,
+    /// Seconds for which it was seeded.
+    pub seconds: u64,
+}
+
+impl Shared {
+    /// How many times `length` bytes were sent, in thousandths.
+    pub fn ratio_milli(self, length: u64) -> u64 {
+        let milli = (u128::from(self.sent) * 1000).checked_div(u128::from(length)).unwrap_or(0);
+        u64::try_from(milli).unwrap_or(u64::MAX)
+    }
+}
+
 /// An episode that was seen in a feed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Episode {
@@ -317,6 +334,9 @@ pub struct Episode {
     pub stage: Stage,
     /// Its file or folder, relative to the library, once it has been chosen.
     pub file: Option<String>,
+    /// What its owner has given back of it.
+    #[serde(default)]
+    pub shared: Shared,
     /// Files of earlier revisions, which are kept and no longer seeded.
     pub former: Vec<String>,
     /// The owner has paused it.

@@ -10,7 +10,7 @@ use podswarm_core::app::human_duration;
 use podswarm_core::rate::ByteCount;
 
 use crate::ask::{EpisodeView, FeedView, StageName, Status, Transfer};
-use crate::records::Source;
+use crate::records::{Shared, Source};
 
 /// The feeds as a table, with what is wrong below each.
 pub fn feeds(feeds: &[FeedView], now: DateTime<Utc>) -> String {
@@ -62,7 +62,7 @@ pub fn episodes(episodes: &[EpisodeView], with_show: bool) -> String {
 pub fn state(episode: &EpisodeView) -> String {
     match episode.stage {
         StageName::Complete if episode.withdrawn.is_some() => "kept; taken back by its publisher".to_owned(),
-        StageName::Complete => "kept".to_owned(),
+        StageName::Complete => episode.seeded.as_ref().map_or_else(|| "kept".to_owned(), |why| format!("kept, {why}")),
         StageName::Gone => "gone".to_owned(),
         StageName::Seen => episode.why.as_ref().map_or_else(|| "seen".to_owned(), |why| format!("seen: {why}")),
         StageName::Wanted if episode.is_paused => "paused".to_owned(),
@@ -132,6 +132,14 @@ pub fn feed(feed: &FeedView, now: DateTime<Utc>) -> String {
     lines.join("\n")
 }
 
+/// `1.2 GiB, ratio 0.8, seeded for 3 h 20 min`.
+fn given_back(episode: &EpisodeView) -> String {
+    let Shared { sent, seconds } = episode.shared;
+    let ratio = episode.shared.ratio_milli(episode.length.unwrap_or(0)) / 10;
+    let ratio = format!("{}.{:02}", ratio / 100, ratio % 100);
+    format!("{}, ratio {ratio}, seeded for {}", ByteCount(sent), human_duration(Duration::from_secs(seconds)))
+}
+
 /// All that is known of an episode.
 pub fn episode(episode: &EpisodeView) -> String {
     let mut lines = vec![episode.title.clone()];
@@ -162,7 +170,9 @@ pub fn episode(episode: &EpisodeView) -> String {
     }
     if let Some(transfer) = &episode.transfer {
         say("transfer", progress(transfer));
-        say("sent", ByteCount(transfer.uploaded).to_string());
+    }
+    if episode.shared != Shared::default() {
+        say("given back", given_back(episode));
     }
     say("guid", episode.guid.clone());
     if let Some(info_hash) = episode.info_hash {
@@ -198,11 +208,12 @@ pub fn status(status: &Status, now: DateTime<Utc>) -> String {
     let seeding = status.seeding;
     let _ = writeln!(
         text,
-        "seeding    {}, {}, {}, {} sent",
+        "seeding    {}, {}, {}, {} sent; each {}",
         count(seeding.torrents, "torrent"),
         peers(seeding.peers),
         seeding.up_rate,
-        ByteCount(seeding.uploaded)
+        ByteCount(seeding.uploaded),
+        status.enough
     );
     if let Some(reached) = &status.reached {
         let _ = writeln!(text, "outside    {}", reached.text);

@@ -9,6 +9,7 @@ mod crash;
 mod crowd;
 mod feed;
 mod full;
+mod giving;
 mod hostile;
 mod life;
 mod media;

@@ -24,7 +24,7 @@ use url::Url;
 
 use super::found::{Found, mark};
 use crate::names;
-use crate::records::{Episode, EpisodeId, Feed, FeedId, Notes, Offer, Stage, Why};
+use crate::records::{Episode, EpisodeId, Feed, FeedId, Notes, Offer, Shared, Stage, Why};
 
 /// So many new episodes of one feed are taken within 24 hours without the owner's asking.
 pub const NEW_PER_DAY: usize = 48;
@@ -323,6 +323,7 @@ impl Catalogue {
         let old = &self.episodes[&id];
         let mut episode = item.episode(id, old.stage.clone(), old.first_seen);
         episode.file.clone_from(&old.file);
+        episode.shared = old.shared;
         episode.former.clone_from(&old.former);
         (episode.paused, episode.withdrawn) = (old.paused, old.withdrawn);
         if *old == episode {
@@ -338,6 +339,7 @@ impl Catalogue {
                     episode.former.extend(episode.file.take());
                 }
                 episode.stage = Stage::Wanted { by_owner: false };
+                episode.shared = Shared::default();
                 Update::Revised
             }
             Stage::Seen { why: Some(Why::MagnetOnly | Why::NoSource(_)) } if item.offer.unfetchable().is_none() => {

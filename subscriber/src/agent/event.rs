@@ -96,6 +96,16 @@ pub enum Event {
         #[serde(flatten)]
         episode: About,
     },
+    /// What is complete is seeded no longer: it is enough.
+    Seeded {
+        /// Which one.
+        #[serde(flatten)]
+        episode: About,
+        /// Bytes that were sent of it.
+        sent: u64,
+        /// Why it is enough.
+        reason: String,
+    },
     /// What is complete cannot be seeded.
     SeedFailed {
         /// Which one.
@@ -184,6 +194,9 @@ impl Event {
             Self::Revised { episode } => {
                 format!("revised: {}; the new version is fetched, the old file is kept", episode.title)
             }
+            Self::Seeded { episode, sent, reason } => {
+                format!("seeded: {}, {} sent: {reason}", episode.title, ByteCount(*sent))
+            }
             Self::SeedFailed { episode, reason } => format!("cannot seed {}: {reason}", episode.title),
             Self::Skipped { episode, reason } => format!("skipped: {}: {reason}", episode.title),
             Self::StreamOpen { feed, .. } => format!("told of news at once: {feed}"),
@@ -203,6 +216,7 @@ impl Event {
             | Self::New { episode }
             | Self::Revised { episode }
             | Self::SeedFailed { episode, .. }
+            | Self::Seeded { episode, .. }
             | Self::Skipped { episode, .. }
             | Self::Waiting { episode, .. }
             | Self::Withdrawn { episode } => Some(episode.id),

@@ -8,7 +8,7 @@ use super::plan::{Plan, Prepared};
 use super::queue::{Fault, Order, Phase, Rank};
 use super::{Agent, Duty, Output, Seeding, Sources};
 use crate::names;
-use crate::records::{Episode, EpisodeId, Source, Stage, Why};
+use crate::records::{Episode, EpisodeId, Shared, Source, Stage, Why};
 
 impl Agent {
     /// Lets an episode go on: fetched if it is wanted, seeded if it is complete, neither if it is paused or withdrawn.
@@ -29,8 +29,10 @@ impl Agent {
                     && self.settings.seeding == Seeding::On
                     && self.settings.sources == Sources::All =>
             {
-                if let Some(file) = episode.file.clone() {
-                    self.outputs.push_back(Output::Seed { id, info_hash, file, is_local: feed.is_local });
+                let (file, is_local) = (episode.file.clone(), feed.is_local);
+                if let Some(file) = file.filter(|_| self.enough(id).is_none()) {
+                    self.outputs.push_back(Output::Seed { id, info_hash, file, is_local });
+                    self.begin_seeding(now, id);
                 }
             }
             Stage::Complete { .. } | Stage::Gone { .. } | Stage::Seen { .. } | Stage::Wanted { .. } => {}
@@ -47,19 +49,20 @@ impl Agent {
     }
 
     /// Stops whatever runs for an episode.
-    pub(super) fn halt(&mut self, id: EpisodeId) {
+    pub(super) fn halt(&mut self, now: Now, id: EpisodeId) {
+        self.end_exchange(now, id);
         let is_seeded = self.catalogue.episode(id).is_some_and(|episode| episode.kept_hash().is_some());
         if !self.queue.remove(id) || is_seeded {
             self.outputs.push_back(Output::Stop { id });
         }
     }
 
-    pub(super) fn pause_episode(&mut self, id: EpisodeId) {
+    pub(super) fn pause_episode(&mut self, now: Now, id: EpisodeId) {
         let Some(mut episode) = self.catalogue.episode(id).cloned() else { return };
         episode.paused = true;
         self.catalogue.put(episode);
         self.save_episode(id);
-        self.halt(id);
+        self.halt(now, id);
     }
 
     pub(super) fn resume_episode(&mut self, now: Now, id: EpisodeId) {
@@ -79,6 +82,9 @@ impl Agent {
     pub(super) fn take_as(&mut self, now: Now, id: EpisodeId, by_owner: bool) {
         let Some(mut episode) = self.catalogue.episode(id).cloned() else { return };
         if !matches!(episode.stage, Stage::Complete { .. }) {
+            if !episode.is_wanted() {
+                episode.shared = Shared::default();
+            }
             episode.stage = Stage::Wanted { by_owner };
             episode.paused = false;
             self.catalogue.put(episode);
@@ -143,11 +149,13 @@ impl Agent {
         episode.stage = Stage::Complete { at: now.wall, length, info_hash };
         let about = About::new(&episode);
         self.catalogue.put(episode);
+        self.begin_seeding(now, id);
         self.save_episode(id);
         self.tell(Event::Complete { episode: about, path, length });
     }
 
     pub(super) fn seed_failed(&mut self, now: Now, id: EpisodeId, is_missing: bool, reason: String) {
+        self.end_exchange(now, id);
         let Some(mut episode) = self.catalogue.episode(id).cloned() else { return };
         if !matches!(episode.stage, Stage::Complete { .. }) {
             return;

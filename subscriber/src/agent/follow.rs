@@ -93,14 +93,14 @@ impl Agent {
         self.save(vec![Change::DropFeed(id)]);
     }
 
-    pub(super) fn pause(&mut self, target: Target) {
+    pub(super) fn pause(&mut self, now: Now, target: Target) {
         match target {
             Target::All => {
                 for id in self.catalogue.feeds().map(|feed| feed.id).collect::<Vec<_>>() {
-                    self.pause(Target::Feed(id));
+                    self.pause(now, Target::Feed(id));
                 }
             }
-            Target::Episode(id) => self.pause_episode(id),
+            Target::Episode(id) => self.pause_episode(now, id),
             Target::Feed(id) => {
                 let Some(feed) = self.catalogue.feed_mut(id) else { return };
                 feed.paused = true;
@@ -110,7 +110,7 @@ impl Agent {
                 }
                 self.unlisten(id);
                 for id in self.catalogue.episodes_of(id).map(|episode| episode.id).collect::<Vec<_>>() {
-                    self.halt(id);
+                    self.halt(now, id);
                 }
             }
         }
@@ -208,7 +208,7 @@ impl Agent {
     /// Does what a reading of a feed calls for.
     fn act_on(&mut self, now: Now, reading: &Reading) {
         for id in reading.revised.iter().chain(&reading.withdrawn) {
-            self.halt(*id);
+            self.halt(now, *id);
         }
         let about = |agent: &Self, id: EpisodeId| agent.catalogue.episode(id).map(About::new);
         for (id, reason) in &reading.skipped {

@@ -13,7 +13,7 @@ use podswarm_feeds::{ShowKey, Withdrawal};
 use sha1::{Digest, Sha1};
 use url::Url;
 
-use crate::records::{Episode, EpisodeId, Notes, Offer, Source, Stage};
+use crate::records::{Episode, EpisodeId, Notes, Offer, Shared, Source, Stage};
 
 /// Bytes of a title that are kept.
 const MAX_TITLE: usize = 500;
@@ -103,6 +103,7 @@ impl Found {
             offer: self.offer.clone(),
             stage,
             file: None,
+            shared: Shared::default(),
             former: Vec::new(),
             paused: false,
             withdrawn: None,

@@ -31,6 +31,8 @@ pub enum Target {
 /// What happened, or what the owner wants.
 #[derive(Clone, Debug)]
 pub enum Input {
+    /// So many bytes were sent of each of these since it began, as [`Output::Count`] asked.
+    Counted(Vec<(EpisodeId, u64)>),
     /// Every byte of a download is there and checked.
     Done {
         /// Whose.
@@ -42,6 +44,8 @@ pub enum Input {
         /// The torrent that vouches for them.
         info_hash: Option<InfoHash>,
     },
+    /// The agent ends; with a last count.
+    Ending(Vec<(EpisodeId, u64)>),
     /// Preparing or downloading has failed.
     Failed {
         /// Whose.
@@ -150,6 +154,8 @@ pub enum StreamNews {
 /// What to do.
 #[derive(Clone, Debug)]
 pub enum Output {
+    /// Count what was sent of all that is exchanged; answer with [`Input::Counted`].
+    Count,
     /// Read an event stream, and answer with [`Input::Stream`] until it is lost.
     Listen {
         /// The feed it tells of.

@@ -2,7 +2,7 @@
 //!
 //! The [`Agent`] has the engine's one shape. Inputs say what happened or what the owner wants; outputs say what to do
 //! and what to remember. Reading order: [`catalogue`] decides what an item is to us, [`queue`] which downloads run,
-//! [`plan`] what they are called, [`stream`] when an event stream is made again; `podswarm_feeds::poll` decides when a
+//! [`plan`] what they are called, [`stream`] when an event stream is made again, [`share`] how long is seeded; `podswarm_feeds::poll` decides when a
 //! feed is asked. `follow` and `fetch` put them together.
 //!
 //! Knows nothing of sockets, files and the store, and reads no clock: both times are arguments, so that a month passes
@@ -16,6 +16,7 @@ pub mod event;
 pub mod found;
 pub mod plan;
 pub mod queue;
+pub mod share;
 pub mod stream;
 
 mod fetch;
@@ -42,6 +43,7 @@ use catalogue::{Catalogue, Change};
 use event::Event;
 use follow::Follow;
 use queue::Queue;
+use share::Counts;
 
 /// All that is decided, in one place.
 #[derive(Debug)]
@@ -50,6 +52,7 @@ pub struct Agent {
     catalogue: Catalogue,
     follows: BTreeMap<FeedId, Follow>,
     queue: Queue,
+    counts: Counts,
     /// Files, [`names::fold`](crate::names::fold)ed, that were found to be something else.
     in_the_way: BTreeSet<String>,
     rng: Rng,
@@ -70,6 +73,7 @@ impl Agent {
             catalogue,
             follows: BTreeMap::new(),
             queue,
+            counts: Counts::default(),
             in_the_way: BTreeSet::new(),
             rng,
             outputs: VecDeque::new(),
@@ -90,10 +94,15 @@ impl Agent {
     pub fn handle(&mut self, now: Now, input: Input) {
         debug_assert!(self.outputs.is_empty(), "the outputs of the last input were drained");
         match input {
+            Input::Counted(sent) => self.counted(now, sent),
             Input::Done { id, attempt, length, info_hash } => self.done(now, id, attempt, length, info_hash),
+            Input::Ending(sent) => {
+                self.counted(now, sent);
+                self.save_counts(now);
+            }
             Input::Failed { id, attempt, fault } => self.failed(now, id, attempt, fault),
             Input::Measured { space, outstanding } => self.queue.measured(now.instant, space, outstanding),
-            Input::Pause(target) => self.pause(target),
+            Input::Pause(target) => self.pause(now, target),
             Input::Poll(feed) => self.poll_now(now, feed),
             Input::Polled { feed, url, reply, found, is_local } => {
                 // A feed that was removed may have left its number to another.
@@ -126,7 +135,7 @@ impl Agent {
         let follows = self.follows.values().filter(|follow| !follow.is_paused);
         let polls = follows.clone().filter(|_| self.settings.duty == Duty::Everything);
         let polls = polls.filter_map(|follow| earliest(follow.poller.deadline(), follow.stream.deadline())).min();
-        earliest(polls, self.queue.deadline())
+        earliest(earliest(polls, self.counts_deadline()), self.queue.deadline())
     }
 
     /// All feeds and episodes.
@@ -191,6 +200,7 @@ impl Agent {
         }
         self.queue.tick(now.instant);
         self.pass_on_orders();
+        self.tend_counts(now);
     }
 }
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 
+use super::share::Enough;
+
 /// What the owner has set.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -20,6 +22,8 @@ pub struct Settings {
     pub zone: Tz,
     /// Whether what is complete is seeded.
     pub seeding: Seeding,
+    /// When that ends.
+    pub enough: Enough,
     /// Which sources are used.
     pub sources: Sources,
 }
@@ -42,7 +46,7 @@ pub enum Duty {
 pub enum Seeding {
     /// It is not.
     Off,
-    /// It is, until told otherwise.
+    /// It is, until it is [`Enough`].
     On,
 }
 

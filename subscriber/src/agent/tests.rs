@@ -10,6 +10,7 @@ use url::Url;
 use super::found::{Found, FoundFeed};
 use super::plan::{Prepared, TorrentFacts};
 use super::queue::Fault;
+use super::share::{Enough, SeedRatio, SeedTime};
 use super::testing::{hash, http, now, show_key, torrent, wall, withdrawal};
 use super::*;
 use crate::records::{Backlog, Episode, Feed, Source, Stage};
@@ -43,6 +44,8 @@ struct World {
     seeded: Vec<EpisodeId>,
     stopped: Vec<EpisodeId>,
     listening: Option<u64>,
+    /// What is sent of episodes in this run.
+    sent: Vec<(EpisodeId, u64)>,
 }
 
 fn settings(duty: Duty) -> Settings {
@@ -53,6 +56,7 @@ fn settings(duty: Duty) -> Settings {
         interval: Duration::from_mins(30),
         zone: Tz::UTC,
         seeding: Seeding::On,
+        enough: Enough::default(),
         sources: Sources::All,
     }
 }
@@ -79,6 +83,7 @@ impl World {
             seeded: Vec::new(),
             stopped: Vec::new(),
             listening: None,
+            sent: Vec::new(),
         }
     }
 
@@ -125,6 +130,7 @@ impl World {
 
     fn act(&mut self, output: Output) -> Option<Input> {
         match output {
+            Output::Count => return Some(Input::Counted(self.sent.clone())),
             Output::Listen { serial, .. } => self.listening = Some(serial),
             Output::Unlisten { .. } => self.listening = None,
             Output::Measure => {
@@ -219,6 +225,7 @@ impl World {
     fn restart(&mut self, settings: Settings) {
         let (feeds, episodes) = (self.feeds.values().cloned().collect(), self.episodes.values().cloned().collect());
         self.listening = None;
+        self.sent.clear();
         self.agent = Agent::new(settings, Catalogue::new(feeds, episodes, 0), now(self.secs), Rng::from_seed_u64(2));
         self.drain();
     }
@@ -303,6 +310,66 @@ fn a_restart_fetches_nothing_twice_and_seeds_on() {
     world.pass(86_400);
     assert_eq!(world.started.len(), started);
     assert_eq!(world.seeded, [EpisodeId { feed: FEED, number: 1 }]);
+}
+
+const FIRST: EpisodeId = EpisodeId { feed: FEED, number: 1 };
+const HOUR: u64 = 3600;
+
+#[test]
+fn an_episode_is_seeded_until_its_ratio_is_reached_over_several_runs() {
+    let mut world = World::following(vec![torrent("a", 0, hash(1))]);
+    // It has 1000 bytes. Nothing ends within the first hour.
+    world.sent = vec![(FIRST, 1500)];
+    world.pass(HOUR / 2);
+    world.restart(settings(Duty::Everything));
+    assert_eq!(world.episodes[&FIRST].shared.sent, 1500, "it was written down");
+    world.sent = vec![(FIRST, 600)];
+    world.pass(HOUR / 4);
+    assert_eq!((world.stopped.len(), world.seeded.len()), (0, 1));
+    world.pass(HOUR);
+    assert_eq!(world.stopped, [FIRST]);
+    let told = world.events.iter().filter_map(|event| match event {
+        Event::Seeded { sent, reason, .. } => Some((*sent, reason.as_str())),
+        _ => None,
+    });
+    assert_eq!(told.collect::<Vec<_>>(), [(2100, "ratio 2 reached")]);
+    // It stays so, until the owner wants more given back.
+    world.restart(settings(Duty::Everything));
+    world.pass(HOUR);
+    assert_eq!(world.seeded.len(), 1);
+    let enough = Enough { ratio: SeedRatio(Some(3000)), ..Enough::default() };
+    world.restart(Settings { enough, ..settings(Duty::Everything) });
+    assert_eq!(world.seeded.len(), 2);
+}
+
+#[test]
+fn an_episode_is_seeded_for_its_time_and_pauses_do_not_count() {
+    let mut world = World::following(vec![torrent("a", 0, hash(1))]);
+    let enough = Enough { time: SeedTime(Some(Duration::from_secs(10 * HOUR))), ..Enough::default() };
+    world.restart(Settings { enough, ..settings(Duty::Everything) });
+    world.pass(6 * HOUR);
+    world.input(Input::Pause(Target::Episode(FIRST)));
+    world.pass(20 * HOUR);
+    assert_eq!(world.episodes[&FIRST].shared.seconds, 6 * HOUR);
+    world.stopped.clear();
+    world.input(Input::Resume(Target::Episode(FIRST)));
+    world.pass(4 * HOUR - 2);
+    assert!(world.stopped.is_empty());
+    world.pass(3);
+    assert_eq!(world.stopped, [FIRST]);
+    assert_eq!(world.agent.enough(FIRST).as_deref(), Some("seeded for 10h"));
+    // Nothing wakes the agent for it any more, but the polls do.
+    world.input(Input::Pause(Target::All));
+    assert_eq!(world.agent.deadline(), None);
+}
+
+#[test]
+fn what_is_seeded_for_ever_is() {
+    let mut world = World::following(vec![torrent("a", 0, hash(1))]);
+    world.restart(Settings { enough: Enough::NEVER, ..settings(Duty::Everything) });
+    world.sent = vec![(FIRST, 1_000_000)];
+    world.pass(1000 * HOUR);
+    assert!(world.stopped.is_empty() && world.agent.enough(FIRST).is_none());
 }
 
 #[test]

@@ -28,12 +28,14 @@ use url::Url;
 use super::files::{choose, listed};
 use super::library::all_or_failure;
 use crate::address::reach_of_typed;
+use crate::agent::share::Enough;
 use crate::cli::GetArgs;
 use crate::desk::PROGRAM;
 use crate::dot_torrent;
 use crate::hub::{USER_AGENT, transfer_of};
 use crate::library::{download_part, engine_part, occupied, resume_beside, torrent_beside};
 use crate::names;
+use crate::records::Shared;
 use crate::session::engine_config;
 use crate::view::count;
 
@@ -57,6 +59,8 @@ enum Kind {
 
 /// A torrent that is there.
 struct Got {
+    torrent: Torrent,
+    title: String,
     path: PathBuf,
     /// Whether files were left out: what is remembered of it serves to fetch them later.
     is_part: bool,
@@ -86,8 +90,11 @@ pub(super) async fn get(global: &GlobalArgs, out: &Out, args: GetArgs) -> Result
         let failures: Vec<_> = failures.into_iter().filter_map(Result::err).collect();
         let torrents: Vec<_> = done.into_iter().filter_map(Result::ok).flatten().collect();
         if getter.args.seed && !torrents.is_empty() && !is_stopped {
-            out.note(format!("seeding {} until stopped", count(torrents.len(), "torrent")));
-            getter.stop.cancelled().await;
+            out.note(format!("seeding {} {}", count(torrents.len(), "torrent"), getter.enough()));
+            tokio::select! {
+                _ = join_all(torrents.iter().map(|got| getter.seed(got))) => {}
+                () = getter.stop.cancelled() => {}
+            }
         }
         (torrents, failures)
     };
@@ -239,7 +246,39 @@ impl Getter {
             torrent.remove().await;
         }
         self.tell_complete(&path, length, Some(info_hash), was_there && status.downloaded == 0)?;
-        Ok(Some(Got { path, is_part: status.chosen_files.is_some() }))
+        Ok(Some(Got { torrent, title, path, is_part: status.chosen_files.is_some() }))
+    }
+
+    /// How much is given back.
+    fn enough(&self) -> Enough {
+        Enough { ratio: self.args.seed_ratio, time: self.args.seed_time }
+    }
+
+    /// Seeds what is there until it is enough.
+    async fn seed(&self, got: &Got) -> Result<(), Failure> {
+        let Enough { ratio, time } = self.enough();
+        let mut status = got.torrent.watch();
+        let is_given = |status: &TorrentStatus| {
+            let shared = Shared { sent: status.uploaded, seconds: 0 };
+            ratio.0.is_some_and(|ratio| shared.ratio_milli(status.length) >= ratio)
+        };
+        let over = async {
+            match time.0 {
+                Some(time) => tokio::time::sleep(time).await,
+                None => std::future::pending().await,
+            }
+        };
+        let reason = tokio::select! {
+            // An engine that has stopped seeds nothing.
+            _ = status.wait_for(is_given) => format!("ratio {ratio} reached"),
+            () = over => format!("seeded for {time}"),
+        };
+        let sent = got.torrent.status().uploaded;
+        got.torrent.remove().await;
+        let info_hash = got.torrent.info_hash();
+        self.out.json(&json!({ "event": "seeded", "info_hash": info_hash, "sent": sent, "reason": reason }))?;
+        self.out.note(format!("{}: {} sent: {reason}", got.title, ByteCount(sent)));
+        Ok(())
     }
 
     /// The files to fetch; all if `None`.

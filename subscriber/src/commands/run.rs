@@ -12,6 +12,7 @@ use super::misunderstood;
 use super::show::{Show, until};
 use crate::address::feed_url;
 use crate::agent::event::Event;
+use crate::agent::share::Enough;
 use crate::agent::{Duty, Seeding, Settings, Sources};
 use crate::ask::{Ask, EpisodeView, Reply};
 use crate::cli::RunArgs;
@@ -69,6 +70,7 @@ async fn own(out: &Out, dir: &DataDir, lock: DataDirLock, args: &RunArgs, urls: 
         interval: args.interval,
         zone: args.timezone.unwrap_or_else(system_zone),
         seeding: if args.no_seed { Seeding::Off } else { Seeding::On },
+        enough: Enough { ratio: args.seed_ratio, time: args.seed_time },
         sources: if args.sources.http_only { Sources::HttpOnly } else { Sources::All },
     };
     let engine = (!args.sources.http_only).then(|| engine_config(&args.engine, dir));

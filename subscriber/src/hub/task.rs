@@ -198,6 +198,10 @@ impl Task {
                     work.cancel.cancel();
                 }
             }
+            Output::Count => {
+                let sent = self.sent();
+                self.input(Input::Counted(sent));
+            }
             Output::Save(_) => unreachable!("it is saved by `act`"),
             Output::Tell(event) => self.tell(event),
         }
@@ -248,8 +252,16 @@ impl Task {
         }
     }
 
+    /// Bytes sent of each episode since it is exchanged.
+    fn sent(&self) -> Vec<(EpisodeId, u64)> {
+        let sent = |live| if let Live::Torrent(torrent) = live { Some(torrent.status().uploaded) } else { None };
+        self.kit.all_live().into_iter().filter_map(|(id, live)| Some((id, sent(live)?))).collect()
+    }
+
     /// Saves what is still to be saved; the rest is for the next run.
     async fn last_words(&mut self) -> Result<(), Failure> {
+        let sent = self.sent();
+        self.input(Input::Ending(sent));
         for output in std::mem::take(&mut self.outputs) {
             if let Output::Save(changes) = output {
                 self.save(changes).await?;

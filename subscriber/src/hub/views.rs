@@ -30,6 +30,7 @@ impl Task {
             feeds: self.feeds(),
             downloads: self.wanted(),
             seeding,
+            enough: self.agent.settings().enough.to_string(),
             dht_nodes: self.kit.engine.as_ref().and_then(|engine| engine.status().dht_nodes),
             reached: self.kit.engine.as_ref().map(|engine| engine.status().reached),
         }
@@ -72,6 +73,7 @@ impl Task {
             path: episode.file.as_ref().map(place),
             former: episode.former.iter().map(place).collect(),
             trouble: self.agent.trouble(id),
+            seeded: self.agent.enough(id),
             transfer: self.kit.live(id).map(|live| fetch::transfer(&live)),
             ..EpisodeView::new(episode, feed)
         };
