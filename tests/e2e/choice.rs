@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use podswarm_core::metainfo::{Magnet, Metainfo};
 use podswarm_tests::files::{assert_same_bytes, files_below, random_file, scratch};
 use podswarm_tests::net::{Host, Net};
-use podswarm_tests::process::{Ended, PATIENCE};
+use podswarm_tests::process::{Ended, Line, PATIENCE};
 use podswarm_tests::programs::{Publisher, get_over, get_with, metainfo, without_web_seeds};
 use serde_json::Value;
 
@@ -72,7 +72,7 @@ fn a_listener_takes_some_files_and_the_others_later() {
     let season = Season::published();
     let output = season.folder.path().join("got");
     let shown = season.get(&["--list"]);
-    let shown: Vec<Value> = shown.lines.iter().map(|line| line.json()).filter(|line| line["event"] == "file").collect();
+    let shown: Vec<Value> = shown.lines.iter().map(Line::json).filter(|line| line["event"] == "file").collect();
     let names: Vec<_> = shown.iter().map(|file| (file["number"].as_u64(), file["path"].as_str())).collect();
     let want: Vec<_> = (1..).zip(FILES).map(|(number, (name, _))| (Some(number), Some(name))).collect();
     assert_eq!(names, want);

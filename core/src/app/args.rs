@@ -14,7 +14,7 @@ use super::data_dir::DataDir;
 use super::failure::Failure;
 use crate::blocklist::Blocklist;
 use crate::dht::node_addr::NodeAddr;
-use crate::net::{DhtConfig, EngineConfig, PeerPort};
+use crate::net::{DhtConfig, EngineConfig, PeerPort, Places};
 use crate::peer::Encryption;
 use crate::rate::Rate;
 use crate::timetable::RateWindow;
@@ -94,6 +94,22 @@ pub struct EngineArgs {
     #[arg(long, value_name = "FILE", value_parser = read_blocklist, help_heading = "Peers")]
     pub blocklist: Option<Arc<Blocklist>>,
 
+    /// Hold so many connections to peers at most, all torrents together.
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u16).range(1..), help_heading = "Peers")]
+    pub max_peers: u16,
+
+    /// Hold so many connections to peers at most for one torrent.
+    #[arg(long, value_name = "N", default_value_t = 80, value_parser = clap::value_parser!(u16).range(1..), help_heading = "Peers")]
+    pub max_peers_per_torrent: u16,
+
+    /// Dial so many peers at once at most, all torrents together.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..), help_heading = "Peers")]
+    pub max_half_open: u16,
+
+    /// Take pieces from peers alone, and ask no web server that a torrent names.
+    #[arg(long, help_heading = "Peers")]
+    pub no_web_seeds: bool,
+
     /// Tell peers nothing of one another, and do not listen when they tell.
     #[arg(long, help_heading = "Peers")]
     pub no_pex: bool,
@@ -164,6 +180,9 @@ impl EngineArgs {
             utp: !self.no_utp,
             dht: self.dht(dir),
             port_map: !self.no_port_map,
+            web_seeds: !self.no_web_seeds,
+            places: Places { connections: self.max_peers.into(), dials: self.max_half_open.into() },
+            places_each: self.max_peers_per_torrent.into(),
             ..EngineConfig::default()
         }
     }
@@ -174,5 +193,26 @@ impl EngineArgs {
         let routers = if nodes.is_empty() { DhtConfig::well_known() } else { Vec::new() };
         let config = DhtConfig { nodes, routers, file: Some(dir.join("dht.dat")), read_only: false };
         (!self.no_dht).then_some(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        engine: EngineArgs,
+    }
+
+    #[test]
+    fn without_a_flag_the_engine_runs_as_it_does_by_itself() {
+        let line = Line::parse_from(["program"]);
+        let config = line.engine.config(&DataDir::resolve(Some("here".as_ref()), "program").expect("it is named"));
+        let own = EngineConfig::default();
+        assert_eq!((config.places, config.places_each, config.web_seeds), (own.places, own.places_each, own.web_seeds));
     }
 }

@@ -289,6 +289,7 @@ impl Task {
         let timetable = Timetable { always, windows: config.windows.clone() };
         let mut session = Session::new(config.up, config.down, clock.now());
         session.block(Arc::clone(&config.blocklist));
+        session.bound(config.places);
         Self {
             port,
             session,
@@ -462,10 +463,11 @@ impl Task {
             outer_port: None,
             client: self.config.user_agent.replace('/', " "),
             announce: entry.add.announce,
-            web_seeds: entry.add.metainfo.web_seeds.iter().chain(&entry.add.web_seeds).cloned().collect(),
+            web_seeds: if self.config.web_seeds { entry.add.all_web_seeds() } else { Vec::new() },
             private_peers: entry.add.reach == super::http::Reach::Any,
             rng: self.rng.fork(key),
             config: SwarmConfig {
+                max_connections: self.config.places_each,
                 upload: self.config.upload,
                 exchange: self.config.exchange,
                 utp: self.config.utp,

@@ -44,6 +44,7 @@ pub use reached::Reached;
 pub use storage::{Files, StorageError};
 pub use torrent::{EngineStatus, Torrent, TorrentError};
 
+pub use crate::session::Places;
 pub use crate::swarm::{TorrentState, TorrentStatus};
 
 use crate::blocklist::Blocklist;
@@ -52,6 +53,7 @@ use crate::metainfo::{FileChoice, Magnet, Metainfo};
 use crate::peer::Encryption;
 use crate::rate::Rate;
 use crate::rng::Rng;
+use crate::swarm::SwarmConfig;
 use crate::timetable::RateWindow;
 use http::Reach;
 
@@ -87,6 +89,12 @@ pub struct EngineConfig {
     pub dht: Option<DhtConfig>,
     /// Whether to ask the router to let peers in. UPnP-IGD, NAT-PMP, PCP.
     pub port_map: bool,
+    /// Whether to ask web servers that torrents name. BEP 19.
+    pub web_seeds: bool,
+    /// How many connections all torrents may have together.
+    pub places: Places,
+    /// How many connections one torrent may have.
+    pub places_each: usize,
 }
 
 /// How a node of the distributed hash table is to run.
@@ -130,6 +138,9 @@ impl Default for EngineConfig {
             dht: None,
             // It asks a device of the network's owner.
             port_map: false,
+            web_seeds: true,
+            places: Places::default(),
+            places_each: SwarmConfig::default().max_connections,
         }
     }
 }
@@ -165,6 +176,13 @@ pub struct AddTorrent {
     pub web_seeds: Vec<String>,
     /// Whether to go on seeding once it is complete.
     pub seed_after: bool,
+}
+
+impl AddTorrent {
+    /// The web servers that the metainfo names, and the others.
+    fn all_web_seeds(&self) -> Vec<String> {
+        self.metainfo.web_seeds.iter().chain(&self.web_seeds).cloned().collect()
+    }
 }
 
 /// A torrent of which only a magnet link is known.

@@ -6,7 +6,7 @@
 //! `turnstile` bounds the work that strangers make us do.
 //!
 //! Law: a connection that has not shown a handshake within ten seconds is closed, at most [`MAX_STRANGERS`] wait, and there
-//! are never more than [`MAX_CONNECTIONS`].
+//! are never more than [`Places::connections`].
 
 mod turnstile;
 
@@ -37,10 +37,6 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 pub const MAX_STRANGERS: usize = 200;
 /// The most of them from one public network.
 const MAX_STRANGERS_OF_ONE: usize = MAX_STRANGERS / 4;
-/// The most connections of all swarms: half of the files that systems let a program open.
-pub const MAX_CONNECTIONS: usize = 500;
-/// The most dials under way at once.
-const MAX_DIALS: usize = 100;
 /// How many connections a swarm may have however many swarms there are.
 const FAIR_SHARE: usize = 8;
 /// How much a limited session may send or ask for at once.
@@ -89,6 +85,22 @@ enum Stage {
     Joined(SwarmId),
 }
 
+/// How many connections the swarms of a session may have together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// Connections, those that are being dialled included.
+    pub connections: usize,
+    /// Dials under way at once.
+    pub dials: usize,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        // Half of the files that systems let a program open.
+        Self { connections: 500, dials: 100 }
+    }
+}
+
 /// All swarms of one process.
 #[derive(Debug, Default)]
 pub struct Session {
@@ -101,6 +113,8 @@ pub struct Session {
     /// What peers that begin with a key may ask for, made of `by_hash` when it is needed.
     skeys: Option<Arc<Skeys>>,
     turnstile: Turnstile,
+    /// How many get in.
+    places: Places,
     /// Who does not get in.
     blocklist: Arc<Blocklist>,
     conns: BTreeMap<ConnId, Stage>,
@@ -130,6 +144,11 @@ impl Session {
     /// Lets nobody in from these addresses.
     pub fn block(&mut self, blocklist: Arc<Blocklist>) {
         self.blocklist = blocklist;
+    }
+
+    /// Lets no more in than this.
+    pub fn bound(&mut self, places: Places) {
+        self.places = places;
     }
 
     /// Joins a torrent. `Err` names the swarm that it is joined as already.
@@ -352,11 +371,12 @@ impl Session {
         let has = |swarm: &Swarm| swarm.connections().len();
         let searching = || self.finders.get(&id).map_or(0, Finder::connections);
         let busy = self.swarms.values().filter(|swarm| swarm.knows_peers()).count() + self.finders.len();
-        let share = (MAX_CONNECTIONS / busy.max(1))
+        let Places { connections, dials } = self.places;
+        let share = (connections / busy.max(1))
             .max(FAIR_SHARE)
             .saturating_sub(self.swarms.get(&id).map_or_else(searching, has));
-        let left = MAX_CONNECTIONS.saturating_sub(self.conns.len());
-        share.min(left).min(MAX_DIALS.saturating_sub(self.dials))
+        let left = connections.saturating_sub(self.conns.len());
+        share.min(left).min(dials.saturating_sub(self.dials))
     }
 
     fn route_conn(&mut self, now: Instant, conn: ConnId, input: swarm::Input) {
@@ -368,7 +388,7 @@ impl Session {
     fn accepted(&mut self, now: Instant, conn: ConnId, addr: SocketAddr, transport: Transport) {
         let refusal = if self.blocklist.contains(addr.ip()) {
             Some(CloseReason::Blocked)
-        } else if self.strangers >= MAX_STRANGERS || self.conns.len() >= MAX_CONNECTIONS {
+        } else if self.strangers >= MAX_STRANGERS || self.conns.len() >= self.places.connections {
             Some(CloseReason::Full)
         } else if self.strangers_from(addr.ip()) >= MAX_STRANGERS_OF_ONE {
             Some(CloseReason::Crowd)

@@ -154,7 +154,7 @@ fn however_many_torrents_there_are_the_dials_are_bounded_and_shared() {
         }
     }
     let under_way: usize = dials.values().map(Vec::len).sum();
-    assert_eq!(under_way, MAX_DIALS);
+    assert_eq!(under_way, Places::default().dials);
     // All come through, and more are dialled every second.
     let mut queue: Vec<(SwarmId, ConnId)> =
         dials.into_iter().flat_map(|(id, conns)| conns.into_iter().map(move |conn| (id, conn))).collect();
@@ -170,7 +170,7 @@ fn however_many_torrents_there_are_the_dials_are_bounded_and_shared() {
                 queue.push((swarm, conn));
             }
         }
-        assert!(session.conns.len() <= MAX_CONNECTIONS);
+        assert!(session.conns.len() <= Places::default().connections);
     }
     assert_eq!(joined.len(), 40, "each torrent has its share: {joined:?}");
     assert!(joined.values().all(|peers| *peers >= FAIR_SHARE), "{joined:?}");
@@ -363,4 +363,16 @@ fn a_limit_that_is_lifted_is_not_waited_for() {
     assert!((1..=5).contains(&answered), "{answered}");
     assert!(asked(give(&mut session, at(0), Input::Tick)).is_empty());
     assert!(!asked(give(&mut session, at(0), Input::Limit(RateLimits::default()))).is_empty());
+}
+
+#[test]
+fn the_owner_says_how_many_are_let_in_and_dialled() {
+    let (mut session, id) = session();
+    session.bound(Places { connections: 3, dials: 2 });
+    let peers = (1..9).map(addr).collect();
+    let dialled = give(&mut session, at(1), Input::Swarm(id, swarm::Input::AddPeers(peers, PeerSource::Owner)));
+    assert_eq!(dialled.iter().filter(|output| matches!(output, Output::Dial { .. })).count(), 2);
+    assert!(give(&mut session, at(1), Input::Accepted(ConnId(1 << 63), addr(20), Transport::Tcp)).is_empty());
+    let refused = closed(&give(&mut session, at(1), Input::Accepted(ConnId(1 << 63 | 1), addr(21), Transport::Tcp)));
+    assert_eq!(refused, [(1 << 63 | 1, CloseReason::Full)]);
 }

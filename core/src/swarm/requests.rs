@@ -42,7 +42,8 @@ impl Swarm {
     /// Something about the connection has changed that may let it be asked for more.
     pub(super) fn may_be_hungry(&mut self, conn: ConnId) {
         self.hungry.push(conn);
-        if self.hungry.len() > MOST_HUNGRY {
+        // More names than there can be connections.
+        if self.hungry.len() > 2 * self.config.max_connections {
             // Nothing is asked for at the moment, and the same names come again and again.
             self.hungry.sort_unstable();
             self.hungry.dedup();
@@ -157,9 +158,6 @@ impl Swarm {
         self.cancel_web_seeds(now, block);
     }
 }
-
-/// More names than there can be connections.
-const MOST_HUNGRY: usize = 2 * crate::session::MAX_CONNECTIONS;
 
 /// Whether the peer has something for us and lets us ask for it now.
 fn may_be_asked(peer: &PeerConnection) -> bool {

@@ -10,7 +10,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::kit::Kit;
+use super::kit::{Kit, Live};
 use super::listen::Listener;
 use super::{Message, fetch, poll, prepare};
 use crate::agent::catalogue::Change;
