@@ -17,6 +17,7 @@ pub mod choke;
 pub mod tracker;
 pub mod lsd;
 pub mod dht;
+pub mod background;
 pub mod swarm;
 pub mod finder;
 pub mod session;

@@ -183,6 +183,13 @@ impl TokenBucket {
         true
     }
 
+    /// Holds and gains something else from now on; what was gained until now stays, as far as there is room.
+    pub fn change(&mut self, now: Instant, rate: Rate, burst: ByteCount) {
+        self.refill(now);
+        (self.rate, self.burst, self.updated) = (rate, burst.0, now);
+        self.tokens = self.tokens.min(i64::try_from(burst.0).unwrap_or(i64::MAX));
+    }
+
     /// Whether nothing was taken for so long that it would hold no more.
     pub fn is_full(&mut self, now: Instant) -> bool {
         self.refill(now);
@@ -271,6 +278,16 @@ mod tests {
             }
         }
         assert!((9_950_000..=10_050_000).contains(&sent), "{sent}");
+    }
+
+    #[test]
+    fn a_bucket_that_changes_gives_what_it_is_then() {
+        let mut bucket = TokenBucket::new(Rate(1_000), ByteCount(100_000), at(0));
+        bucket.change(at(0), Rate(500_000), ByteCount(10_000));
+        assert!(bucket.take(at(0), 60_000), "it holds ten thousand");
+        assert_eq!(bucket.ready_at(at(0)).map(|ready| (ready - at(0)).as_millis()), Some(100));
+        bucket.change(at(50), Rate(50_000), ByteCount(10_000));
+        assert_eq!(bucket.ready_at(at(50)).map(|ready| (ready - at(0)).as_millis()), Some(550));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use clap::{Args, ValueEnum};
 use super::client::ControlClient;
 use super::data_dir::DataDir;
 use super::failure::Failure;
+use crate::background::Background;
 use crate::blocklist::Blocklist;
 use crate::dht::node_addr::NodeAddr;
 use crate::net::{DhtConfig, EngineConfig, PeerPort, Places};
@@ -89,6 +90,10 @@ pub struct EngineArgs {
     #[arg(long, value_name = "WINDOW", help_heading = "Peers")]
     pub limit_at: Vec<RateWindow>,
 
+    /// Give way to other traffic of the line: `seeding` holds back uploads of torrents that are complete here, `always` all uploads, `off` none.
+    #[arg(long, value_name = "WHICH", default_value_t, help_heading = "Peers")]
+    pub background: Background,
+
     /// Neither dial peers at the addresses that this file names nor let them in: ranges (`1.2.3.4-1.2.3.9`), networks (`10.0.0.0/8`) or single
     /// addresses, one a line, also in the forms of eMule and of `name:RANGE`.
     #[arg(long, value_name = "FILE", value_parser = read_blocklist, help_heading = "Peers")]
@@ -154,6 +159,16 @@ fn read_blocklist(path: &str) -> Result<Arc<Blocklist>, String> {
     }
 }
 
+impl ValueEnum for Background {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.name()))
+    }
+}
+
 impl ValueEnum for Encryption {
     fn value_variants<'a>() -> &'a [Self] {
         &Self::ALL
@@ -173,6 +188,7 @@ impl EngineArgs {
             up: self.up,
             down: self.down,
             windows: self.limit_at.clone(),
+            background: self.background,
             blocklist: self.blocklist.clone().unwrap_or_default(),
             exchange: !self.no_pex,
             lsd: !self.no_lsd,

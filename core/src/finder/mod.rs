@@ -322,6 +322,7 @@ impl Finder {
             upload_only: false,
             exchange: self.setup.exchange.then_some(OUR_EXCHANGE_ID),
             holepunch: None,
+            way: None,
             metadata: Some(OUR_METADATA_ID),
             metadata_size: None,
         };

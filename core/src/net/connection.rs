@@ -8,7 +8,9 @@
 //!
 //! Payloads are not copied: a block stays in the buffer that it was received into, see [`super::receive`].
 
+use std::collections::VecDeque;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::buffers::Buffers;
 use super::opening::{Opened, Opening, OpeningError};
+use super::pacing::Pacing;
 use super::receive::Receiver;
 use super::stream::{Incoming, Outgoing, Stream};
 use super::unsent::Unsent;
@@ -32,6 +35,9 @@ const MAX_WAITING: usize = 16 * 1024;
 const HEADS: usize = 1024;
 /// The most messages of one write.
 const WRITE_MESSAGES: usize = 64;
+
+/// So much of the time by which a bit was written late is made up for by the next ones.
+const MOST_LATE: Duration = Duration::from_millis(5);
 
 /// What a connection tells the engine.
 #[derive(Debug)]
@@ -63,6 +69,8 @@ pub(crate) enum ToPeer {
     AnswerKey(Arc<Skeys>),
     /// Send a message.
     Message(Message),
+    /// Send a message bit by bit, as the pace of the background has it.
+    Paced(Message),
 }
 
 /// The engine's end of a connection.
@@ -70,6 +78,8 @@ pub(crate) enum ToPeer {
 pub(crate) struct Connection {
     outgoing: mpsc::Sender<ToPeer>,
     stop: CancellationToken,
+    /// Our address and the peer's, of TCP.
+    tcp: Option<(SocketAddr, SocketAddr)>,
 }
 
 /// Why a peer's bytes end.
@@ -90,12 +100,18 @@ impl Connection {
         direction: Direction,
         encryption: Encryption,
         buffers: Buffers,
+        pacing: Pacing,
         engine: mpsc::Sender<FromPeer>,
     ) -> Self {
         let (outgoing, messages) = mpsc::channel(MAX_WAITING);
-        let stop = CancellationToken::new();
-        tokio::spawn(open_task(conn, stream, direction, encryption, buffers, engine, messages, stop.clone()));
-        Self { outgoing, stop }
+        let (stop, tcp) = (CancellationToken::new(), stream.tcp_addrs());
+        tokio::spawn(open_task(conn, stream, direction, encryption, buffers, pacing, engine, messages, stop.clone()));
+        Self { outgoing, stop, tcp }
+    }
+
+    /// Our address and the peer's, if it is over TCP.
+    pub(crate) const fn tcp(&self) -> Option<(SocketAddr, SocketAddr)> {
+        self.tcp
     }
 
     /// Hands something to the writer; false if the peer has not read for so long that it must go.
@@ -118,6 +134,7 @@ async fn open_task(
     direction: Direction,
     encryption: Encryption,
     buffers: Buffers,
+    pacing: Pacing,
     engine: mpsc::Sender<FromPeer>,
     mut messages: mpsc::Receiver<ToPeer>,
     stop: CancellationToken,
@@ -140,7 +157,7 @@ async fn open_task(
     let (decrypt, encrypt) = ciphers.map(|ciphers| (ciphers.incoming, ciphers.outgoing)).unzip();
     let (reader, writer) = stream.into_split();
     let _ = engine.send(FromPeer::Handshake(conn, handshake)).await;
-    let writer = Writer { stream: writer, encrypt, unsent: Unsent::from(Instant::now()) };
+    let writer = Writer { stream: writer, encrypt, unsent: Unsent::from(Instant::now()), pacing };
     tokio::spawn(write_task(conn, writer, messages, engine.clone(), stop.clone()));
     read_task(conn, Reader { stream: reader, decrypt, receiver: Receiver::new(buffers), early }, engine, stop).await;
 }
@@ -161,6 +178,7 @@ struct Writer {
     /// What our bytes are encrypted with, if they are to be.
     encrypt: Option<Cipher>,
     unsent: Unsent,
+    pacing: Pacing,
 }
 
 async fn read_task(conn: ConnId, reader: Reader, engine: mpsc::Sender<FromPeer>, stop: CancellationToken) {
@@ -246,14 +264,16 @@ async fn write(
     while batch.peek().is_some() {
         let mut heads = BytesMut::with_capacity(HEADS);
         let mut parts: Vec<Bytes> = Vec::new();
-        let mut payload_bytes = 0;
+        let (mut payload_bytes, mut is_paced) = (0, false);
         while payload_bytes < writer.unsent.most() {
             match batch.next() {
                 None => break,
                 Some(ToPeer::Handshake(handshake)) => heads.extend_from_slice(&handshake.encode()),
                 // They are for the opening, which is over.
                 Some(ToPeer::Encrypted(_) | ToPeer::AnswerKey(_)) => {}
-                Some(ToPeer::Message(message)) => {
+                Some(what @ (ToPeer::Message(_) | ToPeer::Paced(_))) => {
+                    is_paced |= matches!(what, ToPeer::Paced(_));
+                    let (ToPeer::Message(message) | ToPeer::Paced(message)) = what else { continue };
                     message.encode_head(&mut heads);
                     let Some(payload) = message.payload() else { continue };
                     parts.push(heads.split().freeze());
@@ -268,13 +288,41 @@ async fn write(
         if let Some(cipher) = &mut writer.encrypt {
             parts = vec![encrypt(cipher, &parts)];
         }
-        writer.stream.write_all(parts).await?;
+        if is_paced {
+            write_paced(writer, parts).await?;
+        } else {
+            writer.stream.write_all(parts).await?;
+        }
         if writer.unsent.taken(Instant::now(), payload_bytes) {
             writer.stream.limit_unsent(writer.unsent.most());
         }
         if payload_bytes > 0 {
             let _ = engine.send(FromPeer::Sent(conn, payload_bytes as u64)).await;
         }
+    }
+    Ok(())
+}
+
+/// Writes a few packets at a time, so that other traffic of the line waits for no more than those.
+async fn write_paced(writer: &mut Writer, parts: Vec<Bytes>) -> io::Result<()> {
+    let mut parts = VecDeque::from(parts);
+    let mut next = Instant::now();
+    while !parts.is_empty() {
+        let pace = writer.pacing.rate();
+        let (mut left, mut bit) = (writer.stream.bit(pace), Vec::new());
+        while left > 0
+            && let Some(first) = parts.front_mut()
+        {
+            let taken = first.split_to(first.len().min(left));
+            left -= taken.len();
+            bit.push(taken);
+            parts.pop_front_if(|first| first.is_empty());
+        }
+        let length: usize = bit.iter().map(Bytes::len).sum();
+        writer.stream.write_all(bit).await?;
+        // What was late, on a busy machine, is not made up for at once.
+        next = next.max(Instant::now() - MOST_LATE) + Duration::from_nanos(length as u64 * 1_000_000_000 / pace.0);
+        tokio::time::sleep_until(next).await;
     }
     Ok(())
 }

@@ -22,10 +22,12 @@ use super::clock::{Clock, week_minute};
 use super::connection::{Connection, FromPeer};
 use super::create::Watch;
 use super::http::HttpClient;
+use super::pacing::Pacing;
 use super::pool::Pool;
 use super::port_map::PortMap;
 use super::reached::Reached;
 use super::stream::{Dialler, Stream};
+use super::trips::Trips;
 use super::udp::Service;
 use files::{Held, Release, in_steps};
 use finding::Finding;
@@ -38,6 +40,7 @@ use super::torrent::{EngineStatus, Torrent};
 use super::udp_tracker::UdpTrackers;
 use super::web_seed::WebSeed;
 use super::{AddError, AddTorrent, EngineConfig, EngineError, FindError, FindTorrent, listen, system_rng};
+use crate::background::{Background, Trip};
 use crate::bitfield::Bitfield;
 use crate::metainfo::merkle::Sha256Digest;
 use crate::metainfo::{FileChoice, InfoHash, Metainfo};
@@ -49,7 +52,7 @@ use crate::session::{Input, Session};
 use crate::swarm::{self, DialWay, PeerSource, SwarmConfig, SwarmId, SwarmSetup, TorrentState, TorrentStatus};
 use crate::time::Instant;
 use crate::timetable::{RateLimits, Timetable};
-use crate::utp::{Endpoint, EndpointConfig};
+use crate::utp::{Endpoint, EndpointConfig, Ways};
 
 /// How often figures are published while something happens.
 const PUBLISH_EVERY: Duration = Duration::from_millis(500);
@@ -86,6 +89,8 @@ pub(crate) enum Done {
     DialFailed(ConnId),
     /// The peer does not read what it is sent.
     Stuck(ConnId),
+    /// What the system knows of TCP connections.
+    Trips(Vec<(ConnId, Trip)>),
     Prepared(u64, Result<Box<Prepared>, StorageError>, Release),
     /// So many bytes are checked.
     Checked(u64, u64),
@@ -128,14 +133,16 @@ impl Engine {
         let (to_dht, nodes) = config.dht.is_some().then_some((to_dht, nodes)).unzip();
         let sockets = Sockets { ports: ports.clone(), datagrams, known };
         let endpoint = Endpoint::new(EndpointConfig { target: TARGET, accept: config.utp }, system_rng());
-        let (service, utp) = Service::new(ports, endpoint, accepted, to_dht);
+        let (to_engine, ways) = mpsc::channel(1);
+        let to_engine = (config.background != Background::Off).then_some(to_engine);
+        let (service, utp) = Service::new(ports, endpoint, accepted, to_dht, to_engine);
         tokio::spawn(service.serve(stop.clone()));
         let dialler = Dialler { bind: config.bind, utp: config.utp.then_some(utp) };
         let router = Router::start(&config, &addrs);
         let (port_map, came_in) = (router.told.clone(), router.came_in.subscribe());
         let (commands, inbox) = mpsc::channel(INBOX);
         let (torrents_out, torrents) = watch::channel(Vec::new());
-        let task = Task::new(config, &addrs, dialler, sockets, router, commands.downgrade(), torrents_out);
+        let task = Task::new(config, &addrs, (dialler, ways), sockets, router, commands.downgrade(), torrents_out);
         tokio::spawn(async move {
             task.run(inbox, incoming).await;
             stop.cancel();
@@ -258,6 +265,11 @@ struct Task {
     peers: mpsc::Receiver<FromPeer>,
     seeking: Seeking,
     router: Router,
+    /// How long packets over uTP took.
+    ways: mpsc::Receiver<Ways>,
+    /// How fast connections send in the background.
+    pacing: Pacing,
+    trips: Trips,
     commands: mpsc::WeakSender<Command>,
     torrents: watch::Sender<Vec<Torrent>>,
     /// Swarms whose figures have changed since they were published.
@@ -274,7 +286,7 @@ impl Task {
     fn new(
         config: EngineConfig,
         addrs: &[SocketAddr],
-        dialler: Dialler,
+        (dialler, ways): (Dialler, mpsc::Receiver<Ways>),
         sockets: Sockets,
         router: Router,
         commands: mpsc::WeakSender<Command>,
@@ -290,6 +302,9 @@ impl Task {
         let mut session = Session::new(config.up, config.down, clock.now());
         session.block(Arc::clone(&config.blocklist));
         session.bound(config.places);
+        if config.background != Background::Off {
+            session.give_way(clock.now());
+        }
         Self {
             port,
             session,
@@ -317,6 +332,9 @@ impl Task {
             peers,
             seeking,
             router,
+            ways,
+            pacing: Pacing::default(),
+            trips: Trips::default(),
             commands,
             torrents,
             changed: BTreeSet::new(),
@@ -361,10 +379,12 @@ impl Task {
                     }
                 }
                 Some(met) = self.seeking.met() => self.met(met),
+                Some(ways) = self.ways.recv() => self.input(Input::Ways(ways)),
                 port = self.router.port_changed() => self.reached_at(port),
                 Some((stream, addr)) = incoming.recv() => self.accepted(stream, addr),
                 () = timer => self.input(Input::Tick),
             }
+            self.pacing.change(self.session.pace());
             self.drop_abandoned();
             self.publish();
         }
@@ -469,6 +489,7 @@ impl Task {
             config: SwarmConfig {
                 max_connections: self.config.places_each,
                 upload: self.config.upload,
+                background: self.config.background,
                 exchange: self.config.exchange,
                 utp: self.config.utp,
                 encryption: self.config.encryption,
@@ -646,7 +667,8 @@ impl Task {
 
     fn start_connection(&mut self, conn: ConnId, stream: Stream, direction: Direction) {
         let (buffers, engine) = (self.buffers.clone(), self.from_peers.clone());
-        let connection = Connection::start(conn, stream, direction, self.config.encryption, buffers, engine);
+        let (encryption, pacing) = (self.config.encryption, self.pacing.clone());
+        let connection = Connection::start(conn, stream, direction, encryption, buffers, pacing, engine);
         self.conns.insert(conn, connection);
     }
 
@@ -697,6 +719,7 @@ impl Task {
                 self.touch_swarm_of(conn);
                 self.input(Input::Closed(conn));
             }
+            Done::Trips(trips) => self.input(Input::Trips(trips)),
             Done::Prepared(key, prepared, release) => self.prepared(key, prepared, release),
             Done::Found(id, info, layers) => self.found(id, &info, &layers),
             Done::Checked(key, bytes) => {

@@ -5,7 +5,7 @@
 //!
 //! In reading order: [`clock`], [`durable`], `pool` and `buffers` are tools; [`http`] asks trackers and web servers, `udp_tracker`
 //! trackers over UDP; [`create`] hashes files; [`storage`] and `resume` keep a torrent's files; `utp` and `stream` carry bytes, `receive`,
-//! `opening` and `connection` are one connection, `web_seed` is one web server; `listen` and `udp` are the ports where peers reach us,
+//! `opening`, `pacing` and `connection` are one connection, `trips` says what the system knows of it, `web_seed` is one web server; `listen` and `udp` are the ports where peers reach us,
 //! [`port_map`] has a router let them in, `reached` says whether they get there; `lsd` speaks to the neighbours, `dht` to the distributed hash table; `engine` is the task; [`torrent`] its handles.
 #![expect(clippy::disallowed_methods, reason = "the rim is where clocks, tasks and sockets are")]
 
@@ -23,6 +23,8 @@ mod unsent;
 mod utp;
 mod stream;
 mod opening;
+mod pacing;
+mod trips;
 mod connection;
 mod web_seed;
 mod udp;
@@ -47,6 +49,7 @@ pub use torrent::{EngineStatus, Torrent, TorrentError};
 pub use crate::session::Places;
 pub use crate::swarm::{TorrentState, TorrentStatus};
 
+use crate::background::Background;
 use crate::blocklist::Blocklist;
 use crate::dht::node_addr::NodeAddr;
 use crate::metainfo::{FileChoice, Magnet, Metainfo};
@@ -77,6 +80,8 @@ pub struct EngineConfig {
     pub user_agent: String,
     /// Whether to serve others.
     pub upload: bool,
+    /// Which uploads give way to other traffic of the line.
+    pub background: Background,
     /// Whether to tell peers of one another and to believe what they tell. BEP 11.
     pub exchange: bool,
     /// Whether to tell hosts of our own network what we take part in, and to listen when they tell. BEP 14.
@@ -130,6 +135,7 @@ impl Default for EngineConfig {
             blocklist: Arc::default(),
             user_agent: concat!("Podswarm/", env!("CARGO_PKG_VERSION")).to_owned(),
             upload: true,
+            background: Background::default(),
             exchange: true,
             // It speaks to whoever is near, which the owner decides.
             lsd: false,

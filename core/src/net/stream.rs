@@ -17,10 +17,14 @@ use tokio::net::{TcpSocket, TcpStream};
 use super::unsent::LEAST_UNSENT;
 use super::utp::{UtpDialler, UtpReader, UtpStream, UtpWriter};
 use crate::peer::Transport;
+use crate::rate::Rate;
 use crate::swarm::DialWay;
+use crate::utp;
 
 /// How long a dial may take.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(8);
+/// What a packet of TCP carries on most ways, in bytes.
+const TCP_PACKET: usize = 1448;
 /// How long one way is tried before the other one is tried beside it.
 const HEAD_START: Duration = Duration::from_millis(400);
 
@@ -62,6 +66,12 @@ impl Stream {
         }
     }
 
+    /// Our address and the peer's, if it is over TCP.
+    pub(crate) fn tcp_addrs(&self) -> Option<(SocketAddr, SocketAddr)> {
+        let Self::Tcp(stream) = self else { return None };
+        Some((stream.local_addr().ok()?, stream.peer_addr().ok()?))
+    }
+
     pub(crate) fn into_split(self) -> (Incoming, Outgoing) {
         match self {
             Self::Tcp(stream) => {
@@ -101,6 +111,17 @@ impl Outgoing {
             Self::Tcp(stream) => write_all(stream, &mut parts).await,
             Self::Utp(stream) => stream.write_all(parts).await,
         }
+    }
+
+    /// How many bytes are written at once at this pace: whole packets, as many as leave within two milliseconds, and two at least, because
+    /// a single one is acknowledged late.
+    pub(crate) fn bit(&self, pace: Rate) -> usize {
+        let packet = match self {
+            Self::Tcp(_) => TCP_PACKET,
+            Self::Utp(_) => utp::MOST_PAYLOAD,
+        };
+        let packets = usize::try_from(pace.0).unwrap_or(usize::MAX) / 500 / packet;
+        packets.max(2).saturating_mul(packet)
     }
 
     /// Lets at most so many bytes wait before they are on their way. uTP keeps none.

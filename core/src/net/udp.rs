@@ -30,7 +30,7 @@ use super::stream::Stream;
 use super::utp::{Request, UtpDialler, UtpStream};
 use crate::swarm::peers::canonical;
 use crate::time::Instant;
-use crate::utp::{Datagram, Endpoint, Input, Output, Packet, StreamId};
+use crate::utp::{Datagram, Endpoint, Input, Output, Packet, StreamId, Ways};
 
 /// Datagrams, or runs of datagrams of one sender, that are read at once.
 const AT_ONCE: usize = 8;
@@ -44,6 +44,9 @@ const REQUESTS: usize = 64;
 const LONGEST_RUN: usize = 48 * 1024;
 /// How long to wait after a read that failed.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// How often it is told how long packets took.
+const WAYS_EVERY: Duration = Duration::from_millis(20);
 
 /// One UDP socket of the peer port.
 #[derive(Debug)]
@@ -143,6 +146,9 @@ pub(crate) struct Service {
     accepted: mpsc::Sender<(Stream, SocketAddr)>,
     /// Where messages of the distributed hash table go; while it is busy they are lost, as any datagram may be.
     dht: Option<mpsc::Sender<dht::Datagram>>,
+    /// Where it is told how long packets took, if that matters, and when that was last done.
+    ways: Option<mpsc::Sender<Ways>>,
+    told_at: Instant,
     dialling: BTreeMap<StreamId, oneshot::Sender<UtpStream>>,
     pipes: BTreeMap<StreamId, Pipe>,
     run: Run,
@@ -174,11 +180,15 @@ impl Service {
         endpoint: Endpoint,
         accepted: mpsc::Sender<(Stream, SocketAddr)>,
         dht: Option<mpsc::Sender<dht::Datagram>>,
+        ways: Option<mpsc::Sender<Ways>>,
     ) -> (Self, UtpDialler) {
         let (dialler, requests) = UtpDialler::new();
         let (dialling, pipes, run, clock) = (BTreeMap::new(), BTreeMap::new(), Run::default(), Clock::default());
         let given = dialler.clone();
-        (Self { ports, clock, endpoint, dialler, requests, accepted, dht, dialling, pipes, run }, given)
+        let told_at = Instant::ZERO;
+        let service =
+            Self { ports, clock, endpoint, dialler, requests, accepted, dht, ways, told_at, dialling, pipes, run };
+        (service, given)
     }
 
     /// Serves the sockets and the streams until `stop`, and then tells the peers.
@@ -210,6 +220,7 @@ impl Service {
                 () = timer => self.endpoint.handle(self.clock.now(), Input::Tick),
             }
             self.drain();
+            self.tell_ways();
         }
         self.endpoint.handle(self.clock.now(), Input::Stop);
         self.drain();
@@ -229,6 +240,18 @@ impl Service {
                 let bytes = bytes::Bytes::copy_from_slice(datagram);
                 let _ = dht.try_send(dht::Datagram { from: meta.addr, to: meta.dst_ip, bytes });
             }
+        }
+    }
+
+    /// Tells how long packets took. Where nobody listens just now, it waits for the next time.
+    fn tell_ways(&mut self) {
+        let (Some(to), now) = (&self.ways, self.clock.now()) else { return };
+        if now - self.told_at >= WAYS_EVERY
+            && let Ok(place) = to.try_reserve()
+            && let Some(ways) = self.endpoint.ways()
+        {
+            place.send(ways);
+            self.told_at = now;
         }
     }
 

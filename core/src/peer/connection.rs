@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::extension::{DEFAULT_REQUEST_QUEUE, ExtensionHandshake, OUR_EXCHANGE_ID, OUR_HOLEPUNCH_ID, OUR_METADATA_ID};
+use super::extension::{
+    DEFAULT_REQUEST_QUEUE, ExtensionHandshake, OUR_EXCHANGE_ID, OUR_HOLEPUNCH_ID, OUR_METADATA_ID, OUR_WAY_ID,
+};
 use super::pipeline::{Arrival, Pipeline};
 use super::uploads::Uploads;
 use super::{HashRequest, Message, PeerId, Reserved, Shown};
@@ -132,6 +134,8 @@ pub enum Received {
     Exchange(Bytes),
     /// The peer says something about hole punching; not decoded yet. BEP 55.
     Punch(Bytes),
+    /// How long messages take; the payload is for [`super::way`].
+    Way(Bytes),
     /// The peer says something about the metadata; not decoded yet. BEP 9.
     Metadata(Bytes),
     /// The peer asks for hashes. BEP 52.
@@ -355,6 +359,11 @@ impl PeerConnection {
         self.extension.as_ref().is_some_and(|extension| extension.holepunch.is_some_and(|id| id != 0))
     }
 
+    /// Its number for messages about how long messages take, if it takes them.
+    pub fn way_id(&self) -> Option<u8> {
+        self.extension.as_ref()?.way.filter(|id| *id != 0)
+    }
+
     /// The address on which the peer takes connections, if it can be known.
     pub fn listen_addr(&self) -> Option<SocketAddr> {
         match self.direction {
@@ -376,6 +385,7 @@ impl PeerConnection {
             Message::Extended { id: 0, payload } => Ok(self.receive_extension(&payload)),
             Message::Extended { id: OUR_EXCHANGE_ID, payload } => Ok(Received::Exchange(payload)),
             Message::Extended { id: OUR_HOLEPUNCH_ID, payload } => Ok(Received::Punch(payload)),
+            Message::Extended { id: OUR_WAY_ID, payload } => Ok(Received::Way(payload)),
             Message::Extended { id: OUR_METADATA_ID, payload } => Ok(Received::Metadata(payload)),
             Message::Port(port) if std::mem::take(&mut self.awaits_node) => Ok(Received::Node(port)),
             Message::HashRequest(request) => Ok(Received::HashRequest(request)),
@@ -508,6 +518,7 @@ impl PeerConnection {
             upload_only: handshake.upload_only,
             exchange: handshake.exchange.or(before.exchange),
             holepunch: handshake.holepunch.or(before.holepunch),
+            way: handshake.way.or(before.way),
             metadata: handshake.metadata.or(before.metadata),
             metadata_size: handshake.metadata_size.or(before.metadata_size),
         };

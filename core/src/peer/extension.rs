@@ -23,6 +23,9 @@ pub const OUR_METADATA_ID: u8 = 2;
 /// Our number for messages of hole punching. BEP 55.
 pub const OUR_HOLEPUNCH_ID: u8 = 3;
 
+/// Our number for messages about how long messages take; see [`super::way`].
+pub const OUR_WAY_ID: u8 = 4;
+
 const MAX_CLIENT_LENGTH: usize = 64;
 
 /// What one side tells the other.
@@ -44,6 +47,8 @@ pub struct ExtensionHandshake {
     pub holepunch: Option<u8>,
     /// The sender's number for messages about the metadata; 0 if it takes none any more. BEP 9.
     pub metadata: Option<u8>,
+    /// The sender's number for messages about how long messages take; 0 if it takes none. Our own extension, see [`super::way`].
+    pub way: Option<u8>,
     /// The length of the metadata that the sender has, in bytes. Any claim but 0. BEP 9.
     pub metadata_size: Option<u32>,
 }
@@ -51,6 +56,8 @@ pub struct ExtensionHandshake {
 /// The sender's numbers for messages of extensions.
 #[derive(Default, Deserialize, Serialize)]
 struct Ids {
+    #[serde(default, rename = "pod_way", skip_serializing_if = "Option::is_none")]
+    way: Option<i64>,
     #[serde(default, rename = "ut_holepunch", skip_serializing_if = "Option::is_none")]
     holepunch: Option<i64>,
     #[serde(default, rename = "ut_metadata", skip_serializing_if = "Option::is_none")]
@@ -82,6 +89,7 @@ impl ExtensionHandshake {
     pub fn encode(&self) -> Bytes {
         let wire = Wire {
             m: Ids {
+                way: self.way.map(i64::from),
                 holepunch: self.holepunch.map(i64::from),
                 metadata: self.metadata.map(i64::from),
                 exchange: self.exchange.map(i64::from),
@@ -113,6 +121,7 @@ impl ExtensionHandshake {
             exchange: wire.m.exchange.and_then(|id| u8::try_from(id).ok()),
             holepunch: wire.m.holepunch.and_then(|id| u8::try_from(id).ok()),
             metadata: wire.m.metadata.and_then(|id| u8::try_from(id).ok()),
+            way: wire.m.way.and_then(|id| u8::try_from(id).ok()),
             metadata_size: wire.metadata_size.and_then(|size| u32::try_from(size).ok()).filter(|size| *size > 0),
         })
     }
@@ -145,6 +154,7 @@ mod tests {
             exchange: Some(OUR_EXCHANGE_ID),
             holepunch: Some(OUR_HOLEPUNCH_ID),
             metadata: Some(OUR_METADATA_ID),
+            way: Some(OUR_WAY_ID),
             metadata_size: Some(31_235),
         };
         assert_eq!(ExtensionHandshake::decode(&ours.encode()), Some(ours));

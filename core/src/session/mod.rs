@@ -3,12 +3,13 @@
 //! A [`Session`] routes: a connection's first bytes name a swarm, or a search for what a torrent is, and everything after goes there. It also keeps the owner's
 //! limits, which all swarms share.
 //!
-//! `turnstile` bounds the work that strangers make us do.
+//! `turnstile` bounds the work that strangers make us do, `yielding` learns what the background has to know.
 //!
 //! Law: a connection that has not shown a handshake within ten seconds is closed, at most [`MAX_STRANGERS`] wait, and there
 //! are never more than [`Places::connections`].
 
 mod turnstile;
+mod yielding;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -16,6 +17,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::background::{Pace, Trip};
 use crate::blocklist::Blocklist;
 use crate::effects::Effects;
 use crate::finder::{Finder, FinderSetup};
@@ -29,7 +31,9 @@ use crate::swarm::{self, Limits, Output, Swarm, SwarmId, SwarmSetup};
 use crate::time::{Instant, earliest};
 use crate::timetable::RateLimits;
 use crate::tracker::Scope;
+use crate::utp::Ways;
 use turnstile::Turnstile;
+use yielding::Yielding;
 
 /// How long a handshake may take, dialling included.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -51,6 +55,10 @@ pub enum Input {
     Limit(RateLimits),
     /// The router lets IPv4 in at this port, if it is not the one on which we listen.
     ReachedAt(Option<u16>),
+    /// Answers [`Output::Trips`], which is asked for once at a time.
+    Trips(Vec<(ConnId, Trip)>),
+    /// So long took packets over uTP.
+    Ways(Ways),
     /// Something happened to one swarm.
     Swarm(SwarmId, swarm::Input),
     /// A peer dialled us; the number is the rim's, its highest bit set.
@@ -127,6 +135,8 @@ pub struct Session {
     /// Handshakes that are due; entries of connections that went on are skipped.
     deadlines: VecDeque<(Instant, ConnId)>,
     limits: Limits,
+    /// What the background waits for.
+    yielding: Yielding,
     /// The port at which the router lets others in, if it is not the one on which we listen.
     outer_port: Option<u16>,
     /// Whether somebody has come in from outside our own network.
@@ -139,6 +149,11 @@ impl Session {
     /// A session without swarms, under the owner's limits.
     pub fn new(up: Option<Rate>, down: Option<Rate>, now: Instant) -> Self {
         Self { limits: limits(RateLimits { up, down }, now), ..Self::default() }
+    }
+
+    /// Keeps the uploads of swarms that say so in the background.
+    pub fn give_way(&mut self, now: Instant) {
+        self.limits.background = Some(Pace::new(now));
     }
 
     /// Lets nobody in from these addresses.
@@ -233,6 +248,8 @@ impl Session {
             Input::Tick => self.tick(now),
             Input::Limit(to) => self.limit(now, to),
             Input::ReachedAt(port) => self.reached_at(now, port),
+            Input::Trips(trips) => self.trips(now, &trips),
+            Input::Ways(ways) => self.ways(now, &ways),
             Input::Swarm(id, input) => self.route(now, id, input),
             Input::Accepted(conn, addr, transport) => self.accepted(now, conn, addr, transport),
             Input::Dialled(conn, transport) => self.dialled(conn, transport),
@@ -244,7 +261,10 @@ impl Session {
             Input::ReceivedTogether(conn, messages) => {
                 self.route_conn(now, conn, swarm::Input::ReceivedTogether(conn, messages));
             }
-            Input::Sent(conn, bytes) => self.route_conn(now, conn, swarm::Input::Sent(conn, bytes)),
+            Input::Sent(conn, bytes) => {
+                self.sent_to(now, conn);
+                self.route_conn(now, conn, swarm::Input::Sent(conn, bytes));
+            }
             Input::Closed(conn) => self.closed(now, conn),
         }
     }
@@ -257,12 +277,14 @@ impl Session {
     /// When [`Input::Tick`] is next needed. O(swarms).
     pub fn deadline(&self) -> Option<Instant> {
         let handshake = self.deadlines.front().map(|(at, _)| *at);
+        let handshake = earliest(handshake, self.pace_deadline());
         let swarms = self.swarms.values().chain(self.leaving.values());
         let swarms = swarms.map(Swarm::deadline).fold(handshake, earliest);
         self.finders.values().map(Finder::deadline).fold(swarms, earliest)
     }
 
     fn tick(&mut self, now: Instant) {
+        self.keep_pace(now);
         while let Some((at, conn)) = self.deadlines.front().copied().filter(|(at, _)| *at <= now) {
             self.deadlines.pop_front();
             match self.conns.get(&conn) {
@@ -292,7 +314,8 @@ impl Session {
     }
 
     fn limit(&mut self, now: Instant, to: RateLimits) {
-        self.limits = limits(to, now);
+        let background = self.limits.background.take();
+        self.limits = Limits { background, ..limits(to, now) };
         // Whoever waits for the old limit need not wait any longer.
         let all: Vec<SwarmId> = self.swarms.keys().copied().collect();
         for id in all {
@@ -336,6 +359,7 @@ impl Session {
                     self.dials += 1;
                 }
                 Output::Close(conn, _) => {
+                    self.nothing_under_way(*conn);
                     self.conns.remove(conn);
                 }
                 _ => {}
@@ -501,6 +525,7 @@ impl Session {
     }
 
     fn closed(&mut self, now: Instant, conn: ConnId) {
+        self.nothing_under_way(conn);
         match self.conns.remove(&conn) {
             Some(Stage::Incoming { .. }) => self.strangers -= 1,
             Some(Stage::Outgoing { swarm, .. }) => {
@@ -515,7 +540,7 @@ impl Session {
 
 fn limits(rates: RateLimits, now: Instant) -> Limits {
     let bucket = |rate| TokenBucket::new(rate, BURST, now);
-    Limits { up: rates.up.map(bucket), down: rates.down.map(bucket), dials: None }
+    Limits { up: rates.up.map(bucket), down: rates.down.map(bucket), ..Limits::default() }
 }
 
 #[cfg(test)]

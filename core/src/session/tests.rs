@@ -6,8 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::*;
+use crate::background::Background;
 use crate::bitfield::Bitfield;
-use crate::layout::BlockInfo;
+use crate::layout::{BlockInfo, PieceIndex};
 use crate::metainfo::{Metainfo, MetainfoBuilder, TorrentPath};
 use crate::peer::{Encryption, PeerId, Reserved, Transport};
 use crate::rng::Rng;
@@ -228,6 +229,37 @@ fn torrents_share_a_limit_evenly() {
     let counts: Vec<u32> = ids.iter().map(|id| pieces.get(id).copied().unwrap_or_default()).collect();
     let (least, most) = (counts.iter().min().unwrap(), counts.iter().max().unwrap());
     assert!(*least >= 20 && most - least <= 8, "{counts:?}");
+}
+
+#[test]
+fn the_system_is_asked_of_what_is_sent_in_the_background_and_not_again_before_it_answers() {
+    let mut session = Session::new(None, None, at(0));
+    session.give_way(at(0));
+    let config = SwarmConfig { background: Background::Seeding, ..SwarmConfig::default() };
+    let id = session.add(at(0), SwarmSetup { config, ..setup("a", Bitfield::all(PIECES)) }).unwrap();
+    outputs(&mut session);
+    let (conn, block) = (ConnId(1 << 63), BlockInfo { piece: PieceIndex(3), begin: 0, length: PIECE });
+    give(&mut session, at(0), Input::Accepted(conn, addr(1), Transport::Tcp));
+    let hello = hello(&session, id, 1);
+    give(&mut session, at(0), Input::Handshake(conn, hello));
+    let said = vec![Message::HaveNone, Message::Interested, Message::Request(block)];
+    let read = give(&mut session, at(0), Input::ReceivedTogether(conn, said));
+    assert!(read.iter().any(|output| matches!(output, Output::Read { .. })), "{read:?}");
+    assert!(session.is_in_background(conn));
+    let data = Ok(vec![Bytes::from(vec![0; PIECE as usize])]);
+    give(&mut session, at(0), Input::Swarm(id, swarm::Input::Read { conn, span: block, result: data }));
+    give(&mut session, at(0), Input::Sent(conn, u64::from(PIECE)));
+
+    let step = session.pace_deadline().unwrap();
+    let asked = give(&mut session, step, Input::Tick);
+    assert!(asked.iter().any(|output| matches!(output, Output::Trips(conns) if *conns == [conn])), "{asked:?}");
+    assert_eq!(session.pace_deadline(), None);
+    let trip = Trip { trip_us: 30_000, acknowledged: 16_384, repeated: 0 };
+    give(&mut session, step, Input::Trips(vec![(conn, trip)]));
+    assert!(session.pace_deadline().is_some_and(|next| next > step));
+    give(&mut session, at(1), Input::Closed(conn));
+    let alone = give(&mut session, at(2), Input::Tick);
+    assert!(!alone.iter().any(|output| matches!(output, Output::Trips(_))), "nobody is there to ask of");
 }
 
 /// The one dial among what a session wants done.

@@ -8,7 +8,7 @@ use super::io::{CloseReason, Event, Output};
 use super::peers::{PeerSource, network};
 use super::{Limits, Phase, Swarm, TICK};
 use crate::layout::PieceIndex;
-use crate::peer::extension::{OUR_EXCHANGE_ID, OUR_HOLEPUNCH_ID, OUR_METADATA_ID, OUR_REQUEST_QUEUE};
+use crate::peer::extension::{OUR_EXCHANGE_ID, OUR_HOLEPUNCH_ID, OUR_METADATA_ID, OUR_REQUEST_QUEUE, OUR_WAY_ID};
 use crate::peer::fast::allowed_fast_set;
 use crate::peer::{
     ConnId, Direction, ExtensionHandshake, Handshake, Message, PeerConnection, Received, Reserved, Transport,
@@ -165,6 +165,7 @@ impl Swarm {
             upload_only: self.phase != Phase::Fetching && peer.shown.is_none(),
             exchange: self.exchanges().then_some(OUR_EXCHANGE_ID),
             holepunch: self.punches().then_some(OUR_HOLEPUNCH_ID),
+            way: Some(OUR_WAY_ID),
             metadata: self.metadata_size().map(|_| OUR_METADATA_ID),
             metadata_size: self.metadata_size(),
         };
@@ -238,6 +239,7 @@ impl Swarm {
             }
             Received::Exchange(payload) => self.told_of_peers(now, conn, &payload),
             Received::Punch(payload) => self.told_of_punching(now, conn, &payload),
+            Received::Way(payload) => self.told_way(now, conn, &payload),
             Received::Metadata(payload) => self.asked_for_metadata(now, conn, &payload),
             Received::HashRequest(request) => self.asked_for_hashes(now, conn, request),
             Received::Hashes(request, hashes) => self.told_hashes(now, conn, request, &hashes),

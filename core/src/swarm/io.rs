@@ -55,6 +55,8 @@ pub enum Input {
     DialFailed(ConnId),
     /// The peer does not answer our key: it does not speak encryption.
     KeyRefused(ConnId),
+    /// It is time to ask peers how long messages take.
+    AskWays,
     /// A message came.
     Received(ConnId, Message),
     /// Messages came together, in this order.
@@ -212,6 +214,8 @@ pub enum Output {
     AnswerKey(ConnId, Arc<Skeys>),
     /// Send a message.
     Send(ConnId, Message),
+    /// Say what the system knows of these TCP connections, as far as it does. Of the session alone, and answered to it.
+    Trips(Vec<ConnId>),
     /// Close a connection, after what was sent on it.
     Close(ConnId, CloseReason),
     /// Read a span of verified bytes.

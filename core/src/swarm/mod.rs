@@ -7,7 +7,7 @@
 //! The modules in reading order: [`io`] is what goes in and out, [`peers`] keeps the addresses, `inbound` answers messages,
 //! `exchange` tells peers of one another, `punch` introduces those who cannot reach each other, `metadata` gives them the torrent itself, `hashes` what proves it, [`priority`] and `places` say who is wanted
 //! most, `requests` asks for blocks, `pieces` follows them to the disk, `telling` announces them, `turns` says whose turn it is
-//! to be sent one, `handing` what a seed hands out to whom, `showing` how it tells them, `restraint` when to give less, `serving` chokes and uploads, [`web_seeds`] asks web servers when
+//! to be sent one, `handing` what a seed hands out to whom, `showing` how it tells them, `restraint` when to give less, `ways` how long messages take, `serving` chokes and uploads, [`web_seeds`] asks web servers when
 //! peers are not enough, `upkeep` is all that only time brings about, [`status`] tells people.
 //!
 //! Laws: a piece is announced only when its hash is right; nothing but allowed-fast pieces goes to a choked peer; the
@@ -31,6 +31,7 @@ mod turns;
 mod handing;
 mod showing;
 mod restraint;
+mod ways;
 mod serving;
 pub mod web_seeds;
 mod upkeep;
@@ -47,6 +48,7 @@ pub use status::{TorrentState, TorrentStatus};
 use turns::{Turn, Width};
 pub use web_seeds::{WebFetch, WebSeedState, WebSeedStatus};
 
+use crate::background::{Background, Pace};
 use crate::bitfield::Bitfield;
 use crate::blocklist::Blocklist;
 use crate::choke::{Choker, Slots};
@@ -84,6 +86,8 @@ pub struct SwarmConfig {
     pub read_ahead: u64,
     /// Whether to serve others at all.
     pub upload: bool,
+    /// When others are served in the background.
+    pub background: Background,
     /// Whether peers are told of one another, unless the torrent is private. BEP 11.
     pub exchange: bool,
     /// Whether uTP may be spoken, over which holes are punched if peers are told of one another, too. BEP 29, 55.
@@ -107,6 +111,7 @@ impl Default for SwarmConfig {
             store_budget: 12 << 20,
             read_ahead: 512 << 10,
             upload: true,
+            background: Background::default(),
             exchange: true,
             utp: false,
             encryption: Encryption::default(),
@@ -155,6 +160,8 @@ pub struct SwarmSetup {
 pub struct Limits {
     /// Upload, all swarms together; `None` is unlimited.
     pub up: Option<TokenBucket>,
+    /// Upload in the background, all swarms together that are there; `None` is no background.
+    pub background: Option<Pace>,
     /// Download, all swarms together; `None` is unlimited.
     pub down: Option<TokenBucket>,
     /// How many more peers may be dialled now; `None` is as many as the swarm likes.
@@ -241,6 +248,9 @@ pub struct Swarm {
     restraint: Option<Restraint>,
     /// What is known of the line out.
     line: Line,
+    /// Whom we asked last how long messages take, and what was answered.
+    asked_way: ConnId,
+    told_ways: Vec<(ConnId, u32)>,
     out: Effects<Output>,
 }
 
@@ -314,6 +324,8 @@ impl Swarm {
             limited_until: None,
             restraint: None,
             line: Line::default(),
+            asked_way: ConnId(0),
+            told_ways: Vec::new(),
             out: Effects::default(),
         };
         if phase == Phase::Placing {
@@ -390,11 +402,13 @@ impl Swarm {
             Input::Announced { id, result } => self.announced(now, id, result, limits),
             Input::WebSeedSent { seed, fetch, blocks } => self.web_seed_sent(now, seed, fetch, blocks),
             Input::WebSeedEnded { seed, fetch, fault } => self.web_seed_ended(now, seed, fetch, &fault),
+            Input::AskWays => self.ask_ways(now),
             Input::ReachedAt(port) => self.reached_at(now, port),
             Input::Pause => self.pause(now),
             Input::Unpause => self.unpause(now),
             Input::Stop => self.stop(now),
         }
+        self.pass_ways_on(now, limits);
         self.fill_pipelines(now, limits);
         self.fill_web_seeds(now, limits);
         self.serve(now, limits);
@@ -414,6 +428,15 @@ impl Swarm {
     /// Whether it was stopped and its trackers have heard and said all that there is.
     pub fn has_left(&self) -> bool {
         self.paused && self.announcers.as_ref().is_none_or(Announcers::is_done)
+    }
+
+    /// Whether others are served in the background.
+    pub fn is_in_background(&self) -> bool {
+        match self.config.background {
+            Background::Off => false,
+            Background::Seeding => self.phase != Phase::Fetching,
+            Background::Always => true,
+        }
     }
 
     fn layout(&self) -> &Layout {

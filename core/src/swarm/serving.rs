@@ -273,10 +273,18 @@ impl Swarm {
     /// Reads one span; tells why if it does not.
     fn serve_one(&mut self, now: Instant, conn: ConnId, limits: &mut Limits) -> Option<Served> {
         let read_ahead = self.config.read_ahead;
+        let mut pace = if self.is_in_background() { limits.background.as_mut() } else { None };
+        if let Some(pace) = pace.as_mut().filter(|pace| pace.is_idle()) {
+            pace.begin(now, self.up.rate(now));
+        }
         let peer = self.conns.get_mut(&conn)?;
         // A quarter of a second at the peer's speed: enough to keep the socket busy, little enough to stop quickly.
         let Rate(rate) = peer.up.rate(now);
-        let most = (rate / 4).clamp(MIN_CREDIT, read_ahead.max(MIN_CREDIT));
+        let most = match &pace {
+            // What waits here is sent before we can give way.
+            Some(pace) => (pace.rate().0 / 16).clamp(2 * u64::from(BLOCK_LENGTH), read_ahead.max(MIN_CREDIT)),
+            None => (rate / 4).clamp(MIN_CREDIT, read_ahead.max(MIN_CREDIT)),
+        };
         let mut credit = most.saturating_sub(peer.uploads.pending_bytes());
         if credit < most.min(u64::from(BLOCK_LENGTH)) {
             return Some(Served::Enough);
@@ -290,10 +298,21 @@ impl Swarm {
             }
             credit = credit.min(u64::from(BLOCK_LENGTH));
         }
+        if let Some(pace) = &mut pace {
+            let ready = pace.ready_at(now);
+            if ready != Some(now) {
+                self.limited_until = earliest(self.limited_until, ready);
+                return Some(Served::Limited);
+            }
+            credit = credit.min(u64::from(BLOCK_LENGTH));
+        }
         let span = peer.uploads.next_span(credit)?;
         let restraint = self.restraint.as_mut().map(|restraint| &mut restraint.bucket);
         for bucket in limits.up.iter_mut().chain(restraint) {
             bucket.take(now, u64::from(span.length));
+        }
+        if let Some(pace) = pace {
+            pace.take(now, u64::from(span.length));
         }
         self.out.push_back(Output::Read { swarm: self.id, conn, span });
         None

@@ -136,6 +136,8 @@ pub(super) struct Connection {
     peer_window: u64,
     trip: RoundTrip,
     ledbat: Ledbat,
+    /// How long our last packet took, as the peer's clock shows it, and whether some were lost, since somebody asked.
+    measured: (Option<u32>, bool),
     /// Losses before this number are one event with those that were counted.
     counted_to: Option<SeqNr>,
     /// Acknowledgements in a row that say nothing new.
@@ -194,6 +196,7 @@ impl Connection {
             peer_window: 0,
             trip: RoundTrip::default(),
             ledbat: Ledbat::new(now, MOST_PAYLOAD, target),
+            measured: (None, false),
             counted_to: None,
             repeated: 0,
             late_at: None,
@@ -235,6 +238,11 @@ impl Connection {
     /// What became of it since this was last asked.
     pub(super) fn take_news(&mut self) -> News {
         std::mem::take(&mut self.news)
+    }
+
+    /// How long our last packet took, and whether some were lost, since this was last asked.
+    pub(super) fn take_measured(&mut self) -> (Option<u32>, bool) {
+        std::mem::take(&mut self.measured)
     }
 
     /// Whether more is to be written.
@@ -377,6 +385,7 @@ impl Connection {
             }
             if packet.header.delay_us != 0 {
                 self.ledbat.measured(now, packet.header.delay_us);
+                self.measured.0 = Some(packet.header.delay_us);
             }
             self.ledbat.acknowledged(now, bytes, flying, self.trip.shortest(), self.trip.usual());
             self.late_at = (!self.sent.is_empty()).then(|| now + self.trip.wait());
@@ -415,6 +424,7 @@ impl Connection {
             self.counted_to = Some(self.next);
             self.repeated = 0;
             self.ledbat.lost();
+            self.measured.1 = true;
         }
     }
 

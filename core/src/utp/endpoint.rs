@@ -15,6 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::connection::{Connection, Datagram, End, micros};
+use super::ledbat::lesser;
 use super::packet::{Header, Kind, Packet, SeqNr};
 use crate::rng::Rng;
 use crate::time::Instant;
@@ -28,7 +29,16 @@ const HALF_OPEN: Duration = Duration::from_secs(10);
 
 /// The number of a connection, never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct StreamId(u64);
+pub struct StreamId(pub(crate) u64);
+
+/// How long packets of ours took since this was last asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ways {
+    /// For each connection the least, in microseconds, as the other side's clock shows it.
+    pub delays: BTreeMap<StreamId, u32>,
+    /// Whether some were lost.
+    pub is_lossy: bool,
+}
 
 /// How the connections of a port are to behave.
 #[derive(Clone, Copy, Debug)]
@@ -109,6 +119,7 @@ pub struct Endpoint {
     timers: BTreeSet<(Instant, StreamId)>,
     /// Connections to which something has happened.
     touched: BTreeSet<StreamId>,
+    ways: Ways,
     next: u64,
     out: VecDeque<Output>,
 }
@@ -125,6 +136,7 @@ impl Endpoint {
             half_open: VecDeque::new(),
             timers: BTreeSet::new(),
             touched: BTreeSet::new(),
+            ways: Ways::default(),
             next: 0,
             out: VecDeque::new(),
         }
@@ -187,6 +199,11 @@ impl Endpoint {
         }
     }
 
+    /// How long packets took since this was last asked, if anything is new.
+    pub fn ways(&mut self) -> Option<Ways> {
+        (self.ways != Ways::default()).then(|| std::mem::take(&mut self.ways))
+    }
+
     /// When [`Input::Tick`] is next needed.
     pub fn deadline(&self) -> Option<Instant> {
         let timer = self.timers.first().map(|(at, _)| *at);
@@ -203,6 +220,11 @@ impl Endpoint {
                 let stream = self.streams.get_mut(&id).expect("what has a number is there");
                 stream.local = to.or(stream.local);
                 stream.connection.packet(self.now, at, packet);
+                let (delay, lost) = stream.connection.take_measured();
+                if let Some(delay) = delay {
+                    self.ways.delays.entry(id).and_modify(|least| *least = lesser(*least, delay)).or_insert(delay);
+                }
+                self.ways.is_lossy |= lost;
                 self.touched.insert(id);
             }
             None => self.refuse((from, to), header),
@@ -339,6 +361,7 @@ impl Endpoint {
     fn remove(&mut self, id: StreamId) {
         let Some(stream) = self.streams.remove(&id) else { return };
         self.by_peer.remove(&(stream.addr, stream.connection.incoming));
+        self.ways.delays.remove(&id);
         if let Some(at) = stream.timer {
             self.timers.remove(&(at, id));
         }

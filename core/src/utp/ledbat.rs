@@ -166,7 +166,7 @@ fn period(now: Instant) -> u64 {
 }
 
 /// The lesser of two differences between clocks, which wrap.
-fn lesser(a: u32, b: u32) -> u32 {
+pub(crate) fn lesser(a: u32, b: u32) -> u32 {
     if a.wrapping_sub(b) > u32::MAX / 2 { a } else { b }
 }
 

@@ -20,5 +20,6 @@ mod endpoint;
 mod tests;
 
 pub use connection::{Datagram, End, MOST_PAYLOAD};
-pub use endpoint::{Endpoint, EndpointConfig, Input, Output, StreamId};
+pub use endpoint::{Endpoint, EndpointConfig, Input, Output, StreamId, Ways};
+pub(crate) use ledbat::lesser;
 pub use packet::{Header, Packet, SeqNr};

@@ -211,7 +211,7 @@ impl World {
                 self.schedule(now + latency * 2, id, What::Announce(announce, Box::new(request)));
             }
             // Nobody here finds peers but by the tracker and by one another.
-            Output::Seek { .. } | Output::EndSeek { .. } | Output::Node(_) => {}
+            Output::Seek { .. } | Output::EndSeek { .. } | Output::Node(_) | Output::Trips(_) => {}
             Output::AnswerKey(..) => unreachable!("peers of this world show no keys"),
             Output::HashBlocks { .. } => unreachable!("torrents of this world are v1"),
             Output::FetchWeb { .. } | Output::GrantWeb { .. } | Output::CloseWeb { .. } => {

@@ -8,6 +8,7 @@ use super::super::storage::{Storage, StorageError};
 use super::{Done, Task, with_causes};
 use crate::layout::BlockInfo;
 use crate::metainfo::merkle;
+use crate::peer::{ConnId, Message};
 use crate::swarm::{self, DiskFault, Event, Output, SwarmId};
 use crate::tracker::udp::is_udp;
 use crate::tracker::{AnnounceFailure, AnnounceId, AnnounceRequest, AnnounceResponse, http as codec};
@@ -26,7 +27,11 @@ impl Task {
             Output::SendHandshake(conn, handshake) => self.send(conn, ToPeer::Handshake(handshake)),
             Output::SendEncrypted(conn, handshake) => self.send(conn, ToPeer::Encrypted(handshake)),
             Output::AnswerKey(conn, skeys) => self.send(conn, ToPeer::AnswerKey(skeys)),
-            Output::Send(conn, message) => self.send(conn, ToPeer::Message(message)),
+            Output::Send(conn, message) => {
+                let is_paced = matches!(message, Message::Piece { .. }) && self.session.is_in_background(conn);
+                self.send(conn, if is_paced { ToPeer::Paced(message) } else { ToPeer::Message(message) });
+            }
+            Output::Trips(conns) => self.ask_for_trips(&conns),
             Output::Close(conn, reason) => {
                 tracing::debug!(?conn, %reason, "close");
                 if let Some(connection) = self.conns.remove(&conn) {
@@ -80,7 +85,14 @@ impl Task {
         }
     }
 
-    fn send(&mut self, conn: crate::peer::ConnId, what: ToPeer) {
+    /// What the system knows of connections, to the session once it is done with this input.
+    fn ask_for_trips(&mut self, conns: &[ConnId]) {
+        let addrs = conns.iter().filter_map(|conn| Some((*conn, self.conns.get(conn)?.tcp()?)));
+        let trips = addrs.filter_map(|(conn, addrs)| Some((conn, self.trips.of(addrs)?))).collect();
+        let _ = self.done.send(Done::Trips(trips));
+    }
+
+    fn send(&mut self, conn: ConnId, what: ToPeer) {
         let stuck = self.conns.get(&conn).is_some_and(|connection| !connection.send(what));
         if stuck && let Some(connection) = self.conns.remove(&conn) {
             tracing::debug!(?conn, "peer does not read");

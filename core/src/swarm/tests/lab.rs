@@ -451,8 +451,8 @@ impl Lab {
                 assert_eq!(closed.0.number, fetch);
             }
             Output::Event(_, event) => host.events.push(event),
-            Output::SendHandshake(..) | Output::SendEncrypted(..) | Output::AnswerKey(..) => {
-                unreachable!("the session sends handshakes")
+            Output::SendHandshake(..) | Output::SendEncrypted(..) | Output::AnswerKey(..) | Output::Trips(_) => {
+                unreachable!("the session sends handshakes, and asks for trips")
             }
         }
     }

@@ -1,6 +1,7 @@
 //! What a swarm does, shown with swarms and hand-played peers in a [`lab`].
 
 mod asking;
+mod background;
 mod disk;
 mod exchange;
 mod keeping;
