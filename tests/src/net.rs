@@ -115,6 +115,14 @@ impl Net {
         host
     }
 
+    /// Has a host's TCP use cubic where the machine lets namespaces choose it; [`Host::congestion_control`] says what it uses.
+    fn use_cubic(host: &Host) {
+        host.within(|| {
+            // Refused where the machine does not allow it.
+            fs::write("/proc/sys/net/ipv4/tcp_congestion_control", "cubic").ok();
+        });
+    }
+
     /// Adds a host behind a link of fixed rate, whose TCP uses cubic where the machine lets namespaces choose it.
     pub fn host_behind(&mut self, name: &str, link: Link) -> Host {
         let host = self.host(name);
@@ -122,17 +130,9 @@ impl Net {
         for (namespace, device, mbit) in
             [(&*host.namespace, "eth0", link.up_mbit), (&self.switch, &port, link.down_mbit)]
         {
-            namespace.run("ethtool", &["-K", device, "tso", "off", "gso", "off", "gro", "off"], "");
-            namespace.run(
-                "tc",
-                &["-batch", "-"],
-                &format!("qdisc add dev {device} root tbf rate {mbit}mbit burst 16kb latency 100ms\n"),
-            );
+            namespace.shape(device, mbit, Duration::from_millis(100));
         }
-        host.within(|| {
-            // Refused where the machine does not allow it; `Host::congestion_control` then says what is used instead.
-            fs::write("/proc/sys/net/ipv4/tcp_congestion_control", "cubic").ok();
-        });
+        Self::use_cubic(&host);
         host
     }
 }
@@ -280,6 +280,24 @@ impl Router {
         self.host.v4()
     }
 
+    /// Gives it an uplink of so many Mbit/s, headers included, in which packets wait so long at most.
+    pub fn limit_uplink(&self, mbit: u32, queue: Duration) {
+        self.host.namespace.shape("eth0", mbit, queue);
+    }
+
+    /// Bytes that left by the uplink so far, with all headers.
+    pub fn sent_bytes(&self) -> u64 {
+        self.host.sent_bytes()
+    }
+
+    /// Adds a host behind it whose packets leave one by one and whose TCP uses cubic, as [`Net::host_behind`] says.
+    pub fn plain_host(&mut self, name: &str) -> Host {
+        let host = self.host(name);
+        host.namespace.send_single_packets("eth0");
+        Net::use_cubic(&host);
+        host
+    }
+
     /// Adds a host behind it.
     pub fn host(&mut self, name: &str) -> Host {
         self.hosts += 1;
@@ -394,6 +412,19 @@ impl Namespace {
     /// Names the namespace to programs, for as long as this process lives.
     fn path(&self) -> String {
         format!("/proc/{}/fd/{}", std::process::id(), self.0.as_raw_fd())
+    }
+
+    /// Has a device send packets no longer than they are on the wire.
+    fn send_single_packets(&self, device: &str) {
+        self.run("ethtool", &["-K", device, "tso", "off", "gso", "off", "gro", "off"], "");
+    }
+
+    /// Lets a device send so many Mbit/s, after waiting so long at most.
+    fn shape(&self, device: &str, mbit: u32, queue: Duration) {
+        self.send_single_packets(device);
+        let queue = queue.as_millis();
+        let shape = format!("qdisc add dev {device} root tbf rate {mbit}mbit burst 16kb latency {queue}ms\n");
+        self.run("tc", &["-batch", "-"], &shape);
     }
 
     #[track_caller]

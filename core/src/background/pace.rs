@@ -1,13 +1,13 @@
 //! How fast may be sent in the background.
 //!
-//! Twenty times a second the pace looks at how long the [queue](super::waits) makes us wait. Shorter than [`TARGET`], and the pace rises,
+//! Twenty times a second the pace looks at how long the [queue](super::waits) makes us wait. Shorter than 20 ms, and the pace rises,
 //! the slower the nearer it is; longer, and it falls, by an eighth at most, as long as the queue grows. So a line that is idle is full
 //! within seconds, with a queue of some milliseconds, and one that others fill has next to nothing of ours in it.
 //!
 //! Packets are late for other reasons, too, such as a wireless hop; so of two looks in a row the lesser counts.
 //!
 //! What is seen is some trips old, and a queue is the sum of all that was too much; who answered its length alone would swing. So the
-//! bucket is filled a little faster or slower than the pace besides, by what brings the queue to its target within [`CALM`]. Where the
+//! bucket is filled a little faster or slower than the pace besides, by what brings the queue to its target within 300 ms. Where the
 //! queue is empty the pace rises quickly, slowly near where it filled last, and takes back what was too much.
 //!
 //! A queue that is shorter than the target never tells that somebody fills it: it loses packets. So when something is lost while we wait,
