@@ -29,7 +29,7 @@ use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::http::{Method, StatusCode};
 use axum::middleware;
 use axum::response::{IntoResponse, Redirect, Response};
-use axum::routing::get;
+use axum::routing::{MethodRouter, get};
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -96,12 +96,12 @@ fn router(web: Web) -> Router {
     };
     Router::new()
         .route("/", get(home))
-        .route("/shows/{slug}", get(show))
+        .route("/shows/{slug}", of_show(|show| &show.page))
         .route("/shows/{slug}/", get(without_slash))
-        .route("/shows/{slug}/feed.xml", get(podcast_feed))
-        .route("/shows/{slug}/torrents.xml", get(torrent_feed))
-        .route("/shows/{slug}/feed.json", get(json_feed))
-        .route("/shows/{slug}/feed.atom", get(atom_feed))
+        .route("/shows/{slug}/feed.xml", of_show(|show| &show.podcast_feed))
+        .route("/shows/{slug}/torrents.xml", of_show(|show| &show.torrent_feed))
+        .route("/shows/{slug}/feed.json", of_show(|show| &show.json_feed))
+        .route("/shows/{slug}/feed.atom", of_show(|show| &show.atom_feed))
         .route("/shows/{slug}/events", get(follow))
         .route("/shows/{slug}/{episode}", get(episode))
         .route("/shows/{slug}/{episode}/swarm.json", get(swarm))
@@ -124,19 +124,11 @@ async fn home(State(state): Shared, method: Method, headers: HeaderMap) -> Respo
     state.site().home.respond(&method, &headers)
 }
 
-/// Answers with what `pick` takes from the show of that slug.
-fn of_show(
-    state: &AppState,
-    slug: &str,
-    method: &Method,
-    headers: &HeaderMap,
-    pick: impl Fn(&ShowSite) -> &Resource,
-) -> Response {
-    state.site().show(slug).map_or_else(not_found, |show| pick(show).respond(method, headers))
-}
-
-async fn show(State(state): Shared, Path(slug): Path<String>, method: Method, headers: HeaderMap) -> Response {
-    of_show(&state, &slug, &method, &headers, |show| &show.page)
+/// Answers with what `pick` takes from the show of the path's slug.
+fn of_show(pick: fn(&ShowSite) -> &Resource) -> MethodRouter<Arc<AppState>> {
+    get(async move |State(state): Shared, Path(slug): Path<String>, method: Method, headers: HeaderMap| {
+        state.site().show(&slug).map_or_else(not_found, |show| pick(show).respond(&method, &headers))
+    })
 }
 
 /// Leads from an address with a slash too many to the one without.
@@ -145,22 +137,6 @@ async fn without_slash(Path(slug): Path<String>) -> Response {
         Ok(slug) => Redirect::permanent(&format!("../{slug}")).into_response(),
         Err(_) => not_found(),
     }
-}
-
-async fn podcast_feed(State(state): Shared, Path(slug): Path<String>, method: Method, headers: HeaderMap) -> Response {
-    of_show(&state, &slug, &method, &headers, |show| &show.podcast_feed)
-}
-
-async fn torrent_feed(State(state): Shared, Path(slug): Path<String>, method: Method, headers: HeaderMap) -> Response {
-    of_show(&state, &slug, &method, &headers, |show| &show.torrent_feed)
-}
-
-async fn json_feed(State(state): Shared, Path(slug): Path<String>, method: Method, headers: HeaderMap) -> Response {
-    of_show(&state, &slug, &method, &headers, |show| &show.json_feed)
-}
-
-async fn atom_feed(State(state): Shared, Path(slug): Path<String>, method: Method, headers: HeaderMap) -> Response {
-    of_show(&state, &slug, &method, &headers, |show| &show.atom_feed)
 }
 
 async fn episode(
@@ -242,7 +218,7 @@ async fn media(
                 MediaFile { path, length: metadata.len(), mtime: None, mime: mime.to_owned(), etag, modified }
             }
             // Half of one file does not go with half of another.
-            None if is_a_rest(&headers) => return gone(),
+            None if is_a_rest(&headers) && site.ended(&slug, &file).is_some() => return gone(),
             None => return state.ended(&site, &slug, &file, feed::media_url),
         },
     };

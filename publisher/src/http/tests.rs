@@ -129,6 +129,8 @@ async fn what_is_not_there_is_not_found_whatever_its_name() {
         assert!(status == 404 || status == 400, "{path}: {status}");
         assert!(!String::from_utf8_lossy(&body).contains("<script"), "{path}");
     }
+    let rest = port.ask("GET", "/media/a/nothing.mp3", &[("range", "bytes=1000-")]).await;
+    assert_eq!(rest.status(), 404, "what never was has not gone");
 }
 
 #[tokio::test]
