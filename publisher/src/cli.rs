@@ -10,6 +10,7 @@ use podswarm_core::app::{EngineArgs, GlobalArgs};
 use podswarm_core::metainfo::TorrentVersion;
 
 use crate::bind::Listen;
+use crate::publish::Intake;
 use crate::slug::Slug;
 
 /// Publish a podcast from your own machine: seed it, host its feed and its tracker, and let the listeners pass it on.
@@ -137,27 +138,39 @@ pub(crate) struct EpisodeArgs {
 /// The arguments of `replace`.
 #[derive(Args, Debug)]
 pub(crate) struct ReplaceArgs {
-    /// The episode: its title, its page or its guid.
-    #[arg(value_name = "EPISODE")]
-    pub(crate) episode: String,
+    /// Which one.
+    #[command(flatten)]
+    pub(crate) name: EpisodeArgs,
     /// The file or folder that takes its place.
     #[arg(value_name = "PATH")]
     pub(crate) path: PathBuf,
-    /// The show it is in, if another has one of that title.
-    #[arg(long, value_name = "SHOW")]
-    pub(crate) show: Option<String>,
     /// Another title.
     #[arg(long, value_name = "TEXT")]
     pub(crate) title: Option<String>,
     /// Other show notes, as plain text, or `@FILE` to read them from a file.
     #[arg(long, value_name = "TEXT|@FILE")]
     pub(crate) notes: Option<String>,
+    /// How it is taken in.
+    #[command(flatten)]
+    pub(crate) intake: IntakeArgs,
+}
+
+/// How a file or folder becomes an episode.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct IntakeArgs {
     /// What its torrent is.
     #[command(flatten)]
     pub(crate) version: VersionArgs,
     /// Serve the file where it is instead of a copy of it. It must stay there, unchanged.
     #[arg(long)]
     pub(crate) in_place: bool,
+}
+
+impl IntakeArgs {
+    /// What was asked for.
+    pub(crate) const fn intake(self) -> Intake {
+        if self.in_place { Intake::InPlace } else { Intake::Copy }
+    }
 }
 
 /// The arguments of `unpublish`.
@@ -205,7 +218,6 @@ pub(crate) struct FieldArgs {
 
 /// The arguments of `publish`.
 #[derive(Args, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch on the command line")]
 pub(crate) struct PublishArgs {
     /// Files, of which each is an episode, and folders, of which each is one episode of several files.
     #[arg(required = true, value_name = "PATH")]
@@ -240,12 +252,9 @@ pub(crate) struct PublishArgs {
     /// Keep it back until `podpub release`.
     #[arg(long, conflicts_with = "at")]
     pub(crate) draft: bool,
-    /// What its torrent is.
+    /// How it is taken in.
     #[command(flatten)]
-    pub(crate) version: VersionArgs,
-    /// Serve the file where it is instead of a copy of it. It must stay there, unchanged.
-    #[arg(long)]
-    pub(crate) in_place: bool,
+    pub(crate) intake: IntakeArgs,
     /// Only record it, and serve nothing.
     #[arg(long, conflicts_with = "serve")]
     pub(crate) no_serve: bool,

@@ -14,7 +14,7 @@ use reqwest::Method;
 
 use super::serve::Running;
 use super::{Context, companions, likely_urls, public_url};
-use crate::cli::{PublishArgs, ReplaceArgs, ServeArgs};
+use crate::cli::{EpisodeArgs, PublishArgs, ReplaceArgs, ServeArgs};
 use crate::control::{refused, unavailable};
 use crate::copies;
 use crate::host::blocking;
@@ -28,7 +28,7 @@ use crate::wire::{EpisodeName, PublishLine, PublishRequest, Published, RequestSo
 /// What is to become of each path.
 struct Wish {
     said: Said,
-    in_place: bool,
+    intake: Intake,
     /// The episode whose content it replaces, if it is not a new one.
     replaces: Option<EpisodeName>,
 }
@@ -58,9 +58,9 @@ pub(super) async fn publish(context: &Context, args: PublishArgs) -> Result<(), 
         draft: args.draft,
         chapters: args.chapters.as_deref().map(companions::chapters).transpose()?,
         transcripts: companions::transcripts(&args.transcript)?,
-        version: args.version.chosen(),
+        version: args.intake.version.chosen(),
     };
-    let wish = Wish { said, in_place: args.in_place, replaces: None };
+    let wish = Wish { said, intake: args.intake.intake(), replaces: None };
     if serves(&args)
         && context.remote.is_none()
         && let Access::Owner(lock) = acquire(&context.dir).await?
@@ -71,15 +71,16 @@ pub(super) async fn publish(context: &Context, args: PublishArgs) -> Result<(), 
 }
 
 pub(super) async fn replace(context: &Context, args: ReplaceArgs) -> Result<(), Failure> {
+    let EpisodeArgs { episode, show } = args.name;
     let said = Said {
-        show: args.show.clone(),
+        show: show.clone(),
         title: args.title,
         notes: args.notes.map(notes).transpose()?,
-        version: args.version.chosen(),
+        version: args.intake.version.chosen(),
         ..Said::default()
     };
-    let replaces = Some(EpisodeName { show: args.show, episode: args.episode });
-    bring(context, &Wish { said, in_place: args.in_place, replaces }, &[args.path], &ServeArgs::default()).await
+    let wish = Wish { said, intake: args.intake.intake(), replaces: Some(EpisodeName { show, episode }) };
+    bring(context, &wish, &[args.path], &ServeArgs::default()).await
 }
 
 /// Brings the paths to the publisher that runs, or else only into the library.
@@ -136,10 +137,9 @@ where
 }
 
 fn draft(context: &Context, library: &Library, wish: &Wish, path: PathBuf) -> Result<Draft, Failure> {
-    let intake = if wish.in_place { Intake::InPlace } else { Intake::Copy };
     let replaces = wish.replaces.as_ref().map(|name| library.episode(name.show.as_deref(), &name.episode)).transpose();
     let said = companions::beside(context, &path, &wish.said)?;
-    Ok(Draft { path, name: None, intake, said, replaces: replaces.map_err(unavailable)? })
+    Ok(Draft { path, name: None, intake: wish.intake, said, replaces: replaces.map_err(unavailable)? })
 }
 
 /// Shows how the hashing of `path` proceeds.
@@ -233,7 +233,7 @@ async fn through_daemon(
     let request = |source| PublishRequest {
         source,
         name: None,
-        in_place: wish.in_place,
+        in_place: wish.intake == Intake::InPlace,
         said: said.clone(),
         replaces: wish.replaces.clone(),
     };
@@ -244,7 +244,7 @@ async fn through_daemon(
             _ => {}
         }
     }
-    if wish.in_place {
+    if wish.intake == Intake::InPlace {
         let failure = Failure::new(format!("the publisher cannot read `{}` where it is", path.display()));
         return Err(failure.with_hint("leave out --in-place, and it is sent a copy"));
     }
