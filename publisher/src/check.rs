@@ -52,6 +52,20 @@ pub(crate) struct Finding {
     pub(crate) mend: String,
 }
 
+impl Finding {
+    fn new(show: &ShowRecord, page: Option<&str>, severity: Severity, rule: &str, what: &str, mend: String) -> Self {
+        Self {
+            event: "finding".to_owned(),
+            severity,
+            rule: rule.to_owned(),
+            show: show.slug.to_string(),
+            episode: page.map(ToOwned::to_owned),
+            what: what.to_owned(),
+            mend,
+        }
+    }
+}
+
 /// Holds the show that `wanted` names, or all shows, against the directories' rules; errors first.
 pub(crate) fn check(library: &Library, wanted: Option<&str>, urls: &Urls) -> Result<Vec<Finding>, LibraryError> {
     let shows = match wanted {
@@ -81,15 +95,7 @@ fn of_show(
 ) {
     let edit = |flag: &str| format!("podpub edit --show {} {flag}", show.slug);
     let mut find = |severity, rule: &str, what: &str, mend: String| {
-        findings.push(Finding {
-            event: "finding".to_owned(),
-            severity,
-            rule: rule.to_owned(),
-            show: show.slug.to_string(),
-            episode: None,
-            what: what.to_owned(),
-            mend,
-        });
+        findings.push(Finding::new(show, None, severity, rule, what, mend));
     };
     if !urls.is_worldwide() {
         let what = format!("the feed is at {}, which nobody outside this network reaches", urls.base());
@@ -134,15 +140,7 @@ fn of_episode(show: &ShowRecord, episode: &EpisodeRecord, findings: &mut Vec<Fin
     let page = page_name(&episode.file);
     let edit = |flag: &str| format!("podpub edit {page} {flag}");
     let mut find = |severity, rule: &str, what: &str, mend: String| {
-        findings.push(Finding {
-            event: "finding".to_owned(),
-            severity,
-            rule: rule.to_owned(),
-            show: show.slug.to_string(),
-            episode: Some(page.to_owned()),
-            what: what.to_owned(),
-            mend,
-        });
+        findings.push(Finding::new(show, Some(page), severity, rule, what, mend));
     };
     let mime = episode.enclosure.mime.as_str();
     if !APPLE_TYPES.contains(&mime) {
