@@ -12,15 +12,14 @@
 //!
 //! Law: at most [`MOST_SOURCES`] sources are remembered; one that says nothing for [`FORGOTTEN`] is not.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::peer::ConnId;
 use crate::time::Instant;
-use crate::utp::{StreamId, lesser};
+use crate::utp::{Minima, StreamId, lesser};
 
-/// For how long one minimum is collected, and how many are kept: three minutes, since clocks drift and ways change.
-const MINIMUM_OVER: Duration = Duration::from_secs(30);
+/// How many minima of a source are kept: three minutes.
 const MINIMA: usize = 6;
 /// What was told so long ago says nothing of now.
 const FRESH: Duration = Duration::from_millis(150);
@@ -76,8 +75,7 @@ impl Trip {
 /// One source. Delays are microseconds, and their differences wrap.
 #[derive(Clone, Debug)]
 struct Told {
-    minima: VecDeque<u32>,
-    next_minimum: Instant,
+    minima: Minima,
     /// The least that was told since somebody last looked, or the last.
     current: u32,
     at: Instant,
@@ -87,21 +85,8 @@ struct Told {
 
 impl Told {
     fn waits_us(&self) -> u32 {
-        let way = self.minima.iter().copied().reduce(lesser).unwrap_or(self.current);
+        let way = self.minima.least().unwrap_or(self.current);
         if lesser(way, self.current) == way { self.current.wrapping_sub(way) } else { 0 }
-    }
-
-    fn collect(&mut self, now: Instant, delay_us: u32) {
-        match self.minima.back_mut() {
-            Some(minimum) if now < self.next_minimum => *minimum = lesser(*minimum, delay_us),
-            _ => {
-                if self.minima.len() == MINIMA {
-                    self.minima.pop_front();
-                }
-                self.minima.push_back(delay_us);
-                self.next_minimum = now + MINIMUM_OVER;
-            }
-        }
     }
 }
 
@@ -118,7 +103,7 @@ impl Waits {
     /// others' wait counts as its own, but no more than `most_us`.
     pub fn told(&mut self, now: Instant, source: Source, delay_us: u32, way_us: u32, most_us: u32) {
         if let Some(told) = self.sources.get_mut(&source) {
-            told.collect(now, way_us);
+            told.minima.measured(now, way_us);
             let is_over = told.is_seen || now - told.at >= FRESH;
             told.current = if is_over { delay_us } else { lesser(told.current, delay_us) };
             (told.at, told.is_seen) = (now, false);
@@ -129,15 +114,9 @@ impl Waits {
             return;
         }
         let waits = self.known.filter(|(at, _)| now - *at < FRESH).map_or(0, |(_, waits)| waits.min(most_us));
-        let mut told = Told {
-            minima: VecDeque::with_capacity(MINIMA),
-            next_minimum: now,
-            current: delay_us,
-            at: now,
-            is_seen: false,
-        };
-        told.collect(now, way_us.wrapping_sub(waits));
-        self.sources.insert(source, told);
+        let mut minima = Minima::new(now, MINIMA);
+        minima.measured(now, way_us.wrapping_sub(waits));
+        self.sources.insert(source, Told { minima, current: delay_us, at: now, is_seen: false });
     }
 
     /// How long all wait; `None` if nobody has told anything since this was last asked, or not just now.

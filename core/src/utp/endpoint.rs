@@ -15,7 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::connection::{Connection, Datagram, End, micros};
-use super::ledbat::lesser;
+use super::minima::lesser;
 use super::packet::{Header, Kind, Packet, SeqNr};
 use crate::rng::Rng;
 use crate::time::Instant;

@@ -19,12 +19,12 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::minima::{Minima, lesser};
 use crate::time::Instant;
 
 /// How often the queue is let run empty.
 pub(super) const PAUSE_EVERY: Duration = Duration::from_secs(30);
-/// For how long one minimum of the delay is collected, and how many are kept.
-const MINIMUM_OVER: Duration = Duration::from_secs(30);
+/// How many minima of the delay are kept: two minutes.
 const MINIMA: usize = 4;
 /// Of so many last samples the least counts: the others tell how busy the machines are.
 const SAMPLES: usize = 4;
@@ -42,8 +42,7 @@ pub(super) struct Ledbat {
     window: u64,
     /// Until it reaches this, the window doubles each round trip.
     threshold: u64,
-    minima: VecDeque<u32>,
-    next_minimum: Instant,
+    minima: Minima,
     samples: VecDeque<u32>,
     /// The number of the period between pauses in which the last pause was.
     period: u64,
@@ -63,8 +62,7 @@ impl Ledbat {
             target_us: u64::try_from(target.as_micros()).unwrap_or(u64::MAX).max(1),
             window: FIRST_WINDOW * packet,
             threshold: u64::MAX,
-            minima: VecDeque::with_capacity(MINIMA),
-            next_minimum: now,
+            minima: Minima::new(now, MINIMA),
             samples: VecDeque::with_capacity(SAMPLES),
             period: period(now),
             paused_until: None,
@@ -82,21 +80,12 @@ impl Ledbat {
             self.samples.pop_front();
         }
         self.samples.push_back(delay_us);
-        match self.minima.back_mut() {
-            Some(minimum) if now < self.next_minimum => *minimum = lesser(*minimum, delay_us),
-            _ => {
-                if self.minima.len() == MINIMA {
-                    self.minima.pop_front();
-                }
-                self.minima.push_back(delay_us);
-                self.next_minimum = now + MINIMUM_OVER;
-            }
-        }
+        self.minima.measured(now, delay_us);
     }
 
     /// How long our packets wait in queues, in microseconds; `None` before the first measure.
     pub(super) fn waiting_us(&self) -> Option<u64> {
-        let way = self.minima.iter().copied().reduce(lesser)?;
+        let way = self.minima.least()?;
         let current = self.samples.iter().copied().reduce(lesser)?;
         Some(u64::from(current.wrapping_sub(way)))
     }
@@ -163,11 +152,6 @@ impl Ledbat {
 /// The number of the period between pauses.
 fn period(now: Instant) -> u64 {
     now.as_nanos() / u64::try_from(PAUSE_EVERY.as_nanos()).expect("it is short")
-}
-
-/// The lesser of two differences between clocks, which wrap.
-pub(crate) fn lesser(a: u32, b: u32) -> u32 {
-    if a.wrapping_sub(b) > u32::MAX / 2 { a } else { b }
 }
 
 #[cfg(test)]
@@ -251,7 +235,7 @@ mod tests {
         let mut ledbat = ledbat();
         let mut now = Instant::ZERO;
         for _ in 0..=MINIMA {
-            now += MINIMUM_OVER;
+            now += PAUSE_EVERY;
             trip(&mut ledbat, now, 80_000);
         }
         assert_eq!(ledbat.waiting_us(), Some(0));

@@ -2,7 +2,7 @@
 //!
 //! Two who cannot reach each other by TCP often can by UDP, and what is sent this way fills no queue on the way: a line goes on being
 //! used by others. An [`Endpoint`] is all connections of one port; `connection` is one of them; [`packet`] is what is on the wire;
-//! `ledbat` says how much may be on its way at once, `rtt` how long to wait.
+//! `ledbat` says how much may be on its way at once by what `minima` remembers, `rtt` how long to wait.
 //!
 //! Knows nothing of sockets: datagrams come in as bytes and go out as values, so that two endpoints can be joined by a simulated wire.
 //!
@@ -13,6 +13,7 @@
 
 pub mod packet;
 mod rtt;
+mod minima;
 mod ledbat;
 mod connection;
 mod endpoint;
@@ -21,5 +22,5 @@ mod tests;
 
 pub use connection::{Datagram, End, MOST_PAYLOAD};
 pub use endpoint::{Endpoint, EndpointConfig, Input, Output, StreamId, Ways};
-pub(crate) use ledbat::lesser;
+pub(crate) use minima::{Minima, lesser};
 pub use packet::{Header, Packet, SeqNr};
