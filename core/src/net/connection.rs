@@ -68,9 +68,12 @@ pub(crate) enum ToPeer {
     /// Answer the peer's key; these are the torrents that it may ask for.
     AnswerKey(Arc<Skeys>),
     /// Send a message.
-    Message(Message),
-    /// Send a message bit by bit, as the pace of the background has it.
-    Paced(Message),
+    Message {
+        /// The message.
+        message: Message,
+        /// Send it bit by bit, as the pace of the background has it.
+        is_paced: bool,
+    },
 }
 
 /// The engine's end of a connection.
@@ -271,9 +274,8 @@ async fn write(
                 Some(ToPeer::Handshake(handshake)) => heads.extend_from_slice(&handshake.encode()),
                 // They are for the opening, which is over.
                 Some(ToPeer::Encrypted(_) | ToPeer::AnswerKey(_)) => {}
-                Some(what @ (ToPeer::Message(_) | ToPeer::Paced(_))) => {
-                    is_paced |= matches!(what, ToPeer::Paced(_));
-                    let (ToPeer::Message(message) | ToPeer::Paced(message)) = what else { continue };
+                Some(ToPeer::Message { message, is_paced: is_message_paced }) => {
+                    is_paced |= is_message_paced;
                     message.encode_head(&mut heads);
                     let Some(payload) = message.payload() else { continue };
                     parts.push(heads.split().freeze());

@@ -29,7 +29,7 @@ impl Task {
             Output::AnswerKey(conn, skeys) => self.send(conn, ToPeer::AnswerKey(skeys)),
             Output::Send(conn, message) => {
                 let is_paced = matches!(message, Message::Piece { .. }) && self.session.is_in_background(conn);
-                self.send(conn, if is_paced { ToPeer::Paced(message) } else { ToPeer::Message(message) });
+                self.send(conn, ToPeer::Message { message, is_paced });
             }
             Output::Trips(conns) => self.ask_for_trips(&conns),
             Output::Close(conn, reason) => {
