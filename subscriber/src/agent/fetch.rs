@@ -6,7 +6,7 @@ use podswarm_feeds::poll::Now;
 use super::event::{About, Event};
 use super::plan::{Plan, Prepared};
 use super::queue::{Fault, Order, Phase, Rank};
-use super::{Agent, Duty, Output, Seeding, Sources};
+use super::{Agent, Duty, Output, Sources};
 use crate::names;
 use crate::records::{Episode, EpisodeId, Shared, Source, Stage, Why};
 
@@ -24,11 +24,7 @@ impl Agent {
                     self.queue.add(now.instant, id, rank, sources);
                 }
             }
-            Stage::Complete { info_hash: Some(info_hash), .. }
-                if self.settings.duty == Duty::Everything
-                    && self.settings.seeding == Seeding::On
-                    && self.settings.sources == Sources::All =>
-            {
+            Stage::Complete { info_hash: Some(info_hash), .. } if self.settings.seeds() => {
                 let (file, is_local) = (episode.file.clone(), feed.is_local);
                 if let Some(file) = file.filter(|_| self.enough(id).is_none()) {
                     self.outputs.push_back(Output::Seed { id, info_hash, file, is_local });

@@ -28,6 +28,13 @@ pub struct Settings {
     pub sources: Sources,
 }
 
+impl Settings {
+    /// Whether what is complete is given to others.
+    pub(super) fn seeds(&self) -> bool {
+        self.duty == Duty::Everything && self.seeding == Seeding::On && self.sources == Sources::All
+    }
+}
+
 /// What an agent is here for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Duty {

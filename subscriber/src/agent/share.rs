@@ -17,7 +17,7 @@ use podswarm_core::time::{Instant, earliest};
 use podswarm_feeds::poll::Now;
 
 use super::event::{About, Event};
-use super::{Agent, Duty, Output, Seeding, Sources};
+use super::{Agent, Output};
 use crate::records::{EpisodeId, Shared, Stage};
 
 /// How often it is counted what was sent.
@@ -174,10 +174,7 @@ impl Agent {
 
     /// An episode is seeded from now on.
     pub(super) fn begin_seeding(&mut self, now: Now, id: EpisodeId) {
-        let is_seeded = self.settings.duty == Duty::Everything
-            && self.settings.seeding == Seeding::On
-            && self.settings.sources == Sources::All;
-        if is_seeded && self.catalogue.episode(id).is_some_and(|episode| episode.kept_hash().is_some()) {
+        if self.settings.seeds() && self.catalogue.episode(id).is_some_and(|episode| episode.kept_hash().is_some()) {
             self.counts.runs.entry(id).or_default().since = Some(now.instant);
             // It may be enough before the next count is due.
             self.counts.count_at = None;
