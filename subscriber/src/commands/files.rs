@@ -4,6 +4,7 @@
 //! with the name alone; `*` stands for any text and `?` for any sign.
 
 use podswarm_core::metainfo::{FileChoice, FileEntry, Info};
+use wildmatch::WildMatch;
 
 /// The files that people see, each with its number and its place in the metainfo's list.
 pub(super) fn listed(info: &Info) -> impl Iterator<Item = (usize, usize, &FileEntry)> {
@@ -48,8 +49,8 @@ fn is_meant(part: &str, number: usize, file: &FileEntry) -> bool {
     let is_below = !folder.is_empty() && path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
     range(part).is_some_and(|(first, last)| (first..=last).contains(&number))
         || is_below
-        || matches(part, path)
-        || matches(part, file.path.file_name())
+        || WildMatch::new(part).matches(path)
+        || WildMatch::new(part).matches(file.path.file_name())
 }
 
 fn is_called(file: &FileEntry, name: &str) -> bool {
@@ -64,29 +65,6 @@ fn range(part: &str) -> Option<(usize, usize)> {
         Some((first, "")) => number(first).map(|first| (first, usize::MAX)),
         Some((first, last)) => number(first).zip(number(last)),
     }
-}
-
-/// Whether the pattern fits the whole text.
-fn matches(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
-    let (mut at, mut done) = (0, 0);
-    // Where the last `*` stands, and up to where of the text it goes.
-    let mut star = None;
-    while done < text.len() {
-        match pattern.get(at) {
-            Some('*') => {
-                star = Some((at, done));
-                at += 1;
-            }
-            Some(sign) if *sign == '?' || *sign == text[done] => (at, done) = (at + 1, done + 1),
-            _ => {
-                let Some((place, end)) = star else { return false };
-                star = Some((place, end + 1));
-                (at, done) = (place + 1, end + 1);
-            }
-        }
-    }
-    pattern[at..].iter().all(|sign| *sign == '*')
 }
 
 #[cfg(test)]
