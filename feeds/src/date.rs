@@ -24,6 +24,11 @@ pub fn rfc2822(when: DateTime<Utc>) -> String {
     when.clamp(first, last).to_rfc2822()
 }
 
+/// `when` without what feeds leave out: the fraction of its second.
+pub fn to_the_second(when: DateTime<Utc>) -> DateTime<Utc> {
+    DateTime::from_timestamp(when.timestamp(), 0).unwrap_or(when)
+}
+
 /// The moment that `text` names, to the second, or `None` if it names none.
 ///
 /// A missing zone is UTC, a missing time midnight; weekdays are not looked at. Years from 0 to 9999 are taken as they

@@ -24,6 +24,8 @@ use data_encoding::BASE64;
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
+use crate::date::to_the_second;
+
 /// The `purpose` of the key's element.
 pub const KEY_PURPOSE: &str = "podswarm-key";
 
@@ -96,7 +98,7 @@ pub struct WithdrawalError;
 impl Withdrawal {
     /// Takes back the episode `guid` of the show whose key this is.
     pub fn sign(key: &SigningKey, guid: &str, at: DateTime<Utc>) -> Self {
-        let at = DateTime::from_timestamp(at.timestamp(), 0).unwrap_or(at);
+        let at = to_the_second(at);
         Self { guid: guid.to_owned(), at, signature: key.sign(&signed(guid, at)) }
     }
 

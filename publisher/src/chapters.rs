@@ -15,8 +15,6 @@ pub(crate) const MOST: usize = 1000;
 const LONGEST_TITLE: usize = 255;
 /// The version of the JSON that is written.
 const VERSION: &str = "1.2.0";
-/// Its type.
-pub(crate) const MIME: &str = "application/json+chapters";
 
 /// A chapter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

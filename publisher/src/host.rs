@@ -21,8 +21,9 @@ use crate::bind::Listen;
 use crate::http::{self, Bus, Limits, Web};
 use crate::library::{Library, LibraryError};
 use crate::publish::{self, Draft, Follow, Outcome, PublishError, Recorded, Settled};
-use crate::record::{EpisodeRecord, EventRecord, ShowRecord};
+use crate::record::{EpisodeRecord, ShowRecord};
 use crate::site::Site;
+use crate::slug::Slug;
 use crate::tracker::Tracker;
 use crate::udp;
 use crate::urls::Urls;
@@ -213,11 +214,10 @@ impl Host {
     /// Seeds what is settled, then records it, then shows it.
     async fn make_live(&self, settled: Settled, now: DateTime<Utc>) -> Result<Published, PublishError> {
         let (is_new_show, warnings) = (settled.is_new_show, settled.warnings.clone());
-        let (episode, metainfo) = (settled.episode.clone(), settled.metainfo.clone());
+        let (episode, metainfo, is_due) = (settled.episode.clone(), settled.metainfo.clone(), settled.is_due(now));
         // The same content under the same name in another show is the same swarm, and is kept whatever happens here.
         let is_ours_alone = self.torrent(episode.info_hash).is_none();
         let replaced = settled.replaced.clone();
-        let is_due = episode.released || replaced.is_none() && !episode.draft && episode.published <= now;
         if is_due && let Err(error) = self.seed(&episode, metainfo).await {
             if is_ours_alone {
                 self.unseed(episode.info_hash).await;
@@ -235,7 +235,7 @@ impl Host {
             }
         };
         let Recorded { show, episode, event } = recorded;
-        self.show(show.clone()).await?;
+        self.show(&show.slug).await?;
         if let Some(old) = &replaced {
             self.retire(old).await?;
         }
@@ -262,9 +262,9 @@ impl Host {
         let _turn = self.turn.lock().await;
         let library = self.library.clone();
         let Unpublish { name, delete_file } = unpublish;
-        let taken = blocking(move || take_back(&library, &name, Utc::now())).await?;
-        let TakenBack { show, episode, event } = taken;
-        self.show(show).await?;
+        let taken = blocking(move || library.unpublish(name.show.as_deref(), &name.episode, Utc::now()));
+        let (episode, event) = taken.await?;
+        self.show(&episode.show).await?;
         self.retire(&episode).await?;
         if let Some(event) = event {
             self.bus.tell(event);
@@ -279,12 +279,9 @@ impl Host {
         let turn = self.turn.lock().await;
         let library = self.library.clone();
         let EditEpisode { name, fields } = edit;
-        let edited = blocking(move || {
-            let episode = library.edit_episode(name.show.as_deref(), &name.episode, fields, Utc::now())?;
-            Ok::<_, LibraryError>((library.show(Some(episode.show.as_str()))?, episode))
-        });
-        let (show, episode) = edited.await?;
-        self.show(show).await?;
+        let edit = move || library.edit_episode(name.show.as_deref(), &name.episode, fields, Utc::now());
+        let episode = blocking(edit).await?;
+        self.show(&episode.show).await?;
         drop(turn);
         // Its time may have come, or changed.
         self.release_due().await?;
@@ -334,16 +331,17 @@ impl Host {
     }
 
     async fn changed(&self, show: ShowRecord) -> Result<ShowInfo, LibraryError> {
-        self.show(show.clone()).await?;
+        self.show(&show.slug).await?;
         Ok(ShowInfo::new(&show, self.library.episodes(&show.slug)?.len(), &self.urls))
     }
 
-    /// Swaps in the site with `show` as it is now.
-    async fn show(&self, show: ShowRecord) -> Result<(), LibraryError> {
+    /// Swaps in the site with the show as it is now.
+    async fn show(&self, show: &Slug) -> Result<(), LibraryError> {
         let (library, urls, before) = (self.library.clone(), Arc::clone(&self.urls), Arc::clone(&self.site.borrow()));
+        let show = show.clone();
         let site = blocking(move || {
             settle_guids(&library, &urls)?;
-            let show = library.show(Some(show.slug.as_str()))?;
+            let show = library.show(Some(show.as_str()))?;
             before.with_show(&library, show, &urls, Utc::now())
         })
         .await?;
@@ -399,25 +397,6 @@ pub(crate) fn settle_guids(library: &Library, urls: &Urls) -> Result<(), Library
     Ok(())
 }
 
-/// An episode that was taken back in the library.
-pub(crate) struct TakenBack {
-    show: ShowRecord,
-    episode: EpisodeRecord,
-    event: Option<EventRecord>,
-}
-
-/// Withdraws an episode that is out; forgets one that is not.
-pub(crate) fn take_back(library: &Library, name: &EpisodeName, now: DateTime<Utc>) -> Result<TakenBack, LibraryError> {
-    let episode = library.episode(name.show.as_deref(), &name.episode)?;
-    let show = library.show(Some(episode.show.as_str()))?;
-    if episode.released {
-        let (episode, event) = library.withdraw(&episode, now)?;
-        return Ok(TakenBack { show, episode, event: Some(event) });
-    }
-    library.forget(&episode)?;
-    Ok(TakenBack { show, episode, event: None })
-}
-
 /// Tells of an episode that was taken back, after its content is deleted if it is to be.
 pub(crate) fn unpublished(
     library: &Library,
@@ -431,13 +410,6 @@ pub(crate) fn unpublished(
     let content = library.content(episode);
     let kept = content.exists().then(|| content.display().to_string());
     Ok(Unpublished { event: "unpublished".to_owned(), episode: EpisodeInfo::new(episode, urls), kept })
-}
-
-impl TakenBack {
-    /// The episode as it was.
-    pub(crate) const fn episode(&self) -> &EpisodeRecord {
-        &self.episode
-    }
 }
 
 /// Runs what blocks on a thread for it.

@@ -24,10 +24,11 @@ use podswarm_core::app::write_atomic;
 use podswarm_core::metainfo::{InfoHash, Metainfo, MetainfoError};
 use podswarm_core::store::{OpenReport, Store, StoreError};
 use podswarm_feeds::Withdrawal;
+use podswarm_feeds::date::to_the_second;
 
 use crate::cover::Cover;
 use crate::keys::{self, KeyError};
-use crate::publish::{EpisodeFields, SaidError, to_the_second};
+use crate::publish::{EpisodeFields, SaidError};
 use crate::record::{Ending, EpisodeRecord, EventKind, EventRecord, Image, Place, PublicUrlRecord, ShowRecord};
 use crate::shows::{FieldError, ShowFields};
 use crate::slug::{Slug, page_name};
@@ -401,25 +402,27 @@ impl Library {
         Ok(event)
     }
 
-    /// Takes an episode back that is out: signs that, and logs the event that tells it.
-    pub(crate) fn withdraw(
+    /// Takes an episode back. Of one that is out this is signed, and the event that tells it logged; one that nobody was
+    /// told of is forgotten.
+    pub(crate) fn unpublish(
         &self,
-        episode: &EpisodeRecord,
+        show: Option<&str>,
+        wanted: &str,
         now: DateTime<Utc>,
-    ) -> Result<(EpisodeRecord, EventRecord), LibraryError> {
+    ) -> Result<(EpisodeRecord, Option<EventRecord>), LibraryError> {
+        let episode = self.episode(show, wanted)?;
+        if !episode.released {
+            self.store.delete::<EpisodeRecord>(EpisodeRecord::key_of(&episode.show, &episode.file))?;
+            return Ok((episode, None));
+        }
         let withdrawal = Withdrawal::sign(&self.key(&episode.show)?, &episode.guid.to_string(), now);
-        let episode = EpisodeRecord { ended: Some(Ending::Withdrawn(withdrawal)), ..episode.clone() };
+        let episode = EpisodeRecord { ended: Some(Ending::Withdrawn(withdrawal)), ..episode };
         let event = self.next_event(EventKind::Withdrawn, &episode)?;
         self.store.batch(|batch| {
             batch.put(&episode);
             batch.put(&event);
         })?;
-        Ok((episode, event))
-    }
-
-    /// Forgets an episode that nobody was told of.
-    pub(crate) fn forget(&self, episode: &EpisodeRecord) -> Result<(), LibraryError> {
-        Ok(self.store.delete::<EpisodeRecord>(EpisodeRecord::key_of(&episode.show, &episode.file))?)
+        Ok((episode, Some(event)))
     }
 
     /// Removes what the library itself keeps of an episode's content: an original stays where its owner has it.
@@ -438,7 +441,7 @@ impl Library {
         Ok(())
     }
 
-    /// Changes what is said of an episode. Whether it is to appear at another time is told, too.
+    /// Changes what is said of an episode.
     pub(crate) fn edit_episode(
         &self,
         show: Option<&str>,
@@ -477,8 +480,8 @@ impl Library {
         Ok(keys::ensure(&self.root.join("keys"), show)?)
     }
 
-    /// Takes the original of `episode` as it is on disk now; its content has been checked. Gives the show.
-    pub(crate) fn restamp(&self, episode: &EpisodeRecord) -> Result<ShowRecord, LibraryError> {
+    /// Takes the original of `episode` as it is on disk now; its content has been checked.
+    pub(crate) fn restamp(&self, episode: &EpisodeRecord) -> Result<(), LibraryError> {
         let mut episode = episode.clone();
         if let Place::Original { path, mtime } = &mut episode.place {
             let metadata = fs::metadata(&*path);
@@ -486,7 +489,7 @@ impl Library {
             *mtime = crate::http::mtime_of(&now);
             self.store.put(&episode)?;
         }
-        self.show(Some(episode.show.as_str()))
+        Ok(())
     }
 
     /// The public URL that the owner gave last.

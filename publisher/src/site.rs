@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use podswarm_feeds::date::to_the_second;
+use podswarm_feeds::write::CHAPTERS_MIME;
 use podswarm_feeds::{ShowKey, Withdrawal};
 
 use crate::chapters;
@@ -191,7 +193,7 @@ impl EpisodeSite {
         });
         let page = page::episode(show, &record, &feed::magnet(&record, urls), &said.unwrap_or_default());
         let chapters = (!record.chapters.is_empty())
-            .then(|| Resource::new(chapters::to_json(&record.chapters), chapters::MIME, CACHE));
+            .then(|| Resource::new(chapters::to_json(&record.chapters), CHAPTERS_MIME, CACHE));
         Self { page: Resource::new(page, HTML, CACHE), chapters, record }
     }
 }
@@ -218,7 +220,7 @@ fn dated(
     let modified = match before {
         Some(before) if before.etag == etag => before.modified,
         before => {
-            let now = DateTime::from_timestamp(now.timestamp(), 0).unwrap_or(now);
+            let now = to_the_second(now);
             let modified = before.map_or(now, |before| now.max(before.modified + chrono::Duration::seconds(1)));
             // A full disk costs the memory of this date, not the feed.
             if let Err(error) = library.store().put(&RenderedRecord { path, etag, modified }) {

@@ -1,10 +1,10 @@
 //! Reads any feed: bytes of unknown honesty in, a [`Channel`] out.
 //!
 //! Feeds are broken in every way that XML can be, so a document passes stages that each make the next one's life
-//! simple. `decode` makes text of bytes; what is JSON Feed then, `json` says in the words of RSS. `lex` cuts the text into tags and text and takes offence at nothing. `tidy`
-//! writes from these the RSS 2.0 that was meant, well-formed, bounded and under known names, whether it was RSS 0.9x,
-//! 1.0, 2.0 or Atom. The `rss` crate reads that, item by item. `convert` makes a [`Channel`] of it, and `sources` finds each item's
-//! ways to its bytes.
+//! simple. `decode` makes text of bytes; what is JSON Feed then, `json` says in the words of RSS. `lex` cuts the text
+//! into tags and text and takes offence at nothing. `tidy` writes from these the RSS 2.0 that was meant, well-formed,
+//! bounded and under known names, whether it was RSS 0.9x, 1.0, 2.0 or Atom. The `rss` crate reads that, item by item.
+//! `convert` makes a [`Channel`] of it, and `sources` finds each item's ways to its bytes.
 //!
 //! Knows nothing of where the bytes came from, and judges no address: whether a link may be followed is decided when
 //! it is. A description is HTML as it came; whoever shows it cleans it.
@@ -12,7 +12,8 @@
 //! Laws: arbitrary bytes never panic. Time and memory are in proportion to their length. No document type is obeyed
 //! and no entity of its own is expanded. Each item has a source, or a reason why not.
 //!
-//! Source: RSS 0.9x to 2.0, RSS 1.0, RFC 4287, JSON Feed; for the sources BEP 36, the podcast namespace, Media RSS, ezRSS, torznab.
+//! Source: RSS 0.9x to 2.0, RSS 1.0, RFC 4287, JSON Feed; for the sources BEP 36, the podcast namespace, Media RSS,
+//! ezRSS, torznab.
 
 mod channel;
 mod convert;
@@ -84,12 +85,11 @@ pub fn parse(bytes: &[u8], base_url: &Url, content_type: Option<&str>) -> Result
     let base = base.as_ref().unwrap_or(base_url);
     let mut channel = convert::channel(&rss::Channel::read_from(tidied.head())?, base);
     channel.is_whole = tidied.is_whole;
-    let mut guids = BTreeSet::new();
     for item in tidied.items() {
         let model = rss::Channel::read_from(item)?;
-        let items = model.items.iter().filter_map(|item| convert::item(item, base));
-        channel.items.extend(items.filter(|item| guids.insert(item.guid.clone())));
+        channel.items.extend(model.items.iter().filter_map(|item| convert::item(item, base)));
     }
+    drop_twins(&mut channel.items);
     Ok(channel)
 }
 
@@ -98,10 +98,15 @@ fn of_json(text: &str, base: &Url) -> Result<Channel, ReadError> {
     let (model, is_whole) = json::read(text.trim_matches(tidy::is_blank))?;
     let mut channel = convert::channel(&model, base);
     channel.is_whole = is_whole;
-    let mut guids = BTreeSet::new();
-    let items = model.items.iter().filter_map(|item| convert::item(item, base));
-    channel.items = items.filter(|item| guids.insert(item.guid.clone())).collect();
+    channel.items = model.items.iter().filter_map(|item| convert::item(item, base)).collect();
+    drop_twins(&mut channel.items);
     Ok(channel)
+}
+
+/// Of the items with one guid the first is meant.
+fn drop_twins(items: &mut Vec<Item>) {
+    let mut guids = BTreeSet::new();
+    items.retain(|item| guids.insert(item.guid.clone()));
 }
 
 #[cfg(test)]

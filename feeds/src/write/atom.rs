@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 
 use super::text::{clean, clean_line};
 use super::{TORRENT_MIME, newest_first};
+use crate::date::to_the_second;
 use crate::model::{Episode, FeedUrls, Show};
 
 /// The type of Atom.
@@ -79,7 +80,7 @@ fn link(rel: &str, href: &str, mime: &str, length: Option<u64>) -> Link {
     }
 }
 
-/// Feeds say times to the second.
+/// A time as Atom's model wants it.
 fn fixed(at: DateTime<Utc>) -> FixedDateTime {
-    DateTime::from_timestamp(at.timestamp(), 0).unwrap_or(at).fixed_offset()
+    to_the_second(at).fixed_offset()
 }

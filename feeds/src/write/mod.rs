@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 pub use atom::atom_feed;
 pub use json::json_feed;
-pub use podcast::podcast_feed;
+pub use podcast::{CHAPTERS_MIME, podcast_feed};
 pub use torrents::torrent_feed;
 
 use crate::date;

@@ -15,8 +15,8 @@ use super::text::clean_line;
 use super::{PODCAST_NAMESPACE, TORRENT_MIME, channel, element, item, links, newest_first, podcast_extensions, to_xml};
 use crate::model::{Episode, FeedUrls, Media, Show, TorrentRef, Transcript};
 
-/// Type of chapters.
-const CHAPTERS_MIME: &str = "application/json+chapters";
+/// The type of chapters.
+pub const CHAPTERS_MIME: &str = "application/json+chapters";
 
 /// The podcast feed of `show`, newest episode first, UTF-8.
 pub fn podcast_feed(show: &Show, episodes: &[Episode], urls: &FeedUrls) -> String {

@@ -12,7 +12,7 @@ use super::publish::notes;
 use super::{Context, Reach, companions, likely_urls};
 use crate::cli::{EditArgs, EpisodeArgs, FieldArgs, UnpublishArgs};
 use crate::control::unavailable;
-use crate::host::{blocking, take_back, unpublished};
+use crate::host::{blocking, unpublished};
 use crate::library::{Library, LibraryError};
 use crate::publish::EpisodeFields;
 use crate::record::EpisodeRecord;
@@ -129,10 +129,10 @@ pub(super) async fn unpublish(context: &Context, args: UnpublishArgs) -> Result<
     let taken: Unpublished = match context.reach().await? {
         Reach::Daemon(client) => client.post("episodes/unpublish", &unpublish).await?,
         Reach::Own(library, _lock) => {
-            let urls = likely_urls(&library)?;
+            let (urls, Unpublish { name, delete_file }) = (likely_urls(&library)?, unpublish);
             let work = blocking(move || {
-                let taken = take_back(&library, &unpublish.name, Utc::now())?;
-                unpublished(&library, taken.episode(), &urls, unpublish.delete_file)
+                let (episode, _event) = library.unpublish(name.show.as_deref(), &name.episode, Utc::now())?;
+                unpublished(&library, &episode, &urls, delete_file)
             });
             let taken = work.await.map_err(unavailable)?;
             context.out.note("recorded only: listeners are told once you run `podpub serve`");

@@ -122,8 +122,9 @@ impl Host {
         }
         let _turn = self.turn.lock().await;
         let (library, episode) = (self.library.clone(), episode.clone());
+        let show = episode.show.clone();
         let restamped = match blocking(move || library.restamp(&episode)).await {
-            Ok(show) => self.show(show).await,
+            Ok(()) => self.show(&show).await,
             Err(error) => Err(error),
         };
         if let Err(error) = restamped {

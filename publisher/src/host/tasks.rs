@@ -97,7 +97,7 @@ impl Host {
                 self.seed_episode(&episode).await;
                 let (library, show_record) = (self.library.clone(), show.clone());
                 let (episode, event) = blocking(move || library.release(&show_record, &episode)).await?;
-                self.show(show.clone()).await?;
+                self.show(&show.slug).await?;
                 self.bus.tell(event);
                 tracing::info!(episode = episode.file, "released");
             }

@@ -23,9 +23,10 @@ use chrono::{DateTime, Utc};
 use podswarm_core::metainfo::{MetainfoError, TorrentVersion};
 use podswarm_core::net::create::{CreateError, HashError};
 use podswarm_core::rate::ByteCount;
+use podswarm_feeds::date::to_the_second;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use settle::{Outcome, Recorded, Settled, settle, to_the_second};
+pub(crate) use settle::{Outcome, Recorded, Settled, settle};
 pub(crate) use stage::stage;
 
 use crate::chapters::{self, Chapter};

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use chrono::{DateTime, DurationRound as _, Utc};
+use chrono::{DateTime, Utc};
 use podswarm_core::app::write_atomic;
 use podswarm_core::metainfo::{Metainfo, TorrentPath};
+use podswarm_feeds::date::to_the_second;
 use uuid::Uuid;
 
 use super::stage::{CONTENT, Staged};
@@ -62,8 +63,9 @@ pub(crate) fn settle(library: &Library, staged: Staged, now: DateTime<Utc>) -> R
         _ => title_of(said, &staged.looked.tags, name),
     };
     let (mut show, is_new_show) = show_for(library, said, &staged.looked.tags, &title, now)?;
-    let known = library.episodes(&show.slug)?;
-    if let Some(episode) = known.iter().find(|episode| episode.sha256 == staged.sha256) {
+    let known = library.all_episodes(&show.slug)?;
+    let is_it = |episode: &&EpisodeRecord| episode.ended.is_none() && episode.sha256 == staged.sha256;
+    if let Some(episode) = known.iter().find(is_it) {
         let content = library.content(episode);
         // Content that was lost comes back with the file that it was made of.
         if episode.place == Place::Library && staged.place == Place::Library && !content.exists() {
@@ -73,7 +75,7 @@ pub(crate) fn settle(library: &Library, staged: Staged, now: DateTime<Utc>) -> R
     }
     let published = said.at.or(old.as_ref().map(|old| old.published));
     let published = to_the_second(published.unwrap_or(now));
-    let file = free_file_name(&library.all_episodes(&show.slug)?, published, &title, &staged);
+    let file = free_file_name(&known, published, &title, &staged);
     let metainfo = make_metainfo(&staged, &file, now)?;
     library.prepare_show(&show.slug)?;
     let (mut staging, looked) = (staged.staging, staged.looked);
@@ -85,25 +87,20 @@ pub(crate) fn settle(library: &Library, staged: Staged, now: DateTime<Utc>) -> R
         path: staged_torrent,
         source,
     })?;
-    let before = old.as_ref().map_or_else(Said::default, |old| Said {
-        notes: old.notes.clone(),
-        season: old.season,
-        number: old.number,
-        ..Said::default()
-    });
+    let notes = said.notes.clone().or_else(|| old.as_ref()?.notes.clone()).or(tags.notes);
     let mut episode = EpisodeRecord {
         show: show.slug.clone(),
         file,
         guid: old.as_ref().map_or_else(Uuid::new_v4, |old| old.guid),
         title,
-        notes: first([&said.notes, &before.notes, &tags.notes]).filter(|notes| !notes.trim().is_empty()),
+        notes: notes.filter(|notes| !notes.trim().is_empty()),
         published,
         added: now,
         released: old.as_ref().is_some_and(|old| old.released),
         draft: old.as_ref().map_or(said.draft, |old| old.draft),
         ended: None,
-        season: said.season.or(before.season).or(tags.season),
-        number: said.number.or(before.number).or(tags.number),
+        season: said.season.or(old.as_ref().and_then(|old| old.season)).or(tags.season),
+        number: said.number.or(old.as_ref().and_then(|old| old.number)).or(tags.number),
         duration_ms: tags.duration.and_then(|duration| u64::try_from(duration.as_millis()).ok()),
         image: None,
         chapters: said.chapters.clone().unwrap_or(looked.chapters),
@@ -145,14 +142,23 @@ pub(crate) fn settle(library: &Library, staged: Staged, now: DateTime<Utc>) -> R
 }
 
 impl Settled {
+    /// Whether it is offered from now on: its time has come by `now`, or what it replaces is out.
+    pub(crate) fn is_due(&self, now: DateTime<Utc>) -> bool {
+        match &self.replaced {
+            Some(old) => old.released,
+            None => !self.episode.draft && self.episode.published <= now,
+        }
+    }
+
     /// Stores the episode, with its show and, if its time has come by `now`, the event that tells of it. From here on
     /// it is published.
     pub(crate) fn record(self, library: &Library, now: DateTime<Utc>) -> Result<Recorded, LibraryError> {
+        let is_due = self.is_due(now);
         let Self { staging, show, episode, replaced, .. } = self;
         let recorded = if let Some(old) = replaced {
             let event = library.replace(&show, &old, &episode)?;
             Recorded { show, episode, event }
-        } else if episode.published <= now && !episode.draft {
+        } else if is_due {
             let (episode, event) = library.release(&show, &episode)?;
             Recorded { show, episode, event: Some(event) }
         } else {
@@ -176,16 +182,6 @@ pub(crate) struct Recorded {
     pub(crate) episode: EpisodeRecord,
     /// What listeners are to be told; `None` before its time.
     pub(crate) event: Option<EventRecord>,
-}
-
-/// The first that says something.
-fn first(said: [&Option<String>; 3]) -> Option<String> {
-    said.into_iter().flatten().next().cloned()
-}
-
-/// Feeds tell times to the second.
-pub(crate) fn to_the_second(at: DateTime<Utc>) -> DateTime<Utc> {
-    at.duration_trunc(chrono::Duration::seconds(1)).unwrap_or(at)
 }
 
 /// The episode's title: what was typed, else its tag, else its file's name.
