@@ -12,6 +12,7 @@ use podswarm_core::metainfo::TorrentVersion;
 use crate::bind::Listen;
 use crate::publish::Intake;
 use crate::slug::Slug;
+use crate::tokens::Role;
 
 /// Publish a podcast from your own machine: seed it, host its feed and its tracker, and let the listeners pass it on.
 #[derive(Debug, Parser)]
@@ -74,6 +75,9 @@ pub(crate) enum Command {
     /// Plain work on `.torrent` files.
     #[command(subcommand)]
     Torrent(TorrentCommand),
+    /// Let people and programs elsewhere drive this publisher, by tokens.
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Take an episode back: feeds, pages and tracker have it no more, and listeners' agents stop passing it on.
     ///
     /// What listeners have, they keep. The word is signed with the show's key, so that nobody else can give it. An episode that
@@ -288,6 +292,29 @@ pub(crate) struct ServeArgs {
     /// How to speak to peers.
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
+}
+
+/// What to do with tokens.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Make a token, and show it this once, with the address of the dashboard.
+    ///
+    /// It is taken under `/api/v1` of the public address: by the dashboard, by `podpub --server URL --token-file FILE`, by
+    /// programs. From outside the house only over https.
+    Add {
+        /// Whose it is: your own words.
+        name: String,
+        /// What it may be used for: seeing all, also publishing and changing episodes, or everything.
+        #[arg(long, value_enum, default_value_t = Role::Editor)]
+        role: Role,
+    },
+    /// List the tokens that are good.
+    List,
+    /// Have a token open nothing any more.
+    Revoke {
+        /// Its name.
+        name: String,
+    },
 }
 
 /// What to do with `.torrent` files.

@@ -1,8 +1,12 @@
-//! The control API: how commands drive a running publisher.
+//! The control API: how commands, the dashboard and other programs drive a running publisher.
 //!
-//! It listens on a loopback port of its own that `control.json` names, answers only requests that bear the token there
-//! and name this machine, sends no CORS headers, and speaks JSON. Publishing answers with a stream of JSON lines, so
-//! that the one who waits sees how far it is; whoever hangs up gives the publish up.
+//! Commands of this machine find it on a loopback port of its own that `control.json` names; everybody else under
+//! `/api/v1` of the public port. `access` lets in who may, by a token in either case; `uploads` takes files. It speaks
+//! JSON. Publishing answers with a stream of JSON lines, so that the one who waits sees how far it is; whoever hangs up
+//! gives the publish up.
+
+mod access;
+mod uploads;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,26 +14,29 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{DefaultBodyLimit, Query, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::middleware::{self, Next};
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::http::StatusCode;
+use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
-use futures_util::StreamExt as _;
-use podswarm_core::app::{ApiError, ControlFile, Explain as _, Failure, is_loopback_host, token_matches};
+use axum::routing::{delete, get, patch, post};
+use axum::{Extension, Json, Router};
+use chrono::Utc;
+use podswarm_core::app::{ApiError, ControlFile, Failure, Ping, new_token};
 use serde::Deserialize;
-use tokio::io::AsyncWriteExt as _;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::host::{Host, blocking};
 use crate::library::LibraryError;
 use crate::publish::{Draft, Follow, Intake, PublishError};
+use crate::tokens::Role;
 use crate::wire::{
-    EditEpisode, EditShow, EpisodeInfo, EpisodeName, NewShow, PublishLine, PublishRequest, RequestSource, ShowInfo,
-    Unpublish, Upload,
+    EditEpisode, EditShow, EpisodeInfo, EpisodeName, MadeToken, NewShow, NewToken, PublishLine, PublishRequest,
+    RequestSource, ShowInfo, TokenInfo, Unpublish, Upload,
 };
+use access::Caller;
+use uploads::{Extent, Uploads};
 
 /// The most that a JSON request may hold: a cover of 16 MiB in base64.
 const LARGEST_REQUEST: usize = 32 << 20;
@@ -38,57 +45,74 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 
 struct AppState {
     host: Arc<Host>,
-    control: ControlFile,
+    ping: Ping,
+    uploads: Uploads,
 }
 
 type Shared = State<Arc<AppState>>;
 
-/// The service of the control port. `control.json` goes when it is dropped.
-pub(crate) fn app(host: Arc<Host>, control: ControlFile) -> Router {
-    let state = Arc::new(AppState { host, control });
-    let api = Router::new()
-        .route("/ping", get(ping))
+/// The service of the control port on loopback. `control.json` goes when it is dropped.
+pub(crate) fn local(host: Arc<Host>, control: ControlFile) -> Router {
+    let api = api(host, control.ping());
+    let door = middleware::from_fn_with_state(Arc::new(control), access::admit_local);
+    Router::new().nest("/api/v1", api).fallback(no_such_call).layer(door)
+}
+
+/// The same below `/api/v1` of the public port, for who has a token.
+pub(crate) fn public(host: Arc<Host>) -> Router {
+    let door = middleware::from_fn_with_state(Arc::clone(&host), access::admit_public);
+    let version = format!("{} {}", crate::commands::NAME, env!("CARGO_PKG_VERSION"));
+    api(host, Ping { pid: std::process::id(), version }).layer(door)
+}
+
+/// Every call, each for who may make it. A door is to be put before it.
+fn api(host: Arc<Host>, ping: Ping) -> Router {
+    let to = |role: Role| middleware::from_fn_with_state(role, access::require);
+    let see = Router::new()
+        .route("/ping", get(tell))
         .route("/status", get(status))
-        .route("/shows", get(shows).post(create_show).patch(edit_show))
+        .route("/shows", get(shows))
         .route("/check", get(findings))
-        .route("/episodes", get(episodes).patch(edit_episode))
+        .route("/episodes", get(episodes));
+    let edit = Router::new()
+        .route("/episodes", patch(edit_episode))
         .route("/episodes/release", post(release))
         .route("/episodes/unpublish", post(unpublish))
         .route("/publish", post(publish))
+        .route("/uploads", post(create_upload))
+        .route("/uploads/{upload}", get(see_upload).delete(delete_upload))
+        .route("/uploads/{upload}", patch(append_upload).layer(DefaultBodyLimit::disable()))
+        .route_layer(to(Role::Editor));
+    let own = Router::new()
+        .route("/shows", post(create_show).patch(edit_show))
+        .route("/tokens", get(tokens).post(create_token))
+        .route("/tokens/{name}", delete(revoke_token))
+        .route_layer(to(Role::Owner));
+    let uploads = Uploads::new(host.library().staging());
+    see.merge(edit)
+        .merge(own)
+        .fallback(no_such_call)
         .layer(DefaultBodyLimit::max(LARGEST_REQUEST))
-        .route("/uploads", post(upload).layer(DefaultBodyLimit::disable()));
-    Router::new()
-        .nest("/api/v1", api)
-        .fallback(async || refusal(StatusCode::NOT_FOUND, &Failure::new("there is no such call")))
-        .layer(middleware::from_fn_with_state(Arc::clone(&state), admit))
-        .with_state(state)
+        .layer(middleware::map_response(undress))
+        .with_state(Arc::new(AppState { host, ping, uploads }))
 }
 
-/// Lets in only who has the token and means this machine.
-async fn admit(State(state): Shared, request: Request, next: Next) -> Response {
-    match check(request.headers(), state.control.token()) {
-        Ok(()) => next.run(request).await,
-        Err((status, failure)) => refusal(status, &failure),
-    }
+async fn no_such_call() -> Response {
+    refusal(StatusCode::NOT_FOUND, &Failure::new("there is no such call"))
 }
 
-fn check(headers: &HeaderMap, token: &str) -> Result<(), (StatusCode, Failure)> {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    if !is_loopback_host(text(header::HOST)) {
-        return Err((StatusCode::FORBIDDEN, Failure::new("the control API answers on loopback only")));
-    }
-    if !token_matches(text(header::AUTHORIZATION), token) {
-        return Err((StatusCode::UNAUTHORIZED, Failure::new("the token is missing or wrong")));
-    }
-    Ok(())
+/// No answer is kept by anybody on its way.
+async fn undress(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
-async fn ping(State(state): Shared) -> impl IntoResponse {
-    Json(state.control.ping())
+async fn tell(State(state): Shared) -> impl IntoResponse {
+    Json(state.ping.clone())
 }
 
 async fn status(State(state): Shared) -> Result<Response, Refusal> {
-    let (host, version) = (Arc::clone(&state.host), state.control.ping().version);
+    let (host, version) = (Arc::clone(&state.host), state.ping.version.clone());
     Ok(Json(blocking(move || host.status(version)).await?).into_response())
 }
 
@@ -143,48 +167,109 @@ async fn unpublish(State(state): Shared, Json(which): Json<Unpublish>) -> Result
     Ok(Json(state.host.unpublish(which).await?).into_response())
 }
 
-/// Where an upload of that number lies.
-fn upload_path(host: &Host, upload: Uuid) -> PathBuf {
-    host.library().staging().join(format!("upload-{upload}"))
+async fn tokens(State(state): Shared) -> Result<Response, Refusal> {
+    let host = Arc::clone(&state.host);
+    let tokens = blocking(move || host.library().tokens()).await?;
+    Ok(Json(tokens.into_iter().map(TokenInfo::from).collect::<Vec<_>>()).into_response())
 }
 
-/// Takes the bytes of a file that the daemon cannot read itself.
-async fn upload(State(state): Shared, body: Body) -> Result<Response, Refusal> {
-    let upload = Uuid::new_v4();
-    let path = upload_path(&state.host, upload);
-    let partial = Partial(Some(path.clone()));
-    let saying = || format!("write the upload `{}`", path.display());
-    let mut file = tokio::fs::File::create_new(&path).await.explain(saying)?;
-    let mut body = body.into_data_stream();
-    while let Some(chunk) = body.next().await {
-        let chunk = chunk.explain(|| "the upload broke off".to_owned())?;
-        file.write_all(&chunk).await.explain(saying)?;
+async fn create_token(State(state): Shared, Json(new): Json<NewToken>) -> Result<Response, Refusal> {
+    let (host, text) = (Arc::clone(&state.host), new_token()?);
+    let made = blocking(move || {
+        let record = host.library().add_token(&new.name, new.role, &text, Utc::now())?;
+        Ok::<_, LibraryError>(MadeToken::new(record, text, host.urls()))
+    });
+    Ok(Json(made.await?).into_response())
+}
+
+async fn revoke_token(State(state): Shared, Path(name): Path<String>) -> Result<Response, Refusal> {
+    let host = Arc::clone(&state.host);
+    let revoked = blocking(move || host.library().revoke_token(&name)).await?;
+    Ok(Json(TokenInfo::from(revoked)).into_response())
+}
+
+/// tus: the version that is spoken.
+const TUS_RESUMABLE: (HeaderName, HeaderValue) =
+    (HeaderName::from_static("tus-resumable"), HeaderValue::from_static("1.0.0"));
+/// tus: where the next bytes go.
+const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
+/// tus: bytes in all.
+const UPLOAD_LENGTH: HeaderName = HeaderName::from_static("upload-length");
+/// tus: the type of a part of an upload.
+const OFFSET_STREAM: &str = "application/offset+octet-stream";
+
+/// Opens an upload for the bytes of a file that the daemon cannot read itself.
+async fn create_upload(State(state): Shared, headers: HeaderMap) -> Result<Response, Refusal> {
+    let upload = state.uploads.create(number(&headers, &UPLOAD_LENGTH)?).await?;
+    let location = HeaderValue::from_str(&format!("uploads/{upload}")).expect("a number makes a header");
+    let headers = [TUS_RESUMABLE, (header::LOCATION, location)];
+    Ok((StatusCode::CREATED, headers, Json(Upload { upload })).into_response())
+}
+
+async fn see_upload(State(state): Shared, Path(upload): Path<Uuid>) -> Result<Response, Refusal> {
+    Ok(told(state.uploads.extent(upload).await?).into_response())
+}
+
+async fn append_upload(
+    State(state): Shared,
+    Path(upload): Path<Uuid>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Refusal> {
+    if headers.get(header::CONTENT_TYPE).is_none_or(|mime| mime != OFFSET_STREAM) {
+        let failure = Failure::new(format!("the part of an upload has the type {OFFSET_STREAM}"));
+        return Err(Refusal::with(StatusCode::UNSUPPORTED_MEDIA_TYPE, failure));
     }
-    file.sync_all().await.explain(saying)?;
-    partial.keep();
-    Ok(Json(Upload { upload }).into_response())
+    let offset = number(&headers, &UPLOAD_OFFSET)?;
+    Ok((StatusCode::NO_CONTENT, told(state.uploads.append(upload, offset, body).await?)).into_response())
 }
 
-/// An upload that goes unless it is kept.
-struct Partial(Option<PathBuf>);
-
-impl Partial {
-    fn keep(mut self) {
-        self.0 = None;
-    }
+async fn delete_upload(State(state): Shared, Path(upload): Path<Uuid>) -> Result<Response, Refusal> {
+    state.uploads.delete(upload).await?;
+    Ok((StatusCode::NO_CONTENT, [TUS_RESUMABLE]).into_response())
 }
 
-impl Drop for Partial {
+/// How much of an upload is there, in headers.
+fn told(extent: Extent) -> [(HeaderName, HeaderValue); 3] {
+    [TUS_RESUMABLE, (UPLOAD_OFFSET, extent.offset.into()), (UPLOAD_LENGTH, extent.length.into())]
+}
+
+fn number(headers: &HeaderMap, name: &HeaderName) -> Result<u64, Refusal> {
+    let number = headers.get(name).and_then(|value| value.to_str().ok()?.parse().ok());
+    number.ok_or_else(|| {
+        let failure = Failure::new(format!("the header {name} is missing, or is no number of bytes"));
+        Refusal::with(StatusCode::BAD_REQUEST, failure)
+    })
+}
+
+/// An upload that is being published, and goes if it is not.
+struct Finished(Option<PathBuf>);
+
+impl Drop for Finished {
     fn drop(&mut self) {
         if let Some(path) = self.0.take() {
-            // What stays is swept at the next start.
-            let _ = std::fs::remove_file(path);
+            uploads::remove(&path);
         }
     }
 }
 
-async fn publish(State(state): Shared, Json(request): Json<PublishRequest>) -> Response {
+async fn publish(
+    State(state): Shared,
+    Extension(caller): Extension<Caller>,
+    Json(request): Json<PublishRequest>,
+) -> Result<Response, Refusal> {
     let host = Arc::clone(&state.host);
+    let (path, intake, upload) = match &request.source {
+        RequestSource::Path(path) if caller.is_local => (PathBuf::from(path), request.intake(), Finished(None)),
+        RequestSource::Path(_) => {
+            let failure = Failure::new("a path is read for commands of the publisher's own machine only");
+            return Err(Refusal::with(StatusCode::FORBIDDEN, failure.with_hint("upload the file")));
+        }
+        RequestSource::Upload(upload) => {
+            let path = state.uploads.finish(*upload).await?;
+            (path.clone(), Intake::Move, Finished(Some(path)))
+        }
+    };
     let (lines, receiver) = mpsc::channel::<Bytes>(16);
     tokio::spawn(async move {
         let cancel = Arc::new(AtomicBool::new(false));
@@ -199,7 +284,7 @@ async fn publish(State(state): Shared, Json(request): Json<PublishRequest>) -> R
             }
         };
         let follow = Follow { progress: Arc::new(progress), cancel: Arc::clone(&cancel) };
-        let work = publish_request(&host, request, follow);
+        let work = publish_request(&host, request, path, intake, follow);
         tokio::pin!(work);
         let last = loop {
             tokio::select! {
@@ -208,23 +293,25 @@ async fn publish(State(state): Shared, Json(request): Json<PublishRequest>) -> R
                 () = tokio::time::sleep(HEARTBEAT) => drop(lines.try_send(Bytes::from_static(b"\n"))),
             }
         };
+        // An upload that is not published is of no use.
+        drop(upload);
         // If nobody is there any more, nobody wants to know.
         let _ = lines.send(last).await;
     });
     let stream = futures_util::stream::unfold(receiver, |mut receiver| async move {
         Some((Ok::<_, std::convert::Infallible>(receiver.recv().await?), receiver))
     });
-    ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(stream)).into_response()
+    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(stream)).into_response())
 }
 
 /// Publishes, and gives the last line of the answer.
-async fn publish_request(host: &Arc<Host>, request: PublishRequest, follow: Follow) -> Bytes {
-    let (path, intake) = match &request.source {
-        RequestSource::Path(path) => (PathBuf::from(path), request.intake()),
-        RequestSource::Upload(upload) => (upload_path(host, *upload), Intake::Move),
-    };
-    // An upload that is not published is of no use.
-    let upload = Partial((intake == Intake::Move).then(|| path.clone()));
+async fn publish_request(
+    host: &Arc<Host>,
+    request: PublishRequest,
+    path: PathBuf,
+    intake: Intake,
+    follow: Follow,
+) -> Bytes {
     let is_readable = {
         let path = path.clone();
         blocking(move || std::fs::File::open(path).is_ok()).await
@@ -243,7 +330,6 @@ async fn publish_request(host: &Arc<Host>, request: PublishRequest, follow: Foll
         }
         Err(error) => Err(error.into()),
     };
-    drop(upload);
     match result {
         Ok(published) => line(&PublishLine::Published(Box::new(published))),
         Err(error) => {
@@ -283,23 +369,33 @@ fn refusal(status: StatusCode, failure: &Failure) -> Response {
 }
 
 /// What a handler answers when it cannot do what it was asked.
-struct Refusal(Failure);
+struct Refusal {
+    status: StatusCode,
+    failure: Failure,
+}
+
+impl Refusal {
+    /// The failure, said with this status.
+    const fn with(status: StatusCode, failure: Failure) -> Self {
+        Self { status, failure }
+    }
+}
 
 impl From<LibraryError> for Refusal {
     fn from(error: LibraryError) -> Self {
-        Self(unavailable(error))
+        unavailable(error).into()
     }
 }
 
 impl From<Failure> for Refusal {
     fn from(failure: Failure) -> Self {
-        Self(failure)
+        Self::with(StatusCode::UNPROCESSABLE_ENTITY, failure)
     }
 }
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        refusal(StatusCode::UNPROCESSABLE_ENTITY, &self.0)
+        refusal(self.status, &self.failure)
     }
 }
 

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::bind::Listen;
+use crate::control;
 use crate::http::{self, Bus, Limits, Web};
 use crate::library::{Library, LibraryError};
 use crate::publish::{self, Draft, Follow, Outcome, PublishError, Recorded, Settled};
@@ -364,8 +365,8 @@ impl Host {
         self.engine.torrent(&info_hash)
     }
 
-    fn app(&self) -> http::App {
-        http::app(Web {
+    fn app(self: &Arc<Self>) -> http::App {
+        let web = Web {
             site: self.site.subscribe(),
             library: self.library.clone(),
             urls: Arc::clone(&self.urls),
@@ -373,7 +374,8 @@ impl Host {
             bus: self.bus.clone(),
             sent: Arc::clone(&self.sent),
             stop: self.stop.clone(),
-        })
+        };
+        http::app(web, control::public(Arc::clone(self)))
     }
 
     /// Bytes of media sent over HTTP since the start.

@@ -31,6 +31,7 @@ mod library;
 mod record;
 mod shows;
 mod keys;
+mod tokens;
 
 mod check;
 

@@ -32,6 +32,7 @@ use crate::publish::{EpisodeFields, SaidError};
 use crate::record::{Ending, EpisodeRecord, EventKind, EventRecord, Image, Place, PublicUrlRecord, ShowRecord};
 use crate::shows::{FieldError, ShowFields};
 use crate::slug::{Slug, page_name};
+use crate::tokens::TokenError;
 use crate::transcript::{Transcript, TranscriptFile};
 
 /// A handle on the state; clones share it.
@@ -110,6 +111,9 @@ pub(crate) enum LibraryError {
     /// Something said of an episode.
     #[error(transparent)]
     Said(#[from] SaidError),
+    /// A token.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// A show with that slug is there already.
     #[error("there is a show `{slug}` already: {title}")]
     ShowExists {
@@ -125,6 +129,7 @@ impl LibraryError {
     pub(crate) fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Store(error) => return error.hint().map(Into::into),
+            Self::Token(error) => return error.hint(),
             Self::NoShow { known, .. } if known.is_empty() => "make one with `podpub init --title TITLE`".to_owned(),
             Self::NoShow { .. } => "make it with `podpub init --title TITLE`, or name another with --show".to_owned(),
             Self::WhichShow { .. } => "say which with --show".to_owned(),

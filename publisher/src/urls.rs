@@ -110,6 +110,11 @@ impl Urls {
         std::iter::once(self.announce()).chain(self.announce_over_udp()).map(String::from).collect()
     }
 
+    /// The owner's page.
+    pub(crate) fn dashboard(&self) -> Url {
+        self.join(&["dashboard"])
+    }
+
     /// A show's page.
     pub(crate) fn show(&self, show: &Slug) -> Url {
         self.join(&["shows", show.as_str()])

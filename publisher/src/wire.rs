@@ -13,6 +13,7 @@ use crate::record::{EpisodeRecord, ShowRecord};
 use crate::render::feed;
 use crate::shows::ShowFields;
 use crate::slug::Slug;
+use crate::tokens::{Role, TokenRecord};
 use crate::urls::Urls;
 
 /// A show to be made.
@@ -31,6 +32,54 @@ pub(crate) struct EditShow {
     pub(crate) show: Option<String>,
     /// What is said of it.
     pub(crate) fields: ShowFields,
+}
+
+/// A token to be made.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct NewToken {
+    /// Who will have it.
+    pub(crate) name: String,
+    /// What it is to open.
+    pub(crate) role: Role,
+}
+
+/// A token, for people and programs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct TokenInfo {
+    /// Who has it.
+    pub(crate) name: String,
+    /// What it opens.
+    pub(crate) role: Role,
+    /// When it was made.
+    pub(crate) created: DateTime<Utc>,
+}
+
+impl From<TokenRecord> for TokenInfo {
+    fn from(TokenRecord { name, role, sha256: _, created }: TokenRecord) -> Self {
+        Self { name, role, created }
+    }
+}
+
+/// A token that was just made.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct MadeToken {
+    /// What it is.
+    #[serde(flatten)]
+    pub(crate) info: TokenInfo,
+    /// The token itself, which is told this once.
+    pub(crate) token: String,
+    /// The dashboard, opened with it.
+    pub(crate) dashboard: Url,
+}
+
+impl MadeToken {
+    /// The token that is `text`, under these addresses.
+    pub(crate) fn new(record: TokenRecord, text: String, urls: &Urls) -> Self {
+        let mut dashboard = urls.dashboard();
+        // What stands behind the `#` stays in the browser.
+        dashboard.set_fragment(Some(&text));
+        Self { info: record.into(), token: text, dashboard }
+    }
 }
 
 /// Something to be published by the daemon.
@@ -106,7 +155,7 @@ pub(crate) enum RequestSource {
     Upload(Uuid),
 }
 
-/// Where an upload went.
+/// Where an upload goes.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Upload {
     /// Its name in a [`PublishRequest`].

@@ -16,5 +16,6 @@ mod media;
 mod memory;
 mod nat;
 mod options;
+mod people;
 mod rush;
 mod web;

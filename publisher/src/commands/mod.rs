@@ -10,6 +10,7 @@ mod publish;
 mod serve;
 mod shows;
 mod status;
+mod tokens;
 mod torrent;
 
 use clap::CommandFactory as _;
@@ -46,6 +47,7 @@ pub(crate) async fn run(cli: Cli, out: Out) -> Result<(), Failure> {
         Command::Serve(args) => serve::serve(&context, &args).await,
         Command::Shows => shows::shows(&context).await,
         Command::Status => status::status(&context).await,
+        Command::Token(command) => tokens::run(&context, command).await,
         Command::Torrent(command) => torrent::run(&context.out, command).await,
         Command::Unpublish(args) => episodes::unpublish(&context, args).await,
     }

@@ -1,16 +1,17 @@
 //! `publish`: through the running publisher, in the foreground, or only into the library.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chrono::{Local, Utc};
 use podswarm_core::app::{
     Access, ControlClient, DataDirLock, Explain as _, Failure, Progress, acquire, api_path, shutdown_signal,
 };
 use reqwest::Method;
+use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
 use super::serve::Running;
 use super::{Context, companions, likely_urls, public_url};
@@ -275,32 +276,72 @@ fn broken_off() -> Failure {
     failure.with_hint("see `podpub episodes`; publishing the file again makes no second episode")
 }
 
-/// Sends the bytes of the file at `path`.
+/// Sends the bytes of the file at `path`. Where the line breaks, it goes on from where it was.
 async fn upload(client: &ControlClient, progress: &Progress, path: &Path) -> Result<Upload, Failure> {
     let saying = || format!("read `{}`", path.display());
-    let file = tokio::fs::File::open(path).await.explain(saying)?;
-    let metadata = file.metadata().await.explain(saying)?;
+    let metadata = tokio::fs::metadata(path).await.explain(saying)?;
     if !metadata.is_file() {
         let failure = Failure::new(format!("`{}` is not a file, and only files can be sent", path.display()));
         return Err(failure.with_hint("run the command where the publisher runs"));
     }
-    let (total, mut done) = (metadata.len(), 0);
-    let (sender, receiver) = tokio::sync::mpsc::channel::<u64>(64);
-    let stream = tokio_util::io::ReaderStream::with_capacity(file, 256 << 10);
+    let total = metadata.len();
+    let request = client.request(Method::POST, "uploads")?.header("upload-length", total);
+    let upload: Upload = client.answer(client.send(request).await?).await?;
+    let there = api_path(&["uploads", &upload.upload.to_string()], &[]);
+    let (mut offset, mut fruitless) = (0, 0);
+    loop {
+        let mut file = tokio::fs::File::open(path).await.explain(saying)?;
+        file.seek(SeekFrom::Start(offset)).await.explain(saying)?;
+        let Err(failure) = send_rest(client, progress, file, &there, offset..total).await else { return Ok(upload) };
+        match extent(client, &there).await {
+            Some(now) if now > offset => (offset, fruitless) = (now, 0),
+            // It answers, and takes nothing.
+            Some(_) if fruitless > 0 => return Err(failure),
+            _ if fruitless == MOST_FRUITLESS => return Err(failure),
+            _ => {
+                tokio::time::sleep(Duration::from_secs(1 << fruitless)).await;
+                fruitless += 1;
+            }
+        }
+    }
+}
+
+/// So often a broken upload is gone on with though nothing more got through, after 1, 2, 4, 8 and 16 seconds.
+const MOST_FRUITLESS: u32 = 5;
+
+/// How many bytes of an upload are there, if the daemon can be asked.
+async fn extent(client: &ControlClient, upload: &str) -> Option<u64> {
+    let answer = client.send(client.request(Method::GET, upload).ok()?).await.ok()?;
+    answer.headers().get("upload-offset")?.to_str().ok()?.parse().ok()
+}
+
+/// Sends what is left of a file; `rest` is of its bytes.
+async fn send_rest(
+    client: &ControlClient,
+    progress: &Progress,
+    file: tokio::fs::File,
+    there: &str,
+    rest: std::ops::Range<u64>,
+) -> Result<(), Failure> {
+    let (mut done, total) = (rest.start, rest.end);
+    let (sender, mut receiver) = tokio::sync::mpsc::channel::<u64>(64);
+    let stream = tokio_util::io::ReaderStream::with_capacity(file.take(total - done), 256 << 10);
     let counted = futures_util::StreamExt::inspect(stream, move |chunk| {
         if let Ok(chunk) = chunk {
             // A count that does not fit is only progress that is shown later.
             let _ = sender.try_send(chunk.len() as u64);
         }
     });
-    let request = client.request(Method::POST, &api_path(&["uploads"], &[]))?;
-    let request = request.body(reqwest::Body::wrap_stream(counted));
-    let sending = async { client.answer(client.send(request).await?).await };
+    let request = client
+        .request(Method::PATCH, there)?
+        .header("upload-offset", rest.start)
+        .header("content-type", "application/offset+octet-stream")
+        .body(reqwest::Body::wrap_stream(counted));
+    let sending = client.send(request);
     tokio::pin!(sending);
-    let mut receiver = receiver;
     loop {
         tokio::select! {
-            answer = &mut sending => return answer,
+            answer = &mut sending => return answer.map(|_| ()),
             Some(bytes) = receiver.recv() => {
                 done += bytes;
                 progress.bytes(Instant::now(), "sending", done.min(total), total);

@@ -86,7 +86,7 @@ impl Running {
         let control_addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let listener = TcpListener::bind(control_addr).await.explain(|| "open the control port".to_owned())?;
         let addr = listener.local_addr().explain(|| "open the control port".to_owned())?;
-        let app = control::app(Arc::clone(&host), ControlFile::write(&lock, addr)?);
+        let app = control::local(Arc::clone(&host), ControlFile::write(&lock, addr)?);
         let control = tokio::spawn(http::serve(listener, app, CONTROL_LIMITS, host.stopping()));
         if let Some(wanted) = instead_of {
             context.out.note(format!("port {wanted} is in use; the next free one is taken"));

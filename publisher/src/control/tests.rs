@@ -1,5 +1,6 @@
 //! The control port, asked without a socket.
 
+use axum::extract::Request;
 use axum::http::Method;
 use podswarm_core::app::{DataDir, DataDirLock};
 use podswarm_core::net::{EngineConfig, PeerPort};
@@ -8,6 +9,7 @@ use tower::ServiceExt as _;
 use super::*;
 use crate::fixture;
 use crate::host::HostConfig;
+use crate::http::Peers;
 use crate::library::Library;
 use crate::publish::Said;
 use crate::shows::ShowFields;
@@ -32,7 +34,7 @@ async fn port() -> Port {
     let (host, _) = Host::start(library, config).await.unwrap();
     let control = ControlFile::write(&lock, "127.0.0.1:1".parse().unwrap()).unwrap();
     let token = control.token().to_owned();
-    Port { dir, app: app(Arc::clone(&host), control), token, host, _lock: lock }
+    Port { dir, app: local(Arc::clone(&host), control), token, host, _lock: lock }
 }
 
 impl Port {
@@ -46,11 +48,55 @@ impl Port {
         (status, axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap().to_vec())
     }
 
+    /// What a request by the public port gets, from `remote` with that token.
+    async fn ask_public(&self, remote: &str, token: &str, method: Method, path: &str, body: &str) -> (u16, String) {
+        let peers = Peers { remote: remote.parse().unwrap(), local: "192.0.2.1:6969".parse().unwrap() };
+        let request = Request::builder().method(method).uri(format!("/{path}")).extension(peers);
+        let request = request.header("authorization", format!("Bearer {token}")).header("host", "anything.example");
+        let request = request.header("content-type", "application/json").body(Body::from(body.to_owned())).unwrap();
+        let response = public(Arc::clone(&self.host)).oneshot(request).await.unwrap();
+        assert!(!response.headers().contains_key("access-control-allow-origin"));
+        let status = response.status().as_u16();
+        let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap().to_vec();
+        (status, String::from_utf8(body).unwrap())
+    }
+
+    /// A call of uploading, with the status and the offset that answer it.
+    async fn tus(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &[u8]) -> (u16, Option<u64>) {
+        let mut request = Request::builder().method(method).uri(format!("/api/v1/{path}"));
+        let bearer = format!("Bearer {}", self.token);
+        for (name, value) in [("host", "localhost"), ("authorization", &*bearer)].iter().chain(headers) {
+            request = request.header(*name, *value);
+        }
+        let response = self.app.clone().oneshot(request.body(Body::from(body.to_owned())).unwrap()).await.unwrap();
+        let offset = response.headers().get("upload-offset").map(|it| it.to_str().unwrap().parse().unwrap());
+        (response.status().as_u16(), offset)
+    }
+
+    async fn create_upload(&self, length: usize) -> Upload {
+        let bearer = format!("Bearer {}", self.token);
+        let length = length.to_string();
+        let headers = [("host", "localhost"), ("authorization", &*bearer), ("upload-length", &*length)];
+        let (status, body) = self.ask(Method::POST, "uploads", &headers, Body::empty()).await;
+        assert_eq!(status, 201);
+        serde_json::from_slice(&body).unwrap()
+    }
+
+    async fn append(&self, upload: Upload, offset: &str, body: &[u8]) -> (u16, Option<u64>) {
+        let headers = [("upload-offset", offset), ("content-type", "application/offset+octet-stream")];
+        self.tus(Method::PATCH, &format!("uploads/{}", upload.upload), &headers, body).await
+    }
+
     /// A request that is let in.
     async fn call(&self, method: Method, path: &str, body: impl Into<Body>) -> (u16, Vec<u8>) {
         let bearer = format!("Bearer {}", self.token);
         let headers = [("host", "127.0.0.1:1"), ("authorization", &*bearer), ("content-type", "application/json")];
         self.ask(method, path, &headers, body.into()).await
+    }
+
+    async fn publish_status(&self, source: RequestSource) -> u16 {
+        let request = PublishRequest { source, name: None, in_place: false, said: Said::default(), replaces: None };
+        self.call(Method::POST, "publish", serde_json::to_vec(&request).unwrap()).await.0
     }
 
     async fn publish(&self, source: RequestSource, name: Option<&str>) -> PublishLine {
@@ -109,9 +155,17 @@ async fn a_path_that_it_cannot_read_is_told_apart_from_a_refusal() {
 #[tokio::test]
 async fn an_upload_is_published_under_its_own_name_and_leaves_nothing() {
     let port = port().await;
-    let (status, body) = port.call(Method::POST, "uploads", fixture::wav(1, 1)).await;
-    assert_eq!(status, 200);
-    let upload: Upload = serde_json::from_slice(&body).unwrap();
+    let audio = fixture::wav(1, 1);
+    let upload = port.create_upload(audio.len()).await;
+    let there = format!("uploads/{}", upload.upload);
+    assert_eq!(port.append(upload, "0", &audio[..100]).await, (204, Some(100)));
+    assert_eq!(port.append(upload, "99", &audio[99..]).await.0, 409, "it is somewhere else");
+    assert_eq!(port.tus(Method::HEAD, &there, &[], &[]).await, (200, Some(100)));
+    let line = port.publish_status(RequestSource::Upload(upload.upload)).await;
+    assert_eq!(line, 409, "it is not whole");
+    let long = [&audio[100..], b"more"].concat();
+    assert_eq!(port.append(upload, "100", &long).await.0, 413);
+    assert_eq!(port.append(upload, "100", &audio[100..]).await, (204, Some(audio.len() as u64)));
     let line = port.publish(RequestSource::Upload(upload.upload), Some("My talk.wav")).await;
     assert!(matches!(line, PublishLine::Published(published) if published.episode.title == "My talk"));
     assert_eq!(std::fs::read_dir(port.host.library().staging()).unwrap().count(), 0);
@@ -132,5 +186,64 @@ async fn shows_are_made_changed_and_refused_with_a_way_out() {
     assert_eq!(port.call(Method::PATCH, "shows", serde_json::to_vec(&edit).unwrap()).await.0, 200);
     let (_, body) = port.call(Method::GET, "shows", Body::empty()).await;
     assert_eq!(serde_json::from_slice::<Vec<ShowInfo>>(&body).unwrap()[0].title, "B");
+    port.host.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_upload_that_is_given_up_leaves_nothing() {
+    let port = port().await;
+    let upload = port.create_upload(10).await;
+    let there = format!("uploads/{}", upload.upload);
+    assert_eq!(port.append(upload, "0", b"12345").await, (204, Some(5)));
+    assert_eq!(port.tus(Method::DELETE, &there, &[], &[]).await.0, 204);
+    assert_eq!(port.tus(Method::HEAD, &there, &[], &[]).await.0, 404);
+    assert_eq!(port.append(upload, "5", b"67890").await.0, 404);
+    assert_eq!(std::fs::read_dir(port.host.library().staging()).unwrap().count(), 0);
+    let headers = [("upload-length", "99999999999999999")];
+    assert_eq!(port.tus(Method::POST, "uploads", &headers, &[]).await.0, 507, "no disk holds it");
+    for bad in [&[] as &[_], &[("upload-length", "-1")], &[("upload-length", "x")]] {
+        assert_eq!(port.tus(Method::POST, "uploads", bad, &[]).await.0, 400, "{bad:?}");
+    }
+    port.host.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_token_opens_the_public_door_as_far_as_its_role_goes() {
+    let port = port().await;
+    let mut tokens = Vec::new();
+    for role in [Role::ReadOnly, Role::Editor, Role::Owner] {
+        let new = NewToken { name: role.to_string(), role };
+        let (status, body) = port.call(Method::POST, "tokens", serde_json::to_vec(&new).unwrap()).await;
+        assert_eq!(status, 200);
+        let made: MadeToken = serde_json::from_slice(&body).unwrap();
+        assert_eq!(made.dashboard.fragment(), Some(&*made.token));
+        tokens.push(made.token);
+    }
+    let near = "127.0.0.1:9";
+    for (method, path, body, want) in [
+        (Method::GET, "status", "", [200, 200, 200]),
+        (Method::GET, "shows", "", [200, 200, 200]),
+        (Method::POST, "episodes/release", r#"{"episode":"x"}"#, [403, 422, 422]),
+        (Method::PATCH, "shows", r#"{"fields":{}}"#, [403, 403, 422]),
+        (Method::GET, "tokens", "", [403, 403, 200]),
+        (Method::GET, "nothing", "", [404, 404, 404]),
+    ] {
+        for (token, want) in tokens.iter().zip(want) {
+            let (status, body) = port.ask_public(near, token, method.clone(), path, body).await;
+            assert_eq!(status, want, "{method} {path}: {body}");
+        }
+    }
+    for wrong in ["", "x", &port.token] {
+        assert_eq!(port.ask_public(near, wrong, Method::GET, "status", "").await.0, 401, "{wrong}");
+    }
+    let (status, body) = port.ask_public("203.0.113.9:9", &tokens[2], Method::GET, "status", "").await;
+    assert!(status == 403 && body.contains("https"), "{status} {body}");
+    let source = RequestSource::Path("/etc/hostname".to_owned());
+    let request = PublishRequest { source, name: None, in_place: true, said: Said::default(), replaces: None };
+    let request = serde_json::to_string(&request).unwrap();
+    let (status, body) = port.ask_public(near, &tokens[2], Method::POST, "publish", &request).await;
+    assert!(status == 403 && body.contains("upload"), "{status} {body}");
+    assert_eq!(port.ask_public(near, &tokens[2], Method::DELETE, "tokens/editor", "").await.0, 200);
+    assert_eq!(port.ask_public(near, &tokens[1], Method::GET, "status", "").await.0, 401, "it is revoked");
     port.host.shutdown().await;
 }

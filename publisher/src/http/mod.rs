@@ -79,14 +79,14 @@ struct AppState {
 
 type Shared = State<Arc<AppState>>;
 
-/// The service of the public port.
-pub(crate) fn app(web: Web) -> App {
+/// The service of the public port; `api` is what stands under `/api/v1`.
+pub(crate) fn app(web: Web, api: Router) -> App {
     let front = Front::new(web.site.clone(), Arc::clone(&web.tracker));
-    App { front: Some(Arc::new(front)), router: router(web) }
+    App { front: Some(Arc::new(front)), router: router(web, api) }
 }
 
 /// What answers every question, and those that the front leaves.
-fn router(web: Web) -> Router {
+fn router(web: Web, api: Router) -> Router {
     let asset = |content: &'static str, mime| Resource::new(content, mime, "public, max-age=3600");
     let state = AppState {
         torrents: Torrents::new(web.library.clone(), Arc::clone(&web.urls)),
@@ -118,6 +118,8 @@ fn router(web: Web) -> Router {
         .layer(middleware::map_response(dress))
         .layer(middleware::from_fn(preflight))
         .with_state(Arc::new(state))
+        // What is public to every origin is what stands above.
+        .nest("/api/v1", api)
 }
 
 async fn home(State(state): Shared, method: Method, headers: HeaderMap) -> Response {

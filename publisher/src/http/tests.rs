@@ -44,7 +44,7 @@ pub(super) fn port() -> Port {
         sent: Arc::default(),
         stop: stop.clone(),
     };
-    Port { _dir: dir, library, site, bus, stop, app: app(web) }
+    Port { _dir: dir, library, site, bus, stop, app: app(web, Router::new()) }
 }
 
 fn publish(library: &Library, record: &EpisodeRecord) {
