@@ -2,14 +2,18 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use chrono::{DateTime, Local, NaiveDate, NaiveDateTime, NaiveTime, TimeZone as _, Utc};
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
-use podswarm_core::app::{EngineArgs, GlobalArgs};
+use podswarm_core::app::{EngineArgs, GlobalArgs, read_blocklist};
+use podswarm_core::blocklist::Blocklist;
 use podswarm_core::metainfo::TorrentVersion;
 
 use crate::bind::Listen;
+use crate::http::TrustedProxy;
+use crate::numbers::Countries;
 use crate::publish::Intake;
 use crate::slug::Slug;
 use crate::tokens::Role;
@@ -70,6 +74,12 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// List the shows.
     Shows,
+    /// Tell how often episodes were downloaded: over HTTP and, apart, in swarms.
+    ///
+    /// Over HTTP it is counted as the IAB's guidelines (2.2) want it: who gets a minute of an episode, in one request or several, has
+    /// downloaded it, once in 24 hours for each address and player; crawlers, monitors and probes do not count. In swarms each peer
+    /// counts that tells the tracker it has everything. Days are those of UTC.
+    Stats(StatsArgs),
     /// Tell how episodes, peers and copies stand.
     Status,
     /// Plain work on `.torrent` files.
@@ -188,6 +198,23 @@ pub(crate) struct UnpublishArgs {
     pub(crate) delete_file: bool,
 }
 
+/// The arguments of `stats`.
+#[derive(Args, Debug)]
+pub(crate) struct StatsArgs {
+    /// Only this show: its short name or its title.
+    #[arg(long, value_name = "SHOW")]
+    pub(crate) show: Option<String>,
+    /// Only this episode, day by day: its title, its page or its guid.
+    #[arg(long, value_name = "EPISODE")]
+    pub(crate) episode: Option<String>,
+    /// Only from this day on, such as `2026-11-20`.
+    #[arg(long, value_name = "DATE")]
+    pub(crate) since: Option<NaiveDate>,
+    /// Print a table for spreadsheets, with a row for each episode and day.
+    #[arg(long)]
+    pub(crate) csv: bool,
+}
+
 /// What can be said of a show.
 #[derive(Args, Debug)]
 pub(crate) struct FieldArgs {
@@ -285,6 +312,20 @@ pub(crate) struct ServeArgs {
     /// more than once.
     #[arg(long, value_name = "IP:PORT", help_heading = "Serving")]
     pub(crate) peer_address: Vec<SocketAddr>,
+    /// Believe the reverse proxy at this address or in this network about who asks (`X-Forwarded-For`, `Forwarded`): for the
+    /// numbers, the tracker and the limits on connections. Nobody else's word is taken. May be given more than once.
+    #[arg(long, value_name = "ADDR|NETWORK", help_heading = "Serving")]
+    pub(crate) trusted_proxy: Vec<TrustedProxy>,
+    /// Count nobody who calls himself something with this text in it: a monitor of yours, or a crawler that is not known yet. May be
+    /// given more than once.
+    #[arg(long, value_name = "TEXT", help_heading = "Numbers")]
+    pub(crate) not_counted: Vec<String>,
+    /// Count nobody at the addresses that this file names, such as your own or those of data centres: in the forms of a block list.
+    #[arg(long, value_name = "FILE", value_parser = read_blocklist, help_heading = "Numbers")]
+    pub(crate) not_counted_from: Option<Arc<Blocklist>>,
+    /// Count downloads by country, too, with this database of countries, a file such as `GeoLite2-Country.mmdb`.
+    #[arg(long, value_name = "FILE", value_parser = Countries::open, help_heading = "Numbers")]
+    pub(crate) geo_database: Option<Countries>,
     /// Do not track over UDP, and name no tracker over UDP in torrents: for a host that UDP does not reach. Without it,
     /// the tracker listens on the UDP port of the same number, too.
     #[arg(long, help_heading = "Serving")]

@@ -29,6 +29,7 @@ use uuid::Uuid;
 
 use crate::host::{Host, blocking};
 use crate::library::LibraryError;
+use crate::numbers::Which;
 use crate::publish::{Draft, Follow, Intake, PublishError};
 use crate::tokens::Role;
 use crate::wire::{
@@ -73,6 +74,7 @@ fn api(host: Arc<Host>, ping: Ping) -> Router {
         .route("/status", get(status))
         .route("/shows", get(shows))
         .route("/check", get(findings))
+        .route("/stats", get(stats))
         .route("/episodes", get(episodes));
     let edit = Router::new()
         .route("/episodes", patch(edit_episode))
@@ -147,6 +149,10 @@ async fn episodes(State(state): Shared, Query(query): Query<OfShow>) -> Result<R
         Ok::<_, LibraryError>(found.iter().map(|episode| EpisodeInfo::new(episode, host.urls())).collect::<Vec<_>>())
     });
     Ok(Json(episodes.await?).into_response())
+}
+
+async fn stats(State(state): Shared, Query(which): Query<Which>) -> Result<Response, Refusal> {
+    Ok(Json(state.host.stats(which).await?).into_response())
 }
 
 async fn findings(State(state): Shared, Query(query): Query<OfShow>) -> Result<Response, Refusal> {

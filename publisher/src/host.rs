@@ -19,8 +19,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::bind::Listen;
 use crate::control;
-use crate::http::{self, Bus, Limits, Web};
+use crate::http::{self, Bus, Limits, Proxies, Web};
 use crate::library::{Library, LibraryError};
+use crate::numbers::{self, Counting, EpisodeNumbers, Numbers, NumbersConfig, Which};
 use crate::publish::{self, Draft, Follow, Outcome, PublishError, Recorded, Settled};
 use crate::record::{EpisodeRecord, ShowRecord};
 use crate::site::Site;
@@ -37,7 +38,7 @@ mod tasks;
 mod status;
 
 /// How a host is to run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct HostConfig {
     /// Where the public port listens.
     pub(crate) listen: Listen,
@@ -45,8 +46,12 @@ pub(crate) struct HostConfig {
     pub(crate) public_url: Option<Urls>,
     /// Whether to track over UDP as well.
     pub(crate) udp_tracker: bool,
+    /// Reverse proxies whose word on who asks is taken.
+    pub(crate) proxies: Proxies,
     /// Addresses at which the owner says that peers outside reach us.
     pub(crate) peer_addresses: Vec<SocketAddr>,
+    /// What counts as a download.
+    pub(crate) numbers: NumbersConfig,
     /// The engine.
     pub(crate) engine: EngineConfig,
 }
@@ -59,6 +64,9 @@ pub(crate) struct Host {
     urls: Arc<Urls>,
     site: watch::Sender<Arc<Site>>,
     bus: Bus,
+    proxies: Proxies,
+    numbers: Numbers,
+    counting: Counting,
     /// Held by whoever changes what is shown.
     turn: Mutex<()>,
     /// What is wrong with content that was found to be changed or lost.
@@ -91,7 +99,10 @@ impl Host {
             .await
             .explain(|| "read the library".to_owned())?
         };
-        let tracker = Arc::new(Tracker::new(system_rng()));
+        let site = watch::Sender::new(Arc::new(site));
+        let (numbers, queue) = Numbers::queue();
+        let counting = Counting::start(&numbers, queue, &library, site.subscribe(), config.numbers);
+        let tracker = Arc::new(Tracker::new(system_rng(), numbers.clone()));
         tracker.reach_seed(|seed| {
             seed.port = Some(engine.port());
             seed.bind = bind;
@@ -102,8 +113,11 @@ impl Host {
             engine,
             tracker,
             urls,
-            site: watch::Sender::new(Arc::new(site)),
+            site,
             bus: Bus::default(),
+            proxies: config.proxies,
+            numbers,
+            counting,
             turn: Mutex::default(),
             faults: std::sync::Mutex::default(),
             put_off: Notify::new(),
@@ -146,11 +160,19 @@ impl Host {
         self.stop.cancel();
         self.tasks.close();
         tokio::join!(self.engine.shutdown(), self.tasks.wait());
+        self.counting.end().await;
     }
 
     /// The state on disk.
     pub(crate) const fn library(&self) -> &Library {
         &self.library
+    }
+
+    /// How often episodes were downloaded, all that was noted until now among it.
+    pub(crate) async fn stats(&self, which: Which) -> Result<Vec<EpisodeNumbers>, LibraryError> {
+        self.numbers.settle().await;
+        let library = self.library.clone();
+        blocking(move || numbers::report(&library, &which)).await
     }
 
     /// The addresses that are told.
@@ -371,6 +393,8 @@ impl Host {
             library: self.library.clone(),
             urls: Arc::clone(&self.urls),
             tracker: Arc::clone(&self.tracker),
+            proxies: self.proxies.clone(),
+            numbers: self.numbers.clone(),
             bus: self.bus.clone(),
             sent: Arc::clone(&self.sent),
             stop: self.stop.clone(),

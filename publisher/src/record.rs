@@ -5,10 +5,12 @@
 //!
 //! Law: a field is added with a default; any other change raises the record's version and teaches `migrate`.
 
+use std::collections::BTreeMap;
+use std::ops::Add;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use podswarm_core::metainfo::InfoHash;
 use podswarm_core::store::Record;
 use podswarm_feeds::Withdrawal;
@@ -287,6 +289,69 @@ impl Record for RenderedRecord {
 
     fn key(&self) -> Vec<u8> {
         self.path.as_bytes().into()
+    }
+}
+
+/// How often an episode was downloaded on one day.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DayRecord {
+    /// Its show.
+    pub(crate) show: Slug,
+    /// Names it, whichever file it has.
+    pub(crate) guid: Uuid,
+    /// The day, in UTC.
+    pub(crate) date: NaiveDate,
+    /// Downloads over HTTP.
+    pub(crate) http: u64,
+    /// Downloads that became whole in swarms.
+    pub(crate) swarm: u64,
+    /// Those over HTTP by player; players have few names.
+    #[serde(default)]
+    pub(crate) players: BTreeMap<String, u64>,
+    /// Both kinds by country, as ISO 3166-1 codes.
+    #[serde(default)]
+    pub(crate) countries: BTreeMap<String, u64>,
+}
+
+impl Record for DayRecord {
+    const KIND: &'static str = "downloads";
+    const VERSION: u8 = 1;
+
+    fn key(&self) -> Vec<u8> {
+        Self::key_of(&self.show, self.guid, self.date)
+    }
+}
+
+impl DayRecord {
+    /// A day without downloads.
+    pub(crate) fn new(show: Slug, guid: Uuid, date: NaiveDate) -> Self {
+        Self { show, guid, date, http: 0, swarm: 0, players: BTreeMap::new(), countries: BTreeMap::new() }
+    }
+
+    /// The key of an episode's day.
+    pub(crate) fn key_of(show: &Slug, guid: Uuid, date: NaiveDate) -> Vec<u8> {
+        format!("{show}/{guid}/{date}").into_bytes()
+    }
+
+    /// What the keys of all days of a show, or of one of its episodes, begin with.
+    pub(crate) fn prefix(show: &Slug, guid: Option<Uuid>) -> Vec<u8> {
+        guid.map_or_else(|| format!("{show}/"), |guid| format!("{show}/{guid}/")).into_bytes()
+    }
+}
+
+impl Add<&Self> for DayRecord {
+    type Output = Self;
+
+    /// The downloads of both, which are of one episode and day.
+    fn add(mut self, more: &Self) -> Self {
+        self.http += more.http;
+        self.swarm += more.swarm;
+        for (sums, more) in [(&mut self.players, &more.players), (&mut self.countries, &more.countries)] {
+            for (name, count) in more {
+                *sums.entry(name.clone()).or_default() += count;
+            }
+        }
+        self
     }
 }
 

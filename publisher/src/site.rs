@@ -16,6 +16,7 @@ use podswarm_feeds::{ShowKey, Withdrawal};
 use crate::chapters;
 use crate::http::Resource;
 use crate::library::{Library, LibraryError};
+use crate::numbers;
 use crate::record::{EpisodeRecord, EventRecord, RenderedRecord, ShowRecord};
 use crate::render::{feed, page};
 use crate::slug::{Slug, page_name};
@@ -76,6 +77,8 @@ pub(crate) struct EpisodeSite {
     pub(crate) page: Resource,
     /// Its chapters, if it has any.
     pub(crate) chapters: Option<Resource>,
+    /// How many bytes of its file are a download.
+    pub(crate) enough: u64,
 }
 
 impl Site {
@@ -194,7 +197,8 @@ impl EpisodeSite {
         let page = page::episode(show, &record, &feed::magnet(&record, urls), &said.unwrap_or_default());
         let chapters = (!record.chapters.is_empty())
             .then(|| Resource::new(chapters::to_json(&record.chapters), CHAPTERS_MIME, CACHE));
-        Self { page: Resource::new(page, HTML, CACHE), chapters, record }
+        let enough = numbers::enough(library, &record);
+        Self { page: Resource::new(page, HTML, CACHE), chapters, enough, record }
     }
 }
 

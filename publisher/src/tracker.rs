@@ -20,16 +20,19 @@ use podswarm_core::tracker::http::{
 };
 use podswarm_core::tracker::udp::{Answer, Responder, Swarms};
 use podswarm_core::tracker::{
-    AnnounceFailure, AnnounceRequest, AnnounceResponse, Scope, SwarmCounts, SwarmEntry, SwarmTable, SwarmTableConfig,
+    AnnounceEvent, AnnounceFailure, AnnounceRequest, AnnounceResponse, Scope, SwarmCounts, SwarmEntry, SwarmTable,
+    SwarmTableConfig,
 };
 
 use crate::http::Peers;
+use crate::numbers::Numbers;
 
 /// Answers announces and scrapes.
 pub(crate) struct Tracker {
     state: Mutex<State>,
     seed: RwLock<OwnSeed>,
     responder: Responder,
+    numbers: Numbers,
     clock: Clock,
 }
 
@@ -117,11 +120,11 @@ impl OwnSeed {
 }
 
 impl Tracker {
-    /// A tracker that serves no torrent yet.
-    pub(crate) fn new(mut rng: Rng) -> Self {
+    /// A tracker that serves no torrent yet, and has downloads counted.
+    pub(crate) fn new(mut rng: Rng, numbers: Numbers) -> Self {
         let responder = Responder::new(&mut rng.fork(UDP));
         let state = State { table: SwarmTable::new(SwarmTableConfig::default()), rng, lost: BTreeSet::new() };
-        Self { state: Mutex::new(state), seed: RwLock::default(), responder, clock: Clock::default() }
+        Self { state: Mutex::new(state), seed: RwLock::default(), responder, numbers, clock: Clock::default() }
     }
 
     /// Changes where the own seed is found.
@@ -190,11 +193,17 @@ impl Tracker {
         let Room { own, chosen } = room;
         self.seed.read().unwrap_or_else(PoisonError::into_inner).addresses_for(peers, own);
         let now = self.now();
-        let State { table, rng, lost } = &mut *self.state();
-        if lost.contains(&request.info_hash) {
-            own.clear();
+        let response = {
+            let State { table, rng, lost } = &mut *self.state();
+            if lost.contains(&request.info_hash) {
+                own.clear();
+            }
+            table.announce_into(now, peers.remote, request, own, rng, chosen)?
+        };
+        if request.event == Some(AnnounceEvent::Completed) && request.left == 0 {
+            self.numbers.completed(peers.remote.ip(), request.peer_id, request.info_hash);
         }
-        table.announce_into(now, peers.remote, request, own, rng, chosen)
+        Ok(response)
     }
 
     /// The body that answers a scrape with this query.
@@ -222,7 +231,6 @@ impl Tracker {
 
 #[cfg(test)]
 mod tests {
-    use podswarm_core::tracker::AnnounceEvent;
     use podswarm_core::tracker::udp::wire;
 
     use super::*;
@@ -290,7 +298,7 @@ mod tests {
 
     #[test]
     fn only_torrents_that_are_allowed_are_served() {
-        let tracker = Tracker::new(Rng::from_seed_u64(1));
+        let tracker = Tracker::new(Rng::from_seed_u64(1), Numbers::queue().0);
         tracker.reach_seed(|own| *own = seed());
         let ours = InfoHash::from_v1([b'a'; 20]);
         tracker.allow(ours);
@@ -335,7 +343,7 @@ mod tests {
 
     #[test]
     fn over_udp_it_is_the_same_tracker() {
-        let tracker = Tracker::new(Rng::from_seed_u64(1));
+        let tracker = Tracker::new(Rng::from_seed_u64(1), Numbers::queue().0);
         tracker.reach_seed(|own| *own = seed());
         let ours = InfoHash::from_v1([b'a'; 20]);
         tracker.allow(ours);
@@ -359,7 +367,7 @@ mod tests {
 
     #[test]
     fn over_udp_too_nobody_is_told_of_hosts_nearer_than_himself() {
-        let tracker = Tracker::new(Rng::from_seed_u64(1));
+        let tracker = Tracker::new(Rng::from_seed_u64(1), Numbers::queue().0);
         tracker.reach_seed(|own| *own = seed());
         tracker.allow(InfoHash::from_v1([b'a'; 20]));
         let request = AnnounceRequest { left: 1, ..AnnounceRequest::new([b'a'; 20], [b'p'; 20], 7001) };

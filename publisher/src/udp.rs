@@ -113,13 +113,14 @@ mod tests {
 
     use super::*;
     use crate::bind::Listen;
+    use crate::numbers::Numbers;
     use crate::tracker::OwnSeed;
 
     const NUMBER: TransactionId = TransactionId(9);
 
     /// A tracker of one torrent whose seed has port 6881, on all addresses.
     fn start() -> (u16, CancellationToken, tokio::task::JoinHandle<()>) {
-        let tracker = Tracker::new(Rng::from_seed_u64(1));
+        let tracker = Tracker::new(Rng::from_seed_u64(1), Numbers::queue().0);
         tracker.allow(InfoHash::from_v1([1; 20]));
         tracker.reach_seed(|seed| *seed = OwnSeed { port: Some(6881), ..OwnSeed::default() });
         let socket = "0".parse::<Listen>().unwrap().bind(true).unwrap().udp.unwrap();

@@ -15,6 +15,7 @@ mod life;
 mod media;
 mod memory;
 mod nat;
+mod numbers;
 mod options;
 mod people;
 mod rush;

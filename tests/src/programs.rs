@@ -58,7 +58,7 @@ pub fn open_only<'a>(command: &'a mut Command, ways: &[Way]) -> &'a mut Command 
 }
 
 /// `podpub` on `host`.
-fn podpub_on(host: &Host, ways: &[Way]) -> Command {
+pub fn podpub_on(host: &Host, ways: &[Way]) -> Command {
     let mut command = host.command(podpub());
     open_only(&mut command, ways);
     command

@@ -148,7 +148,7 @@ pub struct EngineArgs {
 
 /// Reads the block list that a flag names; a file in which nothing is understood is refused.
 #[expect(clippy::disallowed_methods, reason = "the rim")]
-fn read_blocklist(path: &str) -> Result<Arc<Blocklist>, String> {
+pub fn read_blocklist(path: &str) -> Result<Arc<Blocklist>, String> {
     let list = Blocklist::parse(&std::fs::read(path).map_err(|error| error.to_string())?);
     match (list.ranges(), list.odd_lines()) {
         (0, odd @ 1..) => Err(format!("none of its {odd} lines names an address")),

@@ -9,6 +9,7 @@ mod episodes;
 mod publish;
 mod serve;
 mod shows;
+mod stats;
 mod status;
 mod tokens;
 mod torrent;
@@ -46,6 +47,7 @@ pub(crate) async fn run(cli: Cli, out: Out) -> Result<(), Failure> {
         Command::Replace(args) => publish::replace(&context, args).await,
         Command::Serve(args) => serve::serve(&context, &args).await,
         Command::Shows => shows::shows(&context).await,
+        Command::Stats(args) => stats::stats(&context, args).await,
         Command::Status => status::status(&context).await,
         Command::Token(command) => tokens::run(&context, command).await,
         Command::Torrent(command) => torrent::run(&context.out, command).await,

@@ -18,6 +18,7 @@ use crate::copies;
 use crate::host::{Host, HostConfig, blocking};
 use crate::http::{self, Limits};
 use crate::library::Library;
+use crate::numbers::NumbersConfig;
 use crate::wire::EpisodeStatus;
 
 /// What a publisher has to know before it serves for the first time.
@@ -79,7 +80,13 @@ impl Running {
             listen: args.listen.unwrap_or_default(),
             public_url: public_url(&library, args)?,
             udp_tracker: !args.no_udp_tracker,
+            proxies: args.trusted_proxy.clone().into(),
             peer_addresses: args.peer_address.clone(),
+            numbers: NumbersConfig {
+                machines: args.not_counted.clone(),
+                left_out: args.not_counted_from.clone().unwrap_or_default(),
+                countries: args.geo_database.clone(),
+            },
             engine: args.engine.config(&context.dir),
         };
         let (host, instead_of) = Host::start(library, config).await?;

@@ -30,7 +30,7 @@ async fn port() -> Port {
     let bind = Some(std::net::Ipv4Addr::LOCALHOST.into());
     let engine = EngineConfig { peer_port: PeerPort::Exactly(0), bind, ..EngineConfig::default() };
     let listen = "127.0.0.1:0".parse().unwrap();
-    let config = HostConfig { listen, public_url: None, udp_tracker: true, peer_addresses: Vec::new(), engine };
+    let config = HostConfig { listen, engine, udp_tracker: true, ..HostConfig::default() };
     let (host, _) = Host::start(library, config).await.unwrap();
     let control = ControlFile::write(&lock, "127.0.0.1:1".parse().unwrap()).unwrap();
     let token = control.token().to_owned();

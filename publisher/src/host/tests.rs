@@ -33,7 +33,7 @@ impl World {
             ..EngineConfig::default()
         };
         let listen = "127.0.0.1:0".parse().unwrap();
-        let config = HostConfig { listen, public_url: None, udp_tracker: true, peer_addresses: Vec::new(), engine };
+        let config = HostConfig { listen, engine, udp_tracker: true, ..HostConfig::default() };
         Host::start(library, config).await.unwrap().0
     }
 

@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::doorstep::Guest;
 use super::guard::Guarded;
+use super::proxies::Proxies;
 use super::resource::{Fields, http_date};
 use super::{PUBLIC, Peers, TRACKER};
 use crate::site::Site;
@@ -43,6 +44,7 @@ const MOST_FIELDS: usize = 32;
 pub(crate) struct Front {
     site: watch::Receiver<Arc<Site>>,
     tracker: Arc<Tracker>,
+    proxies: Proxies,
     date: Mutex<Date>,
 }
 
@@ -71,9 +73,9 @@ impl Fields for [httparse::Header<'_>] {
 }
 
 impl Front {
-    /// Answers from the site as it stands and from the tracker.
-    pub(crate) fn new(site: watch::Receiver<Arc<Site>>, tracker: Arc<Tracker>) -> Self {
-        Self { site, tracker, date: Mutex::default() }
+    /// Answers from the site as it stands and from the tracker, which sees through `proxies`.
+    pub(crate) fn new(site: watch::Receiver<Arc<Site>>, tracker: Arc<Tracker>, proxies: Proxies) -> Self {
+        Self { site, tracker, proxies, date: Mutex::default() }
     }
 
     /// Answers an asker before it is let in, if its question is here already, known, and its last.
@@ -148,6 +150,7 @@ impl Front {
     fn answer(&self, peers: Peers, question: &Question<'_>, output: &mut Vec<u8>) -> Option<Bytes> {
         output.clear();
         if question.path == "/announce" {
+            let peers = self.proxies.see_through(peers, question.fields);
             let body = self.tracker.announce(peers, question.query);
             let (fields, length) = (TRACKER.iter(), HeaderValue::from(body.len()));
             let fields = fields.map(|(name, value)| (name, value)).chain([(&header::CONTENT_LENGTH, &length)]);

@@ -4,7 +4,8 @@
 //! as many as [`Limits::connections`], and from one public address [`Limits::connections_per_network`]; beyond that an asker is
 //! told to come again. When the process runs out of descriptors the loop waits instead of spinning.
 //!
-//! Handlers learn both ends of their connection as a [`Peers`] extension.
+//! Handlers learn both ends of their connection as a [`Peers`] extension. Where a trusted proxy connects, the asker is whom it
+//! names, one request after another, and the asker's network is held to as many requests as it may have connections.
 //!
 //! Why not `axum::serve`: it sets no timer, so a slow sender of headers would hold its socket for ever.
 
@@ -14,7 +15,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::Request;
+use axum::body::Body;
+use axum::http::{Request, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
@@ -29,7 +32,8 @@ use tokio_util::task::TaskTracker;
 use super::doorstep::{Doorstep, Guest};
 use super::front::Front;
 use super::guard::Guarded;
-use super::quota::{Place, Quota};
+use super::proxies::Proxies;
+use super::quota::{Kept, Place, Quota};
 
 /// Connections at most: a stream of events for each of 10,000 agents, and room for those who fetch.
 const MOST_CONNECTIONS: usize = 16_384;
@@ -49,7 +53,7 @@ const MOST_SILENT: usize = 64;
 const BUSY: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
-/// Both ends of a connection, IPv4 addresses in their own form.
+/// Both ends of a connection, IPv4 addresses in their own form; behind a trusted proxy the asker is whom it names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Peers {
     /// The asker.
@@ -65,11 +69,13 @@ pub(crate) struct App {
     pub(crate) front: Option<Arc<Front>>,
     /// Answers what the front leaves.
     pub(crate) router: Router,
+    /// Who is believed about whom he asks for.
+    pub(crate) proxies: Proxies,
 }
 
 impl From<Router> for App {
     fn from(router: Router) -> Self {
-        Self { front: None, router }
+        Self { front: None, router, proxies: Proxies::default() }
     }
 }
 
@@ -134,7 +140,7 @@ pub(crate) async fn serve(listener: TcpListener, app: impl Into<App>, limits: Li
         Err(error) => return tracing::error!(%error, "cannot wait for connections"),
     };
     let bound = doorstep.local_addr().ok().filter(|addr| !addr.ip().is_unspecified());
-    let hall = Hall { app, limits, stop, tasks };
+    let hall = Hall { app, limits, places, stop, tasks };
     // Those who had said nothing when they came, until the next look.
     let mut silent: Vec<Asker> = Vec::new();
     let mut words = Vec::new();
@@ -162,7 +168,13 @@ pub(crate) async fn serve(listener: TcpListener, app: impl Into<App>, limits: Li
                 continue;
             }
         };
-        let Some(place) = places.admit(remote.ip()) else {
+        let admitted = if hall.app.proxies.trust(remote.ip()) {
+            // Behind it is everybody.
+            hall.places.admit_anybody()
+        } else {
+            hall.places.admit(remote.ip())
+        };
+        let Some(place) = admitted else {
             hall.tasks.spawn(refuse(guest));
             continue;
         };
@@ -196,6 +208,7 @@ struct Asker {
 struct Hall {
     app: App,
     limits: Limits,
+    places: Quota,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -211,11 +224,11 @@ impl Hall {
 
     /// Serves the connection in a task of its own.
     fn let_in(&self, asker: Asker, heard: Vec<u8>) {
-        let Self { app, limits, stop, tasks } = self;
-        let (app, limits, stop) = (app.clone(), *limits, stop.clone());
+        let Self { app, limits, places, stop, tasks } = self;
+        let (app, limits, places, stop) = (app.clone(), *limits, places.clone(), stop.clone());
         tasks.spawn(async move {
             let Asker { guest, peers, place } = asker;
-            if let Err(error) = connection(guest, heard, peers, app, limits, stop).await {
+            if let Err(error) = connection(guest, heard, peers, app, limits, places, stop).await {
                 tracing::debug!(remote = %peers.remote, %error, "connection ended");
             }
             drop(place);
@@ -234,9 +247,11 @@ async fn connection(
     peers: Peers,
     app: App,
     limits: Limits,
+    places: Quota,
     stop: CancellationToken,
 ) -> Result<(), Broken> {
-    let App { front, router } = app;
+    let App { front, router, proxies } = app;
+    let behind = proxies.trust(peers.remote.ip()).then_some(Behind { proxies, places });
     let mut stream = Guarded::new(guest.into_stream()?, limits.head);
     if let Some(front) = front {
         let Some(rest) = front.attend(&mut stream, heard, peers, limits.idle, &stop).await? else { return Ok(()) };
@@ -244,21 +259,32 @@ async fn connection(
     }
     stream.bear(limits.idle);
     // In a box of its own, as most connections never come here.
-    Box::pin(route(stream, peers, router, limits, stop)).await
+    Box::pin(route(stream, peers, behind, router, limits, stop)).await
 }
 
 /// Serves requests of every kind.
 async fn route(
     stream: Guarded<TcpStream>,
     peers: Peers,
+    behind: Option<Behind>,
     router: Router,
     limits: Limits,
     stop: CancellationToken,
 ) -> Result<(), Broken> {
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(peers);
-        router.call(request)
+        let admitted = behind.as_ref().map(|behind| behind.admit(peers, &request));
+        request.extensions_mut().insert(admitted.as_ref().map_or(peers, |(asker, _)| *asker));
+        let is_refused = matches!(admitted, Some((_, None)));
+        let answer = (!is_refused).then(|| router.call(request));
+        async move {
+            let Some(answer) = answer else { return Ok(busy()) };
+            let response = answer.await?;
+            Ok::<_, std::convert::Infallible>(match admitted {
+                Some((_, Some(place))) => response.map(|body| Body::new(Kept::new(body, place))),
+                _ => response,
+            })
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -271,6 +297,28 @@ async fn route(
         () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
     }
     Ok(tokio::time::timeout(STOP_TIME, connection).await??)
+}
+
+/// A connection of a trusted proxy: who asks is seen from each request.
+struct Behind {
+    proxies: Proxies,
+    places: Quota,
+}
+
+impl Behind {
+    /// Who asks, and a place for him, if his network has one left.
+    fn admit(&self, peers: Peers, request: &Request<Incoming>) -> (Peers, Option<Place>) {
+        let asker = self.proxies.see_through(peers, request.headers());
+        let is_proxy = asker.remote.ip() == peers.remote.ip();
+        // A proxy that asks for itself has a place already.
+        let place = if is_proxy { Some(self.places.spare()) } else { self.places.admit_beside(asker.remote.ip()) };
+        (asker, place)
+    }
+}
+
+/// What an asker gets whose network has as many requests under way as it may.
+fn busy() -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "5")]).into_response()
 }
 
 /// Tells one asker too many to come again, without waiting for the question.
@@ -388,7 +436,7 @@ mod tests {
                 let _held = &held;
                 Ok::<_, io::Error>(bytes::Bytes::from_static(&[0; 4096]))
             });
-            axum::body::Body::from_stream(chunks)
+            Body::from_stream(chunks)
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();

@@ -24,6 +24,7 @@ use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
 use super::range::{self, Asked, ByteRange};
 use super::resource::{header_value, http_date, is_fresh};
+use crate::numbers::Tally;
 
 /// How much of a file one connection holds in memory.
 const CHUNK: usize = 64 << 10;
@@ -66,12 +67,12 @@ pub(crate) enum MediaError {
 }
 
 impl MediaFile {
-    /// The answer to a request by `method` with `headers`; every byte sent is added to `sent`.
+    /// The answer to a request by `method` with `headers`; `meter` takes note of every byte sent.
     pub(crate) async fn respond(
         &self,
         method: &Method,
         headers: &HeaderMap,
-        sent: &Arc<AtomicU64>,
+        meter: Meter,
     ) -> Result<Response, MediaError> {
         let etag = header_value(&self.etag);
         let modified = header_value(&http_date(self.modified));
@@ -116,7 +117,7 @@ impl MediaFile {
         out.insert(header::CONTENT_TYPE, content_type);
         out.insert(header::CONTENT_LENGTH, segments.iter().map(Segment::len).sum::<u64>().into());
         if *method != Method::HEAD {
-            *response.body_mut() = Body::from_stream(stream(file, segments, Arc::clone(sent)));
+            *response.body_mut() = Body::from_stream(stream(file, segments, meter));
         }
         Ok(response)
     }
@@ -192,12 +193,28 @@ impl From<ByteRange> for Segment {
     }
 }
 
-/// The bytes of `segments` in their order, a chunk at a time; bytes of the file are added to `sent`.
-fn stream(file: File, segments: Vec<Segment>, sent: Arc<AtomicU64>) -> impl Stream<Item = io::Result<Bytes>> {
-    let body = BodyReader { file, position: 0, segments: segments.into() };
-    futures_util::stream::try_unfold((body, sent), |(mut body, sent)| async move {
-        Ok(body.next(&sent).await?.map(|chunk| (chunk, (body, sent))))
-    })
+/// Takes note of the bytes of a file as they are sent.
+#[derive(Debug, Default)]
+pub(crate) struct Meter {
+    /// Counts the bytes of all answers.
+    pub(crate) sent: Arc<AtomicU64>,
+    /// Those of this one, if they may be a download.
+    pub(crate) tally: Option<Tally>,
+}
+
+impl Meter {
+    fn note(&mut self, at: u64, length: u64) {
+        self.sent.fetch_add(length, Ordering::Relaxed);
+        if let Some(tally) = &mut self.tally {
+            tally.add(at, length);
+        }
+    }
+}
+
+/// The bytes of `segments` in their order, a chunk at a time; `meter` takes note of those of the file.
+fn stream(file: File, segments: Vec<Segment>, meter: Meter) -> impl Stream<Item = io::Result<Bytes>> {
+    let body = BodyReader { file, position: 0, segments: segments.into(), meter };
+    futures_util::stream::try_unfold(body, |mut body| async move { Ok(body.next().await?.map(|chunk| (chunk, body))) })
 }
 
 struct BodyReader {
@@ -205,10 +222,11 @@ struct BodyReader {
     /// Where the next read of the file begins.
     position: u64,
     segments: VecDeque<Segment>,
+    meter: Meter,
 }
 
 impl BodyReader {
-    async fn next(&mut self, sent: &AtomicU64) -> io::Result<Option<Bytes>> {
+    async fn next(&mut self) -> io::Result<Option<Bytes>> {
         while let Some(segment) = self.segments.pop_front() {
             match segment {
                 Segment::Text(text) => return Ok(Some(text)),
@@ -216,7 +234,7 @@ impl BodyReader {
                 Segment::File { at, left } => {
                     let chunk = self.read(at, left).await?;
                     let length = chunk.len() as u64;
-                    sent.fetch_add(length, Ordering::Relaxed);
+                    self.meter.note(at, length);
                     self.segments.push_front(Segment::File { at: at + length, left: left - length });
                     return Ok(Some(chunk));
                 }
@@ -269,9 +287,15 @@ mod tests {
         Fixture { _dir: dir, file, sent: Arc::default() }
     }
 
+    impl Fixture {
+        fn meter(&self) -> Meter {
+            Meter { sent: Arc::clone(&self.sent), tally: None }
+        }
+    }
+
     async fn ask(fixture: &Fixture, method: Method, pairs: &[(header::HeaderName, &str)]) -> (Response, Vec<u8>) {
         let headers = pairs.iter().map(|(name, value)| (name.clone(), HeaderValue::from_str(value).unwrap())).collect();
-        let mut response = fixture.file.respond(&method, &headers, &fixture.sent).await.unwrap();
+        let mut response = fixture.file.respond(&method, &headers, fixture.meter()).await.unwrap();
         let body = std::mem::take(response.body_mut());
         (response, axum::body::to_bytes(body, 1 << 20).await.unwrap().to_vec())
     }
@@ -358,10 +382,10 @@ mod tests {
     async fn a_file_changed_after_publishing_is_not_served() {
         let fixture = fixture();
         std::fs::write(&fixture.file.path, b"other").unwrap();
-        let answer = fixture.file.respond(&Method::GET, &HeaderMap::new(), &fixture.sent).await;
+        let answer = fixture.file.respond(&Method::GET, &HeaderMap::new(), fixture.meter()).await;
         assert!(matches!(answer, Err(MediaError::Changed { .. })));
         std::fs::remove_file(&fixture.file.path).unwrap();
-        let answer = fixture.file.respond(&Method::GET, &HeaderMap::new(), &fixture.sent).await;
+        let answer = fixture.file.respond(&Method::GET, &HeaderMap::new(), fixture.meter()).await;
         assert!(matches!(answer, Err(MediaError::Open { .. })));
     }
 }

@@ -1,6 +1,6 @@
 //! The publisher's HTTP port: feeds, pages, media, torrents, tracker, events.
 //!
-//! In reading order: `listen` accepts connections, as many as `quota` lets it, and `guard` ends silent ones; `front`
+//! In reading order: `listen` accepts connections, as many as `quota` lets it, `guard` ends silent ones, and `proxies` tells who is behind one; `front`
 //! answers what comes most, and leaves the rest to the router; `resource` and `media` (with `range`) answer for what is in
 //! memory and on disk; `torrents`, `events` and the tracker do the rest. [`app`] puts them under their paths; it needs no
 //! socket, so tests ask it directly.
@@ -12,6 +12,7 @@ mod listen;
 mod doorstep;
 mod guard;
 mod quota;
+mod proxies;
 mod front;
 mod resource;
 mod media;
@@ -38,18 +39,20 @@ pub(crate) use events::Bus;
 pub(crate) use front::Front;
 pub(crate) use listen::{App, Limits, Peers, canonical, serve};
 pub(crate) use media::mtime_of;
+pub(crate) use proxies::{Proxies, TrustedProxy};
 pub(crate) use resource::{Resource, etag};
 
 use crate::host::blocking;
 use crate::library::Library;
+use crate::numbers::{EpisodeKey, Numbers};
 use crate::record::{EpisodeRecord, Place};
 use crate::render::feed;
 use crate::render::page;
-use crate::site::{HTML, ShowSite, Site};
+use crate::site::{EpisodeSite, HTML, ShowSite, Site};
 use crate::slug::Slug;
 use crate::tracker::Tracker;
 use crate::urls::Urls;
-use media::MediaFile;
+use media::{MediaFile, Meter};
 use torrents::Torrents;
 
 /// Everything that requests are answered from.
@@ -62,8 +65,12 @@ pub(crate) struct Web {
     pub(crate) urls: Arc<Urls>,
     /// The tracker.
     pub(crate) tracker: Arc<Tracker>,
+    /// Who is believed about whom he asks for.
+    pub(crate) proxies: Proxies,
     /// Where events come from.
     pub(crate) bus: Bus,
+    /// Takes note of what is downloaded.
+    pub(crate) numbers: Numbers,
     /// Bytes of media sent since the start.
     pub(crate) sent: Arc<AtomicU64>,
     /// Ends streams when the daemon stops.
@@ -81,8 +88,9 @@ type Shared = State<Arc<AppState>>;
 
 /// The service of the public port; `api` is what stands under `/api/v1`.
 pub(crate) fn app(web: Web, api: Router) -> App {
-    let front = Front::new(web.site.clone(), Arc::clone(&web.tracker));
-    App { front: Some(Arc::new(front)), router: router(web, api) }
+    let proxies = web.proxies.clone();
+    let front = Front::new(web.site.clone(), Arc::clone(&web.tracker), proxies.clone());
+    App { front: Some(Arc::new(front)), router: router(web, api), proxies }
 }
 
 /// What answers every question, and those that the front leaves.
@@ -203,14 +211,19 @@ async fn follow(
 
 async fn media(
     State(state): Shared,
+    Extension(peers): Extension<Peers>,
     Path((slug, file)): Path<(String, String)>,
     method: Method,
     headers: HeaderMap,
 ) -> Response {
     let site = state.site();
     let Some(show) = site.show(&slug) else { return not_found() };
+    let mut counted = None;
     let found = match site.episode_by_file(&slug, &file) {
-        Some(episode) if !episode.record.is_folder() => state.file_of(&episode.record),
+        Some(episode) if !episode.record.is_folder() => {
+            counted = Some(&**episode);
+            state.file_of(&episode.record)
+        }
         Some(_) => return not_found(),
         None => match show.beside(&file) {
             Some(mime) => {
@@ -224,11 +237,13 @@ async fn media(
             None => return state.ended(&site, &slug, &file, feed::media_url),
         },
     };
-    state.send(&found, &method, &headers).await
+    let meter = state.meter(counted, peers, &headers);
+    state.send(&found, &method, &headers, meter).await
 }
 
 async fn media_in_folder(
     State(state): Shared,
+    Extension(peers): Extension<Peers>,
     Path((slug, folder, path)): Path<(String, String, String)>,
     method: Method,
     headers: HeaderMap,
@@ -251,7 +266,10 @@ async fn media_in_folder(
     let mime = kind.map_or("application/octet-stream", |kind| kind.mime).to_owned();
     let etag = etag(format!("{}/{path}", record.sha256).as_bytes());
     let file = MediaFile { path: on_disk, length: entry.length, mtime: None, mime, etag, modified: record.added };
-    state.send(&file, &method, &headers).await
+    // What podcast apps are given of a folder is the episode; the rest comes with its torrent.
+    let counted = (record.enclosure.path.as_deref() == Some(path.as_str())).then_some(&**episode);
+    let meter = state.meter(counted, peers, &headers);
+    state.send(&file, &method, &headers, meter).await
 }
 
 async fn torrent(
@@ -347,8 +365,18 @@ impl AppState {
         }
     }
 
-    async fn send(&self, file: &MediaFile, method: &Method, headers: &HeaderMap) -> Response {
-        match file.respond(method, headers, &self.web.sent).await {
+    /// What takes note of an answer with media, if it is that of an episode.
+    fn meter(&self, episode: Option<&EpisodeSite>, peers: Peers, headers: &HeaderMap) -> Meter {
+        let tally = episode.map(|episode| {
+            let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+            let (key, is_part) = (EpisodeKey::of(&episode.record), headers.contains_key(header::RANGE));
+            self.web.numbers.tally(key, peers.remote.ip(), agent, is_part, episode.enough)
+        });
+        Meter { sent: Arc::clone(&self.web.sent), tally }
+    }
+
+    async fn send(&self, file: &MediaFile, method: &Method, headers: &HeaderMap, meter: Meter) -> Response {
+        match file.respond(method, headers, meter).await {
             Ok(mut response) => {
                 if !["audio/", "video/", "image/", "text/", "application/pdf"]
                     .iter()

@@ -8,7 +8,11 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use axum::body::{Body, Bytes, HttpBody};
 
 use podswarm_core::tracker::Scope;
 
@@ -34,9 +38,27 @@ impl Quota {
 
     /// Takes a place; `None` if there is none for `asker`.
     pub(crate) fn admit(&self, asker: IpAddr) -> Option<Place> {
-        let network = network_of(asker);
+        self.take(true, network_of(asker))
+    }
+
+    /// Takes a place for who is nobody's neighbour, such as a proxy; `None` if all are taken.
+    pub(crate) fn admit_anybody(&self) -> Option<Place> {
+        self.take(true, None)
+    }
+
+    /// Takes a place of `asker`'s network alone, for who comes on a connection that has one already.
+    pub(crate) fn admit_beside(&self, asker: IpAddr) -> Option<Place> {
+        self.take(false, network_of(asker))
+    }
+
+    /// A place that counts for nothing.
+    pub(crate) fn spare(&self) -> Place {
+        Place { is_counted: false, network: None, taken: Arc::clone(&self.taken) }
+    }
+
+    fn take(&self, is_counted: bool, network: Option<IpAddr>) -> Option<Place> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if taken.all >= self.most {
+        if is_counted && taken.all >= self.most {
             return None;
         }
         if let Some(network) = network {
@@ -46,14 +68,49 @@ impl Quota {
             }
             *here += 1;
         }
-        taken.all += 1;
-        Some(Place { network, taken: Arc::clone(&self.taken) })
+        taken.all += usize::from(is_counted);
+        Some(Place { is_counted, network, taken: Arc::clone(&self.taken) })
+    }
+}
+
+/// A body with the place that its asker has until it is sent.
+pub(crate) struct Kept {
+    body: Body,
+    _place: Place,
+}
+
+impl Kept {
+    /// Keeps `place` as long as `body`.
+    pub(crate) fn new(body: Body, place: Place) -> Self {
+        Self { body, _place: place }
+    }
+}
+
+impl HttpBody for Kept {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> hyper::body::SizeHint {
+        self.body.size_hint()
     }
 }
 
 /// A place, given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Place {
+    /// Whether it is one of all.
+    is_counted: bool,
     network: Option<IpAddr>,
     taken: Arc<Mutex<Taken>>,
 }
@@ -61,7 +118,7 @@ pub(crate) struct Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.all -= 1;
+        taken.all -= usize::from(self.is_counted);
         let Some(network) = self.network else { return };
         if let Some(here) = taken.per_network.get_mut(&network) {
             *here -= 1;
@@ -108,6 +165,19 @@ mod tests {
         let _places = [take(&quota, "2001:db8::1").unwrap(), take(&quota, "2001:db8::2").unwrap()];
         assert!(take(&quota, "2001:db8::3").is_none());
         assert!(take(&quota, "2001:db8:0:1::1").is_some());
+    }
+
+    #[test]
+    fn behind_a_proxy_networks_have_their_shares_of_one_connection() {
+        let quota = Quota::new(1, 2);
+        let proxy = quota.admit_anybody().unwrap();
+        assert!(quota.admit_anybody().is_none());
+        let asker = "203.0.113.1".parse().unwrap();
+        let places = [quota.admit_beside(asker).unwrap(), quota.admit_beside(asker).unwrap()];
+        assert!(quota.admit_beside(asker).is_none() && quota.admit_beside("203.0.113.2".parse().unwrap()).is_some());
+        drop((places, proxy));
+        let taken = quota.taken.lock().unwrap();
+        assert_eq!((taken.all, taken.per_network.len()), (0, 0));
     }
 
     #[test]

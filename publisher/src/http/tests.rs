@@ -33,14 +33,16 @@ pub(super) fn port() -> Port {
     }
     let urls = Arc::new(Urls::parse("http://pods.example/").unwrap());
     let site = watch::Sender::new(Arc::new(Site::build(&library, &urls, chrono::DateTime::UNIX_EPOCH).unwrap()));
-    let tracker = Arc::new(Tracker::new(Rng::from_seed_u64(1)));
+    let tracker = Arc::new(Tracker::new(Rng::from_seed_u64(1), Numbers::queue().0));
     let (bus, stop) = (Bus::default(), CancellationToken::new());
     let web = Web {
         site: site.subscribe(),
         library: library.clone(),
         urls,
         tracker,
+        proxies: Proxies::default(),
         bus: bus.clone(),
+        numbers: Numbers::queue().0,
         sent: Arc::default(),
         stop: stop.clone(),
     };
