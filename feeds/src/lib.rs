@@ -17,5 +17,5 @@ pub mod withdrawal;
 pub mod write;
 
 pub use guid::podcast_guid;
-pub use model::{Episode, FeedUrls, Media, Show, TorrentRef, Transcript, sri_sha256};
+pub use model::{Episode, EpisodeKind, FeedUrls, Media, Show, TorrentRef, Transcript, sri_sha256};
 pub use withdrawal::{ShowKey, Withdrawal};

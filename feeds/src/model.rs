@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use podswarm_core::metainfo::InfoHash;
+use serde::{Deserialize, Serialize};
 use url::Url;
 use uuid::Uuid;
 
@@ -28,8 +29,10 @@ pub struct Show {
     pub description: String,
     /// ISO 639 code with an optional region, such as `en` or `pt-br`. Empty is written as `en`.
     pub language: String,
-    /// A category of Apple's list, `Arts`, or with its subcategory, `Arts > Books`. Letters' case counts.
-    pub category: Option<String>,
+    /// Categories of Apple's list, `Arts`, or with its subcategory, `Arts > Books`. Letters' case counts. Apple uses the first.
+    pub categories: Vec<String>,
+    /// Whether its episodes are to be heard in their order, from the first.
+    pub is_serial: bool,
     /// Square cover, JPEG or PNG, 1400 to 3000 pixels wide. Its URL has to change when the picture does.
     pub image_url: Option<Url>,
     /// The show's own site. Without one the show's page on this server is named.
@@ -51,6 +54,8 @@ pub struct Show {
 pub struct Episode {
     /// Names the episode for ever, through every revision of its media.
     pub guid: String,
+    /// Whether the guid is the address of a page, too, as an old host of the show may have had it.
+    pub guid_is_link: bool,
     /// Title for people, without the show's name.
     pub title: String,
     /// Show notes as simple HTML; empty if there are none.
@@ -61,6 +66,8 @@ pub struct Episode {
     pub season: Option<u32>,
     /// The number within its season, from 1.
     pub number: Option<u32>,
+    /// What kind of episode it is.
+    pub kind: EpisodeKind,
     /// Playing time. Feeds say it in whole seconds.
     pub duration: Option<Duration>,
     /// Whether it is for adults only.
@@ -77,6 +84,30 @@ pub struct Episode {
     pub chapters_url: Option<Url>,
     /// What is said in it, in one form or several.
     pub transcripts: Vec<Transcript>,
+}
+
+/// What kind of episode one is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EpisodeKind {
+    /// The usual.
+    #[default]
+    Full,
+    /// It tells of what is to come.
+    Trailer,
+    /// It goes with the show, beside its usual episodes.
+    Bonus,
+}
+
+impl EpisodeKind {
+    /// As `itunes:episodeType` says it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Trailer => "trailer",
+            Self::Bonus => "bonus",
+        }
+    }
 }
 
 /// What is said in an episode, written down.

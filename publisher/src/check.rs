@@ -175,7 +175,7 @@ fn of_episode(show: &ShowRecord, episode: &EpisodeRecord, findings: &mut Vec<Fin
             edit("--title TEXT --number N"),
         );
     }
-    match episode.notes.as_deref().map(|notes| crate::notes::to_html(notes).len()) {
+    match episode.notes.as_ref().map(|_| episode.notes_html().len()) {
         None => find(Severity::Warning, "PSP-1", "it has no show notes", edit("--notes TEXT")),
         Some(length) if length > LONGEST_NOTES => {
             let what = format!("its show notes have {length} bytes as HTML; some apps show the first {LONGEST_NOTES}");

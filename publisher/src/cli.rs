@@ -55,6 +55,12 @@ pub(crate) enum Command {
         /// Only of this show: its short name or its title.
         show: Option<String>,
     },
+    /// Bring a show here from another host, with all its episodes, by its feed.
+    ///
+    /// Text, cover, guids, dates, notes, chapters, transcripts and files come as they are, oldest first, and nobody who
+    /// knows the episodes is told of them again. Cut off, it goes on when it is run again; run later, it brings what is
+    /// new. Exit code 1 if a file could not be had.
+    Import(ImportArgs),
     /// Make a show.
     Init(InitArgs),
     /// Publish files and folders as episodes: the one command.
@@ -104,6 +110,29 @@ pub(crate) struct InitArgs {
     /// What is said of it.
     #[command(flatten)]
     pub(crate) fields: FieldArgs,
+}
+
+/// The arguments of `import`.
+#[derive(Args, Debug)]
+pub(crate) struct ImportArgs {
+    /// The feed's URL, or a file that it was saved in.
+    #[arg(value_name = "FEED_URL|FILE")]
+    pub(crate) source: String,
+    /// The short name that the show gets in addresses. [default: made of its title]
+    #[arg(long, value_name = "SLUG")]
+    pub(crate) show: Option<Slug>,
+    /// Only this many episodes, the newest.
+    #[arg(long, value_name = "N")]
+    pub(crate) newest: Option<usize>,
+    /// Take a feed that is locked (podcast:locked), as its owner: the mail address that it names.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) i_am: Option<String>,
+    /// Take files that are others each time that they are asked for, as they come.
+    #[arg(long)]
+    pub(crate) allow_changing: bool,
+    /// Only list what would be brought.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// The arguments of `edit`.

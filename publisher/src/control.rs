@@ -34,7 +34,7 @@ use crate::publish::{Draft, Follow, Intake, PublishError};
 use crate::tokens::Role;
 use crate::wire::{
     EditEpisode, EditShow, EpisodeInfo, EpisodeName, MadeToken, NewShow, NewToken, PublishLine, PublishRequest,
-    RequestSource, ShowInfo, TokenInfo, Unpublish, Upload,
+    RequestSource, ShowInfo, ShowName, TokenInfo, Unpublish, Upload,
 };
 use access::Caller;
 use uploads::{Extent, Uploads};
@@ -73,11 +73,13 @@ fn api(host: Arc<Host>, ping: Ping) -> Router {
         .route("/ping", get(tell))
         .route("/status", get(status))
         .route("/shows", get(shows))
+        .route("/shows/guids", get(guids))
         .route("/check", get(findings))
         .route("/stats", get(stats))
         .route("/episodes", get(episodes));
     let edit = Router::new()
         .route("/episodes", patch(edit_episode))
+        .route("/shows/refresh", post(refresh))
         .route("/episodes/release", post(release))
         .route("/episodes/unpublish", post(unpublish))
         .route("/publish", post(publish))
@@ -135,6 +137,15 @@ async fn create_show(State(state): Shared, Json(new): Json<NewShow>) -> Result<R
 
 async fn edit_show(State(state): Shared, Json(edit): Json<EditShow>) -> Result<Response, Refusal> {
     Ok(Json(state.host.edit_show(edit.show, edit.fields).await?).into_response())
+}
+
+async fn guids(State(state): Shared, Query(name): Query<ShowName>) -> Result<Response, Refusal> {
+    let host = Arc::clone(&state.host);
+    Ok(Json(blocking(move || host.library().guids(&name.show)).await?).into_response())
+}
+
+async fn refresh(State(state): Shared, Json(name): Json<ShowName>) -> Result<Response, Refusal> {
+    Ok(Json(state.host.refresh(&name.show).await?).into_response())
 }
 
 #[derive(Deserialize)]

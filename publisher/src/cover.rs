@@ -2,6 +2,8 @@
 //!
 //! Source: podcast directories take square JPEG and PNG pictures of 1400 to 3000 pixels a side.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use lofty::picture::{Picture, PictureInformation};
 use sha2::{Digest as _, Sha256};
 
@@ -29,9 +31,17 @@ pub(crate) enum CoverError {
         /// Its size in bytes.
         got: usize,
     },
+    /// Mangled on its way.
+    #[error("the picture is not base64")]
+    Encoding,
 }
 
 impl Cover {
+    /// Takes a picture file's bytes as they are sent in JSON.
+    pub(crate) fn from_base64(text: &str) -> Result<Self, CoverError> {
+        Self::from_bytes(STANDARD.decode(text).map_err(|_| CoverError::Encoding)?)
+    }
+
     /// Takes a picture file's bytes.
     pub(crate) fn from_bytes(bytes: Vec<u8>) -> Result<Self, CoverError> {
         let mime = match &bytes[..] {

@@ -4,7 +4,7 @@
 //! the tracker serves it; the record is stored; the site is swapped; listeners are told. So nobody hears of an episode
 //! that does not answer yet, and nothing that was promised is lost.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -73,6 +73,10 @@ pub(crate) struct Host {
     faults: std::sync::Mutex<BTreeMap<InfoHash, String>>,
     /// Rings when an episode was put off to later.
     put_off: Notify,
+    /// Shows that have episodes which the site does not show yet: they are no news, and come by the hundred.
+    stale: std::sync::Mutex<BTreeSet<Slug>>,
+    /// Rings when there is one.
+    is_stale: Notify,
     /// Bytes of media sent over HTTP.
     sent: Arc<AtomicU64>,
     http_addr: SocketAddr,
@@ -121,6 +125,8 @@ impl Host {
             turn: Mutex::default(),
             faults: std::sync::Mutex::default(),
             put_off: Notify::new(),
+            stale: std::sync::Mutex::default(),
+            is_stale: Notify::new(),
             sent: Arc::default(),
             http_addr: bound.addr,
             udp_addr: config.udp_tracker.then_some(bound.addr),
@@ -137,6 +143,7 @@ impl Host {
         host.tasks.spawn(Arc::clone(&host).mapping_task());
         host.tasks.spawn(Arc::clone(&host).resolve_task());
         host.tasks.spawn(Arc::clone(&host).release_task());
+        host.tasks.spawn(Arc::clone(&host).refresh_task());
         Ok((host, bound.instead_of))
     }
 
@@ -240,7 +247,7 @@ impl Host {
         let (episode, metainfo, is_due) = (settled.episode.clone(), settled.metainfo.clone(), settled.is_due(now));
         // The same content under the same name in another show is the same swarm, and is kept whatever happens here.
         let is_ours_alone = self.torrent(episode.info_hash).is_none();
-        let replaced = settled.replaced.clone();
+        let (replaced, is_known) = (settled.replaced.clone(), settled.is_known);
         if is_due && let Err(error) = self.seed(&episode, metainfo).await {
             if is_ours_alone {
                 self.unseed(episode.info_hash).await;
@@ -258,6 +265,12 @@ impl Host {
             }
         };
         let Recorded { show, episode, event } = recorded;
+        // Shows come with hundreds of episodes, and the whole site is made anew each time.
+        if is_known {
+            self.stale.lock().unwrap_or_else(PoisonError::into_inner).insert(show.slug.clone());
+            self.is_stale.notify_one();
+            return Ok(Published { is_new_show, warnings, ..self.published(&show, &episode) });
+        }
         self.show(&show.slug).await?;
         if let Some(old) = &replaced {
             self.retire(old).await?;
@@ -324,7 +337,7 @@ impl Host {
 
     /// An episode as it stands now.
     fn told(&self, episode: &EpisodeRecord) -> Result<EpisodeInfo, LibraryError> {
-        let now = self.library.episode(Some(episode.show.as_str()), &episode.guid.to_string())?;
+        let now = self.library.episode(Some(episode.show.as_str()), &episode.guid)?;
         Ok(EpisodeInfo::new(&now, &self.urls))
     }
 
@@ -333,7 +346,7 @@ impl Host {
         let _turn = self.turn.lock().await;
         let (library, urls) = (self.library.clone(), Arc::clone(&self.urls));
         let show = blocking(move || {
-            let show = library.create_show(new.slug, new.fields, Utc::now())?;
+            let show = library.create_show(new.slug, new.fields, new.history, Utc::now())?;
             settle_guids(&library, &urls)?;
             Ok::<_, LibraryError>(show)
         })
@@ -370,6 +383,15 @@ impl Host {
         .await?;
         self.site.send_replace(Arc::new(site));
         Ok(())
+    }
+
+    /// Shows what has come to the show without being told, and tells how the show stands.
+    pub(crate) async fn refresh(&self, show: &str) -> Result<ShowInfo, LibraryError> {
+        let _turn = self.turn.lock().await;
+        let (library, wanted) = (self.library.clone(), show.to_owned());
+        let show = blocking(move || library.show(Some(&wanted))).await?;
+        self.stale.lock().unwrap_or_else(PoisonError::into_inner).remove(&show.slug);
+        self.changed(show).await
     }
 
     /// Tells of an episode as it stands now.

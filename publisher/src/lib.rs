@@ -33,6 +33,7 @@ mod shows;
 mod keys;
 mod tokens;
 
+mod import;
 mod check;
 
 mod site;

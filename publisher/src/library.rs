@@ -34,6 +34,7 @@ use crate::shows::{FieldError, ShowFields};
 use crate::slug::{Slug, page_name};
 use crate::tokens::TokenError;
 use crate::transcript::{Transcript, TranscriptFile};
+use crate::wire::History;
 
 /// A handle on the state; clones share it.
 #[derive(Clone)]
@@ -268,7 +269,7 @@ impl Library {
     pub(crate) fn episode(&self, show: Option<&str>, wanted: &str) -> Result<EpisodeRecord, LibraryError> {
         let (title, mut found) = (wanted.trim().to_lowercase(), self.episodes_of(show)?);
         let is_exact = |episode: &EpisodeRecord| {
-            [episode.file.as_str(), page_name(&episode.file), &episode.guid.to_string()].contains(&wanted.trim())
+            [episode.file.as_str(), page_name(&episode.file), &episode.guid].contains(&wanted.trim())
         };
         match found.iter().position(is_exact) {
             Some(exact) => return Ok(found.swap_remove(exact)),
@@ -284,6 +285,12 @@ impl Library {
         }
     }
 
+    /// Every guid that the show has or had: what was taken back stays taken.
+    pub(crate) fn guids(&self, show: &str) -> Result<Vec<String>, LibraryError> {
+        let show = self.show(Some(show))?;
+        Ok(self.all_episodes(&show.slug)?.into_iter().map(|episode| episode.guid).collect())
+    }
+
     /// What the listeners of a show were told, oldest first.
     pub(crate) fn events(&self, show: &Slug) -> Result<Vec<EventRecord>, LibraryError> {
         Ok(self.store.scan(EventRecord::prefix(show))?)
@@ -294,6 +301,7 @@ impl Library {
         &self,
         slug: Option<Slug>,
         fields: ShowFields,
+        history: Option<History>,
         now: DateTime<Utc>,
     ) -> Result<ShowRecord, LibraryError> {
         let slug = slug.unwrap_or_else(|| Slug::from_title(fields.title.as_deref().unwrap_or_default()));
@@ -303,6 +311,10 @@ impl Library {
         let fields = ShowFields { title: Some(fields.title.clone().unwrap_or_default()), ..fields };
         let mut show = new_show(slug, String::new(), now);
         let cover = fields.apply(&mut show)?;
+        if let Some(History { podcast_guid, more_categories, is_serial }) = history {
+            (show.podcast_guid, show.more_categories, show.is_serial) =
+                (Some(podcast_guid), more_categories, is_serial);
+        }
         self.prepare_show(&show.slug)?;
         show.image = cover.map(|cover| self.save_cover(&show.slug, &cover)).transpose()?;
         self.store.put(&show)?;
@@ -420,7 +432,7 @@ impl Library {
             self.store.delete::<EpisodeRecord>(EpisodeRecord::key_of(&episode.show, &episode.file))?;
             return Ok((episode, None));
         }
-        let withdrawal = Withdrawal::sign(&self.key(&episode.show)?, &episode.guid.to_string(), now);
+        let withdrawal = Withdrawal::sign(&self.key(&episode.show)?, &episode.guid, now);
         let episode = EpisodeRecord { ended: Some(Ending::Withdrawn(withdrawal)), ..episode };
         let event = self.next_event(EventKind::Withdrawn, &episode)?;
         self.store.batch(|batch| {
@@ -532,6 +544,8 @@ pub(crate) fn new_show(slug: Slug, title: String, now: DateTime<Utc>) -> ShowRec
         description: None,
         language: "en".to_owned(),
         category: None,
+        more_categories: Vec::new(),
+        is_serial: false,
         image: None,
         link: None,
         email: None,

@@ -13,11 +13,12 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDate, Utc};
 use podswarm_core::metainfo::InfoHash;
 use podswarm_core::store::Record;
-use podswarm_feeds::Withdrawal;
+use podswarm_feeds::{EpisodeKind, Withdrawal};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::chapters::Chapter;
+use crate::notes;
 use crate::slug::Slug;
 use crate::transcript::TranscriptFile;
 
@@ -36,6 +37,12 @@ pub(crate) struct ShowRecord {
     pub(crate) language: String,
     /// A podcast directory's category, `Arts` or `Arts > Books`.
     pub(crate) category: Option<String>,
+    /// Further ones that it had when it came here.
+    #[serde(default)]
+    pub(crate) more_categories: Vec<String>,
+    /// Whether its episodes are to be heard in their order.
+    #[serde(default)]
+    pub(crate) is_serial: bool,
     /// The cover.
     pub(crate) image: Option<Image>,
     /// The show's own site.
@@ -44,7 +51,7 @@ pub(crate) struct ShowRecord {
     pub(crate) email: Option<String>,
     /// Whether it is for adults only.
     pub(crate) explicit: bool,
-    /// Made once, when the show's public URL is first known.
+    /// Made once, when the show's public URL is first known; or what it had where it came from.
     pub(crate) podcast_guid: Option<Uuid>,
     /// When it was made.
     pub(crate) created: DateTime<Utc>,
@@ -70,17 +77,24 @@ pub(crate) struct Image {
 
 /// An episode. From the moment that this is stored it is published, or, before its time, sure to be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct EpisodeRecord {
     /// The show it belongs to.
     pub(crate) show: Slug,
     /// The name of its file or folder, of its torrent and, without the extension, of its page; never used again.
     pub(crate) file: String,
-    /// Names the episode to readers, for ever.
-    pub(crate) guid: Uuid,
+    /// Names the episode to readers, for ever. A UUID, if it was made here.
+    pub(crate) guid: String,
+    /// Whether its guid is the address of a page at the show's old host.
+    #[serde(default)]
+    pub(crate) guid_is_link: bool,
     /// Its title.
     pub(crate) title: String,
-    /// Show notes, as the plain text they were typed as.
+    /// Show notes, as the plain text they were typed as, or as HTML.
     pub(crate) notes: Option<String>,
+    /// Whether the notes are HTML, which was cleaned when it came.
+    #[serde(default)]
+    pub(crate) notes_are_html: bool,
     /// The date it bears; it is hidden until then.
     pub(crate) published: DateTime<Utc>,
     /// When it came into the library.
@@ -97,6 +111,12 @@ pub(crate) struct EpisodeRecord {
     pub(crate) season: Option<u32>,
     /// The number in its season or show, from 1.
     pub(crate) number: Option<u32>,
+    /// What kind of episode it is.
+    #[serde(default)]
+    pub(crate) kind: EpisodeKind,
+    /// Whether it is for adults only, if that is not as its show says.
+    #[serde(default)]
+    pub(crate) explicit: Option<bool>,
     /// How long it plays, in milliseconds.
     pub(crate) duration_ms: Option<u64>,
     /// A cover of its own.
@@ -176,6 +196,15 @@ impl EpisodeRecord {
     /// How long it plays.
     pub(crate) fn duration(&self) -> Option<Duration> {
         self.duration_ms.map(Duration::from_millis)
+    }
+
+    /// Its show notes as HTML that is safe on any page; empty if there are none.
+    pub(crate) fn notes_html(&self) -> String {
+        match &self.notes {
+            Some(html) if self.notes_are_html => html.clone(),
+            Some(text) => notes::to_html(text),
+            None => String::new(),
+        }
     }
 
     /// Whether it is to be released once its date has come.
@@ -371,6 +400,8 @@ pub(crate) mod tests {
             description: None,
             language: "en".to_owned(),
             category: None,
+            more_categories: Vec::new(),
+            is_serial: false,
             image: None,
             link: None,
             email: None,
@@ -386,9 +417,11 @@ pub(crate) mod tests {
         EpisodeRecord {
             show: show.parse().unwrap(),
             file: format!("2026-01-{n:02}-episode-{n}-0000000{n:x}.mp3"),
-            guid: Uuid::from_u128(n.into()),
+            guid: Uuid::from_u128(n.into()).to_string(),
+            guid_is_link: false,
             title: format!("Episode {n}"),
             notes: None,
+            notes_are_html: false,
             published,
             added: published,
             released: true,
@@ -396,6 +429,8 @@ pub(crate) mod tests {
             ended: None,
             season: None,
             number: Some(n.into()),
+            kind: EpisodeKind::Full,
+            explicit: None,
             duration_ms: Some(61_500),
             image: None,
             chapters: Vec::new(),

@@ -83,9 +83,6 @@ pub(crate) enum FieldError {
     /// Not a picture.
     #[error("the show's image")]
     Image(#[source] CoverError),
-    /// A picture that was mangled on its way.
-    #[error("the show's image is not base64")]
-    Encoding,
 }
 
 /// The top categories of podcast directories; a subcategory may follow after `>`.
@@ -145,10 +142,7 @@ impl ShowFields {
                 changed.image = None;
                 None
             }
-            Some(image) => {
-                let bytes = STANDARD.decode(image).map_err(|_| FieldError::Encoding)?;
-                Some(Cover::from_bytes(bytes).map_err(FieldError::Image)?)
-            }
+            Some(image) => Some(Cover::from_base64(image).map_err(FieldError::Image)?),
         };
         *show = changed;
         Ok(cover)
@@ -295,6 +289,9 @@ mod tests {
         let mut fields = ShowFields::default();
         fields.set_image(b"<svg>");
         assert_eq!(apply(fields), Err(FieldError::Image(CoverError::Format)));
-        assert_eq!(apply(ShowFields { image: Some("?".into()), ..ShowFields::default() }), Err(FieldError::Encoding));
+        assert_eq!(
+            apply(ShowFields { image: Some("?".into()), ..ShowFields::default() }),
+            Err(FieldError::Image(CoverError::Encoding))
+        );
     }
 }

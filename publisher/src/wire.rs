@@ -23,6 +23,27 @@ pub(crate) struct NewShow {
     pub(crate) slug: Option<Slug>,
     /// What is said of it.
     pub(crate) fields: ShowFields,
+    /// What it brings from where it was published before.
+    #[serde(default)]
+    pub(crate) history: Option<History>,
+}
+
+/// What a show brings from where it was published before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct History {
+    /// Its name for ever.
+    pub(crate) podcast_guid: Uuid,
+    /// Its categories after the first.
+    pub(crate) more_categories: Vec<String>,
+    /// Whether its episodes are to be heard in their order.
+    pub(crate) is_serial: bool,
+}
+
+/// Which show is meant.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct ShowName {
+    /// Its slug or title.
+    pub(crate) show: String,
 }
 
 /// A show to be changed.
@@ -228,6 +249,9 @@ pub(crate) struct ShowInfo {
     pub(crate) slug: Slug,
     /// Its title.
     pub(crate) title: String,
+    /// Its permanent name, whatever its address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) podcast_guid: Option<Uuid>,
     /// Its podcast feed.
     pub(crate) feed: Url,
     /// Its torrent feed.
@@ -244,6 +268,7 @@ impl ShowInfo {
         Self {
             slug: show.slug.clone(),
             title: show.title.clone(),
+            podcast_guid: show.podcast_guid,
             feed: urls.document(&show.slug, "feed.xml"),
             torrents: urls.document(&show.slug, "torrents.xml"),
             page: urls.show(&show.slug),
@@ -258,7 +283,7 @@ pub(crate) struct EpisodeInfo {
     /// The show's slug.
     pub(crate) show: Slug,
     /// Names the episode for ever.
-    pub(crate) guid: Uuid,
+    pub(crate) guid: String,
     /// Its title.
     pub(crate) title: String,
     /// The name of its file.
@@ -291,7 +316,7 @@ impl EpisodeInfo {
     pub(crate) fn new(episode: &EpisodeRecord, urls: &Urls) -> Self {
         Self {
             show: episode.show.clone(),
-            guid: episode.guid,
+            guid: episode.guid.clone(),
             title: episode.title.clone(),
             file: episode.file.clone(),
             published: episode.published,

@@ -24,7 +24,7 @@ use reqwest::{Client, ClientBuilder, Response};
 use rustls::{ClientConfig, RootCertStore};
 use url::Url;
 
-pub use self::download::{DownloadOptions, Downloaded};
+pub use self::download::{DownloadOptions, Downloaded, Sample};
 pub use self::error::{Cause, HttpError};
 pub use self::guard::Reach;
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 use uuid::Uuid;
 
+use crate::model::EpisodeKind;
 use crate::withdrawal::{ShowKey, Withdrawal};
 
 /// A feed that was read.
@@ -29,6 +30,18 @@ pub struct Channel {
     pub image: Option<Url>,
     /// Its permanent name, whatever its URL.
     pub podcast_guid: Option<Uuid>,
+    /// The language it says that it is in, such as `en-us`.
+    pub language: Option<String>,
+    /// What directories file it under, as `Arts` or `Arts > Books`.
+    pub categories: Vec<String>,
+    /// Where directories write to its owner.
+    pub email: Option<String>,
+    /// Whether it is for adults only, if it says so or the contrary.
+    pub explicit: Option<bool>,
+    /// Whether its episodes are to be heard in their order.
+    pub is_serial: bool,
+    /// Whether its owner forbids that others than they themselves take it elsewhere: `podcast:locked`.
+    pub locked: Option<Locked>,
     /// What its withdrawals are known by.
     pub key: Option<ShowKey>,
     /// Episodes that somebody says it has taken back: [`Withdrawal::is_by`] tells who.
@@ -49,11 +62,21 @@ pub struct Channel {
     pub is_whole: bool,
 }
 
+/// The word of a show's owner that it is not to be taken elsewhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Locked {
+    /// The mail address by which the owner is known.
+    pub owner: Option<String>,
+}
+
 /// An item of a feed that was read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Item {
     /// What it is known by within its feed: its guid, else the best substitute that does not change by itself.
     pub guid: String,
+    /// Whether the feed says that its guid is the address of its page, too.
+    #[serde(default)]
+    pub guid_is_link: bool,
     /// Name for people; empty if it has none.
     pub title: String,
     /// When it says that it was released. May lie in any year from 0 to 9999: see [`Item::released`].
@@ -70,6 +93,18 @@ pub struct Item {
     pub season: Option<u32>,
     /// The number within its season, from 1.
     pub number: Option<u32>,
+    /// What kind of episode it is.
+    #[serde(default)]
+    pub kind: EpisodeKind,
+    /// Whether it is for adults only, if it says so or the contrary.
+    #[serde(default)]
+    pub explicit: Option<bool>,
+    /// Where its chapters are.
+    #[serde(default)]
+    pub chapters: Option<Url>,
+    /// Where that is written which is said in it.
+    #[serde(default)]
+    pub transcripts: Vec<TranscriptLink>,
     /// Ways to the same bytes, best first: `.torrent` files, magnet links, HTTP.
     pub sources: Vec<Source>,
     /// The swarm's info-hash, if the feed says it.
@@ -89,6 +124,15 @@ impl Item {
     pub fn released(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         self.published.map(|published| published.min(now))
     }
+}
+
+/// A transcript that an item names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TranscriptLink {
+    /// Where it is.
+    pub url: Url,
+    /// Its type, lower case and without parameters; empty if the feed says none.
+    pub mime: String,
 }
 
 /// A way to an item's bytes.

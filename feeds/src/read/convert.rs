@@ -7,10 +7,11 @@ use rss::extension::{Extension, ExtensionMap};
 use url::Url;
 use uuid::Uuid;
 
-use super::channel::{Channel, Item, Source};
+use super::channel::{Channel, Item, Locked, Source, TranscriptLink};
 use super::names::KEPT_PREFIX;
 use super::sources;
 use crate::date;
+use crate::model::EpisodeKind;
 use crate::withdrawal::{KEY_PURPOSE, WITHDRAWN_PURPOSE};
 
 /// Nobody reads a longer title.
@@ -52,13 +53,19 @@ pub(super) fn channel(model: &rss::Channel, base: &Url) -> Channel {
         author: author.or(model.managing_editor.as_deref()).map(line).filter(|author| !author.is_empty()),
         description: html(Some(model.description.as_str()).filter(|text| !text.is_empty()).or(summary)),
         image: image.or_else(|| kept.text("logo")).and_then(|url| web_url(url, base)),
+        language: model.language.as_deref().map(line).filter(|language| !language.is_empty()),
+        categories: kept.all("category").iter().filter_map(category).collect(),
+        email: kept.first("owner").and_then(|owner| child_text(owner, "email")).map(line),
+        explicit: itunes.and_then(|itunes| itunes.explicit.as_deref()).and_then(explicit),
+        is_serial: itunes.and_then(|it| it.r#type.as_deref()).is_some_and(|it| it.eq_ignore_ascii_case("serial")),
+        locked: kept.first("locked").filter(|locked| is_yes(locked.value())).map(locked),
         podcast_guid: kept.text("guid").and_then(|guid| Uuid::try_parse(guid).ok()),
         key: said(KEY_PURPOSE).next().and_then(|key| key.parse().ok()),
         withdrawn: said(WITHDRAWN_PURPOSE).filter_map(|it| it.parse().ok()).take(MOST_WITHDRAWN).collect(),
         ttl: model.ttl.as_deref().and_then(ttl),
         events_url: events.and_then(|link| web_url(&link.href, base)),
         self_url: linked("self"),
-        next_page: linked("next"),
+        next_page: linked("next").or_else(|| linked("prev-archive")),
         new_feed_url: itunes.and_then(|itunes| itunes.new_feed_url.as_deref()).and_then(|url| web_url(url, base)),
         items: Vec::new(),
         is_whole: true,
@@ -75,8 +82,10 @@ pub(super) fn item(model: &rss::Item, base: &Url) -> Option<Item> {
     let published = model.pub_date.as_deref().and_then(date::parse);
     let summary = itunes.and_then(|itunes| itunes.summary.as_deref());
     let number = |itunes: Option<&str>, ours| itunes.or_else(|| kept.text(ours)).and_then(number);
+    let chapters = kept.first("chapters").and_then(|it| it.attrs.get("url"));
     let item = Item {
         guid: String::new(),
+        guid_is_link: false,
         title: line(model.title.as_deref().or_else(|| kept.text("title")).unwrap_or_default()),
         published: published.or_else(|| kept.text("date").and_then(date::parse)),
         description: html(model.content.as_deref().or(model.description.as_deref()).or(summary)),
@@ -85,6 +94,10 @@ pub(super) fn item(model: &rss::Item, base: &Url) -> Option<Item> {
         duration: itunes.and_then(|itunes| itunes.duration.as_deref()).or(found.duration).and_then(duration),
         season: number(itunes.and_then(|itunes| itunes.season.as_deref()), "season"),
         number: number(itunes.and_then(|itunes| itunes.episode.as_deref()), "episode"),
+        kind: itunes.and_then(|itunes| itunes.episode_type.as_deref()).map(kind).unwrap_or_default(),
+        explicit: itunes.and_then(|itunes| itunes.explicit.as_deref()).and_then(explicit),
+        chapters: chapters.and_then(|url| web_url(url, base)),
+        transcripts: kept.all("transcript").iter().filter_map(|it| transcript(it, base)).collect(),
         sources: found.sources,
         info_hash: found.info_hash,
         length: found.length,
@@ -94,7 +107,9 @@ pub(super) fn item(model: &rss::Item, base: &Url) -> Option<Item> {
     let said = model.guid.as_ref().map(|guid| guid.value.as_str()).filter(|guid| !guid.is_empty());
     let guid =
         said.map(str::to_owned).or_else(|| kept.text("about").map(str::to_owned)).or_else(|| substitute(&item))?;
-    Some(Item { guid: short(guid), ..item })
+    // Where nothing is said it is meant to be one, but many are not.
+    let guid_is_link = model.guid.as_ref().is_some_and(|guid| guid.permalink && is_web_address(&guid.value));
+    Some(Item { guid: short(guid), guid_is_link, ..item })
 }
 
 /// What an item without a guid is known by: its file, else its swarm, else its page, else its title and date.
@@ -149,11 +164,54 @@ pub(super) fn child_text<'m>(parent: &'m Extension, name: &str) -> Option<&'m st
     children(parent, name).iter().find_map(Extension::value)
 }
 
+/// `Arts` or `Arts > Books`; a category has one below it at most.
+fn category(category: &Extension) -> Option<String> {
+    let text = |it: &Extension| it.attrs.get("text").map(|text| line(text)).filter(|text| !text.is_empty());
+    let below = children(category, "category").first().and_then(text);
+    let parent = text(category)?;
+    Some(below.map_or_else(|| parent.clone(), |below| format!("{parent} > {below}")))
+}
+
+fn locked(locked: &Extension) -> Locked {
+    Locked { owner: locked.attrs.get("owner").map(|owner| line(owner)).filter(|owner| !owner.is_empty()) }
+}
+
+fn is_yes(text: Option<&str>) -> bool {
+    text.is_some_and(|text| matches!(text.trim().to_ascii_lowercase().as_str(), "yes" | "true"))
+}
+
+/// `true`, `yes` and `explicit` of Apple's older rules are yes; `false`, `no` and `clean` are no.
+fn explicit(text: &str) -> Option<bool> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" | "yes" | "explicit" => Some(true),
+        "false" | "no" | "clean" => Some(false),
+        _ => None,
+    }
+}
+
+fn kind(text: &str) -> EpisodeKind {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "trailer" => EpisodeKind::Trailer,
+        "bonus" => EpisodeKind::Bonus,
+        _ => EpisodeKind::Full,
+    }
+}
+
+fn transcript(transcript: &Extension, base: &Url) -> Option<TranscriptLink> {
+    let mime = transcript.attrs.get("type").map(String::as_str).unwrap_or_default();
+    let mime = mime.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    Some(TranscriptLink { url: web_url(transcript.attrs.get("url")?, base)?, mime })
+}
+
 /// A link that may be shown and followed: `http` or `https`, resolved against `base`.
 fn web_url(text: &str, base: &Url) -> Option<Url> {
     let text = text.trim();
     let url = if text.is_empty() { None } else { base.join(text).ok() };
     url.filter(|url| matches!(url.scheme(), "http" | "https"))
+}
+
+fn is_web_address(text: &str) -> bool {
+    Url::parse(text.trim()).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
 }
 
 /// Text for people, on one line: without control and direction characters, cut.

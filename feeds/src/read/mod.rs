@@ -29,7 +29,7 @@ use std::collections::BTreeSet;
 
 use url::Url;
 
-pub use channel::{Channel, Item, Source, WhyNone};
+pub use channel::{Channel, Item, Locked, Source, TranscriptLink, WhyNone};
 
 /// A longer document is not read. The longest real feed that was seen has 4 MB.
 pub const MAX_FEED_BYTES: usize = 16 * 1024 * 1024;

@@ -105,15 +105,21 @@ pub(super) fn in_channel(space: Space, local: &str) -> Option<Kept> {
         (Space::Core | Space::Atom, "link") => Kept::Text("link"),
         (Space::Core | Space::Atom, "description" | "subtitle" | "tagline") => Kept::Html("description"),
         (Space::Core, "ttl") => Kept::Text("ttl"),
+        (Space::Core, "language") => Kept::Text("language"),
         (Space::Core, "managingeditor") => Kept::Text("managingEditor"),
         (Space::Core, "image") => Kept::Tree("x:image"),
         (Space::Atom, "logo") => Kept::Text("x:logo"),
         (Space::Atom, "author") => Kept::Tree("x:author"),
         (Space::Itunes, "author") => Kept::Text("itunes:author"),
+        (Space::Itunes, "category") => Kept::Tree("x:category"),
+        (Space::Itunes, "explicit") => Kept::Text("itunes:explicit"),
         (Space::Itunes, "image") => Kept::Tree("itunes:image"),
+        (Space::Itunes, "owner") => Kept::Tree("x:owner"),
         (Space::Itunes, "summary") => Kept::Text("itunes:summary"),
+        (Space::Itunes, "type") => Kept::Text("itunes:type"),
         (Space::Itunes, "new-feed-url") => Kept::Text("itunes:new-feed-url"),
         (Space::Podcast, "guid") => Kept::Text("x:guid"),
+        (Space::Podcast, "locked") => Kept::Tree("x:locked"),
         (Space::Podcast, "txt") => Kept::Tree("x:txt"),
         _ => return None,
     })
@@ -126,7 +132,8 @@ pub(super) fn in_item(space: Space, local: &str) -> Option<Kept> {
         (Space::Core | Space::Atom, "link") => Kept::Text("link"),
         (Space::Core, "description") | (Space::Atom, "summary") => Kept::Html("description"),
         (Space::Content, "encoded") | (Space::Atom, "content") => Kept::Html("content:encoded"),
-        (Space::Core, "guid") | (Space::Atom, "id") => Kept::Text("guid"),
+        (Space::Core, "guid") => Kept::Tree("guid"),
+        (Space::Atom, "id") => Kept::Text("guid"),
         (Space::Core, "pubdate") | (Space::Atom, "published" | "issued") => Kept::Text("pubDate"),
         (Space::Atom, "updated" | "modified") | (Space::DublinCore, "date" | "created" | "issued") => {
             Kept::Text("x:date")
@@ -134,12 +141,16 @@ pub(super) fn in_item(space: Space, local: &str) -> Option<Kept> {
         (Space::Core, "enclosure") => Kept::Tree("enclosure"),
         (Space::Itunes, "duration") => Kept::Text("itunes:duration"),
         (Space::Itunes, "episode") => Kept::Text("itunes:episode"),
+        (Space::Itunes, "episodetype") => Kept::Text("itunes:episodeType"),
+        (Space::Itunes, "explicit") => Kept::Text("itunes:explicit"),
         (Space::Itunes, "season") => Kept::Text("itunes:season"),
         (Space::Itunes, "summary") => Kept::Text("itunes:summary"),
         (Space::Itunes, "image") => Kept::Tree("itunes:image"),
         (Space::Itunes | Space::Media, "title") => Kept::Text("x:title"),
         (Space::Podcast, "episode") => Kept::Text("x:episode"),
         (Space::Podcast, "season") => Kept::Text("x:season"),
+        (Space::Podcast, "chapters") => Kept::Tree("x:chapters"),
+        (Space::Podcast, "transcript") => Kept::Tree("x:transcript"),
         (Space::Podcast, "alternateenclosure") => Kept::Tree("x:alternateenclosure"),
         (Space::Media, "group") => Kept::Tree("x:group"),
         (Space::Media, "content") => Kept::Tree("x:content"),
@@ -158,8 +169,10 @@ pub(super) fn in_item(space: Space, local: &str) -> Option<Kept> {
 /// The name of a kept element's child, or `None` to drop it. `local` is in lower case.
 pub(super) fn child(local: &str) -> Option<&'static str> {
     Some(match local {
+        "category" => "x:category",
         "content" => "x:content",
         "contentlength" => "x:contentlength",
+        "email" => "x:email",
         "group" => "x:group",
         "hash" => "x:hash",
         "infohash" => "x:infohash",
@@ -187,7 +200,7 @@ pub(super) fn again(name: &'static str) -> Option<&'static str> {
 
 /// The name of an attribute that is kept, or `None` to drop it. `local` is in lower case.
 pub(super) fn attribute(local: &str) -> Option<&'static str> {
-    const KEPT: [&str; 20] = [
+    const KEPT: [&str; 24] = [
         "algo",
         "contenttype",
         "default",
@@ -196,12 +209,16 @@ pub(super) fn attribute(local: &str) -> Option<&'static str> {
         "height",
         "href",
         "isdefault",
+        "isPermaLink",
+        "language",
         "length",
         "medium",
         "name",
+        "owner",
         "purpose",
         "rel",
         "size",
+        "text",
         "title",
         "type",
         "uri",
@@ -209,7 +226,7 @@ pub(super) fn attribute(local: &str) -> Option<&'static str> {
         "value",
         "width",
     ];
-    KEPT.into_iter().find(|kept| *kept == local)
+    KEPT.into_iter().find(|kept| kept.eq_ignore_ascii_case(local))
 }
 
 #[cfg(test)]

@@ -77,7 +77,7 @@ fn item(episode: &Episode) -> rss::Item {
         link: episode.page_url.as_ref().map(ToString::to_string),
         description,
         content,
-        guid: Some(rss::Guid { value: clean_line(&episode.guid), permalink: false }),
+        guid: Some(rss::Guid { value: clean(&episode.guid), permalink: episode.guid_is_link }),
         pub_date: Some(date::rfc2822(episode.published)),
         ..rss::Item::default()
     }

@@ -27,7 +27,7 @@ pub fn podcast_feed(show: &Show, episodes: &[Episode], urls: &FeedUrls) -> Strin
         namespaces: BTreeMap::from([("podcast".to_owned(), PODCAST_NAMESPACE.to_owned())]),
         atom_ext: Some(links(&urls.feed, urls, &urls.torrents, "Torrents")),
         itunes_ext: Some(ITunesChannelExtension {
-            categories: show.category.as_deref().map(itunes_category).into_iter().collect(),
+            categories: show.categories.iter().map(|category| itunes_category(category)).collect(),
             image: show.image_url.as_ref().map(ToString::to_string),
             explicit: Some(show.explicit.to_string()),
             owner: show.email.as_deref().map(|email| ITunesOwner {
@@ -35,7 +35,7 @@ pub fn podcast_feed(show: &Show, episodes: &[Episode], urls: &FeedUrls) -> Strin
                 email: Some(clean_line(email)),
             }),
             author: author.clone(),
-            r#type: Some("episodic".to_owned()),
+            r#type: Some(if show.is_serial { "serial" } else { "episodic" }.to_owned()),
             ..ITunesChannelExtension::default()
         }),
         extensions: podcast_extensions(show, show.podcast_guid),
@@ -81,7 +81,7 @@ fn podcast_item(episode: &Episode) -> rss::Item {
             explicit: Some(episode.explicit.to_string()),
             episode: episode.number.map(|number| number.to_string()),
             season: episode.season.map(|season| season.to_string()),
-            episode_type: Some("full".to_owned()),
+            episode_type: Some(episode.kind.as_str().to_owned()),
             ..ITunesItemExtension::default()
         }),
         ..item(episode)

@@ -31,7 +31,8 @@ fn show() -> Show {
         author: Some("Ada".to_owned()),
         description: "Out & about".to_owned(),
         language: "en".to_owned(),
-        category: Some("Society & Culture > Documentary".to_owned()),
+        categories: vec!["Society & Culture > Documentary".to_owned()],
+        is_serial: false,
         image_url: Some(url("/media/walks/cover-1a2b3c4d.jpg")),
         link: None,
         email: Some("ada@pod.example".to_owned()),
@@ -50,6 +51,8 @@ fn episode(name: &str, published: &str) -> Episode {
     let hash = "0123456789abcdef0123456789abcdef01234567";
     Episode {
         guid: format!("guid-{name}"),
+        guid_is_link: false,
+        kind: crate::EpisodeKind::Full,
         title: format!("Episode {name}"),
         notes: "<p>By the <b>river</b></p>".to_owned(),
         published: at(published),

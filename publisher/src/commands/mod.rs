@@ -6,6 +6,7 @@
 mod check;
 mod companions;
 mod episodes;
+mod import;
 mod publish;
 mod serve;
 mod shows;
@@ -41,6 +42,7 @@ pub(crate) async fn run(cli: Cli, out: Out) -> Result<(), Failure> {
         Command::Edit(EditArgs { episode: None, show, fields, .. }) => shows::edit(&context, show, fields).await,
         Command::Edit(args) => episodes::edit(&context, args).await,
         Command::Episodes { show } => episodes::episodes(&context, show).await,
+        Command::Import(args) => import::import(&context, args).await,
         Command::Init(args) => shows::init(&context, args).await,
         Command::Publish(args) => publish::publish(&context, args).await,
         Command::Release(args) => episodes::release(&context, args).await,

@@ -60,6 +60,7 @@ pub(super) async fn publish(context: &Context, args: PublishArgs) -> Result<(), 
         chapters: args.chapters.as_deref().map(companions::chapters).transpose()?,
         transcripts: companions::transcripts(&args.transcript)?,
         version: args.intake.version.chosen(),
+        origin: None,
     };
     let wish = Wish { said, intake: args.intake.intake(), replaces: None };
     if serves(&args)
@@ -166,23 +167,26 @@ async fn record_only(
     let follow = follow(context, &path);
     let draft = draft(context, library, wish, path)?;
     let (cancel, library, urls) = (Arc::clone(&follow.cancel), library.clone(), urls.clone());
-    let work = blocking(move || {
-        let now = Utc::now();
-        let tell = |show: &ShowRecord, episode: &EpisodeRecord| {
-            let episodes = library.episodes(&show.slug)?.len();
-            Ok::<_, PublishError>(Published::new(show, episodes, episode, &urls))
-        };
-        match publish::settle(&library, publish::stage(&library, draft, &follow)?, now)? {
-            Outcome::Already { show, episode } => Ok(Published { already: true, ..tell(&show, &episode)? }),
-            Outcome::New(settled) => {
-                let (is_new_show, warnings) = (settled.is_new_show, settled.warnings.clone());
-                let revised = settled.replaced.is_some();
-                let Recorded { show, episode, .. } = settled.record(&library, now)?;
-                Ok(Published { revised, is_new_show, warnings, ..tell(&show, &episode)? })
-            }
-        }
-    });
+    let work = blocking(move || record(&library, &urls, draft, &follow));
     interruptible(work, &cancel).await
+}
+
+/// Brings what `draft` names into the library.
+pub(super) fn record(library: &Library, urls: &Urls, draft: Draft, follow: &Follow) -> Result<Published, PublishError> {
+    let now = Utc::now();
+    let tell = |show: &ShowRecord, episode: &EpisodeRecord| {
+        let episodes = library.episodes(&show.slug)?.len();
+        Ok::<_, PublishError>(Published::new(show, episodes, episode, urls))
+    };
+    match publish::settle(library, publish::stage(library, draft, follow)?, now)? {
+        Outcome::Already { show, episode } => Ok(Published { already: true, ..tell(&show, &episode)? }),
+        Outcome::New(settled) => {
+            let (is_new_show, warnings) = (settled.is_new_show, settled.warnings.clone());
+            let revised = settled.replaced.is_some();
+            let Recorded { show, episode, .. } = settled.record(library, now)?;
+            Ok(Published { revised, is_new_show, warnings, ..tell(&show, &episode)? })
+        }
+    }
 }
 
 /// Waits for `work`, and gives it up when the process is asked to stop.
@@ -239,7 +243,7 @@ async fn through_daemon(
         replaces: wish.replaces.clone(),
     };
     if let Some(text) = path.to_str().filter(|_| !is_remote) {
-        match ask(client, &progress, &request(RequestSource::Path(text.to_owned()))).await? {
+        match ask(client, Some(&progress), &request(RequestSource::Path(text.to_owned()))).await? {
             PublishLine::Published(published) => return Ok(*published),
             PublishLine::Unreadable(error) if !path.is_file() => return Err(error.into()),
             _ => {}
@@ -249,10 +253,10 @@ async fn through_daemon(
         let failure = Failure::new(format!("the publisher cannot read `{}` where it is", path.display()));
         return Err(failure.with_hint("leave out --in-place, and it is sent a copy"));
     }
-    let upload = upload(client, &progress, &path).await?;
+    let upload = upload(client, Some(&progress), &path).await?;
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
     let request = PublishRequest { name, ..request(RequestSource::Upload(upload.upload)) };
-    match ask(client, &progress, &request).await? {
+    match ask(client, Some(&progress), &request).await? {
         PublishLine::Published(published) => Ok(*published),
         PublishLine::Unreadable(error) => Err(error.into()),
         PublishLine::Hashing { .. } => Err(broken_off()),
@@ -260,24 +264,34 @@ async fn through_daemon(
 }
 
 /// Sends one request and follows it to its last line.
-async fn ask(client: &ControlClient, progress: &Progress, request: &PublishRequest) -> Result<PublishLine, Failure> {
+pub(super) async fn ask(
+    client: &ControlClient,
+    progress: Option<&Progress>,
+    request: &PublishRequest,
+) -> Result<PublishLine, Failure> {
     let mut lines = client.post_stream::<_, PublishLine>("publish", request).await?;
     while let Some(line) = lines.next().await? {
         match line {
-            PublishLine::Hashing { done, total } => progress.bytes(Instant::now(), "hashing", done, total),
+            PublishLine::Hashing { done, total } => {
+                progress.inspect(|progress| progress.bytes(Instant::now(), "hashing", done, total));
+            }
             last => return Ok(last),
         }
     }
     Err(broken_off())
 }
 
-fn broken_off() -> Failure {
+pub(super) fn broken_off() -> Failure {
     let failure = Failure::new("the publisher broke off before it said whether the episode is published");
     failure.with_hint("see `podpub episodes`; publishing the file again makes no second episode")
 }
 
 /// Sends the bytes of the file at `path`. Where the line breaks, it goes on from where it was.
-async fn upload(client: &ControlClient, progress: &Progress, path: &Path) -> Result<Upload, Failure> {
+pub(super) async fn upload(
+    client: &ControlClient,
+    progress: Option<&Progress>,
+    path: &Path,
+) -> Result<Upload, Failure> {
     let saying = || format!("read `{}`", path.display());
     let metadata = tokio::fs::metadata(path).await.explain(saying)?;
     if !metadata.is_file() {
@@ -318,7 +332,7 @@ async fn extent(client: &ControlClient, upload: &str) -> Option<u64> {
 /// Sends what is left of a file; `rest` is of its bytes.
 async fn send_rest(
     client: &ControlClient,
-    progress: &Progress,
+    progress: Option<&Progress>,
     file: tokio::fs::File,
     there: &str,
     rest: std::ops::Range<u64>,
@@ -344,7 +358,7 @@ async fn send_rest(
             answer = &mut sending => return answer.map(|_| ()),
             Some(bytes) = receiver.recv() => {
                 done += bytes;
-                progress.bytes(Instant::now(), "sending", done.min(total), total);
+                progress.inspect(|progress| progress.bytes(Instant::now(), "sending", done.min(total), total));
             }
         }
     }

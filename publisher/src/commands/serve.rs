@@ -117,7 +117,7 @@ impl Running {
             let Ok(status) = blocking(move || host.status(version)).await else { return };
             for EpisodeStatus { episode, swarm, .. } in status.episodes {
                 let copies = swarm.map_or(0, |swarm| swarm.copies_milli);
-                if copies >= 1000 && told.insert(episode.guid) {
+                if copies >= 1000 && told.insert(episode.guid.clone()) {
                     out.note(format!("{}: {}", episode.title, copies::sentence(copies)));
                 }
             }

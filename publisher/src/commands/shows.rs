@@ -19,13 +19,8 @@ pub(super) async fn init(context: &Context, args: InitArgs) -> Result<(), Failur
     let Some(title) = args.fields.title.clone() else {
         return Err(Failure::usage("a show needs a title").with_hint("give one with --title TITLE"));
     };
-    let new = NewShow { slug: args.show, fields: fields(context, args.fields)? };
-    let show: ShowInfo = match context.reach().await? {
-        Reach::Daemon(client) => client.post("shows", &new).await?,
-        Reach::Own(library, _lock) => {
-            change(library, move |library| library.create_show(new.slug, new.fields, Utc::now())).await?
-        }
-    };
+    let new = NewShow { slug: args.show, fields: fields(context, args.fields)?, history: None };
+    let show = create(&context.reach().await?, new).await?;
     context.out.line(format!("made the show `{}`: {title}", show.slug))?;
     print_show(context, &show)
 }
@@ -50,17 +45,7 @@ pub(super) async fn edit(context: &Context, show: Option<String>, args: FieldArg
 }
 
 pub(super) async fn shows(context: &Context) -> Result<(), Failure> {
-    let shows: Vec<ShowInfo> = match context.reach().await? {
-        Reach::Daemon(client) => client.get("shows").await?,
-        Reach::Own(library, _lock) => {
-            let urls = likely_urls(&library)?;
-            let info = |library: &Library| -> Result<Vec<_>, LibraryError> {
-                let shows = library.shows()?.into_iter();
-                shows.map(|show| Ok(ShowInfo::new(&show, library.episodes(&show.slug)?.len(), &urls))).collect()
-            };
-            info(&library).map_err(unavailable)?
-        }
-    };
+    let shows = all(&context.reach().await?).await?;
     if shows.is_empty() {
         context.out.note("there is no show yet; make one with `podpub init`, or just publish a file");
     }
@@ -72,9 +57,34 @@ pub(super) async fn shows(context: &Context) -> Result<(), Failure> {
     Ok(())
 }
 
+/// All shows, as they are told.
+pub(super) async fn all(reach: &Reach) -> Result<Vec<ShowInfo>, Failure> {
+    let library = match reach {
+        Reach::Daemon(client) => return client.get("shows").await,
+        Reach::Own(library, _lock) => library,
+    };
+    let urls = likely_urls(library)?;
+    let info = || -> Result<Vec<_>, LibraryError> {
+        let shows = library.shows()?.into_iter();
+        shows.map(|show| Ok(ShowInfo::new(&show, library.episodes(&show.slug)?.len(), &urls))).collect()
+    };
+    info().map_err(unavailable)
+}
+
 fn print_show(context: &Context, show: &ShowInfo) -> Result<(), Failure> {
     context.out.line(format!("feed  {}\npage  {}", show.feed, show.page))?;
     context.out.json(show)
+}
+
+/// Makes a show, with or without a running publisher.
+pub(super) async fn create(reach: &Reach, new: NewShow) -> Result<ShowInfo, Failure> {
+    match reach {
+        Reach::Daemon(client) => client.post("shows", &new).await,
+        Reach::Own(library, _lock) => {
+            let create = |library: &Library| library.create_show(new.slug, new.fields, new.history, Utc::now());
+            change(library.clone(), create).await
+        }
+    }
 }
 
 /// Changes the library without a running publisher.

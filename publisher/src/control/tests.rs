@@ -176,7 +176,7 @@ async fn an_upload_is_published_under_its_own_name_and_leaves_nothing() {
 async fn shows_are_made_changed_and_refused_with_a_way_out() {
     let port = port().await;
     let fields = ShowFields { title: Some("A".to_owned()), ..ShowFields::default() };
-    let new = serde_json::to_vec(&NewShow { slug: None, fields: fields.clone() }).unwrap();
+    let new = serde_json::to_vec(&NewShow { slug: None, fields: fields.clone(), history: None }).unwrap();
     assert_eq!(port.call(Method::POST, "shows", new.clone()).await.0, 200);
     let (status, body) = port.call(Method::POST, "shows", new).await;
     let error: ApiError = serde_json::from_slice(&body).unwrap();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -10,6 +10,9 @@ use chrono::{DateTime, Utc};
 use super::{Host, blocking};
 use crate::library::{LibraryError, touched};
 use crate::record::EpisodeRecord;
+
+/// Episodes that are no news are shown this much later, all that came meanwhile at once.
+const REFRESH: Duration = Duration::from_secs(5);
 
 impl Host {
     /// Forgets peers that have gone, and looks whether what is served still is what was published.
@@ -79,6 +82,25 @@ impl Host {
                 () = self.stop.cancelled() => return,
                 () = self.put_off.notified() => {}
                 () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Shows what has come without being told, a little after it came.
+    pub(super) async fn refresh_task(self: Arc<Self>) {
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = self.is_stale.notified() => {}
+            }
+            if !self.pause(REFRESH).await {
+                return;
+            }
+            let stale = std::mem::take(&mut *self.stale.lock().unwrap_or_else(PoisonError::into_inner));
+            for show in stale {
+                if let Err(error) = self.refresh(show.as_str()).await {
+                    tracing::error!(%error, %show, "cannot show what came to it");
+                }
             }
         }
     }

@@ -25,7 +25,6 @@ use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use url::Url;
-use uuid::Uuid;
 
 use super::quota::{Place, Quota};
 use crate::record::{EventKind, EventRecord};
@@ -48,7 +47,7 @@ const MOST_PER_NETWORK: usize = 64;
 /// What an event says, beside its kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct EventData {
-    guid: Uuid,
+    guid: String,
     info_hash: InfoHash,
     title: String,
     torrent: Url,
@@ -171,7 +170,7 @@ impl Follower {
         };
         let urls = &self.source.urls;
         let data = EventData {
-            guid: episode.guid,
+            guid: episode.guid.clone(),
             info_hash: episode.info_hash,
             title: episode.title.clone(),
             torrent: urls.torrent(&episode.show, &episode.file),

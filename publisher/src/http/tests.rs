@@ -228,7 +228,7 @@ async fn an_agent_that_was_away_is_told_what_it_missed_and_then_what_happens() {
     assert!(missed[1].contains("id: 2") && missed[1].contains("event: episode"), "{missed:?}");
     let data = missed[1].lines().find_map(|line| line.strip_prefix("data: ")).unwrap();
     let data: serde_json::Value = serde_json::from_str(data).unwrap();
-    assert_eq!(data["guid"], record("a", 2).guid.to_string());
+    assert_eq!(data["guid"], record("a", 2).guid);
     assert_eq!(data["torrent"], format!("http://pods.example/torrents/a/{}.torrent", file(2)));
     assert_eq!(data["length"], 1000);
     // What the log told is not told again, and other shows are none of this agent's business.

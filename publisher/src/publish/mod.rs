@@ -23,6 +23,7 @@ use chrono::{DateTime, Utc};
 use podswarm_core::metainfo::{MetainfoError, TorrentVersion};
 use podswarm_core::net::create::{CreateError, HashError};
 use podswarm_core::rate::ByteCount;
+use podswarm_feeds::EpisodeKind;
 use podswarm_feeds::date::to_the_second;
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +31,7 @@ pub(crate) use settle::{Outcome, Recorded, Settled, settle};
 pub(crate) use stage::stage;
 
 use crate::chapters::{self, Chapter};
+use crate::cover::CoverError;
 use crate::library::LibraryError;
 use crate::record::EpisodeRecord;
 use crate::shows::{FieldError, checked_title};
@@ -104,6 +106,29 @@ pub(crate) struct Said {
     /// Which versions of the protocol its torrent speaks, if not the usual ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) version: Option<TorrentVersion>,
+    /// What it brings from where it was published before; `None` if it is new to the world.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) origin: Option<Origin>,
+}
+
+/// What an episode brings that its listeners know already: nobody is told that it is here.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Origin {
+    /// What it is known by, for ever.
+    pub(crate) guid: String,
+    /// Whether that is the address of a page, too.
+    pub(crate) guid_is_link: bool,
+    /// Show notes as HTML, clean or not.
+    pub(crate) notes_html: Option<String>,
+    /// What kind of episode it is.
+    pub(crate) kind: EpisodeKind,
+    /// Whether it is for adults only, if that was said.
+    pub(crate) explicit: Option<bool>,
+    /// How long it plays as its feed says, in milliseconds; what the file says is believed first.
+    pub(crate) duration_ms: Option<u64>,
+    /// A cover of its own, in base64.
+    pub(crate) image: Option<String>,
 }
 
 /// Longest show notes in bytes; directories cut at 4000.
@@ -130,6 +155,9 @@ pub(crate) enum SaidError {
     /// A transcript that is none.
     #[error("the transcript")]
     Transcript(#[from] TranscriptError),
+    /// A picture that is none.
+    #[error("the episode's image")]
+    Image(#[from] CoverError),
     /// Two transcripts of one form.
     #[error("there are two transcripts that are .{extension} files; want one of each kind")]
     TranscriptTwice {
@@ -285,6 +313,7 @@ impl EpisodeFields {
         check_transcripts(self.transcripts.as_deref().unwrap_or_default())?;
         episode.title = title.unwrap_or_else(|| std::mem::take(&mut episode.title));
         if let Some(notes) = self.notes {
+            episode.notes_are_html = false;
             episode.notes = Some(notes).filter(|notes| !notes.trim().is_empty());
         }
         episode.season = self.season.or(episode.season);

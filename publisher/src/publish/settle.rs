@@ -10,8 +10,10 @@ use uuid::Uuid;
 
 use super::stage::{CONTENT, Staged};
 use super::staging::{Plan, Staging};
-use super::{PublishError, Said};
+use super::{PublishError, Said, SaidError};
+use crate::cover::Cover;
 use crate::library::{Library, LibraryError, new_show};
+use crate::notes;
 use crate::record::{EpisodeRecord, EventRecord, Image, Place, ShowRecord};
 use crate::slug::{Slug, file_name};
 use crate::tags::Tags;
@@ -41,6 +43,8 @@ pub(crate) struct Settled {
     pub(crate) is_new_show: bool,
     /// The episode as it will be stored.
     pub(crate) episode: EpisodeRecord,
+    /// Whether its listeners know it already, from where it was published before.
+    pub(crate) is_known: bool,
     /// The one whose place it takes.
     pub(crate) replaced: Option<EpisodeRecord>,
     /// Its metainfo, without tracker and web seed.
@@ -57,18 +61,23 @@ pub(crate) fn settle(library: &Library, staged: Staged, now: DateTime<Utc>) -> R
     let said = &staged.draft.said;
     // It may have changed while its new content was hashed.
     let old = staged.draft.replaces.as_ref();
-    let old = old.map(|old| library.episode(Some(old.show.as_str()), &old.guid.to_string())).transpose()?;
+    let old = old.map(|old| library.episode(Some(old.show.as_str()), &old.guid)).transpose()?;
     let title = match (&old, &said.title) {
         (Some(old), None) => old.title.clone(),
         _ => title_of(said, &staged.looked.tags, name),
     };
     let (mut show, is_new_show) = show_for(library, said, &staged.looked.tags, &title, now)?;
     let known = library.all_episodes(&show.slug)?;
-    let is_it = |episode: &&EpisodeRecord| episode.ended.is_none() && episode.sha256 == staged.sha256;
+    // The same file may have come out twice elsewhere, but under two guids.
+    let is_it = |episode: &&EpisodeRecord| match &said.origin {
+        Some(origin) => episode.guid == origin.guid,
+        None => episode.ended.is_none() && episode.sha256 == staged.sha256,
+    };
     if let Some(episode) = known.iter().find(is_it) {
         let content = library.content(episode);
         // Content that was lost comes back with the file that it was made of.
-        if episode.place == Place::Library && staged.place == Place::Library && !content.exists() {
+        let is_same = episode.sha256 == staged.sha256 && episode.ended.is_none();
+        if is_same && episode.place == Place::Library && staged.place == Place::Library && !content.exists() {
             staged.staging.place(CONTENT, &content)?;
         }
         return Ok(Outcome::Already { show: Box::new(show), episode: Box::new(episode.clone()) });
@@ -79,7 +88,13 @@ pub(crate) fn settle(library: &Library, staged: Staged, now: DateTime<Utc>) -> R
     let metainfo = make_metainfo(&staged, &file, now)?;
     library.prepare_show(&show.slug)?;
     let (mut staging, looked) = (staged.staging, staged.looked);
-    let tags = looked.tags;
+    let mut tags = looked.tags;
+    let origin = said.origin.clone();
+    let is_known = origin.is_some();
+    let origin = origin.unwrap_or_default();
+    if let Some(image) = &origin.image {
+        tags.cover = Some(Cover::from_base64(image).map_err(SaidError::from)?);
+    }
     let torrent = metainfo.encode();
     let staged_torrent = staging.path(TORRENT);
     write_atomic(&staged_torrent, &torrent, 0o644).map_err(|source| LibraryError::Io {
@@ -87,21 +102,34 @@ pub(crate) fn settle(library: &Library, staged: Staged, now: DateTime<Utc>) -> R
         path: staged_torrent,
         source,
     })?;
-    let notes = said.notes.clone().or_else(|| old.as_ref()?.notes.clone()).or(tags.notes);
+    let new_notes = said.notes.clone().or_else(|| origin.notes_html.as_deref().map(notes::clean));
+    let notes_are_html = match (&new_notes, &old) {
+        (Some(_), _) => said.notes.is_none(),
+        (None, old) => old.as_ref().is_some_and(|old| old.notes.is_some() && old.notes_are_html),
+    };
+    let notes = new_notes.or_else(|| old.as_ref()?.notes.clone()).or(tags.notes);
     let mut episode = EpisodeRecord {
         show: show.slug.clone(),
         file,
-        guid: old.as_ref().map_or_else(Uuid::new_v4, |old| old.guid),
+        guid: match &old {
+            Some(old) => old.guid.clone(),
+            None if is_known => origin.guid,
+            None => Uuid::new_v4().to_string(),
+        },
+        guid_is_link: old.as_ref().map_or(origin.guid_is_link, |old| old.guid_is_link),
         title,
         notes: notes.filter(|notes| !notes.trim().is_empty()),
+        notes_are_html,
         published,
         added: now,
-        released: old.as_ref().is_some_and(|old| old.released),
+        released: old.as_ref().map_or(is_known, |old| old.released),
         draft: old.as_ref().map_or(said.draft, |old| old.draft),
         ended: None,
         season: said.season.or(old.as_ref().and_then(|old| old.season)).or(tags.season),
         number: said.number.or(old.as_ref().and_then(|old| old.number)).or(tags.number),
-        duration_ms: tags.duration.and_then(|duration| u64::try_from(duration.as_millis()).ok()),
+        kind: old.as_ref().map_or(origin.kind, |old| old.kind),
+        explicit: old.as_ref().map_or(origin.explicit, |old| old.explicit),
+        duration_ms: tags.duration.and_then(|duration| u64::try_from(duration.as_millis()).ok()).or(origin.duration_ms),
         image: None,
         chapters: said.chapters.clone().unwrap_or(looked.chapters),
         transcripts: old.as_ref().map(|old| old.transcripts.clone()).unwrap_or_default(),
@@ -138,7 +166,8 @@ pub(crate) fn settle(library: &Library, staged: Staged, now: DateTime<Utc>) -> R
     let image = image.or_else(|| old.as_ref()?.image.clone());
     episode.image = image.filter(|image| show.image.as_ref() != Some(image));
     let warnings = looked.warnings;
-    Ok(Outcome::New(Box::new(Settled { staging, show, is_new_show, episode, replaced: old, metainfo, warnings })))
+    let settled = Settled { staging, show, is_new_show, episode, is_known, replaced: old, metainfo, warnings };
+    Ok(Outcome::New(Box::new(settled)))
 }
 
 impl Settled {
@@ -146,7 +175,7 @@ impl Settled {
     pub(crate) fn is_due(&self, now: DateTime<Utc>) -> bool {
         match &self.replaced {
             Some(old) => old.released,
-            None => !self.episode.draft && self.episode.published <= now,
+            None => self.is_known || !self.episode.draft && self.episode.published <= now,
         }
     }
 
@@ -154,11 +183,11 @@ impl Settled {
     /// it is published.
     pub(crate) fn record(self, library: &Library, now: DateTime<Utc>) -> Result<Recorded, LibraryError> {
         let is_due = self.is_due(now);
-        let Self { staging, show, episode, replaced, .. } = self;
+        let Self { staging, show, episode, replaced, is_known, .. } = self;
         let recorded = if let Some(old) = replaced {
             let event = library.replace(&show, &old, &episode)?;
             Recorded { show, episode, event }
-        } else if is_due {
+        } else if is_due && !is_known {
             let (episode, event) = library.release(&show, &episode)?;
             Recorded { show, episode, event: Some(event) }
         } else {

@@ -4,7 +4,6 @@ use podswarm_core::metainfo::{Magnet, Metainfo};
 use podswarm_feeds::model::{self, FeedUrls, Media, TorrentRef, sri_sha256};
 use podswarm_feeds::{ShowKey, Withdrawal, write};
 
-use crate::notes;
 use crate::record::{EpisodeRecord, ShowRecord};
 use crate::transcript::TranscriptFile;
 use crate::urls::Urls;
@@ -56,7 +55,8 @@ fn show_model(show: &ShowRecord, urls: &Urls) -> model::Show {
         author: show.author.clone(),
         description: show.description.clone().unwrap_or_else(|| show.title.clone()),
         language: show.language.clone(),
-        category: show.category.clone(),
+        categories: show.category.iter().chain(&show.more_categories).cloned().collect(),
+        is_serial: show.is_serial,
         image_url: show.image.as_ref().map(|image| urls.media(&show.slug, &image.file)),
         link: show.link.as_deref().and_then(|link| link.parse().ok()),
         email: show.email.clone(),
@@ -71,14 +71,16 @@ fn episode_model(show: &ShowRecord, episode: &EpisodeRecord, urls: &Urls) -> mod
     let url = media_url(episode, urls);
     let file_name = url.path_segments().and_then(|mut segments| segments.next_back()).unwrap_or_default().to_owned();
     model::Episode {
-        guid: episode.guid.to_string(),
+        guid: episode.guid.clone(),
+        guid_is_link: episode.guid_is_link,
         title: episode.title.clone(),
-        notes: episode.notes.as_deref().map(notes::to_html).unwrap_or_default(),
+        notes: episode.notes_html(),
         published: episode.published,
         season: episode.season,
         number: episode.number,
+        kind: episode.kind,
         duration: episode.duration(),
-        explicit: show.explicit,
+        explicit: episode.explicit.unwrap_or(show.explicit),
         media: Media {
             url,
             length: episode.enclosure.length,
@@ -182,7 +184,7 @@ mod tests {
         assert!(podcast.contains("sha256-"), "{podcast}");
         assert!(torrents.contains("https://pods.example/x/torrents/a/2026-01-01-episode-1-00000001.mp3.torrent"));
         for feed in [podcast, torrents] {
-            assert!(feed.contains(&record.guid.to_string()));
+            assert!(feed.contains(&record.guid));
         }
     }
 

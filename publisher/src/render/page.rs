@@ -13,7 +13,6 @@ use podswarm_core::app::human_duration;
 use podswarm_core::metainfo::Magnet;
 use podswarm_core::rate::ByteCount;
 
-use crate::notes;
 use crate::record::{EpisodeRecord, Image, ShowRecord};
 use crate::slug::page_name;
 use crate::urls::Urls;
@@ -104,13 +103,13 @@ pub(crate) fn episode(
             header.show {
                 @if let Some(image) = episode.image.as_ref().or(show.image.as_ref()) { (cover("../..", show, image)) }
                 div {
-                    h1 { (episode.title) @if show.explicit { " " (explicit()) } }
+                    h1 { (episode.title) @if episode.explicit.unwrap_or(show.explicit) { " " (explicit()) } }
                     p.soft { (facts(episode)) }
                 }
             }
             (player("../..", episode, "metadata"))
             @if !episode.chapters.is_empty() { (chapters(episode)) }
-            @if let Some(text) = &episode.notes { section { (PreEscaped(notes::to_html(text))) } }
+            @if episode.notes.is_some() { section { (PreEscaped(episode.notes_html())) } }
             @if !said.is_empty() { (transcript(episode, said)) }
             section.box {
                 h2 { "Download" }

@@ -92,6 +92,46 @@ impl HttpClient {
     }
 }
 
+/// Some bytes of a file, and how long the server says that the whole is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// Where they begin: where it was asked for, or 0 where the server sends no parts of files.
+    pub start: u64,
+    /// The bytes; fewer than were asked for where the file ends.
+    pub bytes: Vec<u8>,
+    /// The whole file's length, if the server says it.
+    pub total: Option<u64>,
+}
+
+impl HttpClient {
+    /// Fetches up to `length` bytes of the file at `url` from `start` on, whatever version of it there is now.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such file, or it has no bytes there.
+    pub async fn sample(&self, url: &str, start: u64, length: usize) -> Result<Sample, HttpError> {
+        let range = format!("bytes={start}-{}", start + (length as u64).saturating_sub(1));
+        let range = HeaderValue::try_from(range).expect("numbers are a header value");
+        let headers = HeaderMap::from_iter([(RANGE, range), (ACCEPT_ENCODING, HeaderValue::from_static("identity"))]);
+        let Answer { mut response, url, .. } =
+            self.open(&self.files, url.parse()?, headers, Downgrade::Followed).await?;
+        let range = response.headers().get(CONTENT_RANGE).and_then(|value| value.to_str().ok());
+        let (start, total) = match (response.status(), range.and_then(ContentRange::parse)) {
+            (StatusCode::PARTIAL_CONTENT, Some(ContentRange { start: Some(start), total })) => (start, total),
+            (StatusCode::OK, _) => (0, response.content_length()),
+            (status, _) => return Err(status_error(&url, status.as_u16(), response.headers())),
+        };
+        let mut bytes = Vec::new();
+        while bytes.len() < length
+            && let Some(chunk) = response.chunk().await.map_err(|error| HttpError::of_request(&url, &error))?
+        {
+            bytes.extend_from_slice(&chunk);
+        }
+        bytes.truncate(length);
+        Ok(Sample { start, bytes, total })
+    }
+}
+
 /// One attempt.
 struct Job<'a> {
     client: &'a HttpClient,

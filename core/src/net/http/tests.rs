@@ -352,6 +352,18 @@ async fn a_part_that_was_whole_but_for_its_name_is_not_fetched_again() {
 }
 
 #[tokio::test]
+async fn a_sample_is_what_was_asked_for_or_the_beginning_of_the_whole() {
+    let answers = vec![partial("4-6/10", b"456"), answer("200 OK", AUDIO, b"0123456789"), answer("410 Gone", "", b"")];
+    let mut server = Server::script(answers).await;
+    let sample = |start, bytes: &[u8]| Sample { start, bytes: bytes.to_vec(), total: Some(10) };
+    let url = server.url("/e.mp3");
+    assert_eq!(client().sample(&url, 4, 3).await.unwrap(), sample(4, b"456"));
+    assert!(server.request().contains("range: bytes=4-6\r\n"));
+    assert_eq!(client().sample(&url, 4, 3).await.unwrap(), sample(0, b"012"));
+    assert!(matches!(client().sample(&url, 0, 3).await, Err(HttpError::Status { status: 410, .. })));
+}
+
+#[tokio::test]
 async fn a_server_that_makes_no_sense_of_a_range_is_asked_for_the_whole() {
     for senseless in [
         partial("0-9/10", b"0123456789"),

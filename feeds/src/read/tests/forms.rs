@@ -431,6 +431,8 @@ fn url(path: &str) -> Url {
 fn episode(name: &str) -> Episode {
     Episode {
         guid: format!("guid <{name}>"),
+        guid_is_link: false,
+        kind: crate::EpisodeKind::Full,
         title: format!("{name} & \"friends\" <live>"),
         notes: "<p>By the <b>river</b> &amp; ]]> back</p>".to_owned(),
         published: DateTime::from_timestamp(1_790_000_000, 0).expect("in range"),

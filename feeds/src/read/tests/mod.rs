@@ -4,6 +4,7 @@ mod broken;
 mod forms;
 mod hostile;
 mod json;
+mod moving;
 mod texts;
 
 use super::*;
