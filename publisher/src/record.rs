@@ -198,6 +198,11 @@ impl EpisodeRecord {
         self.duration_ms.map(Duration::from_millis)
     }
 
+    /// Its guid if that is a UUID, else one that is made of it: a short name for what is counted.
+    pub(crate) fn uuid(&self) -> Uuid {
+        Uuid::try_parse(&self.guid).unwrap_or_else(|_| Uuid::new_v5(&Uuid::NAMESPACE_URL, self.guid.as_bytes()))
+    }
+
     /// Its show notes as HTML that is safe on any page; empty if there are none.
     pub(crate) fn notes_html(&self) -> String {
         match &self.notes {
@@ -326,7 +331,7 @@ impl Record for RenderedRecord {
 pub(crate) struct DayRecord {
     /// Its show.
     pub(crate) show: Slug,
-    /// Names it, whichever file it has.
+    /// Names it, whichever file it has; see [`EpisodeRecord::uuid`].
     pub(crate) guid: Uuid,
     /// The day, in UTC.
     pub(crate) date: NaiveDate,

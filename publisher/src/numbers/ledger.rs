@@ -45,14 +45,14 @@ const MOST_OF_NETWORK: u8 = 32;
 pub(crate) struct EpisodeKey {
     /// Its show.
     pub(crate) show: Slug,
-    /// Its guid.
+    /// Its guid, as [`EpisodeRecord::uuid`].
     pub(crate) guid: Uuid,
 }
 
 impl EpisodeKey {
     /// The key of that episode.
     pub(crate) fn of(episode: &EpisodeRecord) -> Self {
-        Self { show: episode.show.clone(), guid: episode.guid }
+        Self { show: episode.show.clone(), guid: episode.uuid() }
     }
 }
 

@@ -27,7 +27,7 @@ pub(crate) struct EpisodeNumbers {
     /// Its show.
     pub(crate) show: Slug,
     /// Names it for ever.
-    pub(crate) guid: Uuid,
+    pub(crate) guid: String,
     /// Its title.
     pub(crate) title: String,
     /// The date it bears.
@@ -72,11 +72,11 @@ pub(crate) fn report(library: &Library, which: &Which) -> Result<Vec<EpisodeNumb
             records.into_iter().filter(|record| record.released).partition(|record| record.ended.is_some());
         for record in ended.into_iter().chain(standing) {
             if only.as_ref().is_none_or(|only| only.guid == record.guid) {
-                episodes.insert(record.guid, EpisodeNumbers::of(&record));
+                episodes.insert(record.uuid(), EpisodeNumbers::of(&record));
             }
         }
         let prefix = match &only {
-            Some(only) => DayRecord::prefix(&show.slug, Some(only.guid)),
+            Some(only) => DayRecord::prefix(&show.slug, Some(only.uuid())),
             None => DayRecord::prefix(&show.slug, None),
         };
         for day in library.store().scan::<DayRecord>(prefix)? {
@@ -97,7 +97,7 @@ impl EpisodeNumbers {
     fn of(record: &EpisodeRecord) -> Self {
         Self {
             show: record.show.clone(),
-            guid: record.guid,
+            guid: record.guid.clone(),
             title: record.title.clone(),
             published: record.published,
             http: 0,
@@ -126,6 +126,8 @@ pub(crate) fn csv(episodes: &[EpisodeNumbers]) -> String {
     let mut rows = vec!["date,show,guid,title,http,swarm".to_owned()];
     for EpisodeNumbers { show, guid, title, days, .. } in episodes {
         let title = quoted(title);
+        // One that was made here needs no quotes.
+        let guid = if Uuid::try_parse(guid).is_ok() { guid.clone() } else { quoted(guid) };
         rows.extend(
             days.iter().map(|DayNumbers { date, http, swarm }| format!("{date},{show},{guid},{title},{http},{swarm}")),
         );
