@@ -39,6 +39,7 @@ async fn main() -> Outcome<()> {
             peers,
             web_seeds: Vec::new(),
             seed_after: false,
+            in_order: false,
             metainfo,
         })
         .await?;

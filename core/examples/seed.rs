@@ -40,6 +40,7 @@ async fn main() -> Outcome<()> {
             peers: Vec::new(),
             web_seeds: Vec::new(),
             seed_after: true,
+            in_order: false,
         })
         .await?;
     torrent.wait_complete().await?;

@@ -136,6 +136,9 @@ pub struct GetArgs {
     /// Show the files of the torrents with their numbers, and fetch none.
     #[arg(long)]
     pub list: bool,
+    /// Fetch the pieces of a torrent in their order, for a file that is read while it comes. Of less use to the crowd than the usual order.
+    #[arg(long)]
+    pub sequential: bool,
     /// Stay and seed once everything is there, until stopped.
     #[arg(long)]
     pub seed: bool,

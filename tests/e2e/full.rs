@@ -91,5 +91,6 @@ fn torrent(metainfo: &Arc<Metainfo>, files: Files, resume: &Path) -> AddTorrent 
         peers: Vec::new(),
         web_seeds: Vec::new(),
         seed_after: true,
+        in_order: false,
     }
 }

@@ -85,6 +85,19 @@ fn who_takes_and_never_gives_and_who_lies_do_not_hold_the_others_up() {
 }
 
 #[test]
+fn who_plays_waits_little_and_does_not_hold_the_others_up() {
+    let scenario = |plot| Scenario { plot, peers: 16, length: 30 * MIB, ..Scenario::default() };
+    let (alone, played) = (outcome(&scenario(Plot::Rush)), outcome(&scenario(Plot::Players)));
+    println!("{alone}\n{played}");
+    assert_eq!(played.starts.len(), 8);
+    let last = played.starts[7];
+    // Eight players together, in a rush in which the publisher sends each of sixteen a sixteenth of what they receive.
+    assert!(last <= Duration::from_secs(4) && played.stalled <= Duration::from_secs(16), "{played}");
+    assert!(played.last <= alone.last * 23 / 20, "{played}\nwithout players: {alone}");
+    assert!(played.received_milli <= alone.received_milli + 20, "{played}");
+}
+
+#[test]
 fn a_publisher_slower_than_his_crowd_sends_each_piece_about_once() {
     let mut scenario = Scenario { peers: 16, ..Scenario::default() };
     scenario.publisher.up = 5 * MBIT;

@@ -5,12 +5,14 @@ mod finding;
 mod seeking;
 mod router;
 mod files;
+mod reading;
 mod web;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,11 +28,13 @@ use super::pacing::Pacing;
 use super::pool::Pool;
 use super::port_map::PortMap;
 use super::reached::Reached;
+use super::reader::ReadError;
 use super::stream::{Dialler, Stream};
 use super::trips::Trips;
 use super::udp::Service;
 use files::{Held, Release, in_steps};
 use finding::Finding;
+use reading::Reading;
 use router::Router;
 pub(super) use seeking::{Ask, Met};
 use seeking::{Seeking, Sockets};
@@ -77,6 +81,8 @@ pub(crate) enum Command {
     Remove(u64, oneshot::Sender<()>),
     Pause(u64, oneshot::Sender<()>),
     Unpause(u64, oneshot::Sender<()>),
+    OpenReader(u64, Range<u64>, Weak<()>, oneshot::Sender<Result<u64, ReadError>>),
+    Read(u64, u64, super::reader::Answer),
     Shutdown(oneshot::Sender<()>),
 }
 
@@ -250,6 +256,9 @@ struct Task {
     leaving: BTreeMap<SwarmId, super::http::Reach>,
     /// Searches for metadata.
     findings: BTreeMap<SwarmId, Finding>,
+    /// Who reads what is being fetched.
+    readings: BTreeMap<u64, Reading>,
+    next_reader: u64,
     /// Peers that such searches have found, by info-hash, for torrents that are not added yet.
     found_peers: BTreeMap<[u8; 20], Vec<SocketAddr>>,
     conns: BTreeMap<ConnId, Connection>,
@@ -320,6 +329,8 @@ impl Task {
             by_swarm: BTreeMap::new(),
             leaving: BTreeMap::new(),
             findings: BTreeMap::new(),
+            readings: BTreeMap::new(),
+            next_reader: 0,
             found_peers: BTreeMap::new(),
             conns: BTreeMap::new(),
             http: BTreeMap::new(),
@@ -386,6 +397,7 @@ impl Task {
             }
             self.pacing.change(self.session.pace());
             self.drop_abandoned();
+            self.drop_gone_readers();
             self.publish();
         }
         self.say_goodbye().await;
@@ -421,6 +433,8 @@ impl Task {
                 self.set_paused(key, false);
                 let _ = done.send(());
             }
+            Command::OpenReader(key, range, alive, done) => self.open_reader(key, range, alive, done),
+            Command::Read(number, at, answer) => self.read(number, at, answer),
             Command::Shutdown(done) => self.stopping = Some(done),
         }
     }
@@ -468,7 +482,7 @@ impl Task {
                 let text = with_causes(&err);
                 tracing::warn!(torrent = %entry.handle.info_hash, error = %text, "files cannot be used");
                 entry.status.send_modify(|status| status.fail(text));
-                return;
+                return self.end_readers(key);
             }
         };
         entry.storage = Some(Arc::new(Held::new(storage, release)));
@@ -495,6 +509,7 @@ impl Task {
                 encryption: self.config.encryption,
                 blocklist: Arc::clone(&self.config.blocklist),
                 dht: self.config.dht.is_some(),
+                in_order: entry.add.in_order,
                 ..SwarmConfig::default()
             },
         };
@@ -508,7 +523,7 @@ impl Task {
             Err(twin) => {
                 tracing::warn!(?twin, "a torrent of the same wire info-hash is there");
                 entry.status.send_modify(|status| status.fail("the same torrent is there already".to_owned()));
-                return;
+                return self.end_readers(key);
             }
         };
         entry.swarm = Some(id);
@@ -516,6 +531,8 @@ impl Task {
         self.drain();
         self.input(Input::Swarm(id, swarm::Input::AddPeers(peers, PeerSource::Owner)));
         self.input(Input::Swarm(id, swarm::Input::AddPeers(found, PeerSource::Tracker)));
+        self.tell_readers(key);
+        self.serve_readers(key);
         self.touch(id);
         self.publish_now();
     }
@@ -535,6 +552,7 @@ impl Task {
     /// Leaves a torrent; it is `done` when what is there is remembered and nobody works on its files any more.
     fn remove(&mut self, key: u64, done: oneshot::Sender<()>) {
         self.leave(key);
+        self.end_readers(key);
         if let Some(Entry { cancel, released, .. }) = self.entries.remove(&key) {
             cancel.store(true, Ordering::Relaxed);
             tokio::spawn(async move {
@@ -622,6 +640,7 @@ impl Task {
     /// Leaves everything: peers, trackers, files.
     async fn say_goodbye(mut self) {
         self.end_findings();
+        self.readings.clear();
         let keys: Vec<u64> = self.entries.keys().copied().collect();
         for key in keys {
             self.entries[&key].cancel.store(true, Ordering::Relaxed);

@@ -31,6 +31,7 @@ mod udp;
 mod listen;
 pub mod port_map;
 mod reached;
+pub mod reader;
 mod lsd;
 mod dht;
 mod engine;
@@ -43,6 +44,7 @@ use std::sync::Arc;
 pub use engine::Engine;
 pub use port_map::PortMap;
 pub use reached::Reached;
+pub use reader::{ReadError, Reader};
 pub use storage::{Files, StorageError};
 pub use torrent::{EngineStatus, Torrent, TorrentError};
 
@@ -182,6 +184,8 @@ pub struct AddTorrent {
     pub web_seeds: Vec<String>,
     /// Whether to go on seeding once it is complete.
     pub seed_after: bool,
+    /// Whether pieces are fetched in their order, and not the rarest first.
+    pub in_order: bool,
 }
 
 impl AddTorrent {

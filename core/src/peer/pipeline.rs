@@ -24,6 +24,8 @@ const SNUBBED_DEPTH: usize = 1;
 const HORIZON: Duration = Duration::from_secs(1);
 /// How often the depth is adapted.
 const ADAPT_EVERY: Duration = Duration::from_millis(500);
+/// A peer that did not bring something in time, and nothing since, is not trusted with what is urgent for so long.
+const DOUBT: Duration = Duration::from_secs(5);
 /// Given-up requests whose answers are still recognised.
 const MAX_LATE: usize = 1024;
 
@@ -55,6 +57,8 @@ pub struct Pipeline {
     last_rate: Rate,
     /// When the peer last brought a block, or was first asked for one since the pipe was empty.
     progress: Instant,
+    /// When a request was last taken back, as the peer did not answer it in time, if it has brought nothing since.
+    doubted_at: Option<Instant>,
 }
 
 impl Pipeline {
@@ -71,6 +75,7 @@ impl Pipeline {
             adapted: now,
             last_rate: Rate(0),
             progress: now,
+            doubted_at: None,
         }
     }
 
@@ -106,6 +111,17 @@ impl Pipeline {
         self.out.iter().any(|(out, _)| *out == block)
     }
 
+    /// How many requests are before that for this block, and when it was asked for; `None` if it is not.
+    pub fn place_of(&self, block: BlockInfo) -> Option<(usize, Instant)> {
+        let place = self.out.iter().position(|(out, _)| *out == block)?;
+        Some((place, self.out[place].1))
+    }
+
+    /// Whether the peer's queue has room for this block, which it is not asked for.
+    pub fn takes(&self, block: BlockInfo) -> bool {
+        self.out.len() < self.limit.min(MAX_DEPTH) && !self.has(block)
+    }
+
     /// The blocks that are asked for, oldest first.
     pub fn blocks(&self) -> impl Iterator<Item = BlockInfo> + '_ {
         self.out.iter().map(|(block, _)| *block)
@@ -126,6 +142,25 @@ impl Pipeline {
         if self.out.is_empty() { Duration::ZERO } else { now - self.progress }
     }
 
+    /// Whether the peer lets us wait for `patience` or more, or did not bring something in time and has brought nothing since.
+    pub fn is_stalled(&self, now: Instant, patience: Duration) -> bool {
+        self.is_doubtful(now) || self.waiting(now) >= patience
+    }
+
+    /// Whether the peer did not bring something in time a while ago, and has brought nothing since.
+    pub fn is_doubtful(&self, now: Instant) -> bool {
+        self.doubted_at.is_some_and(|at| now - at < DOUBT)
+    }
+
+    /// Gives a request up because the peer does not bring the block in time; tells whether it was out.
+    pub fn take_back(&mut self, now: Instant, block: BlockInfo) -> bool {
+        let was_out = self.cancel(block);
+        if was_out {
+            self.doubted_at = Some(now);
+        }
+        was_out
+    }
+
     /// Counts a request that goes out.
     pub fn request(&mut self, now: Instant, block: BlockInfo) {
         if self.out.is_empty() {
@@ -138,9 +173,12 @@ impl Pipeline {
     /// Counts a block that came in, and adapts the depth to `meter`, which has it already.
     pub fn arrive(&mut self, now: Instant, block: BlockInfo, meter: &mut RateMeter) -> Arrival {
         let Some(place) = self.out.iter().position(|(out, _)| *out == block) else {
-            return if self.forget_late(block) { Arrival::Late } else { Arrival::Unasked };
+            let was_asked = self.forget_late(block);
+            self.doubted_at = self.doubted_at.filter(|_| !was_asked);
+            return if was_asked { Arrival::Late } else { Arrival::Unasked };
         };
         self.out.remove(place);
+        self.doubted_at = None;
         self.progress = now;
         self.snubbed = false;
         if self.growing {

@@ -88,9 +88,14 @@ impl Partial {
 
     /// Blocks that are asked for and not here, with the number of connections asked.
     pub fn outstanding(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        self.missing().filter(|(_, requests)| *requests > 0)
+    }
+
+    /// Blocks that are not here, with the number of connections asked.
+    pub fn missing(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
         self.blocks.iter().zip(0_u32..).filter_map(|(block, number)| match block {
-            Block::Wanted { requests } if *requests > 0 => Some((number, *requests)),
-            _ => None,
+            Block::Wanted { requests } => Some((number, *requests)),
+            Block::Received { .. } => None,
         })
     }
 

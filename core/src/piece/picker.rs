@@ -8,6 +8,9 @@
 //!    with (BEP 3);
 //! 4. a block of a piece that another connection works on.
 //!
+//! Where the owner wants the pieces in their order, a new piece is the first of all. Before all that go pieces that somebody waits for
+//! (`urgent`).
+//!
 //! In the end game, when every missing block is asked for, blocks are asked for again from others, those least asked for
 //! first; the caller cancels what arrives twice.
 //!
@@ -16,6 +19,7 @@
 //! Law: the memory of pieces on their way stays within the budget, as long as one piece fits.
 
 mod runs;
+mod urgent;
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -66,6 +70,10 @@ pub struct Picker {
     max_partials: usize,
     /// Pieces of which a copy was bad.
     alone: BTreeSet<PieceIndex>,
+    /// Pieces that are not here and that somebody waits for, in the order in which they are needed.
+    urgent: Vec<PieceIndex>,
+    /// Whether new pieces are begun in their order.
+    in_order: bool,
     hashing: Hashing,
     /// Counts the changes after which a peer that had nothing to be asked for may have something.
     epoch: u64,
@@ -78,8 +86,28 @@ impl Picker {
         let availability = Availability::none(layout.piece_count());
         let (begun, settled) = (have.clone(), have.clone());
         let (partials, open, alone) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
-        let hashing = Hashing::Sha1;
-        Self { layout, have, settled, availability, partials, open, begun, max_partials, alone, hashing, epoch: 0 }
+        let (urgent, in_order, hashing, epoch) = (Vec::new(), false, Hashing::Sha1, 0);
+        Self {
+            layout,
+            have,
+            settled,
+            availability,
+            partials,
+            open,
+            begun,
+            max_partials,
+            alone,
+            urgent,
+            in_order,
+            hashing,
+            epoch,
+        }
+    }
+
+    /// The same with new pieces begun in their order.
+    #[must_use]
+    pub fn in_order(self, in_order: bool) -> Self {
+        Self { in_order, ..self }
     }
 
     /// The same for pieces that are hashed in another way.
@@ -206,7 +234,7 @@ impl Picker {
                 Some(_) => joinable = joinable.max(Some((partial.received(), partial.piece()))),
             }
         }
-        if hints.only {
+        if hints.only && !self.in_order {
             (orphan, joinable) = (None, None);
         }
         let piece = own
@@ -298,7 +326,7 @@ impl Picker {
         }
     }
 
-    /// Takes a request back that the peer refused, and leaves the piece to others if it was the peer's.
+    /// Takes a request back that the peer refused or does not answer, and leaves the piece to others if it was the peer's.
     pub fn refused(&mut self, conn: ConnId, block: BlockInfo) {
         self.unask(block);
         if let Some(partial) = self.partials.get_mut(&block.piece)
@@ -323,6 +351,7 @@ impl Picker {
         self.partials.remove(&piece);
         self.open.remove(&piece);
         self.alone.remove(&piece);
+        self.urgent.retain(|urgent| *urgent != piece);
         self.have.insert(piece);
         self.settled.insert(piece);
         self.begun.insert(piece);
@@ -334,9 +363,9 @@ impl Picker {
         self.discard(piece)
     }
 
-    /// Whether no new piece can be begun.
+    /// Whether no new piece can be begun, but for urgent ones.
     pub fn is_full(&self) -> bool {
-        self.partials.len() >= self.max_partials
+        self.partials.len() >= self.places()
     }
 
     /// The piece to give up so that another can be begun: nobody goes on with it and nobody that `can_give` tells of can;
@@ -368,6 +397,11 @@ impl Picker {
             return None;
         }
         let free = |piece: &PieceIndex| theirs.has(*piece) && !self.begun.has(*piece) && may(*piece);
+        if self.in_order {
+            let piece = theirs.without(&self.begun).find(|piece| may(*piece))?;
+            self.open_piece(conn, piece);
+            return Some(piece);
+        }
         let piece = match hints.pieces.iter().copied().find(free) {
             Some(piece) => piece,
             None if hints.only => return None,
@@ -572,6 +606,20 @@ mod tests {
         assert!(picker.is_done() && !picker.lacks_any_of(&Bitfield::all(20)));
         assert_eq!((picker.missing_bytes(), picker.absent_bytes()), (0, 18 * block));
         assert_eq!(picker.have().count(), 2);
+    }
+
+    #[test]
+    fn pieces_come_in_their_order_where_the_owner_wants_that() {
+        let mut picker = picker(8, 1).in_order(true);
+        let mut rng = Rng::from_seed_u64(1);
+        let mut theirs = Bitfield::all(8);
+        theirs.remove(PieceIndex(2));
+        let suggested = VecDeque::from([PieceIndex(6)]);
+        let hints = Hints { pieces: &suggested, only: true };
+        let asked: Vec<u32> =
+            std::iter::from_fn(|| picker.pick(A, &theirs, hints, any, &mut rng)).map(|block| block.piece.0).collect();
+        assert_eq!(asked, [0, 1, 3, 4, 5, 6, 7]);
+        assert_eq!(picker.begin_run(Wanted::Any, Some(PieceIndex(5)), &mut rng).unwrap().piece, PieceIndex(2));
     }
 
     #[test]

@@ -128,8 +128,16 @@ impl Swarm {
     }
 
     /// Whether a seed has this piece out to somebody else, or on its way.
+    ///
+    /// Of several who ask for one piece that nobody has, and wait, one is first: then it is not handed out by that alone.
     pub(super) fn is_handed_out(&self, piece: PieceIndex, peer: &PeerConnection) -> bool {
-        self.phase == Phase::Seeding && self.copies_of(piece) > u32::from(peer.promised.contains_key(&piece))
+        let own = usize::from(peer.promised.contains_key(&piece));
+        let copies = self.copies_of(piece) as usize;
+        let waiting = || self.unserved.iter().filter_map(|conn| self.conns.get(conn));
+        self.phase == Phase::Seeding
+            && copies > own
+            && copies
+                > waiting().filter(|peer| peer.uploads.is_for(piece) && peer.promised.contains_key(&piece)).count()
     }
 
     /// Whether a piece may be given to whoever comes, because it is no longer for a seed to hand out with care.

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::peers::PeerSource;
+use super::reading::ReaderId;
 use super::web_seeds::{WebFetch, WebSeedFault};
 use crate::layout::{BlockInfo, PieceIndex};
 use crate::metainfo::merkle::Sha256Digest;
@@ -128,6 +130,8 @@ pub enum Input {
     },
     /// The router lets IPv4 in at this port, if it is not the one on which we listen.
     ReachedAt(Option<u16>),
+    /// Somebody who reads the torrent's bytes goes on with this range of them, or reads no more.
+    Reader(ReaderId, Option<Range<u64>>),
     /// The owner wants no traffic.
     Pause,
     /// The owner wants traffic again.

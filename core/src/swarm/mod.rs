@@ -6,7 +6,7 @@
 //!
 //! The modules in reading order: [`io`] is what goes in and out, [`peers`] keeps the addresses, `inbound` answers messages,
 //! `exchange` tells peers of one another, `punch` introduces those who cannot reach each other, `metadata` gives them the torrent itself, `hashes` what proves it, [`priority`] and `places` say who is wanted
-//! most, `requests` asks for blocks, `pieces` follows them to the disk, `telling` announces them, `turns` says whose turn it is
+//! most, `requests` asks for blocks, [`reading`] hastens what somebody waits for, `pieces` follows them to the disk, `telling` announces them, `turns` says whose turn it is
 //! to be sent one, `handing` what a seed hands out to whom, `showing` how it tells them, `restraint` when to give less, `ways` how long messages take, `serving` chokes and uploads, [`web_seeds`] asks web servers when
 //! peers are not enough, `upkeep` is all that only time brings about, [`status`] tells people.
 //!
@@ -25,6 +25,7 @@ mod punch;
 mod metadata;
 mod hashes;
 mod requests;
+pub mod reading;
 mod pieces;
 mod telling;
 mod turns;
@@ -43,6 +44,8 @@ use std::time::Duration;
 
 pub use io::{DialWay, DiskFault, Event, Input, Output, StoreOutcome, SwarmId, WholePiece};
 pub use peers::{PeerList, PeerSource};
+pub use reading::ReaderId;
+use reading::Reading;
 use restraint::{Line, Restraint};
 pub use status::{TorrentState, TorrentStatus};
 use turns::{Turn, Width};
@@ -98,6 +101,8 @@ pub struct SwarmConfig {
     pub blocklist: Arc<Blocklist>,
     /// Whether peers are told that we are a node of the distributed hash table, unless the torrent is private. BEP 5.
     pub dht: bool,
+    /// Whether pieces are fetched in their order, which serves who reads them early and is of no use to the crowd.
+    pub in_order: bool,
 }
 
 impl Default for SwarmConfig {
@@ -117,6 +122,7 @@ impl Default for SwarmConfig {
             encryption: Encryption::default(),
             blocklist: Arc::default(),
             dht: false,
+            in_order: false,
         }
     }
 }
@@ -206,6 +212,7 @@ pub struct Swarm {
     blame: Blame,
     trees: hashes::Trees,
     web_seeds: WebSeeds,
+    reading: Reading,
     choker: Choker,
     announcers: Option<Announcers>,
     /// Bytes that wait for the hashing threads or the disk.
@@ -264,7 +271,8 @@ impl Swarm {
         let hashing = if metainfo.layers().is_some() { Hashing::Tree } else { Hashing::Sha1 };
         let layout = Layout::of(&metainfo.info);
         let wanted = choice.as_ref().map(|choice| choice.pieces(&layout));
-        let picker = Picker::new(layout.clone(), have, config.partial_budget).hashing(hashing);
+        let picker =
+            Picker::new(layout.clone(), have, config.partial_budget).hashing(hashing).in_order(config.in_order);
         let (picker, wanted_length) = match &wanted {
             None => (picker, layout.sent_length()),
             Some(wanted) => (picker.wanting(wanted), layout.sent_length_of(wanted)),
@@ -300,6 +308,7 @@ impl Swarm {
             blame: Blame::default(),
             trees,
             web_seeds: WebSeeds::new(web_seeds),
+            reading: Reading::default(),
             announcers,
             storing: 0,
             unstored: BTreeSet::new(),
@@ -402,6 +411,7 @@ impl Swarm {
             Input::Announced { id, result } => self.announced(now, id, result, limits),
             Input::WebSeedSent { seed, fetch, blocks } => self.web_seed_sent(now, seed, fetch, blocks),
             Input::WebSeedEnded { seed, fetch, fault } => self.web_seed_ended(now, seed, fetch, &fault),
+            Input::Reader(reader, range) => self.read_on(now, reader, range),
             Input::AskWays => self.ask_ways(now),
             Input::ReachedAt(port) => self.reached_at(now, port),
             Input::Pause => self.pause(now),
@@ -422,7 +432,8 @@ impl Swarm {
     /// When [`Input::Tick`] is next needed.
     pub fn deadline(&self) -> Option<Instant> {
         let announcers = self.announcers.as_ref().and_then(Announcers::deadline);
-        earliest(earliest(self.tick_at, self.tell_at), earliest(self.limited_until, announcers))
+        let ours = earliest(self.tick_at, earliest(self.tell_at, self.reading.look_at()));
+        earliest(ours, earliest(self.limited_until, announcers))
     }
 
     /// Whether it was stopped and its trackers have heard and said all that there is.

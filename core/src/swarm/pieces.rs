@@ -96,6 +96,7 @@ impl Swarm {
 
     fn piece_is_good(&mut self, now: Instant, piece: PieceIndex, digests: Option<&[Sha256Digest]>) {
         self.picker.complete(piece);
+        self.piece_is_read(now);
         self.unstored.remove(&piece);
         self.disk_works(now, Failing::Writes);
         for liar in self.blame.good(piece, digests.unwrap_or_default()) {

@@ -28,8 +28,11 @@ impl Swarm {
         hungry.sort_unstable();
         hungry.dedup();
         hungry.retain(|conn| !self.starved.contains(conn) && self.conns.get(conn).is_some_and(may_be_asked));
-        // Nobody is always asked first.
+        // Nobody is always asked first, but for the quickest where somebody waits.
         self.rng.shuffle(&mut hungry);
+        if !self.picker.urgent().is_empty() {
+            self.quickest_last(now, &mut hungry);
+        }
         while let Some(conn) = hungry.pop() {
             if !self.fill_pipeline(now, conn, limits) {
                 hungry.push(conn);
@@ -64,10 +67,16 @@ impl Swarm {
                     return false;
                 }
             }
-            let may = |piece| peer.may_request(piece);
-            let is_guided = peer.guides(now);
-            let hints = Hints { pieces: &peer.suggested, only: is_guided };
-            let mut block = self.picker.pick(conn, &peer.pieces, hints, may, &mut self.rng);
+            let is_guided = peer.guides(now) && !self.config.in_order;
+            let mut block = self.pick_urgent(now, conn);
+            let Some(peer) = self.conns.get(&conn) else { return true };
+            if block.is_none() {
+                let is_doubtful = peer.pipeline.is_doubtful(now);
+                let urgent = self.picker.urgent().iter().copied().filter(|_| is_doubtful).collect::<Vec<_>>();
+                let may = |piece| peer.may_request(piece) && !urgent.contains(&piece);
+                let hints = Hints { pieces: &peer.suggested, only: is_guided };
+                block = self.picker.pick(conn, &peer.pieces, hints, may, &mut self.rng);
+            }
             if block.is_none() && !is_guided && peer.pipeline.is_empty() && self.take_over(now, conn) {
                 continue;
             }
@@ -160,6 +169,6 @@ impl Swarm {
 }
 
 /// Whether the peer has something for us and lets us ask for it now.
-fn may_be_asked(peer: &PeerConnection) -> bool {
+pub(super) fn may_be_asked(peer: &PeerConnection) -> bool {
     peer.am_interested && peer.may_request_any() && peer.pipeline.room() > 0
 }

@@ -61,6 +61,7 @@ impl Swarm {
         }
         self.tell_announcer(now, AnnouncerInput::Tick);
         self.tell_if_due(now);
+        self.look_after_readers(now);
         if self.tick_at.is_none_or(|at| at > now) {
             return;
         }

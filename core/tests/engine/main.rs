@@ -11,6 +11,7 @@ mod peer;
 mod transfer;
 mod v2;
 mod files;
+mod reading;
 mod resume;
 mod control;
 mod limits;

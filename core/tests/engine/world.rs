@@ -103,6 +103,7 @@ impl Content {
             peers: Vec::new(),
             web_seeds: Vec::new(),
             seed_after: true,
+            in_order: false,
         }
     }
 

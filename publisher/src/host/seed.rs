@@ -150,6 +150,7 @@ impl Host {
             peers: Vec::new(),
             web_seeds: Vec::new(),
             seed_after: true,
+            in_order: false,
         };
         let torrent = match self.engine.add(torrent).await {
             // The same content under the same name in two shows is one swarm.

@@ -233,6 +233,7 @@ impl Getter {
             peers,
             web_seeds: Vec::new(),
             seed_after: self.args.seed,
+            in_order: self.args.sequential,
         };
         let torrent = engine.add(torrent).await?;
         let event = if was_there { "checking" } else { "downloading" };

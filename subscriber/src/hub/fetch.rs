@@ -235,6 +235,7 @@ async fn join(
         peers: Vec::new(),
         web_seeds,
         seed_after: kit.seeding == Seeding::On,
+        in_order: false,
     };
     engine.add(torrent).await.map_err(|error| error.to_string())
 }

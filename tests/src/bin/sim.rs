@@ -16,7 +16,7 @@ use podswarm_tests::sim::{Outcome, Plot, Scenario, plot};
 /// Simulates a release rush with the real engine, in virtual time.
 #[derive(Debug, Parser)]
 struct Args {
-    /// What is special about the run: rush, mixed, poisson, poisoners, free-riders, leavers
+    /// What is special about the run: rush, mixed, poisson, poisoners, free-riders, leavers, players
     #[arg(long, default_value_t = Plot::Rush)]
     scenario: Plot,
     /// How many honest subscribers there are

@@ -50,6 +50,8 @@ pub(super) enum What {
     Start(Box<SwarmSetup>),
     /// The host leaves.
     Leave,
+    /// The host's player looks what is there.
+    Play,
 }
 
 impl World {
@@ -69,6 +71,7 @@ impl World {
             What::Start(_) => 7,
             What::Handshake(conn, _) => 8 ^ conn.0 << 8,
             What::Leave => 9,
+            What::Play => 10,
         };
         for word in [self.now.as_nanos(), event.host.0 as u64, kind] {
             self.trace = (self.trace ^ word).wrapping_mul(0x0100_0000_01b3);
@@ -97,6 +100,7 @@ impl World {
                 self.input(id, Input::Swarm(self.hosts[id.0].swarm, swarm::Input::Stop));
                 self.hosts[id.0].left = true;
             }
+            What::Play => self.play(id),
         }
     }
 
@@ -107,9 +111,12 @@ impl World {
         host.swarm = host.session.add(now, setup).expect("a host joins one swarm");
         self.drain(id);
         self.look_at_clock(id);
+        if self.hosts[id.0].character.plays.is_some() {
+            self.schedule(now, id, What::Play);
+        }
     }
 
-    fn input(&mut self, id: HostId, input: Input) {
+    pub(super) fn input(&mut self, id: HostId, input: Input) {
         let now = self.now;
         self.hosts[id.0].session.handle(now, input);
         self.drain(id);

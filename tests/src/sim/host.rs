@@ -12,6 +12,7 @@ use podswarm_core::swarm::{Swarm, SwarmId};
 use podswarm_core::time::Instant;
 
 use super::link::{Downlink, Packet, Uplink};
+use super::player::Player;
 
 /// A host's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -77,13 +78,15 @@ pub struct Character {
     pub arrival: Duration,
     /// How long after it was complete it leaves, if it does.
     pub leaves_after: Option<Duration>,
+    /// Bytes of the episode that it plays in a second, from its arrival on, if it does.
+    pub plays: Option<u64>,
 }
 
 impl Character {
     /// An honest host that can be dialled and stays, with nothing.
     pub fn on(line: Line) -> Self {
         let (kind, disk, dialable, arrival) = (Kind::Honest, Disk::default(), true, Duration::ZERO);
-        Self { line, kind, disk, dialable, is_seed: false, arrival, leaves_after: None }
+        Self { line, kind, disk, dialable, is_seed: false, arrival, leaves_after: None, plays: None }
     }
 }
 
@@ -116,6 +119,8 @@ pub struct Host {
     pub received: u64,
     /// Peers that it banned.
     pub banned: Vec<SocketAddr>,
+    /// How playing goes, if it plays.
+    pub player: Player,
 }
 
 impl Host {

@@ -9,7 +9,7 @@
 //! right if its blocks are honest.
 //!
 //! In reading order: [`link`] is a line with a rate, [`host`] an engine with its connections, [`queue`] the order of
-//! events, [`world`] what holds them, `events` what happens, [`laws`]
+//! events, [`world`] what holds them, `events` what happens, [`player`] who listens meanwhile, [`laws`]
 //! what must hold, [`report`] what came of it and [`timeline`] how, [`scenario`] a run that has a name, [`plot`] its drawing.
 
 pub mod link;
@@ -17,6 +17,7 @@ pub mod host;
 pub mod queue;
 pub mod world;
 mod events;
+pub mod player;
 pub mod laws;
 pub mod report;
 pub mod timeline;

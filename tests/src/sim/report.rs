@@ -29,6 +29,10 @@ pub struct Report {
     pub bound: Duration,
     /// Events of the run.
     pub events: u64,
+    /// How long each player waited for the first sound, sorted.
+    pub starts: Vec<Duration>,
+    /// How long players stood still after that, all together.
+    pub stalled: Duration,
 }
 
 impl Report {
@@ -40,6 +44,9 @@ impl Report {
         completions.sort_unstable();
         let first = hosts().map(Host::arrival).min().unwrap_or(Instant::ZERO);
         let last = hosts().filter_map(|host| host.completed).max().unwrap_or(first);
+        let players = || hosts().filter(|host| host.character.plays.is_some()).map(|host| &host.player);
+        let mut starts: Vec<Duration> = players().filter_map(|player| player.started_after).collect();
+        starts.sort_unstable();
         let publisher = world.host(seed);
         let wanted = length * subscribers.len() as u64;
         Self {
@@ -50,6 +57,8 @@ impl Report {
             received_milli: hosts().map(|host| host.received).sum::<u64>() * 1000 / wanted.max(1),
             bound: bound(world, seed, subscribers),
             events,
+            starts,
+            stalled: players().map(|player| player.stalled).sum(),
         }
     }
 
@@ -100,6 +109,14 @@ impl fmt::Display for Report {
             ratio(self.copies_milli, 1000),
             ratio(self.received_milli, 1000),
             self.events,
-        )
+        )?;
+        if let (Some(median), Some(last)) = (self.starts.get(self.starts.len() / 2), self.starts.last()) {
+            let (players, stalled) = (self.starts.len(), self.stalled);
+            write!(
+                f,
+                "; {players} players began after {median:.1?} (median) to {last:.1?} and stood still for {stalled:.1?}"
+            )?;
+        }
+        Ok(())
     }
 }

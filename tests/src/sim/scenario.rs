@@ -28,17 +28,20 @@ pub enum Plot {
     FreeRiders,
     /// Whoever has everything leaves two seconds later; the publisher stays.
     Leavers,
+    /// Every second subscriber plays the episode while it comes.
+    Players,
 }
 
 impl Plot {
     /// Every one, with its name on the command line.
-    pub const ALL: [(Self, &'static str); 6] = [
+    pub const ALL: [(Self, &'static str); 7] = [
         (Self::Rush, "rush"),
         (Self::Mixed, "mixed"),
         (Self::Poisson, "poisson"),
         (Self::Poisoners, "poisoners"),
         (Self::FreeRiders, "free-riders"),
         (Self::Leavers, "leavers"),
+        (Self::Players, "players"),
     ];
 }
 
@@ -126,11 +129,11 @@ impl Scenario {
         let publisher = world.add_seed(self.publisher);
         // The tracker is the publisher's own.
         world.set_tracker(Tracker { names_first: Some(publisher), ..Tracker::default() });
-        let subscribers = (0..self.peers).map(|_| self.subscriber(&mut world, &mut rng)).collect();
+        let subscribers = (0..self.peers).map(|number| self.subscriber(&mut world, number, &mut rng)).collect();
         let others = match self.plot {
             Plot::Poisoners => (self.peers.div_ceil(10), Kind::Poisoner(20)),
             Plot::FreeRiders => (self.peers.div_ceil(4), Kind::FreeRider),
-            Plot::Rush | Plot::Mixed | Plot::Poisson | Plot::Leavers => (0, Kind::Honest),
+            Plot::Rush | Plot::Mixed | Plot::Poisson | Plot::Leavers | Plot::Players => (0, Kind::Honest),
         };
         for _ in 0..others.0 {
             let is_seed = self.plot == Plot::Poisoners;
@@ -139,7 +142,7 @@ impl Scenario {
         (world, publisher, subscribers)
     }
 
-    fn subscriber(&self, world: &mut World, rng: &mut Rng) -> HostId {
+    fn subscriber(&self, world: &mut World, number: usize, rng: &mut Rng) -> HostId {
         let mut line = self.home;
         if self.plot == Plot::Mixed {
             let up = *rng.choose(&UPLINKS).expect("there are some");
@@ -149,7 +152,8 @@ impl Scenario {
         // Arrivals of a Poisson process, given their number, are independent and even.
         let arrival = Duration::from_micros(rng.below(usize::try_from(spread.as_micros()).unwrap_or(0)) as u64);
         let leaves_after = (self.plot == Plot::Leavers).then_some(Duration::from_secs(2));
-        world.add(Character { arrival, leaves_after, ..Character::on(line) })
+        let plays = (self.plot == Plot::Players && number.is_multiple_of(2)).then_some(PLAYED);
+        world.add(Character { arrival, leaves_after, plays, ..Character::on(line) })
     }
 
     /// The command line that repeats the run.
@@ -196,6 +200,9 @@ impl Drop for Repeat<'_> {
         }
     }
 }
+
+/// What players play, in bytes a second: 256 kbit/s.
+const PLAYED: u64 = 32_000;
 
 /// Uplinks of a mixed crowd, in Mbit/s.
 const UPLINKS: [u64; 7] = [1, 2, 5, 10, 20, 50, 100];

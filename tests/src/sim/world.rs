@@ -17,6 +17,7 @@ use podswarm_core::tracker::{SwarmEntry, SwarmTable, SwarmTableConfig};
 use super::events::{Scheduled, What};
 use super::host::{Character, Conns, Host, HostId, Kind, Line};
 use super::link::{Downlink, Uplink};
+use super::player::Player;
 use super::queue::Queue;
 use super::timeline::Timeline;
 use super::{Report, laws};
@@ -175,6 +176,7 @@ impl World {
             sent: 0,
             received: 0,
             banned: Vec::new(),
+            player: Player::default(),
             character,
         });
         self.by_addr.insert(addr, id);

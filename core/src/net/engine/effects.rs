@@ -165,7 +165,8 @@ impl Task {
         let Some(entry) = self.entries.get(&key) else { return };
         let torrent = entry.handle.info_hash;
         match event {
-            Event::Piece(_) | Event::Stopped | Event::Metadata { .. } => {}
+            Event::Piece(_) => self.serve_readers(key),
+            Event::Stopped | Event::Metadata { .. } => {}
             Event::Complete => {
                 tracing::info!(%torrent, "complete");
                 let seed_after = entry.add.seed_after;

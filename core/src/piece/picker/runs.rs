@@ -52,6 +52,11 @@ impl Picker {
     /// rare as the first.
     pub fn end_of_run(&self, first: BlockInfo, most: u64) -> u64 {
         let rarity = self.availability.of(first.piece);
+        self.end_of_free(first, most, |next| self.availability.of(next) <= rarity)
+    }
+
+    /// Where the free blocks from `first` on end, or soon after `most` bytes; behind its piece only those that `goes_on` accepts count.
+    pub(super) fn end_of_free(&self, first: BlockInfo, most: u64, goes_on: impl Fn(PieceIndex) -> bool) -> u64 {
         let start = self.layout.range_of(first).start;
         let mut end = start;
         let (mut piece, mut number) = (first.piece, first.begin / crate::layout::BLOCK_LENGTH);
@@ -60,7 +65,7 @@ impl Picker {
             number += 1;
             if number == self.layout.block_count(piece) {
                 let Some(next) = self.layout.piece(piece.0 + 1) else { break };
-                if end - start >= most || self.begun.has(next) || self.availability.of(next) > rarity {
+                if end - start >= most || self.begun.has(next) || !goes_on(next) {
                     break;
                 }
                 (piece, number) = (next, 0);
@@ -76,7 +81,7 @@ impl Picker {
             return None;
         }
         if !self.begun.has(block.piece) {
-            if self.is_full() {
+            if !self.has_place_for(block.piece) {
                 return None;
             }
             self.open_piece(conn, block.piece);
@@ -116,6 +121,9 @@ impl Picker {
             return None;
         }
         let fresh = || self.layout.pieces().filter(|piece| !self.begun.has(*piece) && self.is(wanted, *piece));
+        if self.in_order {
+            return fresh().next();
+        }
         let rarest = fresh().map(|piece| self.availability.of(piece)).min()?;
         if let Some(after) = after.filter(|after| after.0 < self.layout.piece_count() && !self.begun.has(*after))
             && self.availability.of(after) == rarest

@@ -10,6 +10,7 @@ mod metadata;
 mod hashes;
 mod places;
 mod punch;
+mod reading;
 mod serving;
 mod showing;
 mod trust;

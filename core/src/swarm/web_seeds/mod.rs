@@ -7,6 +7,8 @@
 //! whoever asks one begins at a random place, so that those who do so at once have something to trade; and a run ends
 //! where a peer was quicker. Pieces that nobody connected has come first.
 //!
+//! Where a reader had to wait, a server is asked for what that needs, from there on and beside the peers, and granted it as it becomes urgent.
+//!
 //! A server that sent a bad piece, proven, or has another file, is not asked again; one that fails is left alone for longer each time.
 //!
 //! Laws: what a server is granted is asked for in the picker, as of a peer, and given back when the run ends; at most
@@ -204,13 +206,74 @@ impl Swarm {
         self.update_need(now, limits);
         self.web_seeds.may_begin = true;
         if self.web_seeds.need.wanted().is_none() {
+            let helps = self.wants_help(now);
             for id in self.web_seeds.ids() {
-                if let Some(run) = &mut self.web_seeds.at(id).run {
+                if let Some(run) = self.web_seeds.at(id).run.as_mut().filter(|run| !(helps && run.is_urgent)) {
                     run.is_cut = true;
                 }
                 self.close_if_done(now, id);
             }
         }
+    }
+
+    /// A reader has to wait: servers are looked at.
+    pub(super) const fn call_web_seeds(&mut self) {
+        self.web_seeds.may_begin = true;
+    }
+
+    /// The pieces that servers bring to readers; peers are asked for others.
+    pub(super) fn pieces_for_readers(&self) -> Vec<PieceIndex> {
+        let runs = self.web_seeds.seeds.iter().filter_map(|seed| seed.run.as_ref()).filter(|run| run.is_urgent);
+        let pieces =
+            runs.flat_map(|run| run.waiting.iter().map(|(block, _)| block.piece).chain(self.goes_on_with(run)));
+        pieces.collect()
+    }
+
+    /// The piece that a run is in the middle of.
+    fn goes_on_with(&self, run: &Run) -> Option<PieceIndex> {
+        let (block, _) = block_at(self.layout(), run.granted).filter(|_| !run.is_over())?;
+        (block.begin > 0).then_some(block.piece)
+    }
+
+    /// Has a server bring what a reader needs, from the first block on that nobody is asked for. If none rests, one that brings something else is
+    /// to end that.
+    fn help_reader(&mut self, now: Instant, limits: &mut Limits) {
+        let Some(first) = self.picker.first_urgent().filter(|_| self.wants_help(now)) else { return };
+        let at = self.layout().range_of(first).start;
+        let runs = || self.web_seeds.seeds.iter().filter_map(|seed| seed.run.as_ref());
+        if runs().any(|run| run.is_urgent && !run.is_over() && run.granted == at) {
+            return;
+        }
+        let choice = self.web_seeds.choose(now, &mut self.rng).filter(|id| self.web_seeds.at(*id).has_ranges);
+        if let Some(id) = choice.filter(|_| self.web_seeds.running() < MOST_AT_ONCE) {
+            self.begin_urgent_run(now, id, first);
+            return self.grant(now, id, limits);
+        }
+        for id in self.web_seeds.ids() {
+            let seed = self.web_seeds.at(id);
+            if let Some(run) = seed.run.as_mut().filter(|_| seed.has_ranges) {
+                run.is_cut = true;
+                return self.close_if_done(now, id);
+            }
+        }
+    }
+
+    fn begin_urgent_run(&mut self, now: Instant, id: WebSeedId, first: BlockInfo) {
+        let start = self.layout().range_of(first).start;
+        let range = start..self.picker.end_of_urgent_run(first, LONE_RUN.end);
+        self.start_run(id, Run { is_urgent: true, ..Run::new(range, u32::MAX, now) });
+    }
+
+    /// Asks a server for a run.
+    fn start_run(&mut self, id: WebSeedId, run: Run) {
+        let number = self.web_seeds.next_fetch;
+        self.web_seeds.next_fetch += 1;
+        let seed = &mut self.web_seeds.seeds[usize::from(id.0)];
+        let (url, range, granted, from_the_start) =
+            (seed.url.clone(), run.range.clone(), run.range.start, !seed.has_ranges);
+        seed.run = Some(Run { fetch: number, ..run });
+        let fetch = WebFetch { seed: id, number, url, range, granted, from_the_start };
+        self.out.push_back(Output::FetchWeb { swarm: self.id, fetch });
     }
 
     /// Grants what there is room for, and begins runs where servers rest.
@@ -226,6 +289,7 @@ impl Swarm {
         if !std::mem::take(&mut self.web_seeds.may_begin) {
             return;
         }
+        self.help_reader(now, limits);
         let Some(wanted) = self.web_seeds.need.wanted() else { return };
         let is_alone = self.web_seeds.need.is_alone();
         let most = if is_alone { MOST_AT_ONCE } else { 1 };
@@ -273,13 +337,7 @@ impl Swarm {
         };
         // A stream is read through, whatever peers have of it.
         let rarity = if seed.has_ranges { self.picker.availability.of(first.piece) } else { u32::MAX };
-        let fetch = self.web_seeds.next_fetch;
-        self.web_seeds.next_fetch += 1;
-        let has_ranges = seed.has_ranges;
-        seed.run = Some(Run::new(fetch, range.clone(), rarity, now));
-        let (url, granted) = (seed.url.clone(), range.start);
-        let fetch = WebFetch { seed: id, number: fetch, url, range, granted, from_the_start: !has_ranges };
-        self.out.push_back(Output::FetchWeb { swarm: self.id, fetch });
+        self.start_run(id, Run::new(range, rarity, now));
         true
     }
 
@@ -303,6 +361,10 @@ impl Swarm {
                 }
             }
             let Some((block, number)) = block_at(self.picker.layout(), run.granted) else { break };
+            if run.is_urgent && self.web_seeds.need.wanted().is_none() && !self.picker.is_urgent(block.piece) {
+                // It waits until the reader has come nearer.
+                break;
+            }
             // A peer that has got the piece meanwhile is the better source.
             let is_wanted = block.begin > 0 || self.picker.availability.of(block.piece) <= run.rarity;
             let asked = if is_wanted { self.picker.ask_for(conn, block) } else { None };

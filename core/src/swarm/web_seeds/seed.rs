@@ -137,13 +137,16 @@ pub(super) struct Run {
     pub(super) came_at: Instant,
     /// Nothing more is granted: somebody was quicker, or it is not needed any more.
     pub(super) is_cut: bool,
+    /// It brings what a reader needs.
+    pub(super) is_urgent: bool,
 }
 
 impl Run {
-    pub(super) const fn new(fetch: u32, range: Range<u64>, rarity: u32, now: Instant) -> Self {
-        let granted = range.start;
-        let waiting = VecDeque::new();
-        Self { fetch, range, rarity, granted, waiting, waiting_bytes: 0, came_at: now, is_cut: false }
+    /// A run without a number.
+    pub(super) fn new(range: Range<u64>, rarity: u32, now: Instant) -> Self {
+        let (granted, waiting) = (range.start, VecDeque::new());
+        let (fetch, waiting_bytes, is_cut, is_urgent) = (0, 0, false, false);
+        Self { fetch, range, rarity, granted, waiting, waiting_bytes, came_at: now, is_cut, is_urgent }
     }
 
     /// Lets the server send this block, which ends at `end`.
