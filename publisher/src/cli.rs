@@ -12,6 +12,7 @@ use podswarm_core::blocklist::Blocklist;
 use podswarm_core::metainfo::TorrentVersion;
 
 use crate::bind::Listen;
+use crate::hooks::Hook;
 use crate::http::TrustedProxy;
 use crate::numbers::Countries;
 use crate::publish::Intake;
@@ -355,6 +356,14 @@ pub(crate) struct ServeArgs {
     /// Count downloads by country, too, with this database of countries, a file such as `GeoLite2-Country.mmdb`.
     #[arg(long, value_name = "FILE", value_parser = Countries::open, help_heading = "Numbers")]
     pub(crate) geo_database: Option<Countries>,
+    /// Do this when something happens: `{ on = ["published"], run = ["program", "argument"] }`, or `url = "https://…"` in the place of `run`. In
+    /// config.toml it is a table, `[[hook]]`. May be given more than once.
+    ///
+    /// Occasions are published, first-copy (somebody else holds all of an episode), replaced, withdrawn and disk-low. A program gets what happened as
+    /// JSON on its standard input and in variables such as `PODPUB_EVENT` and `PODPUB_TITLE`, and is ended after `time = 60` seconds; no shell reads its
+    /// arguments. A server gets the JSON by POST, signed with `secret = "…"` in `X-Hub-Signature-256`, again for a quarter of an hour until it answers 2xx.
+    #[arg(long, value_name = "HOOK", hide_default_value = true, help_heading = "Serving")]
+    pub(crate) hook: Vec<Hook>,
     /// Do not track over UDP, and name no tracker over UDP in torrents: for a host that UDP does not reach. Without it,
     /// the tracker listens on the UDP port of the same number, too.
     #[arg(long, help_heading = "Serving")]
@@ -489,7 +498,7 @@ fn parse_time(text: &str) -> Result<DateTime<Utc>, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
+    use clap::{CommandFactory as _, FromArgMatches as _};
 
     use super::*;
 
@@ -507,6 +516,25 @@ mod tests {
         for bad in ["", "tomorrow", "2026-13-01", "18:00", "2026-11-20 25:00"] {
             assert!(parse_time(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn hooks_stand_in_the_file_as_tables() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config.toml");
+        let read = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            let command = podswarm_core::app::config::with_file(Cli::command(), Some(&path), "PODTEST_HOOKS_")?;
+            let matches = command.try_get_matches_from(["podpub", "serve"])?;
+            let Command::Serve(args) = Cli::from_arg_matches(&matches)?.command else { panic!("not serve") };
+            Ok::<_, podswarm_core::app::Failure>(args.hook)
+        };
+        let hook = "[[hook]]\non = ['published']\nrun = ['tell', 'a \"quoted\" word']\n";
+        let hooks = read(&format!("listen = '127.0.0.1:1'\n{hook}{hook}time = 5\n")).unwrap();
+        assert_eq!(hooks[0], r#"{ on = ["published"], run = ["tell", 'a "quoted" word'] }"#.parse().unwrap());
+        assert_eq!(hooks[1].time, std::time::Duration::from_secs(5));
+        let refused = read("[[hook]]\non = ['full-moon']\nrun = ['x']").unwrap_err().to_string();
+        assert!(refused.contains("config.toml") && refused.contains("full-moon"), "{refused}");
     }
 
     #[test]

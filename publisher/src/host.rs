@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::bind::Listen;
 use crate::control;
+use crate::hooks::{Hook, Hooks, Occasion};
 use crate::http::{self, Bus, Limits, Proxies, Web};
 use crate::library::{Library, LibraryError};
 use crate::numbers::{self, Counting, EpisodeNumbers, Numbers, NumbersConfig, Which};
@@ -35,6 +36,7 @@ use crate::wire::{
 
 mod seed;
 mod tasks;
+mod occasions;
 mod status;
 
 /// How a host is to run.
@@ -52,6 +54,8 @@ pub(crate) struct HostConfig {
     pub(crate) peer_addresses: Vec<SocketAddr>,
     /// What counts as a download.
     pub(crate) numbers: NumbersConfig,
+    /// What is done when something happens.
+    pub(crate) hooks: Vec<Hook>,
     /// The engine.
     pub(crate) engine: EngineConfig,
 }
@@ -67,6 +71,7 @@ pub(crate) struct Host {
     proxies: Proxies,
     numbers: Numbers,
     counting: Counting,
+    hooks: Hooks,
     /// Held by whoever changes what is shown.
     turn: Mutex<()>,
     /// What is wrong with content that was found to be changed or lost.
@@ -112,6 +117,8 @@ impl Host {
             seed.bind = bind;
             seed.typed = config.peer_addresses;
         });
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let hooks = Hooks::start(config.hooks, &tasks, &stop).explain(|| "make ready for hooks".to_owned())?;
         let host = Arc::new(Self {
             library,
             engine,
@@ -122,6 +129,7 @@ impl Host {
             proxies: config.proxies,
             numbers,
             counting,
+            hooks,
             turn: Mutex::default(),
             faults: std::sync::Mutex::default(),
             put_off: Notify::new(),
@@ -130,8 +138,8 @@ impl Host {
             sent: Arc::default(),
             http_addr: bound.addr,
             udp_addr: config.udp_tracker.then_some(bound.addr),
-            stop: CancellationToken::new(),
-            tasks: TaskTracker::new(),
+            stop,
+            tasks,
         });
         host.seed_library().await;
         host.tasks.spawn(http::serve(bound.listener, host.app(), Limits::of_process(), host.stop.clone()));
@@ -144,6 +152,7 @@ impl Host {
         host.tasks.spawn(Arc::clone(&host).resolve_task());
         host.tasks.spawn(Arc::clone(&host).release_task());
         host.tasks.spawn(Arc::clone(&host).refresh_task());
+        host.tasks.spawn(Arc::clone(&host).watch_task());
         Ok((host, bound.instead_of))
     }
 
@@ -280,6 +289,10 @@ impl Host {
             None => self.put_off.notify_one(),
         }
         tracing::info!(episode = episode.file, "published");
+        if episode.released {
+            let occasion = if replaced.is_some() { Occasion::Replaced } else { Occasion::Published };
+            self.tell_hooks(occasion, &episode);
+        }
         Ok(Published { revised: replaced.is_some(), is_new_show, warnings, ..self.published(&show, &episode) })
     }
 
@@ -304,6 +317,7 @@ impl Host {
         self.retire(&episode).await?;
         if let Some(event) = event {
             self.bus.tell(event);
+            self.tell_hooks(Occasion::Withdrawn, &episode);
         }
         tracing::info!(episode = episode.file, "taken back");
         let (library, urls) = (self.library.clone(), Arc::clone(&self.urls));

@@ -326,6 +326,26 @@ impl Record for RenderedRecord {
     }
 }
 
+/// That somebody else has held a full copy of an episode, which is told once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CopiedRecord {
+    /// Its show.
+    pub(crate) show: Slug,
+    /// The name of its file.
+    pub(crate) file: String,
+    /// When that was first seen.
+    pub(crate) at: DateTime<Utc>,
+}
+
+impl Record for CopiedRecord {
+    const KIND: &'static str = "copied";
+    const VERSION: u8 = 1;
+
+    fn key(&self) -> Vec<u8> {
+        EpisodeRecord::key_of(&self.show, &self.file)
+    }
+}
+
 /// How often an episode was downloaded on one day.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct DayRecord {

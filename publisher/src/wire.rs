@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 use uuid::Uuid;
 
+use crate::hooks::HookStatus;
 use crate::publish::{EpisodeFields, Intake, Said};
 use crate::record::{EpisodeRecord, ShowRecord};
 use crate::render::feed;
@@ -356,6 +357,9 @@ pub(crate) struct Status {
     /// Whether peers outside can dial us; `None` if nothing is served.
     #[serde(default)]
     pub(crate) reached: Option<Reached>,
+    /// How the owner's hooks have done.
+    #[serde(default)]
+    pub(crate) hooks: Vec<HookStatus>,
     /// All episodes, newest first in each show.
     pub(crate) episodes: Vec<EpisodeStatus>,
 }

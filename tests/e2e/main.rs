@@ -10,6 +10,7 @@ mod crowd;
 mod feed;
 mod full;
 mod giving;
+mod hooks;
 mod hostile;
 mod life;
 mod media;

@@ -216,7 +216,10 @@ impl<'a> File<'a> {
         let parser = arg.get_value_parser();
         let word = match value {
             Value::String(text) => text.clone(),
-            Value::Integer(_) | Value::Float(_) | Value::Boolean(_) if !takes_any_text(parser) => value.to_string(),
+            // A table is written on one line, for a flag that takes it so.
+            Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Table(_) if !takes_any_text(parser) => {
+                value.to_string()
+            }
             _ => {
                 let want = if takes_many(arg) { "a string or a list of strings" } else { "a string" };
                 return Err(self.fault(place, &format!("is {}; want {want}", kind_of(value))));

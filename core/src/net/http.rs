@@ -117,6 +117,30 @@ impl HttpClient {
         self.fetch(&self.pages, url, headers, max_bytes, timeout).await
     }
 
+    /// Sends `body` to `url` by POST with `headers`, and returns the status code of the answer, whose body is not read.
+    ///
+    /// Follows no redirect: what was meant for one server is not told another. `timeout` bounds the whole exchange.
+    ///
+    /// # Errors
+    ///
+    /// If no answer came from an address within reach.
+    pub async fn post(
+        &self,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+        timeout: Duration,
+    ) -> Result<u16, HttpError> {
+        let (url, headers): (Url, _) = (url.parse()?, header_map(headers)?);
+        self.reach.check(&url)?;
+        let request = self.pages.post(url.clone()).headers(headers).body(body).send();
+        match tokio::time::timeout(timeout, request).await {
+            Ok(Ok(response)) => Ok(response.status().as_u16()),
+            Ok(Err(error)) => Err(HttpError::of_request(&url, &error)),
+            Err(_) => Err(HttpError::Timeout { host: host_of(&url) }),
+        }
+    }
+
     /// Opens `url` to be read as it comes, with `headers` sent along, whatever its status.
     ///
     /// # Errors

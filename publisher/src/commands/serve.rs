@@ -87,6 +87,7 @@ impl Running {
                 left_out: args.not_counted_from.clone().unwrap_or_default(),
                 countries: args.geo_database.clone(),
             },
+            hooks: args.hook.clone(),
             engine: args.engine.config(&context.dir),
         };
         let (host, instead_of) = Host::start(library, config).await?;

@@ -1,11 +1,13 @@
 //! `status`: how the publisher and its episodes stand.
 
+use chrono::Local;
 use podswarm_core::app::Failure;
 use podswarm_core::rate::{ByteCount, Rate};
 
 use super::{Context, Reach, likely_urls};
 use crate::control::unavailable;
 use crate::copies;
+use crate::hooks::{HookFailure, HookStatus};
 use crate::wire::{EpisodeInfo, EpisodeStatus, Status, SwarmStatus};
 
 pub(super) async fn status(context: &Context) -> Result<(), Failure> {
@@ -38,6 +40,13 @@ pub(super) async fn status(context: &Context) -> Result<(), Failure> {
         }
         if let Some(nodes) = status.dht_nodes {
             context.out.line(format!("knows {nodes} nodes of the distributed hash table"))?;
+        }
+    }
+    for HookStatus { hook, done, failed, last_failure } in &status.hooks {
+        context.out.line(format!("hook {hook}: done {done} times, failed {failed} times"))?;
+        if let Some(HookFailure { at, event, error }) = last_failure {
+            let at = at.with_timezone(&Local).format("%Y-%m-%d %H:%M:%S");
+            context.out.line(format!("  last on {event} at {at}: {error}"))?;
         }
     }
     for episode in &status.episodes {

@@ -27,6 +27,7 @@ impl Host {
             sent_over_http: self.sent(),
             dht_nodes: self.engine.status().dht_nodes,
             reached: Some(self.engine.status().reached),
+            hooks: self.hooks.status(),
             episodes,
         })
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::{Host, blocking};
+use crate::hooks::Occasion;
 use crate::library::{LibraryError, touched};
 use crate::record::EpisodeRecord;
 
@@ -122,13 +123,14 @@ impl Host {
                 self.show(&show.slug).await?;
                 self.bus.tell(event);
                 tracing::info!(episode = episode.file, "released");
+                self.tell_hooks(Occasion::Published, &episode);
             }
         }
         Ok(next)
     }
 
     /// Waits; false if the host stops meanwhile.
-    async fn pause(&self, time: Duration) -> bool {
+    pub(super) async fn pause(&self, time: Duration) -> bool {
         tokio::select! {
             () = self.stop.cancelled() => false,
             () = tokio::time::sleep(time) => true,

@@ -1,0 +1,93 @@
+//! What an owner has done when something happens: programs that are started, a server that is told, a hook that hangs.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
+use std::process::Command;
+use std::time::Instant;
+
+use podswarm_tests::audio::short_episode;
+use podswarm_tests::figure;
+use podswarm_tests::files::scratch;
+use podswarm_tests::net::Net;
+use podswarm_tests::process::{PATIENCE, Program};
+use podswarm_tests::programs::{Publisher, agent, complete};
+use serde_json::Value;
+
+/// Answers one request with `status`, and returns its head in small letters and its body.
+#[track_caller]
+fn answer(server: &TcpListener, status: &str) -> (String, Value) {
+    let (stream, _) = server.accept().expect("a connection comes");
+    let mut reader = BufReader::new(stream);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        assert!(reader.read_line(&mut head).expect("a head comes") > 0, "{head}");
+    }
+    let head = head.to_lowercase();
+    let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next()?.parse().ok());
+    let mut body = vec![0; length.expect("a request with a body says how long it is")];
+    reader.read_exact(&mut body).expect("the body comes");
+    write!(reader.get_mut(), "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
+        .expect("it is heard");
+    (head, serde_json::from_slice(&body).expect("the body is JSON"))
+}
+
+#[test]
+fn hooks_are_done_and_one_that_hangs_delays_nothing() {
+    let (folder, mut net) = (scratch(), Net::new());
+    let [home, away] = ["publisher", "subscriber"].map(|name| net.host(name));
+    let data = folder.path().join("podpub");
+    let (told, server) = (folder.path().join("told"), home.within(|| TcpListener::bind("127.0.0.1:0")));
+    let server = server.expect("loopback has ports");
+    assert!(Command::new("mkfifo").arg(&told).status().expect("mkfifo starts").success());
+    let config = format!(
+        "[[hook]]\non = ['published', 'replaced', 'withdrawn']\nrun = ['sh', '-c', 'echo \"$PODPUB_EVENT $PODPUB_TITLE\" > \"$0\"', \
+         '{}']\n[[hook]]\non = ['published']\nrun = ['tail', '-f', '/dev/null']\ntime = 2\n[[hook]]\non = ['first-copy']\n\
+         url = 'http://{}/secret-path'\nsecret = 'key'\n",
+        told.display(),
+        server.local_addr().expect("it listens")
+    );
+    fs::create_dir_all(&data).expect("the folder is ours");
+    fs::write(data.join("config.toml"), config).expect("the folder is ours");
+    let publisher = Publisher::serve(&home, &data, None);
+    let told = || fs::read_to_string(&told).expect("the hook writes");
+
+    let started = Instant::now();
+    let audio = short_episode("To Be Told; $(of)");
+    let release = publisher.publish(&audio.path);
+    figure(&format!("an episode was published in {:.2?} beside a hook that hangs", started.elapsed()));
+    assert_eq!(told(), format!("published {}\n", audio.title));
+
+    // A server that stumbles is told again, and the same.
+    let mut listener = agent(&away, &folder.path().join("podsub"), &release.feed);
+    complete(&mut listener, PATIENCE);
+    let (first, _) = answer(&server, "503 Service Unavailable");
+    let (second, body) = answer(&server, "204 No Content");
+    assert_eq!((&body["event"], &body["episode"]["guid"]), (&"first-copy".into(), &release.guid.as_str().into()));
+    for name in ["x-podswarm-delivery: ", "x-hub-signature-256: sha256="] {
+        let value = |head: &str| head.split(name).nth(1).and_then(|rest| rest.lines().next()).map(str::to_owned);
+        assert!(value(&first).is_some() && value(&first) == value(&second), "{name}: {first} {second}");
+    }
+
+    let run = |name: &str, args: &[&str]| {
+        let mut command = publisher.command(name);
+        command.args(args);
+        assert_eq!(Program::start(name, command).end(PATIENCE).code, Some(0));
+    };
+    run("replace", &[&audio.title, short_episode("Another Word").path.to_str().expect("paths are text")]);
+    assert_eq!(told(), format!("replaced {}\n", audio.title));
+    run("unpublish", &[&audio.title]);
+    assert_eq!(told(), format!("withdrawn {}\n", audio.title));
+
+    // The one that hung was ended, and that is told; the owner's secrets are not.
+    let hooks = loop {
+        let status = publisher.full_status();
+        let hooks = status["hooks"].clone();
+        if hooks[1]["failed"] == 1 && hooks[2]["done"] == 1 {
+            assert!(!status.to_string().contains("secret-path"), "{status}");
+            break hooks;
+        }
+        assert!(started.elapsed() < PATIENCE, "{hooks}");
+    };
+    assert!(hooks[1]["last_failure"]["error"].as_str().is_some_and(|error| error.contains("was ended")), "{hooks}");
+}
