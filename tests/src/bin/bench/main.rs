@@ -3,6 +3,7 @@
 //! Peers and limits are measured in the same run. Every figure is the median of `--runs`. With `--keep` the tables and their
 //! drawings go into `BENCHMARKS.md`.
 
+mod background;
 mod crowds;
 mod feed;
 mod hash;
@@ -61,6 +62,8 @@ enum Bench {
     Tracker,
     /// Requests for a feed, against nginx
     Feed,
+    /// A seed beside another stream on a home's uplink
+    Background,
 }
 
 /// Who is measured.
@@ -147,6 +150,7 @@ impl Args {
             Bench::Hash => hash::measure(self.runs),
             Bench::Tracker => tracker::measure(self.runs),
             Bench::Feed => feed::measure(self.runs),
+            Bench::Background => background::measure(self.runs),
             Bench::Idle => idle::measure(&self.who(&[Who::Podswarm, Who::Transmission, Who::Libtorrent])),
         }
     }
