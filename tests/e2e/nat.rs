@@ -100,7 +100,7 @@ fn reached(host: &Host, data: &Path) -> Value {
 }
 
 #[test]
-fn status_says_where_the_router_lets_others_in_or_that_there_is_none_to_ask() {
+fn status_says_where_the_router_lets_others_in_or_that_none_answers_yet() {
     let homes = Homes::new();
     let release = homes.publisher.publish(&short_episode("Within Four Walls").path);
     let daemon = homes.routers[0].offer(&[Offer::Upnp], homes.folder.path());
@@ -119,8 +119,13 @@ fn status_says_where_the_router_lets_others_in_or_that_there_is_none_to_ask() {
             assert!(Instant::now() < end, "{now}");
         }
     }
+    // A router that was just starting is asked again soon.
+    let late = homes.routers[1].offer(&[Offer::Upnp], homes.folder.path());
+    homes.routers[1].await_mapped(&["tcp 6881", "udp 6881"], LIMIT);
     drop(agents);
-    daemon.stop(PATIENCE);
+    for daemon in [daemon, late] {
+        daemon.stop(PATIENCE);
+    }
 }
 
 /// The only one whom both can reach has next to nothing of the episode, and gets no further. He introduces them.

@@ -5,8 +5,9 @@
 //! address is public, or where there is no way out.
 //!
 //! A mapping is for an hour and renewed well before, so that a router that was started anew has it again soon and one that we left without
-//! a word forgets it. A router that does not answer is asked again after half an hour; in between nothing is done but that once a minute the
-//! system is asked for our own address: with another one comes another router.
+//! a word forgets it. A router that does not answer is asked again soon, as it may just be starting, and then ever more seldom, down to once in
+//! half an hour; in between nothing is done but that once a minute the system is asked for our own address: with another one comes another
+//! router.
 //!
 //! Law: of each protocol at most one mapping is held, and what is held is given back at the end. What the router says is a stranger's claim
 //! and decides nothing but which port others are told and what the owner reads.
@@ -35,8 +36,9 @@ use crate::tracker::Scope;
 const LEASE: Duration = Duration::from_hours(1);
 /// After so long it is asked for again.
 const RENEW: Duration = Duration::from_mins(20);
-/// After so long whoever did not answer or refused is asked again.
-const RETRY: Duration = Duration::from_mins(30);
+/// After so long whoever did not answer or refused is asked again; each time after twice as long, at most after [`LAST_RETRY`].
+const FIRST_RETRY: Duration = Duration::from_secs(15);
+const LAST_RETRY: Duration = Duration::from_mins(30);
 /// How often our own address is looked at.
 const LOOK: Duration = Duration::from_mins(1);
 /// How long a router may take to answer a search. Its own limit is three seconds, which we ask for.
@@ -149,7 +151,7 @@ pub(crate) async fn port_map_task(
     stop: CancellationToken,
 ) {
     let Some(port) = NonZeroU16::new(port) else { return };
-    let mut held = None;
+    let (mut held, mut retry) = (None, FIRST_RETRY);
     loop {
         let ours = own_address(bind);
         let asked = async {
@@ -163,7 +165,9 @@ pub(crate) async fn port_map_task(
         if told.send_if_modified(|old| std::mem::replace(old, state.clone()) != state) {
             tracing::info!(?state, "the peer port at the router");
         }
-        let again = Instant::now() + held.as_ref().map_or(RETRY, Held::renew_after);
+        let wait = held.as_ref().map_or(retry, Held::renew_after);
+        retry = if held.is_some() { FIRST_RETRY } else { LAST_RETRY.min(2 * retry) };
+        let again = Instant::now() + wait;
         while Instant::now() < again && own_address(bind) == ours {
             let look = tokio::time::sleep_until(again.min(Instant::now() + LOOK));
             if stop.run_until_cancelled(look).await.is_none() {
@@ -175,7 +179,7 @@ pub(crate) async fn port_map_task(
         }
         if own_address(bind) != ours {
             // The old router cannot be reached any more, or has forgotten us.
-            held = None;
+            (held, retry) = (None, FIRST_RETRY);
         }
     }
     if let Some(held) = held
