@@ -23,7 +23,7 @@ use axum::routing::{delete, get, patch, post};
 use axum::{Extension, Json, Router};
 use chrono::Utc;
 use podswarm_core::app::{ApiError, ControlFile, Failure, Ping, new_token};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
@@ -71,6 +71,7 @@ fn api(host: Arc<Host>, ping: Ping) -> Router {
     let to = |role: Role| middleware::from_fn_with_state(role, access::require);
     let see = Router::new()
         .route("/ping", get(tell))
+        .route("/me", get(me))
         .route("/status", get(status))
         .route("/shows", get(shows))
         .route("/shows/guids", get(guids))
@@ -113,6 +114,16 @@ async fn undress(mut response: Response) -> Response {
 
 async fn tell(State(state): Shared) -> impl IntoResponse {
     Json(state.ping.clone())
+}
+
+/// What the asker may do.
+#[derive(Serialize)]
+struct Me {
+    role: Role,
+}
+
+async fn me(Extension(caller): Extension<Caller>) -> impl IntoResponse {
+    Json(Me { role: caller.role })
 }
 
 async fn status(State(state): Shared) -> Result<Response, Refusal> {
@@ -356,7 +367,7 @@ async fn publish_request(
     }
 }
 
-fn line(value: &impl serde::Serialize) -> Bytes {
+fn line(value: &impl Serialize) -> Bytes {
     let mut line = serde_json::to_vec(value).expect("a line has a JSON form");
     line.push(b'\n');
     line.into()

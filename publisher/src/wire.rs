@@ -296,6 +296,15 @@ pub(crate) struct EpisodeInfo {
     /// Whether it waits for its owner's word.
     #[serde(default)]
     pub(crate) draft: bool,
+    /// Show notes, plain text.
+    #[serde(default)]
+    pub(crate) notes: Option<String>,
+    /// The season, from 1.
+    #[serde(default)]
+    pub(crate) season: Option<u32>,
+    /// The number, from 1.
+    #[serde(default)]
+    pub(crate) number: Option<u32>,
     /// How long it plays, in milliseconds.
     pub(crate) duration_ms: Option<u64>,
     /// Bytes of all its files.
@@ -323,6 +332,9 @@ impl EpisodeInfo {
             published: episode.published,
             released: episode.released,
             draft: episode.draft,
+            notes: episode.notes.clone(),
+            season: episode.season,
+            number: episode.number,
             duration_ms: episode.duration_ms,
             length: episode.length,
             info_hash: episode.info_hash,

@@ -1,9 +1,12 @@
-//! What a listener without any program of ours sees: the pages, in a real browser.
+//! What people without a command line see: the pages, in a real browser.
+
+use std::path::Path;
 
 use podswarm_tests::audio::{Format, SHOW, long_episode, sample};
 use podswarm_tests::browser::Browser;
 use podswarm_tests::files::scratch;
 use podswarm_tests::net::Net;
+use podswarm_tests::process::{PATIENCE, Program};
 use podswarm_tests::programs::Publisher;
 
 /// Plays until time passes, then from the middle, as a listener who skips does.
@@ -97,4 +100,128 @@ fn the_player_goes_to_a_chapter_and_marks_it() {
     browser.open(&release.page);
     let skipped = browser.run(SKIP);
     assert!(skipped["at"].as_f64() >= Some(8.0) && skipped["rate"] == 1.5 && skipped["stayed"] == true, "{skipped}");
+}
+
+/// What the dashboard's tests are written with: `until` waits for what the page comes to show, `drop` gives a form a file that was
+/// made here, `article` is the one of that title, `press` presses its button.
+const TOOLS: &str = "
+    const until = async look => {
+        // Sooner than the driver gives up, so that it is told what is there instead.
+        for (const end = performance.now() + 55000; performance.now() < end;) {
+            const seen = look();
+            if (seen) return seen;
+            await new Promise(requestAnimationFrame);
+        }
+        throw look + ' does not come; there is ' + document.body.innerText;
+    };
+    const article = title => [...document.querySelectorAll('article')].find(it => it.querySelector('h3').textContent === title);
+    const press = (title, name) => [...article(title).querySelectorAll('button')].find(it => it.textContent === name).click();
+    const wav = seconds => {
+        const samples = seconds * 8000, head = new DataView(new ArrayBuffer(44)), sound = new Uint8Array(samples);
+        const text = (at, word) => [...word].forEach((sign, n) => head.setUint8(at + n, sign.charCodeAt(0)));
+        text(0, 'RIFF'); head.setUint32(4, 36 + samples, true); text(8, 'WAVEfmt '); head.setUint32(16, 16, true);
+        head.setUint16(20, 1, true); head.setUint16(22, 1, true); head.setUint32(24, 8000, true);
+        head.setUint32(28, 8000, true); head.setUint16(32, 1, true); head.setUint16(34, 8, true);
+        text(36, 'data'); head.setUint32(40, samples, true);
+        sound.forEach((_, n) => { sound[n] = 128 + 60 * Math.sin(n * 440 * 2 * Math.PI / 8000); });
+        return new Blob([head, sound], { type: 'audio/wav' });
+    };
+    const drop = (input, name, seconds) => {
+        const files = new DataTransfer();
+        files.items.add(new File([wav(seconds)], name));
+        input.files = files.files;
+        input.dispatchEvent(new Event('change'));
+    };
+    const form = document.getElementById('publish');
+";
+
+/// Runs `body` in the page, with the tools, and gives what it returns, which is never a failure.
+#[track_caller]
+fn with_tools(browser: &Browser, body: &str) -> serde_json::Value {
+    let told = browser.run(&format!("{TOOLS}{body}"));
+    assert!(!told.as_str().is_some_and(|text| text.starts_with("failed:")), "{told}");
+    told
+}
+
+/// Keeps a picture of the page, wide and narrow, for people to look at.
+#[track_caller]
+fn keep_pictures(browser: &Browser, name: &str) {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pictures");
+    std::fs::create_dir_all(&folder).expect("the target folder is ours");
+    for (kind, width) in [("wide", 1000), ("narrow", 400)] {
+        browser.resize(width, 1400);
+        // A phone's page does not have to be pushed aside.
+        let over = "return document.documentElement.scrollWidth - document.documentElement.clientWidth;";
+        assert_eq!(browser.run(over), 0, "{name} is wider than a window of {width}");
+        std::fs::write(folder.join(format!("{name}-{kind}.png")), browser.picture()).expect("the disk has room");
+    }
+}
+
+#[test]
+fn an_owner_publishes_schedules_changes_and_takes_back_on_the_dashboard() {
+    let (folder, mut net) = (scratch(), Net::new());
+    let home = net.host("publisher");
+    let publisher = Publisher::serve(&home, &folder.path().join("podpub"), None);
+    publisher.publish(&sample());
+    let mut command = publisher.command("token");
+    command.args(["add", "anna"]);
+    let made = Program::start("podpub token", command).end(PATIENCE).lines.pop().expect("a token is told").json();
+    let token = made["token"].as_str().expect("a token is text");
+
+    let browser = Browser::start(&home, folder.path());
+    browser.open(&format!("http://127.0.0.1:{}/dashboard#{token}", publisher.http_port));
+    let opened =
+        with_tools(&browser, "await until(() => article('Hello, Swarm')); return location.hash + form.hidden;");
+    assert_eq!(opened, "false", "the token is not left in the address, and an editor may publish");
+
+    let sent = with_tools(
+        &browser,
+        "drop(form.elements.files, 'From the Browser.wav', 3);
+         form.elements.notes.value = 'Typed on a page';
+         form.requestSubmit();
+         await until(() => article('From the Browser')?.querySelector('.stands').textContent.includes('copies out'));
+         return document.getElementById('uploads').textContent;",
+    );
+    assert!(sent.as_str().is_some_and(|text| text.contains("is out: “From the Browser”")), "{sent}");
+
+    let later = with_tools(
+        &browser,
+        "drop(form.elements.files, 'Next Year.wav', 4);
+         form.elements.when.value = 'at';
+         form.elements.when.dispatchEvent(new Event('change'));
+         form.elements.at.value = '2099-01-01T06:00';
+         form.requestSubmit();
+         await until(() => article('Next Year'));
+         return article('Next Year').querySelector('.stands').textContent;",
+    );
+    assert!(later.as_str().is_some_and(|text| text.starts_with("Appears on") && text.contains("2099")), "{later}");
+    keep_pictures(&browser, "dashboard");
+
+    let edited = with_tools(
+        &browser,
+        "press('Next Year', 'Edit');
+         const editor = document.querySelector('#editor form');
+         editor.elements.title.value = 'Sooner <b>Now</b>';
+         editor.querySelector('button[value=save]').click();
+         await until(() => article('Sooner <b>Now</b>'));
+         press('Sooner <b>Now</b>', 'Release now');
+         await until(() => article('Sooner <b>Now</b>').querySelector('.stands').textContent.includes('copies out'));
+         press('From the Browser', 'Take back');
+         document.querySelector('#farewell button[value=yes]').click();
+         await until(() => !article('From the Browser'));
+         return document.querySelectorAll('article').length;",
+    );
+    assert_eq!(edited, 2, "the sample and the one that is released");
+
+    let out = with_tools(
+        &browser,
+        "document.getElementById('leave').click();
+         const door = document.getElementById('door');
+         const wasShut = !door.hidden && document.getElementById('desk').hidden;
+         door.elements.token.value = 'wrong';
+         door.requestSubmit();
+         await until(() => !document.getElementById('trouble').hidden);
+         return wasShut + ' ' + document.getElementById('trouble').textContent;",
+    );
+    assert_eq!(out, "true the token is missing or wrong.");
 }

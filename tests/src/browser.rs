@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use data_encoding::BASE64;
 use serde_json::{Value, json};
 
 use crate::http;
@@ -51,7 +52,7 @@ impl Browser {
         ];
         let capabilities = json!({ "capabilities": { "alwaysMatch": {
             "goog:chromeOptions": { "args": args },
-            "timeouts": { "script": 30_000, "pageLoad": 30_000 },
+            "timeouts": { "script": 60_000, "pageLoad": 30_000 },
         }}});
         let base = format!("http://127.0.0.1:{port}/session");
         let made = value(&http::post(host, &base, &capabilities));
@@ -63,6 +64,20 @@ impl Browser {
     #[track_caller]
     pub fn open(&self, url: &str) {
         value(&http::post(&self.host, &format!("{}/url", self.session), &json!({ "url": url })));
+    }
+
+    /// Makes the window as wide and high as that, in pixels.
+    #[track_caller]
+    pub fn resize(&self, width: u32, height: u32) {
+        let size = json!({ "width": width, "height": height });
+        value(&http::post(&self.host, &format!("{}/window/rect", self.session), &size));
+    }
+
+    /// A picture of what the window shows, as PNG.
+    #[track_caller]
+    pub fn picture(&self) -> Vec<u8> {
+        let shown = value(&http::get(&self.host, &format!("{}/screenshot", self.session), &[]));
+        BASE64.decode(shown.as_str().expect("a picture is text").as_bytes()).expect("a picture is base64")
     }
 
     /// Runs the body of an `async` function in the page and returns what it returns.

@@ -27,7 +27,7 @@ use crate::tokens::Role;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Caller {
     /// What he may do.
-    role: Role,
+    pub(super) role: Role,
     /// A command on this machine, of the one whose data this is: what he can read, he may have read.
     pub(super) is_local: bool,
 }

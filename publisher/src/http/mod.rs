@@ -82,9 +82,14 @@ struct AppState {
     torrents: Torrents,
     style: Resource,
     script: Resource,
+    dashboard: [Resource; 3],
 }
 
 type Shared = State<Arc<AppState>>;
+
+/// The types of what pages load.
+const CSS: &str = "text/css; charset=utf-8";
+const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// The service of the public port; `api` is what stands under `/api/v1`.
 pub(crate) fn app(web: Web, api: Router) -> App {
@@ -99,8 +104,13 @@ fn router(web: Web, api: Router) -> Router {
     let state = AppState {
         torrents: Torrents::new(web.library.clone(), Arc::clone(&web.urls)),
         web,
-        style: asset(include_str!("../../web/style.css"), "text/css; charset=utf-8"),
-        script: asset(include_str!("../../web/live.js"), "text/javascript; charset=utf-8"),
+        style: asset(include_str!("../../web/style.css"), CSS),
+        script: asset(include_str!("../../web/live.js"), JAVASCRIPT),
+        dashboard: [
+            asset(include_str!("../../web/dashboard.html"), HTML),
+            asset(include_str!("../../web/dashboard.css"), CSS),
+            asset(include_str!("../../web/dashboard.js"), JAVASCRIPT),
+        ],
     };
     Router::new()
         .route("/", get(home))
@@ -120,8 +130,11 @@ fn router(web: Web, api: Router) -> Router {
         .route("/announce", get(announce))
         .route("/scrape", get(scrape))
         .route("/healthz", get(healthz))
-        .route("/assets/style.css", get(style))
-        .route("/assets/live.js", get(script))
+        .route("/dashboard", of_all(|state| &state.dashboard[0]))
+        .route("/assets/style.css", of_all(|state| &state.style))
+        .route("/assets/live.js", of_all(|state| &state.script))
+        .route("/assets/dashboard.css", of_all(|state| &state.dashboard[1]))
+        .route("/assets/dashboard.js", of_all(|state| &state.dashboard[2]))
         .fallback(async || not_found())
         .layer(middleware::map_response(dress))
         .layer(middleware::from_fn(preflight))
@@ -132,6 +145,11 @@ fn router(web: Web, api: Router) -> Router {
 
 async fn home(State(state): Shared, method: Method, headers: HeaderMap) -> Response {
     state.site().home.respond(&method, &headers)
+}
+
+/// Answers with what `pick` takes.
+fn of_all(pick: fn(&AppState) -> &Resource) -> MethodRouter<Arc<AppState>> {
+    get(async move |State(state): Shared, method: Method, headers: HeaderMap| pick(&state).respond(&method, &headers))
 }
 
 /// Answers with what `pick` takes from the show of the path's slug.
@@ -321,14 +339,6 @@ async fn healthz(State(state): Shared) -> Response {
         Some(_) => (StatusCode::SERVICE_UNAVAILABLE, "the last write failed, the log says why\n"),
     };
     (status, [(header::CACHE_CONTROL, "no-store")], text).into_response()
-}
-
-async fn style(State(state): Shared, method: Method, headers: HeaderMap) -> Response {
-    state.style.respond(&method, &headers)
-}
-
-async fn script(State(state): Shared, method: Method, headers: HeaderMap) -> Response {
-    state.script.respond(&method, &headers)
 }
 
 impl AppState {
