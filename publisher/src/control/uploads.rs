@@ -17,7 +17,8 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use axum::http::StatusCode;
 use futures_util::StreamExt as _;
-use podswarm_core::app::{Explain as _, Failure, require_space};
+use podswarm_core::app::{Explain as _, Failure, free_space};
+use podswarm_core::rate::ByteCount;
 use tokio::io::{AsyncSeekExt as _, AsyncWriteExt as _};
 use uuid::Uuid;
 
@@ -62,11 +63,14 @@ impl Uploads {
 
     /// Opens one of `length` bytes.
     pub(super) async fn create(&self, length: u64) -> Result<Uuid, Refusal> {
-        let folder = self.folder.clone();
-        blocking(move || require_space(&folder, length))
-            .await
-            .map_err(|failure| Refusal::with(StatusCode::INSUFFICIENT_STORAGE, failure))?;
         self.sweep();
+        let folder = self.folder.clone();
+        let space = blocking(move || free_space(&folder)).await.explain(|| "measure the free space".to_owned())?;
+        if space.available < length {
+            let (length, free) = (ByteCount(length), ByteCount(space.available));
+            let failure = Failure::new(format!("the file has {length}, and the publisher's disk has {free} left"));
+            return Err(Refusal::with(StatusCode::INSUFFICIENT_STORAGE, failure));
+        }
         let (upload, path) = self.name();
         {
             let mut open = self.open();
