@@ -168,6 +168,8 @@ pub struct FeedUrls {
     pub atom: Url,
     /// The stream of server-sent events that tells of releases, `…/events`.
     pub events: Url,
+    /// The hubs that tell of changes of each of these feeds (`WebSub`).
+    pub hubs: Vec<Url>,
     /// The show's page.
     pub page: Url,
 }

@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use podswarm_core::app::{EngineArgs, GlobalArgs, read_blocklist};
 use podswarm_core::blocklist::Blocklist;
 use podswarm_core::metainfo::TorrentVersion;
+use url::Url;
 
 use crate::bind::Listen;
 use crate::hooks::Hook;
@@ -364,6 +365,12 @@ pub(crate) struct ServeArgs {
     /// arguments. A server gets the JSON by POST, signed with `secret = "…"` in `X-Hub-Signature-256`, again for a quarter of an hour until it answers 2xx.
     #[arg(long, value_name = "HOOK", hide_default_value = true, help_heading = "Serving")]
     pub(crate) hook: Vec<Hook>,
+    /// Tell this hub (WebSub), too, when a feed has changed, and name it in feeds. May be given more than once.
+    #[arg(long, value_name = "URL", value_parser = parse_hub, help_heading = "Serving")]
+    pub(crate) hub: Vec<Url>,
+    /// Be no hub, to which other servers subscribe, and name none of ours in feeds.
+    #[arg(long, help_heading = "Serving")]
+    pub(crate) no_hub: bool,
     /// Do not track over UDP, and name no tracker over UDP in torrents: for a host that UDP does not reach. Without it,
     /// the tracker listens on the UDP port of the same number, too.
     #[arg(long, help_heading = "Serving")]
@@ -481,6 +488,12 @@ pub(crate) struct CreateArgs {
 /// Reads a path, or the empty value that takes back what was said.
 fn path_or_nothing() -> impl TypedValueParser<Value = PathBuf> {
     OsStringValueParser::new().map(PathBuf::from)
+}
+
+/// Reads a hub's address.
+fn parse_hub(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.fragment().is_none());
+    url.ok_or_else(|| "want an address such as https://pubsubhubbub.appspot.com/".to_owned())
 }
 
 /// Reads a time: RFC 3339, or a date with or without a time of day in local time.

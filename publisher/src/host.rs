@@ -16,11 +16,13 @@ use podswarm_core::net::{Engine, EngineConfig, Torrent, system_rng};
 use tokio::sync::{Mutex, Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use url::Url;
 
 use crate::bind::Listen;
 use crate::control;
 use crate::hooks::{Hook, Hooks, Occasion};
 use crate::http::{self, Bus, Limits, Proxies, Web};
+use crate::hub::Hub;
 use crate::library::{Library, LibraryError};
 use crate::numbers::{self, Counting, EpisodeNumbers, Numbers, NumbersConfig, Which};
 use crate::publish::{self, Draft, Follow, Outcome, PublishError, Recorded, Settled};
@@ -56,6 +58,10 @@ pub(crate) struct HostConfig {
     pub(crate) numbers: NumbersConfig,
     /// What is done when something happens.
     pub(crate) hooks: Vec<Hook>,
+    /// Whether to be a hub, and name it in feeds.
+    pub(crate) hub: bool,
+    /// Hubs elsewhere that are told of changes.
+    pub(crate) hubs: Vec<Url>,
     /// The engine.
     pub(crate) engine: EngineConfig,
 }
@@ -72,6 +78,10 @@ pub(crate) struct Host {
     numbers: Numbers,
     counting: Counting,
     hooks: Hooks,
+    /// Tells subscribers and other hubs.
+    hub: Option<Arc<Hub>>,
+    /// Whether it takes subscribers.
+    has_hub: bool,
     /// Held by whoever changes what is shown.
     turn: Mutex<()>,
     /// What is wrong with content that was found to be changed or lost.
@@ -95,7 +105,9 @@ impl Host {
     pub(crate) async fn start(library: Library, config: HostConfig) -> Result<(Arc<Self>, Option<u16>), Failure> {
         let bound = config.listen.bind(config.udp_tracker)?;
         let udp_port = config.udp_tracker.then_some(bound.addr.port());
-        let urls = config.public_url.unwrap_or_else(|| Urls::guess(bound.addr)).with_udp_tracker(udp_port);
+        let has_hubs = config.hub || !config.hubs.is_empty();
+        let urls = config.public_url.unwrap_or_else(|| Urls::guess(bound.addr));
+        let urls = urls.with_udp_tracker(udp_port).with_hubs(config.hub, config.hubs);
         let urls = Arc::new(urls);
         let bind = config.engine.bind;
         let engine = Engine::start(config.engine).await?;
@@ -119,6 +131,9 @@ impl Host {
         });
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let hooks = Hooks::start(config.hooks, &tasks, &stop).explain(|| "make ready for hooks".to_owned())?;
+        let make_hub =
+            || Hub::new(library.store().clone(), site.subscribe(), Arc::clone(&urls), tasks.clone(), stop.clone());
+        let hub = has_hubs.then(make_hub).transpose().explain(|| "make ready for subscribers".to_owned())?;
         let host = Arc::new(Self {
             library,
             engine,
@@ -130,6 +145,8 @@ impl Host {
             numbers,
             counting,
             hooks,
+            hub,
+            has_hub: config.hub,
             turn: Mutex::default(),
             faults: std::sync::Mutex::default(),
             put_off: Notify::new(),
@@ -389,13 +406,20 @@ impl Host {
     async fn show(&self, show: &Slug) -> Result<(), LibraryError> {
         let (library, urls, before) = (self.library.clone(), Arc::clone(&self.urls), Arc::clone(&self.site.borrow()));
         let show = show.clone();
-        let site = blocking(move || {
+        let (site, changed) = blocking(move || {
             settle_guids(&library, &urls)?;
             let show = library.show(Some(show.as_str()))?;
-            before.with_show(&library, show, &urls, Utc::now())
+            let slug = show.slug.clone();
+            let site = before.with_show(&library, show, &urls, Utc::now())?;
+            let changed = site.changed_feeds(&before, &slug).into_iter();
+            let changed: Vec<String> = changed.map(|name| urls.document(&slug, name).into()).collect();
+            Ok::<_, LibraryError>((site, changed))
         })
         .await?;
         self.site.send_replace(Arc::new(site));
+        if let Some(hub) = &self.hub {
+            hub.tell(changed).await;
+        }
         Ok(())
     }
 
@@ -431,6 +455,7 @@ impl Host {
             tracker: Arc::clone(&self.tracker),
             proxies: self.proxies.clone(),
             numbers: self.numbers.clone(),
+            hub: self.hub.clone().filter(|_| self.has_hub),
             bus: self.bus.clone(),
             sent: Arc::clone(&self.sent),
             stop: self.stop.clone(),

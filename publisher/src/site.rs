@@ -23,6 +23,8 @@ use crate::slug::{Slug, page_name};
 use crate::transcript;
 use crate::urls::Urls;
 
+/// The feeds of a show.
+const FEEDS: [&str; 4] = ["feed.xml", "torrents.xml", "feed.json", "feed.atom"];
 /// How long an app may keep a feed without asking, in the header of feeds and pages.
 const CACHE: &str = "public, max-age=60";
 /// How many events a show's site holds for agents that were away; who missed more reads the feed.
@@ -111,6 +113,13 @@ impl Site {
         self.shows.get(&slug.parse::<Slug>().ok()?)
     }
 
+    /// The names of the show's feeds whose bytes are not those that they are in `before`.
+    pub(crate) fn changed_feeds(&self, before: &Self, show: &Slug) -> Vec<&'static str> {
+        let bytes =
+            |site: &Self, name: &str| site.feed(&format!("/shows/{show}/{name}")).map(|feed| feed.bytes().clone());
+        FEEDS.into_iter().filter(|name| bytes(self, name) != bytes(before, name)).collect()
+    }
+
     /// The feed at that path.
     pub(crate) fn feed(&self, path: &str) -> Option<&Resource> {
         let (slug, file) = path.strip_prefix("/shows/")?.split_once('/')?;
@@ -158,7 +167,11 @@ impl ShowSite {
         let newest_first: Vec<&EpisodeRecord> = records.iter().collect();
         let page = Resource::new(page::show(&show, &newest_first, urls), HTML, CACHE);
         let feeds = feed::feeds(&show, &newest_first, key, withdrawn, urls);
-        let dated = |name: &str, feed, mime| dated(library, format!("/shows/{}/{name}", show.slug), feed, mime, now);
+        let dated = |name: &str, feed, mime| {
+            let feed = dated(library, format!("/shows/{}/{name}", show.slug), feed, mime, now)?;
+            let links = urls.feed_links(urls.document(&show.slug, name).as_str());
+            Ok::<_, LibraryError>(feed.linked(links.as_deref()))
+        };
         let podcast_feed = dated("feed.xml", feeds.podcast, RSS)?;
         let torrent_feed = dated("torrents.xml", feeds.torrents, RSS)?;
         let json_feed = dated("feed.json", feeds.json, JSON_FEED)?;

@@ -22,6 +22,10 @@ pub(crate) struct Urls {
     given: bool,
     /// The port that the tracker over UDP listens on, if there is one.
     udp_port: Option<u16>,
+    /// Whether we are a hub.
+    has_hub: bool,
+    /// Hubs elsewhere.
+    hubs: Vec<Url>,
 }
 
 /// A public URL that cannot be one.
@@ -43,7 +47,7 @@ impl Urls {
         if !base.path().ends_with('/') {
             base.set_path(&format!("{}/", base.path()));
         }
-        Ok(Self { base, given: true, udp_port: None })
+        Ok(Self { base, given: true, udp_port: None, has_hub: false, hubs: Vec::new() })
     }
 
     /// The guess for a port that listens at `listen`: that address, or, where it listens at all of them, this
@@ -51,12 +55,41 @@ impl Urls {
     pub(crate) fn guess(listen: SocketAddr) -> Self {
         let ip = if listen.ip().is_unspecified() { default_address() } else { listen.ip() };
         let base = Url::parse(&format!("http://{}/", SocketAddr::new(ip, listen.port())));
-        Self { base: base.expect("an address makes a URL"), given: false, udp_port: None }
+        Self {
+            base: base.expect("an address makes a URL"),
+            given: false,
+            udp_port: None,
+            has_hub: false,
+            hubs: Vec::new(),
+        }
     }
 
     /// The same with a tracker over UDP that listens on `port`.
     pub(crate) fn with_udp_tracker(self, port: Option<u16>) -> Self {
         Self { udp_port: port, ..self }
+    }
+
+    /// The same with a hub of our own, if `has_hub`, and others elsewhere.
+    pub(crate) fn with_hubs(self, has_hub: bool, hubs: Vec<Url>) -> Self {
+        Self { has_hub, hubs, ..self }
+    }
+
+    /// The hubs that tell of changes of every feed.
+    pub(crate) fn hubs(&self) -> Vec<Url> {
+        let own = self.has_hub.then(|| self.join(&["hub"]));
+        own.into_iter().chain(self.hubs.iter().cloned()).collect()
+    }
+
+    /// Those of them that are not ours.
+    pub(crate) fn hubs_elsewhere(&self) -> &[Url] {
+        &self.hubs
+    }
+
+    /// The `Link` field that a feed at the address `own` is served with (`WebSub`, section 4); `None` if there is no hub.
+    pub(crate) fn feed_links(&self, own: &str) -> Option<String> {
+        let hubs = self.hubs();
+        let links = hubs.iter().fold(String::new(), |links, hub| format!("{links}<{hub}>; rel=\"hub\", "));
+        (!hubs.is_empty()).then(|| format!("{links}<{own}>; rel=\"self\""))
     }
 
     /// The public URL itself, with a slash at its end.

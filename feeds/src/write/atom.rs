@@ -26,6 +26,13 @@ pub fn atom_feed(show: &Show, episodes: &[Episode], urls: &FeedUrls, updated: Da
         Some(guid) => format!("urn:uuid:{guid}"),
         None => urls.atom.to_string(),
     };
+    let hub = |hub: &url::Url| Link { href: hub.to_string(), rel: "hub".to_owned(), ..Link::default() };
+    let mut links = vec![
+        link("self", urls.atom.as_str(), ATOM_MIME, None),
+        link("alternate", show.link.as_ref().unwrap_or(&urls.page).as_str(), "text/html", None),
+        link("monitor", urls.events.as_str(), "text/event-stream", None),
+    ];
+    links.extend(urls.hubs.iter().map(hub));
     let name = show.author.as_deref().map_or_else(|| title.clone(), clean_line);
     let feed = Feed {
         title: Text::plain(title),
@@ -35,11 +42,7 @@ pub fn atom_feed(show: &Show, episodes: &[Episode], urls: &FeedUrls, updated: Da
         generator: Some(Generator { value: "Podswarm".to_owned(), ..Generator::default() }),
         logo: show.image_url.as_ref().map(ToString::to_string),
         subtitle: Some(Text::plain(clean(&show.description))),
-        links: vec![
-            link("self", urls.atom.as_str(), ATOM_MIME, None),
-            link("alternate", show.link.as_ref().unwrap_or(&urls.page).as_str(), "text/html", None),
-            link("monitor", urls.events.as_str(), "text/event-stream", None),
-        ],
+        links,
         entries: episodes.into_iter().map(entry).collect(),
         lang: Some(clean_line(&show.language)).filter(|language| !language.is_empty()),
         ..Feed::default()

@@ -21,6 +21,7 @@ pub fn json_feed(show: &Show, episodes: &[Episode], urls: &FeedUrls) -> String {
         ("key", show.key.map(|key| key.to_string().into())),
         ("withdrawn", (!withdrawn.is_empty()).then(|| withdrawn.into())),
     ]);
+    let hub = |hub: &url::Url| json!({ "type": "WebSub", "url": hub.as_str() });
     let author = |name: &String| json!([{ "name": name }]);
     let feed = object([
         ("version", Some("https://jsonfeed.org/version/1.1".into())),
@@ -29,6 +30,7 @@ pub fn json_feed(show: &Show, episodes: &[Episode], urls: &FeedUrls) -> String {
         ("feed_url", Some(urls.json.as_str().into())),
         ("description", Some(show.description.as_str().into())),
         ("icon", show.image_url.as_ref().map(|url| url.as_str().into())),
+        ("hubs", (!urls.hubs.is_empty()).then(|| urls.hubs.iter().map(hub).collect())),
         ("authors", show.author.as_ref().map(author)),
         ("language", Some(if show.language.is_empty() { "en".into() } else { show.language.as_str().into() })),
         (OWN, Some(own)),

@@ -112,15 +112,14 @@ fn atom_link(rel: &str, href: &url::Url, mime: &str, title: Option<&str>) -> Lin
     }
 }
 
-/// `self` is `own`; `monitor` is where releases are told of at once; `alternate` is the other feed of the same show.
+/// `self` is `own`; a `hub` sends it on when it changes; `monitor` is where releases are told of at once; `alternate` is the other feed of the same show.
 fn links(own: &url::Url, urls: &FeedUrls, other: &url::Url, other_title: &str) -> AtomExtension {
-    AtomExtension {
-        links: vec![
-            atom_link("self", own, RSS_MIME, None),
-            atom_link("monitor", &urls.events, "text/event-stream", None),
-            atom_link("alternate", other, RSS_MIME, Some(other_title)),
-        ],
-    }
+    let hub = |hub: &url::Url| Link { href: hub.to_string(), rel: "hub".to_owned(), ..Link::default() };
+    let mut links = vec![atom_link("self", own, RSS_MIME, None)];
+    links.extend(urls.hubs.iter().map(hub));
+    links.push(atom_link("monitor", &urls.events, "text/event-stream", None));
+    links.push(atom_link("alternate", other, RSS_MIME, Some(other_title)));
+    AtomExtension { links }
 }
 
 /// An element with attributes and text. Attributes are written in the order of their names.

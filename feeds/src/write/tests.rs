@@ -20,6 +20,7 @@ fn urls() -> FeedUrls {
         json: url("/shows/walks/feed.json"),
         atom: url("/shows/walks/feed.atom"),
         events: url("/shows/walks/events"),
+        hubs: vec![url("/hub")],
         page: url("/shows/walks"),
     }
 }
@@ -101,6 +102,7 @@ fn the_podcast_feed_is_written_byte_for_byte() {
     </image>
     <podcast:guid>4e723cb4-1228-55a1-9875-485d5525258e</podcast:guid>
     <atom:link href="https://pod.example/shows/walks/feed.xml" rel="self" type="application/rss+xml"/>
+    <atom:link href="https://pod.example/hub" rel="hub"/>
     <atom:link href="https://pod.example/shows/walks/events" rel="monitor" type="text/event-stream"/>
     <atom:link href="https://pod.example/shows/walks/torrents.xml" rel="alternate" type="application/rss+xml" title="Torrents"/>
     <itunes:author>Ada</itunes:author>
@@ -182,6 +184,7 @@ fn the_torrent_feed_is_written_byte_for_byte() {
       <link>https://pod.example/shows/walks</link>
     </image>
     <atom:link href="https://pod.example/shows/walks/torrents.xml" rel="self" type="application/rss+xml"/>
+    <atom:link href="https://pod.example/hub" rel="hub"/>
     <atom:link href="https://pod.example/shows/walks/events" rel="monitor" type="text/event-stream"/>
     <atom:link href="https://pod.example/shows/walks/feed.xml" rel="alternate" type="application/rss+xml" title="Podcast"/>
     <item>

@@ -88,6 +88,8 @@ impl Running {
                 countries: args.geo_database.clone(),
             },
             hooks: args.hook.clone(),
+            hub: !args.no_hub,
+            hubs: args.hub.clone(),
             engine: args.engine.config(&context.dir),
         };
         let (host, instead_of) = Host::start(library, config).await?;

@@ -24,13 +24,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use axum::Router;
-use axum::body::Body;
-use axum::extract::{Extension, Path, RawQuery, State};
+use axum::body::{Body, Bytes};
+use axum::extract::{DefaultBodyLimit, Extension, Path, RawQuery, State};
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::http::{Method, StatusCode};
 use axum::middleware;
 use axum::response::{IntoResponse, Redirect, Response};
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, get, post};
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -40,9 +40,11 @@ pub(crate) use front::Front;
 pub(crate) use listen::{App, Limits, Peers, canonical, serve};
 pub(crate) use media::mtime_of;
 pub(crate) use proxies::{Proxies, TrustedProxy};
+pub(crate) use quota::Quota;
 pub(crate) use resource::{Resource, etag};
 
 use crate::host::blocking;
+use crate::hub::Hub;
 use crate::library::Library;
 use crate::numbers::{EpisodeKey, Numbers};
 use crate::record::{EpisodeRecord, Place};
@@ -71,6 +73,8 @@ pub(crate) struct Web {
     pub(crate) bus: Bus,
     /// Takes note of what is downloaded.
     pub(crate) numbers: Numbers,
+    /// Takes subscribers, if it is to.
+    pub(crate) hub: Option<Arc<Hub>>,
     /// Bytes of media sent since the start.
     pub(crate) sent: Arc<AtomicU64>,
     /// Ends streams when the daemon stops.
@@ -129,6 +133,7 @@ fn router(web: Web, api: Router) -> Router {
         .route("/torrents/{slug}/{name}", get(torrent))
         .route("/announce", get(announce))
         .route("/scrape", get(scrape))
+        .route("/hub", post(subscribe).layer(DefaultBodyLimit::max(LARGEST_WISH)))
         .route("/healthz", get(healthz))
         .route("/dashboard", of_all(|state| &state.dashboard[0]))
         .route("/assets/style.css", of_all(|state| &state.style))
@@ -330,6 +335,20 @@ static TRACKER: [(HeaderName, HeaderValue); 2] = [
     (header::CONTENT_TYPE, HeaderValue::from_static("text/plain")),
     (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
 ];
+
+/// The longest request to the hub, in bytes.
+const LARGEST_WISH: usize = 16 << 10;
+
+async fn subscribe(State(state): Shared, Extension(peers): Extension<Peers>, body: Bytes) -> Response {
+    let Some(hub) = &state.web.hub else { return not_found() };
+    let (status, refusal) = hub.ask(peers.remote.ip(), &body);
+    let text = if refusal.is_empty() { refusal } else { format!("{refusal}\n") };
+    let mut response = (status, [(header::CACHE_CONTROL, "no-store")], text).into_response();
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("60"));
+    }
+    response
+}
 
 async fn healthz(State(state): Shared) -> Response {
     let store = state.web.library.store().clone();

@@ -28,6 +28,7 @@ pub(crate) struct Resource {
     gzip: Option<Variant>,
     content_type: HeaderValue,
     last_modified: Option<HeaderValue>,
+    link: Option<HeaderValue>,
     cache_control: HeaderValue,
 }
 
@@ -58,6 +59,7 @@ impl Resource {
             gzip,
             content_type: HeaderValue::from_static(content_type),
             last_modified: None,
+            link: None,
             cache_control: HeaderValue::from_static(cache_control),
         }
     }
@@ -68,10 +70,19 @@ impl Resource {
         self
     }
 
+    /// The same with what it is linked with (RFC 8288), visible ASCII.
+    pub(crate) fn linked(self, links: Option<&str>) -> Self {
+        Self { link: links.map(header_value), ..self }
+    }
+
     /// The content itself.
-    #[cfg(test)]
     pub(crate) fn bytes(&self) -> &Bytes {
         &self.plain.bytes
+    }
+
+    /// Its media type.
+    pub(crate) fn content_type(&self) -> &str {
+        self.content_type.to_str().expect("it was made of text")
     }
 
     /// The answer to a request by `method` with `headers`: 304 if the asker has it, else 200.
@@ -120,6 +131,7 @@ impl<'a> Answer<'a> {
             Some((header::CACHE_CONTROL, &resource.cache_control)),
             resource.gzip.is_some().then_some((header::VARY, &BY_ENCODING)),
             resource.last_modified.as_ref().map(|modified| (header::LAST_MODIFIED, modified)),
+            resource.link.as_ref().map(|link| (header::LINK, link)),
             of_body(header::CONTENT_TYPE, &resource.content_type),
             of_body(header::CONTENT_LENGTH, &variant.length),
             of_body(header::CONTENT_ENCODING, &GZIP).filter(|_| is_zipped),

@@ -43,6 +43,7 @@ pub(super) fn port() -> Port {
         proxies: Proxies::default(),
         bus: bus.clone(),
         numbers: Numbers::queue().0,
+        hub: None,
         sent: Arc::default(),
         stop: stop.clone(),
     };

@@ -34,6 +34,7 @@ pub(crate) fn feeds(
         json: urls.document(&show.slug, "feed.json"),
         atom: urls.document(&show.slug, "feed.atom"),
         events: urls.document(&show.slug, "events"),
+        hubs: urls.hubs(),
         page: urls.show(&show.slug),
     };
     let model = model::Show { key: Some(key), withdrawn, ..show_model(show, urls) };

@@ -469,6 +469,7 @@ fn show() -> (Show, FeedUrls) {
         json: url("/shows/feed.json"),
         atom: url("/shows/feed.atom"),
         events: url("/shows/events"),
+        hubs: Vec::new(),
         page: url("/shows"),
     };
     let show = Show {
