@@ -15,6 +15,7 @@ use url::Url;
 use crate::bind::Listen;
 use crate::hooks::Hook;
 use crate::http::TrustedProxy;
+use crate::metrics::MetricsAddr;
 use crate::numbers::Countries;
 use crate::publish::Intake;
 use crate::slug::Slug;
@@ -371,6 +372,9 @@ pub(crate) struct ServeArgs {
     /// Be no hub, to which other servers subscribe, and name none of ours in feeds.
     #[arg(long, help_heading = "Serving")]
     pub(crate) no_hub: bool,
+    /// Serve figures for Prometheus (`/metrics`, and `/healthz`) here, and nowhere else: IP:PORT, or a port of this machine alone.
+    #[arg(long, value_name = "ADDR", help_heading = "Serving")]
+    pub(crate) metrics: Option<MetricsAddr>,
     /// Do not track over UDP, and name no tracker over UDP in torrents: for a host that UDP does not reach. Without it,
     /// the tracker listens on the UDP port of the same number, too.
     #[arg(long, help_heading = "Serving")]

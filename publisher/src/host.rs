@@ -94,6 +94,8 @@ pub(crate) struct Host {
     is_stale: Notify,
     /// Bytes of media sent over HTTP.
     sent: Arc<AtomicU64>,
+    /// The most bytes sent to peers that were told as a figure.
+    most_sent_to_peers: AtomicU64,
     http_addr: SocketAddr,
     udp_addr: Option<SocketAddr>,
     stop: CancellationToken,
@@ -153,6 +155,7 @@ impl Host {
             stale: std::sync::Mutex::default(),
             is_stale: Notify::new(),
             sent: Arc::default(),
+            most_sent_to_peers: AtomicU64::default(),
             http_addr: bound.addr,
             udp_addr: config.udp_tracker.then_some(bound.addr),
             stop,
@@ -220,10 +223,9 @@ impl Host {
 
     /// Where it listens.
     pub(crate) fn listening(&self) -> Vec<Listening> {
-        let listening = |kind: &str, addr| Listening { event: "listening".to_owned(), kind: kind.to_owned(), addr };
-        let peers = self.engine.addrs().iter().map(|&addr| listening("peer", addr));
-        let udp = self.udp_addr.map(|addr| listening("udp-tracker", addr));
-        std::iter::once(listening("http", self.http_addr)).chain(udp).chain(peers).collect()
+        let peers = self.engine.addrs().iter().map(|&addr| Listening::new("peer", addr));
+        let udp = self.udp_addr.map(|addr| Listening::new("udp-tracker", addr));
+        std::iter::once(Listening::new("http", self.http_addr)).chain(udp).chain(peers).collect()
     }
 
     /// The port for peers.

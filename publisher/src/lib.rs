@@ -49,6 +49,7 @@ mod udp;
 mod host;
 mod hooks;
 mod hub;
+mod metrics;
 mod copies;
 mod control;
 mod wire;

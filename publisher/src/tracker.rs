@@ -214,6 +214,11 @@ impl Tracker {
         }
     }
 
+    /// Peers in all swarms together.
+    pub(crate) fn peers(&self) -> usize {
+        self.state().table.peers()
+    }
+
     /// Forgets peers that were not heard of for long. To be called every minute or so.
     pub(crate) fn expire(&self) {
         let now = self.now();

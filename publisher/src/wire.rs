@@ -381,10 +381,17 @@ pub(crate) struct Status {
 pub(crate) struct Listening {
     /// Always `listening`.
     pub(crate) event: String,
-    /// `http`, `udp-tracker` or `peer`.
+    /// `http`, `udp-tracker`, `peer` or `metrics`.
     pub(crate) kind: String,
     /// The address.
     pub(crate) addr: std::net::SocketAddr,
+}
+
+impl Listening {
+    /// Something of that kind listens there.
+    pub(crate) fn new(kind: &str, addr: std::net::SocketAddr) -> Self {
+        Self { event: "listening".to_owned(), kind: kind.to_owned(), addr }
+    }
 }
 
 /// How an episode stands.

@@ -178,6 +178,32 @@ async fn an_episode_published_through_the_daemon_is_served_in_every_way() {
 }
 
 #[tokio::test]
+async fn figures_are_served_on_a_port_of_their_own() {
+    let world = World::new();
+    let mut daemon = world.serve(&["--metrics", "0"]);
+    let addr = loop {
+        let event = daemon.event("listening");
+        if event["kind"] == "metrics" {
+            break event["addr"].as_str().unwrap().to_owned();
+        }
+    };
+    assert!(addr.starts_with("127.0.0.1:"), "{addr}");
+    let objects = world.json(&["publish", arg(&world.wav("a.wav", 1))]);
+    let media = published(&objects)["episode"]["media"].as_str().unwrap();
+    daemon.get(media, &[("user-agent", "AntennaPod/3.2.0")]).await;
+    world.json(&["stats"]);
+    let (status, headers, text) = daemon.get(&format!("http://{addr}/metrics"), &[]).await;
+    let text = String::from_utf8(text).unwrap();
+    assert!(headers["content-type"].to_str().unwrap().starts_with("application/openmetrics-text"));
+    for sample in ["podpub_downloads_total{kind=\"http\"} 1\n", "podpub_episodes 1\n", "podpub_healthy 1\n", "# EOF\n"]
+    {
+        assert!(status == 200 && text.contains(sample), "{sample} in {text}");
+    }
+    assert_eq!(daemon.get(&format!("http://{addr}/healthz"), &[]).await.0, 200);
+    assert_eq!(daemon.get("/metrics", &[]).await.0, 404, "the public port tells nothing");
+}
+
+#[tokio::test]
 async fn the_same_file_again_is_no_second_episode() {
     let world = World::new();
     let daemon = world.serve(&[]);

@@ -18,8 +18,9 @@ use crate::copies;
 use crate::host::{Host, HostConfig, blocking};
 use crate::http::{self, Limits};
 use crate::library::Library;
+use crate::metrics::{self, MetricsAddr};
 use crate::numbers::NumbersConfig;
-use crate::wire::EpisodeStatus;
+use crate::wire::{EpisodeStatus, Listening};
 
 /// What a publisher has to know before it serves for the first time.
 const NOTICE: &str = "note, told once: what you publish is public, and so is this machine's address. Feeds, torrents \
@@ -63,6 +64,7 @@ pub(super) async fn serve(context: &Context, args: &ServeArgs) -> Result<(), Fai
 pub(super) struct Running {
     pub(super) host: Arc<Host>,
     control: JoinHandle<()>,
+    metrics: Option<JoinHandle<()>>,
     /// Held until everything else is gone.
     _lock: DataDirLock,
 }
@@ -98,18 +100,27 @@ impl Running {
         let addr = listener.local_addr().explain(|| "open the control port".to_owned())?;
         let app = control::local(Arc::clone(&host), ControlFile::write(&lock, addr)?);
         let control = tokio::spawn(http::serve(listener, app, CONTROL_LIMITS, host.stopping()));
+        let mut metrics = None;
+        if let Some(MetricsAddr(addr)) = args.metrics {
+            let saying = || format!("open the port for figures at {addr}");
+            let listener = TcpListener::bind(addr).await.explain(saying)?;
+            let addr = listener.local_addr().explain(saying)?;
+            let app = metrics::app(Arc::clone(&host));
+            metrics = Some((addr, tokio::spawn(http::serve(listener, app, CONTROL_LIMITS, host.stopping()))));
+        }
         if let Some(wanted) = instead_of {
             context.out.note(format!("port {wanted} is in use; the next free one is taken"));
         }
         if args.engine.peer_port.is_none() && host.peer_port() != DEFAULT_PEER_PORT {
             context.out.note(format!("peer port {DEFAULT_PEER_PORT} is in use; the next free one is taken"));
         }
-        for listening in host.listening() {
+        let figures = metrics.as_ref().map(|(addr, _)| Listening::new("metrics", *addr));
+        for listening in host.listening().into_iter().chain(figures) {
             context.out.line(format!("listening {} {}", listening.kind, listening.addr))?;
             context.out.json(&listening)?;
         }
         context.out.note(format!("public address: {}", host.urls().base()));
-        Ok(Self { host, control, _lock: lock })
+        Ok(Self { host, control, metrics: metrics.map(|(_, task)| task), _lock: lock })
     }
 
     /// Says of each episode when the first full copy of it is out. Does not end.
@@ -142,6 +153,9 @@ impl Running {
             self.host.shutdown().await;
             // The control file goes with the control port.
             let _ = self.control.await;
+            if let Some(metrics) = self.metrics {
+                let _ = metrics.await;
+            }
         });
         if stopped.await.is_err() {
             tracing::warn!("stopped before everybody was told");

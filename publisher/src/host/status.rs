@@ -1,11 +1,16 @@
 //! How a host stands, in figures.
 
+use std::sync::atomic::Ordering;
+
+use podswarm_core::app::free_space;
 use podswarm_core::metainfo::InfoHash;
 use podswarm_core::net::{TorrentState, TorrentStatus};
 
 use super::Host;
 use crate::copies;
+use crate::hooks::HookStatus;
 use crate::library::LibraryError;
+use crate::metrics::Figures;
 use crate::record::EpisodeRecord;
 use crate::wire::{EpisodeInfo, EpisodeStatus, Status, SwarmStatus};
 
@@ -29,6 +34,31 @@ impl Host {
             reached: Some(self.engine.status().reached),
             hooks: self.hooks.status(),
             episodes,
+        })
+    }
+
+    /// What is told to who watches over us.
+    pub(crate) fn figures(&self) -> Result<Figures, LibraryError> {
+        let status = self.status(String::new())?;
+        let out: Vec<_> = status.episodes.iter().filter(|episode| episode.episode.released).collect();
+        let hooks = |of: fn(&HookStatus) -> u64| status.hooks.iter().map(of).sum();
+        let engine = self.engine.status();
+        // An episode that is taken back takes its bytes with it, and a counter never falls.
+        let sent = self.most_sent_to_peers.fetch_max(status.uploaded, Ordering::Relaxed).max(status.uploaded);
+        Ok(Figures {
+            sent_over_http: status.sent_over_http,
+            sent_to_peers: sent,
+            up_rate: status.up_rate,
+            peers: engine.peers.into(),
+            dht_nodes: status.dht_nodes.unwrap_or_default() as u64,
+            shows: self.site.borrow().shows.len() as u64,
+            episodes: out.len() as u64,
+            faulty: out.iter().filter(|episode| episode.error.is_some()).count() as u64,
+            tracker_peers: self.tracker.peers() as u64,
+            downloads: self.numbers.counted(),
+            hooks: [hooks(|hook| hook.done), hooks(|hook| hook.failed)],
+            disk_free: free_space(self.library.root()).ok().map(|space| space.available),
+            is_healthy: self.library.store().health().trouble.is_none(),
         })
     }
 

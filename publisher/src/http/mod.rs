@@ -351,7 +351,12 @@ async fn subscribe(State(state): Shared, Extension(peers): Extension<Peers>, bod
 }
 
 async fn healthz(State(state): Shared) -> Response {
-    let store = state.web.library.store().clone();
+    health(&state.web.library).await
+}
+
+/// Says whether the publisher can keep its promises.
+pub(crate) async fn health(library: &Library) -> Response {
+    let store = library.store().clone();
     let (status, text) = match blocking(move || store.health().trouble).await {
         None => (StatusCode::OK, "ok\n"),
         // What is published is served on, but nothing new can be promised.

@@ -75,6 +75,8 @@ pub(crate) struct NumbersConfig {
 pub(crate) struct Numbers {
     notes: mpsc::Sender<Note>,
     lost: Arc<AtomicU64>,
+    /// Downloads that counted since the start: over HTTP, and in swarms.
+    counted: Arc<[AtomicU64; 2]>,
 }
 
 /// What is to be counted, or told.
@@ -101,7 +103,7 @@ impl Numbers {
     /// A queue, and its other end.
     pub(crate) fn queue() -> (Self, mpsc::Receiver<Note>) {
         let (notes, queue) = mpsc::channel(QUEUE);
-        (Self { notes, lost: Arc::default() }, queue)
+        (Self { notes, lost: Arc::default(), counted: Arc::default() }, queue)
     }
 
     /// Takes note of an answer to `asker`, who calls himself `agent`, byte by byte as it is sent. `enough` of them are a download.
@@ -122,6 +124,11 @@ impl Numbers {
         if self.notes.send(Note::Settle(done)).await.is_ok() {
             let _ = settled.await;
         }
+    }
+
+    /// Downloads that counted since the start: over HTTP, and in swarms.
+    pub(crate) fn counted(&self) -> [u64; 2] {
+        [0, 1].map(|kind| self.counted[kind].load(Ordering::Relaxed))
     }
 
     fn put(&self, note: Note) {
@@ -217,6 +224,7 @@ impl Counting {
             days: BTreeMap::new(),
             marks: Vec::new(),
             lost: Arc::clone(&numbers.lost),
+            counted: Arc::clone(&numbers.counted),
             failed: false,
         };
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
@@ -245,6 +253,7 @@ struct Counter {
     days: BTreeMap<(EpisodeKey, NaiveDate), DayRecord>,
     marks: Vec<Mark>,
     lost: Arc<AtomicU64>,
+    counted: Arc<[AtomicU64; 2]>,
     /// Whether storing failed last, so that it is said once.
     failed: bool,
 }
@@ -303,6 +312,7 @@ impl Counter {
         let Counted { date, episode, player, mark } = counted;
         let new = || DayRecord::new(episode.show.clone(), episode.guid, date);
         let day = self.days.entry((episode.clone(), date)).or_insert_with(new);
+        self.counted[usize::from(player.is_none())].fetch_add(1, Ordering::Relaxed);
         match player {
             Some(player) => {
                 day.http += 1;
