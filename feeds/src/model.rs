@@ -43,6 +43,8 @@ pub struct Show {
     pub explicit: bool,
     /// Made once by [`podcast_guid`](crate::podcast_guid) when the show's public URL is first known; never changes.
     pub podcast_guid: Option<Uuid>,
+    /// Where its podcast feed is from now on, if it has moved.
+    pub new_feed_url: Option<Url>,
     /// What its withdrawals are known by.
     pub key: Option<ShowKey>,
     /// Episodes that it has taken back, the latest first.

@@ -58,14 +58,24 @@ pub(crate) enum Command {
         /// Only of this show: its short name or its title.
         show: Option<String>,
     },
-    /// Bring a show here from another host, with all its episodes, by its feed.
+    /// Write shows into a folder or a tar file, with all that it takes to have the same elsewhere.
     ///
-    /// Text, cover, guids, dates, notes, chapters, transcripts and files come as they are, oldest first, and nobody who
+    /// Records, media, torrents, covers, transcripts and the shows' keys: keep it to yourself. `podpub import` brings it in. Into a
+    /// folder of an earlier export only what is new is written.
+    Export(ExportArgs),
+    /// Bring a show here from another host, with all its episodes, by its feed; or from an export.
+    ///
+    /// Of a feed, text, cover, guids, dates, notes, chapters, transcripts and files come as they are, oldest first, and nobody who
     /// knows the episodes is told of them again. Cut off, it goes on when it is run again; run later, it brings what is
     /// new. Exit code 1 if a file could not be had.
     Import(ImportArgs),
     /// Make a show.
     Init(InitArgs),
+    /// Have a show's feeds lead to another host for good, which has the show already.
+    ///
+    /// They answer 301 from now on, and name the new address in `itunes:new-feed-url`. Serve on for four weeks at least, so that
+    /// every app asks once; files, torrents and pages are served and seeded as before.
+    Move(MoveArgs),
     /// Publish files and folders as episodes: the one command.
     ///
     /// With `podpub serve` running on the same data directory it hands them over and returns once they are live. With
@@ -115,11 +125,39 @@ pub(crate) struct InitArgs {
     pub(crate) fields: FieldArgs,
 }
 
+/// The arguments of `export`.
+#[derive(Args, Debug)]
+pub(crate) struct ExportArgs {
+    /// The folder, or a file whose name ends in `.tar`.
+    #[arg(value_name = "DIR|FILE.tar")]
+    pub(crate) path: PathBuf,
+    /// Only this show: its short name or its title.
+    #[arg(long, value_name = "SHOW")]
+    pub(crate) show: Option<String>,
+}
+
+/// The arguments of `move`.
+#[derive(Args, Debug)]
+pub(crate) struct MoveArgs {
+    /// The address of the show's feed at its new host. It must be the same show's: that is looked at.
+    #[arg(value_name = "NEW_URL", required_unless_present = "back")]
+    pub(crate) new_url: Option<Url>,
+    /// The show: its short name or its title; need not be said while there is one show only.
+    #[arg(long, value_name = "SHOW")]
+    pub(crate) show: Option<String>,
+    /// The show is here again.
+    #[arg(long, conflicts_with = "new_url")]
+    pub(crate) back: bool,
+    /// Do not look at the feed there.
+    #[arg(long, conflicts_with = "back")]
+    pub(crate) unchecked: bool,
+}
+
 /// The arguments of `import`.
 #[derive(Args, Debug)]
 pub(crate) struct ImportArgs {
-    /// The feed's URL, or a file that it was saved in.
-    #[arg(value_name = "FEED_URL|FILE")]
+    /// The feed's URL, a file that it was saved in, or the folder or tar file of `podpub export`.
+    #[arg(value_name = "FEED_URL|PATH")]
     pub(crate) source: String,
     /// The short name that the show gets in addresses. [default: made of its title]
     #[arg(long, value_name = "SLUG")]

@@ -27,14 +27,15 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use crate::archive::Parcel;
 use crate::host::{Host, blocking};
 use crate::library::LibraryError;
 use crate::numbers::Which;
 use crate::publish::{Draft, Follow, Intake, PublishError};
 use crate::tokens::Role;
 use crate::wire::{
-    EditEpisode, EditShow, EpisodeInfo, EpisodeName, MadeToken, NewShow, NewToken, PublishLine, PublishRequest,
-    RequestSource, ShowInfo, ShowName, TokenInfo, Unpublish, Upload,
+    EditEpisode, EditShow, EpisodeInfo, EpisodeName, MadeToken, MoveShow, NewShow, NewToken, PublishLine,
+    PublishRequest, RequestSource, ShowInfo, ShowName, TakeIn, TokenInfo, Unpublish, Upload,
 };
 use access::Caller;
 use uploads::{Extent, Uploads};
@@ -90,6 +91,9 @@ fn api(host: Arc<Host>, ping: Ping) -> Router {
         .route_layer(to(Role::Editor));
     let own = Router::new()
         .route("/shows", post(create_show).patch(edit_show))
+        .route("/shows/move", post(move_show))
+        .route("/export", get(export))
+        .route("/import", post(take_in))
         .route("/tokens", get(tokens).post(create_token))
         .route("/tokens/{name}", delete(revoke_token))
         .route_layer(to(Role::Owner));
@@ -144,6 +148,32 @@ async fn shows(State(state): Shared) -> Result<Response, Refusal> {
 
 async fn create_show(State(state): Shared, Json(new): Json<NewShow>) -> Result<Response, Refusal> {
     Ok(Json(state.host.create_show(new).await?).into_response())
+}
+
+async fn move_show(State(state): Shared, Json(wanted): Json<MoveShow>) -> Result<Response, Refusal> {
+    Ok(Json(state.host.move_show(wanted).await?).into_response())
+}
+
+/// The records of an export; its files are read by the command.
+async fn export(State(state): Shared, Query(query): Query<OfShow>) -> Result<Response, Refusal> {
+    let host = Arc::clone(&state.host);
+    Ok(Json(blocking(move || Parcel::of(host.library(), query.show.as_deref())).await?).into_response())
+}
+
+async fn take_in(
+    State(state): Shared,
+    Extension(caller): Extension<Caller>,
+    Json(wanted): Json<TakeIn>,
+) -> Result<Response, Refusal> {
+    if !caller.is_local {
+        let failure = Failure::new("an export is brought in by commands of the publisher's own machine only");
+        return Err(Refusal::with(StatusCode::FORBIDDEN, failure));
+    }
+    let taken = state.host.take_in(wanted).await.map_err(|error| {
+        let hint = error.hint();
+        with_hint(error.into(), hint)
+    });
+    Ok(Json(taken?).into_response())
 }
 
 async fn edit_show(State(state): Shared, Json(edit): Json<EditShow>) -> Result<Response, Refusal> {
@@ -385,7 +415,7 @@ pub(crate) fn unavailable(error: LibraryError) -> Failure {
     with_hint(error.into(), hint)
 }
 
-fn with_hint(failure: Failure, hint: Option<String>) -> Failure {
+pub(crate) fn with_hint(failure: Failure, hint: Option<String>) -> Failure {
     match hint {
         Some(hint) => failure.with_hint(hint),
         None => failure,

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, MutexGuard, PoisonError};
 
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
+use crate::archive::{self, ArchiveError};
 use crate::bind::Listen;
 use crate::control;
 use crate::hooks::{Hook, Hooks, Occasion};
@@ -33,7 +35,8 @@ use crate::tracker::Tracker;
 use crate::udp;
 use crate::urls::Urls;
 use crate::wire::{
-    EditEpisode, EpisodeInfo, EpisodeName, Listening, NewShow, Published, ShowInfo, Unpublish, Unpublished,
+    EditEpisode, EpisodeInfo, EpisodeName, Listening, MoveShow, NewShow, Published, ShowInfo, TakeIn, Unpublish,
+    Unpublished,
 };
 
 mod seed;
@@ -397,6 +400,32 @@ impl Host {
         let library = self.library.clone();
         let show = blocking(move || library.edit_show(show.as_deref(), fields)).await?;
         self.changed(show).await
+    }
+
+    /// Has a show's feeds lead to another host, or back.
+    pub(crate) async fn move_show(&self, wanted: MoveShow) -> Result<ShowInfo, LibraryError> {
+        let _turn = self.turn.lock().await;
+        let library = self.library.clone();
+        let show = blocking(move || library.move_show(&wanted.show, wanted.moved)).await?;
+        self.changed(show).await
+    }
+
+    /// Brings the shows of an export in, seeds what is out of them and shows it.
+    pub(crate) async fn take_in(&self, wanted: TakeIn) -> Result<Vec<ShowInfo>, ArchiveError> {
+        let _turn = self.turn.lock().await;
+        let library = self.library.clone();
+        let work = move || archive::take_in(&library, Path::new(&wanted.folder), wanted.is_ours, &|_| {});
+        let mut infos = Vec::new();
+        for show in blocking(work).await? {
+            let (library, slug) = (self.library.clone(), show.slug.clone());
+            let episodes = blocking(move || library.episodes(&slug)).await?;
+            for episode in episodes.iter().filter(|episode| episode.released) {
+                self.seed_episode(episode).await;
+            }
+            infos.push(self.changed(show).await?);
+        }
+        self.put_off.notify_one();
+        Ok(infos)
     }
 
     async fn changed(&self, show: ShowRecord) -> Result<ShowInfo, LibraryError> {

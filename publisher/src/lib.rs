@@ -34,6 +34,7 @@ mod keys;
 mod tokens;
 
 mod import;
+mod archive;
 mod check;
 
 mod site;

@@ -29,7 +29,7 @@ use podswarm_feeds::date::to_the_second;
 use crate::cover::Cover;
 use crate::keys::{self, KeyError};
 use crate::publish::{EpisodeFields, SaidError};
-use crate::record::{Ending, EpisodeRecord, EventKind, EventRecord, Image, Place, PublicUrlRecord, ShowRecord};
+use crate::record::{Ending, EpisodeRecord, EventKind, EventRecord, Image, Moved, Place, PublicUrlRecord, ShowRecord};
 use crate::shows::{FieldError, ShowFields};
 use crate::slug::{Slug, page_name};
 use crate::tokens::TokenError;
@@ -341,6 +341,13 @@ impl Library {
         Ok(show)
     }
 
+    /// Has the show's feeds lead elsewhere, or not any more.
+    pub(crate) fn move_show(&self, wanted: &str, moved: Option<Moved>) -> Result<ShowRecord, LibraryError> {
+        let show = ShowRecord { moved, ..self.show(Some(wanted))? };
+        self.store.put(&show)?;
+        Ok(show)
+    }
+
     /// Writes a picture beside a show's media, unless it is there already.
     pub(crate) fn save_cover(&self, show: &Slug, cover: &Cover) -> Result<Image, LibraryError> {
         let file = cover.file_name();
@@ -551,6 +558,7 @@ pub(crate) fn new_show(slug: Slug, title: String, now: DateTime<Utc>) -> ShowRec
         email: None,
         explicit: false,
         podcast_guid: None,
+        moved: None,
         created: now,
     }
 }

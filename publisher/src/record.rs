@@ -15,6 +15,7 @@ use podswarm_core::metainfo::InfoHash;
 use podswarm_core::store::Record;
 use podswarm_feeds::{EpisodeKind, Withdrawal};
 use serde::{Deserialize, Serialize};
+use url::Url;
 use uuid::Uuid;
 
 use crate::chapters::Chapter;
@@ -53,8 +54,39 @@ pub(crate) struct ShowRecord {
     pub(crate) explicit: bool,
     /// Made once, when the show's public URL is first known; or what it had where it came from.
     pub(crate) podcast_guid: Option<Uuid>,
+    /// Where its feeds lead, if it has moved to another host.
+    #[serde(default)]
+    pub(crate) moved: Option<Moved>,
     /// When it was made.
     pub(crate) created: DateTime<Utc>,
+}
+
+/// Where a show's feeds are from now on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Moved {
+    /// The podcast feed.
+    pub(crate) feed: Url,
+    /// The torrent feed, if there is one; else the podcast feed is named in its place, as in that of the others.
+    pub(crate) torrents: Option<Url>,
+    /// The feed as JSON Feed.
+    pub(crate) json: Option<Url>,
+    /// The feed as Atom.
+    pub(crate) atom: Option<Url>,
+    /// Since when.
+    pub(crate) since: DateTime<Utc>,
+}
+
+impl Moved {
+    /// Where the document of that name is.
+    pub(crate) fn of(&self, name: &str) -> &Url {
+        let form = match name {
+            "torrents.xml" => &self.torrents,
+            "feed.json" => &self.json,
+            "feed.atom" => &self.atom,
+            _ => &None,
+        };
+        form.as_ref().unwrap_or(&self.feed)
+    }
 }
 
 impl Record for ShowRecord {
@@ -432,6 +464,7 @@ pub(crate) mod tests {
             email: None,
             explicit: false,
             podcast_guid: None,
+            moved: None,
             created: Utc.with_ymd_and_hms(2026, 1, 1, 0, 0, 0).unwrap(),
         }
     }

@@ -170,7 +170,11 @@ impl ShowSite {
         let dated = |name: &str, feed, mime| {
             let feed = dated(library, format!("/shows/{}/{name}", show.slug), feed, mime, now)?;
             let links = urls.feed_links(urls.document(&show.slug, name).as_str());
-            Ok::<_, LibraryError>(feed.linked(links.as_deref()))
+            let feed = feed.linked(links.as_deref());
+            Ok::<_, LibraryError>(match &show.moved {
+                Some(moved) => feed.moved_to(moved.of(name)),
+                None => feed,
+            })
         };
         let podcast_feed = dated("feed.xml", feeds.podcast, RSS)?;
         let torrent_feed = dated("torrents.xml", feeds.torrents, RSS)?;

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::hooks::HookStatus;
 use crate::publish::{EpisodeFields, Intake, Said};
-use crate::record::{EpisodeRecord, ShowRecord};
+use crate::record::{EpisodeRecord, Moved, ShowRecord};
 use crate::render::feed;
 use crate::shows::ShowFields;
 use crate::slug::Slug;
@@ -45,6 +45,24 @@ pub(crate) struct History {
 pub(crate) struct ShowName {
     /// Its slug or title.
     pub(crate) show: String,
+}
+
+/// A show that moves to another host, or back.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct MoveShow {
+    /// Its slug or title.
+    pub(crate) show: String,
+    /// Where to; `None` back.
+    pub(crate) moved: Option<Moved>,
+}
+
+/// An export that is to be brought in.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct TakeIn {
+    /// The folder it lies in, on the daemon's machine.
+    pub(crate) folder: String,
+    /// Whether its files may be moved away.
+    pub(crate) is_ours: bool,
 }
 
 /// A show to be changed.
@@ -253,6 +271,9 @@ pub(crate) struct ShowInfo {
     /// Its permanent name, whatever its address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) podcast_guid: Option<Uuid>,
+    /// Where its feeds lead, if it has moved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) moved_to: Option<Url>,
     /// Its podcast feed.
     pub(crate) feed: Url,
     /// Its torrent feed.
@@ -270,6 +291,7 @@ impl ShowInfo {
             slug: show.slug.clone(),
             title: show.title.clone(),
             podcast_guid: show.podcast_guid,
+            moved_to: show.moved.as_ref().map(|moved| moved.feed.clone()),
             feed: urls.document(&show.slug, "feed.xml"),
             torrents: urls.document(&show.slug, "torrents.xml"),
             page: urls.show(&show.slug),

@@ -15,6 +15,7 @@ mod hostile;
 mod life;
 mod media;
 mod memory;
+mod moving;
 mod nat;
 mod numbers;
 mod options;

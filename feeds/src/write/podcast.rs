@@ -35,6 +35,7 @@ pub fn podcast_feed(show: &Show, episodes: &[Episode], urls: &FeedUrls) -> Strin
                 email: Some(clean_line(email)),
             }),
             author: author.clone(),
+            new_feed_url: show.new_feed_url.as_ref().map(ToString::to_string),
             r#type: Some(if show.is_serial { "serial" } else { "episodic" }.to_owned()),
             ..ITunesChannelExtension::default()
         }),

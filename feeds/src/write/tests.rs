@@ -38,6 +38,7 @@ fn show() -> Show {
         link: None,
         email: Some("ada@pod.example".to_owned()),
         explicit: false,
+        new_feed_url: None,
         podcast_guid: Some(crate::podcast_guid(urls().feed.as_str())),
         key: None,
         withdrawn: Vec::new(),
@@ -311,4 +312,14 @@ fn every_form_of_a_show_is_read_as_the_same_episodes() {
     }
     let first = |channel: &crate::read::Channel| channel.items[0].sources[0].clone();
     assert!(matches!(first(&atom), crate::read::Source::Torrent { .. }));
+}
+
+#[test]
+fn a_show_that_has_moved_says_where_to() {
+    let there = url("/elsewhere.xml");
+    let moved = Show { new_feed_url: Some(there.clone()), ..show() };
+    let feed = podcast_feed(&moved, &[], &urls());
+    assert!(feed.contains("<itunes:new-feed-url>https://pod.example/elsewhere.xml</itunes:new-feed-url>"), "{feed}");
+    let read = crate::read::parse(feed.as_bytes(), &urls().feed, None).expect("a feed");
+    assert_eq!(read.new_feed_url, Some(there));
 }

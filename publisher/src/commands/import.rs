@@ -16,7 +16,7 @@ use base64::engine::general_purpose::STANDARD;
 use chrono::Utc;
 use data_encoding::HEXLOWER;
 use futures_util::StreamExt as _;
-use podswarm_core::app::{Explain as _, Failure, Progress, api_path, require_space, shutdown_signal};
+use podswarm_core::app::{Explain as _, Failure, Progress, require_space, shutdown_signal};
 use podswarm_core::rate::ByteCount;
 use podswarm_feeds::read::TranscriptLink;
 use serde::Serialize;
@@ -25,10 +25,11 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::publish::{ask, broken_off, record, upload};
-use super::{Context, Reach, likely_urls, shows};
+use super::relocate::guids;
+use super::{Context, Reach, export, likely_urls, shows};
 use crate::chapters;
 use crate::cli::ImportArgs;
-use crate::control::{refused, unavailable};
+use crate::control::refused;
 use crate::cover::Cover;
 use crate::host::blocking;
 use crate::import::feed::{self, Feed, FeedError, Place};
@@ -81,7 +82,13 @@ struct Tally {
 }
 
 pub(super) async fn import(context: &Context, args: ImportArgs) -> Result<(), Failure> {
-    let feed = feed::read(&place(&args.source)).await.map_err(refusal)?;
+    let place = place(&args.source);
+    if let Place::File(path) = &place
+        && export::is_export(path)
+    {
+        return export::import(context, path).await;
+    }
+    let feed = feed::read(&place).await.map_err(refusal)?;
     feed::admit(&feed.channel, args.i_am.as_deref()).map_err(refusal)?;
     if !feed.channel.is_whole {
         context.out.warn("the feed is cut off: what comes after that cannot be seen");
@@ -202,13 +209,6 @@ async fn existing(reach: &Reach, slug: Option<&Slug>, told: &Told) -> Result<Opt
             let failure = Failure::new(format!("there is another show `{}` already: {}", other.slug, other.title));
             Err(failure.with_hint("name the one to be made with another --show"))
         }
-    }
-}
-
-async fn guids(reach: &Reach, show: &ShowInfo) -> Result<Vec<String>, Failure> {
-    match reach {
-        Reach::Daemon(client) => client.get(&api_path(&["shows", "guids"], &[("show", show.slug.as_str())])).await,
-        Reach::Own(library, _lock) => library.guids(show.slug.as_str()).map_err(unavailable),
     }
 }
 

@@ -6,8 +6,10 @@
 mod check;
 mod companions;
 mod episodes;
+mod export;
 mod import;
 mod publish;
+mod relocate;
 mod serve;
 mod shows;
 mod stats;
@@ -42,8 +44,10 @@ pub(crate) async fn run(cli: Cli, out: Out) -> Result<(), Failure> {
         Command::Edit(EditArgs { episode: None, show, fields, .. }) => shows::edit(&context, show, fields).await,
         Command::Edit(args) => episodes::edit(&context, args).await,
         Command::Episodes { show } => episodes::episodes(&context, show).await,
+        Command::Export(args) => export::export(&context, args).await,
         Command::Import(args) => import::import(&context, args).await,
         Command::Init(args) => shows::init(&context, args).await,
+        Command::Move(args) => relocate::relocate(&context, args).await,
         Command::Publish(args) => publish::publish(&context, args).await,
         Command::Release(args) => episodes::release(&context, args).await,
         Command::Replace(args) => publish::replace(&context, args).await,

@@ -52,6 +52,9 @@ pub(super) async fn shows(context: &Context) -> Result<(), Failure> {
     for show in &shows {
         let count = if show.episodes == 1 { "1 episode".to_owned() } else { format!("{} episodes", show.episodes) };
         context.out.line(format!("{}  {} ({count})\n  {}", show.slug, show.title, show.feed))?;
+        if let Some(to) = &show.moved_to {
+            context.out.line(format!("  moved to {to}"))?;
+        }
         context.out.json(show)?;
     }
     Ok(())

@@ -19,6 +19,7 @@ use chrono::{DateTime, Utc};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use sha2::{Digest as _, Sha256};
+use url::Url;
 
 /// Content in memory with everything a conditional request needs.
 #[derive(Clone, Debug)]
@@ -30,6 +31,8 @@ pub(crate) struct Resource {
     last_modified: Option<HeaderValue>,
     link: Option<HeaderValue>,
     cache_control: HeaderValue,
+    /// Where it is from now on.
+    location: Option<HeaderValue>,
 }
 
 /// One encoding of the content.
@@ -61,7 +64,13 @@ impl Resource {
             last_modified: None,
             link: None,
             cache_control: HeaderValue::from_static(cache_control),
+            location: None,
         }
+    }
+
+    /// The same, which has moved to `url` for good: every answer says so, with the content for who follows nowhere.
+    pub(crate) fn moved_to(self, url: &Url) -> Self {
+        Self { location: Some(header_value(url.as_str())), ..self }
     }
 
     /// The same with the time at which the content changed last.
@@ -101,7 +110,7 @@ impl Resource {
     pub(crate) fn answer(&self, asked: &(impl Fields + ?Sized)) -> Answer<'_> {
         let zipped = self.gzip.as_ref().filter(|_| takes_gzip(asked));
         let variant = zipped.unwrap_or(&self.plain);
-        let is_fresh = is_fresh(asked, &variant.etag, self.last_modified.as_ref());
+        let is_fresh = self.location.is_none() && is_fresh(asked, &variant.etag, self.last_modified.as_ref());
         Answer { resource: self, variant, is_zipped: zipped.is_some(), is_fresh }
     }
 }
@@ -117,7 +126,11 @@ pub(crate) struct Answer<'a> {
 
 impl<'a> Answer<'a> {
     pub(crate) fn status(&self) -> StatusCode {
-        if self.is_fresh { StatusCode::NOT_MODIFIED } else { StatusCode::OK }
+        match &self.resource.location {
+            Some(_) => StatusCode::MOVED_PERMANENTLY,
+            None if self.is_fresh => StatusCode::NOT_MODIFIED,
+            None => StatusCode::OK,
+        }
     }
 
     /// The header fields that say what this is.
@@ -132,6 +145,7 @@ impl<'a> Answer<'a> {
             resource.gzip.is_some().then_some((header::VARY, &BY_ENCODING)),
             resource.last_modified.as_ref().map(|modified| (header::LAST_MODIFIED, modified)),
             resource.link.as_ref().map(|link| (header::LINK, link)),
+            resource.location.as_ref().map(|location| (header::LOCATION, location)),
             of_body(header::CONTENT_TYPE, &resource.content_type),
             of_body(header::CONTENT_LENGTH, &variant.length),
             of_body(header::CONTENT_ENCODING, &GZIP).filter(|_| is_zipped),

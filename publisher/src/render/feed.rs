@@ -28,11 +28,16 @@ pub(crate) fn feeds(
     withdrawn: Vec<Withdrawal>,
     urls: &Urls,
 ) -> Feeds {
+    // A feed that has moved names itself where it is now.
+    let document = |name: &str| match &show.moved {
+        Some(moved) => moved.of(name).clone(),
+        None => urls.document(&show.slug, name),
+    };
     let addresses = FeedUrls {
-        feed: urls.document(&show.slug, "feed.xml"),
-        torrents: urls.document(&show.slug, "torrents.xml"),
-        json: urls.document(&show.slug, "feed.json"),
-        atom: urls.document(&show.slug, "feed.atom"),
+        feed: document("feed.xml"),
+        torrents: document("torrents.xml"),
+        json: document("feed.json"),
+        atom: document("feed.atom"),
         events: urls.document(&show.slug, "events"),
         hubs: urls.hubs(),
         page: urls.show(&show.slug),
@@ -63,6 +68,7 @@ fn show_model(show: &ShowRecord, urls: &Urls) -> model::Show {
         email: show.email.clone(),
         explicit: show.explicit,
         podcast_guid: show.podcast_guid,
+        new_feed_url: show.moved.as_ref().map(|moved| moved.feed.clone()),
         key: None,
         withdrawn: Vec::new(),
     }

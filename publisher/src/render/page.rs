@@ -43,7 +43,7 @@ pub(crate) fn home<'a>(shows: impl IntoIterator<Item = (&'a ShowRecord, usize)>)
 
 /// The page of a show, at `/shows/SLUG`; `episodes` newest first.
 pub(crate) fn show(show: &ShowRecord, episodes: &[&EpisodeRecord], urls: &Urls) -> String {
-    let feed = urls.document(&show.slug, "feed.xml");
+    let feed = show.moved.as_ref().map_or_else(|| urls.document(&show.slug, "feed.xml"), |moved| moved.feed.clone());
     layout(
         "..",
         &show.title,
@@ -58,6 +58,9 @@ pub(crate) fn show(show: &ShowRecord, episodes: &[&EpisodeRecord], urls: &Urls) 
                     @if let Some(description) = &show.description { p { (description) } }
                     @if let Some(link) = &show.link { p { a href=(link) rel="noopener" { (link) } } }
                 }
+            }
+            @if let Some(moved) = &show.moved {
+                section.box { p { "This show has moved. Its feed is at " code { (moved.feed) } } }
             }
             section.box {
                 h2 { "Subscribe" }
