@@ -168,8 +168,8 @@ pub struct FeedUrls {
     pub json: Url,
     /// The same show as Atom, `…/feed.atom`.
     pub atom: Url,
-    /// The stream of server-sent events that tells of releases, `…/events`.
-    pub events: Url,
+    /// The stream of server-sent events that tells of releases, `…/events`; none where plain files are served.
+    pub events: Option<Url>,
     /// The hubs that tell of changes of each of these feeds (`WebSub`).
     pub hubs: Vec<Url>,
     /// The show's page.

@@ -20,6 +20,7 @@ use std::path::{Component, Path, PathBuf};
 
 use podswarm_core::app::write_atomic;
 use podswarm_core::store::{Record, Store};
+use podswarm_feeds::Withdrawal;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -60,6 +61,12 @@ pub(crate) enum ArchiveError {
     /// A folder that holds something else.
     #[error("`{}` is there and is no export", path.display())]
     NotEmpty {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A folder that holds something else.
+    #[error("`{}` is there and was not written by `podpub export --site`", path.display())]
+    NoSite {
         /// The folder.
         path: PathBuf,
     },
@@ -116,6 +123,7 @@ impl ArchiveError {
     pub(crate) fn hint(&self) -> Option<String> {
         Some(match self {
             Self::NotEmpty { .. } => "name a new folder, or that of an earlier export".to_owned(),
+            Self::NoSite { .. } => "name a new folder, or that of an earlier site".to_owned(),
             Self::NoExport { .. } => "write it again with `podpub export`".to_owned(),
             Self::Missing { .. } => {
                 "see `podpub status`; an original that is served in place may have been moved".to_owned()
@@ -130,7 +138,7 @@ impl ArchiveError {
         })
     }
 
-    fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { action, path: path.to_owned(), source }
     }
 }
@@ -141,7 +149,7 @@ pub(crate) struct Part {
     /// Its path in the export, with `/` between the names.
     pub(crate) place: String,
     /// Where it lies.
-    source: PathBuf,
+    pub(crate) source: PathBuf,
     /// Its length in bytes.
     pub(crate) length: u64,
 }
@@ -181,6 +189,20 @@ impl Parcel {
     /// The shows.
     pub(crate) fn shows(&self) -> &[ShowRecord] {
         &self.shows
+    }
+
+    /// The episodes of a show that are out and not taken back, newest first.
+    pub(crate) fn offered(&self, show: &Slug) -> Vec<&EpisodeRecord> {
+        let is_offered = |it: &&EpisodeRecord| it.show == *show && it.released && it.ended.is_none();
+        self.episodes.iter().filter(is_offered).collect()
+    }
+
+    /// What a show has taken back, the latest first.
+    pub(crate) fn withdrawn(&self, show: &Slug) -> Vec<Withdrawal> {
+        let of_show = self.episodes.iter().filter(|episode| episode.show == *show && episode.released);
+        let mut withdrawn: Vec<Withdrawal> = of_show.filter_map(|episode| episode.withdrawal().cloned()).collect();
+        withdrawn.sort_by(|a, b| b.at.cmp(&a.at).then_with(|| a.guid.cmp(&b.guid)));
+        withdrawn
     }
 
     /// Its files as they lie in the data directory `root`.
@@ -459,12 +481,13 @@ fn manifest(parcel: &Parcel) -> Vec<u8> {
     json
 }
 
-fn save(path: &Path, bytes: &[u8], mode: u32) -> Result<(), ArchiveError> {
+/// Writes a file by way of a name beside it.
+pub(crate) fn save(path: &Path, bytes: &[u8], mode: u32) -> Result<(), ArchiveError> {
     write_atomic(path, bytes, mode).map_err(ArchiveError::io("write", path))
 }
 
 /// Copies or moves a file to `target` by way of a name beside it.
-fn place(source: &Path, target: &Path, mode: u32, is_ours: bool) -> Result<(), ArchiveError> {
+pub(crate) fn place(source: &Path, target: &Path, mode: u32, is_ours: bool) -> Result<(), ArchiveError> {
     let fault = || ArchiveError::io("write", target);
     if let Some(folder) = target.parent() {
         fs::create_dir_all(folder).map_err(fault())?;

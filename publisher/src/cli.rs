@@ -129,11 +129,25 @@ pub(crate) struct InitArgs {
 #[derive(Args, Debug)]
 pub(crate) struct ExportArgs {
     /// The folder, or a file whose name ends in `.tar`.
-    #[arg(value_name = "DIR|FILE.tar")]
-    pub(crate) path: PathBuf,
+    #[arg(value_name = "DIR|FILE.tar", required_unless_present = "site")]
+    pub(crate) path: Option<PathBuf>,
     /// Only this show: its short name or its title.
     #[arg(long, value_name = "SHOW")]
     pub(crate) show: Option<String>,
+    /// Write feeds, pages, torrents and files into this folder, for any web server or object storage to serve as they are. Written
+    /// again, only what has changed is touched.
+    #[arg(long, value_name = "DIR", conflicts_with = "path", requires = "base_url")]
+    pub(crate) site: Option<PathBuf>,
+    /// The address at which the site will stand.
+    #[arg(long, value_name = "URL", requires = "site")]
+    pub(crate) base_url: Option<String>,
+    /// A tracker that the site's torrents name; may be given more than once. Without one, peers are found in the hash table, and
+    /// the file over HTTP.
+    #[arg(long, value_name = "URL", requires = "site")]
+    pub(crate) tracker: Vec<Url>,
+    /// Remove from the site what the shows do not have any more.
+    #[arg(long, requires = "site")]
+    pub(crate) delete: bool,
 }
 
 /// The arguments of `move`.

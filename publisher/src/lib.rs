@@ -12,6 +12,9 @@
 //! `tracker` answers announces, `hub` sends feeds to who subscribed to them; `numbers` counts what was downloaded. `host` runs all of it and keeps the order in which things become visible, and `hooks` does what the owner wants done then; `control` is
 //! how commands drive a host in another process, in the shapes of `wire`.
 //!
+//! Shows come and go whole: `import` reads what another host published, `archive` writes and reads all that a show is, `still`
+//! writes it as plain files for any web server.
+//!
 //! Law: an episode answers before it is named, and is stored before it is promised.
 
 pub mod cli;
@@ -35,6 +38,7 @@ mod tokens;
 
 mod import;
 mod archive;
+mod still;
 mod check;
 
 mod site;

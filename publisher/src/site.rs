@@ -90,7 +90,7 @@ impl Site {
         for show in library.shows()? {
             shows.insert(show.slug.clone(), Arc::new(ShowSite::build(library, show, urls, None, now)?));
         }
-        Ok(Self { home: home(&shows), shows })
+        Ok(Self { home: home(&shows, urls), shows })
     }
 
     /// The site after a change of `show`; everything else is taken over as it is.
@@ -105,7 +105,7 @@ impl Site {
         let before = shows.get(&show.slug).map(Arc::as_ref);
         let site = ShowSite::build(library, show, urls, before, now)?;
         shows.insert(site.record.slug.clone(), Arc::new(site));
-        Ok(Self { home: home(&shows), shows })
+        Ok(Self { home: home(&shows, urls), shows })
     }
 
     /// The show of that slug.
@@ -211,7 +211,7 @@ impl EpisodeSite {
             let text = text.inspect_err(|error| tracing::error!(%error, "a transcript cannot be shown")).ok()?;
             Some(transcript::lines(transcript.kind, &text)).filter(|lines| !lines.is_empty())
         });
-        let page = page::episode(show, &record, &feed::magnet(&record, urls), &said.unwrap_or_default());
+        let page = page::episode(show, &record, &feed::magnet(&record, urls), &said.unwrap_or_default(), urls);
         let chapters = (!record.chapters.is_empty())
             .then(|| Resource::new(chapters::to_json(&record.chapters), CHAPTERS_MIME, CACHE));
         let enough = numbers::enough(library, &record);
@@ -219,9 +219,9 @@ impl EpisodeSite {
     }
 }
 
-fn home(shows: &BTreeMap<Slug, Arc<ShowSite>>) -> Resource {
+fn home(shows: &BTreeMap<Slug, Arc<ShowSite>>, urls: &Urls) -> Resource {
     let listed = shows.values().map(|show| (&show.record, show.episodes.len()));
-    Resource::new(page::home(listed), HTML, CACHE)
+    Resource::new(page::home(listed, urls), HTML, CACHE)
 }
 
 /// A feed with the time at which its bytes became these, which the library remembers over restarts.

@@ -26,6 +26,8 @@ pub(crate) struct Urls {
     has_hub: bool,
     /// Hubs elsewhere.
     hubs: Vec<Url>,
+    /// The trackers that torrents name where plain files are served; `None` where we serve ourselves, and track.
+    trackers_beside_files: Option<Vec<String>>,
 }
 
 /// A public URL that cannot be one.
@@ -47,7 +49,7 @@ impl Urls {
         if !base.path().ends_with('/') {
             base.set_path(&format!("{}/", base.path()));
         }
-        Ok(Self { base, given: true, udp_port: None, has_hub: false, hubs: Vec::new() })
+        Ok(Self { base, given: true, udp_port: None, has_hub: false, hubs: Vec::new(), trackers_beside_files: None })
     }
 
     /// The guess for a port that listens at `listen`: that address, or, where it listens at all of them, this
@@ -61,6 +63,7 @@ impl Urls {
             udp_port: None,
             has_hub: false,
             hubs: Vec::new(),
+            trackers_beside_files: None,
         }
     }
 
@@ -90,6 +93,26 @@ impl Urls {
         let hubs = self.hubs();
         let links = hubs.iter().fold(String::new(), |links, hub| format!("{links}<{hub}>; rel=\"hub\", "));
         (!hubs.is_empty()).then(|| format!("{links}<{own}>; rel=\"self\""))
+    }
+
+    /// The same where plain files are served by anybody, with these trackers.
+    pub(crate) fn for_files(self, trackers: Vec<String>) -> Self {
+        Self { trackers_beside_files: Some(trackers), ..self }
+    }
+
+    /// Whether plain files are served: nothing answers but what a file does.
+    pub(crate) const fn are_files(&self) -> bool {
+        self.trackers_beside_files.is_some()
+    }
+
+    /// What the addresses of pages end in.
+    pub(crate) const fn page_suffix(&self) -> &'static str {
+        if self.are_files() { ".html" } else { "" }
+    }
+
+    /// Where releases are told of, if they are.
+    pub(crate) fn events(&self, show: &Slug) -> Option<Url> {
+        (!self.are_files()).then(|| self.document(show, "events"))
     }
 
     /// The public URL itself, with a slash at its end.
@@ -140,6 +163,9 @@ impl Urls {
     ///
     /// HTTP stands first, for those who read no further; who knows both chooses.
     pub(crate) fn trackers(&self) -> Vec<String> {
+        if let Some(trackers) = &self.trackers_beside_files {
+            return trackers.clone();
+        }
         std::iter::once(self.announce()).chain(self.announce_over_udp()).map(String::from).collect()
     }
 
@@ -150,7 +176,7 @@ impl Urls {
 
     /// A show's page.
     pub(crate) fn show(&self, show: &Slug) -> Url {
-        self.join(&["shows", show.as_str()])
+        self.join(&["shows", &format!("{show}{}", self.page_suffix())])
     }
 
     /// A document of a show: `feed.xml`, `torrents.xml`, `feed.json`, `feed.atom` or `events`.
@@ -160,7 +186,7 @@ impl Urls {
 
     /// The page of the episode with that file.
     pub(crate) fn episode(&self, show: &Slug, file: &str) -> Url {
-        self.join(&["shows", show.as_str(), page_name(file)])
+        self.join(&["shows", show.as_str(), &format!("{}{}", page_name(file), self.page_suffix())])
     }
 
     /// The chapters of the episode with that file.

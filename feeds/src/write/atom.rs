@@ -30,8 +30,8 @@ pub fn atom_feed(show: &Show, episodes: &[Episode], urls: &FeedUrls, updated: Da
     let mut links = vec![
         link("self", urls.atom.as_str(), ATOM_MIME, None),
         link("alternate", show.link.as_ref().unwrap_or(&urls.page).as_str(), "text/html", None),
-        link("monitor", urls.events.as_str(), "text/event-stream", None),
     ];
+    links.extend(urls.events.as_ref().map(|events| link("monitor", events.as_str(), "text/event-stream", None)));
     links.extend(urls.hubs.iter().map(hub));
     let name = show.author.as_deref().map_or_else(|| title.clone(), clean_line);
     let feed = Feed {

@@ -16,7 +16,7 @@ pub fn json_feed(show: &Show, episodes: &[Episode], urls: &FeedUrls) -> String {
     let withdrawn: Vec<String> = show.withdrawn.iter().take(MOST_WITHDRAWN).map(ToString::to_string).collect();
     let own = object([
         ("about", Some("https://www.jsonfeed.org/version/1.1/#extensions".into())),
-        ("events", Some(urls.events.as_str().into())),
+        ("events", urls.events.as_ref().map(|events| events.as_str().into())),
         ("guid", show.podcast_guid.map(|guid| guid.to_string().into())),
         ("key", show.key.map(|key| key.to_string().into())),
         ("withdrawn", (!withdrawn.is_empty()).then(|| withdrawn.into())),

@@ -117,7 +117,7 @@ fn links(own: &url::Url, urls: &FeedUrls, other: &url::Url, other_title: &str) -
     let hub = |hub: &url::Url| Link { href: hub.to_string(), rel: "hub".to_owned(), ..Link::default() };
     let mut links = vec![atom_link("self", own, RSS_MIME, None)];
     links.extend(urls.hubs.iter().map(hub));
-    links.push(atom_link("monitor", &urls.events, "text/event-stream", None));
+    links.extend(urls.events.as_ref().map(|events| atom_link("monitor", events, "text/event-stream", None)));
     links.push(atom_link("alternate", other, RSS_MIME, Some(other_title)));
     AtomExtension { links }
 }

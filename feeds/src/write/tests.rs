@@ -19,7 +19,7 @@ fn urls() -> FeedUrls {
         torrents: url("/shows/walks/torrents.xml"),
         json: url("/shows/walks/feed.json"),
         atom: url("/shows/walks/feed.atom"),
-        events: url("/shows/walks/events"),
+        events: Some(url("/shows/walks/events")),
         hubs: vec![url("/hub")],
         page: url("/shows/walks"),
     }

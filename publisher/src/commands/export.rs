@@ -1,11 +1,13 @@
 //! `export`: shows into a folder or a tar file, and `import` of those.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use podswarm_core::app::{Explain as _, Failure, Progress, api_path, require_space};
 use podswarm_core::rate::ByteCount;
 use serde::Serialize;
+use url::Url;
 
 use super::{Context, Reach, likely_urls};
 use crate::archive::{self, ArchiveError, Parcel};
@@ -13,6 +15,8 @@ use crate::cli::ExportArgs;
 use crate::control::{unavailable, with_hint};
 use crate::host::blocking;
 use crate::library::Library;
+use crate::still::{self, Outcome};
+use crate::urls::Urls;
 use crate::wire::{ShowInfo, TakeIn};
 
 /// What was written, as `--json` prints it.
@@ -26,8 +30,25 @@ struct Exported {
     bytes: u64,
 }
 
+/// What a site became, as `--json` prints it.
+#[derive(Serialize)]
+struct SiteWritten {
+    /// Always `site`.
+    event: &'static str,
+    path: String,
+    feeds: Vec<Url>,
+    written: usize,
+    unchanged: usize,
+    removed: usize,
+    stale: usize,
+}
+
 pub(super) async fn export(context: &Context, args: ExportArgs) -> Result<(), Failure> {
     refuse_elsewhere(context, "an export is written")?;
+    let urls =
+        args.base_url.as_deref().map(Urls::parse).transpose().map_err(|error| {
+            Failure::usage(error.to_string()).with_hint("give it like --base-url https://pods.example")
+        })?;
     let parcel = match context.reach().await? {
         Reach::Daemon(client) => {
             let show: Vec<(&str, &str)> = args.show.iter().map(|show| ("show", show.as_str())).collect();
@@ -40,7 +61,11 @@ pub(super) async fn export(context: &Context, args: ExportArgs) -> Result<(), Fa
     }
     let parts = parcel.parts(context.dir.path()).map_err(refused)?;
     let bytes = parts.iter().map(|part| part.length).sum();
-    let (path, (shows, episodes)) = (args.path, parcel.count());
+    if let (Some(folder), Some(urls)) = (args.site, urls) {
+        let trackers = args.tracker.into_iter().map(String::from).collect();
+        return site(context, parcel, urls.for_files(trackers), folder, args.delete, bytes).await;
+    }
+    let (path, (shows, episodes)) = (args.path.unwrap_or_default(), parcel.count());
     require_space(&path, bytes)?;
     let progress = context.out.progress(name_of(&path));
     let target = path.clone();
@@ -60,20 +85,60 @@ pub(super) async fn export(context: &Context, args: ExportArgs) -> Result<(), Fa
     context.out.json(&Exported { event: "exported", path, shows, episodes, bytes })
 }
 
+/// Writes the shows as plain files.
+async fn site(
+    context: &Context,
+    parcel: Parcel,
+    urls: Urls,
+    folder: PathBuf,
+    delete: bool,
+    bytes: u64,
+) -> Result<(), Failure> {
+    if !folder.exists() {
+        require_space(&folder, bytes)?;
+    }
+    let feeds: Vec<Url> = parcel.shows().iter().map(|show| urls.document(&show.slug, "feed.xml")).collect();
+    let progress = context.out.progress(name_of(&folder));
+    let (root, target) = (context.dir.path().to_owned(), folder.clone());
+    let write = blocking(move || {
+        let told = |done| progress.bytes(Instant::now(), "writing", done, bytes);
+        still::write(&parcel, &root, &urls, &target, delete, &told)
+    });
+    let Outcome { written, unchanged, removed, stale } = write.await.map_err(refused)?;
+    let path = folder.display().to_string();
+    context.out.line(format!("wrote the site `{path}`: {written} new, {unchanged} unchanged, {removed} removed"))?;
+    for feed in &feeds {
+        context.out.line(format!("feed  {feed}"))?;
+    }
+    if stale > 0 {
+        context.out.note(format!("{stale} files there belong to nothing any more; --delete removes them"));
+    }
+    context.out.json(&SiteWritten { event: "site", path, feeds, written, unchanged, removed, stale })
+}
+
 /// Brings the export at `path` in, if there is one.
 pub(super) async fn import(context: &Context, path: &Path) -> Result<(), Failure> {
     refuse_elsewhere(context, "an export is brought in")?;
     let path = std::path::absolute(path).explain(|| format!("find `{}`", path.display()))?;
     let reach = context.reach().await?;
-    let (folder, is_ours) = if path.is_dir() {
-        (path.clone(), false)
+    let (folder, is_ours, _lock) = if path.is_dir() {
+        (path.clone(), false, None)
     } else {
         let length = path.metadata().explain(|| format!("read `{}`", path.display()))?.len();
         require_space(context.dir.path(), length)?;
-        let folder = context.dir.join("imports").join("export");
+        let imports = context.dir.join("imports");
+        let saying = || format!("make the folder `{}`", imports.display());
+        std::fs::create_dir_all(&imports).explain(saying)?;
+        let lock = File::create(imports.join("export.lock")).explain(saying)?;
+        if lock.try_lock().is_err() {
+            return Err(Failure::new("another export is being brought in already"));
+        }
+        let folder = imports.join("export");
+        // Left behind by a run that was cut off.
+        let _ = tokio::fs::remove_dir_all(&folder).await;
         let (from, to) = (path.clone(), folder.clone());
         blocking(move || archive::unpack(&from, &to)).await.map_err(refused)?;
-        (folder, true)
+        (folder, true, Some(lock))
     };
     let shows: Vec<ShowInfo> = match &reach {
         Reach::Daemon(client) => {
@@ -86,6 +151,7 @@ pub(super) async fn import(context: &Context, path: &Path) -> Result<(), Failure
     if is_ours {
         // What is left of it is only in the way.
         let _ = tokio::fs::remove_dir_all(&folder).await;
+        let _ = tokio::fs::remove_file(context.dir.join("imports").join("export.lock")).await;
         let _ = tokio::fs::remove_dir(context.dir.join("imports")).await;
     }
     for show in &shows {

@@ -38,7 +38,7 @@ pub(crate) fn feeds(
         torrents: document("torrents.xml"),
         json: document("feed.json"),
         atom: document("feed.atom"),
-        events: urls.document(&show.slug, "events"),
+        events: urls.events(&show.slug),
         hubs: urls.hubs(),
         page: urls.show(&show.slug),
     };
@@ -152,6 +152,7 @@ pub(crate) fn magnet(episode: &EpisodeRecord, urls: &Urls) -> Magnet {
 pub(crate) fn torrent(episode: &EpisodeRecord, bare: Metainfo, urls: &Urls) -> Vec<u8> {
     let mut served = bare;
     served.trackers = vec![urls.trackers()];
+    served.trackers.retain(|tier| !tier.is_empty());
     served.web_seeds = vec![web_seed(episode, urls).into()];
     served.encode()
 }
@@ -160,7 +161,10 @@ pub(crate) fn torrent(episode: &EpisodeRecord, bare: Metainfo, urls: &Urls) -> V
 fn outer_length(episode: &EpisodeRecord, urls: &Urls) -> u64 {
     let text = |url: &str| url.len().to_string().len() + 1 + url.len();
     let trackers = urls.trackers();
-    let mut added = "8:announce".len() + text(&trackers[0]) + "8:url-listle".len();
+    let mut added = "8:url-listle".len();
+    if let Some(first) = trackers.first() {
+        added += "8:announce".len() + text(first);
+    }
     if trackers.len() > 1 {
         added += "13:announce-listllee".len() + trackers.iter().map(|url| text(url)).sum::<usize>();
     }
@@ -214,13 +218,19 @@ mod tests {
         let name = TorrentPath::new([&record.file]).unwrap();
         let bare = MetainfoBuilder::file(name, 1000, 16384, [[7; 20]].into_iter().collect()).build().unwrap();
         let (http, udp) = ("https://pods.example/x/announce", "udp://pods.example:6969/announce");
-        for (urls, trackers) in [(urls(), &[http][..]), (urls().with_udp_tracker(Some(6969)), &[http, udp])] {
+        for (urls, trackers) in [
+            (urls(), &[http][..]),
+            (urls().with_udp_tracker(Some(6969)), &[http, udp]),
+            (urls().for_files(Vec::new()), &[]),
+            (urls().for_files(vec![udp.to_owned()]), &[udp]),
+        ] {
             let length = bare.encode().len() as u64 + outer_length(&record, &urls);
             let bytes = torrent(&record, bare.clone(), &urls);
             assert_eq!(bytes.len() as u64, length);
             let served = Metainfo::parse(&bytes).unwrap();
             assert_eq!(served.info_hash, bare.info_hash);
-            assert_eq!(served.trackers, [trackers], "both are one tier");
+            let tiers: Vec<&[&str]> = [trackers].into_iter().filter(|tier| !tier.is_empty()).collect();
+            assert_eq!(served.trackers, tiers, "all are one tier");
             assert_eq!(served.web_seeds, ["https://pods.example/x/media/a/2026-01-01-episode-1-00000001.mp3"]);
             assert_eq!(magnet(&record, &urls).trackers, trackers);
         }

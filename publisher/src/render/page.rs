@@ -21,7 +21,7 @@ use crate::urls::Urls;
 const MOST_SAID: usize = 5000;
 
 /// The page of the shows, at `/`.
-pub(crate) fn home<'a>(shows: impl IntoIterator<Item = (&'a ShowRecord, usize)>) -> String {
+pub(crate) fn home<'a>(shows: impl IntoIterator<Item = (&'a ShowRecord, usize)>, urls: &Urls) -> String {
     let shows: Vec<_> = shows.into_iter().collect();
     layout(
         ".",
@@ -32,7 +32,7 @@ pub(crate) fn home<'a>(shows: impl IntoIterator<Item = (&'a ShowRecord, usize)>)
             @if shows.is_empty() { p.soft { "There is no show here yet." } }
             @for (show, episodes) in shows {
                 article {
-                    h2 { a href={ "shows/" (show.slug) } { (show.title) } }
+                    h2 { a href={ "shows/" (show.slug) (urls.page_suffix()) } { (show.title) } }
                     p.soft { (byline(show)) (count(episodes)) }
                     @if let Some(description) = &show.description { p { (description) } }
                 }
@@ -49,7 +49,7 @@ pub(crate) fn show(show: &ShowRecord, episodes: &[&EpisodeRecord], urls: &Urls) 
         &show.title,
         Some(show),
         &html! {
-            a.up href=".." { "All shows" }
+            a.up href=(if urls.are_files() { "../index.html" } else { ".." }) { "All shows" }
             header.show {
                 @if let Some(image) = &show.image { (cover("..", show, image)) }
                 div {
@@ -80,7 +80,7 @@ pub(crate) fn show(show: &ShowRecord, episodes: &[&EpisodeRecord], urls: &Urls) 
             @if episodes.is_empty() { p.soft { "No episode yet." } }
             @for episode in episodes {
                 article {
-                    h2 { a href={ (show.slug) "/" (page_name(&episode.file)) } { (episode.title) } }
+                    h2 { a href={ (show.slug) "/" (page_name(&episode.file)) (urls.page_suffix()) } { (episode.title) } }
                     p.soft { (facts(episode)) }
                     (player("..", episode, "none"))
                 }
@@ -95,6 +95,7 @@ pub(crate) fn episode(
     episode: &EpisodeRecord,
     magnet: &Magnet,
     said: &[(Option<u64>, String)],
+    urls: &Urls,
 ) -> String {
     let page = page_name(&episode.file);
     layout(
@@ -102,7 +103,7 @@ pub(crate) fn episode(
         &format!("{} · {}", episode.title, show.title),
         Some(show),
         &html! {
-            a.up href={ "../" (show.slug) } { (show.title) }
+            a.up href={ "../" (show.slug) (urls.page_suffix()) } { (show.title) }
             header.show {
                 @if let Some(image) = episode.image.as_ref().or(show.image.as_ref()) { (cover("../..", show, image)) }
                 div {
@@ -121,8 +122,10 @@ pub(crate) fn episode(
                     li { a href={ "../../torrents/" (show.slug) "/" (episode.file) ".torrent" } { "Torrent" } }
                     li { a href=(magnet) { "Magnet link" } }
                 }
-                p.soft data-swarm={ (page) "/swarm.json" } {
-                    noscript { a href={ (page) "/swarm.json" } { "Figures of the swarm" } }
+                @if !urls.are_files() {
+                    p.soft data-swarm={ (page) "/swarm.json" } {
+                        noscript { a href={ (page) "/swarm.json" } { "Figures of the swarm" } }
+                    }
                 }
                 details {
                     summary { "Check what you have" }
@@ -299,7 +302,7 @@ mod tests {
     fn an_episodes_page_has_player_notes_magnet_and_torrent() {
         let mut record = record("a", 1);
         record.notes = Some("See https://x.example/".to_owned());
-        let page = episode(&show_record("a"), &record, &Magnet::new(record.info_hash), &[]);
+        let page = episode(&show_record("a"), &record, &Magnet::new(record.info_hash), &[], &urls());
         for part in [
             "<audio controls preload=\"metadata\" src=\"../../media/a/2026-01-01-episode-1-00000001.mp3\"></audio>",
             "<a href=\"https://x.example/\"",
@@ -319,7 +322,7 @@ mod tests {
         let link = Some("https://river.example/".to_owned());
         record.chapters = vec![Chapter { start_ms: 3_725_900, title: "The river".to_owned(), url: link }];
         let said = [(Some(61_000), "Good evening".to_owned()), (None, "and good night".to_owned())];
-        let page = episode(&show_record("a"), &record, &Magnet::new(record.info_hash), &said);
+        let page = episode(&show_record("a"), &record, &Magnet::new(record.info_hash), &said, &urls());
         for part in [
             "#t=3725\" data-at=\"3725\">1:02:05</a> The river <a href=\"https://river.example/\"",
             "data-at=\"61\">1:01</a> Good evening",
@@ -341,7 +344,7 @@ mod tests {
         ] {
             assert!(page.contains(part), "{part} in {page}");
         }
-        assert!(home([(&show_record("a"), 1)]).contains("<a href=\"shows/a\">"));
+        assert!(home([(&show_record("a"), 1)], &urls()).contains("<a href=\"shows/a\">"));
     }
 
     #[test]
@@ -349,9 +352,9 @@ mod tests {
         let (show_record, record) = hostile();
         let magnet = Magnet { name: Some(record.title.clone()), ..Magnet::new(record.info_hash) };
         for page in [
-            home([(&show_record, 1)]),
+            home([(&show_record, 1)], &urls()),
             show(&show_record, &[&record], &urls()),
-            episode(&show_record, &record, &magnet, &[(Some(1000), record.title.clone())]),
+            episode(&show_record, &record, &magnet, &[(Some(1000), record.title.clone())], &urls()),
             error("<b>", "<script>"),
         ] {
             assert!(!page.contains("<script>"), "{page}");
@@ -363,7 +366,7 @@ mod tests {
     fn what_no_browser_plays_has_no_player() {
         let mut record = record("a", 1);
         record.enclosure.mime = "application/octet-stream".to_owned();
-        let page = episode(&show_record("a"), &record, &Magnet::new(record.info_hash), &[]);
+        let page = episode(&show_record("a"), &record, &Magnet::new(record.info_hash), &[], &urls());
         assert!(!page.contains("<audio") && !page.contains("<video"), "{page}");
     }
 

@@ -5,4 +5,5 @@ mod export;
 mod host;
 mod import;
 mod relocate;
+mod still;
 mod world;

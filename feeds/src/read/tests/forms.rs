@@ -468,7 +468,7 @@ fn show() -> (Show, FeedUrls) {
         torrents: url("/shows/torrents.xml"),
         json: url("/shows/feed.json"),
         atom: url("/shows/feed.atom"),
-        events: url("/shows/events"),
+        events: Some(url("/shows/events")),
         hubs: Vec::new(),
         page: url("/shows"),
     };
@@ -492,7 +492,7 @@ fn what_is_written_is_read_back() {
     assert!(feed.is_whole);
     assert_eq!((&feed.title, &feed.description), (&show.title, &show.description));
     assert_eq!((feed.author, feed.image, feed.podcast_guid), (show.author, show.image_url, show.podcast_guid));
-    assert_eq!((feed.self_url, feed.events_url, feed.link), (Some(urls.feed), Some(urls.events), Some(urls.page)));
+    assert_eq!((feed.self_url, feed.events_url, feed.link), (Some(urls.feed), urls.events, Some(urls.page)));
     assert_eq!(feed.items.len(), 2);
     for (item, episode) in feed.items.iter().zip(&episodes) {
         let torrent = episode.torrent.as_ref().expect("it has one");
