@@ -44,7 +44,8 @@ async fn main() -> Outcome<()> {
         })
         .await?;
     torrent.wait_complete().await?;
-    println!("{} on port {}: {}", torrent_file.display(), engine.port(), metainfo.magnet());
+    let port = engine.port().unwrap_or_default();
+    println!("{} on port {port}: {}", torrent_file.display(), metainfo.magnet());
 
     let mut status = torrent.watch();
     loop {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Local, NaiveDate, NaiveDateTime, NaiveTime, TimeZone as _, Utc};
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
-use podswarm_core::app::{EngineArgs, GlobalArgs, read_blocklist};
+use podswarm_core::app::{EngineArgs, GlobalArgs, RouteArgs, read_blocklist};
 use podswarm_core::blocklist::Blocklist;
 use podswarm_core::metainfo::TorrentVersion;
 use url::Url;
@@ -165,6 +165,9 @@ pub(crate) struct MoveArgs {
     /// Do not look at the feed there.
     #[arg(long, conflicts_with = "back")]
     pub(crate) unchecked: bool,
+    /// How to reach the new host.
+    #[command(flatten)]
+    pub(crate) route: RouteArgs,
 }
 
 /// The arguments of `import`.
@@ -188,6 +191,9 @@ pub(crate) struct ImportArgs {
     /// Only list what would be brought.
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// How to reach the old host.
+    #[command(flatten)]
+    pub(crate) route: RouteArgs,
 }
 
 /// The arguments of `edit`.

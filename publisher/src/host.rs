@@ -13,7 +13,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use chrono::{DateTime, Utc};
 use podswarm_core::app::{Explain as _, Failure};
 use podswarm_core::metainfo::InfoHash;
-use podswarm_core::net::{Engine, EngineConfig, Torrent, system_rng};
+use podswarm_core::net::{Bind, Engine, EngineConfig, Torrent, system_rng};
 use tokio::sync::{Mutex, Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -114,7 +114,8 @@ impl Host {
         let urls = config.public_url.unwrap_or_else(|| Urls::guess(bound.addr));
         let urls = urls.with_udp_tracker(udp_port).with_hubs(config.hub, config.hubs);
         let urls = Arc::new(urls);
-        let bind = config.engine.bind;
+        let bind = config.engine.bind.as_ref().and_then(Bind::address_now);
+        let route = config.engine.route();
         let engine = Engine::start(config.engine).await?;
         let site = {
             let (library, urls) = (library.clone(), Arc::clone(&urls));
@@ -130,14 +131,19 @@ impl Host {
         let counting = Counting::start(&numbers, queue, &library, site.subscribe(), config.numbers);
         let tracker = Arc::new(Tracker::new(system_rng(), numbers.clone()));
         tracker.reach_seed(|seed| {
-            seed.port = Some(engine.port());
+            seed.port = engine.port();
             seed.bind = bind;
             seed.typed = config.peer_addresses;
         });
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let hooks = Hooks::start(config.hooks, &tasks, &stop).explain(|| "make ready for hooks".to_owned())?;
-        let make_hub =
-            || Hub::new(library.store().clone(), site.subscribe(), Arc::clone(&urls), tasks.clone(), stop.clone());
+        let hooks = Hooks::start(config.hooks, &route, &tasks, &stop).explain(|| "make ready for hooks".to_owned())?;
+        if engine.port().is_none() {
+            tracker.introduce_to(engine.clone());
+        }
+        let make_hub = || {
+            let (store, site) = (library.store().clone(), site.subscribe());
+            Hub::new(store, site, Arc::clone(&urls), &route, tasks.clone(), stop.clone())
+        };
         let hub = has_hubs.then(make_hub).transpose().explain(|| "make ready for subscribers".to_owned())?;
         let host = Arc::new(Self {
             library,
@@ -231,8 +237,8 @@ impl Host {
         std::iter::once(Listening::new("http", self.http_addr)).chain(udp).chain(peers).collect()
     }
 
-    /// The port for peers.
-    pub(crate) fn peer_port(&self) -> u16 {
+    /// The port for peers; `None` if nobody can dial us.
+    pub(crate) fn peer_port(&self) -> Option<u16> {
         self.engine.port()
     }
 

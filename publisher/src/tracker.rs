@@ -9,9 +9,10 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use podswarm_core::metainfo::InfoHash;
+use podswarm_core::net::Engine;
 use podswarm_core::net::clock::Clock;
 use podswarm_core::rng::Rng;
 use podswarm_core::time::Instant;
@@ -20,8 +21,8 @@ use podswarm_core::tracker::http::{
 };
 use podswarm_core::tracker::udp::{Answer, Responder, Swarms};
 use podswarm_core::tracker::{
-    AnnounceEvent, AnnounceFailure, AnnounceRequest, AnnounceResponse, Scope, SwarmCounts, SwarmEntry, SwarmTable,
-    SwarmTableConfig,
+    AnnounceEvent, AnnounceFailure, AnnounceRequest, AnnounceResponse, NO_PORT, Scope, SwarmCounts, SwarmEntry,
+    SwarmTable, SwarmTableConfig,
 };
 
 use crate::http::Peers;
@@ -34,6 +35,8 @@ pub(crate) struct Tracker {
     responder: Responder,
     numbers: Numbers,
     clock: Clock,
+    /// Our seed, if nobody can dial it: it dials who announces himself.
+    dials: OnceLock<Engine>,
 }
 
 struct State {
@@ -124,12 +127,25 @@ impl Tracker {
     pub(crate) fn new(mut rng: Rng, numbers: Numbers) -> Self {
         let responder = Responder::new(&mut rng.fork(UDP));
         let state = State { table: SwarmTable::new(SwarmTableConfig::default()), rng, lost: BTreeSet::new() };
-        Self { state: Mutex::new(state), seed: RwLock::default(), responder, numbers, clock: Clock::default() }
+        Self {
+            state: Mutex::new(state),
+            seed: RwLock::default(),
+            responder,
+            numbers,
+            clock: Clock::default(),
+            dials: OnceLock::new(),
+        }
     }
 
     /// Changes where the own seed is found.
     pub(crate) fn reach_seed(&self, change: impl FnOnce(&mut OwnSeed)) {
         change(&mut self.seed.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Tells `seed`, which nobody can dial, of everybody who fetches and announces himself.
+    pub(crate) fn introduce_to(&self, seed: Engine) {
+        // It has one seed for as long as it lives.
+        let _ = self.dials.set(seed);
     }
 
     /// Serves a torrent that the own seed has from now on.
@@ -202,6 +218,13 @@ impl Tracker {
         };
         if request.event == Some(AnnounceEvent::Completed) && request.left == 0 {
             self.numbers.completed(peers.remote.ip(), request.peer_id, request.info_hash);
+        }
+        if let Some(seed) = self.dials.get()
+            && request.left > 0
+            && request.port != NO_PORT
+            && request.event != Some(AnnounceEvent::Stopped)
+        {
+            seed.introduce(request.info_hash, SocketAddr::new(peers.remote.ip(), request.port));
         }
         Ok(response)
     }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use podswarm_core::app::ApiError;
 use podswarm_core::metainfo::InfoHash;
-use podswarm_core::net::Reached;
+use podswarm_core::net::{InterfaceStatus, ProxyStatus, Reached};
 use serde::{Deserialize, Serialize};
 use url::Url;
 use uuid::Uuid;
@@ -394,6 +394,12 @@ pub(crate) struct Status {
     /// How the owner's hooks have done.
     #[serde(default)]
     pub(crate) hooks: Vec<HookStatus>,
+    /// The proxy through which everything goes out, if there is one.
+    #[serde(default)]
+    pub(crate) proxy: Option<ProxyStatus>,
+    /// The interface by which alone the engine speaks, if there is one.
+    #[serde(default)]
+    pub(crate) interface: Option<InterfaceStatus>,
     /// All episodes, newest first in each show.
     pub(crate) episodes: Vec<EpisodeStatus>,
 }

@@ -9,6 +9,7 @@
 use std::net::IpAddr;
 
 use podswarm_core::app::Failure;
+use podswarm_core::net::Route;
 use podswarm_core::net::http::Reach;
 use url::{Host, Url};
 
@@ -42,12 +43,14 @@ pub fn reach_of_links(is_local: bool) -> Reach {
 
 /// How far a request may go for a URL that the owner typed.
 ///
-/// The address itself is trusted, wherever it is. If it is public, its redirects must not lead into a private network.
-pub async fn reach_of_typed(url: &Url) -> Reach {
+/// The address itself is trusted, wherever it is. If it is public, its redirects must not lead into a private network. Names that a proxy
+/// looks up are judged by their looks.
+pub async fn reach_of_typed(url: &Url, route: &Route) -> Reach {
     let is_local = |ip: IpAddr| Reach::of_host(ip) == Reach::Any;
     match url.host() {
         Some(Host::Ipv4(ip)) => Reach::of_host(ip.into()),
         Some(Host::Ipv6(ip)) => Reach::of_host(ip.into()),
+        Some(Host::Domain(name)) if route.proxy.is_some() => Reach::of_name(name),
         Some(Host::Domain(name)) => {
             let port = url.port_or_known_default().unwrap_or(80);
             let found = tokio::net::lookup_host((name, port)).await;

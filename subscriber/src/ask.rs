@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 use podswarm_core::metainfo::InfoHash;
-use podswarm_core::net::Reached;
+use podswarm_core::net::{InterfaceStatus, ProxyStatus, Reached};
 use podswarm_core::rate::{ByteCount, Rate};
 use podswarm_feeds::poll::Counts;
 use serde::{Deserialize, Serialize};
@@ -318,6 +318,12 @@ pub struct Status {
     /// Whether peers outside can dial us; `None` if nothing is exchanged with peers.
     #[serde(default)]
     pub reached: Option<Reached>,
+    /// The proxy through which everything goes, if there is one.
+    #[serde(default)]
+    pub proxy: Option<ProxyStatus>,
+    /// The interface by which alone everything goes, if there is one.
+    #[serde(default)]
+    pub interface: Option<InterfaceStatus>,
 }
 
 /// What is seeded, all together.

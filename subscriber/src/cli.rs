@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 use clap::{Args, Parser, Subcommand};
-use podswarm_core::app::{EngineArgs, GlobalArgs};
+use podswarm_core::app::{EngineArgs, GlobalArgs, RouteArgs};
 
 use crate::agent::share::{SeedRatio, SeedTime};
 use crate::records::Backlog;
@@ -85,6 +85,9 @@ pub enum Command {
         /// Only these: number, URL, title or a part of the title.
         #[arg(value_name = "FEED")]
         feeds: Vec<String>,
+        /// How to reach the feeds' hosts, where no agent runs.
+        #[command(flatten)]
+        route: RouteArgs,
     },
 }
 
@@ -101,6 +104,9 @@ pub struct AddArgs {
     /// first, such as `*/15 * * * *`.
     #[arg(long, value_name = "CRON")]
     pub schedule: Option<Schedule>,
+    /// How to reach the feeds' hosts, where no agent runs.
+    #[command(flatten)]
+    pub route: RouteArgs,
 }
 
 /// The arguments of `download`.

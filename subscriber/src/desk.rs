@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 use podswarm_core::app::{Access, ControlClient, DataDir, Failure, GlobalArgs, Lines, Out, acquire};
+use podswarm_core::net::Route;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -55,13 +56,14 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// Finds the agent, or opens the store for the length of one command.
-    pub async fn open(global: &GlobalArgs, out: &Out) -> Result<Self, Failure> {
+    /// Finds the agent, or opens the store for the length of one command, which asks hosts by `route`.
+    pub async fn open(global: &GlobalArgs, out: &Out, route: &Route) -> Result<Self, Failure> {
         match find(global).await? {
             (_, Access::Daemon(client)) => Ok(Self { contact: Contact::There(client), own: None }),
             (dir, Access::Owner(lock)) => {
                 let settings = settings(Duty::Answer, default_library(&dir)?, system_zone());
-                let options = HubOptions { lock, settings, library: None, engine: None, out: out.clone() };
+                let options =
+                    HubOptions { lock, settings, library: None, engine: None, route: route.clone(), out: out.clone() };
                 let (hub, _) = Hub::start(options).await?;
                 Ok(Self { contact: Contact::Here(hub.handle()), own: Some(hub) })
             }

@@ -218,6 +218,12 @@ pub fn status(status: &Status, now: DateTime<Utc>) -> String {
     if let Some(reached) = &status.reached {
         let _ = writeln!(text, "outside    {}", reached.text);
     }
+    if let Some(interface) = &status.interface {
+        let _ = writeln!(text, "interface  {interface}");
+    }
+    if let Some(proxy) = &status.proxy {
+        let _ = writeln!(text, "proxy      {proxy}");
+    }
     if let Some(nodes) = status.dht_nodes {
         let _ = writeln!(text, "network    {nodes} nodes of the distributed hash table");
     }

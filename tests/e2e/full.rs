@@ -1,5 +1,6 @@
 //! A disk without room ends nothing: the owner is told, and once there is room the download goes on.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -75,7 +76,7 @@ async fn check_full(torrent: &Torrent, disk: &Path) {
 }
 
 async fn engine() -> Engine {
-    let bind = Some([127, 0, 0, 1].into());
+    let bind = Some(IpAddr::from([127, 0, 0, 1]).into());
     let config = EngineConfig { peer_port: PeerPort::Exactly(0), bind, ..EngineConfig::default() };
     Engine::start(config).await.expect("a port is free")
 }

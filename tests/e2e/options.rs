@@ -102,8 +102,11 @@ fn every_option_is_a_key_of_the_configuration_file() {
 fn every_option_for_peers_is_in_the_readme_with_its_value_and_its_default() {
     let readme = in_readme();
     for (program, command) in commands() {
-        let help = in_help(&program, command, Some("Peers"));
+        let mut help = in_help(&program, command, Some("Peers"));
         assert!(help.len() > 10, "{command}: {help:?}");
+        let network = in_help(&program, command, Some("Network"));
+        assert!(network.len() > 1, "{command}: {network:?}");
+        help.extend(network);
         for (name, told) in help {
             let row =
                 readme.get(&name).unwrap_or_else(|| panic!("the README does not tell of --{name} of `{command}`"));

@@ -151,12 +151,12 @@ pub struct Host {
     v4: Ipv4Addr,
     namespace: Arc<Namespace>,
     // The host's cable ends here.
-    _switch: Arc<Namespace>,
+    switch: Arc<Namespace>,
 }
 
 impl Host {
     fn new(name: &str, number: u16, v4: Ipv4Addr, switch: Arc<Namespace>) -> Self {
-        Self { name: name.to_owned(), number, v4, namespace: Arc::new(Namespace::new()), _switch: switch }
+        Self { name: name.to_owned(), number, v4, namespace: Arc::new(Namespace::new()), switch }
     }
 
     /// What the test calls it.
@@ -224,6 +224,68 @@ impl Host {
         self.within(|| fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control"))
             .map(|name| name.trim().to_owned())
             .expect("the congestion control reads")
+    }
+
+    /// Counts from now on what leaves by `eth0` over TCP or UDP, but for what goes to `allowed`; [`Self::strays`] tells.
+    pub fn watch_for_strays(&self, allowed: IpAddr) {
+        let family = if allowed.is_ipv4() { "ip" } else { "ip6" };
+        let script = format!(
+            "table inet strays {{\n\
+             counter strays {{ }}\n\
+             chain output {{ type filter hook output priority 0; oifname != eth0 accept; \
+             {family} daddr {allowed} accept; meta l4proto {{ tcp, udp }} counter name strays; }}\n\
+             }}\n"
+        );
+        self.namespace.run("nft", &["-f", "-"], &script);
+    }
+
+    /// Packets that went astray since [`Self::watch_for_strays`].
+    pub fn strays(&self) -> u64 {
+        let told = self.namespace.output("nft", &["list", "counter", "inet", "strays", "strays"], "");
+        let count = told.split_whitespace().skip_while(|word| *word != "packets").nth(1);
+        count.and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("no count in {told}"))
+    }
+
+    /// Counts from now on what leaves by `eth0` over TCP or UDP; [`Self::strays`] tells. Resets are left out: the system answers so by itself
+    /// what comes for connections of an interface that was made anew, and has no socket to tell it by which one.
+    pub fn watch_eth0_for_strays(&self) {
+        let script = "table inet strays {\n\
+             counter strays { }\n\
+             chain output { type filter hook output priority 0; tcp flags & rst == rst accept; \
+             oifname eth0 meta l4proto { tcp, udp } counter name strays; }\n\
+             }\n";
+        self.namespace.run("nft", &["-f", "-"], script);
+    }
+
+    /// Gives the host another interface, `eth1`, with an address of its own, by which nothing leaves that is not tied to it.
+    pub fn plug_in_eth1(&self) {
+        let number = self.number;
+        self.switch.ip(&format!(
+            "link add other{number} type veth peer name eth1 netns {inside}\n\
+             link set other{number} master br0 up\n",
+            inside = self.namespace.path(),
+        ));
+        // Each address is answered for by its own interface alone.
+        self.within(|| {
+            for (name, value) in [("arp_ignore", "1"), ("arp_announce", "2"), ("rp_filter", "0")] {
+                for of in ["all", "eth0", "eth1"] {
+                    fs::write(format!("/proc/sys/net/ipv4/conf/{of}/{name}"), value)
+                        .expect("it is the namespace's own");
+                }
+            }
+        });
+        let IpAddr::V4(v4) = self.v4() else { unreachable!("it is an IPv4 one") };
+        let [a, b, c, d] = v4.octets();
+        self.namespace.ip(&format!(
+            "link set eth1 up\n\
+             address add {a}.{b}.{c}.{d}/16 dev eth1 metric 4096\n",
+            c = c | 128,
+        ));
+    }
+
+    /// Takes it away again, as a tunnel goes.
+    pub fn take_eth1_away(&self) {
+        self.namespace.ip("link delete eth1\n");
     }
 
     /// Pulls the plug: nothing reaches the host nor leaves it.
@@ -434,12 +496,18 @@ impl Namespace {
 
     #[track_caller]
     fn run(&self, program: &str, args: &[&str], input: &str) {
+        self.output(program, args, input);
+    }
+
+    /// Runs a program to its good end, and gives what it prints.
+    #[track_caller]
+    fn output(&self, program: &str, args: &[&str], input: &str) -> String {
         let mut child = Command::new("nsenter")
             .arg(format!("--net={}", self.path()))
             .args(["--", program])
             .args(args)
             .stdin(Stdio::piped())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .expect("`nsenter` of util-linux starts");
@@ -451,6 +519,7 @@ impl Namespace {
             args.join(" "),
             String::from_utf8_lossy(&output.stderr)
         );
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 }
 

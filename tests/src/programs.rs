@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::http;
 use crate::net::Host;
-use crate::process::{Ended, PATIENCE, Program};
+use crate::process::{Ended, Line, PATIENCE, Program};
 
 /// Where `podpub` lies.
 pub fn podpub() -> PathBuf {
@@ -37,7 +37,8 @@ pub enum Way {
 }
 
 impl Way {
-    const ALL: [Self; 3] = [Self::Neighbours, Self::Table, Self::Mapping];
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::Neighbours, Self::Table, Self::Mapping];
 
     /// The setting of our programs that closes it.
     const fn closed_by(self) -> &'static str {
@@ -213,6 +214,22 @@ pub fn agent_over(host: &Host, ways: &[Way], data: &Path, feed: &str) -> Program
     let mut command = podsub_on(host, ways);
     command.args(["run", "--json", "--data-dir"]).arg(data).arg(feed);
     Program::start(&format!("podsub on {}", host.name()), command)
+}
+
+/// Asks the agent on `host` with the data directory `data` for its status until `pick` is content with it.
+#[track_caller]
+pub fn await_status(host: &Host, data: &Path, pick: impl Fn(&Value) -> bool) -> Value {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let mut command = podsub_on(host, &[]);
+        command.args(["status", "--json", "--data-dir"]).arg(data);
+        let ended = Program::start("podsub status", command).end(PATIENCE);
+        let status = ended.lines.first().map(Line::json).unwrap_or_default();
+        if pick(&status) {
+            return status;
+        }
+        assert!(Instant::now() < end, "{status} {}", ended.stderr);
+    }
 }
 
 /// Waits until `agent` has an episode and returns when it had, and where it is.

@@ -2,12 +2,13 @@
 //!
 //! Each is also a key of the configuration file and a `PODSWARM_*` variable; see [`super::config`].
 
-use std::net::IpAddr;
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use clap::builder::PossibleValue;
-use clap::{Args, ValueEnum};
+use clap::builder::{PossibleValue, TypedValueParser};
+use clap::error::ErrorKind;
+use clap::{Arg, Args, Command, ValueEnum};
 
 use super::client::ControlClient;
 use super::data_dir::DataDir;
@@ -15,7 +16,8 @@ use super::failure::Failure;
 use crate::background::Background;
 use crate::blocklist::Blocklist;
 use crate::dht::node_addr::NodeAddr;
-use crate::net::{DhtConfig, EngineConfig, PeerPort, Places};
+use crate::net::proxy::NoProxy;
+use crate::net::{Bind, DhtConfig, EngineConfig, PeerPort, Places, Proxy, Route};
 use crate::peer::Encryption;
 use crate::rate::Rate;
 use crate::timetable::RateWindow;
@@ -64,6 +66,44 @@ impl GlobalArgs {
     }
 }
 
+/// How what is sent leaves the machine: the flags of every command that fetches something.
+#[derive(Args, Clone, Debug, Default)]
+#[command(about = None, long_about = None)]
+pub struct RouteArgs {
+    /// Talk from this address only, or by this interface (on Linux; elsewhere from the address that it has at the start). While the interface is
+    /// gone nothing is sent.
+    #[arg(long, value_name = "IP_OR_INTERFACE", help_heading = "Network")]
+    pub bind: Option<Bind>,
+
+    /// Send everything through this proxy, `socks5://[USER:PASSWORD@]HOST:PORT` or `http://…`: peers over TCP, feeds, HTTP trackers and web
+    /// seeds, whose names it looks up. What cannot go through it is off: uTP, the distributed hash table, trackers over UDP, the search on the
+    /// own network, the router's port, and peers that dial us.
+    #[arg(long, value_name = "URL", value_parser = ProxyParser, hide_default_value = true, help_heading = "Network")]
+    pub proxy: Option<Proxy>,
+}
+
+impl RouteArgs {
+    /// The route that the owner wants.
+    pub fn route(&self) -> Route {
+        Route { bind: self.bind.clone(), proxy: self.proxy.clone() }
+    }
+}
+
+/// Reads a proxy, and repeats it to nobody: it may hold a password.
+#[derive(Clone, Copy, Debug)]
+struct ProxyParser;
+
+impl TypedValueParser for ProxyParser {
+    type Value = Proxy;
+
+    fn parse_ref(&self, command: &Command, _: Option<&Arg>, value: &OsStr) -> Result<Proxy, clap::Error> {
+        let parsed = value.to_str().and_then(|text| text.parse().ok()).ok_or(NoProxy);
+        parsed.map_err(|fault| {
+            clap::Error::raw(ErrorKind::ValueValidation, format!("--proxy: {fault}\n")).with_cmd(command)
+        })
+    }
+}
+
 /// The flags of every command that exchanges data with peers.
 #[derive(Args, Clone, Debug, Default)]
 #[command(about = None, long_about = None)]
@@ -73,9 +113,9 @@ pub struct EngineArgs {
     #[arg(long, value_name = "PORT", help_heading = "Peers")]
     pub peer_port: Option<u16>,
 
-    /// Talk to peers from this address only.
-    #[arg(long, value_name = "IP", help_heading = "Peers")]
-    pub bind: Option<IpAddr>,
+    /// How we go out.
+    #[command(flatten)]
+    pub route: RouteArgs,
 
     /// Send no faster than this to all peers together, such as 2MiB/s or 10Mbit/s.
     #[arg(long, value_name = "RATE", help_heading = "Peers")]
@@ -184,7 +224,8 @@ impl EngineArgs {
     pub fn config(&self, dir: &DataDir) -> EngineConfig {
         EngineConfig {
             peer_port: self.peer_port.map_or(PeerPort::Default, PeerPort::Exactly),
-            bind: self.bind,
+            bind: self.route.bind.clone(),
+            proxy: self.route.proxy.clone(),
             up: self.up,
             down: self.down,
             windows: self.limit_at.clone(),

@@ -225,7 +225,11 @@ impl<'a> File<'a> {
                 return Err(self.fault(place, &format!("is {}; want {want}", kind_of(value))));
             }
         };
-        check(parser, &word).map_err(|fault| self.fault(place, &format!("= {value}: {fault}")))?;
+        check(parser, &word).map_err(|fault| {
+            // What help does not show may be a secret.
+            let shown = if arg.is_hide_default_value_set() { String::new() } else { format!("= {value}") };
+            self.fault(place, &format!("{shown}: {fault}"))
+        })?;
         Ok(word.into())
     }
 }
@@ -262,6 +266,10 @@ fn check(parser: &ValueParser, text: &str) -> Result<(), String> {
     }
     match error.get(ContextKind::ValidValue) {
         Some(ContextValue::Strings(valid)) => Err(format!("want one of {}", valid.join(", "))),
+        // A flag whose values are secret has said all that it will say.
+        _ if error.context().next().is_none() => {
+            Err(error.to_string().trim_start_matches("error: ").trim_end().to_owned())
+        }
         _ => Err("the flag refuses this value".to_owned()),
     }
 }

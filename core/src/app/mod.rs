@@ -31,7 +31,7 @@ mod space;
 mod text;
 
 pub use crate::net::durable::{sync_folder_of, write_atomic};
-pub use args::{EngineArgs, GlobalArgs, read_blocklist};
+pub use args::{EngineArgs, GlobalArgs, RouteArgs, read_blocklist};
 pub use client::{ControlClient, Lines, api_path};
 pub use control::{ControlFile, Ping, is_loopback_host, new_token, token_matches};
 pub use data_dir::{DataDir, first_run_notice};

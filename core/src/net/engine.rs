@@ -39,11 +39,13 @@ use router::Router;
 pub(super) use seeking::{Ask, Met};
 use seeking::{Seeking, Sockets};
 
+use super::listen::{self, Follow};
+use super::route::Bind;
 use super::storage::{Prepared, Storage, StorageError};
-use super::torrent::{EngineStatus, Torrent};
+use super::torrent::{EngineStatus, InterfaceStatus, ProxyStatus, Torrent};
 use super::udp_tracker::UdpTrackers;
 use super::web_seed::WebSeed;
-use super::{AddError, AddTorrent, EngineConfig, EngineError, FindError, FindTorrent, listen, system_rng};
+use super::{AddError, AddTorrent, EngineConfig, EngineError, FindError, FindTorrent, Proxy, system_rng};
 use crate::background::{Background, Trip};
 use crate::bitfield::Bitfield;
 use crate::metainfo::merkle::Sha256Digest;
@@ -83,6 +85,7 @@ pub(crate) enum Command {
     Unpause(u64, oneshot::Sender<()>),
     OpenReader(u64, Range<u64>, Weak<()>, oneshot::Sender<Result<u64, ReadError>>),
     Read(u64, u64, super::reader::Answer),
+    Introduce([u8; 20], SocketAddr),
     Shutdown(oneshot::Sender<()>),
 }
 
@@ -112,6 +115,8 @@ pub struct Engine {
     commands: mpsc::Sender<Command>,
     addrs: Arc<[SocketAddr]>,
     torrents: watch::Receiver<Vec<Torrent>>,
+    proxy: Option<Proxy>,
+    bind: Option<Bind>,
     /// How many nodes of the distributed hash table are known, if we have one.
     nodes: Option<watch::Receiver<usize>>,
     port_map: watch::Receiver<PortMap>,
@@ -123,16 +128,29 @@ impl Engine {
     /// Binds the peer sockets and starts the engine's tasks.
     #[expect(clippy::unused_async, reason = "it needs the caller's runtime, which `await` makes sure of")]
     pub async fn start(config: EngineConfig) -> Result<Self, EngineError> {
-        let listeners = listen::bind(config.peer_port, config.bind)?;
+        let config = config.without_leaks();
+        let listeners = match &config.proxy {
+            None => listen::bind(config.peer_port, config.bind.as_ref())?,
+            Some(proxy) => {
+                tracing::info!(%proxy, "everything goes through the proxy: no uTP, no hash table, no trackers over UDP, and nobody dials us");
+                Vec::new()
+            }
+        };
         let addrs: Vec<SocketAddr> = listeners.iter().map(|listener| listener.addr).collect();
         let (accepted, incoming) = mpsc::channel(INBOX);
         let stop = CancellationToken::new();
         let mut ports = Vec::new();
+        let until = stop.child_token();
         for listener in listeners {
-            let accepting = listen::accept_task(listener.tcp, accepted.clone());
+            listen::accept(listener.tcp, accepted.clone(), until.clone());
             ports.push(Arc::new(listener.udp));
+        }
+        let (came_back, returns) = mpsc::channel(1);
+        if let Some(bind) = config.bind.clone().filter(|bind| bind.interface().is_some()) {
+            let accepted = accepted.clone();
+            let follow = Follow { bind, ports: ports.clone(), accepted, accepting: until, came_back };
             let stop = stop.clone();
-            tokio::spawn(async move { stop.run_until_cancelled(accepting).await });
+            tokio::spawn(async move { stop.clone().run_until_cancelled(follow.run(stop)).await });
         }
         let (to_dht, datagrams) = mpsc::channel(DATAGRAMS);
         let (known, nodes) = watch::channel(0);
@@ -143,27 +161,28 @@ impl Engine {
         let to_engine = (config.background != Background::Off).then_some(to_engine);
         let (service, utp) = Service::new(ports, endpoint, accepted, to_dht, to_engine);
         tokio::spawn(service.serve(stop.clone()));
-        let dialler = Dialler { bind: config.bind, utp: config.utp.then_some(utp) };
+        let dialler = Dialler { route: config.route(), utp: config.utp.then_some(utp) };
         let router = Router::start(&config, &addrs);
         let (port_map, came_in) = (router.told.clone(), router.came_in.subscribe());
+        let (proxy, bind) = (config.proxy.clone(), config.bind.clone());
         let (commands, inbox) = mpsc::channel(INBOX);
         let (torrents_out, torrents) = watch::channel(Vec::new());
         let task = Task::new(config, &addrs, (dialler, ways), sockets, router, commands.downgrade(), torrents_out);
         tokio::spawn(async move {
-            task.run(inbox, incoming).await;
+            task.run(inbox, incoming, returns).await;
             stop.cancel();
         });
-        Ok(Self { commands, addrs: addrs.into(), torrents, nodes, port_map, came_in })
+        Ok(Self { commands, addrs: addrs.into(), torrents, proxy, bind, nodes, port_map, came_in })
     }
 
-    /// The addresses on which peers reach us, unspecified ones as they were bound.
+    /// The addresses on which peers reach us, unspecified ones as they were bound; none behind a proxy.
     pub fn addrs(&self) -> &[SocketAddr] {
         &self.addrs
     }
 
-    /// The port for peers, of TCP and of UDP.
-    pub fn port(&self) -> u16 {
-        self.addrs.first().map_or(0, SocketAddr::port)
+    /// The port for peers, of TCP and of UDP; `None` if nobody can dial us.
+    pub fn port(&self) -> Option<u16> {
+        self.addrs.first().map(SocketAddr::port)
     }
 
     /// Adds a torrent. What is on disk is checked in the background; until then it is [`TorrentState::Checking`].
@@ -180,6 +199,12 @@ impl Engine {
         let (done, answer) = oneshot::channel();
         self.commands.send(Command::Find(Box::new(find), done)).await.map_err(|_| FindError::Stopped)?;
         answer.await.unwrap_or(Err(FindError::Stopped))
+    }
+
+    /// A tracker of the same owner says that somebody at `peer` takes part in the torrent of this info-hash, as it stands in handshakes.
+    /// An engine that is busy does not hear it.
+    pub fn introduce(&self, info_hash: [u8; 20], peer: SocketAddr) {
+        let _ = self.commands.try_send(Command::Introduce(info_hash, peer));
     }
 
     /// All torrents, in the order in which they were added.
@@ -201,7 +226,9 @@ impl Engine {
     pub fn status(&self) -> EngineStatus {
         let dht_nodes = self.nodes.as_ref().map(|nodes| *nodes.borrow());
         let reached = Reached::new(&self.port_map.borrow(), *self.came_in.borrow(), self.port());
-        let mut sum = EngineStatus { dht_nodes, reached, ..EngineStatus::default() };
+        let proxy = self.proxy.as_ref().map(ProxyStatus::of);
+        let interface = InterfaceStatus::of(self.bind.as_ref());
+        let mut sum = EngineStatus { dht_nodes, reached, proxy, interface, ..EngineStatus::default() };
         for torrent in &*self.torrents.borrow() {
             let status = torrent.status.borrow();
             sum.up_rate.0 += status.up_rate.0;
@@ -320,7 +347,7 @@ impl Task {
             limits: always,
             limits_at: (!timetable.is_constant()).then(|| clock.now()),
             timetable,
-            udp_trackers: UdpTrackers::new(config.bind),
+            udp_trackers: UdpTrackers::new(config.route()),
             config,
             dialler,
             clock,
@@ -357,7 +384,12 @@ impl Task {
         }
     }
 
-    async fn run(mut self, mut commands: mpsc::Receiver<Command>, mut incoming: mpsc::Receiver<(Stream, SocketAddr)>) {
+    async fn run(
+        mut self,
+        mut commands: mpsc::Receiver<Command>,
+        mut incoming: mpsc::Receiver<(Stream, SocketAddr)>,
+        mut returns: mpsc::Receiver<()>,
+    ) {
         let mut from_peers = Vec::with_capacity(AT_ONCE);
         let mut results = Vec::with_capacity(AT_ONCE);
         loop {
@@ -391,6 +423,7 @@ impl Task {
                 }
                 Some(met) = self.seeking.met() => self.met(met),
                 Some(ways) = self.ways.recv() => self.input(Input::Ways(ways)),
+                Some(()) = returns.recv() => self.interface_came_back(),
                 port = self.router.port_changed() => self.reached_at(port),
                 Some((stream, addr)) = incoming.recv() => self.accepted(stream, addr),
                 () = timer => self.input(Input::Tick),
@@ -435,8 +468,15 @@ impl Task {
             }
             Command::OpenReader(key, range, alive, done) => self.open_reader(key, range, alive, done),
             Command::Read(number, at, answer) => self.read(number, at, answer),
+            Command::Introduce(info_hash, peer) => self.introduce(info_hash, peer),
             Command::Shutdown(done) => self.stopping = Some(done),
         }
+    }
+
+    fn introduce(&mut self, info_hash: [u8; 20], peer: SocketAddr) {
+        let takes_part = |entry: &&Entry| entry.handle.info_hash.wires().any(|wire| wire == info_hash);
+        let Some(id) = self.entries.values().find(takes_part).and_then(|entry| entry.swarm) else { return };
+        self.input(Input::Swarm(id, swarm::Input::AddPeers(vec![peer], PeerSource::Tracker)));
     }
 
     fn add(&mut self, add: AddTorrent) -> Result<Torrent, AddError> {
@@ -689,6 +729,20 @@ impl Task {
         let (encryption, pacing) = (self.config.encryption, self.pacing.clone());
         let connection = Connection::start(conn, stream, direction, encryption, buffers, pacing, engine);
         self.conns.insert(conn, connection);
+    }
+
+    /// What was said over TCP by the interface that has gone is over; peers and trackers are sought again.
+    fn interface_came_back(&mut self) {
+        let dead: Vec<ConnId> =
+            self.conns.iter().filter(|(_, connection)| connection.tcp().is_some()).map(|(conn, _)| *conn).collect();
+        for conn in dead {
+            if let Some(connection) = self.conns.remove(&conn) {
+                connection.close();
+            }
+            self.touch_swarm_of(conn);
+            self.input(Input::Closed(conn));
+        }
+        self.input(Input::CameBack);
     }
 
     fn heard(&mut self, message: FromPeer) {

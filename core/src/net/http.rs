@@ -2,7 +2,8 @@
 //!
 //! Feeds, torrents, media and announces all go through here. Redirects are followed hop by hop, each checked like the
 //! first URL; compressed answers are bounded by their decoded size; certificates are always checked. Proxies of the
-//! environment are not used: behind one, nobody could tell where a request ends up.
+//! environment are not used. Through one that the owner names everything goes: it looks up names, and so it alone decides where they
+//! lead; a stranger's names that belong to a private network by their looks are refused.
 //!
 //! Knows nothing of feeds or trackers. Laws: no answer takes more memory than the caller allows; a file appears under
 //! its final name only whole and synced.
@@ -32,12 +33,17 @@ use self::error::host_of;
 pub(super) use self::guard::lookup;
 use self::guard::{Downgrade, Family, Resolver};
 pub(super) use self::ranges::Part;
+use super::proxy::{self, Proxy};
+#[cfg(target_os = "linux")]
+use super::route::Bind;
+use super::route::Route;
 use crate::tracker::http::MAX_REPLY_BYTES;
 
 /// A guarded HTTP client. Clones share its connections.
 #[derive(Clone, Debug)]
 pub struct HttpClient {
     reach: Reach,
+    route: Route,
     /// Understands gzip.
     pages: Client,
     /// Takes bytes as they are, for as long as they come.
@@ -71,25 +77,39 @@ impl Fetched {
 }
 
 impl HttpClient {
-    /// A client that goes as far as `reach` and tells servers that it is `user_agent`.
+    /// A client that goes as far as `reach` by `route` and tells servers that it is `user_agent`.
     ///
     /// # Errors
     ///
     /// If `user_agent` cannot be a header.
-    pub fn new(reach: Reach, user_agent: &str) -> Result<Self, HttpError> {
-        let client = |family, change: fn(ClientBuilder) -> ClientBuilder| {
+    pub fn new(reach: Reach, user_agent: &str, route: &Route) -> Result<Self, HttpError> {
+        let prepare = |error| HttpError::Prepare { source: Cause::of(&error) };
+        let bound = route.address().map(Family::of);
+        let client = |family: Option<Family>, change: fn(ClientBuilder) -> ClientBuilder| {
             let builder = Client::builder()
                 .user_agent(user_agent)
                 .tls_backend_preconfigured(tls())
-                .dns_resolver(Resolver { reach, family })
                 .redirect(reqwest::redirect::Policy::none())
-                .no_proxy()
                 .http1_only()
+                .local_address(route.address())
                 .connect_timeout(CONNECT_TIMEOUT);
-            change(builder).build().map_err(|error| HttpError::Prepare { source: Cause::of(&error) })
+            #[cfg(target_os = "linux")]
+            let builder = match route.bind.as_ref().and_then(Bind::interface) {
+                Some(interface) => builder.interface(interface),
+                None => builder,
+            };
+            let builder = match &route.proxy {
+                None => builder.no_proxy().dns_resolver(Resolver { reach, family: family.or(bound) }),
+                // Only the proxy's own name is looked up here.
+                Some(proxy) => builder
+                    .proxy(proxy.for_http().map_err(prepare)?)
+                    .dns_resolver(Resolver { reach: Reach::Any, family: bound }),
+            };
+            change(builder).build().map_err(prepare)
         };
         Ok(Self {
             reach,
+            route: route.clone(),
             pages: client(None, |builder| builder)?,
             files: client(None, |builder| builder.no_gzip().read_timeout(SILENCE_TIMEOUT))?,
             v4: client(Some(Family::V4), |builder| builder.pool_idle_timeout(ANNOUNCE_IDLE))?,
@@ -135,8 +155,8 @@ impl HttpClient {
         self.reach.check(&url)?;
         let request = self.pages.post(url.clone()).headers(headers).body(body).send();
         match tokio::time::timeout(timeout, request).await {
-            Ok(Ok(response)) => Ok(response.status().as_u16()),
-            Ok(Err(error)) => Err(HttpError::of_request(&url, &error)),
+            Ok(Ok(response)) => Ok(self.came_through(&url, response)?.status().as_u16()),
+            Ok(Err(error)) => Err(self.not_sent(&url, &error).await),
             Err(_) => Err(HttpError::Timeout { host: host_of(&url) }),
         }
     }
@@ -161,11 +181,17 @@ impl HttpClient {
             Ok(url) => url,
             Err(error) => return vec![Err(HttpError::from(error))],
         };
+        if self.route.proxy.is_some() {
+            // It has the addresses that it has.
+            return vec![self.ask(&self.v4, url).await];
+        }
         let literal = guard::literal(&url);
         let families = [(Family::V4, &self.v4), (Family::V6, &self.v6)];
+        let bound = self.route.address().map(Family::of);
         let pending: FuturesUnordered<_> = families
             .into_iter()
             .filter(|(family, _)| literal.is_none_or(|ip| family.holds(ip)))
+            .filter(|(family, _)| bound.is_none_or(|bound| bound == *family))
             .map(|(_, client)| self.ask(client, url.clone()))
             .collect();
         let mut results = of_both_families(pending).await;
@@ -197,7 +223,7 @@ impl HttpClient {
         let exchange = async {
             let Answer { response, url, permanent } = self.open(client, url, headers, Downgrade::Refused).await?;
             let (status, headers) = (response.status().as_u16(), response.headers().clone());
-            let remote_addr = response.remote_addr();
+            let remote_addr = self.who_answered(&response);
             let body = read_body(response, &url, max_bytes).await?;
             if !body.is_empty() {
                 check_encoding(&url, &headers)?;
@@ -219,9 +245,15 @@ impl HttpClient {
         let mut all_permanent = true;
         for _ in 0..=MAX_REDIRECTS {
             self.reach.check(&url)?;
+            if self.route.proxy.is_some() {
+                self.reach.check_name(&url)?;
+            }
             let request = client.get(url.clone()).headers(headers.clone());
-            let response = request.send().await.map_err(|error| HttpError::of_request(&url, &error))?;
-            if let Some(addr) = response.remote_addr() {
+            let response = match request.send().await {
+                Ok(response) => self.came_through(&url, response)?,
+                Err(error) => return Err(self.not_sent(&url, &error).await),
+            };
+            if let Some(addr) = self.who_answered(&response) {
                 self.reach.check_address(&url, addr.ip())?;
             }
             let Some((next, is_permanent)) = guard::redirect(&url, response.status(), response.headers(), downgrade)?
@@ -240,6 +272,47 @@ impl HttpClient {
         }
         Err(HttpError::Redirects { host: host_of(&url), count: MAX_REDIRECTS + 1 })
     }
+}
+
+impl HttpClient {
+    /// Who answered, as far as it is known: behind a proxy, only where the URL spells it out.
+    fn who_answered(&self, response: &Response) -> Option<SocketAddr> {
+        if self.route.proxy.is_none() {
+            return response.remote_addr();
+        }
+        Some(SocketAddr::new(guard::literal(response.url())?, response.url().port_or_known_default()?))
+    }
+
+    /// Why no answer came: whose fault it is, if there is a proxy.
+    async fn not_sent(&self, url: &Url, error: &reqwest::Error) -> HttpError {
+        let Some(proxy) = self.route.proxy.as_ref().filter(|_| error.is_connect()) else {
+            return HttpError::of_request(url, error);
+        };
+        let reached = tokio::time::timeout(CONNECT_TIMEOUT, proxy.connect(&self.route)).await;
+        let reached = reached.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
+        if let Err(error) = reached {
+            proxy.note(Some(&proxy::unreachable(&error)));
+            return HttpError::Proxy { proxy: proxy.to_string(), source: Cause::of(&error) };
+        }
+        not_through(proxy, url, Cause::of(error))
+    }
+
+    /// An answer, unless it is the proxy's own refusal.
+    fn came_through(&self, url: &Url, response: Response) -> Result<Response, HttpError> {
+        let Some(proxy) = &self.route.proxy else { return Ok(response) };
+        if response.status() == reqwest::StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+            return Err(not_through(proxy, url, Cause::says(proxy.refuses())));
+        }
+        proxy.note(None);
+        Ok(response)
+    }
+}
+
+/// That a proxy brings no connection, which is noted.
+fn not_through(proxy: &Proxy, url: &Url, source: Cause) -> HttpError {
+    let host = host_of(url);
+    proxy.note(Some(&format!("{host} is not reached: {source}")));
+    HttpError::ThroughProxy { host, proxy: proxy.to_string(), source }
 }
 
 /// What comes of asking over each address family. Once one has answered, the other gets a second more.

@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 
 use super::clock::Clock;
 use super::engine::{Ask, Met};
+use super::route::Bind;
 use crate::lsd::{Group, Input, Lsd, Output};
 use crate::swarm::peers::canonical;
 
@@ -28,16 +29,16 @@ const MOST_INTERFACES: usize = 16;
 /// How long to wait after a read that failed.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Speaks to the neighbours of torrents that it is asked to seek, from the address `bind` alone if there is one, until nobody asks any
-/// more.
+/// Speaks to the neighbours of torrents that it is asked to seek, from the address or interface `bind` alone if there is one, until nobody
+/// asks any more.
 pub(crate) async fn lsd_task(
     mut lsd: Lsd,
-    bind: Option<IpAddr>,
+    bind: Option<Bind>,
     mut asks: mpsc::UnboundedReceiver<Ask>,
     found: mpsc::Sender<Met>,
 ) {
     let clock = Clock::default();
-    let mut voices = Group::ALL.map(|group| Voice::new(group, bind));
+    let mut voices = Group::ALL.map(|group| Voice::new(group, bind.clone()));
     let [mut v4, mut v6] = [[0; LONGEST]; 2];
     loop {
         let [first, second] = &voices;
@@ -83,17 +84,17 @@ pub(crate) async fn lsd_task(
 /// What is said and heard in one group.
 struct Voice {
     group: Group,
-    bind: Option<IpAddr>,
+    bind: Option<Bind>,
     /// There once there is an interface.
     socket: Option<UdpSocket>,
     /// The addresses that we have in this family, each with its network.
     networks: Vec<Interface>,
     /// The addresses of the interfaces on which the socket hears the group.
-    joined: BTreeSet<IpAddr>,
+    joined: BTreeSet<(IpAddr, Option<u32>)>,
 }
 
 impl Voice {
-    const fn new(group: Group, bind: Option<IpAddr>) -> Self {
+    const fn new(group: Group, bind: Option<Bind>) -> Self {
         Self { group, bind, socket: None, networks: Vec::new(), joined: BTreeSet::new() }
     }
 
@@ -103,11 +104,15 @@ impl Voice {
             tracing::debug!(%err, "the system tells no interfaces");
             Vec::new()
         });
-        let (is_v4, bind) = (self.group == Group::V4, self.bind);
+        let (is_v4, bind) = (self.group == Group::V4, &self.bind);
         self.networks.retain(|network| {
             // What has two ends has no neighbours.
             network.ip().is_ipv4() == is_v4
-                && bind.map_or(!network.is_loopback() && !network.is_p2p(), |ours| ours == network.ip())
+                && match bind {
+                    None => !network.is_loopback() && !network.is_p2p(),
+                    Some(Bind::Address(ours)) => *ours == network.ip(),
+                    Some(Bind::Interface(ours)) => *ours == network.name && !network.is_p2p(),
+                }
         });
         if self.networks.is_empty() {
             return;
@@ -122,9 +127,10 @@ impl Voice {
         let interfaces: Vec<&Interface> = self.interfaces().collect();
         let mut joined = BTreeSet::new();
         for interface in interfaces {
-            let (ip, name) = (interface.ip(), &interface.name);
-            match if self.joined.contains(&ip) { Ok(()) } else { join(socket, interface) } {
-                Ok(()) => drop(joined.insert(ip)),
+            // One that has gone and come back has another number.
+            let (place, name) = ((interface.ip(), interface.index), &interface.name);
+            match if self.joined.contains(&place) { Ok(()) } else { join(socket, interface) } {
+                Ok(()) => drop(joined.insert(place)),
                 Err(err) => tracing::debug!(name, %err, "neighbours cannot be heard"),
             }
         }
@@ -276,7 +282,12 @@ mod tests {
         for port in [7001, 7002] {
             let (asks, asked) = mpsc::unbounded_channel();
             let (told, found) = mpsc::channel(4);
-            tokio::spawn(lsd_task(Lsd::new(port, &mut rng), Some(Ipv4Addr::LOCALHOST.into()), asked, told));
+            tokio::spawn(lsd_task(
+                Lsd::new(port, &mut rng),
+                Some(Bind::Address(Ipv4Addr::LOCALHOST.into())),
+                asked,
+                told,
+            ));
             asks.send(Ask::Seek(torrent)).unwrap();
             ends.push((asks, found));
         }

@@ -3,7 +3,7 @@
 //! [`Engine`] is what other programs use. One task owns the [`crate::session::Session`]; everything else, connections, disk
 //! threads, tracker requests, talks to it through channels, so that no lock guards any of the protocol's state.
 //!
-//! In reading order: [`clock`], [`durable`], `pool` and `buffers` are tools; [`http`] asks trackers and web servers, `udp_tracker`
+//! In reading order: [`clock`], [`durable`], `pool` and `buffers` are tools; [`route`] says how we go out, and [`proxy`] through whom; [`http`] asks trackers and web servers, `udp_tracker`
 //! trackers over UDP; [`create`] hashes files; [`storage`] and `resume` keep a torrent's files; `utp` and `stream` carry bytes, `receive`,
 //! `opening`, `pacing` and `connection` are one connection, `trips` says what the system knows of it, `web_seed` is one web server; `listen` and `udp` are the ports where peers reach us,
 //! [`port_map`] has a router let them in, `reached` says whether they get there; `lsd` speaks to the neighbours, `dht` to the distributed hash table; `engine` is the task; [`torrent`] its handles.
@@ -13,6 +13,8 @@ pub mod clock;
 pub mod durable;
 mod pool;
 mod buffers;
+pub mod proxy;
+pub mod route;
 pub mod http;
 mod udp_tracker;
 pub mod create;
@@ -37,16 +39,18 @@ mod dht;
 mod engine;
 pub mod torrent;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use engine::Engine;
 pub use port_map::PortMap;
+pub use proxy::Proxy;
 pub use reached::Reached;
 pub use reader::{ReadError, Reader};
+pub use route::{Bind, Route};
 pub use storage::{Files, StorageError};
-pub use torrent::{EngineStatus, Torrent, TorrentError};
+pub use torrent::{EngineStatus, InterfaceStatus, ProxyStatus, Torrent, TorrentError};
 
 pub use crate::session::Places;
 pub use crate::swarm::{TorrentState, TorrentStatus};
@@ -68,8 +72,11 @@ use http::Reach;
 pub struct EngineConfig {
     /// The port for peers.
     pub peer_port: PeerPort,
-    /// The address to listen on and dial from; both families' unspecified ones if `None`.
-    pub bind: Option<IpAddr>,
+    /// The address or interface to listen on and dial from; both families' unspecified addresses if `None`.
+    pub bind: Option<Bind>,
+    /// The proxy through which everything goes; what cannot go through it is off: uTP, the hash table, trackers over UDP, the own
+    /// network, the router, and peers that dial us.
+    pub proxy: Option<Proxy>,
     /// Upload limit over all torrents.
     pub up: Option<Rate>,
     /// Download limit over all torrents.
@@ -126,11 +133,29 @@ impl DhtConfig {
     }
 }
 
+impl EngineConfig {
+    /// How what is sent leaves the machine.
+    pub fn route(&self) -> Route {
+        Route { bind: self.bind.clone(), proxy: self.proxy.clone() }
+    }
+
+    /// The same without what would go around a proxy or an interface, if there is one. The router that leads out may be at another
+    /// interface.
+    fn without_leaks(self) -> Self {
+        let port_map = self.port_map && self.bind.as_ref().and_then(Bind::interface).is_none();
+        match self.proxy {
+            Some(_) => Self { utp: false, dht: None, lsd: false, port_map: false, ..self },
+            None => Self { port_map, ..self },
+        }
+    }
+}
+
 impl Default for EngineConfig {
     fn default() -> Self {
         Self {
             peer_port: PeerPort::default(),
             bind: None,
+            proxy: None,
             up: None,
             down: None,
             windows: Vec::new(),
@@ -229,6 +254,12 @@ pub enum EngineError {
         addr: SocketAddr,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// The interface is not there.
+    #[error("there is no interface `{name}`, or it is down or has no address")]
+    Interface {
+        /// Its name.
+        name: String,
     },
     /// No client for trackers.
     #[error("prepare the HTTP client")]

@@ -21,8 +21,12 @@ pub struct Reached {
 }
 
 impl Reached {
-    /// What is known of the port `port`, with `came_in` if somebody has come in from outside.
-    pub(super) fn new(port_map: &PortMap, came_in: bool, port: u16) -> Self {
+    /// What is known of the port `port`, if there is one, with `came_in` if somebody has come in from outside.
+    pub(super) fn new(port_map: &PortMap, came_in: bool, port: Option<u16>) -> Self {
+        let Some(port) = port else {
+            let text = "no: we are behind a proxy, which lets nobody in".to_owned();
+            return Self { is_reached: Some(false), addr: None, text };
+        };
         let addr = port_map.addr().filter(|addr| Scope::of(addr.ip()) == Scope::Public);
         let (by_router, why) = describe(port_map, port);
         let (is_reached, text) = match (came_in, by_router) {
@@ -93,10 +97,10 @@ mod tests {
             (mapped("100.64.0.7:7000"), false, Some(false), "CGNAT"),
             (mapped("192.168.0.2:7000"), false, Some(false), "second router"),
         ] {
-            let reached = Reached::new(&port_map, came_in, 6881);
+            let reached = Reached::new(&port_map, came_in, Some(6881));
             assert_eq!(reached.is_reached, is_reached, "{reached:?}");
             assert!(reached.text.contains(says), "{reached:?}");
         }
-        assert_eq!(Reached::new(&mapped("192.168.0.2:7000"), false, 1).addr, None);
+        assert_eq!(Reached::new(&mapped("192.168.0.2:7000"), false, Some(1)).addr, None);
     }
 }

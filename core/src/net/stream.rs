@@ -4,16 +4,17 @@
 //! go from the socket straight to where they stay.
 
 use std::io::{self, IoSliceMut};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpSocket, TcpStream};
 
+use super::route::Route;
 use super::unsent::LEAST_UNSENT;
 use super::utp::{UtpDialler, UtpReader, UtpStream, UtpWriter};
 use crate::peer::Transport;
@@ -23,6 +24,8 @@ use crate::utp;
 
 /// How long a dial may take.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(8);
+/// How long one through a proxy may take, which is often far away.
+const PROXY_TIMEOUT: Duration = Duration::from_secs(20);
 /// What a packet of TCP carries on most ways, in bytes.
 const TCP_PACKET: usize = 1448;
 /// How long one way is tried before the other one is tried beside it.
@@ -161,11 +164,12 @@ async fn write_all(writer: &mut OwnedWriteHalf, parts: &mut [Bytes]) -> io::Resu
     }
 }
 
-/// How peers are dialled: over TCP, and after a short while over uTP, too, of which the first that answers is taken; or over uTP alone.
+/// How peers are dialled: over TCP, and after a short while over uTP, too, of which the first that answers is taken; or over uTP alone;
+/// or through a proxy.
 #[derive(Clone, Debug)]
 pub(crate) struct Dialler {
-    /// The address to dial from.
-    pub(crate) bind: Option<IpAddr>,
+    /// How we go out.
+    pub(crate) route: Route,
     /// The port's uTP, if it may be used.
     pub(crate) utp: Option<UtpDialler>,
 }
@@ -173,18 +177,22 @@ pub(crate) struct Dialler {
 impl Dialler {
     /// Dials a peer.
     pub(crate) async fn dial(&self, addr: SocketAddr, way: DialWay) -> io::Result<Stream> {
-        let tcp = dial_tcp(addr, self.bind);
+        if let (Some(proxy), DialWay::Any) = (&self.route.proxy, way) {
+            let dial = async { proxy.dial(&self.route, addr).await.map(Stream::tcp).map_err(io::Error::other) };
+            return within(PROXY_TIMEOUT, dial).await;
+        }
+        let tcp = async { self.route.connect(addr).await.map(Stream::tcp) };
         match (&self.utp, way) {
-            (Some(utp), DialWay::Any) => in_time(race(tcp, dial_utp(addr, utp))).await,
-            (Some(utp), DialWay::Punch) => in_time(dial_utp(addr, utp)).await,
-            (None, DialWay::Any) => in_time(tcp).await,
+            (Some(utp), DialWay::Any) => within(DIAL_TIMEOUT, race(tcp, dial_utp(addr, utp))).await,
+            (Some(utp), DialWay::Punch) => within(DIAL_TIMEOUT, dial_utp(addr, utp)).await,
+            (None, DialWay::Any) => within(DIAL_TIMEOUT, tcp).await,
             (None, DialWay::Punch) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 }
 
-async fn in_time(dial: impl Future<Output = io::Result<Stream>>) -> io::Result<Stream> {
-    tokio::time::timeout(DIAL_TIMEOUT, dial).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+async fn within(time: Duration, dial: impl Future<Output = io::Result<Stream>>) -> io::Result<Stream> {
+    tokio::time::timeout(time, dial).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 async fn race(
@@ -202,15 +210,6 @@ async fn race(
         Ok(stream) = second => Ok(stream),
         else => Err(io::ErrorKind::ConnectionRefused.into()),
     }
-}
-
-/// Dials a peer over TCP, from `bind` if it is of the same family.
-async fn dial_tcp(addr: SocketAddr, bind: Option<IpAddr>) -> io::Result<Stream> {
-    let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    if let Some(bind) = bind.filter(|bind| bind.is_ipv4() == addr.is_ipv4()) {
-        socket.bind(SocketAddr::new(bind, 0))?;
-    }
-    Ok(Stream::tcp(socket.connect(addr).await?))
 }
 
 async fn dial_utp(addr: SocketAddr, utp: &UtpDialler) -> io::Result<Stream> {

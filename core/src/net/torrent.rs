@@ -1,10 +1,14 @@
 //! Handles: what a program holds of a torrent in the engine.
 
-use serde::Serialize;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::engine::Command;
+use super::proxy::Proxy;
 use super::reached::Reached;
+use super::route::{Bind, index_of};
 use crate::metainfo::InfoHash;
 use crate::rate::Rate;
 use crate::swarm::TorrentStatus;
@@ -34,6 +38,63 @@ pub struct EngineStatus {
     pub dht_nodes: Option<usize>,
     /// Whether peers outside can dial us.
     pub reached: Reached,
+    /// The proxy through which everything goes, if there is one.
+    pub proxy: Option<ProxyStatus>,
+    /// The interface by which alone anything goes, if there is one.
+    pub interface: Option<InterfaceStatus>,
+}
+
+/// How the only interface stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterfaceStatus {
+    /// Its name.
+    pub name: String,
+    /// Whether it is there and up, with an address.
+    pub is_up: bool,
+}
+
+impl InterfaceStatus {
+    /// How the interface of `bind` stands, if it is one.
+    pub fn of(bind: Option<&Bind>) -> Option<Self> {
+        let name = bind?.interface()?;
+        Some(Self { name: name.to_owned(), is_up: index_of(name).is_some() })
+    }
+}
+
+impl fmt::Display for InterfaceStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, is_up } = self;
+        if *is_up {
+            write!(f, "everything goes by {name} alone")
+        } else {
+            write!(f, "{name} is gone: nothing is sent or received until it is back")
+        }
+    }
+}
+
+/// How a proxy stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProxyStatus {
+    /// Which one, without user and password.
+    pub url: String,
+    /// What was last wrong with it; `None` since something got through.
+    pub error: Option<String>,
+}
+
+impl ProxyStatus {
+    /// How `proxy` stands.
+    pub fn of(proxy: &Proxy) -> Self {
+        Self { url: proxy.to_string(), error: proxy.fault() }
+    }
+}
+
+impl fmt::Display for ProxyStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.error {
+            Some(error) => write!(f, "nothing gets through {}: {error}", self.url),
+            None => write!(f, "everything goes through {}; no uTP, no hash table, no trackers over UDP", self.url),
+        }
+    }
 }
 
 /// The torrent will not be complete.

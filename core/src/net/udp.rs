@@ -18,14 +18,15 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
 use super::dht;
+use super::route::Bind;
 use super::stream::Stream;
 use super::utp::{Request, UtpDialler, UtpStream};
 use crate::swarm::peers::canonical;
@@ -51,25 +52,63 @@ const WAYS_EVERY: Duration = Duration::from_millis(20);
 /// One UDP socket of the peer port.
 #[derive(Debug)]
 pub(crate) struct UdpPort {
-    socket: UdpSocket,
-    state: UdpSocketState,
+    bound: watch::Sender<Arc<Bound>>,
     addr: SocketAddr,
 }
 
-impl UdpPort {
-    /// Binds a socket to exactly this address.
-    pub(crate) fn bind(addr: SocketAddr) -> io::Result<Self> {
+/// The socket that it is now.
+#[derive(Debug)]
+struct Bound {
+    socket: UdpSocket,
+    state: UdpSocketState,
+}
+
+impl Bound {
+    fn open(addr: SocketAddr, bind: Option<&Bind>) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
         if addr.is_ipv6() {
             socket.set_only_v6(true)?;
+        }
+        if let Some(bind) = bind {
+            bind.tie(&SockRef::from(&socket))?;
         }
         socket.bind(&addr.into())?;
         let socket = std::net::UdpSocket::from(socket);
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
         // The system may give less.
         let _ = state.set_recv_buffer_size(UdpSockRef::from(&socket), KEPT);
-        let addr = socket.local_addr()?;
-        Ok(Self { socket: UdpSocket::from_std(socket)?, state, addr })
+        Ok(Self { socket: UdpSocket::from_std(socket)?, state })
+    }
+}
+
+impl UdpPort {
+    /// Binds a socket to exactly this address, and to the interface of `bind`, if there is one.
+    pub(crate) fn bind(addr: SocketAddr, bind: Option<&Bind>) -> io::Result<Self> {
+        let bound = Bound::open(addr, bind)?;
+        let addr = bound.socket.local_addr()?;
+        Ok(Self { bound: watch::Sender::new(Arc::new(bound)), addr })
+    }
+
+    /// Does the same again, for an interface that was made anew. On failure the old socket stays.
+    pub(crate) fn reopen(&self, bind: &Bind) -> io::Result<()> {
+        self.bound.send_replace(Arc::new(Bound::open(self.addr, Some(bind))?));
+        Ok(())
+    }
+
+    fn bound(&self) -> Arc<Bound> {
+        Arc::clone(&self.bound.borrow())
+    }
+
+    /// Waits until there is something to read; what is wrong with the socket is seen when it is read.
+    async fn readable(&self) {
+        let mut changes = self.bound.subscribe();
+        loop {
+            let bound = Arc::clone(&changes.borrow_and_update());
+            tokio::select! {
+                _ = bound.socket.readable() => return,
+                Ok(()) = changes.changed() => {}
+            }
+        }
     }
 
     /// The address it is bound to.
@@ -81,8 +120,9 @@ impl UdpPort {
     fn receive(&self, batch: &mut Batch) -> io::Result<()> {
         batch.came = 0;
         let mut buffers: [IoSliceMut<'_>; AT_ONCE] = batch.buffers.each_mut().map(|buffer| IoSliceMut::new(buffer));
-        let receive = || self.state.recv(UdpSockRef::from(&self.socket), &mut buffers, &mut batch.metas);
-        match self.socket.try_io(Interest::READABLE, receive) {
+        let Bound { socket, state } = &*self.bound();
+        let receive = || state.recv(UdpSockRef::from(socket), &mut buffers, &mut batch.metas);
+        match socket.try_io(Interest::READABLE, receive) {
             Ok(came) => batch.came = came,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),
@@ -96,8 +136,9 @@ impl UdpPort {
     pub(crate) fn send(&self, destination: SocketAddr, source: Option<IpAddr>, contents: &[u8], segment: usize) {
         let src_ip = source.filter(|_| self.addr.ip().is_unspecified());
         let transmit = Transmit { destination, ecn: None, contents, segment_size: Some(segment), src_ip };
-        let send = || self.state.try_send(UdpSockRef::from(&self.socket), &transmit);
-        if let Err(error) = self.socket.try_io(Interest::WRITABLE, send) {
+        let Bound { socket, state } = &*self.bound();
+        let send = || state.try_send(UdpSockRef::from(socket), &transmit);
+        if let Err(error) = socket.try_io(Interest::WRITABLE, send) {
             tracing::trace!(to = %destination, %error, "a datagram is lost");
         }
     }
@@ -356,7 +397,7 @@ impl Service {
             (self.run.way, self.run.segment) = (Some(way), length);
         }
         self.run.count += 1;
-        let at_once = self.port_to(way.0).map_or(1, |port| port.state.max_gso_segments());
+        let at_once = self.port_to(way.0).map_or(1, |port| port.bound().state.max_gso_segments());
         if length < self.run.segment || self.run.count >= at_once || self.run.bytes.len() > LONGEST_RUN {
             self.send_run();
         }
@@ -378,16 +419,15 @@ impl Service {
     }
 }
 
-/// Waits for whichever socket has something to read first.
+/// Waits for whichever socket has something to read first; for ever if there is none.
 async fn readable(ports: &[Arc<UdpPort>]) -> usize {
-    let (first, others) = ports.split_first().expect("there is a socket for each listener");
+    let Some((first, others)) = ports.split_first() else { return std::future::pending().await };
     let Some(second) = others.first() else {
-        let _ = first.socket.readable().await;
+        first.readable().await;
         return 0;
     };
-    // What is wrong with a socket is seen when it is read.
     tokio::select! {
-        _ = first.socket.readable() => 0,
-        _ = second.socket.readable() => 1,
+        () = first.readable() => 0,
+        () = second.readable() => 1,
     }
 }

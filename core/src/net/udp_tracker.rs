@@ -13,11 +13,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, PoisonError};
 
 use futures_util::stream::FuturesUnordered;
+use socket2::SockRef;
 use tokio::net::UdpSocket;
 
 use super::clock::Clock;
 use super::engine::with_causes;
 use super::http::{Reach, lookup, of_both_families};
+use super::route::Route;
 use super::system_rng;
 use crate::time::Instant;
 use crate::tracker::udp::{ConnectionId, Exchange, ExchangeInput, ExchangeOutput, ID_IS_FRESH, PATIENCE, UdpUrl};
@@ -26,8 +28,8 @@ use crate::tracker::{AnnounceFailure, AnnounceRequest, AnnounceResponse};
 /// Asks trackers over UDP. Clones share what they have learnt.
 #[derive(Clone, Debug)]
 pub(crate) struct UdpTrackers {
-    /// The only address that we may speak from, if the owner named one.
-    bind: Option<IpAddr>,
+    /// Where we may speak from.
+    route: Route,
     clock: Clock,
     kept: Arc<Kept>,
 }
@@ -50,9 +52,9 @@ impl Kept {
 }
 
 impl UdpTrackers {
-    /// A client that speaks from `bind`, or from any address.
-    pub(crate) fn new(bind: Option<IpAddr>) -> Self {
-        Self { bind, clock: Clock::default(), kept: Arc::default() }
+    /// A client that speaks from where `route` lets it.
+    pub(crate) fn new(route: Route) -> Self {
+        Self { route, clock: Clock::default(), kept: Arc::default() }
     }
 
     /// Announces over each address family, as far as `reach` goes.
@@ -67,17 +69,13 @@ impl UdpTrackers {
             let found = lookup(reach, &url.host).await.map_err(|error| AnnounceFailure::new(with_causes(&error)))?;
             let (v4, v6): (Vec<_>, Vec<_>) = found.into_iter().partition(IpAddr::is_ipv4);
             let families = [v4, v6].into_iter().filter_map(|ips| {
-                let ips: Vec<_> = ips.into_iter().filter(|ip| self.speaks_to(*ip)).take(TRIED).collect();
+                let ips: Vec<_> = ips.into_iter().filter(|ip| self.route.speaks_to(*ip)).take(TRIED).collect();
                 (!ips.is_empty()).then(|| self.ask_one_of(ips, &url, request))
             });
             AnnounceResponse::merge(of_both_families(families.collect::<FuturesUnordered<_>>()).await)
         };
         let too_late = || Err(AnnounceFailure::new(format!("{} does not answer", url.host)));
         tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| too_late())
-    }
-
-    fn speaks_to(&self, tracker: IpAddr) -> bool {
-        self.bind.is_none_or(|ours| ours.is_ipv4() == tracker.is_ipv4())
     }
 
     /// Asks at the first of the addresses of one family at which somebody listens.
@@ -109,7 +107,10 @@ impl UdpTrackers {
         request: &AnnounceRequest,
     ) -> io::Result<Result<AnnounceResponse, AnnounceFailure>> {
         let any = if tracker.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-        let socket = UdpSocket::bind((self.bind.unwrap_or(any), 0)).await?;
+        let socket = UdpSocket::bind((self.route.address().unwrap_or(any), 0)).await?;
+        if let Some(bind) = &self.route.bind {
+            bind.tie(&SockRef::from(&socket))?;
+        }
         socket.connect(tracker).await?;
         let id = self.kept.recall(self.clock.now(), tracker);
         let mut exchange = Exchange::new(request.clone(), url.data.clone(), tracker.ip(), id, system_rng());
@@ -146,6 +147,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::net::Bind;
     use crate::tracker::SwarmCounts;
     use crate::tracker::udp::{Answer, Responder, Swarms};
 
@@ -193,7 +195,7 @@ mod tests {
     #[tokio::test]
     async fn a_second_announce_within_a_minute_needs_no_second_id() {
         let (port, mut lengths) = tracker().await;
-        let (client, url) = (UdpTrackers::new(None), format!("udp://127.0.0.1:{port}/announce"));
+        let (client, url) = (UdpTrackers::new(Route::default()), format!("udp://127.0.0.1:{port}/announce"));
         for _ in 0..2 {
             let answer = client.announce(Reach::Any, &url, &request(6881)).await.unwrap();
             assert_eq!(answer.interval, Duration::from_secs(7));
@@ -208,7 +210,8 @@ mod tests {
     #[tokio::test]
     async fn where_nobody_listens_is_known_at_once() {
         let free = UdpSocket::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-        let failed = UdpTrackers::new(None).announce(Reach::Any, &format!("udp://{free}"), &request(1)).await;
+        let failed =
+            UdpTrackers::new(Route::default()).announce(Reach::Any, &format!("udp://{free}"), &request(1)).await;
         let reason = failed.unwrap_err().reason;
         assert!(reason.starts_with(&format!("ask {free} over UDP: ")), "{reason}");
     }
@@ -218,7 +221,7 @@ mod tests {
         let (port, mut lengths) = tracker().await;
         for host in ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]"] {
             let url = format!("udp://{host}:{port}/");
-            UdpTrackers::new(None).announce(Reach::Public, &url, &request(6881)).await.unwrap_err();
+            UdpTrackers::new(Route::default()).announce(Reach::Public, &url, &request(6881)).await.unwrap_err();
         }
         assert!(lengths.try_recv().is_err());
     }
@@ -226,7 +229,7 @@ mod tests {
     #[tokio::test]
     async fn an_address_of_the_owners_choice_speaks_to_its_own_family_only() {
         let (port, _lengths) = tracker().await;
-        let client = UdpTrackers::new(Some(Ipv6Addr::LOCALHOST.into()));
+        let client = UdpTrackers::new(Route { bind: Some(Bind::Address(Ipv6Addr::LOCALHOST.into())), proxy: None });
         let failed = client.announce(Reach::Any, &format!("udp://127.0.0.1:{port}"), &request(1)).await;
         assert_eq!(failed.unwrap_err().reason, "the tracker has no address");
     }

@@ -55,6 +55,8 @@ pub enum Input {
     Limit(RateLimits),
     /// The router lets IPv4 in at this port, if it is not the one on which we listen.
     ReachedAt(Option<u16>),
+    /// The network is back after it was gone: trackers are asked soon.
+    CameBack,
     /// Answers [`Output::Trips`], which is asked for once at a time.
     Trips(Vec<(ConnId, Trip)>),
     /// So long took packets over uTP.
@@ -248,6 +250,7 @@ impl Session {
             Input::Tick => self.tick(now),
             Input::Limit(to) => self.limit(now, to),
             Input::ReachedAt(port) => self.reached_at(now, port),
+            Input::CameBack => self.came_back(now),
             Input::Trips(trips) => self.trips(now, &trips),
             Input::Ways(ways) => self.ways(now, &ways),
             Input::Swarm(id, input) => self.route(now, id, input),
@@ -328,6 +331,13 @@ impl Session {
         let all: Vec<SwarmId> = self.swarms.keys().copied().collect();
         for id in all {
             self.route(now, id, swarm::Input::ReachedAt(port));
+        }
+    }
+
+    fn came_back(&mut self, now: Instant) {
+        let all: Vec<SwarmId> = self.swarms.keys().copied().collect();
+        for id in all {
+            self.route(now, id, swarm::Input::CameBack);
         }
     }
 

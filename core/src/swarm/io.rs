@@ -132,6 +132,8 @@ pub enum Input {
     ReachedAt(Option<u16>),
     /// Somebody who reads the torrent's bytes goes on with this range of them, or reads no more.
     Reader(ReaderId, Option<Range<u64>>),
+    /// The network is back after it was gone.
+    CameBack,
     /// The owner wants no traffic.
     Pause,
     /// The owner wants traffic again.

@@ -63,7 +63,7 @@ use crate::piece::{Blame, Hashing, Picker};
 use crate::rate::{RateMeter, TokenBucket};
 use crate::rng::Rng;
 use crate::time::{Instant, earliest};
-use crate::tracker::Announcers;
+use crate::tracker::{AnnouncerInput, Announcers};
 use web_seeds::WebSeeds;
 
 /// How often a swarm with peers looks after them.
@@ -414,6 +414,10 @@ impl Swarm {
             Input::Reader(reader, range) => self.read_on(now, reader, range),
             Input::AskWays => self.ask_ways(now),
             Input::ReachedAt(port) => self.reached_at(now, port),
+            Input::CameBack => {
+                self.peers.retry_all(now);
+                self.tell_announcer(now, AnnouncerInput::Moved);
+            }
             Input::Pause => self.pause(now),
             Input::Unpause => self.unpause(now),
             Input::Stop => self.stop(now),

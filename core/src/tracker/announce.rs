@@ -11,6 +11,9 @@ use std::time::Duration;
 /// The interval assumed where a tracker names none that makes sense: 30 minutes.
 pub const DEFAULT_INTERVAL: Duration = Duration::from_mins(30);
 
+/// The port of those whom nobody can dial. Trackers refuse 0, and nobody listens at this one.
+pub const NO_PORT: u16 = 1;
+
 /// One announce of one peer in one swarm. BEP 3.
 ///
 /// The addresses that BEP 3 and 7 let a client claim (`ip`, `ipv4`, `ipv6`) are left out on purpose: a tracker that
@@ -21,7 +24,7 @@ pub struct AnnounceRequest {
     pub info_hash: [u8; 20],
     /// The peer's own id for this run. BEP 20.
     pub peer_id: [u8; 20],
-    /// The port on which the peer takes connections.
+    /// The port on which the peer takes connections; [`NO_PORT`] if it takes none.
     pub port: u16,
     /// Payload bytes sent to peers since `started`.
     pub uploaded: u64,
@@ -42,12 +45,12 @@ pub struct AnnounceRequest {
 }
 
 impl AnnounceRequest {
-    /// A regular announce of a peer that has moved no bytes and wants none, in the compact form.
+    /// A regular announce of a peer that has moved no bytes and wants none, in the compact form. Port 0 stands for none.
     pub fn new(info_hash: [u8; 20], peer_id: [u8; 20], port: u16) -> Self {
         Self {
             info_hash,
             peer_id,
-            port,
+            port: if port == 0 { NO_PORT } else { port },
             uploaded: 0,
             downloaded: 0,
             left: 0,

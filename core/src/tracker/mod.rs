@@ -16,7 +16,7 @@ pub mod scrape;
 mod swarms;
 pub mod udp;
 
-pub use announce::{AnnounceEvent, AnnounceFailure, AnnounceRequest, AnnounceResponse};
+pub use announce::{AnnounceEvent, AnnounceFailure, AnnounceRequest, AnnounceResponse, NO_PORT};
 pub use announcer::{AnnounceId, Announcer, AnnouncerInput, AnnouncerOutput, MAX_TRACKERS, TrackerStatus};
 pub use announcers::Announcers;
 pub use scope::Scope;

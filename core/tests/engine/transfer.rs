@@ -79,8 +79,9 @@ async fn whoever_is_not_to_seed_leaves_once_it_is_complete() {
 #[tokio::test]
 async fn peers_reach_each_other_over_ipv6() {
     let content = Content::file(12);
-    let start =
-        async || Engine::start(EngineConfig { bind: Some(IpAddr::V6(Ipv6Addr::LOCALHOST)), ..config() }).await.unwrap();
+    let start = async || {
+        Engine::start(EngineConfig { bind: Some(IpAddr::V6(Ipv6Addr::LOCALHOST).into()), ..config() }).await.unwrap()
+    };
     let (seeder, leecher) = (start().await, start().await);
     seeder.add(content.seed()).await.unwrap().wait_complete().await.unwrap();
     assert!(addr(&seeder).is_ipv6());
@@ -95,7 +96,7 @@ async fn one_port_serves_both_families() {
     both.add(content.seed()).await.unwrap().wait_complete().await.unwrap();
     let leecher = Engine::start(EngineConfig { bind: None, ..config() }).await.unwrap();
     for (name, ip) in [("over v4", "127.0.0.1"), ("over v6", "::1")] {
-        let peer = (ip.parse::<IpAddr>().unwrap(), both.port()).into();
+        let peer = (ip.parse::<IpAddr>().unwrap(), both.port().unwrap()).into();
         let torrent = leecher.add(content.fetch(name, &[peer])).await.unwrap();
         torrent.wait_complete().await.unwrap();
         torrent.remove().await;

@@ -159,7 +159,7 @@ pub(crate) fn random(length: usize) -> Vec<u8> {
 
 /// Any free port of 127.0.0.1.
 pub(crate) fn config() -> EngineConfig {
-    let bind = Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let bind = Some(IpAddr::V4(Ipv4Addr::LOCALHOST).into());
     EngineConfig { peer_port: PeerPort::Exactly(0), bind, ..EngineConfig::default() }
 }
 

@@ -88,7 +88,7 @@ pub(super) async fn import(context: &Context, args: ImportArgs) -> Result<(), Fa
     {
         return export::import(context, path).await;
     }
-    let feed = feed::read(&place).await.map_err(refusal)?;
+    let feed = feed::read(&place, &args.route.route()).await.map_err(refusal)?;
     feed::admit(&feed.channel, args.i_am.as_deref()).map_err(refusal)?;
     if !feed.channel.is_whole {
         context.out.warn("the feed is cut off: what comes after that cannot be seen");

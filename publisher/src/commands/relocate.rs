@@ -25,7 +25,7 @@ pub(super) async fn relocate(context: &Context, args: MoveArgs) -> Result<(), Fa
     let show = the_show(&reach, args.show.as_deref()).await?;
     let moved = match &args.new_url {
         None => None,
-        Some(url) => Some(destination(context, &reach, &show, url, args.unchecked).await?),
+        Some(url) => Some(destination(context, &reach, &show, url, &args).await?),
     };
     let wanted = MoveShow { show: show.slug.to_string(), moved };
     let now: ShowInfo = match &reach {
@@ -77,17 +77,17 @@ async fn destination(
     reach: &Reach,
     show: &ShowInfo,
     url: &Url,
-    unchecked: bool,
+    args: &MoveArgs,
 ) -> Result<Moved, Failure> {
     if *url == show.feed {
         return Err(Failure::usage("the show is there already").with_hint("give the address at its new host"));
     }
     let mut moved = Moved { feed: url.clone(), torrents: None, json: None, atom: None, since: Utc::now() };
-    if unchecked {
+    if args.unchecked {
         return Ok(moved);
     }
     // The address is the owner's word.
-    let client = HttpClient::new(HttpReach::Any, USER_AGENT)?;
+    let client = HttpClient::new(HttpReach::Any, USER_AGENT, &args.route.route())?;
     let feed = fetch(&client, url).await.map_err(|why| {
         Failure::new(format!("there is no feed at {url}: {why}"))
             .with_hint("have the show at its new host first, or say --unchecked")

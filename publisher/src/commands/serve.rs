@@ -111,7 +111,7 @@ impl Running {
         if let Some(wanted) = instead_of {
             context.out.note(format!("port {wanted} is in use; the next free one is taken"));
         }
-        if args.engine.peer_port.is_none() && host.peer_port() != DEFAULT_PEER_PORT {
+        if args.engine.peer_port.is_none() && host.peer_port().is_some_and(|port| port != DEFAULT_PEER_PORT) {
             context.out.note(format!("peer port {DEFAULT_PEER_PORT} is in use; the next free one is taken"));
         }
         let figures = metrics.as_ref().map(|(addr, _)| Listening::new("metrics", *addr));

@@ -38,6 +38,12 @@ pub(super) async fn status(context: &Context) -> Result<(), Failure> {
         if let Some(reached) = &status.reached {
             context.out.line(format!("reached from outside: {}", reached.text))?;
         }
+        if let Some(interface) = &status.interface {
+            context.out.line(format!("interface: {interface}"))?;
+        }
+        if let Some(proxy) = &status.proxy {
+            context.out.line(format!("proxy: {proxy}"))?;
+        }
         if let Some(nodes) = status.dht_nodes {
             context.out.line(format!("knows {nodes} nodes of the distributed hash table"))?;
         }

@@ -21,6 +21,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use data_encoding::HEXLOWER;
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use podswarm_core::net::Route;
 use podswarm_core::net::http::{HttpClient, HttpError, Reach};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
@@ -141,10 +142,15 @@ struct Runner {
 }
 
 impl Hooks {
-    /// Starts a task for each of `hooks`, until `stop`.
-    pub(crate) fn start(hooks: Vec<Hook>, tasks: &TaskTracker, stop: &CancellationToken) -> Result<Self, HttpError> {
+    /// Starts a task for each of `hooks`, which asks servers by `route`, until `stop`.
+    pub(crate) fn start(
+        hooks: Vec<Hook>,
+        route: &Route,
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
+    ) -> Result<Self, HttpError> {
         // The owner typed where to: it may be at home.
-        let http = HttpClient::new(Reach::Any, USER_AGENT)?;
+        let http = HttpClient::new(Reach::Any, USER_AGENT, route)?;
         let runners = hooks.into_iter().map(|hook| {
             let (queue, happenings) = mpsc::channel(QUEUE);
             let (hook, http) = (Arc::new(hook), http.clone());

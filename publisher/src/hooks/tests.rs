@@ -73,7 +73,7 @@ async fn server(statuses: &[u16]) -> (String, Arc<Mutex<Vec<(HeaderMap, Bytes)>>
 
 #[tokio::test]
 async fn a_server_is_told_signed_and_again_while_that_may_help() {
-    let http = HttpClient::new(Reach::Any, USER_AGENT).unwrap();
+    let http = HttpClient::new(Reach::Any, USER_AGENT, &Route::default()).unwrap();
     let waits = || VecDeque::from([Duration::from_millis(1); 2]);
     let tell = async |url: &str| {
         let told = happening(Occasion::Published);
@@ -100,7 +100,7 @@ async fn a_server_is_told_signed_and_again_while_that_may_help() {
 async fn who_tells_never_waits_and_what_was_too_much_is_a_failure() {
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     let hook = r#"{ on = ["published"], run = ["tail", "-f", "/dev/null"] }"#.parse().unwrap();
-    let hooks = Hooks::start(vec![hook], &tasks, &stop).unwrap();
+    let hooks = Hooks::start(vec![hook], &Route::default(), &tasks, &stop).unwrap();
     assert!(hooks.want(Occasion::Published) && !hooks.want(Occasion::Withdrawn));
     for _ in 0..2 * QUEUE {
         hooks.tell(happening(Occasion::Published));

@@ -33,6 +33,8 @@ impl Host {
             dht_nodes: self.engine.status().dht_nodes,
             reached: Some(self.engine.status().reached),
             hooks: self.hooks.status(),
+            proxy: self.engine.status().proxy,
+            interface: self.engine.status().interface,
             episodes,
         })
     }

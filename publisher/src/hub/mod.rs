@@ -23,6 +23,7 @@ use axum::http::StatusCode;
 use bytes::Bytes;
 use chrono::Utc;
 use data_encoding::HEXLOWER;
+use podswarm_core::net::Route;
 use podswarm_core::net::http::{HttpClient, HttpError, Reach};
 use podswarm_core::store::{Store, StoreError};
 use tokio::sync::{Semaphore, watch};
@@ -92,11 +93,12 @@ enum Told {
 }
 
 impl Hub {
-    /// A hub for the feeds of `site`, whose work goes on as `tasks` until `stop`.
+    /// A hub for the feeds of `site`, which asks others by `route`, and whose work goes on as `tasks` until `stop`.
     pub(crate) fn new(
         store: Store,
         site: watch::Receiver<Arc<Site>>,
         urls: Arc<Urls>,
+        route: &Route,
         tasks: TaskTracker,
         stop: CancellationToken,
     ) -> Result<Arc<Self>, HttpError> {
@@ -111,8 +113,8 @@ impl Hub {
             store,
             site,
             urls,
-            http: HttpClient::new(reach, USER_AGENT)?,
-            anywhere: HttpClient::new(Reach::Any, USER_AGENT)?,
+            http: HttpClient::new(reach, USER_AGENT, route)?,
+            anywhere: HttpClient::new(Reach::Any, USER_AGENT, route)?,
             verifications: Quota::new(most, most_of_network),
             sends: Semaphore::new(SENDS),
             busy: Mutex::default(),

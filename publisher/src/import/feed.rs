@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use podswarm_core::net::Route;
 use podswarm_core::net::http::{HttpClient, HttpError, Reach};
 use podswarm_feeds::read::{Channel, Locked, MAX_FEED_BYTES, ReadError, parse};
 use url::Url;
@@ -113,21 +114,21 @@ impl FeedError {
     }
 }
 
-/// Reads the feed at `place` with all its pages, newest first as feeds have it.
-pub(crate) async fn read(place: &Place) -> Result<Feed, FeedError> {
+/// Reads the feed at `place` with all its pages, newest first as feeds have it, and by `route` what is on the web.
+pub(crate) async fn read(place: &Place, route: &Route) -> Result<Feed, FeedError> {
     match place {
-        Place::Web(url) => read_web(url).await,
-        Place::File(path) => read_file(path).await,
+        Place::Web(url) => read_web(url, route).await,
+        Place::File(path) => read_file(path, route).await,
     }
 }
 
-async fn read_web(url: &Url) -> Result<Feed, FeedError> {
+async fn read_web(url: &Url, route: &Route) -> Result<Feed, FeedError> {
     // The address is the owner's word.
-    let (channel, at, reach) = page(&client(Reach::Any)?, url).await?;
-    whole(channel, Some(at), client(reach)?).await
+    let (channel, at, reach) = page(&client(Reach::Any, route)?, url).await?;
+    whole(channel, Some(at), client(reach, route)?).await
 }
 
-async fn read_file(path: &Path) -> Result<Feed, FeedError> {
+async fn read_file(path: &Path, route: &Route) -> Result<Feed, FeedError> {
     let fault = |source| FeedError::File { path: path.to_owned(), source };
     let bytes = tokio::fs::read(path).await.map_err(fault)?;
     let read = |base: &Url| {
@@ -141,11 +142,11 @@ async fn read_file(path: &Path) -> Result<Feed, FeedError> {
     if let Some(url) = &url {
         channel = read(url)?;
     }
-    whole(channel, url, client(Reach::Any)?).await
+    whole(channel, url, client(Reach::Any, route)?).await
 }
 
-fn client(reach: Reach) -> Result<HttpClient, FeedError> {
-    HttpClient::new(reach, USER_AGENT).map_err(|source| FeedError::Fetch { url: String::new(), source })
+fn client(reach: Reach, route: &Route) -> Result<HttpClient, FeedError> {
+    HttpClient::new(reach, USER_AGENT, route).map_err(|source| FeedError::Fetch { url: String::new(), source })
 }
 
 /// Adds the items of all further pages.

@@ -133,8 +133,9 @@ impl Getter {
     }
 
     async fn get_web(&self, url: &Url) -> Result<Option<Got>, Failure> {
-        let reach = reach_of_typed(url).await;
-        let http = HttpClient::new(reach, USER_AGENT)?;
+        let route = self.args.engine.route.route();
+        let reach = reach_of_typed(url, &route).await;
+        let http = HttpClient::new(reach, USER_AGENT, &route)?;
         // Only the head of the answer is wanted; dropping it closes the connection.
         let answer = http.stream(url.as_str(), &[]).await.explain(|| format!("fetch `{url}`"))?;
         if !answer.status().is_success() {

@@ -1,6 +1,7 @@
 //! Commands that change what is followed: `add`, `remove`, `update`, `pause`, `resume`.
 
 use podswarm_core::app::{Failure, GlobalArgs, Out};
+use podswarm_core::net::Route;
 use serde_json::json;
 
 use super::misunderstood;
@@ -12,7 +13,7 @@ use crate::view::count;
 
 pub(super) async fn add(global: &GlobalArgs, out: &Out, args: AddArgs) -> Result<(), Failure> {
     let urls: Vec<_> = args.urls.iter().map(|url| feed_url(url)).collect::<Result<_, _>>()?;
-    let desk = Desk::open(global, out).await?;
+    let desk = Desk::open(global, out, &args.route.route()).await?;
     let mut failures = Vec::new();
     for url in &urls {
         let (backlog, schedule) = (args.backlog, args.schedule.clone());
@@ -69,7 +70,7 @@ pub(super) async fn remove(
     feeds: Vec<String>,
     delete_files: bool,
 ) -> Result<(), Failure> {
-    let desk = Desk::open(global, out).await?;
+    let desk = Desk::open(global, out, &Route::default()).await?;
     let answer = desk.ask(Ask::Remove { feeds, delete_files }).await;
     desk.close().await?;
     let Reply::Removed(removed) = answer? else { return Err(misunderstood()) };
@@ -85,8 +86,8 @@ pub(super) async fn remove(
     Ok(())
 }
 
-pub(super) async fn update(global: &GlobalArgs, out: &Out, feeds: Vec<String>) -> Result<(), Failure> {
-    let desk = Desk::open(global, out).await?;
+pub(super) async fn update(global: &GlobalArgs, out: &Out, feeds: Vec<String>, route: &Route) -> Result<(), Failure> {
+    let desk = Desk::open(global, out, route).await?;
     let answer = desk.ask(Ask::Update { feeds }).await;
     let has_agent = desk.has_agent();
     desk.close().await?;
@@ -124,7 +125,7 @@ pub(super) async fn resume(global: &GlobalArgs, out: &Out, what: Vec<String>) ->
 }
 
 async fn turn(global: &GlobalArgs, out: &Out, ask: Ask, verb: &str) -> Result<(), Failure> {
-    let desk = Desk::open(global, out).await?;
+    let desk = Desk::open(global, out, &Route::default()).await?;
     let answer = desk.ask(ask).await;
     desk.close().await?;
     let Reply::Done(done) = answer? else { return Err(misunderstood()) };

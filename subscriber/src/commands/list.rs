@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::Utc;
 use podswarm_core::app::{Failure, GlobalArgs, Out};
+use podswarm_core::net::Route;
 
 use super::misunderstood;
 use crate::ask::{Ask, EpisodeView, Reply, StageName};
@@ -16,7 +17,7 @@ const OTHERS: usize = 10;
 
 /// Asks one question and ends.
 async fn once(global: &GlobalArgs, out: &Out, ask: Ask) -> Result<Reply, Failure> {
-    let desk = Desk::open(global, out).await?;
+    let desk = Desk::open(global, out, &Route::default()).await?;
     let answer = desk.ask(ask).await;
     desk.close().await?;
     answer

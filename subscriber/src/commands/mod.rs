@@ -29,7 +29,7 @@ pub async fn run(cli: Cli, out: Out) -> Result<(), Failure> {
         Command::Resume { what } => library::resume(&global, &out, what).await,
         Command::Run(args) => run::run(&global, &out, args).await,
         Command::Status => list::status(&global, &out).await,
-        Command::Update { feeds } => library::update(&global, &out, feeds).await,
+        Command::Update { feeds, route } => library::update(&global, &out, feeds, &route.route()).await,
     }
 }
 

@@ -78,7 +78,8 @@ async fn own(out: &Out, dir: &DataDir, lock: DataDirLock, args: &RunArgs, urls: 
         first_run_notice(dir, out, NOTICE)?;
     }
     let library = args.library.library.as_deref().map(std::path::absolute).transpose()?;
-    let options = |lock| HubOptions { lock, settings, library, engine, out: out.clone() };
+    let options =
+        |lock| HubOptions { lock, settings, library, engine, route: args.engine.route.route(), out: out.clone() };
     let (mut session, events) = Session::start(options, lock).await?;
     let contact = Contact::Here(session.handle());
     let mut following = Following::Here(events);

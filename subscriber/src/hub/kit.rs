@@ -9,7 +9,7 @@ use podswarm_core::app::{DataDir, Failure};
 use podswarm_core::metainfo::InfoHash;
 use podswarm_core::net::clock::Clock;
 use podswarm_core::net::http::{HttpClient, Reach};
-use podswarm_core::net::{Engine, Torrent};
+use podswarm_core::net::{Engine, Route, Torrent};
 use podswarm_feeds::poll::Now;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -31,6 +31,8 @@ pub(super) struct Kit {
     pub(super) polls: Semaphore,
     /// Cancelled when the hub ends.
     pub(super) stop: CancellationToken,
+    /// How hosts are reached.
+    pub(super) route: Route,
     dir: DataDir,
     clock: Clock,
     any: HttpClient,
@@ -52,6 +54,7 @@ impl Kit {
     pub(super) fn new(
         settings: &Settings,
         dir: DataDir,
+        route: Route,
         library: Library,
         engine: Option<Engine>,
         inbox: mpsc::Sender<Message>,
@@ -64,8 +67,9 @@ impl Kit {
             stop: CancellationToken::new(),
             dir,
             clock: Clock::default(),
-            any: HttpClient::new(Reach::Any, USER_AGENT)?,
-            public: HttpClient::new(Reach::Public, USER_AGENT)?,
+            any: HttpClient::new(Reach::Any, USER_AGENT, &route)?,
+            public: HttpClient::new(Reach::Public, USER_AGENT, &route)?,
+            route,
             inbox,
             board: Mutex::default(),
         })

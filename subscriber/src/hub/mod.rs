@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use podswarm_core::app::{DataDirLock, Explain, Failure, Out};
-use podswarm_core::net::{Engine, EngineConfig, system_rng};
+use podswarm_core::net::{Engine, EngineConfig, Route, system_rng};
 use podswarm_core::store::Store;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -57,6 +57,8 @@ pub struct HubOptions {
     pub library: Option<PathBuf>,
     /// How to speak to peers; `None` takes part in no swarm.
     pub engine: Option<EngineConfig>,
+    /// How hosts are reached.
+    pub route: Route,
     /// Where the owner is told of a state that is not as it was left.
     pub out: Out,
 }
@@ -94,7 +96,7 @@ enum Message {
 impl Hub {
     /// Opens the store, starts the engine and lets the agent begin.
     pub async fn start(options: HubOptions) -> Result<(Self, broadcast::Receiver<Event>), Failure> {
-        let HubOptions { lock, mut settings, library, engine, out } = options;
+        let HubOptions { lock, mut settings, library, engine, route, out } = options;
         let dir = lock.dir().clone();
         let path = dir.path().to_owned();
         let (store, catalogue, memory) = tokio::task::spawn_blocking(move || {
@@ -123,7 +125,7 @@ impl Hub {
                 let _ = events.send(Event::Listening { kind: "peer".to_owned(), addr: *addr });
             }
         }
-        let kit = Kit::new(&settings, dir, Library::new(root.clone()), engine.clone(), inbox.clone())?;
+        let kit = Kit::new(&settings, dir, route, Library::new(root.clone()), engine.clone(), inbox.clone())?;
         let agent = Agent::new(settings, catalogue, kit.now(), system_rng());
         let task = Task::new(agent, store, Arc::new(kit), events.clone());
         let task = tokio::spawn(task.run(messages));

@@ -43,7 +43,7 @@ async fn ask(kit: &Kit, fetch: &Fetch) -> Result<Fetched, String> {
     let mut headers = vec![("accept", ACCEPT)];
     headers.extend(fetch.etag.as_deref().map(|etag| ("if-none-match", etag)));
     headers.extend(fetch.last_modified.as_deref().map(|date| ("if-modified-since", date)));
-    let reach = reach_of_typed(&fetch.url).await;
+    let reach = reach_of_typed(&fetch.url, &kit.route).await;
     let answer = kit.http(reach).get_limited(fetch.url.as_str(), &headers, MAX_FEED_BYTES as u64, TIMEOUT).await;
     answer.map_err(sentence)
 }

@@ -1,6 +1,7 @@
 //! What the agent knows, as it is told to commands.
 
 use podswarm_core::app::free_space;
+use podswarm_core::net::{InterfaceStatus, ProxyStatus};
 use podswarm_core::rate::{ByteCount, Rate};
 
 use super::fetch;
@@ -32,6 +33,8 @@ impl Task {
             seeding,
             enough: self.agent.settings().enough.to_string(),
             dht_nodes: self.kit.engine.as_ref().and_then(|engine| engine.status().dht_nodes),
+            interface: InterfaceStatus::of(self.kit.route.bind.as_ref()),
+            proxy: self.kit.route.proxy.as_ref().map(ProxyStatus::of),
             reached: self.kit.engine.as_ref().map(|engine| engine.status().reached),
         }
     }

@@ -129,10 +129,12 @@ impl Task {
             .or_else(|| self.leaving.get(&swarm).copied())
             .unwrap_or(Reach::Public);
         let (http, udp) = (self.client(reach), self.udp_trackers.clone());
+        let has_proxy = self.config.proxy.is_some();
         let done = self.done.clone();
         self.announcing += 1;
         tokio::spawn(async move {
             let result = match http {
+                _ if is_udp(&url) && has_proxy => Err(AnnounceFailure::new(NOT_OVER_UDP)),
                 _ if is_udp(&url) => udp.announce(reach, &url, &request).await,
                 Ok(client) => ask(&client, &url, &request, tracker_id.as_deref()).await,
                 Err(reason) => Err(AnnounceFailure::new(reason)),
@@ -149,7 +151,8 @@ impl Task {
         if let Some(client) = self.http.get(&reach) {
             return Ok(client.clone());
         }
-        let client = HttpClient::new(reach, &self.config.user_agent).map_err(|err| with_causes(&err))?;
+        let client =
+            HttpClient::new(reach, &self.config.user_agent, &self.dialler.route).map_err(|err| with_causes(&err))?;
         self.http.insert(reach, client.clone());
         Ok(client)
     }
@@ -192,6 +195,9 @@ impl Task {
         let _ = self.done.send(Done::Swarm(id, swarm::Input::Pause));
     }
 }
+
+/// Why a tracker is not asked.
+const NOT_OVER_UDP: &str = "trackers over UDP are not asked while a proxy is set";
 
 /// Asks a tracker over HTTP and every address family that it has.
 async fn ask(

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::EngineConfig;
 use super::super::port_map::{PortMap, port_map_task};
+use super::super::route::Bind;
 use super::Task;
 use crate::session::Input;
 
@@ -33,7 +34,9 @@ impl Router {
         let is_wanted = config.port_map && port != 0;
         let (tell, told) = watch::channel(if is_wanted { PortMap::Asking } else { PortMap::Off });
         let stop = CancellationToken::new();
-        let task = is_wanted.then(|| tokio::spawn(port_map_task(port, config.bind, tell, stop.clone())));
+        let task = is_wanted.then(|| {
+            tokio::spawn(port_map_task(port, config.bind.as_ref().and_then(Bind::address), tell, stop.clone()))
+        });
         Self { heard: told.clone(), told, port, came_in: watch::Sender::new(false), stop, task }
     }
 

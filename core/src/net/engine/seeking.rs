@@ -80,7 +80,7 @@ impl Seeking {
         let (told, found) = mpsc::channel(INBOX);
         let neighbours = config.lsd.then(|| {
             let (asks, asked) = mpsc::unbounded_channel();
-            tokio::spawn(lsd::lsd_task(Lsd::new(port, rng), config.bind, asked, told.clone()));
+            tokio::spawn(lsd::lsd_task(Lsd::new(port, rng), config.bind.clone(), asked, told.clone()));
             asks
         });
         let table = config.dht.clone().map(|config| {

@@ -90,9 +90,23 @@ pub enum HttpError {
         /// Where it is.
         addr: IpAddr,
     },
+    /// A stranger's name that belongs to a private network, of which nobody here can say where the proxy takes it.
+    #[error("{host} is a name of a private network, which a public site may not refer to")]
+    PrivateName {
+        /// The host as the URL has it.
+        host: String,
+    },
     /// The client could not be made.
     #[error("prepare the HTTP client")]
     Prepare {
+        /// The innermost reason.
+        source: Cause,
+    },
+    /// No connection to the proxy.
+    #[error("reach the proxy {proxy}")]
+    Proxy {
+        /// Which one, without user and password.
+        proxy: String,
         /// The innermost reason.
         source: Cause,
     },
@@ -134,6 +148,16 @@ pub enum HttpError {
         /// Who was to answer.
         host: String,
     },
+    /// The proxy is there, and brings no connection.
+    #[error("reach {host} through the proxy {proxy}")]
+    ThroughProxy {
+        /// Who was to answer.
+        host: String,
+        /// Which proxy, without user and password.
+        proxy: String,
+        /// The innermost reason.
+        source: Cause,
+    },
     /// More bytes than the caller allows.
     #[error("{host} answers with more than {limit} bytes")]
     TooLarge {
@@ -160,6 +184,11 @@ impl Cause {
     pub(super) fn of(error: &(dyn Error + 'static)) -> Self {
         let innermost = chain(error).last().unwrap_or(error);
         Self(innermost.to_string())
+    }
+
+    /// A reason of our own.
+    pub(super) fn says(reason: &str) -> Self {
+        Self(reason.to_owned())
     }
 
     /// A body of `got` bytes, short of the `want` that were promised.

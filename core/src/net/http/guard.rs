@@ -32,6 +32,13 @@ impl Reach {
         if Scope::of(ip) == Scope::Public { Self::Public } else { Self::Any }
     }
 
+    /// What a host called `name` may refer to, as far as the name tells: one of a private network may name others there.
+    pub fn of_name(name: &str) -> Self {
+        let name = name.trim_end_matches('.').to_ascii_lowercase();
+        let is_private = !name.contains('.') || PRIVATE_DOMAINS.iter().any(|domain| name.ends_with(domain));
+        if is_private { Self::Any } else { Self::Public }
+    }
+
     /// Whether `ip` may be connected to.
     pub fn permits(self, ip: IpAddr) -> bool {
         match self {
@@ -52,11 +59,24 @@ impl Reach {
         }
     }
 
+    /// Refuses a name that is out of reach by its looks, for where nobody here looks it up.
+    pub(super) fn check_name(self, url: &Url) -> Result<(), HttpError> {
+        match url.host() {
+            Some(Host::Domain(name)) if self == Self::Public && Self::of_name(name) == Self::Any => {
+                Err(HttpError::PrivateName { host: host_of(url) })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Refuses an address that a request to `url` has come to.
     pub(super) fn check_address(self, url: &Url, addr: IpAddr) -> Result<(), HttpError> {
         if self.permits(addr) { Ok(()) } else { Err(HttpError::OutOfReach { host: host_of(url), addr }) }
     }
 }
+
+/// Domains that no public host is in. RFC 6761, 6762, 8375; ICANN's resolution on `.internal`, and what routers call their networks.
+const PRIVATE_DOMAINS: [&str; 6] = [".localhost", ".local", ".home.arpa", ".internal", ".lan", ".home"];
 
 /// The address family that a client is limited to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +86,11 @@ pub(super) enum Family {
 }
 
 impl Family {
+    /// That of `ip`.
+    pub(super) const fn of(ip: IpAddr) -> Self {
+        if ip.is_ipv4() { Self::V4 } else { Self::V6 }
+    }
+
     pub(super) fn holds(self, ip: IpAddr) -> bool {
         match self {
             Self::V4 => ip.is_ipv4(),
@@ -203,6 +228,19 @@ mod tests {
     fn public_addresses_and_names_pass() {
         for host in ["198.18.0.1", "8.8.8.8", "[2606:4700::1]", "example.org", "localhost"] {
             Reach::Public.check(&url(&format!("http://{host}/"))).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_name_tells_whether_it_is_of_a_private_network() {
+        for name in ["localhost", "nas", "Printer.LOCAL", "nas.lan.", "a.b.home.arpa"] {
+            assert_eq!(Reach::of_name(name), Reach::Any, "{name}");
+            let refused = Reach::Public.check_name(&url(&format!("http://{name}:1/"))).unwrap_err();
+            assert!(matches!(refused, HttpError::PrivateName { .. }), "{refused}");
+            Reach::Any.check_name(&url(&format!("http://{name}/"))).unwrap();
+        }
+        for name in ["example.org", "local.example", "198.18.0.1"] {
+            Reach::Public.check_name(&url(&format!("http://{name}/"))).unwrap();
         }
     }
 

@@ -59,7 +59,7 @@ impl Server {
 }
 
 fn client() -> HttpClient {
-    HttpClient::new(Reach::Any, "Podswarm/test").unwrap()
+    HttpClient::new(Reach::Any, "Podswarm/test", &Route::default()).unwrap()
 }
 
 /// An answer with the length that its body has.
@@ -133,7 +133,7 @@ async fn credentials_stay_with_the_origin_that_they_are_for() {
 #[tokio::test]
 async fn under_public_reach_nothing_connects_to_this_machine() {
     let mut server = Server::start(|_| answer("200 OK", "", b"secret")).await;
-    let client = HttpClient::new(Reach::Public, "Podswarm/test").unwrap();
+    let client = HttpClient::new(Reach::Public, "Podswarm/test", &Route::default()).unwrap();
     let port = server.addr.port();
     for host in ["127.0.0.1", "localhost", "2130706433", "[::ffff:127.0.0.1]"] {
         let url = format!("http://{host}:{port}/");
