@@ -2,7 +2,7 @@
 //!
 //! A publisher fills in the [`model`] and lets [`mod@write`] make its two documents. A subscriber gives what it fetched
 //! to [`read`] and gets, for each item, the ways to its bytes, best first; [`poll`] decides when it asks again. Both ends
-//! know of dates what [`date`] knows, and what a show has taken back is a
+//! know of dates what [`date`] knows and of recurring times what [`schedule`] does, and what a show has taken back is a
 //! [`withdrawal`].
 //!
 //! Everything here is pure: it reads no clock, opens no file or socket, and draws no randomness of its own. Bytes from
@@ -13,6 +13,7 @@ mod guid;
 pub mod model;
 pub mod poll;
 pub mod read;
+pub mod schedule;
 pub mod withdrawal;
 pub mod write;
 

@@ -332,6 +332,10 @@ pub(crate) struct FieldArgs {
     /// Where podcast directories write to you. It stands in the feed for all to read.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) email: Option<String>,
+    /// When its episodes appear: a cron expression such as `0 6 * * mon` for Mondays at six, and a time zone behind it, if not this
+    /// machine's. `podpub publish --next` goes by it.
+    #[arg(long, value_name = "CRON")]
+    pub(crate) rhythm: Option<String>,
     /// Mark the show as being for adults only; `--explicit=false` takes it back.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(crate) explicit: Option<bool>,
@@ -339,6 +343,7 @@ pub(crate) struct FieldArgs {
 
 /// The arguments of `publish`.
 #[derive(Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch on the command line")]
 pub(crate) struct PublishArgs {
     /// Files, of which each is an episode, and folders, of which each is one episode of several files.
     #[arg(required = true, value_name = "PATH")]
@@ -370,8 +375,11 @@ pub(crate) struct PublishArgs {
     /// beside it of its name]
     #[arg(long, value_name = "FILE")]
     pub(crate) transcript: Vec<PathBuf>,
-    /// Keep it back until `podpub release`.
+    /// Have it appear at the next time of the show's rhythm for which no other episode waits.
     #[arg(long, conflicts_with = "at")]
+    pub(crate) next: bool,
+    /// Keep it back until `podpub release`.
+    #[arg(long, conflicts_with_all = ["at", "next"])]
     pub(crate) draft: bool,
     /// How it is taken in.
     #[command(flatten)]

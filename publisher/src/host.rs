@@ -247,7 +247,7 @@ impl Host {
     /// The work goes on if the caller goes away; it is ended by [`Follow::cancel`].
     pub(crate) async fn publish(self: &Arc<Self>, draft: Draft, follow: Follow) -> Result<Published, PublishError> {
         let host = Arc::clone(self);
-        let work = self.tasks.spawn(async move { host.publish_whole(draft, follow).await });
+        let work = self.tasks.spawn(async move { Box::pin(host.publish_whole(draft, follow)).await });
         work.await.expect("publishing does not panic")
     }
 

@@ -33,6 +33,7 @@ mod slug;
 mod library;
 mod record;
 mod shows;
+mod rhythm;
 mod keys;
 mod tokens;
 

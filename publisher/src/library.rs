@@ -560,6 +560,7 @@ pub(crate) fn new_show(slug: Slug, title: String, now: DateTime<Utc>) -> ShowRec
         podcast_guid: None,
         moved: None,
         created: now,
+        rhythm: None,
     }
 }
 

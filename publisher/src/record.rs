@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use crate::chapters::Chapter;
 use crate::notes;
+use crate::rhythm::Rhythm;
 use crate::slug::Slug;
 use crate::transcript::TranscriptFile;
 
@@ -59,6 +60,9 @@ pub(crate) struct ShowRecord {
     pub(crate) moved: Option<Moved>,
     /// When it was made.
     pub(crate) created: DateTime<Utc>,
+    /// When its episodes appear, if they have times of their own.
+    #[serde(default)]
+    pub(crate) rhythm: Option<Rhythm>,
 }
 
 /// Where a show's feeds are from now on.
@@ -466,6 +470,7 @@ pub(crate) mod tests {
             podcast_guid: None,
             moved: None,
             created: Utc.with_ymd_and_hms(2026, 1, 1, 0, 0, 0).unwrap(),
+            rhythm: None,
         }
     }
 

@@ -7,6 +7,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use podswarm_feeds::schedule::ScheduleError;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -35,11 +36,16 @@ pub(crate) struct ShowFields {
     pub(crate) explicit: Option<bool>,
     /// The cover's bytes in base64.
     pub(crate) image: Option<String>,
+    /// When its episodes appear.
+    pub(crate) rhythm: Option<String>,
 }
 
 /// Something said of a show that is not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum FieldError {
+    /// No recurring times.
+    #[error(transparent)]
+    Rhythm(#[from] ScheduleError),
     /// No title, or one that no app would show.
     #[error("the title has {got} characters; want 1 to 255")]
     Title {
@@ -135,6 +141,11 @@ impl ShowFields {
         optional(&mut changed.email, self.email, checked_email)?;
         if let Some(explicit) = self.explicit {
             changed.explicit = explicit;
+        }
+        match self.rhythm.as_deref().map(str::trim) {
+            None => {}
+            Some("") => changed.rhythm = None,
+            Some(text) => changed.rhythm = Some(text.parse()?),
         }
         let cover = match self.image.as_deref() {
             None => None,

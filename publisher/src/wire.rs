@@ -12,6 +12,7 @@ use crate::hooks::HookStatus;
 use crate::publish::{EpisodeFields, Intake, Said};
 use crate::record::{EpisodeRecord, Moved, ShowRecord};
 use crate::render::feed;
+use crate::rhythm::Rhythm;
 use crate::shows::ShowFields;
 use crate::slug::Slug;
 use crate::tokens::{Role, TokenRecord};
@@ -282,6 +283,9 @@ pub(crate) struct ShowInfo {
     pub(crate) page: Url,
     /// Its episodes, those not out yet among them.
     pub(crate) episodes: usize,
+    /// When they appear, if they have times of their own.
+    #[serde(default)]
+    pub(crate) rhythm: Option<Rhythm>,
 }
 
 impl ShowInfo {
@@ -296,6 +300,7 @@ impl ShowInfo {
             torrents: urls.document(&show.slug, "torrents.xml"),
             page: urls.show(&show.slug),
             episodes,
+            rhythm: show.rhythm.clone(),
         }
     }
 }

@@ -362,6 +362,7 @@ function prepare() {
     const said = { show: form.elements.show.value || null, notes: form.elements.notes.value || null };
     if (chosen.length === 1 && form.elements.title.value) said.title = form.elements.title.value;
     if (when.value === "draft") said.draft = true;
+    if (when.value === "next") said.next = true;
     if (when.value === "at") said.at = new Date(at.value).toISOString();
     const show = form.elements.show.value;
     form.reset();
@@ -375,11 +376,18 @@ function prepare() {
 function offer(shows) {
   const select = $("publish").elements.show;
   const wanted = shows.map((show) => [show.slug, show.title]);
-  if (JSON.stringify(wanted) === select.dataset.shows) return;
+  const goesBy = () => {
+    const rhythm = shows.find((show) => show.slug === select.value)?.rhythm;
+    $("next").hidden = $("next").disabled = !rhythm;
+    $("next").textContent = `At the show’s next time (${rhythm})`;
+  };
+  select.onchange = goesBy;
+  if (JSON.stringify(wanted) === select.dataset.shows) return goesBy();
   const chosen = select.value;
   select.dataset.shows = JSON.stringify(wanted);
   select.replaceChildren(...wanted.map(([slug, title]) => new Option(title, slug, false, slug === chosen)));
   select.parentElement.hidden = shows.length < 2;
+  goesBy();
 }
 
 // --- the whole -----------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ use podswarm_feeds::poll::Counts;
 use serde::{Deserialize, Serialize};
 
 use crate::records::{Backlog, Episode, EpisodeId, Feed, FeedId, Shared, Source, Stage};
-use crate::schedule::Schedule;
+use podswarm_feeds::schedule::Schedule;
 
 /// What a command wants.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

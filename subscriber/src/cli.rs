@@ -9,7 +9,7 @@ use podswarm_core::app::{EngineArgs, GlobalArgs, RouteArgs};
 
 use crate::agent::share::{SeedRatio, SeedTime};
 use crate::records::Backlog;
-use crate::schedule::Schedule;
+use podswarm_feeds::schedule::Schedule;
 
 /// Follow podcasts, fetch their episodes through the swarm, keep them and seed them on.
 #[derive(Debug, Parser)]

@@ -19,7 +19,6 @@ pub mod keep;
 pub mod library;
 pub mod names;
 pub mod records;
-pub mod schedule;
 pub mod session;
 pub mod sse;
 pub mod view;

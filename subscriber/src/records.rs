@@ -18,7 +18,7 @@ use podswarm_feeds::read::WhyNone;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::schedule::Schedule;
+use podswarm_feeds::schedule::Schedule;
 
 /// A feed's number, as `podsub feeds` shows it; never used again after a feed is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

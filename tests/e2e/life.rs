@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use chrono_tz::Europe;
 use podswarm_tests::audio::short_episode;
 use podswarm_tests::figure;
 use podswarm_tests::files::{assert_same_bytes, scratch};
@@ -58,6 +59,34 @@ fn a_revised_episode_reaches_agents_and_apps_under_its_guid() {
     let feed = http::get(&first, &release.feed, &[]).text();
     assert_eq!((feed.matches("<item>").count(), feed.matches(&release.guid).count()), (1, 1), "{feed}");
     assert!(feed.contains("Mended"), "{feed}");
+}
+
+#[test]
+fn episodes_of_a_show_with_a_rhythm_queue_up_for_its_times() {
+    let (folder, mut net) = (scratch(), Net::new());
+    let home = net.host("publisher");
+    let publisher = Publisher::serve(&home, &folder.path().join("podpub"), None);
+    publisher.publish(&short_episode("The First").path);
+    let audio = ["The Second", "The Third"].map(short_episode);
+    let paths: Vec<&str> = audio.iter().map(|audio| audio.path.to_str().expect("a path of ours")).collect();
+
+    let mut early = publisher.command("publish");
+    early.args(["--next", paths[0]]);
+    let refused = Program::start("podpub publish", early).end(PATIENCE);
+    assert!(refused.code == Some(1) && refused.stderr.contains("--rhythm"), "{}", refused.stderr);
+
+    run("podpub", publisher.command("edit"), &["--rhythm", "0 6 * * mon Europe/Berlin"]);
+    let due = paths.iter().map(|path| {
+        let told = run("podpub", publisher.command("publish"), &["--next", path]);
+        assert_eq!(told["live"], false);
+        let at = told["episode"]["published"].as_str().expect("a date is told");
+        DateTime::parse_from_rfc3339(at).expect("a date is RFC 3339").with_timezone(&Europe::Berlin)
+    });
+    let due: Vec<_> = due.collect();
+    for at in &due {
+        assert_eq!(at.format("%a %H:%M:%S").to_string(), "Mon 06:00:00");
+    }
+    assert_eq!((due[1].date_naive() - due[0].date_naive()).num_days(), 7);
 }
 
 #[test]

@@ -29,6 +29,7 @@ mod sample;
 mod signal;
 mod space;
 mod text;
+mod zone;
 
 pub use crate::net::durable::{sync_folder_of, write_atomic};
 pub use args::{EngineArgs, GlobalArgs, RouteArgs, read_blocklist};
@@ -43,3 +44,4 @@ pub use run::{init_tracing, parse, run_main};
 pub use signal::shutdown_signal;
 pub use space::{Space, free_space, require_space};
 pub use text::{human_duration, printable};
+pub use zone::system_zone;

@@ -59,7 +59,8 @@ fn describe(episode: &EpisodeInfo) -> String {
 
 pub(super) async fn edit(context: &Context, args: EditArgs) -> Result<(), Failure> {
     let Some(episode) = args.episode else { return Err(Failure::usage("no episode is named")) };
-    let FieldArgs { title, author, description, language, category, image, link, email, explicit } = args.fields;
+    let FieldArgs { title, author, description, language, category, image, link, email, explicit, rhythm } =
+        args.fields;
     let of_shows = [
         (author.is_some(), "--author"),
         (description.is_some(), "--description"),
@@ -69,6 +70,7 @@ pub(super) async fn edit(context: &Context, args: EditArgs) -> Result<(), Failur
         (link.is_some(), "--link"),
         (email.is_some(), "--email"),
         (explicit.is_some(), "--explicit"),
+        (rhythm.is_some(), "--rhythm"),
     ];
     if let Some((_, flag)) = of_shows.into_iter().find(|(is_given, _)| *is_given) {
         let failure = Failure::usage(format!("{flag} is said of a show, not of an episode"));

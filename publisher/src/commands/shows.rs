@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use chrono::Utc;
-use podswarm_core::app::{Explain as _, Failure};
+use podswarm_core::app::{Explain as _, Failure, system_zone};
 
 use super::{Context, Reach, likely_urls};
 use crate::cli::{FieldArgs, InitArgs};
@@ -12,6 +12,7 @@ use crate::cover::Cover;
 use crate::host::blocking;
 use crate::library::{Library, LibraryError};
 use crate::record::ShowRecord;
+use crate::rhythm::Rhythm;
 use crate::shows::ShowFields;
 use crate::wire::{EditShow, NewShow, ShowInfo};
 
@@ -104,6 +105,15 @@ async fn change(
 }
 
 /// What the flags say of a show; the cover is read here, where its path means something.
+/// A rhythm with its zone: this machine's, where none is named.
+fn rhythm(text: String) -> Result<String, Failure> {
+    if text.trim().is_empty() {
+        return Ok(text);
+    }
+    let rhythm = Rhythm::parse(&text, system_zone()).map_err(|error| Failure::usage(error.to_string()))?;
+    Ok(rhythm.to_string())
+}
+
 fn fields(context: &Context, args: FieldArgs) -> Result<ShowFields, Failure> {
     let mut fields = ShowFields {
         title: args.title,
@@ -115,6 +125,7 @@ fn fields(context: &Context, args: FieldArgs) -> Result<ShowFields, Failure> {
         email: args.email,
         explicit: args.explicit,
         image: None,
+        rhythm: args.rhythm.map(rhythm).transpose()?,
     };
     match args.image.as_deref() {
         None => {}

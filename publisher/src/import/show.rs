@@ -60,6 +60,7 @@ pub(crate) fn of(channel: &Channel, url: Option<&Url>, now: DateTime<Utc>) -> To
         email,
         explicit: channel.explicit,
         image: None,
+        rhythm: None,
     };
     let own_url = url.or(channel.self_url.as_ref());
     // What it has none of is made by the namespace's rule, of the address that it had first.

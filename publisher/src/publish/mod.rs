@@ -35,6 +35,7 @@ use crate::cover::CoverError;
 use crate::library::LibraryError;
 use crate::record::EpisodeRecord;
 use crate::shows::{FieldError, checked_title};
+use crate::slug::Slug;
 use crate::transcript::{Transcript, TranscriptError};
 
 /// What is to be published.
@@ -97,6 +98,8 @@ pub(crate) struct Said {
     pub(crate) number: Option<u32>,
     /// When it is to appear; at once if in the past, of which it then bears the date.
     pub(crate) at: Option<DateTime<Utc>>,
+    /// Whether it is to appear at the first time of the show's rhythm that is free.
+    pub(crate) next: bool,
     /// Whether it is to wait until its owner releases it.
     pub(crate) draft: bool,
     /// Its chapters, if not those that it has itself.
@@ -137,6 +140,9 @@ const LONGEST_NOTES: usize = 32 << 10;
 /// Something said of an episode that is not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SaidError {
+    /// The show has no times at which its episodes appear, or none is to come any more.
+    #[error("the show `{0}` has no next time at which an episode appears")]
+    NoRhythm(Slug),
     /// Notes too long for any app.
     #[error("the notes have {got} bytes; want at most {LONGEST_NOTES}")]
     Notes {
@@ -228,6 +234,9 @@ impl PublishError {
             ),
             Self::NoSpace { .. } => Some("free some space, or serve the original with --in-place".to_owned()),
             Self::Library(error) => error.hint(),
+            Self::Said(SaidError::NoRhythm(show)) => {
+                Some(format!("say when they appear, such as `podpub edit --show {show} --rhythm \"0 6 * * mon\"`"))
+            }
             _ => None,
         }
     }

@@ -82,7 +82,8 @@ pub(crate) fn settle(library: &Library, staged: Staged, now: DateTime<Utc>) -> R
         }
         return Ok(Outcome::Already { show: Box::new(show), episode: Box::new(episode.clone()) });
     }
-    let published = said.at.or(old.as_ref().map(|old| old.published));
+    let next = said.next.then(|| next_free(&show, &known, now)).transpose()?;
+    let published = next.or(said.at).or(old.as_ref().map(|old| old.published));
     let published = to_the_second(published.unwrap_or(now));
     let file = free_file_name(&known, published, &title, &staged);
     let metainfo = make_metainfo(&staged, &file, now)?;
@@ -260,6 +261,14 @@ pub(super) fn show_for(
         }
         Err(error) => Err(error),
     }
+}
+
+/// The first time of the show's rhythm for which no episode waits.
+fn next_free(show: &ShowRecord, known: &[EpisodeRecord], now: DateTime<Utc>) -> Result<DateTime<Utc>, SaidError> {
+    let waiting = known.iter().filter(|episode| episode.ended.is_none() && episode.is_scheduled());
+    let taken = waiting.map(|episode| episode.published).collect();
+    let next = show.rhythm.as_ref().and_then(|rhythm| rhythm.next_free(now, &taken));
+    next.ok_or_else(|| SaidError::NoRhythm(show.slug.clone()))
 }
 
 /// A file name that no episode of the show has.

@@ -88,6 +88,7 @@ fn what_was_typed_wins() {
         season: Some(2),
         number: Some(3),
         at: Some("2020-01-02T03:04:05Z".parse().unwrap()),
+        next: false,
         draft: false,
         chapters: None,
         transcripts: Vec::new(),

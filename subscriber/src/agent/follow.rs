@@ -10,7 +10,7 @@ use super::found::FoundFeed;
 use super::stream::Stream;
 use super::{Agent, Duty, Output, StreamNews, Target};
 use crate::records::{Backlog, EpisodeId, Feed, FeedId, Stage};
-use crate::schedule::Schedule;
+use podswarm_feeds::schedule::Schedule;
 
 /// A feed, as long as this agent runs.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use super::found::FoundFeed;
 use super::plan::{Plan, Prepared};
 use super::queue::{Fault, Progress};
 use crate::records::{Backlog, EpisodeId, FeedId, Source};
-use crate::schedule::Schedule;
+use podswarm_feeds::schedule::Schedule;
 
 /// What a command of the owner's is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

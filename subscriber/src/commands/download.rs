@@ -1,6 +1,8 @@
 //! `download`: episodes that the agent would not take by itself.
 
-use podswarm_core::app::{Access, DataDir, DataDirLock, Failure, GlobalArgs, Out, first_run_notice, shutdown_signal};
+use podswarm_core::app::{
+    Access, DataDir, DataDirLock, Failure, GlobalArgs, Out, first_run_notice, shutdown_signal, system_zone,
+};
 
 use super::library::all_or_failure;
 use super::misunderstood;
@@ -9,7 +11,7 @@ use super::show::{Show, until};
 use crate::agent::{Duty, Settings, Sources};
 use crate::ask::{Ask, EpisodeView, Reply, StageName};
 use crate::cli::DownloadArgs;
-use crate::desk::{Contact, Following, default_library, find, settings, system_zone};
+use crate::desk::{Contact, Following, default_library, find, settings};
 use crate::hub::HubOptions;
 use crate::session::{Session, engine_config};
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::future::join_all;
 use podswarm_core::app::{
     Access, ControlClient, DataDir, DataDirLock, Failure, GlobalArgs, Out, first_run_notice, shutdown_signal,
+    system_zone,
 };
 
 use super::library::tell_added;
@@ -16,7 +17,7 @@ use crate::agent::share::Enough;
 use crate::agent::{Duty, Seeding, Settings, Sources};
 use crate::ask::{Ask, EpisodeView, Reply};
 use crate::cli::RunArgs;
-use crate::desk::{Contact, Following, default_library, find, system_zone};
+use crate::desk::{Contact, Following, default_library, find};
 use crate::hub::HubOptions;
 use crate::records::{EpisodeId, FeedId};
 use crate::session::{Session, engine_config};

@@ -1,4 +1,4 @@
-//! Decides when a feed's owner wants it looked at: cron expressions in the owner's time zone.
+//! Recurring times as people write them: cron expressions in a time zone.
 //!
 //! An expression has five fields as crontab(5) has them (minute, hour, day of month, month, weekday), or six with
 //! seconds in front, or is one of `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`. The `cron` crate does the
