@@ -56,6 +56,11 @@ pub enum Ask {
         /// Feeds, episodes, or `all`.
         what: Vec<String>,
     },
+    /// To have an episode fetched now, to be played meanwhile; answered with [`Reply::Playing`].
+    Play {
+        /// How people name it.
+        episode: String,
+    },
     /// To follow feeds no longer; answered with [`Reply::Removed`].
     Remove {
         /// How people name them.
@@ -95,6 +100,8 @@ pub enum Reply {
     Feed(Box<FeedView>),
     /// Feeds, in order of their numbers.
     Feeds(Vec<FeedView>),
+    /// An episode can be played.
+    Playing(Box<Playing>),
     /// Feeds are followed no longer.
     Removed(Vec<Removed>),
     /// How everything stands.
@@ -118,6 +125,15 @@ pub struct Added {
     pub unfetchable: usize,
     /// Why the feed could not be read; it is followed all the same.
     pub problem: Option<String>,
+}
+
+/// An episode can be played.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Playing {
+    /// As it is now.
+    pub episode: EpisodeView,
+    /// Where players find it; it holds the listener's token.
+    pub url: String,
 }
 
 /// A feed is followed no longer.

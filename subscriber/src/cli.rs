@@ -9,6 +9,7 @@ use podswarm_core::app::{EngineArgs, GlobalArgs, RouteArgs};
 
 use crate::agent::share::{SeedRatio, SeedTime};
 use crate::records::Backlog;
+use crate::web::WebAddr;
 use podswarm_feeds::schedule::Schedule;
 
 /// Follow podcasts, fetch their episodes through the swarm, keep them and seed them on.
@@ -61,6 +62,8 @@ pub enum Command {
         #[arg(required = true, value_name = "FEED|EPISODE|all")]
         what: Vec<String>,
     },
+    /// Play an episode while it is fetched: an episode of a feed, a `.torrent` file, a magnet link, or a URL.
+    Play(PlayArgs),
     /// Follow feeds no longer. Their files are kept.
     Remove {
         /// Number, URL, title or a part of the title.
@@ -159,6 +162,32 @@ pub struct GetArgs {
     pub engine: EngineArgs,
 }
 
+/// The arguments of `play`.
+#[derive(Args, Debug)]
+pub struct PlayArgs {
+    /// `FEED/NUMBER` as `podsub episodes` shows it, a guid, an info-hash, or a title; a `.torrent` file, a magnet link, or an http(s) URL.
+    #[arg(value_name = "EPISODE|SOURCE")]
+    pub what: String,
+    /// The program to play with. [default: the first of mpv, vlc and ffplay that is there]
+    #[arg(long, value_name = "PROGRAM")]
+    pub player: Option<PathBuf>,
+    /// Print the address for a player, and play nothing. Where no agent runs it is served until Ctrl-C.
+    #[arg(long, conflicts_with = "player")]
+    pub url: bool,
+    /// Put what is fetched of a source into this folder. [default: the current one]
+    #[arg(long, short, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// Arguments for the player, before the address.
+    #[arg(last = true, value_name = "ARGUMENT")]
+    pub arguments: Vec<String>,
+    /// Where episodes are kept, where no agent runs.
+    #[command(flatten)]
+    pub library: LibraryArgs,
+    /// How to speak to peers.
+    #[command(flatten)]
+    pub engine: EngineArgs,
+}
+
 /// The arguments of `run`.
 #[derive(Args, Debug)]
 pub struct RunArgs {
@@ -183,6 +212,12 @@ pub struct RunArgs {
     /// Poll a feed this often if it has no schedule and does not ask for less.
     #[arg(long, value_name = "TIME", default_value = "30m", value_parser = interval)]
     pub interval: Duration,
+    /// Serve players at this loopback address. [default: 127.0.0.1:6970, or the next free port]
+    #[arg(long, value_name = "IP:PORT")]
+    pub web: Option<WebAddr>,
+    /// Serve nothing to players.
+    #[arg(long, conflicts_with = "web")]
+    pub no_web: bool,
     /// The time zone in which schedules are read, such as `Europe/Berlin`. [default: the system's]
     #[arg(long, value_name = "ZONE", value_parser = time_zone)]
     pub timezone: Option<Tz>,

@@ -62,8 +62,9 @@ impl Desk {
             (_, Access::Daemon(client)) => Ok(Self { contact: Contact::There(client), own: None }),
             (dir, Access::Owner(lock)) => {
                 let settings = settings(Duty::Answer, default_library(&dir)?, system_zone());
+                let route = route.clone();
                 let options =
-                    HubOptions { lock, settings, library: None, engine: None, route: route.clone(), out: out.clone() };
+                    HubOptions { lock, settings, library: None, engine: None, route, web: None, out: out.clone() };
                 let (hub, _) = Hub::start(options).await?;
                 Ok(Self { contact: Contact::Here(hub.handle()), own: Some(hub) })
             }

@@ -22,6 +22,7 @@ pub mod records;
 pub mod session;
 pub mod sse;
 pub mod view;
+pub mod web;
 
 use std::process::ExitCode;
 

@@ -86,6 +86,26 @@ pub fn extension_of_mime(mime: &str) -> Option<&'static str> {
     })
 }
 
+/// The media type of files with this extension.
+pub fn mime_of_extension(extension: &str) -> &'static str {
+    match extension.to_ascii_lowercase().as_str() {
+        "mp3" => "audio/mpeg",
+        "m4a" | "m4b" => "audio/mp4",
+        "aac" => "audio/aac",
+        "ogg" | "oga" => "audio/ogg",
+        "opus" => "audio/ogg; codecs=opus",
+        "flac" => "audio/flac",
+        "wav" => "audio/wav",
+        "mp4" | "m4v" => "video/mp4",
+        "webm" => "video/webm",
+        "mkv" => "video/x-matroska",
+        "mov" => "video/quicktime",
+        "pdf" => "application/pdf",
+        "epub" => "application/epub+zip",
+        _ => "application/octet-stream",
+    }
+}
+
 fn is_extension(text: &str) -> bool {
     (1..=8).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric())

@@ -9,25 +9,33 @@ use tokio_util::sync::CancellationToken;
 use crate::agent::event::Event;
 use crate::control::ControlPort;
 use crate::hub::{Hub, HubHandle, HubOptions, USER_AGENT};
+use crate::web::{Shelf, WebPort, WebSite};
 
 /// An agent of this process.
 pub struct Session {
     hub: Hub,
     stop: CancellationToken,
     control: JoinHandle<Result<(), Failure>>,
+    web: Option<JoinHandle<Result<(), Failure>>>,
 }
 
 impl Session {
-    /// Starts the agent and its control port. The events begin with the addresses that it listens on.
+    /// Starts the agent, its control port, and its listener for players if there is one. The events begin with the addresses that it
+    /// listens on.
     pub async fn start(
-        options: impl FnOnce(DataDirLock) -> HubOptions,
+        options: impl FnOnce(DataDirLock, Option<WebSite>) -> HubOptions,
         lock: DataDirLock,
+        web: Option<WebPort>,
     ) -> Result<(Self, broadcast::Receiver<Event>), Failure> {
         let port = ControlPort::bind(&lock).await?;
-        let (hub, events) = Hub::start(options(lock)).await?;
+        let (hub, events) = Hub::start(options(lock, web.as_ref().map(WebPort::site))).await?;
         let stop = CancellationToken::new();
         let control = tokio::spawn(port.serve(hub.handle(), stop.clone()));
-        Ok((Self { hub, stop, control }, events))
+        let web = web.map(|web| {
+            hub.tell(Event::Listening { kind: "web".to_owned(), addr: web.addr() });
+            tokio::spawn(web.serve(Shelf::Agent(hub.handle()), stop.clone()))
+        });
+        Ok((Self { hub, stop, control, web }, events))
     }
 
     /// A way to the agent.
@@ -57,6 +65,9 @@ impl Session {
         self.stop.cancel();
         // It removes the control file; however it ended, the hub is next.
         let _ = self.control.await;
+        if let Some(web) = self.web {
+            let _ = web.await;
+        }
         self.hub.stop().await
     }
 }

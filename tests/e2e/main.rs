@@ -20,6 +20,7 @@ mod moving;
 mod nat;
 mod numbers;
 mod options;
+mod play;
 mod people;
 mod proxy;
 mod rush;

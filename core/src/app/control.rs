@@ -111,10 +111,13 @@ pub fn new_token() -> Result<String, Failure> {
 /// right one of the same length. RFC 6750 §2.1; the scheme's case does not count.
 pub fn token_matches(header: Option<&str>, token: &str) -> bool {
     let Some((scheme, given)) = header.and_then(|header| header.split_once(' ')) else { return false };
-    // An empty token would let everybody in who sends one.
-    !token.is_empty()
-        && scheme.eq_ignore_ascii_case("bearer")
-        && bool::from(given.trim().as_bytes().ct_eq(token.as_bytes()))
+    scheme.eq_ignore_ascii_case("bearer") && secret_matches(given.trim(), token)
+}
+
+/// Whether what was given is the secret. Takes as long for a wrong one as for a right one of the same length.
+pub fn secret_matches(given: &str, secret: &str) -> bool {
+    // An empty secret would let everybody in who sends one.
+    !secret.is_empty() && bool::from(given.as_bytes().ct_eq(secret.as_bytes()))
 }
 
 /// Whether a `Host` header names this machine by a loopback address or as `localhost`.

@@ -214,7 +214,7 @@ impl Engine {
 
     /// The torrent of this info-hash.
     pub fn torrent(&self, info_hash: &InfoHash) -> Option<Torrent> {
-        self.torrents.borrow().iter().find(|torrent| torrent.info_hash.matches(info_hash)).cloned()
+        self.torrents.borrow().iter().find(|torrent| torrent.info_hash().matches(info_hash)).cloned()
     }
 
     /// How the peer port stands at the router, as it changes.
@@ -474,14 +474,14 @@ impl Task {
     }
 
     fn introduce(&mut self, info_hash: [u8; 20], peer: SocketAddr) {
-        let takes_part = |entry: &&Entry| entry.handle.info_hash.wires().any(|wire| wire == info_hash);
+        let takes_part = |entry: &&Entry| entry.handle.info_hash().wires().any(|wire| wire == info_hash);
         let Some(id) = self.entries.values().find(takes_part).and_then(|entry| entry.swarm) else { return };
         self.input(Input::Swarm(id, swarm::Input::AddPeers(vec![peer], PeerSource::Tracker)));
     }
 
     fn add(&mut self, add: AddTorrent) -> Result<Torrent, AddError> {
         let info_hash = add.metainfo.info_hash;
-        if let Some(entry) = self.entries.values().find(|entry| entry.handle.info_hash.matches(&info_hash)) {
+        if let Some(entry) = self.entries.values().find(|entry| entry.handle.info_hash().matches(&info_hash)) {
             return Err(AddError::AlreadyAdded(entry.handle.clone()));
         }
         if add.metainfo.lacks_layers() {
@@ -490,7 +490,8 @@ impl Task {
         let key = self.next_key;
         self.next_key += 1;
         let (status, watch) = watch::channel(TorrentStatus::checking(&add.metainfo, add.choice.as_ref()));
-        let handle = Torrent { key, info_hash, status: watch, commands: self.commands.clone() };
+        let handle =
+            Torrent { key, metainfo: Arc::clone(&add.metainfo), status: watch, commands: self.commands.clone() };
         let (metainfo, files, resume) = (Arc::clone(&add.metainfo), add.files.clone(), add.resume.clone());
         let choice = add.choice.clone();
         let done = self.done.clone();
@@ -520,7 +521,7 @@ impl Task {
             Ok(prepared) => *prepared,
             Err(err) => {
                 let text = with_causes(&err);
-                tracing::warn!(torrent = %entry.handle.info_hash, error = %text, "files cannot be used");
+                tracing::warn!(torrent = %entry.handle.info_hash(), error = %text, "files cannot be used");
                 entry.status.send_modify(|status| status.fail(text));
                 return self.end_readers(key);
             }

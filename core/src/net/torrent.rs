@@ -1,6 +1,7 @@
 //! Handles: what a program holds of a torrent in the engine.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -9,7 +10,7 @@ use super::engine::Command;
 use super::proxy::Proxy;
 use super::reached::Reached;
 use super::route::{Bind, index_of};
-use crate::metainfo::InfoHash;
+use crate::metainfo::{InfoHash, Metainfo};
 use crate::rate::Rate;
 use crate::swarm::TorrentStatus;
 
@@ -17,7 +18,7 @@ use crate::swarm::TorrentStatus;
 #[derive(Clone, Debug)]
 pub struct Torrent {
     pub(super) key: u64,
-    pub(super) info_hash: InfoHash,
+    pub(super) metainfo: Arc<Metainfo>,
     pub(super) status: watch::Receiver<TorrentStatus>,
     /// Weak, as the engine itself keeps handles: it must stop when nobody else holds it.
     pub(super) commands: mpsc::WeakSender<Command>,
@@ -111,8 +112,13 @@ pub enum TorrentError {
 
 impl Torrent {
     /// Which torrent.
-    pub const fn info_hash(&self) -> InfoHash {
-        self.info_hash
+    pub fn info_hash(&self) -> InfoHash {
+        self.metainfo.info_hash
+    }
+
+    /// What it is.
+    pub const fn metainfo(&self) -> &Arc<Metainfo> {
+        &self.metainfo
     }
 
     /// Its figures, at most half a second old.

@@ -19,10 +19,10 @@ use axum::response::Response;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::Stream;
+use podswarm_core::app::range::{self, Asked, ByteRange};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
-use super::range::{self, Asked, ByteRange};
 use super::resource::{header_value, http_date, is_fresh};
 use crate::numbers::Tally;
 
@@ -189,7 +189,7 @@ impl Segment {
 
 impl From<ByteRange> for Segment {
     fn from(range: ByteRange) -> Self {
-        Self::File { at: range.first, left: range.len() }
+        Self::File { at: range.first, left: range.length() }
     }
 }
 

@@ -16,7 +16,6 @@ mod proxies;
 mod front;
 mod resource;
 mod media;
-mod range;
 mod torrents;
 mod events;
 

@@ -46,7 +46,7 @@ pub enum Event {
     },
     /// A port listens.
     Listening {
-        /// `peer` or `control`.
+        /// `peer` or `web`.
         kind: String,
         /// Where.
         addr: SocketAddr,

@@ -5,7 +5,7 @@ use podswarm_feeds::poll::Now;
 
 use super::event::{About, Event};
 use super::plan::{Plan, Prepared};
-use super::queue::{Fault, Order, Phase, Rank};
+use super::queue::{Fault, Job, Order, Phase, Rank};
 use super::{Agent, Duty, Output, Sources};
 use crate::names;
 use crate::records::{Episode, EpisodeId, Shared, Source, Stage, Why};
@@ -19,7 +19,8 @@ impl Agent {
         match episode.stage {
             Stage::Wanted { by_owner } if self.settings.duty != Duty::Answer => {
                 let sources = self.usable(&episode.offer.sources);
-                let rank = Rank { by_owner, when: episode.when() };
+                let is_played = self.queue.job(id).is_some_and(Job::is_played);
+                let rank = Rank { is_played, by_owner, when: episode.when() };
                 if self.queue.job(id).is_none_or(|job| !job.is_same(rank, &sources)) {
                     self.queue.add(now.instant, id, rank, sources);
                 }
@@ -72,6 +73,16 @@ impl Agent {
     /// The owner wants this episode, whatever the agent thought of it.
     pub(super) fn take(&mut self, now: Now, id: EpisodeId) {
         self.take_as(now, id, true);
+        self.queue.hurry(now.instant, id);
+    }
+
+    /// The owner plays this episode: it is fetched now, whatever else is.
+    pub(super) fn play(&mut self, now: Now, id: EpisodeId) {
+        let is_under_way = self.catalogue.episode(id).is_some_and(|episode| episode.is_wanted() && !episode.paused);
+        if !is_under_way || self.queue.job(id).is_none() {
+            self.take_as(now, id, true);
+        }
+        self.queue.play(now.instant, id);
         self.queue.hurry(now.instant, id);
     }
 

@@ -128,6 +128,8 @@ pub enum Input {
         /// How much of what is there to take.
         backlog: Option<Backlog>,
     },
+    /// The owner plays this episode: it is fetched now.
+    Play(EpisodeId),
     /// The owner wants this episode.
     Take(EpisodeId),
     /// Time passed; see [`Agent::deadline`](super::Agent::deadline).

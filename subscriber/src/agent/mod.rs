@@ -103,6 +103,7 @@ impl Agent {
             Input::Failed { id, attempt, fault } => self.failed(now, id, attempt, fault),
             Input::Measured { space, outstanding } => self.queue.measured(now.instant, space, outstanding),
             Input::Pause(target) => self.pause(now, target),
+            Input::Play(id) => self.play(now, id),
             Input::Poll(feed) => self.poll_now(now, feed),
             Input::Polled { feed, url, reply, found, is_local } => {
                 // A feed that was removed may have left its number to another.

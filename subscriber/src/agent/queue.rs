@@ -5,7 +5,7 @@
 //! last the job waits, longer each time, and begins again with the first. A download on which nothing comes in is left
 //! running, gives up its place to the next job, and says why.
 //!
-//! What the owner asked for comes first, then the newest.
+//! What the owner plays comes first, whatever else runs, then what he asked for, then the newest.
 //!
 //! Knows nothing of torrents and HTTP, and of files only their length: [`Order`]s go out, what came of them comes back.
 //! What comes back for an attempt that is over is ignored.
@@ -167,6 +167,14 @@ impl Queue {
         }
     }
 
+    /// The owner plays this episode: its job runs now, beside as many others as may.
+    pub fn play(&mut self, now: Instant, id: EpisodeId) {
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.rank.is_played = true;
+            self.fill(now);
+        }
+    }
+
     /// The attempt is prepared: this is what it is to download.
     pub fn prepared(&mut self, now: Instant, id: EpisodeId, attempt: u64, plan: Plan, rng: &mut Rng) {
         let Some(job) = self.current(id, attempt).filter(|job| job.phase == Phase::Preparing) else { return };
@@ -320,10 +328,15 @@ impl Queue {
         let mut places = self.limit.saturating_sub(self.jobs.values().filter(|job| job.takes_a_place()).count());
         let most = self.limit * STALLED_PER_SLOT;
         places = places.min(most.saturating_sub(self.jobs.values().filter(|job| job.is_active()).count()));
-        if places == 0 {
+        let is_played = |job: &Job| job.rank.is_played;
+        if places == 0 && !self.jobs.values().any(is_played) {
             return;
         }
         for id in self.jobs().into_iter().map(|(id, _)| id).collect::<Vec<_>>() {
+            let is_played = self.jobs[&id].rank.is_played;
+            if places == 0 && !is_played {
+                return;
+            }
             let has_begun = match (self.jobs[&id].phase, self.disk) {
                 (Phase::Preparing | Phase::Running { .. } | Phase::Waiting { .. }, _) => false,
                 (Phase::NoRoom | Phase::Queued, None) => return self.measure(),
@@ -334,10 +347,7 @@ impl Queue {
                 }
                 (Phase::Queued, Some(_)) => self.prepare(id),
             };
-            places -= usize::from(has_begun);
-            if places == 0 {
-                return;
-            }
+            places -= usize::from(has_begun && !is_played);
         }
     }
 

@@ -41,8 +41,12 @@ async fn here(out: &Out, dir: &DataDir, lock: DataDirLock, args: DownloadArgs) -
     let takes_part = engine.is_some();
     let route = args.engine.route.route();
     let library = args.library.library.as_deref().map(std::path::absolute).transpose()?;
-    let (session, events) =
-        Session::start(|lock| HubOptions { lock, settings, library, engine, route, out: out.clone() }, lock).await?;
+    let (session, events) = Session::start(
+        |lock, web| HubOptions { lock, settings, library, engine, route, web, out: out.clone() },
+        lock,
+        None,
+    )
+    .await?;
     let contact = Contact::Here(session.handle());
     let asked = match ask(&contact, args.episodes).await {
         Ok(asked) => asked,

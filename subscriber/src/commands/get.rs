@@ -21,7 +21,7 @@ use podswarm_core::net::http::{DownloadOptions, HttpClient, Reach};
 use podswarm_core::net::{AddTorrent, Engine, Files, FindTorrent, Torrent, TorrentStatus};
 use podswarm_core::rate::ByteCount;
 use serde_json::json;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, watch};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -74,6 +74,19 @@ struct Getter {
     dir: DataDir,
     engine: OnceCell<Engine>,
     stop: CancellationToken,
+    /// Where somebody who plays it waits for it.
+    player: Option<watch::Sender<Playable>>,
+}
+
+/// What a player can be given.
+#[derive(Clone, Debug)]
+pub(super) enum Playable {
+    /// Nothing yet.
+    Nothing,
+    /// A plain file at this address, which players fetch themselves.
+    Plain(Url),
+    /// A torrent that is being fetched.
+    Torrent(Torrent),
 }
 
 pub(super) async fn get(global: &GlobalArgs, out: &Out, args: GetArgs) -> Result<(), Failure> {
@@ -82,7 +95,7 @@ pub(super) async fn get(global: &GlobalArgs, out: &Out, args: GetArgs) -> Result
     std::fs::create_dir_all(&folder).explain(|| format!("make the folder `{}`", folder.display()))?;
     let dir = DataDir::resolve(global.data_dir.as_deref(), PROGRAM)?;
     let stop = CancellationToken::new();
-    let getter = Getter { out: out.clone(), args, folder, dir, engine: OnceCell::new(), stop };
+    let getter = Getter { out: out.clone(), args, folder, dir, engine: OnceCell::new(), stop, player: None };
     let all = async {
         let results = join_all(kinds.iter().map(|kind| getter.get(kind))).await;
         let is_stopped = getter.stop.is_cancelled();
@@ -114,6 +127,38 @@ pub(super) async fn get(global: &GlobalArgs, out: &Out, args: GetArgs) -> Result
         let _ = std::fs::remove_file(resume_beside(&got.path));
     }
     all_or_failure(out, failures, kinds.len(), "things could not be had")
+}
+
+/// Fetches one thing while `play` has it played; `play` is given the way to what can be played.
+pub(super) async fn get_to_play<P: Future<Output = Result<(), Failure>>>(
+    dir: DataDir,
+    out: &Out,
+    args: GetArgs,
+    play: impl FnOnce(watch::Receiver<Playable>) -> P,
+) -> Result<(), Failure> {
+    let [source] = &args.sources[..] else { return Err(Failure::usage("one thing is played at a time")) };
+    let kind = kind_of(source)?;
+    let folder = std::path::absolute(args.output.as_deref().unwrap_or(Path::new(".")))?;
+    std::fs::create_dir_all(&folder).explain(|| format!("make the folder `{}`", folder.display()))?;
+    let (player, playable) = watch::channel(Playable::Nothing);
+    let (engine, stop) = (OnceCell::new(), CancellationToken::new());
+    let getter = Getter { out: out.clone(), args, folder, dir, engine, stop, player: Some(player) };
+    let fetching = async {
+        match getter.get(&kind).await {
+            // It is played for as long as the player wants.
+            Ok(_) => std::future::pending().await,
+            Err(failure) => Err(failure),
+        }
+    };
+    let ended = tokio::select! {
+        failed = fetching => failed,
+        ended = play(playable) => ended,
+        () = shutdown_signal() => Ok(()),
+    };
+    if let Some(engine) = getter.engine.get() {
+        engine.shutdown().await;
+    }
+    ended
 }
 
 impl Getter {
@@ -150,6 +195,10 @@ impl Getter {
         if !is_torrent {
             if self.args.list {
                 return Err(Failure::new(format!("`{url}` is no torrent, but one file: `{name}`")));
+            }
+            if self.player.is_some() {
+                self.can_play(Playable::Plain(url.clone()));
+                return Ok(None);
             }
             return self.get_media(&http, url, &name, length).await.map(|()| None);
         }
@@ -237,6 +286,7 @@ impl Getter {
             in_order: self.args.sequential,
         };
         let torrent = engine.add(torrent).await?;
+        self.can_play(Playable::Torrent(torrent.clone()));
         let event = if was_there { "checking" } else { "downloading" };
         self.out.json(&json!({
             "event": event, "title": title, "info_hash": info_hash, "length": length, "path": path,
@@ -249,6 +299,14 @@ impl Getter {
         }
         self.tell_complete(&path, length, Some(info_hash), was_there && status.downloaded == 0)?;
         Ok(Some(Got { torrent, title, path, is_part: status.chosen_files.is_some() }))
+    }
+
+    /// Tells who waits to play it.
+    fn can_play(&self, what: Playable) {
+        if let Some(player) = &self.player {
+            // Who has gone needs no word.
+            let _ = player.send(what);
+        }
     }
 
     /// How much is given back.
@@ -416,6 +474,12 @@ impl Getter {
         };
         self.engine.get_or_try_init(|| start).await
     }
+}
+
+/// Whether this names something that can be fetched by itself, and no episode of a feed.
+pub(super) fn is_source(text: &str) -> bool {
+    let scheme = text.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
+    matches!(scheme.as_deref(), Some("magnet" | "http" | "https")) || Path::new(text).is_file()
 }
 
 /// What a SOURCE is, as far as its text tells.

@@ -5,6 +5,7 @@ mod files;
 mod get;
 mod library;
 mod list;
+mod play;
 mod run;
 mod show;
 
@@ -25,6 +26,7 @@ pub async fn run(cli: Cli, out: Out) -> Result<(), Failure> {
         Command::Get(args) => get::get(&global, &out, args).await,
         Command::Info { what } => list::info(&global, &out, what).await,
         Command::Pause { what } => library::pause(&global, &out, what).await,
+        Command::Play(args) => play::play(&global, &out, args).await,
         Command::Remove { feeds, delete_files } => library::remove(&global, &out, feeds, delete_files).await,
         Command::Resume { what } => library::resume(&global, &out, what).await,
         Command::Run(args) => run::run(&global, &out, args).await,

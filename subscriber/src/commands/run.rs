@@ -22,6 +22,7 @@ use crate::hub::HubOptions;
 use crate::records::{EpisodeId, FeedId};
 use crate::session::{Session, engine_config};
 use crate::view::count;
+use crate::web::{WebAddr, WebPort};
 
 /// What everybody should know before taking part in a swarm.
 pub(super) const NOTICE: &str = "note: others in a swarm see this machine's address, what it fetches and what it seeds. \
@@ -79,9 +80,12 @@ async fn own(out: &Out, dir: &DataDir, lock: DataDirLock, args: &RunArgs, urls: 
         first_run_notice(dir, out, NOTICE)?;
     }
     let library = args.library.library.as_deref().map(std::path::absolute).transpose()?;
-    let options =
-        |lock| HubOptions { lock, settings, library, engine, route: args.engine.route.route(), out: out.clone() };
-    let (mut session, events) = Session::start(options, lock).await?;
+    let route = args.engine.route.route();
+    let options = |lock, web| HubOptions { lock, settings, library, engine, route, web, out: out.clone() };
+    let serves_players = !args.no_web && !args.once;
+    let web =
+        if serves_players { Some(WebPort::bind(args.web.unwrap_or(WebAddr::DEFAULT), dir, out).await?) } else { None };
+    let (mut session, events) = Session::start(options, lock, web).await?;
     let contact = Contact::Here(session.handle());
     let mut following = Following::Here(events);
     let mut show = Show::new(out);

@@ -54,6 +54,7 @@ impl Task {
             Ask::Episodes { feed } => self.episodes(feed.as_deref()),
             Ask::Feeds => Ok(Reply::Feeds(self.feeds())),
             Ask::Info { what } => self.info(&what),
+            Ask::Play { episode } => self.play(&episode),
             Ask::Pause { what } => self.turn(&what, Input::Pause),
             Ask::Resume { what } => self.turn(&what, Input::Resume),
             Ask::Status => Ok(Reply::Status(Box::new(self.status()))),
@@ -181,7 +182,7 @@ impl Task {
     }
 
     /// Refuses an episode that cannot be fetched, or that is there under another number.
-    fn check_fetchable(&self, id: EpisodeId) -> Result<(), Failure> {
+    pub(super) fn check_fetchable(&self, id: EpisodeId) -> Result<(), Failure> {
         let Some(episode) = self.agent.catalogue().episode(id) else { return Ok(()) };
         if matches!(episode.stage, Stage::Complete { .. }) {
             return Ok(());

@@ -19,6 +19,7 @@ use super::{Message, USER_AGENT};
 use crate::agent::{Input, Seeding, Settings};
 use crate::library::Library;
 use crate::records::EpisodeId;
+use crate::web::WebSite;
 
 /// Feeds that are asked at the same time.
 const POLLS_AT_ONCE: usize = 16;
@@ -28,6 +29,8 @@ pub(super) struct Kit {
     pub(super) library: Library,
     pub(super) engine: Option<Engine>,
     pub(super) seeding: Seeding,
+    /// Where players find episodes.
+    pub(super) web: Option<WebSite>,
     pub(super) polls: Semaphore,
     /// Cancelled when the hub ends.
     pub(super) stop: CancellationToken,
@@ -57,12 +60,14 @@ impl Kit {
         route: Route,
         library: Library,
         engine: Option<Engine>,
+        web: Option<WebSite>,
         inbox: mpsc::Sender<Message>,
     ) -> Result<Self, Failure> {
         Ok(Self {
             library,
             engine,
             seeding: settings.seeding,
+            web,
             polls: Semaphore::new(POLLS_AT_ONCE),
             stop: CancellationToken::new(),
             dir,

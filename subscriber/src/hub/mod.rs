@@ -11,6 +11,7 @@ mod fetch;
 mod find;
 mod kit;
 mod listen;
+mod locate;
 mod poll;
 mod prepare;
 mod remove;
@@ -32,6 +33,8 @@ use crate::agent::{Agent, Input, Settings};
 use crate::ask::{Ask, EpisodeView, Reply};
 use crate::keep;
 use crate::library::Library;
+use crate::records::EpisodeId;
+use crate::web::{Found, WebSite};
 
 pub(crate) use fetch::transfer_of;
 
@@ -59,6 +62,8 @@ pub struct HubOptions {
     pub engine: Option<EngineConfig>,
     /// How hosts are reached.
     pub route: Route,
+    /// Where players find episodes; `None` if nothing is served to them.
+    pub web: Option<WebSite>,
     /// Where the owner is told of a state that is not as it was left.
     pub out: Out,
 }
@@ -87,6 +92,8 @@ enum Message {
     Input(Input),
     /// A command wants something.
     Ask(Ask, oneshot::Sender<Result<Reply, Failure>>),
+    /// Somebody wants an episode's bytes; nothing is answered if there is no such episode.
+    Locate(EpisodeId, oneshot::Sender<Found>),
     /// Somebody waits until nothing is left to do; answered with the episodes that could not be had.
     Settle(oneshot::Sender<Vec<EpisodeView>>),
     /// The end.
@@ -96,7 +103,7 @@ enum Message {
 impl Hub {
     /// Opens the store, starts the engine and lets the agent begin.
     pub async fn start(options: HubOptions) -> Result<(Self, broadcast::Receiver<Event>), Failure> {
-        let HubOptions { lock, mut settings, library, engine, route, out } = options;
+        let HubOptions { lock, mut settings, library, engine, route, web, out } = options;
         let dir = lock.dir().clone();
         let path = dir.path().to_owned();
         let (store, catalogue, memory) = tokio::task::spawn_blocking(move || {
@@ -125,7 +132,7 @@ impl Hub {
                 let _ = events.send(Event::Listening { kind: "peer".to_owned(), addr: *addr });
             }
         }
-        let kit = Kit::new(&settings, dir, route, Library::new(root.clone()), engine.clone(), inbox.clone())?;
+        let kit = Kit::new(&settings, dir, route, Library::new(root.clone()), engine.clone(), web, inbox.clone())?;
         let agent = Agent::new(settings, catalogue, kit.now(), system_rng());
         let task = Task::new(agent, store, Arc::new(kit), events.clone());
         let task = tokio::spawn(task.run(messages));
@@ -135,6 +142,12 @@ impl Hub {
     /// Where the library is.
     pub fn library(&self) -> &Path {
         &self.library
+    }
+
+    /// Tells those who listen of something that the hub does not know of.
+    pub fn tell(&self, event: Event) {
+        // Nobody has to listen.
+        let _ = self.events.send(event);
     }
 
     /// A way to this hub.
@@ -170,6 +183,13 @@ impl HubHandle {
         let gone = || Failure::new("the agent is stopping");
         self.inbox.send(Message::Ask(ask, reply)).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
+    }
+
+    /// Where the bytes of an episode are; `None` if there is no such episode, or the hub has ended.
+    pub(crate) async fn locate(&self, id: EpisodeId) -> Option<Found> {
+        let (reply, answer) = oneshot::channel();
+        self.inbox.send(Message::Locate(id, reply)).await.ok()?;
+        answer.await.ok()
     }
 
     /// All that happens from now on.

@@ -99,6 +99,7 @@ impl Task {
                 message = messages.recv() => match message {
                     Some(Message::Input(input)) => self.input(input),
                     Some(Message::Ask(ask, reply)) => self.answer(ask, reply).await?,
+                    Some(Message::Locate(id, reply)) => self.locate(id, reply),
                     Some(Message::Settle(reply)) => self.settlers.push(reply),
                     Some(Message::Stop) | None => return self.last_words().await,
                 },

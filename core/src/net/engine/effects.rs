@@ -166,7 +166,7 @@ impl Task {
         self.touch(id);
         let Some(key) = self.by_swarm.get(&id).copied() else { return };
         let Some(entry) = self.entries.get(&key) else { return };
-        let torrent = entry.handle.info_hash;
+        let torrent = entry.handle.info_hash();
         match event {
             Event::Piece(_) => self.serve_readers(key),
             Event::Stopped | Event::Metadata { .. } => {}

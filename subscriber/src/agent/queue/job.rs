@@ -33,6 +33,8 @@ pub struct Progress {
 /// Where a job stands in line: the greatest goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rank {
+    /// The owner plays it: it takes no place of others.
+    pub is_played: bool,
     /// The owner asked for it.
     pub by_owner: bool,
     /// When it was released.
@@ -99,6 +101,11 @@ impl Job {
         }
     }
 
+    /// The owner plays it.
+    pub const fn is_played(&self) -> bool {
+        self.rank.is_played
+    }
+
     /// The source that is tried.
     pub fn source(&self) -> &Source {
         &self.sources[self.at]
@@ -151,6 +158,7 @@ impl Job {
 
     pub(super) fn takes_a_place(&self) -> bool {
         match self.phase {
+            _ if self.rank.is_played => false,
             Phase::Preparing => true,
             Phase::Running { is_stalled, .. } => !is_stalled,
             Phase::NoRoom | Phase::Queued | Phase::Waiting { .. } => false,

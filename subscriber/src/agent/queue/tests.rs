@@ -38,7 +38,7 @@ impl Bench {
     }
 
     fn add(&mut self, number: u32, sources: Vec<Source>) {
-        let rank = Rank { by_owner: false, when: wall(u64::from(number)) };
+        let rank = Rank { is_played: false, by_owner: false, when: wall(u64::from(number)) };
         self.queue.add(self.now, id(number), rank, sources);
     }
 
@@ -106,7 +106,7 @@ fn the_newest_goes_first_and_what_the_owner_asked_for_before_it() {
     for number in [1, 3, 2] {
         bench.add(number, vec![http("a")]);
     }
-    let rank = Rank { by_owner: true, when: wall(0) };
+    let rank = Rank { is_played: false, by_owner: true, when: wall(0) };
     bench.queue.add(bench.now, id(9), rank, vec![http("b")]);
     assert_eq!(bench.prepared(), [9, 3]);
     let attempt = bench.attempt(9);
@@ -295,4 +295,26 @@ fn with_little_patience_what_does_not_move_is_left() {
     bench.pass(1);
     bench.progress(1, 0, 2);
     assert!(bench.queue.is_settled());
+}
+
+#[test]
+fn what_is_played_begins_at_once_and_takes_no_place_of_others() {
+    let mut rng = Rng::from_seed_u64(1);
+    let mut queue = Queue::new(1, None);
+    let [first, second, third] = [1, 2, 3].map(|number| EpisodeId { feed: FeedId(1), number });
+    for (id, day) in [(first, 3), (second, 2), (third, 1)] {
+        let rank = Rank { is_played: false, by_owner: false, when: wall(day) };
+        queue.add(Instant::ZERO, id, rank, vec![Source::Http("http://h.example/x.mp3".to_owned())]);
+    }
+    queue.measured(Instant::ZERO, Space { available: 1 << 50, total: 1 << 50 }, 0);
+    let prepared = |queue: &mut Queue| -> Vec<EpisodeId> {
+        std::iter::from_fn(|| queue.poll())
+            .filter_map(|order| if let Order::Prepare { id, .. } = order { Some(id) } else { None })
+            .collect()
+    };
+    assert_eq!(prepared(&mut queue), [first]);
+    queue.play(Instant::ZERO, third);
+    assert_eq!(prepared(&mut queue), [third]);
+    queue.failed(Instant::ZERO, first, 1, Fault::Source("gone".to_owned()), &mut rng);
+    assert_eq!(prepared(&mut queue), [second], "its place went to the next");
 }

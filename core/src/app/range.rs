@@ -11,23 +11,23 @@ const MOST: usize = 16;
 
 /// A run of bytes within a file: `first..=last`, `last` below the file's length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ByteRange {
+pub struct ByteRange {
     /// Offset of the first byte.
-    pub(crate) first: u64,
+    pub first: u64,
     /// Offset of the last byte.
-    pub(crate) last: u64,
+    pub last: u64,
 }
 
 impl ByteRange {
     /// Number of bytes; never 0.
-    pub(crate) const fn len(self) -> u64 {
+    pub const fn length(self) -> u64 {
         self.last - self.first + 1
     }
 }
 
 /// What a request asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Asked {
+pub enum Asked {
     /// The whole file, with status 200.
     Whole,
     /// These parts in this order, with status 206.
@@ -37,7 +37,7 @@ pub(crate) enum Asked {
 }
 
 /// Reads the value of a `Range` header for a file of `length` bytes.
-pub(crate) fn parse(header: &str, length: u64) -> Asked {
+pub fn parse(header: &str, length: u64) -> Asked {
     let Some((unit, list)) = header.split_once('=') else { return Asked::Whole };
     if !unit.trim().eq_ignore_ascii_case("bytes") {
         return Asked::Whole;
@@ -54,7 +54,7 @@ pub(crate) fn parse(header: &str, length: u64) -> Asked {
         }
     }
     // Overlapping parts would make the answer larger than the file.
-    let total = parts.iter().fold(0_u64, |sum, part| sum.saturating_add(part.len()));
+    let total = parts.iter().fold(0_u64, |sum, part| sum.saturating_add(part.length()));
     match (asked, parts.is_empty()) {
         (0, _) => Asked::Whole,
         (_, true) => Asked::Nothing,

@@ -1,0 +1,119 @@
+//! Answers requests for media.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::header::{self, HeaderMap, HeaderValue};
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse, Redirect, Response};
+use podswarm_core::app::range::{self, Asked, ByteRange};
+use podswarm_core::metainfo::InfoHash;
+
+use super::body::{self, Again, Bytewise};
+use super::{Found, Web, mime_of};
+use crate::records::{EpisodeId, FeedId};
+
+/// How long an asker waits for what is about to be fetched.
+const SOON: Duration = Duration::from_mins(1);
+/// How often it is looked meanwhile.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+pub(super) async fn episode(
+    State(web): State<Arc<Web>>,
+    Path((feed, number, name)): Path<(u32, u32, String)>,
+    method: Method,
+    headers: HeaderMap,
+) -> Response {
+    let id = EpisodeId { feed: FeedId(feed), number };
+    let looks = (SOON.as_millis() / LOOK_EVERY.as_millis()).max(1);
+    for _ in 0..looks {
+        match web.shelf.episode(id).await {
+            Some(Found::Soon) => tokio::time::sleep(LOOK_EVERY).await,
+            found => return answer(&web, found, Some(id), &name, &method, &headers).await,
+        }
+    }
+    ([(header::RETRY_AFTER, "30")], StatusCode::SERVICE_UNAVAILABLE).into_response()
+}
+
+pub(super) async fn torrent(
+    State(web): State<Arc<Web>>,
+    Path((hash, name)): Path<(String, String)>,
+    method: Method,
+    headers: HeaderMap,
+) -> Response {
+    let found = hash.parse::<InfoHash>().ok().and_then(|hash| web.shelf.torrent(hash));
+    answer(&web, found, None, &name, &method, &headers).await
+}
+
+async fn answer(
+    web: &Arc<Web>,
+    found: Option<Found>,
+    id: Option<EpisodeId>,
+    name: &str,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Response {
+    let (length, tag, name, source) = match found {
+        None | Some(Found::Soon) => return (StatusCode::NOT_FOUND, "there is no such episode\n").into_response(),
+        Some(Found::Nowhere(why)) => return (StatusCode::NOT_FOUND, why + "\n").into_response(),
+        Some(Found::Elsewhere(url)) => return Redirect::temporary(&url).into_response(),
+        Some(Found::Whole { path, info_hash }) => {
+            let Ok(file) = tokio::fs::File::open(&path).await else {
+                return (StatusCode::NOT_FOUND, "its file is not there\n").into_response();
+            };
+            let Ok(metadata) = file.metadata().await else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
+            if !metadata.is_file() {
+                return (StatusCode::NOT_FOUND, "it is a folder, of which no single file can be played\n")
+                    .into_response();
+            }
+            let length = metadata.len();
+            let tag = info_hash.map_or_else(|| format!("{length:x}"), |hash| hash.to_string());
+            let name = path.file_name().map_or(name.into(), std::ffi::OsStr::to_string_lossy).into_owned();
+            (length, tag, name, Bytewise::File(file))
+        }
+        Some(Found::Coming { torrent, range }) => {
+            let (tag, name) = (torrent.info_hash().to_string(), torrent.metainfo().info.name.to_string());
+            (range.end - range.start, tag, name, Bytewise::Torrent(torrent, range.start))
+        }
+    };
+    let tag = HeaderValue::from_str(&format!("\"{tag}\"")).expect("hex digits are a header's value");
+    let may_cut = headers.get(header::IF_RANGE).is_none_or(|condition| *condition == tag);
+    let asked = match headers.get(header::RANGE).and_then(|value| value.to_str().ok()) {
+        // A range means something only to GET.
+        Some(range) if may_cut && *method == Method::GET => range::parse(range, length),
+        _ => Asked::Whole,
+    };
+    let whole = ByteRange { first: 0, last: length.saturating_sub(1) };
+    let (status, part) = match asked {
+        Asked::Nothing => (StatusCode::RANGE_NOT_SATISFIABLE, None),
+        Asked::Parts(parts) if parts.len() == 1 => (StatusCode::PARTIAL_CONTENT, Some(parts[0])),
+        // Nobody who plays asks for several parts, and the whole is an answer to that.
+        Asked::Parts(_) | Asked::Whole => (StatusCode::OK, (length > 0).then_some(whole)),
+    };
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    let out = response.headers_mut();
+    out.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    out.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    out.insert(header::ETAG, tag);
+    let text = |text: String| HeaderValue::from_str(&text).expect("digits are a header's value");
+    match (status, part) {
+        (StatusCode::RANGE_NOT_SATISFIABLE, _) => {
+            out.insert(header::CONTENT_RANGE, text(format!("bytes */{length}")));
+            return response;
+        }
+        (StatusCode::PARTIAL_CONTENT, Some(part)) => {
+            out.insert(header::CONTENT_RANGE, text(format!("bytes {}-{}/{length}", part.first, part.last)));
+        }
+        _ => {}
+    }
+    out.insert(header::CONTENT_TYPE, HeaderValue::from_static(mime_of(&name)));
+    out.insert(header::CONTENT_LENGTH, part.map_or(0, ByteRange::length).into());
+    if let Some(part) = part.filter(|_| *method != Method::HEAD) {
+        let again = id.map(|id| Again { web: Arc::clone(web), id });
+        *response.body_mut() = Body::from_stream(body::stream(source, part, again));
+    }
+    response
+}

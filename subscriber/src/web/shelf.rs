@@ -1,0 +1,58 @@
+//! What can be served, and where its bytes are.
+
+use std::ops::Range;
+use std::path::PathBuf;
+
+use podswarm_core::metainfo::InfoHash;
+use podswarm_core::net::Torrent;
+
+use crate::hub::HubHandle;
+use crate::records::EpisodeId;
+
+/// Where what is asked for is looked up.
+pub(crate) enum Shelf {
+    /// At the agent.
+    Agent(HubHandle),
+    /// One file of a torrent that a command fetches.
+    One(Box<Piece>),
+}
+
+/// One file of a torrent that a command fetches.
+pub(crate) struct Piece {
+    pub(crate) torrent: Torrent,
+    /// The file's bytes among those of the torrent.
+    pub(crate) range: Range<u64>,
+}
+
+/// Where the bytes of something are.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// All of them are in this file.
+    Whole { path: PathBuf, info_hash: Option<InfoHash> },
+    /// They are being fetched; these are the torrent's bytes that they are.
+    Coming { torrent: Torrent, range: Range<u64> },
+    /// They are being fetched from this address, which gives parts of them.
+    Elsewhere(String),
+    /// They are about to be fetched.
+    Soon,
+    /// They will not be there, for this reason.
+    Nowhere(String),
+}
+
+impl Shelf {
+    pub(super) async fn episode(&self, id: EpisodeId) -> Option<Found> {
+        match self {
+            Self::Agent(hub) => hub.locate(id).await,
+            Self::One(_) => None,
+        }
+    }
+
+    pub(super) fn torrent(&self, hash: InfoHash) -> Option<Found> {
+        match self {
+            Self::One(one) if one.torrent.info_hash().matches(&hash) => {
+                Some(Found::Coming { torrent: one.torrent.clone(), range: one.range.clone() })
+            }
+            Self::One(_) | Self::Agent(_) => None,
+        }
+    }
+}
