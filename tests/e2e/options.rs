@@ -68,7 +68,7 @@ fn in_readme() -> BTreeMap<String, Told> {
         let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
         let [names, default, what] = cells[..] else { panic!("a row has three cells: {row}") };
         assert!(!what.is_empty(), "{row}");
-        for name in names.split('`').skip(1).step_by(2) {
+        for name in names.replace("\\|", "|").split('`').skip(1).step_by(2) {
             let (name, value) = option(name).unwrap_or_else(|| panic!("`{name}` is no option"));
             options.insert(name, Told { value, default: Some(default.trim_matches('`').to_owned()) });
         }
