@@ -1,7 +1,7 @@
 //! Addresses that the owner wants nothing to do with: nobody there is dialled, and nobody who dials from there gets in.
 //!
-//! Lists are read as they go round: eMule's `ipfilter.dat`, the text form of others (`name:1.2.3.4-1.2.3.9`), ranges, networks in CIDR
-//! notation and single addresses, one a line, of both families, mixed at will.
+//! Lists are read as they go round: eMule's `ipfilter.dat`, the text form of others (`name:1.2.3.4-1.2.3.9`), ranges,
+//! networks in CIDR notation and single addresses, one a line, of both families, mixed at will.
 //!
 //! Law: a line that is none of these is counted and blocks nothing.
 

@@ -1,7 +1,7 @@
 //! Effects that wait to be carried out.
 //!
-//! Every state machine here queues what it wants done, and is drained before its next input. Now and then one input asks
-//! for thousands of things at once, as when all peers are told of all new pieces; room for that is not kept.
+//! Every state machine here queues what it wants done, and is drained before its next input. Now and then one input
+//! asks for thousands of things at once, as when all peers are told of all new pieces; room for that is not kept.
 
 use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};

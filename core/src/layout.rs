@@ -3,8 +3,8 @@
 //! A torrent is one run of bytes, its files end to end (BEP 3). It is cut into pieces of one length, the last one
 //! shorter, and a piece into blocks of 16 KiB, which peers ask one another for.
 //!
-//! A piece may end in padding, so that the next file begins with the next piece (BEP 47, 52). Nobody needs to send that: a piece's
-//! length and its blocks end before it, while a peer may ask for it.
+//! A piece may end in padding, so that the next file begins with the next piece (BEP 47, 52). Nobody needs to send
+//! that: a piece's length and its blocks end before it, while a peer may ask for it.
 //!
 //! Law: a [`PieceIndex`] or [`BlockInfo`] that this module returned lies within the torrent.
 
@@ -222,7 +222,8 @@ impl Layout {
         self.slices(start..start + 1).next().expect("a piece has bytes").file
     }
 
-    /// The hash tree of the file to which this piece belongs, where every file begins a piece, as in v2 torrents (BEP 52).
+    /// The hash tree of the file to which this piece belongs, where every file begins a piece, as in v2 torrents (BEP
+    /// 52).
     pub fn tree_of(&self, piece: PieceIndex) -> Tree {
         let file = self.file_at(piece);
         Tree::new(self.file_starts[file + 1] - self.file_starts[file], self.piece_length)

@@ -120,8 +120,9 @@ pub enum WindowError {
 impl FromStr for RateWindow {
     type Err = WindowError;
 
-    /// Reads `[DAYS] HH:MM-HH:MM [up=RATE] [down=RATE]`. Days are such as `mon`, `mon-fri` or `sat,sun`, all if there are none; a rate
-    /// may be `none`. A window that ends before it begins ends on the next day; one that ends when it begins lasts a day.
+    /// Reads `[DAYS] HH:MM-HH:MM [up=RATE] [down=RATE]`. Days are such as `mon`, `mon-fri` or `sat,sun`, all if there
+    /// are none; a rate may be `none`. A window that ends before it begins ends on the next day; one that ends when it
+    /// begins lasts a day.
     fn from_str(text: &str) -> Result<Self, WindowError> {
         let form = || WindowError::Form(text.to_owned());
         let words: Vec<&str> = text.split_whitespace().collect();

@@ -1,9 +1,9 @@
 //! Shows and their episodes as feeds: reads any, writes strict ones, asks for them politely.
 //!
 //! A publisher fills in the [`model`] and lets [`mod@write`] make its two documents. A subscriber gives what it fetched
-//! to [`read`] and gets, for each item, the ways to its bytes, best first; [`poll`] decides when it asks again. Both ends
-//! know of dates what [`date`] knows and of recurring times what [`schedule`] does, and what a show has taken back is a
-//! [`withdrawal`].
+//! to [`read`] and gets, for each item, the ways to its bytes, best first; [`poll`] decides when it asks again. Both
+//! ends know of dates what [`date`] knows and of recurring times what [`schedule`] does, and what a show has taken back
+//! is a [`withdrawal`].
 //!
 //! Everything here is pure: it reads no clock, opens no file or socket, and draws no randomness of its own. Bytes from
 //! outside never panic and never cost more than in proportion to their length.

@@ -29,7 +29,8 @@ pub struct Show {
     pub description: String,
     /// ISO 639 code with an optional region, such as `en` or `pt-br`. Empty is written as `en`.
     pub language: String,
-    /// Categories of Apple's list, `Arts`, or with its subcategory, `Arts > Books`. Letters' case counts. Apple uses the first.
+    /// Categories of Apple's list, `Arts`, or with its subcategory, `Arts > Books`. Letters' case counts. Apple uses
+    /// the first.
     pub categories: Vec<String>,
     /// Whether its episodes are to be heard in their order, from the first.
     pub is_serial: bool,

@@ -1,9 +1,9 @@
 //! Episodes that their show has taken back, and how it is known that the show did.
 //!
-//! A show has an Ed25519 key. Its feeds carry the public half, and the show's agents remember the one that they saw first.
-//! An episode that is withdrawn is not in the feeds any more; what is there instead is a [`Withdrawal`], signed with that
-//! key. An agent that finds one stops fetching and seeding the episode. So a host that has got hold of a feed's address, or a
-//! feed that merely forgets old items, takes nothing back.
+//! A show has an Ed25519 key. Its feeds carry the public half, and the show's agents remember the one that they saw
+//! first. An episode that is withdrawn is not in the feeds any more; what is there instead is a [`Withdrawal`], signed
+//! with that key. An agent that finds one stops fetching and seeding the episode. So a host that has got hold of a
+//! feed's address, or a feed that merely forgets old items, takes nothing back.
 //!
 //! Both stand in the feed's head as `podcast:txt`, which is free for everybody's use:
 //!

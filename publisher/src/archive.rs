@@ -8,8 +8,8 @@
 //! keys/SLUG.ed25519          the shows' keys, mode 0600: who has them speaks for the shows
 //! ```
 //!
-//! Nothing in it depends on where or when it was written, so that equal shows have equal exports. Originals that are served in
-//! place come with it as files, and are the library's own where they are brought in.
+//! Nothing in it depends on where or when it was written, so that equal shows have equal exports. Originals that are
+//! served in place come with it as files, and are the library's own where they are brought in.
 //!
 //! Law: what is there already is never written over, and a show is there only once all of it is.
 
@@ -395,7 +395,8 @@ pub(crate) fn is_tar(path: &Path) -> bool {
     read.is_ok() && &head[257..262] == b"ustar"
 }
 
-/// Brings the shows of the export in `folder` into the library; with `is_ours` its files are moved, else copied. Gives the shows.
+/// Brings the shows of the export in `folder` into the library; with `is_ours` its files are moved, else copied. Gives
+/// the shows.
 ///
 /// Cut off, it can be done again.
 pub(crate) fn take_in(

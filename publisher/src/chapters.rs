@@ -1,7 +1,7 @@
 //! Chapters: where the parts of an episode begin, and what they are called.
 //!
-//! They come from the file itself ([`crate::timeline`]), or from a file that the owner wrote: the JSON of the podcast namespace, or
-//! lines such as `00:12:30 The river`. They are served as that JSON.
+//! They come from the file itself ([`crate::timeline`]), or from a file that the owner wrote: the JSON of the podcast
+//! namespace, or lines such as `00:12:30 The river`. They are served as that JSON.
 //!
 //! Law: chapters are in order of their beginnings, and no two begin at the same time.
 //! Source: the podcast namespace's JSON chapters, 1.2.

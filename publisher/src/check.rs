@@ -1,9 +1,9 @@
 //! What podcast directories would say against a show, before they say it.
 //!
-//! A directory refuses a feed days after it was handed in, often without a reason. Their published rules are held against the
-//! records here: what breaks a must is an error, what breaks a should is a warning. Each finding names its rule and the
-//! command that mends it. What cannot be wrong, because it is refused when it is typed or written by us in one way, is not
-//! looked at.
+//! A directory refuses a feed days after it was handed in, often without a reason. Their published rules are held
+//! against the records here: what breaks a must is an error, what breaks a should is a warning. Each finding names its
+//! rule and the command that mends it. What cannot be wrong, because it is refused when it is typed or written by us in
+//! one way, is not looked at.
 //!
 //! Source: Apple's podcast requirements and its guide to RSS, PSP-1, Spotify's delivery specification.
 

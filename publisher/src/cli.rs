@@ -60,21 +60,21 @@ pub(crate) enum Command {
     },
     /// Write shows into a folder or a tar file, with all that it takes to have the same elsewhere.
     ///
-    /// Records, media, torrents, covers, transcripts and the shows' keys: keep it to yourself. `podpub import` brings it in. Into a
-    /// folder of an earlier export only what is new is written.
+    /// Records, media, torrents, covers, transcripts and the shows' keys: keep it to yourself. `podpub import` brings
+    /// it in. Into a folder of an earlier export only what is new is written.
     Export(ExportArgs),
     /// Bring a show here from another host, with all its episodes, by its feed; or from an export.
     ///
-    /// Of a feed, text, cover, guids, dates, notes, chapters, transcripts and files come as they are, oldest first, and nobody who
-    /// knows the episodes is told of them again. Cut off, it goes on when it is run again; run later, it brings what is
-    /// new. Exit code 1 if a file could not be had.
+    /// Of a feed, text, cover, guids, dates, notes, chapters, transcripts and files come as they are, oldest first, and
+    /// nobody who knows the episodes is told of them again. Cut off, it goes on when it is run again; run later, it
+    /// brings what is new. Exit code 1 if a file could not be had.
     Import(ImportArgs),
     /// Make a show.
     Init(InitArgs),
     /// Have a show's feeds lead to another host for good, which has the show already.
     ///
-    /// They answer 301 from now on, and name the new address in `itunes:new-feed-url`. Serve on for four weeks at least, so that
-    /// every app asks once; files, torrents and pages are served and seeded as before.
+    /// They answer 301 from now on, and name the new address in `itunes:new-feed-url`. Serve on for four weeks at
+    /// least, so that every app asks once; files, torrents and pages are served and seeded as before.
     Move(MoveArgs),
     /// Publish files and folders as episodes: the one command.
     ///
@@ -86,8 +86,8 @@ pub(crate) enum Command {
     Release(EpisodeArgs),
     /// Put another file in an episode's place: the guid stays, and listeners are told that it was revised.
     ///
-    /// Listeners' agents fetch the new file, and the old torrent ends. What is not said stays as it was; the old file stays in
-    /// the library.
+    /// Listeners' agents fetch the new file, and the old torrent ends. What is not said stays as it was; the old file
+    /// stays in the library.
     Replace(ReplaceArgs),
     /// Run the publisher: feeds, pages, media, tracker and seed.
     Serve(ServeArgs),
@@ -95,9 +95,9 @@ pub(crate) enum Command {
     Shows,
     /// Tell how often episodes were downloaded: over HTTP and, apart, in swarms.
     ///
-    /// Over HTTP it is counted as the IAB's guidelines (2.2) want it: who gets a minute of an episode, in one request or several, has
-    /// downloaded it, once in 24 hours for each address and player; crawlers, monitors and probes do not count. In swarms each peer
-    /// counts that tells the tracker it has everything. Days are those of UTC.
+    /// Over HTTP it is counted as the IAB's guidelines (2.2) want it: who gets a minute of an episode, in one request
+    /// or several, has downloaded it, once in 24 hours for each address and player; crawlers, monitors and probes do
+    /// not count. In swarms each peer counts that tells the tracker it has everything. Days are those of UTC.
     Stats(StatsArgs),
     /// Tell how episodes, peers and copies stand.
     Status,
@@ -109,8 +109,8 @@ pub(crate) enum Command {
     Token(TokenCommand),
     /// Take an episode back: feeds, pages and tracker have it no more, and listeners' agents stop passing it on.
     ///
-    /// What listeners have, they keep. The word is signed with the show's key, so that nobody else can give it. An episode that
-    /// is not out yet is just forgotten.
+    /// What listeners have, they keep. The word is signed with the show's key, so that nobody else can give it. An
+    /// episode that is not out yet is just forgotten.
     Unpublish(UnpublishArgs),
 }
 
@@ -134,15 +134,15 @@ pub(crate) struct ExportArgs {
     /// Only this show: its short name or its title.
     #[arg(long, value_name = "SHOW")]
     pub(crate) show: Option<String>,
-    /// Write feeds, pages, torrents and files into this folder, for any web server or object storage to serve as they are. Written
-    /// again, only what has changed is touched.
+    /// Write feeds, pages, torrents and files into this folder, for any web server or object storage to serve as they
+    /// are. Written again, only what has changed is touched.
     #[arg(long, value_name = "DIR", conflicts_with = "path", requires = "base_url")]
     pub(crate) site: Option<PathBuf>,
     /// The address at which the site will stand.
     #[arg(long, value_name = "URL", requires = "site")]
     pub(crate) base_url: Option<String>,
-    /// A tracker that the site's torrents name; may be given more than once. Without one, peers are found in the hash table, and
-    /// the file over HTTP.
+    /// A tracker that the site's torrents name; may be given more than once. Without one, peers are found in the hash
+    /// table, and the file over HTTP.
     #[arg(long, value_name = "URL", requires = "site")]
     pub(crate) tracker: Vec<Url>,
     /// Remove from the site what the shows do not have any more.
@@ -217,10 +217,12 @@ pub(crate) struct EditArgs {
     /// An episode's number.
     #[arg(long, value_name = "N", requires = "episode")]
     pub(crate) number: Option<u32>,
-    /// An episode's chapters: the podcast namespace's JSON, or lines such as `00:12:30 The river`; an empty value takes them back.
+    /// An episode's chapters: the podcast namespace's JSON, or lines such as `00:12:30 The river`; an empty value takes
+    /// them back.
     #[arg(long, value_name = "FILE", requires = "episode", value_parser = path_or_nothing())]
     pub(crate) chapters: Option<PathBuf>,
-    /// What is said in an episode: a .vtt, .srt, .json or .txt file; may be given once for each. An empty value takes them back.
+    /// What is said in an episode: a .vtt, .srt, .json or .txt file; may be given once for each. An empty value takes
+    /// them back.
     #[arg(long, value_name = "FILE", requires = "episode", value_parser = path_or_nothing())]
     pub(crate) transcript: Vec<PathBuf>,
     /// When an episode is to appear; of one that is out, the date it bears.
@@ -332,8 +334,8 @@ pub(crate) struct FieldArgs {
     /// Where podcast directories write to you. It stands in the feed for all to read.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) email: Option<String>,
-    /// When its episodes appear: a cron expression such as `0 6 * * mon` for Mondays at six, and a time zone behind it, if not this
-    /// machine's. `podpub publish --next` goes by it.
+    /// When its episodes appear: a cron expression such as `0 6 * * mon` for Mondays at six, and a time zone behind it,
+    /// if not this machine's. `podpub publish --next` goes by it.
     #[arg(long, value_name = "CRON")]
     pub(crate) rhythm: Option<String>,
     /// Mark the show as being for adults only; `--explicit=false` takes it back.
@@ -367,12 +369,12 @@ pub(crate) struct PublishArgs {
     /// is only the date it bears.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub(crate) at: Option<DateTime<Utc>>,
-    /// Its chapters: the podcast namespace's JSON, or lines such as `00:12:30 The river`. [default: its own, or those of a file
-    /// beside it, `NAME.chapters.json` or `NAME.chapters.txt`]
+    /// Its chapters: the podcast namespace's JSON, or lines such as `00:12:30 The river`. [default: its own, or those
+    /// of a file beside it, `NAME.chapters.json` or `NAME.chapters.txt`]
     #[arg(long, value_name = "FILE")]
     pub(crate) chapters: Option<PathBuf>,
-    /// What is said in it: a .vtt, .srt, .json or .txt file; may be given once for each. [default: the .vtt and the .srt file
-    /// beside it of its name]
+    /// What is said in it: a .vtt, .srt, .json or .txt file; may be given once for each. [default: the .vtt and the
+    /// .srt file beside it of its name]
     #[arg(long, value_name = "FILE")]
     pub(crate) transcript: Vec<PathBuf>,
     /// Have it appear at the next time of the show's rhythm for which no other episode waits.
@@ -410,26 +412,29 @@ pub(crate) struct ServeArgs {
     /// more than once.
     #[arg(long, value_name = "IP:PORT", help_heading = "Serving")]
     pub(crate) peer_address: Vec<SocketAddr>,
-    /// Believe the reverse proxy at this address or in this network about who asks (`X-Forwarded-For`, `Forwarded`): for the
-    /// numbers, the tracker and the limits on connections. Nobody else's word is taken. May be given more than once.
+    /// Believe the reverse proxy at this address or in this network about who asks (`X-Forwarded-For`, `Forwarded`):
+    /// for the numbers, the tracker and the limits on connections. Nobody else's word is taken. May be given more than
+    /// once.
     #[arg(long, value_name = "ADDR|NETWORK", help_heading = "Serving")]
     pub(crate) trusted_proxy: Vec<TrustedProxy>,
-    /// Count nobody who calls himself something with this text in it: a monitor of yours, or a crawler that is not known yet. May be
-    /// given more than once.
+    /// Count nobody who calls himself something with this text in it: a monitor of yours, or a crawler that is not
+    /// known yet. May be given more than once.
     #[arg(long, value_name = "TEXT", help_heading = "Numbers")]
     pub(crate) not_counted: Vec<String>,
-    /// Count nobody at the addresses that this file names, such as your own or those of data centres: in the forms of a block list.
+    /// Count nobody at the addresses that this file names, such as your own or those of data centres: in the forms of a
+    /// block list.
     #[arg(long, value_name = "FILE", value_parser = read_blocklist, help_heading = "Numbers")]
     pub(crate) not_counted_from: Option<Arc<Blocklist>>,
     /// Count downloads by country, too, with this database of countries, a file such as `GeoLite2-Country.mmdb`.
     #[arg(long, value_name = "FILE", value_parser = Countries::open, help_heading = "Numbers")]
     pub(crate) geo_database: Option<Countries>,
-    /// Do this when something happens: `{ on = ["published"], run = ["program", "argument"] }`, or `url = "https://…"` in the place of `run`. In
-    /// config.toml it is a table, `[[hook]]`. May be given more than once.
+    /// Do this when something happens: `{ on = ["published"], run = ["program", "argument"] }`, or `url = "https://…"`
+    /// in the place of `run`. In config.toml it is a table, `[[hook]]`. May be given more than once.
     ///
-    /// Occasions are published, first-copy (somebody else holds all of an episode), replaced, withdrawn and disk-low. A program gets what happened as
-    /// JSON on its standard input and in variables such as `PODPUB_EVENT` and `PODPUB_TITLE`, and is ended after `time = 60` seconds; no shell reads its
-    /// arguments. A server gets the JSON by POST, signed with `secret = "…"` in `X-Hub-Signature-256`, again for a quarter of an hour until it answers 2xx.
+    /// Occasions are published, first-copy (somebody else holds all of an episode), replaced, withdrawn and disk-low. A
+    /// program gets what happened as JSON on its standard input and in variables such as `PODPUB_EVENT` and
+    /// `PODPUB_TITLE`, and is ended after `time = 60` seconds; no shell reads its arguments. A server gets the JSON by
+    /// POST, signed with `secret = "…"` in `X-Hub-Signature-256`, again for a quarter of an hour until it answers 2xx.
     #[arg(long, value_name = "HOOK", hide_default_value = true, help_heading = "Serving")]
     pub(crate) hook: Vec<Hook>,
     /// Tell this hub (WebSub), too, when a feed has changed, and name it in feeds. May be given more than once.
@@ -438,7 +443,8 @@ pub(crate) struct ServeArgs {
     /// Be no hub, to which other servers subscribe, and name none of ours in feeds.
     #[arg(long, help_heading = "Serving")]
     pub(crate) no_hub: bool,
-    /// Serve figures for Prometheus (`/metrics`, and `/healthz`) here, and nowhere else: IP:PORT, or a port of this machine alone.
+    /// Serve figures for Prometheus (`/metrics`, and `/healthz`) here, and nowhere else: IP:PORT, or a port of this
+    /// machine alone.
     #[arg(long, value_name = "ADDR", help_heading = "Serving")]
     pub(crate) metrics: Option<MetricsAddr>,
     /// Do not track over UDP, and name no tracker over UDP in torrents: for a host that UDP does not reach. Without it,
@@ -455,8 +461,8 @@ pub(crate) struct ServeArgs {
 pub(crate) enum TokenCommand {
     /// Make a token, and show it this once, with the address of the dashboard.
     ///
-    /// It is taken under `/api/v1` of the public address: by the dashboard, by `podpub --server URL --token-file FILE`, by
-    /// programs. From outside the house only over https.
+    /// It is taken under `/api/v1` of the public address: by the dashboard, by `podpub --server URL --token-file FILE`,
+    /// by programs. From outside the house only over https.
     Add {
         /// Whose it is: your own words.
         name: String,
@@ -502,8 +508,8 @@ pub(crate) struct VersionArgs {
     /// Make a torrent that is v1 alone. [default]
     #[arg(long)]
     pub(crate) v1: bool,
-    /// Make a torrent that is v1 and v2 (BEP 52), which aria2 before 1.37 and transmission before 4.0 cannot fetch; in a folder, clients
-    /// that know v1 alone keep its padding as files.
+    /// Make a torrent that is v1 and v2 (BEP 52), which aria2 before 1.37 and transmission before 4.0 cannot fetch; in
+    /// a folder, clients that know v1 alone keep its padding as files.
     #[arg(long)]
     pub(crate) hybrid: bool,
     /// Make a torrent that is v2 alone, which many clients cannot read.

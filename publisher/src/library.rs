@@ -264,8 +264,8 @@ impl Library {
         Ok(episodes?.concat())
     }
 
-    /// The episode that `wanted` names by its title, its page, its file or its guid, in the show that `show` names or in
-    /// any.
+    /// The episode that `wanted` names by its title, its page, its file or its guid, in the show that `show` names or
+    /// in any.
     pub(crate) fn episode(&self, show: Option<&str>, wanted: &str) -> Result<EpisodeRecord, LibraryError> {
         let (title, mut found) = (wanted.trim().to_lowercase(), self.episodes_of(show)?);
         let is_exact = |episode: &EpisodeRecord| {
@@ -426,8 +426,8 @@ impl Library {
         Ok(event)
     }
 
-    /// Takes an episode back. Of one that is out this is signed, and the event that tells it logged; one that nobody was
-    /// told of is forgotten.
+    /// Takes an episode back. Of one that is out this is signed, and the event that tells it logged; one that nobody
+    /// was told of is forgotten.
     pub(crate) fn unpublish(
         &self,
         show: Option<&str>,

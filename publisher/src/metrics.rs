@@ -1,8 +1,8 @@
 //! Figures for those who watch over a publisher, as Prometheus reads them.
 //!
-//! They are served on a port of their own that the owner opens with `--metrics`, on loopback unless he names an address: how busy a
-//! publisher is, is nobody's business. No series bears the name of an episode, a listener or an address, so that there are always the same few;
-//! the downloads of each episode are told by `podpub stats`.
+//! They are served on a port of their own that the owner opens with `--metrics`, on loopback unless he names an
+//! address: how busy a publisher is, is nobody's business. No series bears the name of an episode, a listener or an
+//! address, so that there are always the same few; the downloads of each episode are told by `podpub stats`.
 //!
 //! Source: the `OpenMetrics` 1.0 text format, through the crate `prometheus-client`.
 

@@ -1,8 +1,8 @@
 //! Show notes: plain text or anybody's HTML in, safe HTML out.
 //!
 //! Feeds and pages carry notes as HTML. What a publisher types is text, so nothing in it is ever taken for markup:
-//! blank lines part paragraphs, single line breaks stay, and web addresses become links. What comes from another host is
-//! HTML already, and only what is harmless stays of it.
+//! blank lines part paragraphs, single line breaks stay, and web addresses become links. What comes from another host
+//! is HTML already, and only what is harmless stays of it.
 
 use std::fmt::Write as _;
 

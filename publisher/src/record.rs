@@ -140,7 +140,8 @@ pub(crate) struct EpisodeRecord {
     /// Whether it waits for its owner's word, whatever date it bears.
     #[serde(default)]
     pub(crate) draft: bool,
-    /// How it ceased to be offered, if it did. The record stays, so that its addresses tell and its names are not used again.
+    /// How it ceased to be offered, if it did. The record stays, so that its addresses tell and its names are not used
+    /// again.
     #[serde(default)]
     pub(crate) ended: Option<Ending>,
     /// The season, from 1.

@@ -1,7 +1,7 @@
 //! The times at which a show's episodes appear, such as Mondays at six.
 //!
-//! The owner says them once, as a cron expression and the zone in which his clock goes; every episode that is published with
-//! `--next` takes the first of these times that no other waits for.
+//! The owner says them once, as a cron expression and the zone in which his clock goes; every episode that is published
+//! with `--next` takes the first of these times that no other waits for.
 //!
 //! Law: a rhythm is stored with its zone, so that it means the same wherever the publisher runs.
 

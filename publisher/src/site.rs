@@ -194,7 +194,8 @@ impl ShowSite {
         Ok(Self { record: show, page, podcast_feed, torrent_feed, json_feed, atom_feed, episodes, ended, events })
     }
 
-    /// The type of the file of that name beside the media: a picture or a transcript of the show or of one of its episodes.
+    /// The type of the file of that name beside the media: a picture or a transcript of the show or of one of its
+    /// episodes.
     pub(crate) fn beside(&self, file: &str) -> Option<&str> {
         let records = || self.episodes.values().map(|episode| &episode.record);
         let mut images = self.record.image.iter().chain(records().filter_map(|record| record.image.as_ref()));

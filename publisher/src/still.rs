@@ -7,11 +7,12 @@
 //! media/SLUG/…  torrents/SLUG/FILE.torrent  assets/…
 //! ```
 //!
-//! The paths are those that the publisher serves, with `.html` where pages are. Torrents name the files as their web seeds
-//! (BEP 19), so a swarm goes on where nobody seeds. Links between pages are relative; feeds and torrents name the address where it
-//! will all stand.
+//! The paths are those that the publisher serves, with `.html` where pages are. Torrents name the files as their web
+//! seeds (BEP 19), so a swarm goes on where nobody seeds. Links between pages are relative; feeds and torrents name the
+//! address where it will all stand.
 //!
-//! Law: what a feed names is written before it; what has not changed is not touched; nothing that we did not write is removed.
+//! Law: what a feed names is written before it; what has not changed is not touched; nothing that we did not write is
+//! removed.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -53,7 +54,8 @@ struct Folder<'a> {
     kept: BTreeSet<PathBuf>,
 }
 
-/// Writes the shows of `parcel`, whose files lie in the data directory `root`, into `folder`, to stand at the address of `urls`.
+/// Writes the shows of `parcel`, whose files lie in the data directory `root`, into `folder`, to stand at the address
+/// of `urls`.
 ///
 /// With `delete` what they do not have any more is removed from it.
 pub(crate) fn write(

@@ -1,11 +1,12 @@
 //! How long a file plays, and where its chapters begin, as the file itself says.
 //!
-//! Tags may tell a wrong length, and a length that is guessed from the bit rate is wrong for every file whose rate varies. So
-//! MPEG audio is read frame by frame, and of other containers the track's own length is taken.
+//! Tags may tell a wrong length, and a length that is guessed from the bit rate is wrong for every file whose rate
+//! varies. So MPEG audio is read frame by frame, and of other containers the track's own length is taken.
 //!
 //! What cannot be read is left out: a file is published all the same.
 //!
-//! Source: symphonia for MPEG audio, Ogg, FLAC and WAVE; mp4ameta for the two kinds of chapters in MP4; matroska for its own.
+//! Source: symphonia for MPEG audio, Ogg, FLAC and WAVE; mp4ameta for the two kinds of chapters in MP4; matroska for
+//! its own.
 
 use std::fs::File;
 use std::path::Path;

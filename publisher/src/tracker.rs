@@ -175,7 +175,8 @@ impl Tracker {
         }
     }
 
-    /// How a swarm stands, the own seed counted. Of the two that a hybrid torrent has it is the larger: many are in both.
+    /// How a swarm stands, the own seed counted. Of the two that a hybrid torrent has it is the larger: many are in
+    /// both.
     pub(crate) fn swarm(&self, info_hash: InfoHash) -> SwarmCounts {
         let state = self.state();
         let swarms = info_hash.wires().filter_map(|wire| state.table.swarm(wire));

@@ -1,7 +1,7 @@
 //! Transcripts: what is said in an episode, as the owner has it written down.
 //!
-//! They are published as they are, beside the media, and named in the feed by the types that podcast apps know. One that the
-//! page can show is shown there.
+//! They are published as they are, beside the media, and named in the feed by the types that podcast apps know. One
+//! that the page can show is shown there.
 //!
 //! Source: the podcast namespace's `transcript` tag; WebVTT and SubRip as far as [`lines`] reads them.
 

@@ -88,7 +88,8 @@ impl Urls {
         &self.hubs
     }
 
-    /// The `Link` field that a feed at the address `own` is served with (`WebSub`, section 4); `None` if there is no hub.
+    /// The `Link` field that a feed at the address `own` is served with (`WebSub`, section 4); `None` if there is no
+    /// hub.
     pub(crate) fn feed_links(&self, own: &str) -> Option<String> {
         let hubs = self.hubs();
         let links = hubs.iter().fold(String::new(), |links, hub| format!("{links}<{hub}>; rel=\"hub\", "));

@@ -1,8 +1,8 @@
 //! Addresses: what people type, and how far a request for one may go.
 //!
-//! Laws: an address that the owner typed is trusted, wherever it is, and it alone: its redirects and what its answer names
-//! may lead into a private network only if it lies in one itself. What a feed names is judged by the address that the feed
-//! came from, never by what its name may resolve to later.
+//! Laws: an address that the owner typed is trusted, wherever it is, and it alone: its redirects and what its answer
+//! names may lead into a private network only if it lies in one itself. What a feed names is judged by the address that
+//! the feed came from, never by what its name may resolve to later.
 //!
 //! Source: the request forgeries that other podcatchers were reported for (CVE-2023-51697, CVE-2024-51774).
 
@@ -43,8 +43,8 @@ pub fn reach_of_links(is_local: bool) -> Reach {
 
 /// How far a request may go for a URL that the owner typed.
 ///
-/// The address itself is trusted, wherever it is. If it is public, its redirects must not lead into a private network. Names that a proxy
-/// looks up are judged by their looks.
+/// The address itself is trusted, wherever it is. If it is public, its redirects must not lead into a private network.
+/// Names that a proxy looks up are judged by their looks.
 pub async fn reach_of_typed(url: &Url, route: &Route) -> Reach {
     let is_local = |ip: IpAddr| Reach::of_host(ip) == Reach::Any;
     match url.host() {

@@ -1,7 +1,7 @@
 //! What a command asks of the agent, and what it is answered: the whole of the control API.
 //!
-//! A command speaks to the agent of another process or to one that lives only as long as itself; the words are the same.
-//! As JSON an [`Ask`] is the body of `POST /api/v1/ask`, and a [`Reply`] that of its answer.
+//! A command speaks to the agent of another process or to one that lives only as long as itself; the words are the
+//! same. As JSON an [`Ask`] is the body of `POST /api/v1/ask`, and a [`Reply`] that of its answer.
 
 use std::path::PathBuf;
 

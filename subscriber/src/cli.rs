@@ -103,8 +103,8 @@ pub struct AddArgs {
     /// Take so many episodes that are there already: a number, or `all`. [default: 1]
     #[arg(long, value_name = "N|all")]
     pub backlog: Option<Backlog>,
-    /// Poll at these times instead of by the agent's own judgement: a cron expression of five fields, or six with seconds
-    /// first, such as `*/15 * * * *`.
+    /// Poll at these times instead of by the agent's own judgement: a cron expression of five fields, or six with
+    /// seconds first, such as `*/15 * * * *`.
     #[arg(long, value_name = "CRON")]
     pub schedule: Option<Schedule>,
     /// How to reach the feeds' hosts, where no agent runs.
@@ -138,14 +138,15 @@ pub struct GetArgs {
     /// Put what is fetched into this folder. [default: the current one]
     #[arg(long, short, value_name = "DIR")]
     pub output: Option<PathBuf>,
-    /// Fetch only these files of a torrent: numbers as --list shows them, names, folders or patterns, such as `1,3-5` or `*.mp3`. May be given
-    /// several times. [default: all, or those that a magnet link selects]
+    /// Fetch only these files of a torrent: numbers as --list shows them, names, folders or patterns, such as `1,3-5`
+    /// or `*.mp3`. May be given several times. [default: all, or those that a magnet link selects]
     #[arg(long, value_name = "FILES")]
     pub files: Vec<String>,
     /// Show the files of the torrents with their numbers, and fetch none.
     #[arg(long)]
     pub list: bool,
-    /// Fetch the pieces of a torrent in their order, for a file that is read while it comes. Of less use to the crowd than the usual order.
+    /// Fetch the pieces of a torrent in their order, for a file that is read while it comes. Of less use to the crowd
+    /// than the usual order.
     #[arg(long)]
     pub sequential: bool,
     /// Stay and seed once everything is there, until stopped.
@@ -165,7 +166,8 @@ pub struct GetArgs {
 /// The arguments of `play`.
 #[derive(Args, Debug)]
 pub struct PlayArgs {
-    /// `FEED/NUMBER` as `podsub episodes` shows it, a guid, an info-hash, or a title; a `.torrent` file, a magnet link, or an http(s) URL.
+    /// `FEED/NUMBER` as `podsub episodes` shows it, a guid, an info-hash, or a title; a `.torrent` file, a magnet link,
+    /// or an http(s) URL.
     #[arg(value_name = "EPISODE|SOURCE")]
     pub what: String,
     /// The program to play with. [default: the first of mpv, vlc and ffplay that is there]

@@ -20,8 +20,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// Starts the agent, its control port, and its listener for players if there is one. The events begin with the addresses that it
-    /// listens on.
+    /// Starts the agent, its control port, and its listener for players if there is one. The events begin with the
+    /// addresses that it listens on.
     pub async fn start(
         options: impl FnOnce(DataDirLock, Option<WebSite>) -> HubOptions,
         lock: DataDirLock,

@@ -5,11 +5,11 @@
 //! | `GET /media/FEED/NUMBER/NAME?token=TOKEN` | the episode's bytes: `Range`, `If-Range`, HEAD |
 //! | `GET /media/HASH/NAME?token=TOKEN` | the same of a torrent that one command fetches |
 //!
-//! Bytes of an episode that is being fetched are given once they are verified; where the asker reads is fetched first. A body holds one
-//! read's bytes at a time, and ends when the asker goes. NAME is there for players that look at it.
+//! Bytes of an episode that is being fetched are given once they are verified; where the asker reads is fetched first.
+//! A body holds one read's bytes at a time, and ends when the asker goes. NAME is there for players that look at it.
 //!
-//! Laws: it listens on loopback alone; nothing is answered without the token, nor under another host's name, nor outside of what is kept
-//! and fetched.
+//! Laws: it listens on loopback alone; nothing is answered without the token, nor under another host's name, nor
+//! outside of what is kept and fetched.
 //!
 //! Source: RFC 9110, sections 13 and 14.
 

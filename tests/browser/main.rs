@@ -102,8 +102,8 @@ fn the_player_goes_to_a_chapter_and_marks_it() {
     assert!(skipped["at"].as_f64() >= Some(8.0) && skipped["rate"] == 1.5 && skipped["stayed"] == true, "{skipped}");
 }
 
-/// What the dashboard's tests are written with: `until` waits for what the page comes to show, `drop` gives a form a file that was
-/// made here, `article` is the one of that title, `press` presses its button.
+/// What the dashboard's tests are written with: `until` waits for what the page comes to show, `drop` gives a form a
+/// file that was made here, `article` is the one of that title, `press` presses its button.
 const TOOLS: &str = "
     const until = async look => {
         // Sooner than the driver gives up, so that it is told what is there instead.

@@ -1,7 +1,7 @@
 //! The torrent clients that people have: each downloads from our seed and seeds to our subscriber.
 //!
-//! In reading order: [`meeting`] is how one of them meets ours, [`matrix`] all clients by all ways, and the others what is
-//! worth a look beside.
+//! In reading order: [`meeting`] is how one of them meets ours, [`matrix`] all clients by all ways, and the others what
+//! is worth a look beside.
 
 mod meeting;
 mod matrix;
@@ -12,6 +12,6 @@ mod web;
 
 use std::time::Duration;
 
-/// transmission waits some ten seconds before it asks for its first byte, and aria2 more than a minute before it looks into the distributed hash
-/// table again.
+/// transmission waits some ten seconds before it asks for its first byte, and aria2 more than a minute before it looks
+/// into the distributed hash table again.
 const LIMIT: Duration = Duration::from_mins(4);

@@ -1,8 +1,8 @@
 //! Every client that people have, every way to meet it: each downloads from our seed, and each seeds to our subscriber.
 //!
-//! A cell is a test of both. Where the client cannot, [`LACKS`] says why, and the test looks whether that is so: the client has
-//! nothing in the time in which it takes the same over TCP. One of another version that has something has to go the whole way.
-//! The table in `tests/README.md` is made of the same data.
+//! A cell is a test of both. Where the client cannot, [`LACKS`] says why, and the test looks whether that is so: the
+//! client has nothing in the time in which it takes the same over TCP. One of another version that has something has to
+//! go the whole way. The table in `tests/README.md` is made of the same data.
 
 use podswarm_core::metainfo::TorrentVersion;
 use podswarm_tests::clients::Client;

@@ -206,7 +206,8 @@ const fn nodes_wanted_by(client: Client) -> usize {
     }
 }
 
-/// Adds `count` nodes to the distributed hash table of the publisher, who is one at `node`, until he knows them, or a bucketful.
+/// Adds `count` nodes to the distributed hash table of the publisher, who is one at `node`, until he knows them, or a
+/// bucketful.
 #[track_caller]
 fn fill_table(net: &mut Net, publisher: &Publisher, node: SocketAddr, count: usize, folder: &Path) -> Vec<Publisher> {
     let name = node.to_string();

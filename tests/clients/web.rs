@@ -76,7 +76,8 @@ fn transmission_takes_our_media_as_a_web_seed() {
     takes_our_media(Client::Transmission, TorrentVersion::V1);
 }
 
-/// Eight of a kind fetch what we seed, with our media as its web seed or not; tells how long the last took and what was sent.
+/// Eight of a kind fetch what we seed, with our media as its web seed or not; tells how long the last took and what was
+/// sent.
 ///
 /// They ask a web seed however many peers they have, and are done sooner for it: that is why torrents name it.
 #[track_caller]

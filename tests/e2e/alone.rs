@@ -12,7 +12,8 @@ use podswarm_tests::net::{Host, Net};
 use podswarm_tests::process::{PATIENCE, Program};
 use podswarm_tests::programs::{Publisher, Way, get_over, metainfo, without_web_seeds};
 
-/// Whoever finds the crowd is done after seconds, on a busy machine later; by the slow peer alone it took twenty minutes.
+/// Whoever finds the crowd is done after seconds, on a busy machine later; by the slow peer alone it took twenty
+/// minutes.
 const LIMIT: Duration = Duration::from_mins(2);
 
 /// An episode that its publisher has left to others.

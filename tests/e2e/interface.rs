@@ -1,4 +1,5 @@
-//! A listener with two interfaces who is to speak by one of them, which goes and comes back. What leaves by the other one is counted.
+//! A listener with two interfaces who is to speak by one of them, which goes and comes back. What leaves by the other
+//! one is counted.
 
 use std::path::Path;
 use std::time::Instant;

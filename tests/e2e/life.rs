@@ -52,7 +52,8 @@ fn a_revised_episode_reaches_agents_and_apps_under_its_guid() {
         assert_same_bytes(&after.path, &new);
         assert_same_bytes(&before.path, old);
     }
-    // An app that has not looked at the feed since gets the new file at the old address, and nothing that is half of each.
+    // An app that has not looked at the feed since gets the new file at the old address, and nothing that is half of
+    // each.
     let media = http::get(&first, &release.media, &[]);
     assert_eq!((media.status, media.body), (200, std::fs::read(&after.path).unwrap()));
     assert_eq!(http::get(&first, &release.media, &[("range", "bytes=1000-")]).status, 410);

@@ -10,7 +10,8 @@ use podswarm_tests::process::{PATIENCE, Program};
 use podswarm_tests::programs::Publisher;
 use serde_json::Value;
 
-/// Tags and three chapters, as ffmpeg reads them. Into Ogg it writes a chapter that begins on a half second one second too late.
+/// Tags and three chapters, as ffmpeg reads them. Into Ogg it writes a chapter that begins on a half second one second
+/// too late.
 const TAGS: &str = ";FFMETADATA1\ntitle=By the River\nartist=Ada\nalbum=Night Walks\n\
     [CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=5000\ntitle=Opening\n\
     [CHAPTER]\nTIMEBASE=1/1000\nSTART=5000\nEND=9000\ntitle=The river; again\n\

@@ -14,7 +14,8 @@ use serde_json::Value;
 /// Whoever is let in is done after seconds, on a busy machine later.
 const LIMIT: Duration = Duration::from_mins(2);
 
-/// Two homes behind routers; in the first of them somebody has the episode, and its publisher is a tracker and nothing else.
+/// Two homes behind routers; in the first of them somebody has the episode, and its publisher is a tracker and nothing
+/// else.
 struct Homes {
     folder: tempfile::TempDir,
     /// Somebody whom all can reach.
@@ -41,7 +42,8 @@ impl Homes {
         Self { folder, outside, episode, torrent, routers, first, second, publisher }
     }
 
-    /// Has the first one fetch the episode by these ways, which he seeds from then on. Then the publisher seeds no more.
+    /// Has the first one fetch the episode by these ways, which he seeds from then on. Then the publisher seeds no
+    /// more.
     #[track_caller]
     fn seed(&self, ways: &[Way]) -> Program {
         let mut seed = get_over(&self.first, ways, &self.torrent, &self.path("first"), &["--seed"]);

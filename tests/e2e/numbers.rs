@@ -119,7 +119,8 @@ fn behind_a_proxy_listeners_are_told_apart_and_nobody_else_is_believed() {
     }
     assert_eq!(downloads(&publisher).0, 3, "who says so himself is one");
 
-    // The tracker, too, is told who it is. What is behind the proxy is never given to the next as the proxy's own address.
+    // The tracker, too, is told who it is. What is behind the proxy is never given to the next as the proxy's own
+    // address.
     let info_hash = podswarm_tests::programs::metainfo(&home, &release.torrent).info_hash;
     let query = info_hash.wire().iter().fold(String::new(), |query, byte| format!("{query}%{byte:02x}"));
     let announce = |host: &Host, asker: &str, peer: u8| {

@@ -1,4 +1,5 @@
-//! A listener whose every word goes through a proxy: a real SOCKS 5 one and a real HTTP one. What goes around it is counted.
+//! A listener whose every word goes through a proxy: a real SOCKS 5 one and a real HTTP one. What goes around it is
+//! counted.
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};

@@ -1,8 +1,8 @@
 //! The torrent clients of others, as our subscribers and publishers will meet them.
 //!
 //! Each runs on a host of the test's network, finds peers through the torrent's tracker alone and keeps its settings in
-//! the test's folder. All are Debian packages, `transmission-cli`, `aria2`, `rtorrent` and `python3-libtorrent`, but rqbit,
-//! which is a crate.
+//! the test's folder. All are Debian packages, `transmission-cli`, `aria2`, `rtorrent` and `python3-libtorrent`, but
+//! rqbit, which is a crate.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -54,7 +54,8 @@ enum Role {
 }
 
 impl Client {
-    /// Downloads `torrent`, a file or a magnet link, into `folder` and returns when the client has checked every byte of it.
+    /// Downloads `torrent`, a file or a magnet link, into `folder` and returns when the client has checked every byte
+    /// of it.
     #[track_caller]
     pub fn download(self, host: &Host, torrent: &Path, folder: &Path, limit: Duration) {
         self.download_on(Terms::default(), host, torrent, folder, limit);
@@ -70,8 +71,8 @@ impl Client {
             return;
         }
         if program.wait_for_or_end("seeding", limit, says_seeding).is_none() {
-            // transmission-cli takes the moment in which it has learned from a link what the torrent is for the end, if it
-            // happens to look just then. It keeps what it has learned.
+            // transmission-cli takes the moment in which it has learned from a link what the torrent is for the end, if
+            // it happens to look just then. It keeps what it has learned.
             if self == Self::Transmission {
                 program = self.start(terms, host, torrent, folder, Role::Leech);
             }
@@ -86,7 +87,8 @@ impl Client {
         self.start(Terms::default(), host, torrent, folder, Role::Join)
     }
 
-    /// Whether the client does not get `torrent` into `folder`: it ends without, or still has not all when `meanwhile` is over.
+    /// Whether the client does not get `torrent` into `folder`: it ends without, or still has not all when `meanwhile`
+    /// is over.
     #[track_caller]
     pub fn has_nothing_after(
         self,
@@ -249,8 +251,8 @@ fn rtorrent(terms: Terms, host: &Host, torrent: &Path, folder: &Path, role: Role
 }
 
 fn transmission(terms: Terms, host: &Host, torrent: &Path, folder: &Path, role: Role) -> Command {
-    // uTP where nobody has it and the distributed hash table would only add time-outs; the rest are transmission's defaults.
-    // A seed starts without memory of the download, or it believes that instead of looking at the files.
+    // uTP where nobody has it and the distributed hash table would only add time-outs; the rest are transmission's
+    // defaults. A seed starts without memory of the download, or it believes that instead of looking at the files.
     let settings = folder.with_extension(format!("{role:?}"));
     fs::create_dir_all(&settings).expect("the test's folder is ours");
     // 1 prefers encryption, which is the default, and 2 requires it.
@@ -299,7 +301,8 @@ fn crier(folder: &Path) -> PathBuf {
     path
 }
 
-/// Debian's package belongs to Debian's Python, which need not be the first on the path. `PODSWARM_PYTHON` names another.
+/// Debian's package belongs to Debian's Python, which need not be the first on the path. `PODSWARM_PYTHON` names
+/// another.
 fn python_with_libtorrent() -> String {
     if let Ok(python) = std::env::var("PODSWARM_PYTHON") {
         return python;

@@ -4,14 +4,16 @@
 //! fixed rate. The namespaces have no name and are held by open files only, so that nothing of them is left when a
 //! test ends, however it ends, and any number of tests can run side by side.
 //!
-//! A [`Router`] has a network of its own behind it, whose hosts share its address: it translates addresses and lets nobody in who was not
-//! spoken to first, unless it was asked to by a port mapping protocol that it [offers](Router::offer).
+//! A [`Router`] has a network of its own behind it, whose hosts share its address: it translates addresses and lets
+//! nobody in who was not spoken to first, unless it was asked to by a port mapping protocol that it
+//! [offers](Router::offer).
 //!
 //! Needs the right to make network namespaces: root, or `unshare --user --map-root-user`.
 //! Law: no packet leaves the machine; the bridge has no port but the hosts'.
-//! Source: the setup of published flash crowd figures: token bucket filters with a burst of 16 kB and a latency of
-//! 100 ms on both directions, segmentation offloads off; addresses of RFC 2544 and 5180, which every engine treats as public, and of the test network
-//! of amateur radio, 44.128.0.0/16, for routers, whose daemon knows those of RFC 2544 for what they are.
+//! Source: the setup of published flash crowd figures: token bucket filters with a burst of 16 kB and a latency of 100
+//! ms on both directions, segmentation offloads off; addresses of RFC 2544 and 5180, which every engine treats as
+//! public, and of the test network of amateur radio, 44.128.0.0/16, for routers, whose daemon knows those of RFC 2544
+//! for what they are.
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -115,7 +117,8 @@ impl Net {
         host
     }
 
-    /// Has a host's TCP use cubic where the machine lets namespaces choose it; [`Host::congestion_control`] says what it uses.
+    /// Has a host's TCP use cubic where the machine lets namespaces choose it; [`Host::congestion_control`] says what
+    /// it uses.
     fn use_cubic(host: &Host) {
         host.within(|| {
             // Refused where the machine does not allow it.
@@ -226,7 +229,8 @@ impl Host {
             .expect("the congestion control reads")
     }
 
-    /// Counts from now on what leaves by `eth0` over TCP or UDP, but for what goes to `allowed`; [`Self::strays`] tells.
+    /// Counts from now on what leaves by `eth0` over TCP or UDP, but for what goes to `allowed`; [`Self::strays`]
+    /// tells.
     pub fn watch_for_strays(&self, allowed: IpAddr) {
         let family = if allowed.is_ipv4() { "ip" } else { "ip6" };
         let script = format!(
@@ -246,8 +250,9 @@ impl Host {
         count.and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("no count in {told}"))
     }
 
-    /// Counts from now on what leaves by `eth0` over TCP or UDP; [`Self::strays`] tells. Resets are left out: the system answers so by itself
-    /// what comes for connections of an interface that was made anew, and has no socket to tell it by which one.
+    /// Counts from now on what leaves by `eth0` over TCP or UDP; [`Self::strays`] tells. Resets are left out: the
+    /// system answers so by itself what comes for connections of an interface that was made anew, and has no socket to
+    /// tell it by which one.
     pub fn watch_eth0_for_strays(&self) {
         let script = "table inet strays {\n\
              counter strays { }\n\
@@ -257,7 +262,8 @@ impl Host {
         self.namespace.run("nft", &["-f", "-"], script);
     }
 
-    /// Gives the host another interface, `eth1`, with an address of its own, by which nothing leaves that is not tied to it.
+    /// Gives the host another interface, `eth1`, with an address of its own, by which nothing leaves that is not tied
+    /// to it.
     pub fn plug_in_eth1(&self) {
         let number = self.number;
         self.switch.ip(&format!(
@@ -298,7 +304,8 @@ impl Host {
         self.filter("meta l4proto udp drop");
     }
 
-    /// Lets nothing in but what is for `port`: every other connection is reset, whoever opened it, and other datagrams are dropped.
+    /// Lets nothing in but what is for `port`: every other connection is reset, whoever opened it, and other datagrams
+    /// are dropped.
     pub fn close_all_but(&self, port: u16) {
         self.close_tcp_all_but(port);
         self.filter(&format!("udp dport != {port} drop"));

@@ -25,7 +25,8 @@ pub fn podsub() -> PathBuf {
     built().join("podsub")
 }
 
-/// A way to peers, or for them to us, that needs no tracker. The programs of tests go none of them but those that a test names.
+/// A way to peers, or for them to us, that needs no tracker. The programs of tests go none of them but those that a
+/// test names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
     /// Local service discovery.

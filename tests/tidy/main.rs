@@ -107,6 +107,16 @@ fn protocol_modules_name_their_source() {
 }
 
 #[test]
+fn comments_are_as_narrow_as_code() {
+    let is_wide = |_: &Source, _: usize, line: &str| {
+        let text = line.trim_start();
+        let is_comment = ["//! ", "/// ", "// "].iter().any(|begin| text.starts_with(begin));
+        is_comment && line.chars().count() > 120
+    };
+    assert_none("a comment's lines have at most 120 columns", rust_lines(is_wide));
+}
+
+#[test]
 fn nothing_is_left_unfinished() {
     // In two halves, so that this file does not find itself.
     let unfinished = [("to", "do"), ("fix", "me"), ("x", "xx")].map(|(start, end)| format!("{start}{end}"));

@@ -70,14 +70,14 @@ impl GlobalArgs {
 #[derive(Args, Clone, Debug, Default)]
 #[command(about = None, long_about = None)]
 pub struct RouteArgs {
-    /// Talk from this address only, or by this interface (on Linux; elsewhere from the address that it has at the start). While the interface is
-    /// gone nothing is sent.
+    /// Talk from this address only, or by this interface (on Linux; elsewhere from the address that it has at the
+    /// start). While the interface is gone nothing is sent.
     #[arg(long, value_name = "IP_OR_INTERFACE", help_heading = "Network")]
     pub bind: Option<Bind>,
 
-    /// Send everything through this proxy, `socks5://[USER:PASSWORD@]HOST:PORT` or `http://…`: peers over TCP, feeds, HTTP trackers and web
-    /// seeds, whose names it looks up. What cannot go through it is off: uTP, the distributed hash table, trackers over UDP, the search on the
-    /// own network, the router's port, and peers that dial us.
+    /// Send everything through this proxy, `socks5://[USER:PASSWORD@]HOST:PORT` or `http://…`: peers over TCP, feeds,
+    /// HTTP trackers and web seeds, whose names it looks up. What cannot go through it is off: uTP, the distributed
+    /// hash table, trackers over UDP, the search on the own network, the router's port, and peers that dial us.
     #[arg(long, value_name = "URL", value_parser = ProxyParser, hide_default_value = true, help_heading = "Network")]
     pub proxy: Option<Proxy>,
 }
@@ -125,17 +125,19 @@ pub struct EngineArgs {
     #[arg(long, value_name = "RATE", help_heading = "Peers")]
     pub down: Option<Rate>,
 
-    /// Keep other limits at some hours, in local time: `[DAYS] HH:MM-HH:MM [up=RATE] [down=RATE]`, such as
-    /// `mon-fri 08:00-18:00 up=1Mbit/s` or `22:00-06:00 up=none`. May be given several times; of those that hold at once the last decides.
+    /// Keep other limits at some hours, in local time: `[DAYS] HH:MM-HH:MM [up=RATE] [down=RATE]`, such as `mon-fri
+    /// 08:00-18:00 up=1Mbit/s` or `22:00-06:00 up=none`. May be given several times; of those that hold at once the
+    /// last decides.
     #[arg(long, value_name = "WINDOW", help_heading = "Peers")]
     pub limit_at: Vec<RateWindow>,
 
-    /// Give way to other traffic of the line: `seeding` holds back uploads of torrents that are complete here, `always` all uploads, `off` none.
+    /// Give way to other traffic of the line: `seeding` holds back uploads of torrents that are complete here, `always`
+    /// all uploads, `off` none.
     #[arg(long, value_name = "WHICH", default_value_t, help_heading = "Peers")]
     pub background: Background,
 
-    /// Neither dial peers at the addresses that this file names nor let them in: ranges (`1.2.3.4-1.2.3.9`), networks (`10.0.0.0/8`) or single
-    /// addresses, one a line, also in the forms of eMule and of `name:RANGE`.
+    /// Neither dial peers at the addresses that this file names nor let them in: ranges (`1.2.3.4-1.2.3.9`), networks
+    /// (`10.0.0.0/8`) or single addresses, one a line, also in the forms of eMule and of `name:RANGE`.
     #[arg(long, value_name = "FILE", value_parser = read_blocklist, help_heading = "Peers")]
     pub blocklist: Option<Arc<Blocklist>>,
 
@@ -180,8 +182,8 @@ pub struct EngineArgs {
     #[arg(long, value_name = "HOST:PORT", help_heading = "Peers")]
     pub dht_node: Vec<NodeAddr>,
 
-    /// Encrypt connections to peers: `prefer` hides their beginning where the peer can, and the rest where it insists; `require` encrypts all, and
-    /// speaks to nobody else; `off` encrypts nothing.
+    /// Encrypt connections to peers: `prefer` hides their beginning where the peer can, and the rest where it insists;
+    /// `require` encrypts all, and speaks to nobody else; `off` encrypts nothing.
     #[arg(long, value_name = "MODE", default_value_t, help_heading = "Peers")]
     pub encryption: Encryption,
 }

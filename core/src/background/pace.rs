@@ -1,24 +1,26 @@
 //! How fast may be sent in the background.
 //!
-//! Twenty times a second the pace looks at how long the [queue](super::waits) makes us wait. Shorter than 20 ms, and the pace rises,
-//! the slower the nearer it is; longer, and it falls, by an eighth at most, as long as the queue grows. So a line that is idle is full
-//! within seconds, with a queue of some milliseconds, and one that others fill has next to nothing of ours in it.
+//! Twenty times a second the pace looks at how long the [queue](super::waits) makes us wait. Shorter than 20 ms, and
+//! the pace rises, the slower the nearer it is; longer, and it falls, by an eighth at most, as long as the queue grows.
+//! So a line that is idle is full within seconds, with a queue of some milliseconds, and one that others fill has next
+//! to nothing of ours in it.
 //!
 //! Packets are late for other reasons, too, such as a wireless hop; so of two looks in a row the lesser counts.
 //!
-//! What is seen is some trips old, and a queue is the sum of all that was too much; who answered its length alone would swing. So the
-//! bucket is filled a little faster or slower than the pace besides, by what brings the queue to its target within 300 ms. Where the
-//! queue is empty the pace rises quickly, slowly near where it filled last, and takes back what was too much.
+//! What is seen is some trips old, and a queue is the sum of all that was too much; who answered its length alone would
+//! swing. So the bucket is filled a little faster or slower than the pace besides, by what brings the queue to its
+//! target within 300 ms. Where the queue is empty the pace rises quickly, slowly near where it filled last, and takes
+//! back what was too much.
 //!
-//! A queue that is shorter than the target never tells that somebody fills it: it loses packets. So when something is lost while we wait,
-//! the target is half of that wait, or less if it was, and grows again over minutes. Who begins while others fill the queue takes most of it for the
-//! way itself, and finds its true length in the same manner.
+//! A queue that is shorter than the target never tells that somebody fills it: it loses packets. So when something is
+//! lost while we wait, the target is half of that wait, or less if it was, and grows again over minutes. Who begins
+//! while others fill the queue takes most of it for the way itself, and finds its true length in the same manner.
 //!
 //! Where the queue is not known, because nobody tells anything, nothing is held back.
 //!
-//! The pace rises only when it is what holds us back. It never falls below [`LEAST`], because who sends nothing learns nothing. Who fills a
-//! line for long with a queue that never empties would take the queue for the way. So twice a minute half as much is sent for a moment, and
-//! the queue runs empty.
+//! The pace rises only when it is what holds us back. It never falls below [`LEAST`], because who sends nothing learns
+//! nothing. Who fills a line for long with a queue that never empties would take the queue for the way. So twice a
+//! minute half as much is sent for a moment, and the queue runs empty.
 //!
 //! Law: the pace is never below [`LEAST`]; what goes is never more than a fifteenth above the pace, and its burst.
 
@@ -48,7 +50,8 @@ const IDLE: Duration = Duration::from_secs(2);
 const CALM: Duration = Duration::from_millis(300);
 /// So many steps with an empty queue make the pace rise quickly.
 const EMPTY_STEPS: u32 = 4;
-/// It then rises by a part of this size in a step, near where the queue filled last by another; and takes so much back when it fills.
+/// It then rises by a part of this size in a step, near where the queue filled last by another; and takes so much back
+/// when it fills.
 const QUICK: Part = Part { far: 16, near: 64 };
 const TAKEN_BACK: Part = Part { far: 5, near: 16 };
 /// Where the queue filled matters for so long: the line may have been shared.
@@ -147,8 +150,8 @@ impl Pace {
         self.rate
     }
 
-    /// Somebody tells how long his packets take, and what of that may be the way, both in microseconds of which only differences mean
-    /// anything.
+    /// Somebody tells how long his packets take, and what of that may be the way, both in microseconds of which only
+    /// differences mean anything.
     pub fn told(&mut self, now: Instant, source: Source, delay_us: u32, way_us: u32) {
         // Our own queue is not longer than that; and were all wrong, the pace would still rise.
         let ours = u32::try_from(self.target_us * 3 / 4).unwrap_or(0);

@@ -1,14 +1,15 @@
 //! How long packets wait in the uplink's queue, of delays that many sources tell.
 //!
-//! A source tells how long its packets take: a way by two clocks that agree on nothing but the length of a second, or a round trip. The
-//! shortest that it has told within three minutes is the way itself, what is longer is waiting. Where it waits, one source cannot know:
-//! the far end has queues, too, and a round trip comes back through them. But all that we send goes through our uplink. So what *all*
-//! sources have waited at least is its queue, and the rest is somebody else's. In a rush every peer fills his own uplink, and every answer
-//! waits there; then those who tell of ways tell the least.
+//! A source tells how long its packets take: a way by two clocks that agree on nothing but the length of a second, or a
+//! round trip. The shortest that it has told within three minutes is the way itself, what is longer is waiting. Where
+//! it waits, one source cannot know: the far end has queues, too, and a round trip comes back through them. But all
+//! that we send goes through our uplink. So what *all* sources have waited at least is its queue, and the rest is
+//! somebody else's. In a rush every peer fills his own uplink, and every answer waits there; then those who tell of
+//! ways tell the least.
 //!
-//! Who begins while the queue is full takes it for a part of the way. The queue of who fills a line for long is never as short as that for
-//! long, since he loses packets and sends less; so such a source still tells whether the queue grows, and [the pace](super::pace) how much of
-//! that matters.
+//! Who begins while the queue is full takes it for a part of the way. The queue of who fills a line for long is never
+//! as short as that for long, since he loses packets and sends less; so such a source still tells whether the queue
+//! grows, and [the pace](super::pace) how much of that matters.
 //!
 //! Law: at most [`MOST_SOURCES`] sources are remembered; one that says nothing for [`FORGOTTEN`] is not.
 
@@ -60,8 +61,9 @@ pub struct Trip {
 impl Trip {
     /// The round trips since `before`, in microseconds; `None` if there was none.
     ///
-    /// Each moves the smoothed one by an eighth of the difference (RFC 6298), and there was one for every two packets that the other side
-    /// has got since. So what they were is told though the smoothed one takes many more to get there.
+    /// Each moves the smoothed one by an eighth of the difference (RFC 6298), and there was one for every two packets
+    /// that the other side has got since. So what they were is told though the smoothed one takes many more to get
+    /// there.
     pub fn since(&self, before: &Self) -> Option<u32> {
         let bytes = self.acknowledged.checked_sub(before.acknowledged).filter(|bytes| *bytes > 0)?;
         let trips = (bytes / (2 * PACKET)).clamp(1, MANY);
@@ -99,8 +101,8 @@ pub struct Waits {
 }
 
 impl Waits {
-    /// A source tells a delay, and what of it may be the way; both in microseconds of which only differences mean anything. If it is new, all
-    /// others' wait counts as its own, but no more than `most_us`.
+    /// A source tells a delay, and what of it may be the way; both in microseconds of which only differences mean
+    /// anything. If it is new, all others' wait counts as its own, but no more than `most_us`.
     pub fn told(&mut self, now: Instant, source: Source, delay_us: u32, way_us: u32, most_us: u32) {
         if let Some(told) = self.sources.get_mut(&source) {
             told.minima.measured(now, way_us);

@@ -1,10 +1,10 @@
 //! Decides which peers may download from us.
 //!
-//! Every ten seconds the [`Choker`] ranks the interested peers and unchokes as many as there are slots. While we download,
-//! those rank first that gave us most (tit for tat), and one more, optimistic slot moves every thirty seconds, so that
-//! newcomers get a chance to show what they give. When we have everything, peers take turns: whoever was just unchoked
-//! stays for twenty seconds, then whoever waited longest comes. Between the rounds a free slot goes at once to whoever
-//! becomes interested: in a young swarm the first ten seconds decide.
+//! Every ten seconds the [`Choker`] ranks the interested peers and unchokes as many as there are slots. While we
+//! download, those rank first that gave us most (tit for tat), and one more, optimistic slot moves every thirty
+//! seconds, so that newcomers get a chance to show what they give. When we have everything, peers take turns: whoever
+//! was just unchoked stays for twenty seconds, then whoever waited longest comes. Between the rounds a free slot goes
+//! at once to whoever becomes interested: in a young swarm the first ten seconds decide.
 //!
 //! Knows nothing of sockets; speeds come in as numbers.
 //!

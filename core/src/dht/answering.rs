@@ -1,7 +1,7 @@
 //! What others are answered.
 //!
-//! Where a question comes from may be forged, and the answer then hits somebody who asked for nothing. So who has never answered us gets
-//! the nodes that he needs to go on, and few peers; in all we send so many bytes a second.
+//! Where a question comes from may be forged, and the answer then hits somebody who asked for nothing. So who has never
+//! answered us gets the nodes that he needs to go on, and few peers; in all we send so many bytes a second.
 
 use std::net::SocketAddr;
 
@@ -11,7 +11,8 @@ use super::table::K;
 use super::{Dht, MOST_QUERIES, Output, Purpose};
 use crate::time::Instant;
 
-/// The most peers that one answer names to who has answered us before: what fits into a datagram beside the rest, in either network.
+/// The most peers that one answer names to who has answered us before: what fits into a datagram beside the rest, in
+/// either network.
 const MOST_PEERS: usize = 40;
 /// The same to who has not.
 const MOST_PEERS_FOR_STRANGERS: usize = 8;

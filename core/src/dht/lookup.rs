@@ -1,7 +1,7 @@
 //! One walk towards a number: those who are near it know who is nearer.
 //!
-//! A few nodes are asked at a time, the nearest first, until the [`K`] nearest that answer have all been asked. A node that lets us wait
-//! for a second keeps nobody from being asked in its stead; its answer still counts.
+//! A few nodes are asked at a time, the nearest first, until the [`K`] nearest that answer have all been asked. A node
+//! that lets us wait for a second keeps nobody from being asked in its stead; its answer still counts.
 //!
 //! Laws: at most [`MOST_ASKED`] nodes are asked, [`MOST_KNOWN`] are remembered, and one of each public network.
 //! Source: BEP 5; the rule for slow nodes is libtorrent's.

@@ -1,7 +1,7 @@
 //! What nodes say to one another: bencoded dictionaries, one in a datagram.
 //!
-//! A query names what is asked and is answered with a reply or an error that repeats its transaction id. Keys that are not known are
-//! passed over.
+//! A query names what is asked and is answered with a reply or an error that repeats its transaction id. Keys that are
+//! not known are passed over.
 //!
 //! Laws: no input panics; what is written is read back. Sources: BEP 5, 32 (`want`, `nodes6`), 42 (`ip`), 43 (`ro`).
 

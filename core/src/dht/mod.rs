@@ -1,19 +1,21 @@
 //! The mainline distributed hash table: who takes part in a torrent, known to nobody in particular.
 //!
-//! Every node has a number, and knows others, the more of them the nearer they are. Peers of a torrent are noted at the nodes whose
-//! numbers are nearest to its info-hash; to find those, a node asks the nearest that it knows for nearer ones, and so on.
+//! Every node has a number, and knows others, the more of them the nearer they are. Peers of a torrent are noted at the
+//! nodes whose numbers are nearest to its info-hash; to find those, a node asks the nearest that it knows for nearer
+//! ones, and so on.
 //!
-//! [`Dht`] is such a node, in the networks of IPv4 and IPv6, which share nothing but their rules. It seeks the peers of torrents, tells
-//! the network that we take part in them, and answers others, as long as they do not ask too much. [`message`] is what is on the wire,
-//! [`node_id`] the numbers, [`node_addr`] where a node is said to be, `table` whom we know, `lookup` one walk through the network, `peers` what others told us, `quota` how much
-//! each may ask, `saved` what outlives a restart.
+//! [`Dht`] is such a node, in the networks of IPv4 and IPv6, which share nothing but their rules. It seeks the peers of
+//! torrents, tells the network that we take part in them, and answers others, as long as they do not ask too much.
+//! [`message`] is what is on the wire, [`node_id`] the numbers, [`node_addr`] where a node is said to be, `table` whom
+//! we know, `lookup` one walk through the network, `peers` what others told us, `quota` how much each may ask, `saved`
+//! what outlives a restart.
 //!
-//! Whatever a stranger says may be a lie, and where he says he is may be another's address. So only who has answered a question of ours
-//! is told of to others; who has not gets little more than he sent; a number that does not follow from its address counts less (BEP 42);
-//! and peers that are named here are believed as far as those that other peers name.
+//! Whatever a stranger says may be a lie, and where he says he is may be another's address. So only who has answered a
+//! question of ours is told of to others; who has not gets little more than he sent; a number that does not follow from
+//! its address counts less (BEP 42); and peers that are named here are believed as far as those that other peers name.
 //!
-//! Laws: private torrents are not handed to this module (BEP 27); a read-only node answers nobody (BEP 43); queries, walks, and
-//! everything that is remembered are bounded; no input panics.
+//! Laws: private torrents are not handed to this module (BEP 27); a read-only node answers nobody (BEP 43); queries,
+//! walks, and everything that is remembered are bounded; no input panics.
 //!
 //! Sources: BEP 5, 32, 42, 43.
 

@@ -1,6 +1,7 @@
 //! Where a node is said to be: a host by its name or address, and a port.
 //!
-//! So stand nodes in configurations, and under `nodes` in torrents that have no tracker. Source: BEP 5 "torrent file extensions".
+//! So stand nodes in configurations, and under `nodes` in torrents that have no tracker. Source: BEP 5 "torrent file
+//! extensions".
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};

@@ -1,7 +1,7 @@
 //! The numbers of nodes: how far two are apart, and which of them an address may have.
 //!
-//! Whoever could choose his number freely could sit next to a torrent and hide it. So a number's first 21 bits follow from the node's
-//! address, which costs a liar an address for each number.
+//! Whoever could choose his number freely could sit next to a torrent and hide it. So a number's first 21 bits follow
+//! from the node's address, which costs a liar an address for each number.
 //!
 //! Sources: BEP 5 "overview", BEP 42.
 

@@ -2,8 +2,9 @@
 //!
 //! Who announces must show a token that was sent to his address, so nobody can note another.
 //!
-//! Laws: at most [`MOST_TORRENTS`] torrents with [`MOST_PEERS`] peers each, [`MOST_OF_ONE`] of one network in one torrent and
-//! [`MOST_BY_ONE`] in all; a peer is forgotten after half an hour unless he is told of again. Source: BEP 5 "peers".
+//! Laws: at most [`MOST_TORRENTS`] torrents with [`MOST_PEERS`] peers each, [`MOST_OF_ONE`] of one network in one
+//! torrent and [`MOST_BY_ONE`] in all; a peer is forgotten after half an hour unless he is told of again. Source: BEP 5
+//! "peers".
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};

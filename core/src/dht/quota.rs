@@ -1,7 +1,7 @@
 //! How much is answered: to each address, and in all.
 //!
-//! Law: within ten seconds at most [`MOST_OF_ONE`] questions of one address are answered, and the answers to all together keep within
-//! [`RATE`] but for a burst. Source: the limits of libtorrent's node.
+//! Law: within ten seconds at most [`MOST_OF_ONE`] questions of one address are answered, and the answers to all
+//! together keep within [`RATE`] but for a burst. Source: the limits of libtorrent's node.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

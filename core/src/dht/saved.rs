@@ -1,7 +1,7 @@
 //! What a node remembers when it is not running: its numbers, and whom it knew.
 //!
-//! A bencoded dictionary, `id` and `nodes` for IPv4, `id6` and `nodes6` for IPv6. A node that comes back under its number is found where
-//! it was left, and needs nobody to begin with.
+//! A bencoded dictionary, `id` and `nodes` for IPv4, `id6` and `nodes6` for IPv6. A node that comes back under its
+//! number is found where it was left, and needs nobody to begin with.
 
 use std::net::SocketAddr;
 

@@ -1,8 +1,8 @@
 //! The torrents that we take part in: when their peers are sought, and who is told of us.
 //!
-//! One walk does both: the nodes around the torrent are asked for its peers, and at the end of it the nearest of them are told that we
-//! are one. It is walked again every quarter of an hour; sooner, and ever less so, while so few nodes could be told that others may
-//! never hear of us, as in a network that is just coming up.
+//! One walk does both: the nodes around the torrent are asked for its peers, and at the end of it the nearest of them
+//! are told that we are one. It is walked again every quarter of an hour; sooner, and ever less so, while so few nodes
+//! could be told that others may never hear of us, as in a network that is just coming up.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;

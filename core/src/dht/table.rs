@@ -1,11 +1,11 @@
 //! The nodes that we know, the more of them the nearer they are to us.
 //!
-//! One bucket for each number of bits in common with our own number, each with room for a few. A node has a place only once it has
-//! answered us, and keeps it as long as it answers; who comes to a full bucket waits until somebody there falls silent. A node whose
-//! number does not follow from its address (BEP 42) makes way for one whose does.
+//! One bucket for each number of bits in common with our own number, each with room for a few. A node has a place only
+//! once it has answered us, and keeps it as long as it answers; who comes to a full bucket waits until somebody there
+//! falls silent. A node whose number does not follow from its address (BEP 42) makes way for one whose does.
 //!
-//! Laws: at most [`K`] nodes in a bucket and as many waiting, one of each public network in all; nobody takes the place of another by
-//! saying that he has his number. Source: BEP 5 "routing table".
+//! Laws: at most [`K`] nodes in a bucket and as many waiting, one of each public network in all; nobody takes the place
+//! of another by saying that he has his number. Source: BEP 5 "routing table".
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -20,7 +20,8 @@ use crate::tracker::Scope;
 
 /// The nodes in a bucket, and those that are asked for or told at once. BEP 5.
 pub(super) const K: usize = 8;
-/// A node that has not answered for so long is asked whether it is there, and a bucket that nobody came to is looked after. BEP 5.
+/// A node that has not answered for so long is asked whether it is there, and a bucket that nobody came to is looked
+/// after. BEP 5.
 const STALE: Duration = Duration::from_mins(15);
 /// After so many questions without an answer a node is told to nobody, and makes way.
 const DOUBTFUL: u32 = 2;

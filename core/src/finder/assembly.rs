@@ -1,10 +1,11 @@
 //! Putting the metadata together out of what several peers give, some of whom lie.
 //!
-//! Peers that claim the same length are asked together, each for a few pieces. When the whole is wrong and one peer gave all of it, that
-//! one is a liar. If several gave it, each of them is asked for the whole from then on, alone, until one is right or all are known.
+//! Peers that claim the same length are asked together, each for a few pieces. When the whole is wrong and one peer
+//! gave all of it, that one is a liar. If several gave it, each of them is asked for the whole from then on, alone,
+//! until one is right or all are known.
 //!
-//! Laws: nothing is kept for a length that nobody has begun to give; at most [`MOST_ATTEMPTS`] wholes are put together at once, of
-//! [`MAX_METADATA`] bytes each; what comes out has the hash that was asked for.
+//! Laws: nothing is kept for a length that nobody has begun to give; at most [`MOST_ATTEMPTS`] wholes are put together
+//! at once, of [`MAX_METADATA`] bytes each; what comes out has the hash that was asked for.
 //!
 //! Source: BEP 9.
 

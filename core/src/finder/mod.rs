@@ -1,13 +1,14 @@
 //! Finding out what a torrent is when nothing is known of it but its info-hash: what a magnet link begins with.
 //!
-//! A [`Finder`] asks trackers and peers for peers, and those for the metadata. It speaks to the world as a [`crate::swarm::Swarm`] does,
-//! in the same inputs and outputs, and ends with [`Event::Metadata`]. What it has learnt of peers is then for the swarm.
+//! A [`Finder`] asks trackers and peers for peers, and those for the metadata. It speaks to the world as a
+//! [`crate::swarm::Swarm`] does, in the same inputs and outputs, and ends with [`Event::Metadata`]. What it has learnt
+//! of peers is then for the swarm.
 //!
-//! `assembly` puts the metadata together; `layers` gets the hashes that a v2 torrent's has not. A hybrid can do without them, so they
-//! are waited for as long as somebody may give them, and no longer than four seconds.
+//! `assembly` puts the metadata together; `layers` gets the hashes that a v2 torrent's has not. A hybrid can do without
+//! them, so they are waited for as long as somebody may give them, and no longer than four seconds.
 //!
-//! Laws: what comes out has the info-hash that was asked for; connections, messages and bytes are bounded; a peer that has given
-//! nothing for half a minute makes room for others.
+//! Laws: what comes out has the info-hash that was asked for; connections, messages and bytes are bounded; a peer that
+//! has given nothing for half a minute makes room for others.
 //!
 //! Source: BEP 9, 10, 11, 52.
 
@@ -51,7 +52,8 @@ const USELESS_AFTER: Duration = Duration::from_secs(30);
 const MOST_EXCHANGES: u32 = 6;
 /// So long the hashes of a hybrid's trees are waited for.
 const HYBRID_PATIENCE: Duration = Duration::from_secs(4);
-/// What trackers are told is missing, in bytes: how much it is nobody knows yet, and with nothing missing we were a seed.
+/// What trackers are told is missing, in bytes: how much it is nobody knows yet, and with nothing missing we were a
+/// seed.
 const LEFT: u64 = 16 * 1024;
 
 /// What is to be found.

@@ -8,7 +8,8 @@
 //! cookie: what the sender knows its own messages by
 //! ```
 //!
-//! It looks like HTTP, and clients differ in how it is written: headers may come in any order and case, lines may end as they like.
+//! It looks like HTTP, and clients differ in how it is written: headers may come in any order and case, lines may end
+//! as they like.
 //!
 //! Laws: no input panics; what is written is at most [`LONGEST`] bytes, and is read back. Source: BEP 14.
 

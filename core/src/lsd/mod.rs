@@ -1,14 +1,16 @@
-//! Local service discovery: hosts of one network tell one another which torrents they take part in, so that a household fetches an
-//! episode once. BEP 14.
+//! Local service discovery: hosts of one network tell one another which torrents they take part in, so that a household
+//! fetches an episode once. BEP 14.
 //!
-//! [`Lsd`] decides when to say what, and whom to believe. A torrent is named a second after it came, so that those which come together
-//! are named together, or as soon as there is leave to speak; once more a minute later, since datagrams are lost, and then every five minutes; one message names as many torrents as it can.
+//! [`Lsd`] decides when to say what, and whom to believe. A torrent is named a second after it came, so that those
+//! which come together are named together, or as soon as there is leave to speak; once more a minute later, since
+//! datagrams are lost, and then every five minutes; one message names as many torrents as it can.
 //!
-//! Whoever hears of a torrent connects to whoever spoke. So only hosts are believed that are on the same network as we are, which the
-//! rim knows; each gets so many messages, and so many ports, since they are all that a datagram can lie about.
+//! Whoever hears of a torrent connects to whoever spoke. So only hosts are believed that are on the same network as we
+//! are, which the rim knows; each gets so many messages, and so many ports, since they are all that a datagram can lie
+//! about.
 //!
-//! Laws: one message a minute at most, to each group; what is remembered of others is bounded; private torrents are not handed to this
-//! module (BEP 27).
+//! Laws: one message a minute at most, to each group; what is remembered of others is bounded; private torrents are not
+//! handed to this module (BEP 27).
 
 pub mod message;
 

@@ -42,8 +42,8 @@ impl MetainfoBuilder {
         Self { info, layers: BTreeMap::new(), trackers, web_seeds, comment, created_by, creation_date }
     }
 
-    /// Makes it a hybrid: `trees` has the root of each file in order, and the hashes of its pieces end to end, if it is longer than
-    /// one (BEP 52). In a folder the padding between files must be there; see [`MetainfoBuilder::padded`].
+    /// Makes it a hybrid: `trees` has the root of each file in order, and the hashes of its pieces end to end, if it is
+    /// longer than one (BEP 52). In a folder the padding between files must be there; see [`MetainfoBuilder::padded`].
     pub fn trees(mut self, trees: Vec<FileTree>) -> Self {
         let files = self.info.files.iter_mut().filter(|file| !file.is_pad && file.length > 0);
         for (file, FileTree { root, layer }) in files.zip(trees) {
@@ -61,7 +61,8 @@ impl MetainfoBuilder {
         self
     }
 
-    /// The files with the padding between them that a hybrid must have, as [`crate::layout`] and the v1 hashes see them (BEP 47).
+    /// The files with the padding between them that a hybrid must have, as [`crate::layout`] and the v1 hashes see them
+    /// (BEP 47).
     pub fn padded(files: Vec<FileEntry>, piece_length: u32) -> Result<Vec<FileEntry>, MetainfoError> {
         tree::align(files, piece_length, tree::Tail::Bare)
     }

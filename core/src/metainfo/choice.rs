@@ -1,6 +1,7 @@
 //! Which files of a torrent are wanted, where not all are.
 //!
-//! What is fetched are pieces: a piece that has bytes of a wanted file and of others comes whole, or it could not be checked.
+//! What is fetched are pieces: a piece that has bytes of a wanted file and of others comes whole, or it could not be
+//! checked.
 //!
 //! Law: a choice names at least one file that is there, and leaves out at least one.
 //! Source: BEP 53 (`so` of magnet links).
@@ -24,8 +25,8 @@ pub struct FileChoice {
 pub struct NothingChosen;
 
 impl FileChoice {
-    /// The files of these places in the metainfo's list, from 0; `None` if those are all. Places of padding and beyond the last
-    /// are passed over.
+    /// The files of these places in the metainfo's list, from 0; `None` if those are all. Places of padding and beyond
+    /// the last are passed over.
     pub fn new(info: &Info, is_chosen: impl Fn(usize) -> bool) -> Result<Option<Self>, NothingChosen> {
         let wanted: Vec<bool> =
             info.files.iter().enumerate().map(|(number, file)| !file.is_pad && is_chosen(number)).collect();

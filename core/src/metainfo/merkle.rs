@@ -1,8 +1,9 @@
 //! Hash trees over files: what proves a v2 torrent's bytes block by block.
 //!
-//! A file is cut into blocks of 16 KiB. Their SHA-256 are the leaves of a binary tree, filled up with zeros to a power of two; a
-//! node is the SHA-256 of its two children, and the root is in the torrent's `info`. One layer of the tree, whose hashes cover
-//! a piece each, stands beside it. So a block can be proven by the hashes next to its way up, the uncles.
+//! A file is cut into blocks of 16 KiB. Their SHA-256 are the leaves of a binary tree, filled up with zeros to a power
+//! of two; a node is the SHA-256 of its two children, and the root is in the torrent's `info`. One layer of the tree,
+//! whose hashes cover a piece each, stands beside it. So a block can be proven by the hashes next to its way up, the
+//! uncles.
 //!
 //! Layers are counted from the leaves, which are layer 0.
 //!
@@ -27,7 +28,8 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// The tree of a file of `length` bytes, at least 1, in pieces of `piece_length` bytes, a power of two of at least a block.
+    /// The tree of a file of `length` bytes, at least 1, in pieces of `piece_length` bytes, a power of two of at least
+    /// a block.
     pub fn new(length: u64, piece_length: u32) -> Self {
         let blocks = length.div_ceil(u64::from(BLOCK_LENGTH));
         let height = blocks.next_power_of_two().ilog2();

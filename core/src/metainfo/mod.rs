@@ -4,12 +4,13 @@
 //! overflow, hashes that do not fit the files, names that leave their folder or collide. [`MetainfoBuilder`] makes it.
 //! The info-hash covers the raw bytes of `info`, which are kept as they were found, never a re-encoding of them.
 //!
-//! Torrents are of version 1 (a SHA-1 for each piece), 2 (a tree of SHA-256 for each file, [`merkle`]) or both, hybrids,
-//! whose halves must say the same. Keys outside `info` that are not known, such as `nodes`, are carried along; known ones of
-//! the wrong type are left out, but for `piece layers`, which must fit.
+//! Torrents are of version 1 (a SHA-1 for each piece), 2 (a tree of SHA-256 for each file, [`merkle`]) or both,
+//! hybrids, whose halves must say the same. Keys outside `info` that are not known, such as `nodes`, are carried along;
+//! known ones of the wrong type are left out, but for `piece layers`, which must fit.
 //!
 //! Law: a `Metainfo` is one whole: its pieces cover its files exactly, and [`crate::layout`] can divide by all it says.
-//! Source: BEP 3; trackers BEP 12, web seeds BEP 19, `private` BEP 27, pad files and symlinks BEP 47, v2 and hybrids BEP 52.
+//! Source: BEP 3; trackers BEP 12, web seeds BEP 19, `private` BEP 27, pad files and symlinks BEP 47, v2 and hybrids
+//! BEP 52.
 
 mod builder;
 mod choice;
@@ -92,8 +93,8 @@ impl Metainfo {
         self.layers.as_ref()
     }
 
-    /// Adds the piece layers that peers have told: the hashes, end to end, of each file that is longer than a piece, by the file's
-    /// root.
+    /// Adds the piece layers that peers have told: the hashes, end to end, of each file that is longer than a piece, by
+    /// the file's root.
     pub fn add_layers(&mut self, layers: &BTreeMap<Sha256Digest, Vec<u8>>) -> Result<(), MetainfoError> {
         self.layers = PieceLayers::gather(&self.info, |root| layers.get(root).map(Vec::as_slice))?;
         Ok(())
@@ -190,10 +191,11 @@ impl Info {
 
 /// Which versions of the protocol a torrent that is made speaks.
 ///
-/// A hybrid would be the best of both, and is not the default because clients that many people have cannot take part in its swarm.
-/// BEP 52 ends every path in the file tree with an empty key. transmission before 4.0 refuses such a file, and aria2 before 1.37 drops
-/// the key when it encodes `info` again, so that it looks for peers under an info-hash that nobody else has. Neither can be helped by
-/// how the torrent is made. In a folder clients that know v1 alone would keep the padding as files, besides.
+/// A hybrid would be the best of both, and is not the default because clients that many people have cannot take part in
+/// its swarm. BEP 52 ends every path in the file tree with an empty key. transmission before 4.0 refuses such a file,
+/// and aria2 before 1.37 drops the key when it encodes `info` again, so that it looks for peers under an info-hash that
+/// nobody else has. Neither can be helped by how the torrent is made. In a folder clients that know v1 alone would keep
+/// the padding as files, besides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TorrentVersion {

@@ -47,8 +47,8 @@ impl Metainfo {
         Ok(metainfo)
     }
 
-    /// Reads the bare `info`, as peers hand it out for a magnet link (BEP 9). It names no trackers, and a v2 one may lack the
-    /// hashes of its pieces.
+    /// Reads the bare `info`, as peers hand it out for a magnet link (BEP 9). It names no trackers, and a v2 one may
+    /// lack the hashes of its pieces.
     ///
     /// Whether it is the `info` that was asked for is for the caller to see, by [`Metainfo::info_hash`].
     pub fn from_info_bytes(info: &[u8]) -> Result<Self, MetainfoError> {

@@ -1,7 +1,7 @@
 //! The files of a v2 torrent, as they stand in its `file tree`, and whether a hybrid's other half has the same.
 //!
-//! Every file begins a piece. What lies between two of them is padding to us, of which nothing is asked for or stored: so
-//! v1, hybrid and v2 torrents are one run of bytes alike.
+//! Every file begins a piece. What lies between two of them is padding to us, of which nothing is asked for or stored:
+//! so v1, hybrid and v2 torrents are one run of bytes alike.
 //!
 //! Law: the files come in the order of the tree, whose names must be sorted; else two readers would see two torrents.
 //! Source: BEP 52; attributes BEP 47.
@@ -108,7 +108,8 @@ const fn gap_at(end: u64, piece_length: u32) -> u64 {
     end.next_multiple_of(piece_length as u64) - end
 }
 
-/// Gives a hybrid's files, as its v1 half has them, the roots of its v2 half, if both are the same files at the same places.
+/// Gives a hybrid's files, as its v1 half has them, the roots of its v2 half, if both are the same files at the same
+/// places.
 pub(super) fn unite(files: &mut [FileEntry], tree: Vec<FileEntry>, piece_length: u32) -> Result<(), MetainfoError> {
     let mut twins = tree.into_iter();
     let (mut end, mut is_padded) = (0_u64, false);

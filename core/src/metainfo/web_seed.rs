@@ -6,8 +6,8 @@ use super::magnet::escaped;
 impl Info {
     /// The URL of the file number `file` at the web seed `base`.
     ///
-    /// To a URL that ends in a slash the torrent's name is added, and to that, for a folder, the file's path; the URL of a folder
-    /// is taken to end in a slash even where it does not. What follows a `?` stays behind the path.
+    /// To a URL that ends in a slash the torrent's name is added, and to that, for a folder, the file's path; the URL
+    /// of a folder is taken to end in a slash even where it does not. What follows a `?` stays behind the path.
     ///
     /// # Panics
     /// If there is no such file.

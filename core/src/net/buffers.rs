@@ -1,8 +1,8 @@
 //! Memory for payloads: blocks of one size, used again and again.
 //!
 //! Every block that is received from a peer or read for one lies in one of the [`Buffers`]. When the last view of it is
-//! dropped it goes back, on whatever thread that happens, so that the memory of a busy engine is what is under way and not
-//! what an allocator kept of it.
+//! dropped it goes back, on whatever thread that happens, so that the memory of a busy engine is what is under way and
+//! not what an allocator kept of it.
 //!
 //! Law: at most [`MOST_IDLE`] buffers lie idle; what comes back beyond them is freed.
 

@@ -2,9 +2,9 @@
 //!
 //! It is opened as `opening` says; then two tasks go on with it, through ciphers only if both sides agreed on that.
 //!
-//! A reader task turns what comes into messages and hands them to the engine in batches, through a channel that is short, so
-//! that a busy engine slows the senders down instead of filling memory. A writer task sends what the engine wants sent, heads
-//! and payloads in one vectored write, and tells how many payload bytes the socket took.
+//! A reader task turns what comes into messages and hands them to the engine in batches, through a channel that is
+//! short, so that a busy engine slows the senders down instead of filling memory. A writer task sends what the engine
+//! wants sent, heads and payloads in one vectored write, and tells how many payload bytes the socket took.
 //!
 //! Payloads are not copied: a block stays in the buffer that it was received into, see [`super::receive`].
 

@@ -1,8 +1,9 @@
 //! Hashing files and making torrents, as fast as the processor hashes.
 //!
 //! The bytes are dealt out to one thread for each core in runs of whole pieces, and each is read once: the slice that
-//! feeds a piece's SHA-1 and its blocks' SHA-256 is also what is written to the copy and what the SHA-256 of the whole is made of. A copy
-//! costs no bytes at all where the file system can share them (reflink); then it is the copy that is hashed.
+//! feeds a piece's SHA-1 and its blocks' SHA-256 is also what is written to the copy and what the SHA-256 of the whole
+//! is made of. A copy costs no bytes at all where the file system can share them (reflink); then it is the copy that is
+//! hashed.
 //!
 //! Everything here blocks; call it from `spawn_blocking`. Everything can be watched and cancelled by a [`Watch`].
 //!

@@ -1,7 +1,8 @@
 //! The sockets, the file and the names under [`Dht`].
 //!
-//! Its datagrams come and go on the UDP port beside that of TCP; [`super::udp`] sorts out what is for it. What it knows is written to a
-//! file every ten minutes and when the engine stops. Names of nodes are looked up beside it, and only while it knows few others.
+//! Its datagrams come and go on the UDP port beside that of TCP; [`super::udp`] sorts out what is for it. What it knows
+//! is written to a file every ten minutes and when the engine stops. Names of nodes are looked up beside it, and only
+//! while it knows few others.
 //!
 //! Law: nobody is asked at start but those whom the file, the configuration, a torrent or a peer names. Source: BEP 5.
 

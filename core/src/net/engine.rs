@@ -109,7 +109,8 @@ pub(crate) enum Done {
 
 /// The torrent engine: peers, disk and trackers of any number of torrents. Clones are the same engine.
 ///
-/// It stops when [`Engine::shutdown`] is called, or when its last clone is dropped; a [`Torrent`] does not keep it running.
+/// It stops when [`Engine::shutdown`] is called, or when its last clone is dropped; a [`Torrent`] does not keep it
+/// running.
 #[derive(Clone, Debug)]
 pub struct Engine {
     commands: mpsc::Sender<Command>,
@@ -194,15 +195,16 @@ impl Engine {
 
     /// Finds out what the torrent of a magnet link is: fetches its metadata from peers. BEP 9.
     ///
-    /// Takes as long as it takes; drop it to end the search. The peers that were found are the torrent's if it is then added.
+    /// Takes as long as it takes; drop it to end the search. The peers that were found are the torrent's if it is then
+    /// added.
     pub async fn find(&self, find: FindTorrent) -> Result<Arc<Metainfo>, FindError> {
         let (done, answer) = oneshot::channel();
         self.commands.send(Command::Find(Box::new(find), done)).await.map_err(|_| FindError::Stopped)?;
         answer.await.unwrap_or(Err(FindError::Stopped))
     }
 
-    /// A tracker of the same owner says that somebody at `peer` takes part in the torrent of this info-hash, as it stands in handshakes.
-    /// An engine that is busy does not hear it.
+    /// A tracker of the same owner says that somebody at `peer` takes part in the torrent of this info-hash, as it
+    /// stands in handshakes. An engine that is busy does not hear it.
     pub fn introduce(&self, info_hash: [u8; 20], peer: SocketAddr) {
         let _ = self.commands.try_send(Command::Introduce(info_hash, peer));
     }
@@ -436,7 +438,8 @@ impl Task {
         self.say_goodbye().await;
     }
 
-    /// Looks at the clock once a minute, since no timer knows of daylight saving, suspended machines and clocks that are set.
+    /// Looks at the clock once a minute, since no timer knows of daylight saving, suspended machines and clocks that
+    /// are set.
     fn keep_timetable(&mut self) {
         let now = self.clock.now();
         if self.limits_at.is_none_or(|at| at > now) {

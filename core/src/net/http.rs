@@ -2,8 +2,8 @@
 //!
 //! Feeds, torrents, media and announces all go through here. Redirects are followed hop by hop, each checked like the
 //! first URL; compressed answers are bounded by their decoded size; certificates are always checked. Proxies of the
-//! environment are not used. Through one that the owner names everything goes: it looks up names, and so it alone decides where they
-//! lead; a stranger's names that belong to a private network by their looks are refused.
+//! environment are not used. Through one that the owner names everything goes: it looks up names, and so it alone
+//! decides where they lead; a stranger's names that belong to a private network by their looks are refused.
 //!
 //! Knows nothing of feeds or trackers. Laws: no answer takes more memory than the caller allows; a file appears under
 //! its final name only whole and synced.

@@ -1,7 +1,7 @@
 //! The sockets on which peers reach us, one for TCP and one for UDP of each address family, with one port.
 //!
-//! Where they are tied to an interface that goes and comes back, as those of tunnels do, they are opened anew: the system takes it for
-//! another one.
+//! Where they are tied to an interface that goes and comes back, as those of tunnels do, they are opened anew: the
+//! system takes it for another one.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -1,10 +1,11 @@
-//! The sockets under [`Lsd`]: what is said goes out on every interface, and what is heard counts if it comes from a network of ours.
+//! The sockets under [`Lsd`]: what is said goes out on every interface, and what is heard counts if it comes from a
+//! network of ours.
 //!
-//! Interfaces come and go, so they are looked at again before anything is said, which is once a minute at most. Nothing is opened
-//! before there is a torrent. Another client of this machine may have the same sockets open.
+//! Interfaces come and go, so they are looked at again before anything is said, which is once a minute at most. Nothing
+//! is opened before there is a torrent. Another client of this machine may have the same sockets open.
 //!
-//! Law: a datagram counts only if its sender's address lies in the network of an interface that we speak on; what comes from beyond a
-//! router is not heard. Source: BEP 14.
+//! Law: a datagram counts only if its sender's address lies in the network of an interface that we speak on; what comes
+//! from beyond a router is not heard. Source: BEP 14.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -29,8 +30,8 @@ const MOST_INTERFACES: usize = 16;
 /// How long to wait after a read that failed.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Speaks to the neighbours of torrents that it is asked to seek, from the address or interface `bind` alone if there is one, until nobody
-/// asks any more.
+/// Speaks to the neighbours of torrents that it is asked to seek, from the address or interface `bind` alone if there
+/// is one, until nobody asks any more.
 pub(crate) async fn lsd_task(
     mut lsd: Lsd,
     bind: Option<Bind>,

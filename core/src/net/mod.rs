@@ -1,12 +1,15 @@
 //! The rim: sockets, disk, hashing threads and tracker requests around the pure engine.
 //!
-//! [`Engine`] is what other programs use. One task owns the [`crate::session::Session`]; everything else, connections, disk
-//! threads, tracker requests, talks to it through channels, so that no lock guards any of the protocol's state.
+//! [`Engine`] is what other programs use. One task owns the [`crate::session::Session`]; everything else, connections,
+//! disk threads, tracker requests, talks to it through channels, so that no lock guards any of the protocol's state.
 //!
-//! In reading order: [`clock`], [`durable`], `pool` and `buffers` are tools; [`route`] says how we go out, and [`proxy`] through whom; [`http`] asks trackers and web servers, `udp_tracker`
-//! trackers over UDP; [`create`] hashes files; [`storage`] and `resume` keep a torrent's files; `utp` and `stream` carry bytes, `receive`,
-//! `opening`, `pacing` and `connection` are one connection, `trips` says what the system knows of it, `web_seed` is one web server; `listen` and `udp` are the ports where peers reach us,
-//! [`port_map`] has a router let them in, `reached` says whether they get there; `lsd` speaks to the neighbours, `dht` to the distributed hash table; `engine` is the task; [`torrent`] its handles.
+//! In reading order: [`clock`], [`durable`], `pool` and `buffers` are tools; [`route`] says how we go out, and
+//! [`proxy`] through whom; [`http`] asks trackers and web servers, `udp_tracker` trackers over UDP; [`create`] hashes
+//! files; [`storage`] and `resume` keep a torrent's files; `utp` and `stream` carry bytes, `receive`, `opening`,
+//! `pacing` and `connection` are one connection, `trips` says what the system knows of it, `web_seed` is one web
+//! server; `listen` and `udp` are the ports where peers reach us, [`port_map`] has a router let them in, `reached` says
+//! whether they get there; `lsd` speaks to the neighbours, `dht` to the distributed hash table; `engine` is the task;
+//! [`torrent`] its handles.
 #![expect(clippy::disallowed_methods, reason = "the rim is where clocks, tasks and sockets are")]
 
 pub mod clock;
@@ -74,8 +77,8 @@ pub struct EngineConfig {
     pub peer_port: PeerPort,
     /// The address or interface to listen on and dial from; both families' unspecified addresses if `None`.
     pub bind: Option<Bind>,
-    /// The proxy through which everything goes; what cannot go through it is off: uTP, the hash table, trackers over UDP, the own
-    /// network, the router, and peers that dial us.
+    /// The proxy through which everything goes; what cannot go through it is off: uTP, the hash table, trackers over
+    /// UDP, the own network, the router, and peers that dial us.
     pub proxy: Option<Proxy>,
     /// Upload limit over all torrents.
     pub up: Option<Rate>,
@@ -139,8 +142,8 @@ impl EngineConfig {
         Route { bind: self.bind.clone(), proxy: self.proxy.clone() }
     }
 
-    /// The same without what would go around a proxy or an interface, if there is one. The router that leads out may be at another
-    /// interface.
+    /// The same without what would go around a proxy or an interface, if there is one. The router that leads out may be
+    /// at another interface.
     fn without_leaks(self) -> Self {
         let port_map = self.port_map && self.bind.as_ref().and_then(Bind::interface).is_none();
         match self.proxy {
@@ -225,7 +228,8 @@ impl AddTorrent {
 pub struct FindTorrent {
     /// The link; its trackers and peers are asked.
     pub magnet: Magnet,
-    /// Which addresses its trackers, and the peers that they name, may have. Under [`Reach::Any`] the link's own peers are trusted.
+    /// Which addresses its trackers, and the peers that they name, may have. Under [`Reach::Any`] the link's own peers
+    /// are trusted.
     pub reach: Reach,
     /// Whether to ask its trackers.
     pub announce: bool,

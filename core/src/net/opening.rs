@@ -1,8 +1,10 @@
 //! How a connection begins: with two handshakes, in plain or behind an encrypted one.
 //!
-//! What comes out is whatever encrypts the rest, if anything, so that a connection without encryption costs nothing later.
+//! What comes out is whatever encrypts the rest, if anything, so that a connection without encryption costs nothing
+//! later.
 //!
-//! Law: nothing that follows the peer's handshake is taken from the stream, unless the peer sent it with the encrypted one.
+//! Law: nothing that follows the peer's handshake is taken from the stream, unless the peer sent it with the encrypted
+//! one.
 
 use std::io;
 

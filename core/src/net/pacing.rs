@@ -1,7 +1,7 @@
 //! How fast connections write what is sent in the background.
 //!
-//! The session says how much may go; a block of 16 KiB that leaves at once still makes everybody else wait for a block. So it is written in
-//! bits, a little faster than the pace, so that the writing never becomes the limit.
+//! The session says how much may go; a block of 16 KiB that leaves at once still makes everybody else wait for a block.
+//! So it is written in bits, a little faster than the pace, so that the writing never becomes the limit.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,16 +1,16 @@
 //! The peer port at the router: asks for a mapping, keeps it, and gives it back.
 //!
-//! A router of a home or an office lets nobody in until somebody inside has asked it to. It is asked by PCP and NAT-PMP at once, and by
-//! UPnP where it answers neither; TCP and UDP are mapped to one port outside, since everybody is told of one. Nothing is asked where our own
-//! address is public, or where there is no way out.
+//! A router of a home or an office lets nobody in until somebody inside has asked it to. It is asked by PCP and NAT-PMP
+//! at once, and by UPnP where it answers neither; TCP and UDP are mapped to one port outside, since everybody is told
+//! of one. Nothing is asked where our own address is public, or where there is no way out.
 //!
-//! A mapping is for an hour and renewed well before, so that a router that was started anew has it again soon and one that we left without
-//! a word forgets it. A router that does not answer is asked again soon, as it may just be starting, and then ever more seldom, down to once in
-//! half an hour; in between nothing is done but that once a minute the system is asked for our own address: with another one comes another
-//! router.
+//! A mapping is for an hour and renewed well before, so that a router that was started anew has it again soon and one
+//! that we left without a word forgets it. A router that does not answer is asked again soon, as it may just be
+//! starting, and then ever more seldom, down to once in half an hour; in between nothing is done but that once a minute
+//! the system is asked for our own address: with another one comes another router.
 //!
-//! Law: of each protocol at most one mapping is held, and what is held is given back at the end. What the router says is a stranger's claim
-//! and decides nothing but which port others are told and what the owner reads.
+//! Law: of each protocol at most one mapping is held, and what is held is given back at the end. What the router says
+//! is a stranger's claim and decides nothing but which port others are told and what the owner reads.
 //! Source: UPnP-IGD 1 and 2 (`igd-next`), RFC 6886 and 6887 (`crab_nat`).
 
 use std::fmt;
@@ -36,7 +36,8 @@ use crate::tracker::Scope;
 const LEASE: Duration = Duration::from_hours(1);
 /// After so long it is asked for again.
 const RENEW: Duration = Duration::from_mins(20);
-/// After so long whoever did not answer or refused is asked again; each time after twice as long, at most after [`LAST_RETRY`].
+/// After so long whoever did not answer or refused is asked again; each time after twice as long, at most after
+/// [`LAST_RETRY`].
 const FIRST_RETRY: Duration = Duration::from_secs(15);
 const LAST_RETRY: Duration = Duration::from_mins(30);
 /// How often our own address is looked at.

@@ -1,8 +1,9 @@
 //! The proxy through which everything goes out, if the owner names one.
 //!
-//! Peers are dialled through it by their addresses; what is fetched over HTTP goes through it too, by name, so that nobody here looks up a
-//! host. Whatever cannot go through it is left alone: datagrams (uTP, the distributed hash table, trackers over UDP), the own network, the
-//! router, and whoever would dial us. It is what libtorrent does with a proxy for peers, only without the exceptions.
+//! Peers are dialled through it by their addresses; what is fetched over HTTP goes through it too, by name, so that
+//! nobody here looks up a host. Whatever cannot go through it is left alone: datagrams (uTP, the distributed hash
+//! table, trackers over UDP), the own network, the router, and whoever would dial us. It is what libtorrent does with a
+//! proxy for peers, only without the exceptions.
 //!
 //! A proxy that fails is told of in the owner's words, and remembered until something gets through again.
 //!

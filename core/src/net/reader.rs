@@ -39,7 +39,8 @@ pub enum ReadError {
     Disk(#[source] StorageError),
 }
 
-/// Reads a range of a torrent's bytes from its start to its end. What it goes on with is fetched first, until it is dropped.
+/// Reads a range of a torrent's bytes from its start to its end. What it goes on with is fetched first, until it is
+/// dropped.
 #[derive(Debug)]
 pub struct Reader {
     number: u64,
@@ -67,7 +68,8 @@ impl Reader {
         self.range.start
     }
 
-    /// The next bytes; `None` at the end of the range. Waits until they are there and verified, however long that takes.
+    /// The next bytes; `None` at the end of the range. Waits until they are there and verified, however long that
+    /// takes.
     ///
     /// Dropping the future loses nothing.
     pub async fn next(&mut self) -> Result<Option<Bytes>, ReadError> {

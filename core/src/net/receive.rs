@@ -1,13 +1,14 @@
 //! Bytes from a socket to messages, each payload received straight into a buffer of its own.
 //!
-//! While blocks stream in, the receiver guesses that after the block under way comes another, and lays out the next read so: the rest of
-//! this block, the 13 bytes of the next head, the next block's buffer, and so on. A right guess puts several blocks with one system call
-//! where they stay. A wrong one, other messages between the blocks, costs a copy, and the next guess is smaller.
+//! While blocks stream in, the receiver guesses that after the block under way comes another, and lays out the next
+//! read so: the rest of this block, the 13 bytes of the next head, the next block's buffer, and so on. A right guess
+//! puts several blocks with one system call where they stay. A wrong one, other messages between the blocks, costs a
+//! copy, and the next guess is smaller.
 //!
 //! Knows nothing of sockets: [`Receiver::room`] says where bytes go, [`Receiver::received`] is told how many came.
 //!
-//! Law: any split of a stream gives the same messages; between reads at most one block's buffer is held, and no more plain bytes
-//! than one message has.
+//! Law: any split of a stream gives the same messages; between reads at most one block's buffer is held, and no more
+//! plain bytes than one message has.
 
 use std::io::IoSliceMut;
 

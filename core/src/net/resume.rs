@@ -1,7 +1,7 @@
 //! What is remembered of a torrent's files: which pieces are there, and how the files looked then.
 //!
-//! A record is believed only if its checksum is right, it is of the same torrent, and every file still has the size and the
-//! time of its last change that the record tells. Whoever wrote to a file after the record makes it void.
+//! A record is believed only if its checksum is right, it is of the same torrent, and every file still has the size and
+//! the time of its last change that the record tells. Whoever wrote to a file after the record makes it void.
 //!
 //! On disk a record is a bencoded dictionary with its SHA-1 behind it.
 

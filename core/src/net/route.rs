@@ -1,8 +1,9 @@
 //! How what we send leaves the machine: from which address or interface, and through which proxy.
 //!
-//! Sockets are tied to an interface by its name (`SO_BINDTODEVICE`), so that nothing of them leaves by another one, whatever the routes
-//! say. While it is gone there is no way at all; one that comes back under its name is another one to the system, for which `listen` opens
-//! the ports anew. Names are looked up as the system does it, by whatever interface that takes.
+//! Sockets are tied to an interface by its name (`SO_BINDTODEVICE`), so that nothing of them leaves by another one,
+//! whatever the routes say. While it is gone there is no way at all; one that comes back under its name is another one
+//! to the system, for which `listen` opens the ports anew. Names are looked up as the system does it, by whatever
+//! interface that takes.
 //!
 //! Law: what the owner has bound leaves so or not at all.
 
@@ -151,7 +152,8 @@ fn addresses_of(name: &str) -> impl Iterator<Item = Interface> {
     all.into_iter().filter(move |network| network.name == name && network.is_oper_up())
 }
 
-/// The number by which the system knows an interface; `None` while nothing can leave by it. One that was made anew has another.
+/// The number by which the system knows an interface; `None` while nothing can leave by it. One that was made anew has
+/// another.
 pub(super) fn index_of(name: &str) -> Option<u32> {
     addresses_of(name).find_map(|network| network.index)
 }

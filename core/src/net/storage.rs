@@ -1,13 +1,13 @@
 //! A torrent's files on disk: under a working name while pieces are missing, then under their final one.
 //!
-//! An episode that is being fetched as `Show/Title.mp3` is `Show/.Title.mp3.part` until every piece is right; a folder likewise.
-//! Only verified pieces are ever written. A resume file remembers which, with the sizes and times of the files: if those
-//! still are as it says it is trusted, else everything is hashed, so that neither a kill nor a power cut nor an editor can
-//! make us serve a torn piece.
+//! An episode that is being fetched as `Show/Title.mp3` is `Show/.Title.mp3.part` until every piece is right; a folder
+//! likewise. Only verified pieces are ever written. A resume file remembers which, with the sizes and times of the
+//! files: if those still are as it says it is trusted, else everything is hashed, so that neither a kill nor a power
+//! cut nor an editor can make us serve a torn piece.
 //!
-//! Files that are left out are not made. Bytes of theirs that come with a piece of a file that is wanted lie in `.Title.parts`, at their
-//! place in the torrent; the file is sparse and stays as long as files are left out. Files may be chosen later: then the folder goes back to its
-//! working name until they are there.
+//! Files that are left out are not made. Bytes of theirs that come with a piece of a file that is wanted lie in
+//! `.Title.parts`, at their place in the torrent; the file is sparse and stays as long as files are left out. Files may
+//! be chosen later: then the folder goes back to its working name until they are there.
 //!
 //! Law: a file has its final name only when its bytes are synced; nothing that was there before is ever overwritten.
 
@@ -240,8 +240,8 @@ impl Storage {
         self.choice = choice;
     }
 
-    /// Where files are in place that were chosen before, and others are wanted now, too: gives the folder its working name again. Tells which
-    /// pieces are there; `None` if nothing else is wanted, or no record tells what was.
+    /// Where files are in place that were chosen before, and others are wanted now, too: gives the folder its working
+    /// name again. Tells which pieces are there; `None` if nothing else is wanted, or no record tells what was.
     fn take_back(&mut self) -> Result<Option<Bitfield>, StorageError> {
         let Some(record) = Resume::read(&self.resume) else { return Ok(None) };
         let (before, now) = (self.choice_of(&record), self.choice.clone());
@@ -388,8 +388,8 @@ impl Storage {
 
     /// Syncs the working files, then notes which pieces are there.
     ///
-    /// Files under their final names were noted when they were checked or placed; whoever writes to them after that must
-    /// not be trusted for it.
+    /// Files under their final names were noted when they were checked or placed; whoever writes to them after that
+    /// must not be trusted for it.
     pub(crate) fn remember(&self, have: &Bitfield) -> Result<(), StorageError> {
         if self.state().placed {
             return Ok(());

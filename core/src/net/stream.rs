@@ -1,7 +1,7 @@
 //! One connection's stream, whatever carries it.
 //!
-//! Everything above is the same for TCP and uTP. The choice is made once for each read and write, and costs TCP nothing else: its bytes
-//! go from the socket straight to where they stay.
+//! Everything above is the same for TCP and uTP. The choice is made once for each read and write, and costs TCP nothing
+//! else: its bytes go from the socket straight to where they stay.
 
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
@@ -116,8 +116,8 @@ impl Outgoing {
         }
     }
 
-    /// How many bytes are written at once at this pace: whole packets, as many as leave within two milliseconds, and two at least, because
-    /// a single one is acknowledged late.
+    /// How many bytes are written at once at this pace: whole packets, as many as leave within two milliseconds, and
+    /// two at least, because a single one is acknowledged late.
     pub(crate) fn bit(&self, pace: Rate) -> usize {
         let packet = match self {
             Self::Tcp(_) => TCP_PACKET,
@@ -164,8 +164,8 @@ async fn write_all(writer: &mut OwnedWriteHalf, parts: &mut [Bytes]) -> io::Resu
     }
 }
 
-/// How peers are dialled: over TCP, and after a short while over uTP, too, of which the first that answers is taken; or over uTP alone;
-/// or through a proxy.
+/// How peers are dialled: over TCP, and after a short while over uTP, too, of which the first that answers is taken; or
+/// over uTP alone; or through a proxy.
 #[derive(Clone, Debug)]
 pub(crate) struct Dialler {
     /// How we go out.

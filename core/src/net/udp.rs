@@ -1,13 +1,13 @@
 //! The UDP sockets of the peer port, and who is meant by what comes there.
 //!
-//! Beside each TCP listener is a UDP socket with the same address and port. One task reads them, as many datagrams at a time as the
-//! system gives, and sorts by the first byte: uTP's says version and kind (BEP 29), a message of the distributed hash table begins with
-//! the `d` of a bencoded dictionary (BEP 5). Neither can be taken for the other.
+//! Beside each TCP listener is a UDP socket with the same address and port. One task reads them, as many datagrams at a
+//! time as the system gives, and sorts by the first byte: uTP's says version and kind (BEP 29), a message of the
+//! distributed hash table begins with the `d` of a bencoded dictionary (BEP 5). Neither can be taken for the other.
 //!
 //! A datagram leaves from the address at which the other side reached us, on a machine that has several.
 //!
-//! The same task owns the port's uTP: it feeds the [`Endpoint`], sends what that wants sent, many packets to one peer with one call where
-//! the system can, and moves bytes between it and the streams ([`super::utp`]).
+//! The same task owns the port's uTP: it feeds the [`Endpoint`], sends what that wants sent, many packets to one peer
+//! with one call where the system can, and moves bytes between it and the streams ([`super::utp`]).
 //!
 //! Law: what nobody wants is dropped without an answer, and no answer to a stranger is longer than what it answers.
 
@@ -130,7 +130,8 @@ impl UdpPort {
         Ok(())
     }
 
-    /// Sends datagrams of `segment` bytes each, the last of them maybe shorter; from `source` if the socket has several addresses.
+    /// Sends datagrams of `segment` bytes each, the last of them maybe shorter; from `source` if the socket has several
+    /// addresses.
     ///
     /// They are lost, as any datagram may be, if the system has no room for them.
     pub(crate) fn send(&self, destination: SocketAddr, source: Option<IpAddr>, contents: &[u8], segment: usize) {

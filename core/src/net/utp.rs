@@ -1,8 +1,8 @@
 //! Streams over uTP, as connections use them.
 //!
-//! The task of the UDP port ([`super::udp`]) owns all that the streams are; a [`UtpStream`] asks it to write and is handed what has
-//! come, a chunk at a time. What is written is taken when the peer can soon have it, so that nothing waits here for long; what is not
-//! read stays with the port, whose room the peer knows.
+//! The task of the UDP port ([`super::udp`]) owns all that the streams are; a [`UtpStream`] asks it to write and is
+//! handed what has come, a chunk at a time. What is written is taken when the peer can soon have it, so that nothing
+//! waits here for long; what is not read stays with the port, whose room the peer knows.
 //!
 //! Law: of each stream at most one chunk, one write and one goodbye are under way between it and the port.
 //! Source: BEP 29.

@@ -1,10 +1,11 @@
 //! One web seed: ranges of a torrent's bytes, taken from files on a web server and cut into blocks. BEP 19.
 //!
-//! A task for each server takes one range after the other over one connection that is kept. It reads no further than it was
-//! granted, so that a limit or a slow disk slows the server down instead of filling memory, and hands whole blocks to the engine
-//! through the channel that peers' messages take.
+//! A task for each server takes one range after the other over one connection that is kept. It reads no further than it
+//! was granted, so that a limit or a slow disk slows the server down instead of filling memory, and hands whole blocks
+//! to the engine through the channel that peers' messages take.
 //!
-//! Each block is copied once, out of the HTTP client's buffer, so that a block does not keep a larger buffer from being used again.
+//! Each block is copied once, out of the HTTP client's buffer, so that a block does not keep a larger buffer from being
+//! used again.
 //!
 //! Law: what the engine is sent is what was granted, in order.
 

@@ -1,7 +1,7 @@
 //! The state of one connection: four flags, the peer's pieces, both request queues, both speeds.
 //!
-//! [`PeerConnection::receive`] checks a message against the torrent's layout and the rules, updates the state and says what
-//! it means to the swarm. What to do about it is the swarm's to decide.
+//! [`PeerConnection::receive`] checks a message against the torrent's layout and the rules, updates the state and says
+//! what it means to the swarm. What to do about it is the swarm's to decide.
 //!
 //! Law: a message that breaks a rule closes the connection with its reason; none panics.
 //!
@@ -238,7 +238,8 @@ pub struct PeerConnection {
     pub suggested: VecDeque<PieceIndex>,
     suggested_at: Option<Instant>,
     allowed: BTreeSet<PieceIndex>,
-    /// Pieces of which it refused a block although it had unchoked us: asking again at once would only go round and round.
+    /// Pieces of which it refused a block although it had unchoked us: asking again at once would only go round and
+    /// round.
     refused: BTreeSet<PieceIndex>,
     refused_at: Instant,
     last_received: Instant,
@@ -421,7 +422,8 @@ impl PeerConnection {
             Message::Bitfield(bytes) => {
                 let fault = PeerFault::Bitfield { got: bytes.len(), pieces: layout.piece_count() };
                 let mut pieces = Bitfield::from_wire(&bytes, layout.piece_count()).ok_or(fault)?;
-                // BEP 3 allows it only at first, but aria2 sends one in place of many haves. Nobody loses a piece by it.
+                // BEP 3 allows it only at first, but aria2 sends one in place of many haves. Nobody loses a piece by
+                // it.
                 for had in self.pieces.iter() {
                     pieces.insert(had);
                 }

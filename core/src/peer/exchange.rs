@@ -1,6 +1,7 @@
 //! Peer exchange on the wire: whom the sender has met since its last message, and whom it has lost. BEP 11.
 //!
-//! Every address is a stranger's claim: what is no address is passed over, and of a long list only the beginning is read.
+//! Every address is a stranger's claim: what is no address is passed over, and of a long list only the beginning is
+//! read.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 

@@ -1,5 +1,5 @@
-//! The extension handshake: what a client is called, how many requests it queues, where it listens, and by which numbers it
-//! knows the messages of extensions. BEP 10.
+//! The extension handshake: what a client is called, how many requests it queues, where it listens, and by which
+//! numbers it knows the messages of extensions. BEP 10.
 //!
 //! Every value is a stranger's claim: lengths are cut, numbers are clamped, the rest is ignored.
 
@@ -47,7 +47,8 @@ pub struct ExtensionHandshake {
     pub holepunch: Option<u8>,
     /// The sender's number for messages about the metadata; 0 if it takes none any more. BEP 9.
     pub metadata: Option<u8>,
-    /// The sender's number for messages about how long messages take; 0 if it takes none. Our own extension, see [`super::way`].
+    /// The sender's number for messages about how long messages take; 0 if it takes none. Our own extension, see
+    /// [`super::way`].
     pub way: Option<u8>,
     /// The length of the metadata that the sender has, in bytes. Any claim but 0. BEP 9.
     pub metadata_size: Option<u32>,

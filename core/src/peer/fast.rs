@@ -1,4 +1,5 @@
-//! The allowed-fast set: a few pieces that a choked newcomer may request, so that it soon has something to trade. BEP 6.
+//! The allowed-fast set: a few pieces that a choked newcomer may request, so that it soon has something to trade. BEP
+//! 6.
 
 use std::net::IpAddr;
 
@@ -11,8 +12,8 @@ pub const ALLOWED_FAST_COUNT: usize = 5;
 
 /// The pieces that a peer at `ip` may request while choked.
 ///
-/// They follow from the address and the info-hash alone, so reconnecting brings no others. BEP 6 masks an IPv4 address to
-/// its /24; for IPv6, on which it is silent, the /64 is taken. Empty if there are fewer than twice as many pieces.
+/// They follow from the address and the info-hash alone, so reconnecting brings no others. BEP 6 masks an IPv4 address
+/// to its /24; for IPv6, on which it is silent, the /64 is taken. Empty if there are fewer than twice as many pieces.
 pub fn allowed_fast_set(ip: IpAddr, info_hash: [u8; 20], piece_count: u32) -> Vec<PieceIndex> {
     if (piece_count as usize) < 2 * ALLOWED_FAST_COUNT {
         return Vec::new();

@@ -1,6 +1,7 @@
 //! The 68 bytes that open a connection. BEP 3, 6, 10, 52.
 //!
-//! A hybrid torrent has two names. Who dials by the v1 one says with a bit that it speaks v2, too, and may be answered by the other.
+//! A hybrid torrent has two names. Who dials by the v1 one says with a bit that it speaks v2, too, and may be answered
+//! by the other.
 //!
 //! ```text
 //! 19 "BitTorrent protocol" | 8 reserved | 20 info-hash | 20 peer id

@@ -1,4 +1,5 @@
-//! Asking for hashes of a v2 torrent's trees, and giving them: those that prove pieces, and those that prove blocks. BEP 52.
+//! Asking for hashes of a v2 torrent's trees, and giving them: those that prove pieces, and those that prove blocks.
+//! BEP 52.
 //!
 //! ```text
 //! 32 root of the file's tree | 4 base layer | 4 index | 4 length | 4 proof layers | hashes
@@ -76,8 +77,8 @@ impl HashRequest {
         (self.proofs + 1).saturating_sub(self.length.ilog2())
     }
 
-    /// The hash in layer [`Self::top`] plus [`Self::uncles`] to which an answer leads; `None` if it has not as many hashes as it must
-    /// have.
+    /// The hash in layer [`Self::top`] plus [`Self::uncles`] to which an answer leads; `None` if it has not as many
+    /// hashes as it must have.
     pub fn lead(&self, hashes: &[Sha256Digest]) -> Option<Sha256Digest> {
         if hashes.len() as u64 != u64::from(self.length) + u64::from(self.uncles()) {
             return None;

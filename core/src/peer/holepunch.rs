@@ -1,6 +1,8 @@
-//! Hole punching on the wire: whoever is connected to two peers that cannot reach each other introduces them, and both dial at once. BEP 55.
+//! Hole punching on the wire: whoever is connected to two peers that cannot reach each other introduces them, and both
+//! dial at once. BEP 55.
 //!
-//! Every message is of binary form: its kind, the kind of address, the address, the port, and a number that says what went wrong.
+//! Every message is of binary form: its kind, the kind of address, the address, the port, and a number that says what
+//! went wrong.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 

@@ -3,8 +3,8 @@
 //! A message is a 4-byte length, a 1-byte id and its fields, all big-endian; a length of 0 keeps the connection alive.
 //! Numbers come in unchecked: whoever has the torrent's layout checks them.
 //!
-//! Law: a message that cannot be right is refused as soon as its length and id are known, so no peer makes us buffer more
-//! than [`MAX_EXTENDED`] bytes, or a bitfield's length.
+//! Law: a message that cannot be right is refused as soon as its length and id are known, so no peer makes us buffer
+//! more than [`MAX_EXTENDED`] bytes, or a bitfield's length.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 

@@ -1,9 +1,10 @@
 //! One peer: who it is, what it says, what it asks for and what we ask of it.
 //!
-//! The modules in reading order: [`id`] names a client, [`handshake`] opens a connection, [`encryption`] hides it, [`message`] is everything said
-//! after it, [`fast`] and [`extension`] are the two extensions spoken, [`exchange`], [`holepunch`], [`metadata`] and [`way`] are what the second carries, [`hashes`] are
-//! what v2 torrents need, [`pipeline`] keeps our
-//! requests, [`uploads`] keeps theirs, [`shown`] is what they know of us, and [`connection`] puts them together into the state of one connection.
+//! The modules in reading order: [`id`] names a client, [`handshake`] opens a connection, [`encryption`] hides it,
+//! [`message`] is everything said after it, [`fast`] and [`extension`] are the two extensions spoken, [`exchange`],
+//! [`holepunch`], [`metadata`] and [`way`] are what the second carries, [`hashes`] are what v2 torrents need,
+//! [`pipeline`] keeps our requests, [`uploads`] keeps theirs, [`shown`] is what they know of us, and [`connection`]
+//! puts them together into the state of one connection.
 //!
 //! Knows nothing of other peers, pieces' rarity or sockets.
 //!

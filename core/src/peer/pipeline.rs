@@ -1,7 +1,7 @@
 //! Our requests on one connection: how many are out, which, and since when.
 //!
-//! A pipe is full when about a second of the peer's speed is asked for. How fast that is, is found as TCP finds it: each
-//! block that arrives adds one request while the speed still grows, then the depth follows the measured rate.
+//! A pipe is full when about a second of the peer's speed is asked for. How fast that is, is found as TCP finds it:
+//! each block that arrives adds one request while the speed still grows, then the depth follows the measured rate.
 //!
 //! Law: never more than [`MAX_DEPTH`] requests or the peer's own queue are out.
 
@@ -142,7 +142,8 @@ impl Pipeline {
         if self.out.is_empty() { Duration::ZERO } else { now - self.progress }
     }
 
-    /// Whether the peer lets us wait for `patience` or more, or did not bring something in time and has brought nothing since.
+    /// Whether the peer lets us wait for `patience` or more, or did not bring something in time and has brought nothing
+    /// since.
     pub fn is_stalled(&self, now: Instant, patience: Duration) -> bool {
         self.is_doubtful(now) || self.waiting(now) >= patience
     }

@@ -1,10 +1,12 @@
 //! How long a message takes from one peer to the other: an extension of our own, `pod_way`. BEP 10.
 //!
-//! Whoever fills an uplink waits in its queue. A round trip shows that, but also the queue at the other end, through which the answer
-//! comes. So a peer is told the time by our clock, and tells at once how much later it is by its own. The clocks agree on nothing but the
-//! length of a second, so only differences between answers mean anything, as with uTP (BEP 29).
+//! Whoever fills an uplink waits in its queue. A round trip shows that, but also the queue at the other end, through
+//! which the answer comes. So a peer is told the time by our clock, and tells at once how much later it is by its own.
+//! The clocks agree on nothing but the length of a second, so only differences between answers mean anything, as with
+//! uTP (BEP 29).
 //!
-//! Each message is a kind and four bytes, big-endian: `0` and a time, or `1` and a difference, both in microseconds and wrapping.
+//! Each message is a kind and four bytes, big-endian: `0` and a time, or `1` and a difference, both in microseconds and
+//! wrapping.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 

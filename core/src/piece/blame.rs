@@ -1,8 +1,8 @@
 //! Who is to blame for a bad piece, block by block.
 //!
 //! A piece that fails its hash names everybody that sent a block of it. If that was one, it is proven. If there were
-//! several, each block's digest and sender are kept until a good copy of the piece comes: whose block differs from the good
-//! one lied, and nobody else did. So a poisoner is banned on proof and an honest peer never.
+//! several, each block's digest and sender are kept until a good copy of the piece comes: whose block differs from the
+//! good one lied, and nobody else did. So a poisoner is banned on proof and an honest peer never.
 //!
 //! Law: at most [`MAX_PIECES`] pieces are remembered.
 

@@ -1,10 +1,11 @@
-//! The state of a piece's hash, a value that leaves the engine with bytes to hash and comes back with them hashed, and what it
-//! must come to.
+//! The state of a piece's hash, a value that leaves the engine with bytes to hash and comes back with them hashed, and
+//! what it must come to.
 //!
 //! So a piece is hashed while it arrives, on another thread, and is never read back to be checked.
 //!
-//! Of a hybrid torrent the tree decides, because it tells bad blocks apart. Its other half is asked where the tree says no, so that
-//! nobody is blamed for a torrent that contradicts itself, and wherever the caller wants to be sure of that.
+//! Of a hybrid torrent the tree decides, because it tells bad blocks apart. Its other half is asked where the tree says
+//! no, so that nobody is blamed for a torrent that contradicts itself, and wherever the caller wants to be sure of
+//! that.
 //!
 //! Source: BEP 3, 52.
 
@@ -117,7 +118,8 @@ impl PieceCheck {
         }
     }
 
-    /// Judges a piece by the hash of all its `blocks`; `both` asks both halves of a hybrid torrent even if the piece is right.
+    /// Judges a piece by the hash of all its `blocks`; `both` asks both halves of a hybrid torrent even if the piece is
+    /// right.
     pub fn judge(&self, hasher: &PieceHasher, blocks: &[Bytes], both: bool) -> Verdict {
         let of_blocks = || {
             let mut hash = Sha1::new();

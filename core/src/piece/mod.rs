@@ -1,8 +1,8 @@
 //! Pieces: which we have and lack, who has them, which block to ask for next, and who is to blame for a bad one.
 //!
-//! [`availability`] counts the peers that have each piece, [`partial`] is a piece on its way, [`picker`] chooses, [`hasher`]
-//! is the state of a hash that wanders between the engine and the hashing threads, [`sender`] says who sent what, [`blame`] finds
-//! poisoners.
+//! [`availability`] counts the peers that have each piece, [`partial`] is a piece on its way, [`picker`] chooses,
+//! [`hasher`] is the state of a hash that wanders between the engine and the hashing threads, [`sender`] says who sent
+//! what, [`blame`] finds poisoners.
 //!
 //! Source: BEP 3, 52, and the "rarest first" of its author's paper of 2003.
 

@@ -4,15 +4,15 @@
 //!
 //! 1. a block of the piece that this connection works on, so that a piece has few sources and is soon whole;
 //! 2. a block of a piece that somebody left behind;
-//! 3. a new piece: one that the peer suggests (BEP 6), else the rarest among the connected peers, ties broken at random; a random one until there are four to trade
-//!    with (BEP 3);
+//! 3. a new piece: one that the peer suggests (BEP 6), else the rarest among the connected peers, ties broken at
+//!    random; a random one until there are four to trade with (BEP 3);
 //! 4. a block of a piece that another connection works on.
 //!
-//! Where the owner wants the pieces in their order, a new piece is the first of all. Before all that go pieces that somebody waits for
-//! (`urgent`).
+//! Where the owner wants the pieces in their order, a new piece is the first of all. Before all that go pieces that
+//! somebody waits for (`urgent`).
 //!
-//! In the end game, when every missing block is asked for, blocks are asked for again from others, those least asked for
-//! first; the caller cancels what arrives twice.
+//! In the end game, when every missing block is asked for, blocks are asked for again from others, those least asked
+//! for first; the caller cancels what arrives twice.
 //!
 //! Knows nothing of speeds or of sockets.
 //!
@@ -186,8 +186,8 @@ impl Picker {
         self.partials.get_mut(&piece)
     }
 
-    /// Takes a block's bytes, and tells how many connections had been asked for it; `None` if it was here already, or its
-    /// piece is not on its way.
+    /// Takes a block's bytes, and tells how many connections had been asked for it; `None` if it was here already, or
+    /// its piece is not on its way.
     pub fn take(&mut self, block: BlockInfo, data: Bytes, from: Sender) -> Option<u32> {
         let partial = self.partials.get_mut(&block.piece)?;
         let requests = partial.take(block, data, from);
@@ -291,8 +291,8 @@ impl Picker {
         Some(block)
     }
 
-    /// A piece of `theirs` that another connection works on, of which nothing came and of which `waits` says that it has to wait
-    /// there; with that connection.
+    /// A piece of `theirs` that another connection works on, of which nothing came and of which `waits` says that it
+    /// has to wait there; with that connection.
     pub fn unbegun(
         &self,
         conn: ConnId,
@@ -326,7 +326,8 @@ impl Picker {
         }
     }
 
-    /// Takes a request back that the peer refused or does not answer, and leaves the piece to others if it was the peer's.
+    /// Takes a request back that the peer refused or does not answer, and leaves the piece to others if it was the
+    /// peer's.
     pub fn refused(&mut self, conn: ConnId, block: BlockInfo) {
         self.unask(block);
         if let Some(partial) = self.partials.get_mut(&block.piece)
@@ -368,8 +369,8 @@ impl Picker {
         self.partials.len() >= self.places()
     }
 
-    /// The piece to give up so that another can be begun: nobody goes on with it and nobody that `can_give` tells of can;
-    /// of these the one of which least is there.
+    /// The piece to give up so that another can be begun: nobody goes on with it and nobody that `can_give` tells of
+    /// can; of these the one of which least is there.
     pub fn stranded(&self, can_give: impl Fn(PieceIndex) -> bool) -> Option<PieceIndex> {
         let stranded = self.partials.values().filter(|p| p.is_left_behind() && !can_give(p.piece()));
         stranded.min_by_key(|partial| partial.received()).map(Partial::piece)

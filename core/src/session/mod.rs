@@ -1,12 +1,12 @@
 //! All swarms of one process, and the connections that have not found theirs yet.
 //!
-//! A [`Session`] routes: a connection's first bytes name a swarm, or a search for what a torrent is, and everything after goes there. It also keeps the owner's
-//! limits, which all swarms share.
+//! A [`Session`] routes: a connection's first bytes name a swarm, or a search for what a torrent is, and everything
+//! after goes there. It also keeps the owner's limits, which all swarms share.
 //!
 //! `turnstile` bounds the work that strangers make us do, `yielding` learns what the background has to know.
 //!
-//! Law: a connection that has not shown a handshake within ten seconds is closed, at most [`MAX_STRANGERS`] wait, and there
-//! are never more than [`Places::connections`].
+//! Law: a connection that has not shown a handshake within ten seconds is closed, at most [`MAX_STRANGERS`] wait, and
+//! there are never more than [`Places::connections`].
 
 mod turnstile;
 mod yielding;

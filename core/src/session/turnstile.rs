@@ -1,7 +1,8 @@
-//! How many keys of strangers are answered: each costs a tenth of a millisecond of work, and a stranger can send them quickly.
+//! How many keys of strangers are answered: each costs a tenth of a millisecond of work, and a stranger can send them
+//! quickly.
 //!
-//! Law: in any span of time at most [`KEYS_AT_ONCE`] keys are answered and [`KEYS_A_SECOND`] more with each second of it, of one public network a tenth of
-//! that.
+//! Law: in any span of time at most [`KEYS_AT_ONCE`] keys are answered and [`KEYS_A_SECOND`] more with each second of
+//! it, of one public network a tenth of that.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -1,7 +1,7 @@
 //! What the background has to know of connections, and from where.
 //!
-//! TCP's round trips are the system's to tell: it is asked twenty times a second of connections on which something is on its way. What uTP
-//! measures comes by itself, and peers who speak our extension are asked.
+//! TCP's round trips are the system's to tell: it is asked twenty times a second of connections on which something is
+//! on its way. What uTP measures comes by itself, and peers who speak our extension are asked.
 //!
 //! Law: the system is asked again only after it has answered.
 

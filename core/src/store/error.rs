@@ -1,7 +1,7 @@
 //! What can go wrong in the store, by whose fault it is.
 //!
-//! Every variant names the thing, what was found and what was wanted; [`StoreError::hint`] adds the way out. The error is
-//! `Clone`, because one failed write answers every thread whose records rode on it.
+//! Every variant names the thing, what was found and what was wanted; [`StoreError::hint`] adds the way out. The error
+//! is `Clone`, because one failed write answers every thread whose records rode on it.
 
 use std::io;
 use std::path::{Path, PathBuf};

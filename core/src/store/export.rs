@@ -6,8 +6,8 @@
 //! …
 //! {"records":1,"crc32":"89ab01cd"}
 //! ```
-//! The last line's checksum is the CRC-32 of all bytes before that line. Records come in the order of kind and key, so equal
-//! states have equal exports.
+//! The last line's checksum is the CRC-32 of all bytes before that line. Records come in the order of kind and key, so
+//! equal states have equal exports.
 
 use std::io::{BufRead, Read, Write};
 use std::path::Path;

@@ -8,13 +8,13 @@
 //!     index.bad-1              an index that could not be trusted; at most three are kept
 //! ```
 //!
-//! The journal is written and synced before a change is promised to anyone. The index can be lost at any time: it is then
-//! set aside and built again from the journal, and the [`OpenReport`] says so. Damage to the journal costs only the batches
-//! it hit, and not even those if the index still has them; it is always told, in the report and in the log.
+//! The journal is written and synced before a change is promised to anyone. The index can be lost at any time: it is
+//! then set aside and built again from the journal, and the [`OpenReport`] says so. Damage to the journal costs only
+//! the batches it hit, and not even those if the index still has them; it is always told, in the report and in the log.
 //!
-//! To read in this order: `record` (a typed value and its JSON), `op` (one change), `journal` (`frame`, `read`, `survey`,
-//! `snapshot`), `index` (`value`, `seal`, `sled`, `memory`), `plan` (changes to writes), `shared` (group commit, readers),
-//! `recover` (opening), `export`. `disk` is the seam where tests make the journal's disk fail.
+//! To read in this order: `record` (a typed value and its JSON), `op` (one change), `journal` (`frame`, `read`,
+//! `survey`, `snapshot`), `index` (`value`, `seal`, `sled`, `memory`), `plan` (changes to writes), `shared` (group
+//! commit, readers), `recover` (opening), `export`. `disk` is the seam where tests make the journal's disk fail.
 //!
 //! Knows nothing of shows, episodes or feeds; they are [`Record`]s of their owners. Blocking: an async caller uses
 //! `spawn_blocking`, or bears one `fdatasync` per call.
@@ -62,9 +62,9 @@ pub struct Store {
 impl Store {
     /// Opens the store in `dir`, and makes it if there is none.
     ///
-    /// A lost, torn or doubtful index is set aside and built again; damage to the journal is passed over, healed from the
-    /// index where that is possible, and reported. Fails where the folder cannot be written, is open already, or was
-    /// written by a later version.
+    /// A lost, torn or doubtful index is set aside and built again; damage to the journal is passed over, healed from
+    /// the index where that is possible, and reported. Fails where the folder cannot be written, is open already, or
+    /// was written by a later version.
     pub fn open(dir: &Path) -> Result<(Self, OpenReport), StoreError> {
         let (shared, report) = recover::open(dir, Arc::new(disk::OsDisk))?;
         Ok((Self { shared: Arc::new(shared) }, report))
@@ -118,8 +118,8 @@ impl Store {
 
     /// Makes a store in `dir` from the lines that [`Self::export`] wrote; returns how many records it has.
     ///
-    /// Fails where `dir` has a store already, and where the lines are not whole; then no store is made. The first open of
-    /// the new store builds its index, and reports that.
+    /// Fails where `dir` has a store already, and where the lines are not whole; then no store is made. The first open
+    /// of the new store builds its index, and reports that.
     pub fn import(dir: &Path, source: &mut dyn BufRead) -> Result<u64, StoreError> {
         export::import(dir, source)
     }

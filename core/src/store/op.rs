@@ -1,8 +1,8 @@
 //! One change to the state, and its JSON form in journal and export.
 //!
 //! `{"op":"put","kind":"episode","version":1,"key":"6162","value":{…}}` or
-//! `{"op":"delete","kind":"episode","key":"6162"}`. Keys are any bytes, so they are written in lower hex. The value's text
-//! is carried as it is, never parsed and written again.
+//! `{"op":"delete","kind":"episode","key":"6162"}`. Keys are any bytes, so they are written in lower hex. The value's
+//! text is carried as it is, never parsed and written again.
 
 use std::borrow::Cow;
 

@@ -1,8 +1,8 @@
 //! How a typed record becomes a key and a JSON text, and back.
 //!
-//! Values are JSON so that an export can be read by a person and by any later version. A type that changes its shape raises
-//! [`Record::VERSION`] and teaches [`Record::migrate`] to lift old values; a value of a later version is refused, never
-//! guessed at.
+//! Values are JSON so that an export can be read by a person and by any later version. A type that changes its shape
+//! raises [`Record::VERSION`] and teaches [`Record::migrate`] to lift old values; a value of a later version is
+//! refused, never guessed at.
 
 use std::sync::Arc;
 

@@ -1,11 +1,12 @@
 //! Opens a store: the journal first, then the index in whatever state it is.
 //!
-//! The index is taken as it is only if it opens, its seal belongs to this journal, and its records add up to what the seal
-//! says. It is then rolled forward to the journal's end. Otherwise it is set aside and built again. If even that cannot be
-//! done, for want of space say, the records are held in memory, so that a store whose journal can be read always opens.
+//! The index is taken as it is only if it opens, its seal belongs to this journal, and its records add up to what the
+//! seal says. It is then rolled forward to the journal's end. Otherwise it is set aside and built again. If even that
+//! cannot be done, for want of space say, the records are held in memory, so that a store whose journal can be read
+//! always opens.
 //!
-//! The other way round, an index that has proven whole heals the journal: if all that the journal lost is older than the
-//! index, a snapshot made from the index takes the damaged segments' place, and nothing is lost.
+//! The other way round, an index that has proven whole heals the journal: if all that the journal lost is older than
+//! the index, a snapshot made from the index takes the damaged segments' place, and nothing is lost.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! The state behind a store's handles: one writer at a time, many readers.
 //!
-//! Threads that write at once share one sync: each leaves its job in a queue and waits for the writer's lock; whoever gets it
-//! writes all jobs that are there, and the others find their outcome.
+//! Threads that write at once share one sync: each leaves its job in a queue and waits for the writer's lock; whoever
+//! gets it writes all jobs that are there, and the others find their outcome.
 //!
 //! A fault of the index never reaches a caller: the index is set aside, its records are built again in memory from the
 //! journal, and the call goes on. Lock order: writer, then queue or index.

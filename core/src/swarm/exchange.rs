@@ -1,14 +1,15 @@
 //! Peer exchange: peers tell one another whom they have met, so that a crowd finds itself without a tracker. BEP 11.
 //!
-//! Whom we have met and lost is written down once for the whole swarm, in order; each connection only remembers how far it was told.
-//! A peer is told ten seconds after it came, since a rush is short, and then at most once a minute.
+//! Whom we have met and lost is written down once for the whole swarm, in order; each connection only remembers how far
+//! it was told. A peer is told ten seconds after it came, since a rush is short, and then at most once a minute.
 //!
-//! Whoever names addresses may lie. What one network names and nobody has reached is a small part of the address book, see
-//! [`super::peers`]; nobody aims us at hosts nearer than himself, and nobody hears of such from us. Who floods is first not listened to
-//! and then left. In private torrents nothing is told, and nothing that is told is believed. BEP 27.
+//! Whoever names addresses may lie. What one network names and nobody has reached is a small part of the address book,
+//! see [`super::peers`]; nobody aims us at hosts nearer than himself, and nobody hears of such from us. Who floods is
+//! first not listened to and then left. In private torrents nothing is told, and nothing that is told is believed. BEP
+//! 27.
 //!
-//! Laws: at most [`MOST_TOLD`] peers are named in one message, and as many lost ones; no message is empty; nobody is told of himself, of
-//! a peer whose listening address is not known, or of the loss of one that he was not told of.
+//! Laws: at most [`MOST_TOLD`] peers are named in one message, and as many lost ones; no message is empty; nobody is
+//! told of himself, of a peer whose listening address is not known, or of the loss of one that he was not told of.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};

@@ -1,13 +1,14 @@
 //! How a seed hands out pieces, so that each leaves once before any leaves twice.
 //!
-//! Peers that choose for themselves choose alike: of a hundred that ask one seed, each for the rarest piece it sees, a third ask for
-//! one that somebody else is being sent at that moment. Only the seed sees what it sends, so it says what to ask for: it
-//! suggests pieces (BEP 6) of which the fewest copies are out or on their way, a different one to each peer. Whoever asks for a
-//! piece that is out already while others ask for fresh ones waits a little; it may well get it from others meanwhile.
+//! Peers that choose for themselves choose alike: of a hundred that ask one seed, each for the rarest piece it sees, a
+//! third ask for one that somebody else is being sent at that moment. Only the seed sees what it sends, so it says what
+//! to ask for: it suggests pieces (BEP 6) of which the fewest copies are out or on their way, a different one to each
+//! peer. Whoever asks for a piece that is out already while others ask for fresh ones waits a little; it may well get
+//! it from others meanwhile.
 //!
-//! This does what super-seeding (BEP 16) does, without its lie that the seed has nothing, and without its price: a peer asks
-//! for as much as its pipe holds, and one that heeds no suggestion is served all the same. Peers of other programs are
-//! told in the way of `showing`.
+//! This does what super-seeding (BEP 16) does, without its lie that the seed has nothing, and without its price: a peer
+//! asks for as much as its pipe holds, and one that heeds no suggestion is served all the same. Peers of other programs
+//! are told in the way of `showing`.
 //!
 //! Law: the promises counted are those of the connections that stand.
 //!
@@ -23,8 +24,8 @@ use crate::time::Instant;
 
 /// How many pieces a peer knows of that it may ask for next.
 const SUGGESTED_AHEAD: usize = 2;
-/// The same for one that is shown pieces: so many are on their way to it or known to it. It tells that it has one by a line that may be
-/// full of what it sends to others.
+/// The same for one that is shown pieces: so many are on their way to it or known to it. It tells that it has one by a
+/// line that may be full of what it sends to others.
 const SHOWN_AHEAD: usize = 6;
 /// How many more at most, if it is fast.
 const MOST_AHEAD: usize = 12;
@@ -32,8 +33,8 @@ const MOST_AHEAD: usize = 12;
 const PROMISE: Duration = Duration::from_secs(10);
 /// When the swarm has so many copies of every piece, peers need no hint.
 const ENOUGH_COPIES: u32 = 4;
-/// When so many copies of every piece are out or on their way, a peer that was shown pieces one by one is shown all: it then asks for as much
-/// as the seed can send.
+/// When so many copies of every piece are out or on their way, a peer that was shown pieces one by one is shown all: it
+/// then asks for as much as the seed can send.
 const ENOUGH_SHOWN: u32 = 1;
 /// Within this a seed gives each peer that it serves a turn.
 const TURNS_WITHIN: Duration = Duration::from_secs(2);
@@ -101,7 +102,8 @@ impl Swarm {
         self.rarest_for(conn)
     }
 
-    /// A piece that the peer lacks and does not know of yet, of which the fewest copies are out and too few; ties fall at random.
+    /// A piece that the peer lacks and does not know of yet, of which the fewest copies are out and too few; ties fall
+    /// at random.
     pub(super) fn rarest_for(&mut self, conn: ConnId) -> Option<PieceIndex> {
         let peer = self.conns.get(&conn)?;
         let copies = |piece| copies_of(&self.picker, &self.promised, piece);
@@ -113,14 +115,14 @@ impl Swarm {
         rarest_of(|| self.picker.have().without(&peer.pieces).filter(is_choice), copies, &mut self.rng)
     }
 
-    /// How many pieces a seed has sent the peer that have not come further. Who passes them on fast is sent more, and who takes
-    /// without giving gets little.
+    /// How many pieces a seed has sent the peer that have not come further. Who passes them on fast is sent more, and
+    /// who takes without giving gets little.
     pub(super) fn unspread(&self, peer: &PeerConnection) -> usize {
         peer.unspread.iter().filter(|piece| self.picker.availability.of(**piece) < 2).count()
     }
 
-    /// How many peers a seed had better serve: as many as it can send a piece each within [`TURNS_WITHIN`], so that none waits
-    /// long for one.
+    /// How many peers a seed had better serve: as many as it can send a piece each within [`TURNS_WITHIN`], so that
+    /// none waits long for one.
     pub(super) fn wanted_seed_slots(&mut self, now: Instant) -> usize {
         let pieces = self.up.rate(now).0 * TURNS_WITHIN.as_secs() / u64::from(self.layout().piece_length());
         let least = self.choker.slots().total();
@@ -129,7 +131,8 @@ impl Swarm {
 
     /// Whether a seed has this piece out to somebody else, or on its way.
     ///
-    /// Of several who ask for one piece that nobody has, and wait, one is first: then it is not handed out by that alone.
+    /// Of several who ask for one piece that nobody has, and wait, one is first: then it is not handed out by that
+    /// alone.
     pub(super) fn is_handed_out(&self, piece: PieceIndex, peer: &PeerConnection) -> bool {
         let own = usize::from(peer.promised.contains_key(&piece));
         let copies = self.copies_of(piece) as usize;

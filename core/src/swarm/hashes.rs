@@ -1,13 +1,14 @@
 //! Hashes of a v2 torrent's trees: given to who asks for them, and asked for to find out who sent a bad block. BEP 52.
 //!
-//! When a piece that several peers sent is wrong, peers that have it are asked for the hashes of its blocks. They are proven by the
-//! piece's own hash, so they tell at once whose blocks are bad, and nobody has to wait for a good copy. A liar may be among those who
-//! are asked, and say nothing; so two are asked at once.
+//! When a piece that several peers sent is wrong, peers that have it are asked for the hashes of its blocks. They are
+//! proven by the piece's own hash, so they tell at once whose blocks are bad, and nobody has to wait for a good copy. A
+//! liar may be among those who are asked, and say nothing; so two are asked at once.
 //!
-//! Hashes of pieces and above are at hand. For those of blocks a piece is read, so a connection is given one such answer at a time.
+//! Hashes of pieces and above are at hand. For those of blocks a piece is read, so a connection is given one such
+//! answer at a time.
 //!
-//! Laws: what one connection costs is at most twice what sending it the torrent would; a ban is proven by hashes that lead to the
-//! torrent's own.
+//! Laws: what one connection costs is at most twice what sending it the torrent would; a ban is proven by hashes that
+//! lead to the torrent's own.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

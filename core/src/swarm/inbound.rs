@@ -178,7 +178,8 @@ impl Swarm {
         self.outer_port.filter(|_| ip.is_ipv4() && Scope::of(ip) == Scope::Public).unwrap_or(self.port)
     }
 
-    /// Every piece that is wanted is here: nobody has anything for us, and those who do not hear of every piece are told too.
+    /// Every piece that is wanted is here: nobody has anything for us, and those who do not hear of every piece are
+    /// told too.
     pub(super) fn want_nothing(&mut self, now: Instant) {
         let conns: Vec<ConnId> = self.conns.keys().copied().collect();
         for conn in conns {

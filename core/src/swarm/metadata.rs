@@ -1,6 +1,7 @@
 //! Giving the torrent's `info` to peers that came with nothing but a magnet link. BEP 9.
 //!
-//! Law: one connection is given it twice at most; one of a private torrent to nobody, since who may have it has its file. BEP 27.
+//! Law: one connection is given it twice at most; one of a private torrent to nobody, since who may have it has its
+//! file. BEP 27.
 
 use bytes::Bytes;
 

@@ -1,14 +1,16 @@
 //! One torrent among its peers.
 //!
-//! [`Swarm`] decides everything that concerns one torrent: whom to dial, what to ask whom for, whom to serve, when a piece
-//! is good and who is to blame when it is not. Sockets, disk, hashing and tracker requests leave as [`Output`]s and come back
-//! as [`Input`]s.
+//! [`Swarm`] decides everything that concerns one torrent: whom to dial, what to ask whom for, whom to serve, when a
+//! piece is good and who is to blame when it is not. Sockets, disk, hashing and tracker requests leave as [`Output`]s
+//! and come back as [`Input`]s.
 //!
-//! The modules in reading order: [`io`] is what goes in and out, [`peers`] keeps the addresses, `inbound` answers messages,
-//! `exchange` tells peers of one another, `punch` introduces those who cannot reach each other, `metadata` gives them the torrent itself, `hashes` what proves it, [`priority`] and `places` say who is wanted
-//! most, `requests` asks for blocks, [`reading`] hastens what somebody waits for, `pieces` follows them to the disk, `telling` announces them, `turns` says whose turn it is
-//! to be sent one, `handing` what a seed hands out to whom, `showing` how it tells them, `restraint` when to give less, `ways` how long messages take, `serving` chokes and uploads, [`web_seeds`] asks web servers when
-//! peers are not enough, `upkeep` is all that only time brings about, [`status`] tells people.
+//! The modules in reading order: [`io`] is what goes in and out, [`peers`] keeps the addresses, `inbound` answers
+//! messages, `exchange` tells peers of one another, `punch` introduces those who cannot reach each other, `metadata`
+//! gives them the torrent itself, `hashes` what proves it, [`priority`] and `places` say who is wanted most, `requests`
+//! asks for blocks, [`reading`] hastens what somebody waits for, `pieces` follows them to the disk, `telling` announces
+//! them, `turns` says whose turn it is to be sent one, `handing` what a seed hands out to whom, `showing` how it tells
+//! them, `restraint` when to give less, `ways` how long messages take, `serving` chokes and uploads, [`web_seeds`] asks
+//! web servers when peers are not enough, `upkeep` is all that only time brings about, [`status`] tells people.
 //!
 //! Laws: a piece is announced only when its hash is right; nothing but allowed-fast pieces goes to a choked peer; the
 //! availability equals a recount; bytes in memory stay within [`SwarmConfig`]'s bounds.
@@ -235,7 +237,8 @@ pub struct Swarm {
     leaving: Vec<ConnId>,
     /// Connections that we do not choke; all of them are interested.
     unchoked: BTreeSet<ConnId>,
-    /// Pieces that became whole since the swarm was joined, in order; each connection knows how many of them it was told.
+    /// Pieces that became whole since the swarm was joined, in order; each connection knows how many of them it was
+    /// told.
     news: Vec<PieceIndex>,
     /// When everybody is to be told of all of them.
     tell_at: Option<Instant>,

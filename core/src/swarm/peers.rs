@@ -1,13 +1,13 @@
 //! The addresses of a swarm's peers: who named them, whether we are connected, when to try again.
 //!
-//! Whoever names an address may lie, so what is dialled is bounded, spread over time, and never private unless the owner
-//! allows it.
+//! Whoever names an address may lie, so what is dialled is bounded, spread over time, and never private unless the
+//! owner allows it.
 //!
-//! What other peers name is trusted least: it is dialled after all else, given up soon, and of the book at most [`MAX_NAMED`] addresses
-//! are their word alone, [`MAX_NAMED_BY_ONE`] that of one network.
+//! What other peers name is trusted least: it is dialled after all else, given up soon, and of the book at most
+//! [`MAX_NAMED`] addresses are their word alone, [`MAX_NAMED_BY_ONE`] that of one network.
 //!
-//! Law: at most [`MAX_PEERS`] addresses are kept; a banned one is never dialled or accepted again, and a network from which
-//! [`MAX_LIES`] proven lies came is not listened to at all.
+//! Law: at most [`MAX_PEERS`] addresses are kept; a banned one is never dialled or accepted again, and a network from
+//! which [`MAX_LIES`] proven lies came is not listened to at all.
 
 use std::cmp::Reverse;
 use std::collections::btree_map::Entry;
@@ -34,7 +34,8 @@ pub const MAX_NAMED_BY_ONE: usize = 100;
 const MAX_NAMED_OF_ONE: usize = 4;
 /// The most bans that are kept.
 const MAX_BANS: usize = 1000;
-/// After so many proven lies from one network nobody from there is let in: a liar needs no second address, only another port.
+/// After so many proven lies from one network nobody from there is let in: a liar needs no second address, only another
+/// port.
 pub const MAX_LIES: u32 = 3;
 /// The first pause after a failed dial; it doubles with each.
 const RETRY_FIRST: Duration = Duration::from_secs(5);
@@ -193,8 +194,8 @@ impl PeerList {
         is_new
     }
 
-    /// Whether the peer that is dialled is to be told the v2 hash of a torrent that has both: every other time, as one of them may be
-    /// all that it knows.
+    /// Whether the peer that is dialled is to be told the v2 hash of a torrent that has both: every other time, as one
+    /// of them may be all that it knows.
     pub fn is_dialled_by_v2(&self, conn: ConnId) -> bool {
         let known = self.by_conn.get(&conn).and_then(|addrs| self.known.get(addrs.first()?));
         known.is_some_and(|known| known.by_v2 != (known.failures % 2 == 1))
@@ -295,8 +296,8 @@ impl PeerList {
 
     /// Up to `count` addresses to dial now; seeds only if `seeds`.
     ///
-    /// Those of the highest priority come first, and in random order where it is the same, but those that only other peers have named
-    /// after all others: a liar could make up addresses of a high one.
+    /// Those of the highest priority come first, and in random order where it is the same, but those that only other
+    /// peers have named after all others: a liar could make up addresses of a high one.
     pub fn due(
         &self,
         now: Instant,
@@ -333,7 +334,8 @@ impl PeerList {
         }
     }
 
-    /// Whether this address may be dialled on the word of a relay, which counts as that of any other peer; then it is noted.
+    /// Whether this address may be dialled on the word of a relay, which counts as that of any other peer; then it is
+    /// noted.
     pub fn may_be_punched(&mut self, now: Instant, addr: SocketAddr, relay: IpAddr) -> bool {
         let is_nearer = !Scope::of(relay).sees(Scope::of(addr.ip()));
         if is_nearer || !self.may_be_anywhere(addr) || !self.is_usable(addr) {
@@ -386,7 +388,8 @@ impl PeerList {
         self.dialling.remove(&conn);
         for addr in self.by_conn.remove(&conn).unwrap_or_default() {
             let Some(known) = self.known.get_mut(&addr) else { continue };
-            // Next time the other way is tried first: the peer may have been out of reach when it seemed to refuse keys.
+            // Next time the other way is tried first: the peer may have been out of reach when it seemed to refuse
+            // keys.
             known.refuses_keys = false;
             known.failures += 1;
             if known.failures > known.most_failures() {
@@ -512,7 +515,8 @@ impl PeerList {
     }
 }
 
-/// The address without the disguise of an IPv4 one as IPv6. An IPv6 one keeps its scope: a link-local one means nothing without.
+/// The address without the disguise of an IPv4 one as IPv6. An IPv6 one keeps its scope: a link-local one means nothing
+/// without.
 pub(crate) fn canonical(addr: SocketAddr) -> SocketAddr {
     match addr {
         SocketAddr::V6(v6) if v6.ip().to_ipv4_mapped().is_none() => {

@@ -1,11 +1,12 @@
 //! Who makes way when all places are taken.
 //!
-//! Late comers must find places in a crowd that was there first, or the first form a clique. So a newcomer of a higher priority takes
-//! the place of a connection that gives and takes least, and among those of the lowest priority. Whoever made way is not wanted back
-//! before another leaves: each change raises the priorities of those who stay, so that changes come to an end by themselves.
+//! Late comers must find places in a crowd that was there first, or the first form a clique. So a newcomer of a higher
+//! priority takes the place of a connection that gives and takes least, and among those of the lowest priority. Whoever
+//! made way is not wanted back before another leaves: each change raises the priorities of those who stay, so that
+//! changes come to an end by themselves.
 //!
-//! Laws: nobody makes way within [`SETTLE`] of coming, nor within [`REST`] of another; a connection on which something flows only after
-//! [`WORK`]; nobody is refused for his priority while a place is free.
+//! Laws: nobody makes way within [`SETTLE`] of coming, nor within [`REST`] of another; a connection on which something
+//! flows only after [`WORK`]; nobody is refused for his priority while a place is free.
 //!
 //! Source: BEP 40.
 

@@ -1,8 +1,9 @@
-//! Which of two connections is worth more when there are places for one only: a number that both ends compute alike. BEP 40.
+//! Which of two connections is worth more when there are places for one only: a number that both ends compute alike.
+//! BEP 40.
 //!
-//! If everybody dials until all places are taken, those who come first form a clique that nobody else gets into. A priority that is
-//! random to the crowd, and the same at both ends, mixes it: each pair of peers agrees on how much it wants to be connected, so what one
-//! end dials first the other end does not drop.
+//! If everybody dials until all places are taken, those who come first form a clique that nobody else gets into. A
+//! priority that is random to the crowd, and the same at both ends, mixes it: each pair of peers agrees on how much it
+//! wants to be connected, so what one end dials first the other end does not drop.
 //!
 //! Our own address is what most others say it is; those who are near may see another than those who are far.
 //!
@@ -28,7 +29,8 @@ pub fn priority(a: SocketAddr, b: SocketAddr) -> Option<u32> {
     }
 }
 
-/// Of the first bytes each bit counts, and of all that are the same, and of the first that is not; of the others every second bit.
+/// Of the first bytes each bit counts, and of all that are the same, and of the first that is not; of the others every
+/// second bit.
 fn of_addresses<const N: usize>(a: [u8; N], b: [u8; N], whole: usize) -> u32 {
     let same = a.iter().zip(&b).take_while(|(x, y)| x == y).count();
     let whole = if same < whole { whole } else { same + 1 };

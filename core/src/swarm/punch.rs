@@ -1,13 +1,15 @@
-//! Hole punching: two peers behind routers that let nobody in are introduced by one to whom both are connected, and dial each other at
-//! once, over uTP, so that each router takes the other's call for an answer. BEP 55.
+//! Hole punching: two peers behind routers that let nobody in are introduced by one to whom both are connected, and
+//! dial each other at once, over uTP, so that each router takes the other's call for an answer. BEP 55.
 //!
-//! We play all three parts. As the one who wants: a peer that cannot be reached is asked for at somebody who has told us of it. As the one
-//! who is wanted: we dial whom a relay names. As the relay: we name two of our peers to each other.
+//! We play all three parts. As the one who wants: a peer that cannot be reached is asked for at somebody who has told
+//! us of it. As the one who is wanted: we dial whom a relay names. As the relay: we name two of our peers to each
+//! other.
 //!
-//! A relay could be used to aim others at a victim, and so could whoever plays one. Laws: a relay names only peers that it is connected to
-//! itself, at the addresses that it sees, to nobody from whom they are hidden; one peer makes us introduce, be named and dial at most
-//! [`MOST_ASKED`], [`MOST_NAMED`] and [`MOST_OBEYED`] times a minute; who floods is left; a dial on a relay's word goes over uTP alone, and
-//! only where peer exchange could have sent us, too. In private torrents nobody is introduced. BEP 27.
+//! A relay could be used to aim others at a victim, and so could whoever plays one. Laws: a relay names only peers that
+//! it is connected to itself, at the addresses that it sees, to nobody from whom they are hidden; one peer makes us
+//! introduce, be named and dial at most [`MOST_ASKED`], [`MOST_NAMED`] and [`MOST_OBEYED`] times a minute; who floods
+//! is left; a dial on a relay's word goes over uTP alone, and only where peer exchange could have sent us, too. In
+//! private torrents nobody is introduced. BEP 27.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -257,7 +259,8 @@ impl Swarm {
         }
     }
 
-    /// The connection of the peer that is wanted, its number for our messages, and where the asker and it are to be dialled.
+    /// The connection of the peer that is wanted, its number for our messages, and where the asker and it are to be
+    /// dialled.
     fn who_meets(&self, asker: ConnId, wanted: SocketAddr) -> Result<(ConnId, u8, [SocketAddr; 2]), PunchError> {
         let is_wanted =
             |peer: &PeerConnection| canonical(peer.addr) == wanted || peer.listen_addr().map(canonical) == Some(wanted);

@@ -1,15 +1,17 @@
 //! Readers: somebody plays the episode while it is being fetched.
 //!
-//! A reader says which bytes it goes on with. What lies in a window behind that is urgent: it is asked for in its order, of the quickest
-//! peers first, and a block that one peer does not bring in time is taken back and asked of another. A reader that jumps does not wait for what was
-//! asked for before: that is cancelled. Web servers help at once where peers let a reader wait. Everything outside of the window comes as
-//! ever, the rarest first, so that who plays is of use to the crowd, too.
+//! A reader says which bytes it goes on with. What lies in a window behind that is urgent: it is asked for in its
+//! order, of the quickest peers first, and a block that one peer does not bring in time is taken back and asked of
+//! another. A reader that jumps does not wait for what was asked for before: that is cancelled. Web servers help at
+//! once where peers let a reader wait. Everything outside of the window comes as ever, the rarest first, so that who
+//! plays is of use to the crowd, too.
 //!
 //! The window is as wide as what comes in [`HORIZON`]: a slow line hurries only what is needed next.
 //!
 //! Knows nothing of players: how fast they read is theirs.
 //!
-//! Laws: without readers nothing is urgent; the windows of all readers together are at most half of what may be on its way.
+//! Laws: without readers nothing is urgent; the windows of all readers together are at most half of what may be on its
+//! way.
 //!
 //! Source: the deadlines of libtorrent's time-critical pieces, and the readers of anacrolix/torrent, in what they do.
 
@@ -213,7 +215,8 @@ impl Swarm {
         conns.sort_by_cached_key(|conn| rate(conn));
     }
 
-    /// Takes requests for what is not urgent back, as a reader has jumped, so that what it needs does not wait behind them.
+    /// Takes requests for what is not urgent back, as a reader has jumped, so that what it needs does not wait behind
+    /// them.
     fn make_room(&mut self, now: Instant) {
         let Some(first) = self.picker.urgent().first().copied() else { return };
         let mut cancelled = Vec::new();
@@ -305,8 +308,8 @@ fn wait_of(now: Instant, peer: &mut PeerConnection) -> Option<Duration> {
     wait_for(now, peer, queued)
 }
 
-/// How long a peer will take to bring so many blocks; if its speed is not known, as long as it has taken already and once more. `None` if
-/// it brings nothing.
+/// How long a peer will take to bring so many blocks; if its speed is not known, as long as it has taken already and
+/// once more. `None` if it brings nothing.
 fn wait_for(now: Instant, peer: &mut PeerConnection, blocks: usize) -> Option<Duration> {
     let bytes = blocks as u64 * u64::from(BLOCK_LENGTH);
     if peer.pipeline.is_stalled(now, STALLED) {

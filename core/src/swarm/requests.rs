@@ -13,7 +13,8 @@ use crate::time::{Instant, earliest};
 impl Swarm {
     /// Asks every peer that lets us for as much as its pipe holds.
     ///
-    /// Looks only at connections of which something has changed. Those that have nothing for us wait for the picker's next epoch.
+    /// Looks only at connections of which something has changed. Those that have nothing for us wait for the picker's
+    /// next epoch.
     pub(super) fn fill_pipelines(&mut self, now: Instant, limits: &mut Limits) {
         if !self.is_fetching() || self.storing > self.config.store_budget {
             return;
@@ -108,8 +109,8 @@ impl Swarm {
         true
     }
 
-    /// Takes a piece over for a peer that has nothing else for us, from one that has not begun with it and is to send us others
-    /// first; tells whether there was one.
+    /// Takes a piece over for a peer that has nothing else for us, from one that has not begun with it and is to send
+    /// us others first; tells whether there was one.
     fn take_over(&mut self, now: Instant, conn: ConnId) -> bool {
         let Some(peer) = self.conns.get(&conn) else { return false };
         let (theirs, may) = (&peer.pieces, |piece| peer.may_request(piece));

@@ -1,12 +1,13 @@
 //! Restraint in uploading where that would cost more download than it gives others.
 //!
-//! Acknowledgements and requests of what comes in go out on the same line as what is given to others, and wait behind it: of 10 Mbit/s
-//! that come in, about 0.3 Mbit/s go back. A line of 1 Mbit/s out and 50 in that gives as much as it can takes a fifth of what it
-//! could, while the crowd whose lines are faster has more to give than anybody can take. So a leecher whose way in brings many times
-//! what its way out carries gives only what the answers leave.
+//! Acknowledgements and requests of what comes in go out on the same line as what is given to others, and wait behind
+//! it: of 10 Mbit/s that come in, about 0.3 Mbit/s go back. A line of 1 Mbit/s out and 50 in that gives as much as it
+//! can takes a fifth of what it could, while the crowd whose lines are faster has more to give than anybody can take.
+//! So a leecher whose way in brings many times what its way out carries gives only what the answers leave.
 //!
-//! What the line out carries is what leaves while half a second of blocks waits to leave and no more leaves than the second before. It may have been the
-//! receivers that were slow, or something else in the house; so it is measured anew now and then.
+//! What the line out carries is what leaves while half a second of blocks waits to leave and no more leaves than the
+//! second before. It may have been the receivers that were slow, or something else in the house; so it is measured anew
+//! now and then.
 //!
 //! Law: an upload is held back only while we leech, and never below an eighth of what the line carries.
 

@@ -158,7 +158,8 @@ impl Swarm {
         }
     }
 
-    /// Reads for the peers whose turn it is, as far as their sockets and the owner's limit go, and gives turns to others.
+    /// Reads for the peers whose turn it is, as far as their sockets and the owner's limit go, and gives turns to
+    /// others.
     pub(super) fn serve(&mut self, now: Instant, limits: &mut Limits) {
         loop {
             let mut ended = false;
@@ -215,8 +216,8 @@ impl Swarm {
         (rate / 50).max(u64::from(BLOCK_LENGTH))
     }
 
-    /// Who comes next: who asks for what a seed has not handed out, then who has nothing to pass on, then who came first, as [`AGE`] tells, then
-    /// who has least or has passed most on, then who waited longest.
+    /// Who comes next: who asks for what a seed has not handed out, then who has nothing to pass on, then who came
+    /// first, as [`AGE`] tells, then who has least or has passed most on, then who waited longest.
     fn next_turn(&self, now: Instant) -> Option<Turn> {
         let waiting = self.unserved.iter().filter_map(|conn| {
             let peer = self.conns.get(conn)?;
@@ -229,7 +230,8 @@ impl Swarm {
         waiting.min_by_key(|(order, _)| *order).map(|(_, turn)| turn)
     }
 
-    /// How much of the torrent the peer has, as it says or as we have sent it, whichever is more: nothing, or how many tenths.
+    /// How much of the torrent the peer has, as it says or as we have sent it, whichever is more: nothing, or how many
+    /// tenths.
     fn tenths(&self, peer: &PeerConnection) -> usize {
         let pieces = self.layout().piece_count() as usize;
         let sent = usize::try_from(peer.up.total() / u64::from(self.layout().piece_length())).unwrap_or(pieces);
@@ -373,8 +375,8 @@ fn cut(parts: &mut VecDeque<Bytes>, length: usize) -> Option<Bytes> {
 
 /// A socket that took nothing for so long is not waited for.
 const STALLED: Duration = Duration::from_millis(500);
-/// Peers that came within this came together, and serve the crowd best if those who have least are given something first. Those who come later
-/// wait once they have something, or everybody waits for everybody.
+/// Peers that came within this came together, and serve the crowd best if those who have least are given something
+/// first. Those who come later wait once they have something, or everybody waits for everybody.
 const AGE: Duration = Duration::from_secs(10);
 /// After so long a peer comes before those who wait shorter, whatever it asks for.
 const LONG_WAIT: Duration = Duration::from_secs(5);

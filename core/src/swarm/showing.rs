@@ -1,12 +1,13 @@
 //! Showing a seed's pieces one after another to peers of other programs.
 //!
-//! Some of them hear no suggestion (BEP 6), others heed none, and some ask for the first piece that they lack: eight that come together
-//! are then sent the same bytes eight times and have nothing for one another. Super-seeding (BEP 16) needs no consent: the
-//! seed says that it has nothing, and then of one piece after another that it has this one now, to each peer another.
+//! Some of them hear no suggestion (BEP 6), others heed none, and some ask for the first piece that they lack: eight
+//! that come together are then sent the same bytes eight times and have nothing for one another. Super-seeding (BEP 16)
+//! needs no consent: the seed says that it has nothing, and then of one piece after another that it has this one now,
+//! to each peer another.
 //!
-//! It has its price: a peer can ask for no more than it is shown, and takes the seed for somebody who just came. So it is done only while
-//! the peers together lack a piece, only to more than one, with as much shown ahead as a peer's speed needs; and whoever makes
-//! nothing of it is shown everything.
+//! It has its price: a peer can ask for no more than it is shown, and takes the seed for somebody who just came. So it
+//! is done only while the peers together lack a piece, only to more than one, with as much shown ahead as a peer's
+//! speed needs; and whoever makes nothing of it is shown everything.
 //!
 //! Law: a peer that was shown pieces one by one is in the end shown all.
 //!
@@ -21,8 +22,8 @@ use crate::time::Instant;
 
 /// After so long a peer that nobody else shares the seed with is shown everything.
 const ALONE: Duration = Duration::from_secs(5);
-/// After so long a peer that wants nothing of what it was shown is, too: it may want a part of the torrent only. Some take ten seconds to say
-/// that they want something.
+/// After so long a peer that wants nothing of what it was shown is, too: it may want a part of the torrent only. Some
+/// take ten seconds to say that they want something.
 const UNINTERESTED: Duration = Duration::from_secs(30);
 /// After so long a peer that could ask and does not is shown one piece more.
 const IDLE: Duration = Duration::from_secs(2);

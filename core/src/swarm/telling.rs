@@ -1,8 +1,9 @@
 //! Telling peers which pieces have become whole.
 //!
-//! A HAVE is nine bytes and the packet around it 66, so a HAVE for each piece to each of 80 peers costs a twentieth of the uplink.
-//! Only those hear of a piece at once who can use it at once: peers that we serve, and everybody while a slot is free. Others hear
-//! of all new pieces together, a second after the first of them; until then they only count us as one copy less.
+//! A HAVE is nine bytes and the packet around it 66, so a HAVE for each piece to each of 80 peers costs a twentieth of
+//! the uplink. Only those hear of a piece at once who can use it at once: peers that we serve, and everybody while a
+//! slot is free. Others hear of all new pieces together, a second after the first of them; until then they only count
+//! us as one copy less.
 //!
 //! Law: each peer hears of each piece that it lacks once, in the order in which they became whole.
 

@@ -1,13 +1,13 @@
 //! Whose turn it is to be sent a piece, and how many are sent to at once.
 //!
-//! A piece is of use to nobody before it is whole. Nine peers that are sent a piece each at the same time have it nine times as
-//! late as the first of them would if it were sent to alone, and the last of them no sooner. So pieces are sent one after
-//! another, and a young swarm doubles in the time that one piece takes and not nine: a turn begins when nearly all bytes of the
-//! one before have left. One at a time is too few only where the
-//! receiver is slower than our line; then as many are sent to at once as fill it.
+//! A piece is of use to nobody before it is whole. Nine peers that are sent a piece each at the same time have it nine
+//! times as late as the first of them would if it were sent to alone, and the last of them no sooner. So pieces are
+//! sent one after another, and a young swarm doubles in the time that one piece takes and not nine: a turn begins when
+//! nearly all bytes of the one before have left. One at a time is too few only where the receiver is slower than our
+//! line; then as many are sent to at once as fill it.
 //!
-//! How many that is, a [`Width`] finds out as congestion control does: it doubles while that brings more, and then tries now
-//! and then whether a few more would bring more, or a few less as much.
+//! How many that is, a [`Width`] finds out as congestion control does: it doubles while that brings more, and then
+//! tries now and then whether a few more would bring more, or a few less as much.
 //!
 //! Knows no sockets; it is told what they took.
 //!

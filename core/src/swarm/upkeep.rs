@@ -84,7 +84,8 @@ impl Swarm {
         self.schedule(now);
     }
 
-    /// A swarm with peers, or with web seeds that it may need, looks after them every second; one without waits for the next dial or disk retry.
+    /// A swarm with peers, or with web seeds that it may need, looks after them every second; one without waits for the
+    /// next dial or disk retry.
     fn schedule(&mut self, now: Instant) {
         let busy = !self.conns.is_empty() || self.peers.dialling() > 0 || self.minds_web_seeds();
         let next_try = (!self.paused).then(|| self.peers.next_try(self.wants_seeds())).flatten();

@@ -45,7 +45,8 @@ pub struct AnnounceRequest {
 }
 
 impl AnnounceRequest {
-    /// A regular announce of a peer that has moved no bytes and wants none, in the compact form. Port 0 stands for none.
+    /// A regular announce of a peer that has moved no bytes and wants none, in the compact form. Port 0 stands for
+    /// none.
     pub fn new(info_hash: [u8; 20], peer_id: [u8; 20], port: u16) -> Self {
         Self {
             info_hash,

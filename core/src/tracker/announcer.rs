@@ -2,15 +2,15 @@
 //!
 //! Trackers stand in tiers. Each announce walks them in order and ends at the first that answers; that one moves to the
 //! front of its tier, and a lower tier is reached only when every tracker above has failed, waits out its back-off or
-//! is slow. A slow one is not given up, but the next is asked beside it: nobody may wait half a minute for peers because
-//! something on the way swallows datagrams.
+//! is slow. A slow one is not given up, but the next is asked beside it: nobody may wait half a minute for peers
+//! because something on the way swallows datagrams.
 //!
-//! A host that has a tracker over UDP and one over HTTP in the same tier is asked over UDP first: in a rush that costs it
-//! a fraction. Whoever is entered over both is one peer to it.
+//! A host that has a tracker over UDP and one over HTTP in the same tier is asked over UDP first: in a rush that costs
+//! it a fraction. Whoever is entered over both is one peer to it.
 //!
 //! Each tracker hears `started` until it has acknowledged it, `completed` once, and `stopped` only if it would
-//! otherwise keep us in its list. Who leaves with `completed` untold says that first; `stopped` waits for the answer, so that
-//! they are not heard in the wrong order, but not for long.
+//! otherwise keep us in its list. Who leaves with `completed` untold says that first; `stopped` waits for the answer,
+//! so that they are not heard in the wrong order, but not for long.
 //!
 //! Knows nothing of sockets, byte counts or wire formats: whoever carries out an [`AnnouncerOutput::Announce`] fills
 //! those in and hands the outcome back, exactly once.
@@ -597,7 +597,8 @@ impl Tracker {
     }
 }
 
-/// Puts a host's tracker over UDP in the place of its tracker over HTTP where that comes first, and the other way round.
+/// Puts a host's tracker over UDP in the place of its tracker over HTTP where that comes first, and the other way
+/// round.
 fn prefer_udp(urls: &mut [&String]) {
     let host_of = |url: &str| Some(Url::parse(url).ok()?.host_str()?.to_ascii_lowercase());
     let mut hosts: Vec<(bool, Option<String>)> = urls.iter().map(|url| (is_udp(url), host_of(url))).collect();

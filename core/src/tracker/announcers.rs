@@ -1,4 +1,5 @@
-//! One swarm's announces under every hash that it has: a hybrid torrent has a swarm of each version, and takes part in both.
+//! One swarm's announces under every hash that it has: a hybrid torrent has a swarm of each version, and takes part in
+//! both.
 //!
 //! Law: announces under different hashes have different ids.
 //! Source: BEP 52.

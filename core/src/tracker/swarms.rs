@@ -6,8 +6,8 @@
 //!
 //! Knows nothing of wire formats, sockets or the machine's clock. Private swarms are the codec's business.
 //! Laws: peers are chosen before the asker is entered, and he is never told of himself; nobody is told of hosts nearer
-//! than himself; IPv4 and IPv6 stay apart; seeds are given to no seed that has ever moved a byte; every count is bounded
-//! by [`SwarmTableConfig`]; an announce costs O(log n) in the peers of the table, plus the set handed out.
+//! than himself; IPv4 and IPv6 stay apart; seeds are given to no seed that has ever moved a byte; every count is
+//! bounded by [`SwarmTableConfig`]; an announce costs O(log n) in the peers of the table, plus the set handed out.
 //! Sources: BEP 3, BEP 7, BEP 48; young swarms as arvidn asked for in libtorrent#3226.
 
 mod crowd;
@@ -447,7 +447,8 @@ pub const MAX_NUMWANT: usize = 200;
 /// linked to nobody but one another. With 10 the first quarter has half of its links outside.
 const FIRST_NUMWANT: usize = 10;
 
-/// Peers that a seed is given who has moved nothing yet, and may not know what the torrent is: enough for one to answer.
+/// Peers that a seed is given who has moved nothing yet, and may not know what the torrent is: enough for one to
+/// answer.
 const GUIDES: usize = 4;
 
 /// So long after it last doubled, a swarm counts as just filling.

@@ -1,17 +1,20 @@
 //! One connection: a stream of bytes each way, over datagrams that may be lost, late, doubled or forged.
 //!
-//! What is written waits in a queue until the window lets it go; then it is cut into packets, which are kept until the peer says that
-//! they have come. A packet is lost when three later ones have come, or when nothing is heard for too long. What comes in order waits in
-//! a buffer until it is taken; what comes early waits beside it; the room that is left is told to the peer.
+//! What is written waits in a queue until the window lets it go; then it is cut into packets, which are kept until the
+//! peer says that they have come. A packet is lost when three later ones have come, or when nothing is heard for too
+//! long. What comes in order waits in a buffer until it is taken; what comes early waits beside it; the room that is
+//! left is told to the peer.
 //!
-//! Packets are at most as long as every path carries (IPv6 asks for 1280 bytes, and IPv4's paths are no narrower today). A search for a
-//! wider path could save one part in a hundred of the line, and loses packets that cannot be cut again.
+//! Packets are at most as long as every path carries (IPv6 asks for 1280 bytes, and IPv4's paths are no narrower
+//! today). A search for a wider path could save one part in a hundred of the line, and loses packets that cannot be cut
+//! again.
 //!
-//! Whoever dials speaks first: until the peer has shown with its first packet that our answer reached it, it gets no payload, and its
-//! SYN is answered as often as it comes and never again.
+//! Whoever dials speaks first: until the peer has shown with its first packet that our answer reached it, it gets no
+//! payload, and its SYN is answered as often as it comes and never again.
 //!
-//! Laws: a packet whose numbers do not fit the connection changes nothing. At most [`ROOM`] bytes that have come wait, early or in order,
-//! and at most [`MOST_EARLY`] packets. A peer that does not answer is given up in less than two minutes.
+//! Laws: a packet whose numbers do not fit the connection changes nothing. At most [`ROOM`] bytes that have come wait,
+//! early or in order, and at most [`MOST_EARLY`] packets. A peer that does not answer is given up in less than two
+//! minutes.
 //! Source: BEP 29.
 
 use std::collections::VecDeque;
@@ -36,7 +39,8 @@ const MOST_SENT: u16 = 4096;
 const LOW: usize = 64 * 1024;
 /// So many later packets that have come make one lost.
 const OVERTAKEN: usize = 3;
-/// How often in vain a packet is waited for before the peer is given up, and its SYN, and our last packet when all else is over.
+/// How often in vain a packet is waited for before the peer is given up, and its SYN, and our last packet when all else
+/// is over.
 const MOST_VAIN: u32 = 6;
 const MOST_VAIN_SYN: u32 = 3;
 /// Something is sent at least so often, so that routers on the way remember the connection.
@@ -163,7 +167,8 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// A connection that is dialled: its SYN is the first packet. `seq` is its number, `incoming` that of the connection.
+    /// A connection that is dialled: its SYN is the first packet. `seq` is its number, `incoming` that of the
+    /// connection.
     pub(super) fn dial(now: Instant, incoming: u16, seq: SeqNr, target: Duration) -> Self {
         let mut connection =
             Self::new(now, Stage::Dialling, (incoming, incoming.wrapping_add(1)), (seq, SeqNr(0)), target);
@@ -319,8 +324,8 @@ impl Connection {
         }
     }
 
-    /// Whether a packet's numbers are those of this connection: how many packets it acknowledges, `None` if an earlier one told more,
-    /// and how far it is from the first missing one, `None` if it has come.
+    /// Whether a packet's numbers are those of this connection: how many packets it acknowledges, `None` if an earlier
+    /// one told more, and how far it is from the first missing one, `None` if it has come.
     fn fit(&self, header: &Header) -> Option<(Option<usize>, Option<u16>)> {
         let oldest = self.oldest();
         let acked = usize::from(header.ack.since(oldest.previous()));
@@ -585,7 +590,8 @@ impl Connection {
         self.lost += 1;
     }
 
-    /// Whether so many bytes may go now. One packet may always be on its way, but not often if the window is less than that.
+    /// Whether so many bytes may go now. One packet may always be on its way, but not often if the window is less than
+    /// that.
     fn may_send(&self, now: Instant, length: usize) -> bool {
         if self.in_flight == 0 {
             return self.pace_at.is_none_or(|at| at <= now);

@@ -1,11 +1,12 @@
 //! All connections of one port: which datagram belongs to which, and who may open one.
 //!
-//! Several datagrams may be handled before the effects are drained: what they ask for together is then answered together, which saves
-//! acknowledgements.
+//! Several datagrams may be handled before the effects are drained: what they ask for together is then answered
+//! together, which saves acknowledgements.
 //!
-//! Laws: a connection belongs to an address and a number; nobody from elsewhere touches it. At most [`MOST_STREAMS`] are there, and at
-//! most [`MOST_HALF_OPEN`] whose dialler has not yet shown that it hears us; those are forgotten after [`HALF_OPEN`], and get no more
-//! bytes than they send. A program hears of a connection only when both sides are known to be there.
+//! Laws: a connection belongs to an address and a number; nobody from elsewhere touches it. At most [`MOST_STREAMS`]
+//! are there, and at most [`MOST_HALF_OPEN`] whose dialler has not yet shown that it hears us; those are forgotten
+//! after [`HALF_OPEN`], and get no more bytes than they send. A program hears of a connection only when both sides are
+//! known to be there.
 //! Source: BEP 29.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

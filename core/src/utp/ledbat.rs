@@ -1,13 +1,13 @@
 //! How much may be on its way at once, so that what we send waits nowhere for long.
 //!
-//! Every answer tells how long our packets took by the two sides' clocks, which agree on nothing but the length of a second. The shortest
-//! that was seen is the way itself; what is longer is waiting in somebody's queue, most often that of our own uplink. Below the
-//! [target](Ledbat::new) the window grows, above it shrinks by as much as the wait is too long, so that a sender who fills the queue, as
-//! TCP does, is given way to within a few round trips.
+//! Every answer tells how long our packets took by the two sides' clocks, which agree on nothing but the length of a
+//! second. The shortest that was seen is the way itself; what is longer is waiting in somebody's queue, most often that
+//! of our own uplink. Below the [target](Ledbat::new) the window grows, above it shrinks by as much as the wait is too
+//! long, so that a sender who fills the queue, as TCP does, is given way to within a few round trips.
 //!
-//! Who comes while the queue is full takes the full queue for the way itself. So every [`PAUSE_EVERY`] all senders of one clock, which
-//! are all those of one uplink, let the queue run empty for two round trips and look. Old minima are forgotten after two minutes, because
-//! clocks drift.
+//! Who comes while the queue is full takes the full queue for the way itself. So every [`PAUSE_EVERY`] all senders of
+//! one clock, which are all those of one uplink, let the queue run empty for two round trips and look. Old minima are
+//! forgotten after two minutes, because clocks drift.
 //!
 //! The window may shrink to a quarter of a packet: one packet in four round trips.
 //!
@@ -128,7 +128,8 @@ impl Ledbat {
         self.window = self.window.max(self.packet / Self::LEAST);
     }
 
-    /// What the window grows by: up to a packet in a round trip, less where trips are short, because there are many of them.
+    /// What the window grows by: up to a packet in a round trip, less where trips are short, because there are many of
+    /// them.
     fn gain(&self, shortest: Duration, bytes: u64) -> u64 {
         let shortest_us = u64::try_from(shortest.as_micros()).unwrap_or(u64::MAX).max(1);
         let divisor = (2 * self.target_us).div_ceil(shortest_us).clamp(1, 16);

@@ -1,7 +1,7 @@
 //! The shortest delay of the last minutes, by clocks that agree on nothing but the length of a second.
 //!
-//! Delays are microseconds, and only their differences mean anything; these wrap. Minima are collected for [`OVER`] each, and the
-//! oldest is forgotten when a new one begins: clocks drift, and ways change.
+//! Delays are microseconds, and only their differences mean anything; these wrap. Minima are collected for [`OVER`]
+//! each, and the oldest is forgotten when a new one begins: clocks drift, and ways change.
 //!
 //! Source: RFC 6817 §4.2, its base delay.
 

@@ -1,9 +1,10 @@
 //! What a uTP datagram holds: a header of twenty bytes, a chain of extensions, payload.
 //!
-//! Bytes that are not one whole packet of version 1 are nobody's: [`Packet::decode`] returns `None`, and the datagram is dropped without
-//! an answer. Extensions that are not known are passed over.
+//! Bytes that are not one whole packet of version 1 are nobody's: [`Packet::decode`] returns `None`, and the datagram
+//! is dropped without an answer. Extensions that are not known are passed over.
 //!
-//! Law: a chain of extensions ends where the datagram does; at most [`MAX_ACKS`] packets beyond the next one are acknowledged selectively.
+//! Law: a chain of extensions ends where the datagram does; at most [`MAX_ACKS`] packets beyond the next one are
+//! acknowledged selectively.
 //! Source: BEP 29.
 
 use std::fmt;
@@ -198,8 +199,8 @@ impl Header {
         }
     }
 
-    /// What is answered to a packet of a connection that is not known; `None` to what asks for no answer, so that two who do not know
-    /// each other fall silent.
+    /// What is answered to a packet of a connection that is not known; `None` to what asks for no answer, so that two
+    /// who do not know each other fall silent.
     pub fn refusal(&self, now_us: u32) -> Option<Self> {
         let wants_answer = matches!(self.kind, Kind::Data | Kind::Fin | Kind::Syn);
         wants_answer.then_some(Self {

@@ -225,7 +225,8 @@ async fn a_poisoner_among_honest_peers_is_found_by_its_blocks() {
     content.assert_arrived("target");
 }
 
-/// The peer sends one bad block and nothing more; an honest one brings the rest, and tells the hashes of the piece's blocks.
+/// The peer sends one bad block and nothing more; an honest one brings the rest, and tells the hashes of the piece's
+/// blocks.
 #[tokio::test]
 async fn a_poisoner_of_v2_is_banned_after_its_first_bad_block() {
     for version in [TorrentVersion::Hybrid, TorrentVersion::V2] {

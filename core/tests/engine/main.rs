@@ -1,8 +1,8 @@
 //! The engine as programs use it: real sockets on loopback, real files, real threads.
 //!
-//! Nothing here sleeps or looks at a wall clock: tests wait for what they want to see, and a test that waits in vain is ended
-//! by the runner. [`world`] makes content and engines, [`peer`] is a peer and [`server`] a web server whose
-//! every byte a test decides.
+//! Nothing here sleeps or looks at a wall clock: tests wait for what they want to see, and a test that waits in vain is
+//! ended by the runner. [`world`] makes content and engines, [`peer`] is a peer and [`server`] a web server whose every
+//! byte a test decides.
 
 #![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests have files and sockets, and panic")]
 

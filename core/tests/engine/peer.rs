@@ -107,7 +107,8 @@ impl Peer {
         }
     }
 
-    /// The engine's next block. It is read as it comes: an engine takes blocks of 16 KiB only, but sends what it is asked for.
+    /// The engine's next block. It is read as it comes: an engine takes blocks of 16 KiB only, but sends what it is
+    /// asked for.
     pub(crate) async fn block(&mut self) -> (BlockInfo, Vec<u8>) {
         loop {
             self.fill(4).await;
@@ -183,7 +184,8 @@ impl Door {
         Self { listener, addr }
     }
 
-    /// The next connection that begins without a key; whoever shows one is sent away, as by a client that knows no encryption.
+    /// The next connection that begins without a key; whoever shows one is sent away, as by a client that knows no
+    /// encryption.
     pub(crate) async fn accept(&self) -> TcpStream {
         loop {
             let (stream, _) = self.listener.accept().await.unwrap();

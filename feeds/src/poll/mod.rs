@@ -1,16 +1,16 @@
 //! Decides when to ask a feed for news, and how.
 //!
-//! A [`Poller`] is the state machine of one feed: inputs say what happened, outputs say what to do, [`Poller::deadline`]
-//! when to look again. It asks as seldom as the owner, the feed's `ttl` and the host's `max-age` allow, sends both
-//! validators back word for word, and waits longer after each failure. News that a publisher's event stream tells of
-//! is fetched at once. What it has learnt is a [`PollState`], to be saved after every reply, so that a restart neither
-//! asks too early nor in full.
+//! A [`Poller`] is the state machine of one feed: inputs say what happened, outputs say what to do,
+//! [`Poller::deadline`] when to look again. It asks as seldom as the owner, the feed's `ttl` and the host's `max-age`
+//! allow, sends both validators back word for word, and waits longer after each failure. News that a publisher's event
+//! stream tells of is fetched at once. What it has learnt is a [`PollState`], to be saved after every reply, so that a
+//! restart neither asks too early nor in full.
 //!
 //! Knows nothing of HTTP, cron or XML: [`Reply::from_http`] turns status and headers into what counts here, an owner's
 //! schedule comes in as one wall time after another, and the caller reads the body.
 //!
-//! Laws: one request at a time. No failure and no answer stops a feed for good, but 410, which waits for its owner.
-//! No answer makes the wait longer than [`MAX_WAIT`] and its jitter. Nobody but the owner breaks a host's `Retry-After`.
+//! Laws: one request at a time. No failure and no answer stops a feed for good, but 410, which waits for its owner. No
+//! answer makes the wait longer than [`MAX_WAIT`] and its jitter. Nobody but the owner breaks a host's `Retry-After`.
 //!
 //! Source: RFC 9110 §8.8, §10.2.3 and §13; RFC 9111 §5.2; RSS 2.0 `ttl`; the three days from `AntennaPod`.
 

@@ -1,7 +1,7 @@
 //! JSON Feed, said in the words of RSS, so that everything behind reads one model.
 //!
-//! What is not of the kind that it should be is passed over: a number where a text is wanted is that number's text, an object is
-//! nothing.
+//! What is not of the kind that it should be is passed over: a number where a text is wanted is that number's text, an
+//! object is nothing.
 //!
 //! Source: JSON Feed 1.0 and 1.1; attachments as video sites and we ourselves name torrents in them.
 

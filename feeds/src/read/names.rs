@@ -1,8 +1,8 @@
 //! The names that are kept of a feed, and what becomes of them.
 //!
 //! Feeds declare one namespace under several URIs, use prefixes without declaring them, and write one element in
-//! several cases. Here every name that this crate reads is mapped to one: RSS elements to themselves, Atom's to those of
-//! RSS, the tags of Apple to the `itunes:` ones that the `rss` crate knows, and the rest to a prefix of our own, in
+//! several cases. Here every name that this crate reads is mapped to one: RSS elements to themselves, Atom's to those
+//! of RSS, the tags of Apple to the `itunes:` ones that the `rss` crate knows, and the rest to a prefix of our own, in
 //! lower case. What is not named here is dropped before it costs anything.
 
 /// The prefix of what the `rss` crate has no field for.

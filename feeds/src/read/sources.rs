@@ -4,15 +4,16 @@
 //! `podcast:alternateEnclosure`, enclosures, a `torrent` block, the tags of torrent indexers and Media RSS, links. What
 //! they name is used together as the same bytes. So of each form only the first is taken, as a second enclosure is
 //! another format; and an alternate that does not claim to be the same file is another cut or quality, and taken only
-//! where there is nothing else. One thing is not the same bytes: a torrent of more than the enclosure, an episode that is a
-//! folder; it is taken alone. The result is sorted: `.torrent` first, which names every piece, then magnet links, then
-//! plain HTTP.
+//! where there is nothing else. One thing is not the same bytes: a torrent of more than the enclosure, an episode that
+//! is a folder; it is taken alone. The result is sorted: `.torrent` first, which names every piece, then magnet links,
+//! then plain HTTP.
 //!
-//! Knows only links: a `.torrent` is one by its type or its name, and what a host really sends is seen when it is asked.
+//! Knows only links: a `.torrent` is one by its type or its name, and what a host really sends is seen when it is
+//! asked.
 //! Law: only `http`, `https` and `magnet` links come out.
 //!
-//! Source: BEP 36, the podcast namespace's `alternateEnclosure`, ezRSS, torznab, Media RSS 1.5, and what real feeds made
-//! of them.
+//! Source: BEP 36, the podcast namespace's `alternateEnclosure`, ezRSS, torznab, Media RSS 1.5, and what real feeds
+//! made of them.
 
 use podswarm_core::metainfo::{InfoHash, Magnet};
 use rss::extension::Extension;

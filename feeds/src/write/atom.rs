@@ -1,7 +1,7 @@
 //! `feed.atom`: the show as Atom.
 //!
-//! Each entry has the file over HTTP and its `.torrent` as enclosures. Entries are known by the same guids as in the other feeds, in the
-//! form that Atom wants.
+//! Each entry has the file over HTTP and its `.torrent` as enclosures. Entries are known by the same guids as in the
+//! other feeds, in the form that Atom wants.
 //!
 //! Source: RFC 4287; RFC 4122 for `urn:uuid`.
 

@@ -1,8 +1,8 @@
 //! `feed.json`: the show as JSON Feed 1.1.
 //!
-//! Each episode's attachments are the file over HTTP and its `.torrent`. What JSON Feed has no word for stands in an object of our
-//! own, `_podswarm`, which others pass over: where releases are told of, magnet link, info-hash, integrity, season and number, and what
-//! the show has taken back.
+//! Each episode's attachments are the file over HTTP and its `.torrent`. What JSON Feed has no word for stands in an
+//! object of our own, `_podswarm`, which others pass over: where releases are told of, magnet link, info-hash,
+//! integrity, season and number, and what the show has taken back.
 //!
 //! Source: JSON Feed 1.1.
 

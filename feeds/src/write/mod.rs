@@ -1,8 +1,10 @@
-//! Writes a show as strict RSS 2.0, twice from one model: for podcast apps and for torrent clients; and once more as JSON Feed and as Atom.
+//! Writes a show as strict RSS 2.0, twice from one model: for podcast apps and for torrent clients; and once more as
+//! JSON Feed and as Atom.
 //!
 //! [`podcast_feed`] puts the HTTP file into the one `<enclosure>` that every app reads and offers the swarm beside it
 //! as a `podcast:alternateEnclosure`. [`torrent_feed`] puts the `.torrent` into the enclosure, because torrent clients
-//! look nowhere else. Both carry the same guids and name each other. [`json_feed`] and [`atom_feed`] are for readers of those.
+//! look nowhere else. Both carry the same guids and name each other. [`json_feed`] and [`atom_feed`] are for readers of
+//! those.
 //!
 //! Law: the bytes are a function of the arguments. Nothing here looks at a clock, episodes come newest first whatever
 //! order they are given in, and the only date of the head is that of the newest episode; so that the
@@ -112,7 +114,8 @@ fn atom_link(rel: &str, href: &url::Url, mime: &str, title: Option<&str>) -> Lin
     }
 }
 
-/// `self` is `own`; a `hub` sends it on when it changes; `monitor` is where releases are told of at once; `alternate` is the other feed of the same show.
+/// `self` is `own`; a `hub` sends it on when it changes; `monitor` is where releases are told of at once; `alternate`
+/// is the other feed of the same show.
 fn links(own: &url::Url, urls: &FeedUrls, other: &url::Url, other_title: &str) -> AtomExtension {
     let hub = |hub: &url::Url| Link { href: hub.to_string(), rel: "hub".to_owned(), ..Link::default() };
     let mut links = vec![atom_link("self", own, RSS_MIME, None)];

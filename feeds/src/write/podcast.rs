@@ -1,8 +1,8 @@
 //! `feed.xml`: the show as podcast apps read it.
 //!
 //! The order inside an item is for naive readers: the HTTP `<enclosure>` first and alone, then one
-//! `podcast:alternateEnclosure` whose sources are HTTP, `.torrent` and magnet in this order, then the rest. An episode that
-//! is a folder has the one file that apps play in `<enclosure>`, and the whole as a torrent alone.
+//! `podcast:alternateEnclosure` whose sources are HTTP, `.torrent` and magnet in this order, then the rest. An episode
+//! that is a folder has the one file that apps play in `<enclosure>`, and the whole as a torrent alone.
 //!
 //! Source: Apple's podcast requirements, PSP-1, the podcast namespace's `alternateEnclosure`, `source`, `integrity`.
 

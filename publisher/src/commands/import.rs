@@ -1,8 +1,9 @@
 //! `import`: a show with its episodes from another host's feed.
 //!
-//! The feed is read first, and nothing is changed if it may not be taken. The files are fetched here, several at a time, into
-//! `imports/` in the data directory, and brought in one by one in the order in which they came out, through the running publisher
-//! or without one. What is brought is known by its guid; so a run that was cut off is made again, and goes on.
+//! The feed is read first, and nothing is changed if it may not be taken. The files are fetched here, several at a
+//! time, into `imports/` in the data directory, and brought in one by one in the order in which they came out, through
+//! the running publisher or without one. What is brought is known by its guid; so a run that was cut off is made again,
+//! and goes on.
 
 use std::collections::BTreeSet;
 use std::fs::File;

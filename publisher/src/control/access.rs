@@ -1,8 +1,8 @@
 //! Who may ask for what: the two doors of the control API.
 //!
 //! By the door on loopback commands of this machine come in, with the token of `control.json`; they may do everything.
-//! By the public port come people and programs elsewhere, each with a token of its own and the [`Role`] of that. Neither
-//! door knows cookies or sends CORS headers, so no page of another origin can act for who has a token.
+//! By the public port come people and programs elsewhere, each with a token of its own and the [`Role`] of that.
+//! Neither door knows cookies or sends CORS headers, so no page of another origin can act for who has a token.
 //!
 //! Law: what is not let in reads nothing of what is asked, and writes nothing.
 

@@ -11,7 +11,8 @@
 //! secret = "what only both of us know"
 //! ```
 //!
-//! In the file it is a table; as a flag or a variable it is the same on one line, `{ on = ["published"], run = ["program"] }`.
+//! In the file it is a table; as a flag or a variable it is the same on one line, `{ on = ["published"], run =
+//! ["program"] }`.
 
 use std::collections::BTreeSet;
 use std::fmt;

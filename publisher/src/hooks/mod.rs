@@ -1,12 +1,12 @@
 //! What is done when something happens, as the owner wishes: programs that are started, servers that are told.
 //!
-//! Each hook has a queue and a task of its own. Whatever happens is put into the queue and goes on at once: no release waits
-//! for a hook, and a hook that takes too long keeps only its own next ones waiting. What finds the queue full is not done,
-//! and that counts as a failure like any other.
+//! Each hook has a queue and a task of its own. Whatever happens is put into the queue and goes on at once: no release
+//! waits for a hook, and a hook that takes too long keeps only its own next ones waiting. What finds the queue full is
+//! not done, and that counts as a failure like any other.
 //!
-//! A program gets what happened as JSON on its standard input, and in variables that begin with `PODPUB_`. A server gets the
-//! same JSON by POST, signed with HMAC-SHA256 in `X-Hub-Signature-256` if there is a secret; it is tried again for a
-//! quarter of an hour while it cannot be reached, is overloaded or fails.
+//! A program gets what happened as JSON on its standard input, and in variables that begin with `PODPUB_`. A server
+//! gets the same JSON by POST, signed with HMAC-SHA256 in `X-Hub-Signature-256` if there is a secret; it is tried again
+//! for a quarter of an hour while it cannot be reached, is overloaded or fails.
 //!
 //! Law: a hook is ended, with everything that it started, when its time is over or the publisher stops.
 
@@ -313,7 +313,8 @@ async fn post(
     }
 }
 
-/// `sha256=` and the HMAC-SHA256 of `body` in lower-case hex, as it stands in `X-Hub-Signature` and `X-Hub-Signature-256`.
+/// `sha256=` and the HMAC-SHA256 of `body` in lower-case hex, as it stands in `X-Hub-Signature` and
+/// `X-Hub-Signature-256`.
 pub(crate) fn signature(secret: &[u8], body: &[u8]) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes keys of any length");
     mac.update(body);

@@ -18,8 +18,8 @@ const REFRESH: Duration = Duration::from_secs(5);
 impl Host {
     /// Forgets peers that have gone, and looks whether what is served still is what was published.
     ///
-    /// Somebody may write to an original, or lose a file. Its swarm must neither get wrong pieces from us nor be sent to
-    /// a seed that has none.
+    /// Somebody may write to an original, or lose a file. Its swarm must neither get wrong pieces from us nor be sent
+    /// to a seed that has none.
     pub(super) async fn look_after_task(self: Arc<Self>) {
         // How each original that was touched was found last, so that none is hashed over and over.
         let mut found = BTreeMap::new();

@@ -1,9 +1,9 @@
 //! Accepting connections, and what can be said to an asker before it is let in.
 //!
-//! When an episode is out, most connections carry one question and end with its answer. By the time such a connection is
-//! accepted the question has often come. A [`Guest`] is a connection that the runtime does not know yet: what has come can
-//! be read and answered at once, which saves its registration, a task, and the way to another thread. Whoever stays, or
-//! has said nothing yet, becomes a stream of the runtime as ever.
+//! When an episode is out, most connections carry one question and end with its answer. By the time such a connection
+//! is accepted the question has often come. A [`Guest`] is a connection that the runtime does not know yet: what has
+//! come can be read and answered at once, which saves its registration, a task, and the way to another thread. Whoever
+//! stays, or has said nothing yet, becomes a stream of the runtime as ever.
 //!
 //! On Linux a guest is a plain socket. Elsewhere it is a stream of the runtime from the start, and nothing is saved.
 
@@ -72,7 +72,8 @@ mod system {
             recv(&self.0, input, RecvFlags::DONTWAIT).map_or(0, |(heard, _)| heard)
         }
 
-        /// Sends the last words; the end of the connection travels with them. What a new socket has no room for is lost.
+        /// Sends the last words; the end of the connection travels with them. What a new socket has no room for is
+        /// lost.
         pub(crate) fn dismiss(self, words: &[u8]) {
             let _ = send(&self.0, words, SendFlags::MORE | SendFlags::NOSIGNAL);
         }

@@ -1,11 +1,12 @@
 //! Accepting connections: the loop under every HTTP port of ours.
 //!
-//! A connection has 15 seconds for the head of each request, is closed after 75 silent ones, and there are at most
-//! as many as [`Limits::connections`], and from one public address [`Limits::connections_per_network`]; beyond that an asker is
-//! told to come again. When the process runs out of descriptors the loop waits instead of spinning.
+//! A connection has 15 seconds for the head of each request, is closed after 75 silent ones, and there are at most as
+//! many as [`Limits::connections`], and from one public address [`Limits::connections_per_network`]; beyond that an
+//! asker is told to come again. When the process runs out of descriptors the loop waits instead of spinning.
 //!
-//! Handlers learn both ends of their connection as a [`Peers`] extension. Where a trusted proxy connects, the asker is whom it
-//! names, one request after another, and the asker's network is held to as many requests as it may have connections.
+//! Handlers learn both ends of their connection as a [`Peers`] extension. Where a trusted proxy connects, the asker is
+//! whom it names, one request after another, and the asker's network is held to as many requests as it may have
+//! connections.
 //!
 //! Why not `axum::serve`: it sets no timer, so a slow sender of headers would hold its socket for ever.
 
@@ -239,8 +240,8 @@ impl Hall {
 /// Why a connection ended too early.
 type Broken = Box<dyn std::error::Error + Send + Sync>;
 
-/// Serves the requests of one connection: those that the front knows, and from the first other one on all in the router.
-/// `heard` has been read of it already.
+/// Serves the requests of one connection: those that the front knows, and from the first other one on all in the
+/// router. `heard` has been read of it already.
 async fn connection(
     guest: Guest,
     heard: Vec<u8>,

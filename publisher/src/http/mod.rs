@@ -1,9 +1,9 @@
 //! The publisher's HTTP port: feeds, pages, media, torrents, tracker, events.
 //!
-//! In reading order: `listen` accepts connections, as many as `quota` lets it, `guard` ends silent ones, and `proxies` tells who is behind one; `front`
-//! answers what comes most, and leaves the rest to the router; `resource` and `media` (with `range`) answer for what is in
-//! memory and on disk; `torrents`, `events` and the tracker do the rest. [`app`] puts them under their paths; it needs no
-//! socket, so tests ask it directly.
+//! In reading order: `listen` accepts connections, as many as `quota` lets it, `guard` ends silent ones, and `proxies`
+//! tells who is behind one; `front` answers what comes most, and leaves the rest to the router; `resource` and `media`
+//! (with `range`) answer for what is in memory and on disk; `torrents`, `events` and the tracker do the rest. [`app`]
+//! puts them under their paths; it needs no socket, so tests ask it directly.
 //!
 //! Law: a path decides nothing about files. Every name in a request is looked up in the site, and what is not there is
 //! not found.

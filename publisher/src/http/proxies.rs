@@ -1,8 +1,8 @@
 //! Who really asks, where requests come through a reverse proxy.
 //!
-//! A proxy tells it in a header, and so can anybody else. So a header is believed only of who connects from an address that
-//! the owner named, and of the addresses in it only those that such a proxy wrote: it is read from its end, where the
-//! last proxy put whom it heard, for as long as that is a trusted proxy itself.
+//! A proxy tells it in a header, and so can anybody else. So a header is believed only of who connects from an address
+//! that the owner named, and of the addresses in it only those that such a proxy wrote: it is read from its end, where
+//! the last proxy put whom it heard, for as long as that is a trusted proxy itself.
 //!
 //! `X-Forwarded-For` and `Forwarded` (RFC 7239) are read. Most proxies write one and pass the other through as it came;
 //! where both stand and name different askers, neither is believed, and the proxy itself counts as the asker.

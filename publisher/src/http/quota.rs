@@ -1,8 +1,8 @@
 //! How many of something there may be at once, in all and from one network.
 //!
 //! One host that takes everything for itself must not shut out the rest. A home or an office behind one address is many
-//! listeners, so one network gets a good share; addresses that are not public are not bounded by it, since behind a reverse
-//! proxy, or at home, one of them is everybody.
+//! listeners, so one network gets a good share; addresses that are not public are not bounded by it, since behind a
+//! reverse proxy, or at home, one of them is everybody.
 //!
 //! Law: places taken and given back add up; an address that holds none is not remembered.
 

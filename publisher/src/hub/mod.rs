@@ -1,9 +1,9 @@
 //! The hub: servers that subscribe to a feed are sent it whenever it changes.
 //!
-//! Who asks is verified by a challenge at the address that he names, and forgotten when his lease is over, when he says so, or
-//! when he answers 410. A feed is sent whole, signed with his secret, again with growing waits until it is taken; what has
-//! changed meanwhile goes with it. What waits to be sent is forgotten at a restart, subscriptions are not. Hubs elsewhere
-//! that the owner names are told that a feed has changed, and fetch it.
+//! Who asks is verified by a challenge at the address that he names, and forgotten when his lease is over, when he says
+//! so, or when he answers 410. A feed is sent whole, signed with his secret, again with growing waits until it is
+//! taken; what has changed meanwhile goes with it. What waits to be sent is forgotten at a restart, subscriptions are
+//! not. Hubs elsewhere that the owner names are told that a feed has changed, and fetch it.
 //!
 //! Strangers make us ask addresses of their choice here. So those must be public ones, unless the feed itself is in a
 //! private network; redirects are not followed; and there are so many subscriptions and so many verifications at

@@ -1,11 +1,11 @@
 //! Fetches files from another host, politely, and so that nothing is fetched twice.
 //!
 //! Everything lies in one folder until it is an episode. A file grows as `NAME.part` and goes on there after a break
-//! ([`HttpClient::download`]); whole, it is `NAME.whole`; and once it is sure that the host sends everybody the same bytes, it is
-//! `NAME`. So whoever comes back after a crash knows of each file how far it is.
+//! ([`HttpClient::download`]); whole, it is `NAME.whole`; and once it is sure that the host sends everybody the same
+//! bytes, it is `NAME`. So whoever comes back after a crash knows of each file how far it is.
 //!
-//! A host that puts other advertising into each answer would give every listener another file, which no swarm can pass on. So
-//! some bytes of each file are asked for a second time, and compared.
+//! A host that puts other advertising into each answer would give every listener another file, which no swarm can pass
+//! on. So some bytes of each file are asked for a second time, and compared.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -100,7 +100,8 @@ impl Desk {
         self.folder.join(HEXLOWER.encode(&Sha256::digest(guid)[..16]))
     }
 
-    /// Fetches the file of the episode `guid` from the first of `urls` that has it; `progress` is told how many bytes are there.
+    /// Fetches the file of the episode `guid` from the first of `urls` that has it; `progress` is told how many bytes
+    /// are there.
     pub(crate) async fn fetch(
         &self,
         guid: &str,

@@ -1,8 +1,8 @@
 //! Who asks, by what he calls himself: a player, a torrent client, or a machine that nobody listens to.
 //!
 //! The patterns are ours, chosen from what players and crawlers document of themselves and in the manner of the public
-//! lists that podcast hosts share (OPAWG's user-agents-v2). A pattern is a part of the `User-Agent` in any case. Who does not
-//! call himself anything is no listener; what is unknown is one, under the name [`OTHER`].
+//! lists that podcast hosts share (OPAWG's user-agents-v2). A pattern is a part of the `User-Agent` in any case. Who
+//! does not call himself anything is no listener; what is unknown is one, under the name [`OTHER`].
 //!
 //! Source: IAB Podcast Measurement Technical Guidelines 2.1, "filter out bots" and the guidance on watchOS.
 

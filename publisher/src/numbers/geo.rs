@@ -1,7 +1,7 @@
 //! In which country an address is, by a database that the owner supplies.
 //!
-//! Such databases (`GeoLite2-Country.mmdb`, DB-IP's and others) have a licence of their own, so none comes with us. The file is
-//! read at the start, and whole.
+//! Such databases (`GeoLite2-Country.mmdb`, DB-IP's and others) have a licence of their own, so none comes with us. The
+//! file is read at the start, and whole.
 //!
 //! Source: `MaxMind` DB file format 2.0, through the crate `maxminddb`.
 

@@ -1,14 +1,15 @@
 //! Decides what is a download.
 //!
-//! Over HTTP, after the IAB's measurement guidelines: who gets a minute of an episode's sound, or all of it, has downloaded
-//! it, once in 24 hours. Who is the address (of IPv6 its first 64 bits) with what it calls itself. What he gets in several
-//! requests is put together. Machines, Apple's probe of two bytes and addresses that the owner leaves out never count.
+//! Over HTTP, after the IAB's measurement guidelines: who gets a minute of an episode's sound, or all of it, has
+//! downloaded it, once in 24 hours. Who is the address (of IPv6 its first 64 bits) with what it calls itself. What he
+//! gets in several requests is put together. Machines, Apple's probe of two bytes and addresses that the owner leaves
+//! out never count.
 //!
 //! In swarms: a peer that says `completed` has downloaded it, once per peer id, and one network no more often than
 //! [`MOST_OF_NETWORK`] times a day, since anybody can say so.
 //!
-//! No address is kept. What is kept is a number made of it and the day's salt, which goes with the day, a day later: from
-//! then on nobody can find out who it was.
+//! No address is kept. What is kept is a number made of it and the day's salt, which goes with the day, a day later:
+//! from then on nobody can find out who it was.
 //!
 //! Knows neither clock nor disk: times and salts come in, and what was counted goes out.
 //! Law: memory is bounded, whoever asks from however many addresses.
@@ -163,8 +164,8 @@ impl Ledger {
         self.days.last().is_none_or(|day| day.date < at.date_naive())
     }
 
-    /// Begins a day, with its salt and what is remembered of it from before a restart. Returns the oldest day that is still needed;
-    /// all before it are forgotten.
+    /// Begins a day, with its salt and what is remembered of it from before a restart. Returns the oldest day that is
+    /// still needed; all before it are forgotten.
     pub(crate) fn begin(
         &mut self,
         date: NaiveDate,

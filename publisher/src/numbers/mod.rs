@@ -6,11 +6,12 @@
 //! tracker: `completed` ────┘                                          └──────► listeners/DATE.seen
 //! ```
 //!
-//! What is served puts a note into a queue and goes on; one task reads it, lets the [`ledger`] decide what counts, and writes
-//! what did in batches. A note that finds the queue full is lost, and that is said: counting never holds the rush up.
+//! What is served puts a note into a queue and goes on; one task reads it, lets the [`ledger`] decide what counts, and
+//! writes what did in batches. A note that finds the queue full is lost, and that is said: counting never holds the
+//! rush up.
 //!
-//! In reading order: `spans`, `agent` and `ledger` decide; `seen` remembers who was counted, for a day; `geo` names countries, if the
-//! owner has a database of them; `report` adds up.
+//! In reading order: `spans`, `agent` and `ledger` decide; `seen` remembers who was counted, for a day; `geo` names
+//! countries, if the owner has a database of them; `report` adds up.
 //!
 //! Law: an address goes no further than the ledger. A download that `podpub stats` has shown is not lost by a kill.
 
@@ -106,7 +107,8 @@ impl Numbers {
         (Self { notes, lost: Arc::default(), counted: Arc::default() }, queue)
     }
 
-    /// Takes note of an answer to `asker`, who calls himself `agent`, byte by byte as it is sent. `enough` of them are a download.
+    /// Takes note of an answer to `asker`, who calls himself `agent`, byte by byte as it is sent. `enough` of them are
+    /// a download.
     pub(crate) fn tally(&self, episode: EpisodeKey, asker: IpAddr, agent: &str, is_part: bool, enough: u64) -> Tally {
         let agent = agent.get(..agent.floor_char_boundary(LONGEST_AGENT)).unwrap_or_default().into();
         let (at, spans) = (Utc::now(), Spans::default());
@@ -169,8 +171,8 @@ impl Drop for Tally {
     }
 }
 
-/// How many bytes of an episode's file are a minute of it: what stands before the sound and a minute's share of the rest, but
-/// all of a file that plays no longer, or nobody knows how long.
+/// How many bytes of an episode's file are a minute of it: what stands before the sound and a minute's share of the
+/// rest, but all of a file that plays no longer, or nobody knows how long.
 pub(crate) fn enough(library: &Library, episode: &EpisodeRecord) -> u64 {
     const MINUTE: u64 = 60_000;
     let length = episode.enclosure.length;

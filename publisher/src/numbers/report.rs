@@ -121,7 +121,8 @@ impl EpisodeNumbers {
     }
 }
 
-/// The numbers as a table for spreadsheets (RFC 4180, without the line end of the last row): a row for each episode and day.
+/// The numbers as a table for spreadsheets (RFC 4180, without the line end of the last row): a row for each episode and
+/// day.
 pub(crate) fn csv(episodes: &[EpisodeNumbers]) -> String {
     let mut rows = vec!["date,show,guid,title,http,swarm".to_owned()];
     for EpisodeNumbers { show, guid, title, days, .. } in episodes {

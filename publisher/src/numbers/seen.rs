@@ -5,9 +5,9 @@
 //!                             its key (8 bytes) and its second (4 bytes), big-endian
 //! ```
 //!
-//! It is only appended to, without waiting for the disk: it survives the program, and what a power cut takes of it can make
-//! one listener two at worst. It is no part of the journal and of exports, so that it is gone when it is removed, and the
-//! salt with it.
+//! It is only appended to, without waiting for the disk: it survives the program, and what a power cut takes of it can
+//! make one listener two at worst. It is no part of the journal and of exports, so that it is gone when it is removed,
+//! and the salt with it.
 //!
 //! Law: a file that is torn is read as far as it goes.
 

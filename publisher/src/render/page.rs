@@ -89,7 +89,8 @@ pub(crate) fn show(show: &ShowRecord, episodes: &[&EpisodeRecord], urls: &Urls) 
     )
 }
 
-/// The page of an episode, at `/shows/SLUG/EPISODE`; `said` is its transcript, with times in milliseconds where they are known.
+/// The page of an episode, at `/shows/SLUG/EPISODE`; `said` is its transcript, with times in milliseconds where they
+/// are known.
 pub(crate) fn episode(
     show: &ShowRecord,
     episode: &EpisodeRecord,

@@ -2,8 +2,8 @@
 //!
 //! The [`Agent`] has the engine's one shape. Inputs say what happened or what the owner wants; outputs say what to do
 //! and what to remember. Reading order: [`catalogue`] decides what an item is to us, [`queue`] which downloads run,
-//! [`plan`] what they are called, [`stream`] when an event stream is made again, [`share`] how long is seeded; `podswarm_feeds::poll` decides when a
-//! feed is asked. `follow` and `fetch` put them together.
+//! [`plan`] what they are called, [`stream`] when an event stream is made again, [`share`] how long is seeded;
+//! `podswarm_feeds::poll` decides when a feed is asked. `follow` and `fetch` put them together.
 //!
 //! Knows nothing of sockets, files and the store, and reads no clock: both times are arguments, so that a month passes
 //! in a second under test.

@@ -1,8 +1,8 @@
 //! Decides how long what is complete is seeded.
 //!
-//! An episode is seeded until as much of it was sent as its owner gives back, or for as long as he gives it, whichever comes first. What is sent
-//! while it is being fetched counts, and so does what earlier runs have sent. A ratio ends nothing within the first hour, in which a release
-//! needs everybody.
+//! An episode is seeded until as much of it was sent as its owner gives back, or for as long as he gives it, whichever
+//! comes first. What is sent while it is being fetched counts, and so does what earlier runs have sent. A ratio ends
+//! nothing within the first hour, in which a release needs everybody.
 //!
 //! Knows nothing of swarms: figures come in, each minute while anything is exchanged.
 //!

@@ -1,7 +1,7 @@
 //! Which files of a torrent its owner means: by number, name, folder or pattern.
 //!
-//! A number is the file's place in the list that `--list` shows, from 1; padding is not counted. A pattern is matched with the whole path and
-//! with the name alone; `*` stands for any text and `?` for any sign.
+//! A number is the file's place in the list that `--list` shows, from 1; padding is not counted. A pattern is matched
+//! with the whole path and with the name alone; `*` stands for any text and `?` for any sign.
 
 use podswarm_core::metainfo::{FileChoice, FileEntry, Info};
 use wildmatch::WildMatch;

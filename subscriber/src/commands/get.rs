@@ -244,7 +244,8 @@ impl Getter {
         }
     }
 
-    /// Fetches the files of a torrent that the owner wants, or else those that its link selects; tells nothing if they are only to be listed.
+    /// Fetches the files of a torrent that the owner wants, or else those that its link selects; tells nothing if they
+    /// are only to be listed.
     async fn get_torrent(
         &self,
         metainfo: Metainfo,

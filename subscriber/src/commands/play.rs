@@ -1,7 +1,8 @@
 //! `play`: an episode is heard while it is fetched.
 //!
-//! With an agent that runs, that fetches it now, before what the player reads next, and goes on when the player has ended. Else this
-//! command is the agent, for as long as the player runs. A `.torrent`, a magnet link or a URL is fetched as `get` does.
+//! With an agent that runs, that fetches it now, before what the player reads next, and goes on when the player has
+//! ended. Else this command is the agent, for as long as the player runs. A `.torrent`, a magnet link or a URL is
+//! fetched as `get` does.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -105,7 +105,8 @@ async fn from_host(kit: &Arc<Kit>, order: &Order, url: &str, cancel: &Cancellati
     let path = kit.library.path(&order.plan.file).map_err(|error| Fault::Disk(error.to_string()))?;
     let meter = Arc::new(Meter::new(order.plan.length));
     let shown = kit.show(order.id, Live::Http(Arc::clone(&meter)));
-    // A file has its final name only when it is whole. One that is there was finished just before an earlier agent ended.
+    // A file has its final name only when it is whole. One that is there was finished just before an earlier agent
+    // ended.
     let length = match tokio::fs::metadata(&path).await {
         Ok(metadata) if metadata.is_file() => metadata.len(),
         Ok(_) => return Err(Fault::InTheWay(format!("`{}` is not a file", path.display()))),

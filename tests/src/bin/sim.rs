@@ -1,7 +1,7 @@
 //! Simulates a release rush and shows how it went: `cargo run --release -p podswarm-tests --bin sim -- --peers 1000`.
 //!
-//! The engine is the real one; the world around it is simulated in virtual time, so that a run is repeated exactly by its
-//! command line.
+//! The engine is the real one; the world around it is simulated in virtual time, so that a run is repeated exactly by
+//! its command line.
 
 use std::io::Write as _;
 use std::path::PathBuf;

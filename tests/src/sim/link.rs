@@ -1,8 +1,9 @@
-//! A line with a rate: what is sent leaves one message after another, the connections in turn. A turn is a packet at least, so
-//! that short messages do not wait for a block of every other connection each.
+//! A line with a rate: what is sent leaves one message after another, the connections in turn. A turn is a packet at
+//! least, so that short messages do not wait for a block of every other connection each.
 //!
-//! Every packet that brings a part of a block costs an acknowledgement on the receiver's way out: on a line that is slower up than
-//! down that is much. With it, a line of 10 Mbit/s that is loaded both ways carries 9.1, as TCP on a shaped link does.
+//! Every packet that brings a part of a block costs an acknowledgement on the receiver's way out: on a line that is
+//! slower up than down that is much. With it, a line of 10 Mbit/s that is loaded both ways carries 9.1, as TCP on a
+//! shaped link does.
 //!
 //! Law: bytes leave no faster than the rate, and each connection's in order.
 
@@ -125,8 +126,8 @@ impl Uplink {
 
     /// Puts a short packet of a connection that has nothing queued on the line; tells when it has left.
     ///
-    /// It waits for a block of each connection whose turn comes before, as it would at the end of the turns; only no event is spent
-    /// on that.
+    /// It waits for a block of each connection whose turn comes before, as it would at the end of the turns; only no
+    /// event is spent on that.
     pub fn pass_short(&mut self, now: Instant, bytes: u64) -> Instant {
         let wait = block_wire_bytes(u64::from(podswarm_core::layout::BLOCK_LENGTH)) * self.turns.len() as u64;
         self.pass(now, bytes) + travel_time(wait, self.rate)
@@ -142,7 +143,8 @@ impl Uplink {
         self.turns.pop_front()
     }
 
-    /// So much of the connection's queue leaves; it gets another turn if there is `more`, at once if this one was short.
+    /// So much of the connection's queue leaves; it gets another turn if there is `more`, at once if this one was
+    /// short.
     pub fn turn_taken(&mut self, conn: ConnId, bytes: u64, more: bool) {
         self.turn_bytes += bytes;
         if more && self.turn_bytes < PACKET_PAYLOAD {

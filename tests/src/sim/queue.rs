@@ -1,8 +1,8 @@
 //! Events in the order of their times, those of one time in the order in which they were queued.
 //!
-//! Time is cut into steps of a quarter of a millisecond. Only the events of the current step are kept in order, in a small
-//! heap; those of the next two seconds wait in one list for each step, later ones in a map. So millions of events cost little
-//! more than a few.
+//! Time is cut into steps of a quarter of a millisecond. Only the events of the current step are kept in order, in a
+//! small heap; those of the next two seconds wait in one list for each step, later ones in a map. So millions of events
+//! cost little more than a few.
 //!
 //! Law: what is taken out is never earlier than what was taken out before.
 

@@ -24,8 +24,9 @@ pub struct Report {
     pub copies_milli: u64,
     /// Bytes of blocks that reached the subscribers, over the bytes they needed, in thousandths.
     pub received_milli: u64,
-    /// The least time that any system could take if all come at once: `max{F/u_s, F/d_min, N·F/(u_s+Σu_i)}` (Kumar and Ross
-    /// 2006), where packets' headers count with the bytes sent, and acknowledgements share the subscribers' uplinks.
+    /// The least time that any system could take if all come at once: `max{F/u_s, F/d_min, N·F/(u_s+Σu_i)}` (Kumar and
+    /// Ross 2006), where packets' headers count with the bytes sent, and acknowledgements share the subscribers'
+    /// uplinks.
     pub bound: Duration,
     /// Events of the run.
     pub events: u64,

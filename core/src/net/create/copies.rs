@@ -29,8 +29,8 @@ struct Copy {
 }
 
 impl Copies {
-    /// Clones every file to its target, or makes an empty copy of its length. No target may exist. `numbers` tells which of them each
-    /// file of the torrent is.
+    /// Clones every file to its target, or makes an empty copy of its length. No target may exist. `numbers` tells
+    /// which of them each file of the torrent is.
     pub(super) fn make(
         originals: &[(PathBuf, u64)],
         targets: &[PathBuf],

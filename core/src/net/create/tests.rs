@@ -328,7 +328,8 @@ fn verifying_names_files_that_are_missing_short_or_long() {
     let dir = show();
     let root = dir.path().join("show");
     let metainfo = make(&root).unwrap();
-    // The files are a.mp3 (20,000 bytes), b/c/2.mp3 (100,000), b/notes.txt (0) and b.mp3 (50,000): pieces 0-1, 1-7, 7-10.
+    // The files are a.mp3 (20,000 bytes), b/c/2.mp3 (100,000), b/notes.txt (0) and b.mp3 (50,000): pieces 0-1, 1-7,
+    // 7-10.
     let check = |bad: &[u32], problem: &str| {
         let total = AtomicU64::new(0);
         let progress = |bytes| total.store(bytes, Ordering::Relaxed);

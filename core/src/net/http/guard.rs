@@ -32,7 +32,8 @@ impl Reach {
         if Scope::of(ip) == Scope::Public { Self::Public } else { Self::Any }
     }
 
-    /// What a host called `name` may refer to, as far as the name tells: one of a private network may name others there.
+    /// What a host called `name` may refer to, as far as the name tells: one of a private network may name others
+    /// there.
     pub fn of_name(name: &str) -> Self {
         let name = name.trim_end_matches('.').to_ascii_lowercase();
         let is_private = !name.contains('.') || PRIVATE_DOMAINS.iter().any(|domain| name.ends_with(domain));
@@ -75,7 +76,8 @@ impl Reach {
     }
 }
 
-/// Domains that no public host is in. RFC 6761, 6762, 8375; ICANN's resolution on `.internal`, and what routers call their networks.
+/// Domains that no public host is in. RFC 6761, 6762, 8375; ICANN's resolution on `.internal`, and what routers call
+/// their networks.
 const PRIVATE_DOMAINS: [&str; 6] = [".localhost", ".local", ".home.arpa", ".internal", ".lan", ".home"];
 
 /// The address family that a client is limited to.

@@ -42,8 +42,8 @@ impl Part {
 impl HttpClient {
     /// Asks for `range` of the file of `total` bytes at `url`, in the version that an earlier answer named.
     ///
-    /// A redirect from https to http is followed: what comes is checked by hash. If the file has another version by now the
-    /// answer is from the start, and names that version.
+    /// A redirect from https to http is followed: what comes is checked by hash. If the file has another version by now
+    /// the answer is from the start, and names that version.
     ///
     /// # Errors
     ///

@@ -216,7 +216,8 @@ fn placing_goes_on_where_it_failed() {
     assert_eq!(fs::read(area.path("target")).unwrap(), random(100_000));
 }
 
-/// Pieces of 16 KiB: `a` has the first and a part of the second, `b` ends within the fourth, `c` the rest up to the seventh.
+/// Pieces of 16 KiB: `a` has the first and a part of the second, `b` ends within the fourth, `c` the rest up to the
+/// seventh.
 fn three_files() -> Area {
     Area::files([("a".to_owned(), 20_000), ("sub/b".to_owned(), 40_000), ("c".to_owned(), 50_000)])
 }

@@ -44,8 +44,8 @@ pub enum Progress {
 }
 
 impl Initiator {
-    /// Begins; the bytes are to be sent. `skey` is the info-hash as it stands in handshakes, `payload` the beginning of what we say in
-    /// the peer protocol, at most [`super::MAX_PAYLOAD`] bytes.
+    /// Begins; the bytes are to be sent. `skey` is the info-hash as it stands in handshakes, `payload` the beginning of
+    /// what we say in the peer protocol, at most [`super::MAX_PAYLOAD`] bytes.
     pub fn new(encryption: Encryption, skey: [u8; 20], payload: Vec<u8>, mut rng: Rng) -> (Self, Vec<u8>) {
         let key = PrivateKey::generate(&mut rng);
         let mut hello = key.public().encode().to_vec();

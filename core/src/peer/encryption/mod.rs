@@ -1,8 +1,8 @@
 //! Encryption of connections, for those whose network hinders what looks like BitTorrent. MSE/PE; peers after BEP 3.
 //!
-//! Both sides agree on a secret by Diffie-Hellman, and the [`Initiator`] shows with it that it knows the torrent, so that a stranger
-//! learns nothing from what the [`Responder`] says. RC4 hides the rest of the handshake, and after it everything or nothing, as both
-//! sides agree.
+//! Both sides agree on a secret by Diffie-Hellman, and the [`Initiator`] shows with it that it knows the torrent, so
+//! that a stranger learns nothing from what the [`Responder`] says. RC4 hides the rest of the handshake, and after it
+//! everything or nothing, as both sides agree.
 //!
 //! ```text
 //! initiator                                                         responder
@@ -14,14 +14,15 @@
 //!   the peer protocol, begun by the initial payload           ◄─►   the peer protocol
 //! ```
 //!
-//! It hides and proves nothing: whoever knows the info-hash and sits between both can read all. A [`Method::Plain`] connection runs at
-//! full speed, so it is what we choose unless the owner wants otherwise.
+//! It hides and proves nothing: whoever knows the info-hash and sits between both can read all. A [`Method::Plain`]
+//! connection runs at full speed, so it is what we choose unless the owner wants otherwise.
 //!
-//! In reading order: [`keys`] is the arithmetic, [`cipher`] is RC4, [`search`] finds where the padding ends, [`initiator`] and
-//! [`responder`] are the two sides.
+//! In reading order: [`keys`] is the arithmetic, [`cipher`] is RC4, [`search`] finds where the padding ends,
+//! [`initiator`] and [`responder`] are the two sides.
 //!
-//! Laws: each side asks for no more bytes than are sure to belong to the handshake, so nothing that follows it is lost; it takes at most
-//! [`MAX_PAD`] bytes in vain, and [`MAX_PAYLOAD`] of initial payload; a key that would make the secret known to all is refused.
+//! Laws: each side asks for no more bytes than are sure to belong to the handshake, so nothing that follows it is lost;
+//! it takes at most [`MAX_PAD`] bytes in vain, and [`MAX_PAYLOAD`] of initial payload; a key that would make the secret
+//! known to all is refused.
 //!
 //! Source: Message Stream Encryption, wiki.vuze.com; there is no BEP.
 
@@ -42,7 +43,8 @@ use crate::rng::Rng;
 
 /// The most bytes of padding.
 pub const MAX_PAD: usize = 512;
-/// The most bytes of initial payload that are taken; clients send the 68 of their handshake, and perhaps a few messages.
+/// The most bytes of initial payload that are taken; clients send the 68 of their handshake, and perhaps a few
+/// messages.
 pub const MAX_PAYLOAD: usize = 16 * 1024;
 /// What shows that both sides have the same key, before it is encrypted.
 const VERIFICATION_CONSTANT: [u8; 8] = [0; 8];

@@ -1,7 +1,7 @@
 //! Where padding of unknown length ends: at a marker that only the two sides can compute.
 //!
-//! Law: what is asked for next never reaches beyond the earliest place at which the marker can end, so a marker that is found is the
-//! end of what was taken.
+//! Law: what is asked for next never reaches beyond the earliest place at which the marker can end, so a marker that is
+//! found is the end of what was taken.
 
 use super::{EncryptionFault, MAX_PAD};
 

@@ -26,7 +26,8 @@ fn skeys() -> Arc<Skeys> {
     Arc::new(Skeys::of([[1; 20], SKEY, [9; 20]]))
 }
 
-/// Gives `pipe` to a side in lots of at most `lot` bytes, until it wants no more or has an answer; what it has not taken stays.
+/// Gives `pipe` to a side in lots of at most `lot` bytes, until it wants no more or has an answer; what it has not
+/// taken stays.
 fn give<T>(
     pipe: &mut Vec<u8>,
     lot: usize,

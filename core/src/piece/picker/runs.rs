@@ -1,12 +1,12 @@
 //! Runs for web seeds: where one begins, how far it goes, and its blocks one by one. BEP 19.
 //!
-//! A server is asked for one long range of bytes, so what it is to bring is chosen as a run of blocks. Only those that it may send
-//! now are asked for as a peer is asked; what lies ahead in the run stays free for others, and the run ends where somebody was
-//! quicker.
+//! A server is asked for one long range of bytes, so what it is to bring is chosen as a run of blocks. Only those that
+//! it may send now are asked for as a peer is asked; what lies ahead in the run stays free for others, and the run ends
+//! where somebody was quicker.
 //!
-//! Where a run begins, in this order: in a piece that somebody left behind; in the rarest pieces, behind the seed's last run if
-//! that is one of them, else at random, so that those who ask one server at once get different parts to trade; in a piece that
-//! another connection works on.
+//! Where a run begins, in this order: in a piece that somebody left behind; in the rarest pieces, behind the seed's
+//! last run if that is one of them, else at random, so that those who ask one server at once get different parts to
+//! trade; in a piece that another connection works on.
 
 use super::{Partial, Picker, rarest_of};
 use crate::layout::{BlockInfo, PieceIndex};
@@ -33,7 +33,8 @@ impl Picker {
         self.missing().any(|piece| self.availability.of(piece) == 0)
     }
 
-    /// Chooses the first block of a run; `after` is the piece behind the last run. `None` if nothing is left to ask for. O(pieces).
+    /// Chooses the first block of a run; `after` is the piece behind the last run. `None` if nothing is left to ask
+    /// for. O(pieces).
     pub fn begin_run(&self, wanted: Wanted, after: Option<PieceIndex>, rng: &mut Rng) -> Option<BlockInfo> {
         let open =
             || self.open.iter().filter_map(|piece| self.partials.get(piece)).filter(|p| self.is(wanted, p.piece()));
@@ -48,14 +49,15 @@ impl Picker {
         joinable().and_then(|partial| self.first_of(partial))
     }
 
-    /// Where in the torrent's bytes a run ends that begins with `first` and is not much longer than `most` bytes. Its pieces are as
-    /// rare as the first.
+    /// Where in the torrent's bytes a run ends that begins with `first` and is not much longer than `most` bytes. Its
+    /// pieces are as rare as the first.
     pub fn end_of_run(&self, first: BlockInfo, most: u64) -> u64 {
         let rarity = self.availability.of(first.piece);
         self.end_of_free(first, most, |next| self.availability.of(next) <= rarity)
     }
 
-    /// Where the free blocks from `first` on end, or soon after `most` bytes; behind its piece only those that `goes_on` accepts count.
+    /// Where the free blocks from `first` on end, or soon after `most` bytes; behind its piece only those that
+    /// `goes_on` accepts count.
     pub(super) fn end_of_free(&self, first: BlockInfo, most: u64, goes_on: impl Fn(PieceIndex) -> bool) -> u64 {
         let start = self.layout.range_of(first).start;
         let mut end = start;
@@ -74,7 +76,8 @@ impl Picker {
         end
     }
 
-    /// Asks the connection `conn` for this very block; `None` if it is here or asked for already, or there is no room for its piece.
+    /// Asks the connection `conn` for this very block; `None` if it is here or asked for already, or there is no room
+    /// for its piece.
     pub fn ask_for(&mut self, conn: ConnId, block: BlockInfo) -> Option<BlockInfo> {
         let number = block.begin / crate::layout::BLOCK_LENGTH;
         if !self.is_free(block, number) {

@@ -1,12 +1,13 @@
 //! Pieces that somebody waits for: they come in the order in which they are needed, block by block.
 //!
-//! Elsewhere a piece is one peer's. Of an urgent one whoever has room is asked for the next block, so that it comes with the speed of
-//! all of them. A peer that would bring a block later than others could is asked for one further back, which is needed when it can
-//! bring it, or for none of them.
+//! Elsewhere a piece is one peer's. Of an urgent one whoever has room is asked for the next block, so that it comes
+//! with the speed of all of them. A peer that would bring a block later than others could is asked for one further
+//! back, which is needed when it can bring it, or for none of them.
 //!
 //! Knows nothing of readers: a list of pieces comes in, the one that is needed first before all.
 //!
-//! Law: urgent pieces take at most [`SPARE`] places more than there are for pieces on their way, and leave half of these to others.
+//! Law: urgent pieces take at most [`SPARE`] places more than there are for pieces on their way, and leave half of
+//! these to others.
 
 use super::{Partial, Picker};
 use crate::bitfield::Bitfield;
@@ -17,7 +18,8 @@ use crate::peer::ConnId;
 const SPARE: usize = 2;
 
 impl Picker {
-    /// Makes these pieces urgent, those that are needed first before others, and no others any more; those that are here are left out.
+    /// Makes these pieces urgent, those that are needed first before others, and no others any more; those that are
+    /// here are left out.
     pub fn hasten(&mut self, pieces: impl IntoIterator<Item = PieceIndex>) {
         let urgent: Vec<PieceIndex> = pieces.into_iter().filter(|piece| self.lacks(*piece)).collect();
         if urgent != self.urgent {
@@ -38,7 +40,8 @@ impl Picker {
 
     /// Chooses a block of an urgent piece to ask the peer `conn` for; `None` if there is none for it.
     ///
-    /// The first that nobody is asked for, behind `behind` bytes that are to come before it. O(blocks of the urgent pieces).
+    /// The first that nobody is asked for, behind `behind` bytes that are to come before it. O(blocks of the urgent
+    /// pieces).
     pub fn pick_urgent(
         &mut self,
         conn: ConnId,
@@ -83,8 +86,9 @@ impl Picker {
         asked
     }
 
-    /// Where in the torrent's bytes a web seed's run ends that begins with the urgent block `first` and is not much longer than `most`
-    /// bytes: it goes on behind what is urgent, to be granted when that is, and ends where something is here or begun.
+    /// Where in the torrent's bytes a web seed's run ends that begins with the urgent block `first` and is not much
+    /// longer than `most` bytes: it goes on behind what is urgent, to be granted when that is, and ends where something
+    /// is here or begun.
     pub fn end_of_urgent_run(&self, first: BlockInfo, most: u64) -> u64 {
         self.end_of_free(first, most, |_| true)
     }
@@ -104,7 +108,8 @@ impl Picker {
         self.partials.len() < self.max_partials + SPARE
     }
 
-    /// The first block behind `behind` bytes that are to come, in a piece that `is_for` accepts, that nobody is asked for.
+    /// The first block behind `behind` bytes that are to come, in a piece that `is_for` accepts, that nobody is asked
+    /// for.
     fn next_urgent(&self, behind: u64, is_for: impl Fn(PieceIndex, Option<&Partial>) -> bool) -> Option<BlockInfo> {
         let mut ahead = 0;
         for &piece in &self.urgent {

@@ -1,8 +1,8 @@
 //! The index: what every read is answered from, and nothing else depends on.
 //!
-//! An [`Index`] keeps bytes under a tree's name and a key, one tree per kind of record. It knows nothing of records, versions
-//! or checksums, and it need not be durable: the journal is the truth, and whatever is doubtful here is thrown away and built
-//! again.
+//! An [`Index`] keeps bytes under a tree's name and a key, one tree per kind of record. It knows nothing of records,
+//! versions or checksums, and it need not be durable: the journal is the truth, and whatever is doubtful here is thrown
+//! away and built again.
 
 pub(super) mod memory;
 pub(super) mod seal;

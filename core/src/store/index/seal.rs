@@ -1,8 +1,8 @@
 //! What the index says of itself, so that a lost or stale one is noticed.
 //!
-//! A [`Seal`] is written into the index ahead of each group of changes. After an unclean stop the index has all changes up to
-//! `from`, and of those up to `at` perhaps some; making the latter once more has no effect on those that are there. Then the
-//! contents must add up to `totals`, or the index cannot be trusted.
+//! A [`Seal`] is written into the index ahead of each group of changes. After an unclean stop the index has all changes
+//! up to `from`, and of those up to `at` perhaps some; making the latter once more has no effect on those that are
+//! there. Then the contents must add up to `totals`, or the index cannot be trusted.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,8 +1,8 @@
 //! The index on disk: sled 0.34.7, kept at arm's length.
 //!
-//! sled is unmaintained. It panics or loses records on some damaged files, refuses to open after some crashes, and its flush
-//! does not survive a power cut. So every call is guarded against panics, opening has a time limit, the background flusher is
-//! off, and after the first fault an index is never used again.
+//! sled is unmaintained. It panics or loses records on some damaged files, refuses to open after some crashes, and its
+//! flush does not survive a power cut. So every call is guarded against panics, opening has a time limit, the
+//! background flusher is off, and after the first fault an index is never used again.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -182,8 +182,8 @@ fn message(panic: &(dyn Any + Send)) -> &str {
 
 /// 16 MiB: the state is small, and a seeding machine has better uses for memory.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
-/// Half of what sled takes by itself. It sets a buffer of this size aside at each flush and is slow to give them back: a
-/// program that has only started would keep 20 MiB of them.
+/// Half of what sled takes by itself. It sets a buffer of this size aside at each flush and is slow to give them back:
+/// a program that has only started would keep 20 MiB of them.
 const SEGMENT_BYTES: usize = 256 * 1024;
 
 /// The tree that sled always makes.

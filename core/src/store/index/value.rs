@@ -6,8 +6,8 @@
 //!       2..n-4 the value, one JSON text
 //!       n-4..n CRC-32 (IEEE, little-endian) over tree, key and all bytes before it
 //! ```
-//! The checksum covers the tree's name and the key too, so that a value that turned up in the wrong place is found as well
-//! as one that was altered.
+//! The checksum covers the tree's name and the key too, so that a value that turned up in the wrong place is found as
+//! well as one that was altered.
 
 use super::IndexFault;
 

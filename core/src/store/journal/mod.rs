@@ -1,12 +1,12 @@
 //! The journal: append-only files that are the truth of the store.
 //!
-//! A journal is a folder of numbered segments. Each is a run of [`frame`]s: a head, then batches of changes in the JSON form
-//! of [`Op`], numbered without a gap. A compaction writes the whole state as one snapshot segment beside the others, syncs
-//! it, gives it its name, and only then removes what it replaces; so a crash at any point leaves either the old segments or
-//! the new one whole.
+//! A journal is a folder of numbered segments. Each is a run of [`frame`]s: a head, then batches of changes in the JSON
+//! form of [`Op`], numbered without a gap. A compaction writes the whole state as one snapshot segment beside the
+//! others, syncs it, gives it its name, and only then removes what it replaces; so a crash at any point leaves either
+//! the old segments or the new one whole.
 //!
-//! Knows nothing of the index. Law: [`Journal::append`] returns `Ok` only once the bytes are on disk, and after an error none
-//! of them is left in the way of the next write.
+//! Knows nothing of the index. Law: [`Journal::append`] returns `Ok` only once the bytes are on disk, and after an
+//! error none of them is left in the way of the next write.
 
 pub(super) mod frame;
 mod read;
@@ -89,8 +89,8 @@ impl Found {
 impl Journal {
     /// Opens the journal in `dir`, which is made if it is not there.
     ///
-    /// Cuts the torn tail and removes what a compaction left behind. Fails where another store holds the folder, where it
-    /// cannot be written, or where a later version wrote it.
+    /// Cuts the torn tail and removes what a compaction left behind. Fails where another store holds the folder, where
+    /// it cannot be written, or where a later version wrote it.
     pub(super) fn open(dir: &Path, disk: Arc<dyn Disk>) -> Result<(Self, Found), StoreError> {
         let lock = lock(dir)?;
         remove_leftovers(dir, &*disk)?;
@@ -150,8 +150,8 @@ impl Journal {
 
     /// Shows `visit` every batch with a sequence number in `range`, and the position after it, in order.
     ///
-    /// A snapshot's batches all have the number that the snapshot stands for. Frames that do not pass their CRC are passed
-    /// over; [`Found::damage`] has told of them.
+    /// A snapshot's batches all have the number that the snapshot stands for. Frames that do not pass their CRC are
+    /// passed over; [`Found::damage`] has told of them.
     pub(super) fn replay<E: From<StoreError>>(
         &self,
         range: RangeInclusive<u64>,

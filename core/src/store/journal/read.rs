@@ -78,7 +78,8 @@ impl Reader {
         Ok(Some((header, payload)))
     }
 
-    /// Finds the first whole frame after `damaged` and keeps it for later; returns where it begins, else the file's end.
+    /// Finds the first whole frame after `damaged` and keeps it for later; returns where it begins, else the file's
+    /// end.
     fn resync(&mut self, damaged: u64) -> io::Result<u64> {
         let mut from = damaged + 1;
         while let Some(candidate) = self.find_marker(from)? {

@@ -1,13 +1,13 @@
 //! What a folder of segments holds, before anything is made of it.
 //!
-//! A survey reads every byte and checks every CRC, but parses no changes. It decides which segments count, what is a torn
-//! tail and what is damage:
+//! A survey reads every byte and checks every CRC, but parses no changes. It decides which segments count, what is a
+//! torn tail and what is damage:
 //!
 //! - The newest whole snapshot begins the journal; what is older was left behind by a compaction that was cut short.
 //! - Bytes after the last frame of the last segment, too few for what they announce, are a write that was never
 //!   acknowledged: the tail, to be cut.
-//! - Any other bytes that are no frame, and any gap in the sequence numbers, are damage. So is a last frame that has its full
-//!   length but not its CRC: it may have been acknowledged and altered since.
+//! - Any other bytes that are no frame, and any gap in the sequence numbers, are damage. So is a last frame that has
+//!   its full length but not its CRC: it may have been acknowledged and altered since.
 
 use std::fs::{self, File};
 use std::hash::{BuildHasher, RandomState};

@@ -80,8 +80,8 @@ fn among_two_senders_of_a_bad_piece_only_the_liar_is_banned() {
     assert_eq!(banned, [&Event::Banned(liar_addr)]);
 }
 
-/// A v2 torrent of a piece of two blocks: one peer sent the first, which is good, and another the second, which is not. Gives the
-/// lab, its leecher, the two peers, and what both were asked for then.
+/// A v2 torrent of a piece of two blocks: one peer sent the first, which is good, and another the second, which is not.
+/// Gives the lab, its leecher, the two peers, and what both were asked for then.
 fn one_bad_block() -> (Lab, usize, [ConnId; 2], HashRequest) {
     let mut lab = Lab::v2(1, 2);
     let leecher = lab.leecher();

@@ -1,15 +1,18 @@
 //! Web servers that have the content: sources of pieces beside the peers, asked when the swarm is not enough. BEP 19.
 //!
-//! A server is asked for a run of pieces, a long range, and may send as much of it as was granted; what lies ahead stays free for
-//! peers. `need` decides whether servers are asked at all, this module whom for what, and what becomes of it.
+//! A server is asked for a run of pieces, a long range, and may send as much of it as was granted; what lies ahead
+//! stays free for peers. `need` decides whether servers are asked at all, this module whom for what, and what becomes
+//! of it.
 //!
-//! Every listener of a rush would otherwise pull a whole copy from the publisher. So a server is not asked while peers bring enough;
-//! whoever asks one begins at a random place, so that those who do so at once have something to trade; and a run ends
-//! where a peer was quicker. Pieces that nobody connected has come first.
+//! Every listener of a rush would otherwise pull a whole copy from the publisher. So a server is not asked while peers
+//! bring enough; whoever asks one begins at a random place, so that those who do so at once have something to trade;
+//! and a run ends where a peer was quicker. Pieces that nobody connected has come first.
 //!
-//! Where a reader had to wait, a server is asked for what that needs, from there on and beside the peers, and granted it as it becomes urgent.
+//! Where a reader had to wait, a server is asked for what that needs, from there on and beside the peers, and granted
+//! it as it becomes urgent.
 //!
-//! A server that sent a bad piece, proven, or has another file, is not asked again; one that fails is left alone for longer each time.
+//! A server that sent a bad piece, proven, or has another file, is not asked again; one that fails is left alone for
+//! longer each time.
 //!
 //! Laws: what a server is granted is asked for in the picker, as of a peer, and given back when the run ends; at most
 //! [`MOST_AT_ONCE`] servers are asked at once, and one where there are peers.
@@ -235,8 +238,8 @@ impl Swarm {
         (block.begin > 0).then_some(block.piece)
     }
 
-    /// Has a server bring what a reader needs, from the first block on that nobody is asked for. If none rests, one that brings something else is
-    /// to end that.
+    /// Has a server bring what a reader needs, from the first block on that nobody is asked for. If none rests, one
+    /// that brings something else is to end that.
     fn help_reader(&mut self, now: Instant, limits: &mut Limits) {
         let Some(first) = self.picker.first_urgent().filter(|_| self.wants_help(now)) else { return };
         let at = self.layout().range_of(first).start;

@@ -1,13 +1,15 @@
 //! Whether the swarm gives less than it could, so that web servers are asked.
 //!
-//! Two signs, both watched once a second, and each acted upon only after a patience that every listener draws for itself:
+//! Two signs, both watched once a second, and each acted upon only after a patience that every listener draws for
+//! itself:
 //!
-//! - *lean*: peers bring less than [`ENOUGH`]. If none of them has anything that we lack, nothing is to be expected of them and the
-//!   patience is two to four seconds; if one has, it may only be choking us, and the patience is four times that.
-//! - *absent*: there are pieces that no connected peer has, and in the last two to four seconds nobody got any of them. While
-//!   somebody does, they come from somebody else: a seed that we are not connected to, or a listener who asks a server already. So
-//!   that one such listener's uplink is not all that a crowd has, one more of those who know one another joins in every
-//!   few seconds, by lot.
+//! - *lean*: peers bring less than [`ENOUGH`]. If none of them has anything that we lack, nothing is to be expected of
+//!   them and the patience is two to four seconds; if one has, it may only be choking us, and the patience is four
+//!   times that.
+//! - *absent*: there are pieces that no connected peer has, and in the last two to four seconds nobody got any of them.
+//!   While somebody does, they come from somebody else: a seed that we are not connected to, or a listener who asks a
+//!   server already. So that one such listener's uplink is not all that a crowd has, one more of those who know one
+//!   another joins in every few seconds, by lot.
 //!
 //! A speed that the owner's limit or the disk holds down says nothing of the swarm; such time does not count.
 //!

@@ -148,8 +148,8 @@ impl Crowd {
         Some(member)
     }
 
-    /// Adds to `chosen` up to `want` peers of `classes` that an asker in `scope` may see, in random order; he himself may
-    /// be among them.
+    /// Adds to `chosen` up to `want` peers of `classes` that an asker in `scope` may see, in random order; he himself
+    /// may be among them.
     ///
     /// O(`want`), however big the crowd.
     pub(super) fn sample(
@@ -211,8 +211,8 @@ impl Hand<'_> {
         self.spread(recent, newest);
     }
 
-    /// Draws `count` of `peers`: cuts them, from a random point on and around the end, into as many runs of equal length
-    /// (the first are longer by one if need be), and takes one at random from each.
+    /// Draws `count` of `peers`: cuts them, from a random point on and around the end, into as many runs of equal
+    /// length (the first are longer by one if need be), and takes one at random from each.
     ///
     /// Needs no memory of what was drawn, and covers early and late comers evenly.
     fn spread(&mut self, peers: &[SocketAddr], count: usize) {

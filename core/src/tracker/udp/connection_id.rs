@@ -44,7 +44,8 @@ impl ConnectionIds {
     /// Whether `id` was given to `ip` within the last two minutes.
     pub fn is_good(&self, now: Instant, ip: IpAddr, id: ConnectionId) -> bool {
         let now = step_of(now);
-        // The latest step that ends in the byte shown. One ahead of now was never given out, and is taken for an old one.
+        // The latest step that ends in the byte shown. One ahead of now was never given out, and is taken for an old
+        // one.
         let age = now.wrapping_sub(id.0 >> 56) & 0xff;
         age <= STEPS_GOOD && age <= now && self.of(now - age, ip) == id
     }

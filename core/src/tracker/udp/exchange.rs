@@ -1,10 +1,10 @@
 //! The client's side: one announce at one tracker, from the first datagram to the answer.
 //!
-//! BEP 15 has a client wait 15 seconds before it sends a lost datagram again, and twice as long each time after that. In
-//! a swarm that is seconds old that is for ever: the crowd would have shared the file by then. So the first wait is half
-//! a second, which only a very long way needs, and each is twice the one before; the announcer behind this gives up
-//! after half a minute and then waits as long as the BEP has it, and longer. Seven datagrams are the most that a tracker
-//! which is not there gets of one announce.
+//! BEP 15 has a client wait 15 seconds before it sends a lost datagram again, and twice as long each time after that.
+//! In a swarm that is seconds old that is for ever: the crowd would have shared the file by then. So the first wait is
+//! half a second, which only a very long way needs, and each is twice the one before; the announcer behind this gives
+//! up after half a minute and then waits as long as the BEP has it, and longer. Seven datagrams are the most that a
+//! tracker which is not there gets of one announce.
 //!
 //! A connection id from an earlier exchange saves the first half of the way. If the tracker does not want it any more,
 //! or is silent, a new one is asked for.

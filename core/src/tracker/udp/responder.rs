@@ -1,8 +1,8 @@
 //! The server's side: a datagram in, a reply or silence out.
 //!
-//! Whoever has not shown a good connection id is given one if he asks for it, which takes as many bytes as he sent. With
-//! a bad one he is told to ask again in fewer bytes than he sent: a client that kept its id over a restart of ours learns
-//! it at once and not by waiting. Everything else that makes no sense is met with silence.
+//! Whoever has not shown a good connection id is given one if he asks for it, which takes as many bytes as he sent.
+//! With a bad one he is told to ask again in fewer bytes than he sent: a client that kept its id over a restart of ours
+//! learns it at once and not by waiting. Everything else that makes no sense is met with silence.
 //!
 //! Law: no reply to a stranger is longer than what he sent, and none at all goes to port 0.
 //! Source: BEP 15.
@@ -54,8 +54,8 @@ impl Responder {
         Self { ids: ConnectionIds::new(rng) }
     }
 
-    /// Writes the reply to a datagram that came from `from` into `out`, which is emptied first and stays empty if there is
-    /// nothing to say.
+    /// Writes the reply to a datagram that came from `from` into `out`, which is emptied first and stays empty if there
+    /// is nothing to say.
     ///
     /// Allocates nothing once `out` has been through a reply of full length.
     pub fn answer(&self, now: Instant, from: SocketAddr, datagram: &[u8], swarms: &mut impl Swarms, out: &mut Vec<u8>) {

@@ -1,8 +1,8 @@
 //! A home whose uplink a seed shares with somebody else.
 //!
-//! The router's uplink carries 10 Mbit/s, and packets wait in it as long as a row says. Behind it are the seed and a laptop that
-//! sends to somebody outside, over TCP, as much as the line takes. A small datagram that is sent back tells fifty times a second
-//! how long a round trip is.
+//! The router's uplink carries 10 Mbit/s, and packets wait in it as long as a row says. Behind it are the seed and a
+//! laptop that sends to somebody outside, over TCP, as much as the line takes. A small datagram that is sent back tells
+//! fifty times a second how long a round trip is.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};

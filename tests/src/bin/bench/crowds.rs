@@ -91,8 +91,8 @@ pub(crate) fn measure(gathering: Gathering, who: &[Who], peers: &[usize], runs: 
 /// Crowds of one lane go one after another, beside those of other lanes.
 type Lane = (Option<Who>, usize);
 
-/// Crowds that leave the processor idle would take hours: each has a lane of its own. Of the others small ones have one, and
-/// large ones.
+/// Crowds that leave the processor idle would take hours: each has a lane of its own. Of the others small ones have
+/// one, and large ones.
 fn lane(who: Who, plan: &Plan) -> Lane {
     const LARGE: usize = 16;
     let peers = plan.links.len();

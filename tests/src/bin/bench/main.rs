@@ -1,7 +1,7 @@
 //! Measures Podswarm against its peers and against what is possible: `tests/bench [NAME…]`.
 //!
-//! Peers and limits are measured in the same run. Every figure is the median of `--runs`. With `--keep` the tables and their
-//! drawings go into `BENCHMARKS.md`.
+//! Peers and limits are measured in the same run. Every figure is the median of `--runs`. With `--keep` the tables and
+//! their drawings go into `BENCHMARKS.md`.
 
 mod background;
 mod crowds;
