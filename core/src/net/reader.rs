@@ -1,6 +1,6 @@
 //! Reading a torrent's bytes in their order while it is fetched.
 //!
-//! Laws: no byte is given that is not verified; a reader holds at most [`AT_ONCE`] bytes.
+//! Laws: no byte is given that is not verified; a reader holds at most `AT_ONCE` bytes.
 
 use std::collections::VecDeque;
 use std::ops::Range;

@@ -6,7 +6,7 @@
 //! once where peers let a reader wait. Everything outside of the window comes as ever, the rarest first, so that who
 //! plays is of use to the crowd, too.
 //!
-//! The window is as wide as what comes in [`HORIZON`]: a slow line hurries only what is needed next.
+//! The window is as wide as what comes in `HORIZON`: a slow line hurries only what is needed next.
 //!
 //! Knows nothing of players: how fast they read is theirs.
 //!

@@ -1,6 +1,6 @@
 //! Who plays the episode while it comes: reads ahead as players do, and stands still when nothing is there.
 //!
-//! The sound begins when [`FIRST`] seconds of it are read, and goes on at its speed. [`AHEAD`] seconds are read ahead.
+//! The sound begins when `FIRST` seconds of it are read, and goes on at its speed. `AHEAD` seconds are read ahead.
 
 use std::time::Duration;
 
