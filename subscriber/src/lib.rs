@@ -1,9 +1,9 @@
 //! The listener's agent: it follows feeds, fetches new episodes through the swarm, keeps them and seeds them on.
 //!
 //! The decisions are pure and come first: [`agent`] is one state machine that is told what happened and says what to
-//! do; [`records`] is what it remembers, [`names`] how files are called, [`sse`]
-//! what an event stream says. Around it lies the rim: [`hub`] does what the agent decides, [`keep`] remembers it in the
-//! store, [`library`] is the disk, [`dot_torrent`] and [`address`] what comes from elsewhere. Commands ([`cli`],
+//! do; [`records`] is what it remembers, [`names`] how files are called, [`sse`] what an event stream says. Around it
+//! lies the rim: [`hub`] does what the agent decides, [`keep`] remembers it in the store, [`library`] is the disk,
+//! [`dot_torrent`] and [`address`] what comes from elsewhere, and [`web`] serves players. Commands ([`cli`],
 //! [`commands`]) ask an agent ([`ask`]) wherever it runs ([`desk`]): in a [`session`] of this process, or in another
 //! one, over its [`control`] port.
 

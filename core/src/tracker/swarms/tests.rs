@@ -38,7 +38,8 @@ impl World {
         change: impl FnOnce(&mut AnnounceRequest),
     ) -> Result<AnnounceResponse, AnnounceFailure> {
         let peer: SocketAddr = peer.parse().unwrap();
-        let mut request = AnnounceRequest { left, ..AnnounceRequest::new(HASH, [0; 20], peer.port()) };
+        // A stranger may say any port, which we do not.
+        let mut request = AnnounceRequest { left, port: peer.port(), ..AnnounceRequest::new(HASH, [0; 20], 1) };
         change(&mut request);
         self.table.announce(self.now, SocketAddr::new(peer.ip(), 54321), &request, &[], &mut self.rng)
     }
