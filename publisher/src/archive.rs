@@ -26,7 +26,9 @@ use uuid::Uuid;
 
 use crate::keys;
 use crate::library::{Library, LibraryError};
-use crate::record::{DayRecord, EpisodeRecord, EventRecord, Place, PublicUrlRecord, RenderedRecord, ShowRecord};
+use crate::record::{
+    DayRecord, EpisodeRecord, EventRecord, Place, PublicUrlRecord, RenderedRecord, ShowRecord, withdrawals,
+};
 use crate::slug::Slug;
 
 /// The name of the note that says what a folder is.
@@ -199,10 +201,7 @@ impl Parcel {
 
     /// What a show has taken back, the latest first.
     pub(crate) fn withdrawn(&self, show: &Slug) -> Vec<Withdrawal> {
-        let of_show = self.episodes.iter().filter(|episode| episode.show == *show && episode.released);
-        let mut withdrawn: Vec<Withdrawal> = of_show.filter_map(|episode| episode.withdrawal().cloned()).collect();
-        withdrawn.sort_by(|a, b| b.at.cmp(&a.at).then_with(|| a.guid.cmp(&b.guid)));
-        withdrawn
+        withdrawals(self.episodes.iter().filter(|episode| episode.show == *show && episode.released))
     }
 
     /// Its files as they lie in the data directory `root`.

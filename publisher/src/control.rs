@@ -137,13 +137,7 @@ async fn status(State(state): Shared) -> Result<Response, Refusal> {
 
 async fn shows(State(state): Shared) -> Result<Response, Refusal> {
     let host = Arc::clone(&state.host);
-    let shows = blocking(move || {
-        let info = |show: crate::record::ShowRecord| {
-            Ok(ShowInfo::new(&show, host.library().episodes(&show.slug)?.len(), host.urls()))
-        };
-        host.library().shows()?.into_iter().map(info).collect::<Result<Vec<_>, LibraryError>>()
-    });
-    Ok(Json(shows.await?).into_response())
+    Ok(Json(blocking(move || ShowInfo::all(host.library(), host.urls())).await?).into_response())
 }
 
 async fn create_show(State(state): Shared, Json(new): Json<NewShow>) -> Result<Response, Refusal> {
@@ -171,7 +165,7 @@ async fn take_in(
     }
     let taken = state.host.take_in(wanted).await.map_err(|error| {
         let hint = error.hint();
-        with_hint(error.into(), hint)
+        Failure::from(error).with_any_hint(hint)
     });
     Ok(Json(taken?).into_response())
 }
@@ -406,20 +400,13 @@ fn line(value: &impl Serialize) -> Bytes {
 /// A publish that failed, with its way out.
 pub(crate) fn refused(error: PublishError) -> Failure {
     let hint = error.hint();
-    with_hint(error.into(), hint)
+    Failure::from(error).with_any_hint(hint)
 }
 
 /// A failure of the library, with its way out.
 pub(crate) fn unavailable(error: LibraryError) -> Failure {
     let hint = error.hint();
-    with_hint(error.into(), hint)
-}
-
-pub(crate) fn with_hint(failure: Failure, hint: Option<String>) -> Failure {
-    match hint {
-        Some(hint) => failure.with_hint(hint),
-        None => failure,
-    }
+    Failure::from(error).with_any_hint(hint)
 }
 
 fn refusal(status: StatusCode, failure: &Failure) -> Response {

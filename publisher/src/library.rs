@@ -233,7 +233,7 @@ impl Library {
             None if shows.len() == 1 => Ok(shows.remove(0)),
             None if shows.is_empty() => Err(LibraryError::NoShow { wanted: "to take".to_owned(), known: Vec::new() }),
             None => Err(LibraryError::WhichShow { known: known(&shows) }),
-            Some(wanted) => match shows.iter().position(|show| is_named(show, wanted)) {
+            Some(wanted) => match shows.iter().position(|show| is_named(&show.slug, &show.title, wanted)) {
                 Some(found) => Ok(shows.remove(found)),
                 None => Err(LibraryError::NoShow { wanted: wanted.to_owned(), known: known(&shows) }),
             },
@@ -537,9 +537,9 @@ pub(crate) fn touched(episode: &EpisodeRecord) -> Option<i64> {
     (now != *published).then_some(now)
 }
 
-/// Whether `wanted` is the show's slug, or its title in any case.
-fn is_named(show: &ShowRecord, wanted: &str) -> bool {
-    show.slug.as_str() == wanted || show.title.to_lowercase() == wanted.trim().to_lowercase()
+/// Whether `wanted` is the slug of a show, or its title in any case.
+pub(crate) fn is_named(slug: &Slug, title: &str, wanted: &str) -> bool {
+    slug.as_str() == wanted || title.to_lowercase() == wanted.trim().to_lowercase()
 }
 
 /// A show of which nothing is known but its title.

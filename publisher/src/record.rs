@@ -268,6 +268,13 @@ impl EpisodeRecord {
     }
 }
 
+/// The words with which `episodes` were taken back, the latest first.
+pub(crate) fn withdrawals<'a>(episodes: impl IntoIterator<Item = &'a EpisodeRecord>) -> Vec<Withdrawal> {
+    let mut withdrawn: Vec<_> = episodes.into_iter().filter_map(|episode| episode.withdrawal().cloned()).collect();
+    withdrawn.sort_by(|a, b| b.at.cmp(&a.at).then_with(|| a.guid.cmp(&b.guid)));
+    withdrawn
+}
+
 /// Something that listeners were told of; the log of a show's events is replayed to agents that were away.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct EventRecord {

@@ -9,15 +9,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use podswarm_feeds::ShowKey;
 use podswarm_feeds::date::to_the_second;
 use podswarm_feeds::write::CHAPTERS_MIME;
-use podswarm_feeds::{ShowKey, Withdrawal};
 
 use crate::chapters;
 use crate::http::Resource;
 use crate::library::{Library, LibraryError};
 use crate::numbers;
-use crate::record::{EpisodeRecord, EventRecord, RenderedRecord, ShowRecord};
+use crate::record::{EpisodeRecord, EventRecord, RenderedRecord, ShowRecord, withdrawals};
 use crate::render::{feed, page};
 use crate::slug::{Slug, page_name};
 use crate::transcript;
@@ -161,8 +161,7 @@ impl ShowSite {
     ) -> Result<Self, LibraryError> {
         let all = library.all_episodes(&show.slug)?.into_iter().filter(|episode| episode.released);
         let (records, ended): (Vec<_>, Vec<_>) = all.partition(|episode| episode.ended.is_none());
-        let mut withdrawn: Vec<Withdrawal> = ended.iter().filter_map(|episode| episode.withdrawal().cloned()).collect();
-        withdrawn.sort_by(|a, b| b.at.cmp(&a.at).then_with(|| a.guid.cmp(&b.guid)));
+        let withdrawn = withdrawals(&ended);
         let key = ShowKey::of(&library.key(&show.slug)?);
         let newest_first: Vec<&EpisodeRecord> = records.iter().collect();
         let page = Resource::new(page::show(&show, &newest_first, urls), HTML, CACHE);
@@ -207,12 +206,11 @@ impl ShowSite {
 
 impl EpisodeSite {
     fn build(library: &Library, show: &ShowRecord, record: EpisodeRecord, urls: &Urls) -> Self {
-        let said = record.transcripts.iter().find_map(|transcript| {
+        let said = transcript::said(&record.transcripts, |transcript| {
             let text = library.transcript(&show.slug, transcript);
-            let text = text.inspect_err(|error| tracing::error!(%error, "a transcript cannot be shown")).ok()?;
-            Some(transcript::lines(transcript.kind, &text)).filter(|lines| !lines.is_empty())
+            text.inspect_err(|error| tracing::error!(%error, "a transcript cannot be shown")).ok()
         });
-        let page = page::episode(show, &record, &feed::magnet(&record, urls), &said.unwrap_or_default(), urls);
+        let page = page::episode(show, &record, &feed::magnet(&record, urls), &said, urls);
         let chapters = (!record.chapters.is_empty())
             .then(|| Resource::new(chapters::to_json(&record.chapters), CHAPTERS_MIME, CACHE));
         let enough = numbers::enough(library, &record);

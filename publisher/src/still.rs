@@ -146,11 +146,10 @@ impl Folder<'_> {
         if !episode.chapters.is_empty() {
             self.bytes(&format!("shows/{slug}/{name}/chapters.json"), chapters::to_json(&episode.chapters).as_bytes())?;
         }
-        let said = episode.transcripts.iter().find_map(|it| {
-            let text = fs::read_to_string(root.join(format!("media/{slug}/{}", it.file))).ok()?;
-            Some(transcript::lines(it.kind, &text)).filter(|lines| !lines.is_empty())
+        let said = transcript::said(&episode.transcripts, |it| {
+            fs::read_to_string(root.join(format!("media/{slug}/{}", it.file))).ok()
         });
-        let page = page::episode(show, episode, &feed::magnet(episode, urls), &said.unwrap_or_default(), urls);
+        let page = page::episode(show, episode, &feed::magnet(episode, urls), &said, urls);
         self.bytes(&format!("shows/{slug}/{name}.html"), page.as_bytes())
     }
 

@@ -150,10 +150,19 @@ impl Transcript {
     }
 }
 
+/// What the first of `transcripts` says whose text is had and says anything; nothing if none does.
+pub(crate) fn said(
+    transcripts: &[TranscriptFile],
+    text: impl Fn(&TranscriptFile) -> Option<String>,
+) -> Vec<(Option<u64>, String)> {
+    let lines = |it: &TranscriptFile| Some(lines(it.kind, &text(it)?)).filter(|lines| !lines.is_empty());
+    transcripts.iter().find_map(lines).unwrap_or_default()
+}
+
 /// What is said, a line or a cue each, with the time in milliseconds where it is known.
 ///
 /// Of the form that apps read by themselves nothing is shown.
-pub(crate) fn lines(kind: TranscriptKind, text: &str) -> Vec<(Option<u64>, String)> {
+fn lines(kind: TranscriptKind, text: &str) -> Vec<(Option<u64>, String)> {
     match kind {
         TranscriptKind::Json => Vec::new(),
         TranscriptKind::Text => {

@@ -9,6 +9,7 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::hooks::HookStatus;
+use crate::library::{Library, LibraryError};
 use crate::publish::{EpisodeFields, Intake, Said};
 use crate::record::{EpisodeRecord, Moved, ShowRecord};
 use crate::render::feed;
@@ -289,6 +290,12 @@ pub(crate) struct ShowInfo {
 }
 
 impl ShowInfo {
+    /// All shows of the library under these addresses.
+    pub(crate) fn all(library: &Library, urls: &Urls) -> Result<Vec<Self>, LibraryError> {
+        let info = |show: &ShowRecord| Ok(Self::new(show, library.episodes(&show.slug)?.len(), urls));
+        library.shows()?.iter().map(info).collect()
+    }
+
     /// The show under these addresses.
     pub(crate) fn new(show: &ShowRecord, episodes: usize, urls: &Urls) -> Self {
         Self {

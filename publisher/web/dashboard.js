@@ -30,8 +30,8 @@ function headers(more) {
   return { authorization: `Bearer ${room.getItem("token")}`, ...more };
 }
 
-async function ask(method, path, body) {
-  const init = { method, headers: headers(), cache: "no-store" };
+async function ask(method, path, body, more) {
+  const init = { method, headers: headers(more), cache: "no-store" };
   if (body !== undefined) {
     init.headers["content-type"] = "application/json";
     init.body = JSON.stringify(body);
@@ -41,7 +41,7 @@ async function ask(method, path, body) {
   return answer;
 }
 
-const json = async (method, path, body) => (await ask(method, path, body)).json();
+const json = async (...call) => (await ask(...call)).json();
 
 function tell(trouble) {
   $("trouble").textContent = trouble ? `${trouble.message ?? trouble}.` : "";
@@ -264,9 +264,7 @@ function send(path, part, offset, progress) {
 
 /** Uploads a file, going on where the line broke, and gives its number. */
 async function upload(file, progress) {
-  const opened = await fetch(API + "uploads", { method: "POST", headers: headers({ "upload-length": file.size }) });
-  if (!opened.ok) throw new Refused(opened.status, await opened.json().catch(() => null));
-  const { upload } = await opened.json();
+  const { upload } = await json("POST", "uploads", undefined, { "upload-length": file.size });
   const path = `uploads/${upload}`;
   let offset = 0;
   for (let fruitless = 0; offset < file.size; ) {
@@ -277,8 +275,8 @@ async function upload(file, progress) {
       if (trouble.status || fruitless === 6) throw trouble;
       await new Promise((waited) => setTimeout(waited, 1000 * 2 ** fruitless));
       fruitless += 1;
-      const extent = await fetch(API + path, { headers: headers(), cache: "no-store" }).catch(() => null);
-      if (extent?.ok) offset = Number(extent.headers.get("upload-offset"));
+      const extent = await ask("GET", path).catch(() => null);
+      if (extent) offset = Number(extent.headers.get("upload-offset"));
     }
   }
   return upload;

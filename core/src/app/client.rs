@@ -165,10 +165,7 @@ impl ControlClient {
     fn refusal(&self, status: StatusCode, body: &[u8]) -> Failure {
         if let Ok(ApiError { error, hint }) = serde_json::from_slice(body) {
             let failure = if status == StatusCode::BAD_REQUEST { Failure::usage(error) } else { Failure::new(error) };
-            return match hint {
-                Some(hint) => failure.with_hint(hint),
-                None => failure,
-            };
+            return failure.with_any_hint(hint);
         }
         let failure = Failure::new(format!("the daemon at {} answers {status}", self.base));
         match status {

@@ -52,6 +52,14 @@ impl Failure {
         self
     }
 
+    /// Adds the way out, if one is known.
+    pub fn with_any_hint(self, hint: Option<impl Into<String>>) -> Self {
+        match hint {
+            Some(hint) => self.with_hint(hint),
+            None => self,
+        }
+    }
+
     /// Adds the cause; its own causes are printed too.
     pub fn because(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());

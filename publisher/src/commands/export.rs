@@ -12,7 +12,7 @@ use url::Url;
 use super::{Context, Reach, likely_urls};
 use crate::archive::{self, ArchiveError, Parcel};
 use crate::cli::ExportArgs;
-use crate::control::{unavailable, with_hint};
+use crate::control::unavailable;
 use crate::host::blocking;
 use crate::library::Library;
 use crate::still::{self, Outcome};
@@ -228,5 +228,5 @@ pub(super) fn refuse_elsewhere(context: &Context, what: &str) -> Result<(), Fail
 
 fn refused(error: ArchiveError) -> Failure {
     let hint = error.hint();
-    with_hint(error.into(), hint)
+    Failure::from(error).with_any_hint(hint)
 }

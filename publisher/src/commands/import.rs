@@ -15,17 +15,15 @@ use std::time::Instant;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::Utc;
-use data_encoding::HEXLOWER;
 use futures_util::StreamExt as _;
 use podswarm_core::app::{Explain as _, Failure, Progress, require_space, shutdown_signal};
 use podswarm_core::rate::ByteCount;
 use podswarm_feeds::read::TranscriptLink;
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::publish::{ask, broken_off, record, upload};
+use super::publish::{ask, record, send};
 use super::relocate::guids;
 use super::{Context, Reach, export, likely_urls, shows};
 use crate::chapters;
@@ -117,13 +115,14 @@ pub(super) async fn import(context: &Context, args: ImportArgs) -> Result<(), Fa
         }
         return Ok(());
     }
-    let desk = Folder::of(context, &told)?;
-    let bytes: u64 = missing.iter().filter(|it| !desk.has(it)).filter_map(|wanted| wanted.length).sum();
+    let folder = Folder::of(context, &told)?;
+    let cancel = CancellationToken::new();
+    let media = Arc::new(Desk::new(feed.client.clone(), folder.path.clone(), args.allow_changing, cancel.clone()));
+    let is_here = |wanted: &&Wanted| media.place(&wanted.origin.guid).exists();
+    let bytes: u64 = missing.iter().filter(|it| !is_here(it)).filter_map(|wanted| wanted.length).sum();
     // What comes last is copied into the library while it still lies here.
     let largest = missing.iter().filter_map(|wanted| wanted.length).max().unwrap_or_default();
     require_space(context.dir.path(), bytes + largest)?;
-    let cancel = CancellationToken::new();
-    let media = Arc::new(Desk::new(feed.client.clone(), desk.path.clone(), args.allow_changing, cancel.clone()));
     let show = match known {
         Some(show) => show,
         None => create(context, &reach, &args, &feed, told, &media).await?,
@@ -143,18 +142,14 @@ pub(super) async fn import(context: &Context, args: ImportArgs) -> Result<(), Fa
     };
     let show = refreshed(&reach, &show).await?;
     if tally.left_out == 0 || !tally.may_pass {
-        desk.remove();
+        folder.remove();
     }
     finish(context, &feed, &show, &tally, present, without.len())
 }
 
 fn refusal(error: FeedError) -> Failure {
     let hint = error.hint();
-    let failure = Failure::from(error);
-    match hint {
-        Some(hint) => failure.with_hint(hint),
-        None => failure,
-    }
+    Failure::from(error).with_any_hint(hint)
 }
 
 /// What the owner typed, as a URL or a file.
@@ -259,12 +254,6 @@ impl Folder {
         Ok(Self { path, _lock: lock })
     }
 
-    /// Whether the whole file of an episode lies here from an earlier run.
-    fn has(&self, wanted: &Wanted) -> bool {
-        let digest = HEXLOWER.encode(&Sha256::digest(&wanted.origin.guid)[..16]);
-        self.path.join(digest).exists()
-    }
-
     /// All is done.
     fn remove(self) {
         if let Err(error) = std::fs::remove_dir_all(&self.path) {
@@ -354,12 +343,7 @@ impl Work<'_> {
         if !is_remote && let PublishLine::Published(published) = ask(client, None, &request).await? {
             return Ok(*published);
         }
-        let source = RequestSource::Upload(upload(client, None, path).await?.upload);
-        match ask(client, None, &PublishRequest { source, ..request }).await? {
-            PublishLine::Published(published) => Ok(*published),
-            PublishLine::Unreadable(error) => Err(error.into()),
-            PublishLine::Hashing { .. } => Err(broken_off()),
-        }
+        send(client, None, path, |source| PublishRequest { source, ..request }).await
     }
 }
 

@@ -45,7 +45,7 @@ pub(crate) async fn run(cli: Cli, out: Out) -> Result<(), Failure> {
         Command::Edit(args) => episodes::edit(&context, args).await,
         Command::Episodes { show } => episodes::episodes(&context, show).await,
         Command::Export(args) => export::export(&context, args).await,
-        Command::Import(args) => import::import(&context, args).await,
+        Command::Import(args) => Box::pin(import::import(&context, args)).await,
         Command::Init(args) => shows::init(&context, args).await,
         Command::Move(args) => relocate::relocate(&context, args).await,
         Command::Publish(args) => publish::publish(&context, args).await,

@@ -254,10 +254,19 @@ async fn through_daemon(
         let failure = Failure::new(format!("the publisher cannot read `{}` where it is", path.display()));
         return Err(failure.with_hint("leave out --in-place, and it is sent a copy"));
     }
-    let upload = upload(client, Some(&progress), &path).await?;
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
-    let request = PublishRequest { name, ..request(RequestSource::Upload(upload.upload)) };
-    match ask(client, Some(&progress), &request).await? {
+    send(client, Some(&progress), &path, |source| PublishRequest { name, ..request(source) }).await
+}
+
+/// Sends the bytes of the file at `path`, and has them published as `request` says.
+pub(super) async fn send(
+    client: &ControlClient,
+    progress: Option<&Progress>,
+    path: &Path,
+    request: impl FnOnce(RequestSource) -> PublishRequest,
+) -> Result<Published, Failure> {
+    let Upload { upload } = upload(client, progress, path).await?;
+    match ask(client, progress, &request(RequestSource::Upload(upload))).await? {
         PublishLine::Published(published) => Ok(*published),
         PublishLine::Unreadable(error) => Err(error.into()),
         PublishLine::Hashing { .. } => Err(broken_off()),
@@ -282,17 +291,13 @@ pub(super) async fn ask(
     Err(broken_off())
 }
 
-pub(super) fn broken_off() -> Failure {
+fn broken_off() -> Failure {
     let failure = Failure::new("the publisher broke off before it said whether the episode is published");
     failure.with_hint("see `podpub episodes`; publishing the file again makes no second episode")
 }
 
 /// Sends the bytes of the file at `path`. Where the line breaks, it goes on from where it was.
-pub(super) async fn upload(
-    client: &ControlClient,
-    progress: Option<&Progress>,
-    path: &Path,
-) -> Result<Upload, Failure> {
+async fn upload(client: &ControlClient, progress: Option<&Progress>, path: &Path) -> Result<Upload, Failure> {
     let saying = || format!("read `{}`", path.display());
     let metadata = tokio::fs::metadata(path).await.explain(saying)?;
     if !metadata.is_file() {

@@ -14,6 +14,7 @@ use crate::cli::MoveArgs;
 use crate::control::unavailable;
 use crate::host::blocking;
 use crate::import::USER_AGENT;
+use crate::library::is_named;
 use crate::record::Moved;
 use crate::wire::{MoveShow, ShowInfo};
 
@@ -54,10 +55,7 @@ pub(super) async fn relocate(context: &Context, args: MoveArgs) -> Result<(), Fa
 
 async fn the_show(reach: &Reach, wanted: Option<&str>) -> Result<ShowInfo, Failure> {
     let mut shows = shows::all(reach).await?;
-    let is_it = |show: &ShowInfo| match wanted {
-        Some(wanted) => show.slug.as_str() == wanted || show.title.to_lowercase() == wanted.trim().to_lowercase(),
-        None => true,
-    };
+    let is_it = |show: &ShowInfo| wanted.is_none_or(|wanted| is_named(&show.slug, &show.title, wanted));
     let known: Vec<String> = shows.iter().map(|show| show.slug.to_string()).collect();
     shows.retain(is_it);
     match (shows.len(), wanted) {

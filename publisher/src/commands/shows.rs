@@ -67,12 +67,7 @@ pub(super) async fn all(reach: &Reach) -> Result<Vec<ShowInfo>, Failure> {
         Reach::Daemon(client) => return client.get("shows").await,
         Reach::Own(library, _lock) => library,
     };
-    let urls = likely_urls(library)?;
-    let info = || -> Result<Vec<_>, LibraryError> {
-        let shows = library.shows()?.into_iter();
-        shows.map(|show| Ok(ShowInfo::new(&show, library.episodes(&show.slug)?.len(), &urls))).collect()
-    };
-    info().map_err(unavailable)
+    ShowInfo::all(library, &likely_urls(library)?).map_err(unavailable)
 }
 
 fn print_show(context: &Context, show: &ShowInfo) -> Result<(), Failure> {

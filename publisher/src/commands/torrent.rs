@@ -100,9 +100,9 @@ async fn create(out: &Out, args: CreateArgs) -> Result<(), Failure> {
         let tell = |done| progress.bytes(Instant::now(), "hashing", done, total);
         create_torrent(&path, &options, Watch { progress: Some(&tell), cancel: None })
     });
-    let metainfo = metainfo.await.map_err(|error| match error.hint() {
-        Some(hint) => Failure::from(error).with_hint(hint),
-        None => error.into(),
+    let metainfo = metainfo.await.map_err(|error| {
+        let hint = error.hint();
+        Failure::from(error).with_any_hint(hint)
     })?;
     let output = args.output.unwrap_or_else(|| PathBuf::from(format!("{}.torrent", metainfo.info.name)));
     if output.exists() && !args.force {

@@ -71,7 +71,8 @@ impl Uploads {
             let failure = Failure::new(format!("the file has {length}, and the publisher's disk has {free} left"));
             return Err(Refusal::with(StatusCode::INSUFFICIENT_STORAGE, failure));
         }
-        let (upload, path) = self.name();
+        let upload = Uuid::new_v4();
+        let path = self.path(upload);
         {
             let mut open = self.open();
             if open.len() >= MOST {
@@ -174,11 +175,6 @@ impl Uploads {
         for upload in gone {
             remove(&self.path(upload));
         }
-    }
-
-    fn name(&self) -> (Uuid, PathBuf) {
-        let upload = Uuid::new_v4();
-        (upload, self.path(upload))
     }
 
     fn path(&self, upload: Uuid) -> PathBuf {

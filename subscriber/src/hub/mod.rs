@@ -223,11 +223,7 @@ fn sweep(dir: &Path, catalogue: &Catalogue) {
 
 /// The failure with the store's way out.
 fn with_hint(failure: Failure, error: podswarm_core::store::StoreError) -> Failure {
-    match error.hint() {
-        Some(hint) => failure.with_hint(hint),
-        None => failure,
-    }
-    .because(error)
+    failure.with_any_hint(error.hint()).because(error)
 }
 
 #[cfg(test)]
