@@ -176,11 +176,17 @@ impl TokenBucket {
     /// Takes `bytes` if anything is left, going into debt for the rest; tells whether it did.
     pub fn take(&mut self, now: Instant, bytes: u64) -> bool {
         self.refill(now);
-        if self.tokens <= 0 {
-            return false;
+        let is_left = self.tokens > 0;
+        if is_left {
+            self.spend(now, bytes);
         }
+        is_left
+    }
+
+    /// Takes `bytes` that went whether anything was left or not.
+    pub fn spend(&mut self, now: Instant, bytes: u64) {
+        self.refill(now);
         self.tokens = self.tokens.saturating_sub_unsigned(bytes);
-        true
     }
 
     /// Holds and gains something else from now on; what was gained until now stays, as far as there is room.

@@ -7,6 +7,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::rate::{Rate, RateError};
 
 const DAY: u16 = 24 * 60;
@@ -26,12 +28,21 @@ impl WeekMinute {
 }
 
 /// How fast we may go; `None` is as fast as it gets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RateLimits {
     /// Upload.
     pub up: Option<Rate>,
     /// Download.
     pub down: Option<Rate>,
+}
+
+/// How fast we may go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LimitStatus {
+    /// When no window holds.
+    pub always: RateLimits,
+    /// At this hour.
+    pub now: RateLimits,
 }
 
 /// Other limits at some hours of some days, such as `mon-fri 08:00-18:00 up=1Mbit/s`.

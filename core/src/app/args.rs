@@ -4,7 +4,6 @@
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use clap::builder::{PossibleValue, TypedValueParser};
 use clap::error::ErrorKind;
@@ -14,10 +13,9 @@ use super::client::ControlClient;
 use super::data_dir::DataDir;
 use super::failure::Failure;
 use crate::background::Background;
-use crate::blocklist::Blocklist;
 use crate::dht::node_addr::NodeAddr;
 use crate::net::proxy::NoProxy;
-use crate::net::{Bind, DhtConfig, EngineConfig, PeerPort, Places, Proxy, Route};
+use crate::net::{Bind, BlocklistFile, DhtConfig, EngineConfig, PeerPort, Places, Proxy, Route};
 use crate::peer::Encryption;
 use crate::rate::Rate;
 use crate::timetable::RateWindow;
@@ -138,8 +136,9 @@ pub struct EngineArgs {
 
     /// Neither dial peers at the addresses that this file names nor let them in: ranges (`1.2.3.4-1.2.3.9`), networks
     /// (`10.0.0.0/8`) or single addresses, one a line, also in the forms of eMule and of `name:RANGE`.
-    #[arg(long, value_name = "FILE", value_parser = read_blocklist, help_heading = "Peers")]
-    pub blocklist: Option<Arc<Blocklist>>,
+    /// The file is read again when it changes.
+    #[arg(long, value_name = "FILE", value_parser = |path: &str| BlocklistFile::read(path.as_ref()), help_heading = "Peers")]
+    pub blocklist: Option<BlocklistFile>,
 
     /// Hold so many connections to peers at most, all torrents together.
     #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u16).range(1..), help_heading = "Peers")]
@@ -188,19 +187,6 @@ pub struct EngineArgs {
     pub encryption: Encryption,
 }
 
-/// Reads the block list that a flag names; a file in which nothing is understood is refused.
-#[expect(clippy::disallowed_methods, reason = "the rim")]
-pub fn read_blocklist(path: &str) -> Result<Arc<Blocklist>, String> {
-    let list = Blocklist::parse(&std::fs::read(path).map_err(|error| error.to_string())?);
-    match (list.ranges(), list.odd_lines()) {
-        (0, odd @ 1..) => Err(format!("none of its {odd} lines names an address")),
-        (ranges, odd) => {
-            tracing::debug!(path, ranges, odd, "block list");
-            Ok(Arc::new(list))
-        }
-    }
-}
-
 impl ValueEnum for Background {
     fn value_variants<'a>() -> &'a [Self] {
         &Self::ALL
@@ -232,7 +218,7 @@ impl EngineArgs {
             down: self.down,
             windows: self.limit_at.clone(),
             background: self.background,
-            blocklist: self.blocklist.clone().unwrap_or_default(),
+            blocklist: self.blocklist.clone(),
             exchange: !self.no_pex,
             lsd: !self.no_lsd,
             encryption: self.encryption,

@@ -33,9 +33,11 @@ mod text;
 mod zone;
 
 pub use crate::net::durable::{sync_folder_of, write_atomic};
-pub use args::{EngineArgs, GlobalArgs, RouteArgs, read_blocklist};
+pub use args::{EngineArgs, GlobalArgs, RouteArgs};
 pub use client::{ControlClient, Lines, api_path};
-pub use control::{ControlFile, Ping, is_loopback_host, new_token, secret_matches, token_matches};
+pub use control::{
+    ControlFile, Ping, is_loopback_host, new_token, read_live as live_daemon, secret_matches, token_matches,
+};
 pub use data_dir::{DataDir, first_run_notice};
 pub use failure::{ApiError, Explain, Failure};
 pub use lock::{Access, DataDirLock, acquire};

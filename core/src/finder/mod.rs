@@ -234,6 +234,11 @@ impl Finder {
                 self.tell_announcer(now, AnnouncerInput::Answered { id, result });
                 self.add_peers(now, peers, PeerSource::Tracker, limits);
             }
+            Input::KeepOut(blocklist) => self.keep_out(now, blocklist),
+            Input::CameBack => {
+                self.peers.retry_all(now);
+                self.tell_announcer(now, AnnouncerInput::Moved);
+            }
             Input::Stop => self.stop(now),
             _ => {}
         }
@@ -477,6 +482,17 @@ impl Finder {
         }
     }
 
+    fn keep_out(&mut self, now: Instant, blocklist: Arc<Blocklist>) {
+        let blocked = self.conns.iter().filter(|(_, peer)| blocklist.contains(peer.addr.ip()));
+        let blocked: Vec<ConnId> = blocked.map(|(conn, _)| *conn).collect();
+        for conn in blocked {
+            self.close(now, conn, CloseReason::Blocked);
+        }
+        self.peers.keep_out(blocklist);
+        // Of those who may be here now, the trackers know.
+        self.tell_announcer(now, AnnouncerInput::Moved);
+    }
+
     fn close(&mut self, now: Instant, conn: ConnId, reason: CloseReason) {
         if self.conns.contains_key(&conn) {
             self.out.push_back(Output::Close(conn, reason));
@@ -512,7 +528,7 @@ impl Finder {
     fn tell_announcer(&mut self, now: Instant, input: AnnouncerInput) {
         self.announcers.handle(now, input);
         while let Some((info_hash, output)) = self.announcers.poll() {
-            let AnnouncerOutput::Announce { id, url, event, tracker_id, numwant } = output;
+            let AnnouncerOutput::Announce { id, url, event, tracker_id, numwant, scrape } = output;
             let FinderSetup { peer_id, port, .. } = self.setup;
             let request = AnnounceRequest {
                 left: LEFT,
@@ -520,7 +536,7 @@ impl Finder {
                 numwant: Some(i64::from(numwant)),
                 ..AnnounceRequest::new(info_hash, peer_id.0, port)
             };
-            self.out.push_back(Output::Announce { swarm: self.id, id, url, request, tracker_id });
+            self.out.push_back(Output::Announce { swarm: self.id, id, url, request, tracker_id, scrape });
         }
     }
 }

@@ -11,7 +11,7 @@ mod web;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::blocks::{BlocklistFile, BlocklistStatus, follow_task};
 use super::buffers::Buffers;
 use super::clock::{Clock, week_minute};
 use super::connection::{Connection, FromPeer};
@@ -48,6 +49,7 @@ use super::web_seed::WebSeed;
 use super::{AddError, AddTorrent, EngineConfig, EngineError, FindError, FindTorrent, Proxy, system_rng};
 use crate::background::{Background, Trip};
 use crate::bitfield::Bitfield;
+use crate::blocklist::Blocklist;
 use crate::metainfo::merkle::Sha256Digest;
 use crate::metainfo::{FileChoice, InfoHash, Metainfo};
 use crate::peer::{ConnId, Direction, PeerId};
@@ -55,9 +57,11 @@ use crate::piece::WebSeedId;
 use crate::rate::Rate;
 use crate::rng::Rng;
 use crate::session::{Input, Session};
-use crate::swarm::{self, DialWay, PeerSource, SwarmConfig, SwarmId, SwarmSetup, TorrentState, TorrentStatus};
+use crate::swarm::{
+    self, DialWay, PeerSource, SwarmConfig, SwarmDetail, SwarmId, SwarmSetup, TorrentState, TorrentStatus,
+};
 use crate::time::Instant;
-use crate::timetable::{RateLimits, Timetable};
+use crate::timetable::{LimitStatus, RateLimits, Timetable};
 use crate::utp::{Endpoint, EndpointConfig, Ways};
 
 /// How often figures are published while something happens.
@@ -86,6 +90,9 @@ pub(crate) enum Command {
     OpenReader(u64, Range<u64>, Weak<()>, oneshot::Sender<Result<u64, ReadError>>),
     Read(u64, u64, super::reader::Answer),
     Introduce([u8; 20], SocketAddr),
+    Look(u64, oneshot::Sender<SwarmDetail>),
+    Limit(RateLimits, oneshot::Sender<()>),
+    SentBeside(u64),
     Shutdown(oneshot::Sender<()>),
 }
 
@@ -118,11 +125,16 @@ pub struct Engine {
     torrents: watch::Receiver<Vec<Torrent>>,
     proxy: Option<Proxy>,
     bind: Option<Bind>,
+    /// How the block list stands.
+    blocklist: watch::Receiver<Option<BlocklistStatus>>,
+    /// Bytes of blocks sent since the start.
+    sent: Arc<AtomicU64>,
     /// How many nodes of the distributed hash table are known, if we have one.
     nodes: Option<watch::Receiver<usize>>,
     port_map: watch::Receiver<PortMap>,
     /// Whether somebody has come in from outside.
     came_in: watch::Receiver<bool>,
+    limits: watch::Receiver<LimitStatus>,
 }
 
 impl Engine {
@@ -166,14 +178,33 @@ impl Engine {
         let router = Router::start(&config, &addrs);
         let (port_map, came_in) = (router.told.clone(), router.came_in.subscribe());
         let (proxy, bind) = (config.proxy.clone(), config.bind.clone());
+        let (told, blocklist) = watch::channel(config.blocklist.as_ref().map(|file| file.status(None)));
+        let (lists, new_lists) = mpsc::channel(1);
+        if let Some(file) = config.blocklist.clone() {
+            let (stop, following) = (stop.clone(), follow_task(file, told, lists));
+            tokio::spawn(async move { stop.run_until_cancelled(following).await });
+        }
         let (commands, inbox) = mpsc::channel(INBOX);
         let (torrents_out, torrents) = watch::channel(Vec::new());
         let task = Task::new(config, &addrs, (dialler, ways), sockets, router, commands.downgrade(), torrents_out);
+        let (limits, sent) = (task.limits.subscribe(), Arc::clone(&task.sent));
         tokio::spawn(async move {
-            task.run(inbox, incoming, returns).await;
+            task.run(inbox, incoming, returns, new_lists).await;
             stop.cancel();
         });
-        Ok(Self { commands, addrs: addrs.into(), torrents, proxy, bind, nodes, port_map, came_in })
+        Ok(Self {
+            commands,
+            addrs: addrs.into(),
+            torrents,
+            proxy,
+            bind,
+            blocklist,
+            limits,
+            sent,
+            nodes,
+            port_map,
+            came_in,
+        })
     }
 
     /// The addresses on which peers reach us, unspecified ones as they were bound; none behind a proxy.
@@ -224,13 +255,26 @@ impl Engine {
         self.port_map.clone()
     }
 
+    /// Bytes of blocks sent to peers since the start, as sockets took them.
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Tells of bytes that the program has sent up the same line by other ways than peers, so that they count against
+    /// the owner's limit, too.
+    pub fn sent_beside(&self, bytes: u64) {
+        // Whoever has no time for that has nothing to hold back.
+        let _ = self.commands.try_send(Command::SentBeside(bytes));
+    }
+
     /// The figures of all torrents together.
     pub fn status(&self) -> EngineStatus {
         let dht_nodes = self.nodes.as_ref().map(|nodes| *nodes.borrow());
         let reached = Reached::new(&self.port_map.borrow(), *self.came_in.borrow(), self.port());
         let proxy = self.proxy.as_ref().map(ProxyStatus::of);
         let interface = InterfaceStatus::of(self.bind.as_ref());
-        let mut sum = EngineStatus { dht_nodes, reached, proxy, interface, ..EngineStatus::default() };
+        let blocklist = self.blocklist.borrow().clone();
+        let mut sum = EngineStatus { dht_nodes, reached, proxy, interface, blocklist, ..EngineStatus::default() };
         for torrent in &*self.torrents.borrow() {
             let status = torrent.status.borrow();
             sum.up_rate.0 += status.up_rate.0;
@@ -239,6 +283,19 @@ impl Engine {
             sum.torrents += 1;
         }
         sum
+    }
+
+    /// The limits that hold.
+    pub fn limits(&self) -> LimitStatus {
+        *self.limits.borrow()
+    }
+
+    /// Has other limits hold from now on, except at the hours for which the configuration has its own.
+    pub async fn limit(&self, to: RateLimits) {
+        let (done, answer) = oneshot::channel();
+        if self.commands.send(Command::Limit(to, done)).await.is_ok() {
+            let _ = answer.await;
+        }
     }
 
     /// Leaves all swarms, tells the trackers (for three seconds at most), remembers what is there, and stops.
@@ -269,12 +326,16 @@ struct Entry {
 #[derive(Debug)]
 struct Task {
     config: EngineConfig,
+    /// The block list in force.
+    blocklist: Arc<Blocklist>,
     port: u16,
     dialler: Dialler,
     clock: Clock,
     /// The owner's limits, and those that hold now.
     timetable: Timetable,
-    limits: RateLimits,
+    limits: watch::Sender<LimitStatus>,
+    /// Bytes of blocks sent since the start.
+    sent: Arc<AtomicU64>,
     /// When others may hold.
     limits_at: Option<Instant>,
     rng: Rng,
@@ -338,15 +399,18 @@ impl Task {
         let always = RateLimits { up: config.up, down: config.down };
         let timetable = Timetable { always, windows: config.windows.clone() };
         let mut session = Session::new(config.up, config.down, clock.now());
-        session.block(Arc::clone(&config.blocklist));
+        let blocklist = config.blocklist.as_ref().map(BlocklistFile::list).unwrap_or_default();
+        session.handle(clock.now(), Input::KeepOut(Arc::clone(&blocklist)));
         session.bound(config.places);
         if config.background != Background::Off {
             session.give_way(clock.now());
         }
         Self {
+            blocklist,
             port,
             session,
-            limits: always,
+            limits: watch::Sender::new(LimitStatus { always, now: always }),
+            sent: Arc::default(),
             limits_at: (!timetable.is_constant()).then(|| clock.now()),
             timetable,
             udp_trackers: UdpTrackers::new(config.route()),
@@ -391,6 +455,7 @@ impl Task {
         mut commands: mpsc::Receiver<Command>,
         mut incoming: mpsc::Receiver<(Stream, SocketAddr)>,
         mut returns: mpsc::Receiver<()>,
+        mut lists: mpsc::Receiver<Arc<Blocklist>>,
     ) {
         let mut from_peers = Vec::with_capacity(AT_ONCE);
         let mut results = Vec::with_capacity(AT_ONCE);
@@ -425,6 +490,10 @@ impl Task {
                 }
                 Some(met) = self.seeking.met() => self.met(met),
                 Some(ways) = self.ways.recv() => self.input(Input::Ways(ways)),
+                Some(list) = lists.recv() => {
+                    self.blocklist = Arc::clone(&list);
+                    self.input(Input::KeepOut(list));
+                }
                 Some(()) = returns.recv() => self.interface_came_back(),
                 port = self.router.port_changed() => self.reached_at(port),
                 Some((stream, addr)) = incoming.recv() => self.accepted(stream, addr),
@@ -447,9 +516,13 @@ impl Task {
         }
         let (minute, rest) = week_minute();
         self.limits_at = Some(now + rest);
-        let limits = self.timetable.at(minute);
-        if std::mem::replace(&mut self.limits, limits) != limits {
-            tracing::info!(%limits, "limits of this hour");
+        self.hold_to(self.timetable.at(minute));
+    }
+
+    fn hold_to(&mut self, limits: RateLimits) {
+        let told = LimitStatus { always: self.timetable.always, now: limits };
+        if self.limits.send_replace(told).now != limits {
+            tracing::info!(%limits, "other limits");
             self.input(Input::Limit(limits));
         }
     }
@@ -472,8 +545,29 @@ impl Task {
             Command::OpenReader(key, range, alive, done) => self.open_reader(key, range, alive, done),
             Command::Read(number, at, answer) => self.read(number, at, answer),
             Command::Introduce(info_hash, peer) => self.introduce(info_hash, peer),
+            Command::Look(key, done) => {
+                let _ = done.send(self.look(key));
+            }
+            Command::Limit(always, done) => {
+                self.set_limits(always);
+                let _ = done.send(());
+            }
+            Command::SentBeside(bytes) => self.input(Input::SentBeside(bytes)),
             Command::Shutdown(done) => self.stopping = Some(done),
         }
+    }
+
+    fn look(&mut self, key: u64) -> SwarmDetail {
+        let swarm = self.entries.get(&key).and_then(|entry| entry.swarm);
+        let now = self.clock.now();
+        swarm.and_then(|id| self.session.swarm_mut(id)).map(|swarm| swarm.detail(now)).unwrap_or_default()
+    }
+
+    /// The owner wants other limits; those of an hour hold at that hour all the same.
+    fn set_limits(&mut self, always: RateLimits) {
+        self.timetable.always = always;
+        let (minute, _) = week_minute();
+        self.hold_to(self.timetable.at(minute));
     }
 
     fn introduce(&mut self, info_hash: [u8; 20], peer: SocketAddr) {
@@ -551,7 +645,7 @@ impl Task {
                 exchange: self.config.exchange,
                 utp: self.config.utp,
                 encryption: self.config.encryption,
-                blocklist: Arc::clone(&self.config.blocklist),
+                blocklist: Arc::clone(&self.blocklist),
                 dht: self.config.dht.is_some(),
                 in_order: entry.add.in_order,
                 ..SwarmConfig::default()
@@ -762,7 +856,10 @@ impl Task {
                 self.router.came_in(self.session.is_reached());
             }
             FromPeer::Messages(conn, messages) => self.input(Input::ReceivedTogether(conn, messages)),
-            FromPeer::Sent(conn, bytes) => self.input(Input::Sent(conn, bytes)),
+            FromPeer::Sent(conn, bytes) => {
+                self.sent.fetch_add(bytes, Ordering::Relaxed);
+                self.input(Input::Sent(conn, bytes));
+            }
             FromPeer::Closed(conn) => {
                 self.conns.remove(&conn);
                 self.touch_swarm_of(conn);

@@ -161,6 +161,21 @@ impl HttpClient {
         }
     }
 
+    /// Sends a request as it stands, of which nothing is known here; a redirect is its answer.
+    ///
+    /// # Errors
+    ///
+    /// If no answer began within `timeout`, or its address is out of reach.
+    pub async fn send(&self, request: reqwest::Request, timeout: Duration) -> Result<Response, HttpError> {
+        let url = request.url().clone();
+        self.reach.check(&url)?;
+        match tokio::time::timeout(timeout, self.pages.execute(request)).await {
+            Ok(Ok(response)) => self.came_through(&url, response),
+            Ok(Err(error)) => Err(self.not_sent(&url, &error).await),
+            Err(_) => Err(HttpError::Timeout { host: host_of(&url) }),
+        }
+    }
+
     /// Opens `url` to be read as it comes, with `headers` sent along, whatever its status.
     ///
     /// # Errors

@@ -7,9 +7,9 @@
 //! [`proxy`] through whom; [`http`] asks trackers and web servers, `udp_tracker` trackers over UDP; [`create`] hashes
 //! files; [`storage`] and `resume` keep a torrent's files; `utp` and `stream` carry bytes, `receive`, `opening`,
 //! `pacing` and `connection` are one connection, `trips` says what the system knows of it, `web_seed` is one web
-//! server; `listen` and `udp` are the ports where peers reach us, [`port_map`] has a router let them in, `reached` says
-//! whether they get there; `lsd` speaks to the neighbours, `dht` to the distributed hash table; `engine` is the task;
-//! [`torrent`] its handles.
+//! server; `listen` and `udp` are the ports where peers reach us, [`blocks`] says who may not,
+//! [`port_map`] has a router let them in, `reached` says whether they get there; `lsd` speaks to the neighbours, `dht`
+//! to the distributed hash table; `engine` is the task; [`torrent`] its handles.
 #![expect(clippy::disallowed_methods, reason = "the rim is where clocks, tasks and sockets are")]
 
 pub mod clock;
@@ -34,6 +34,7 @@ mod connection;
 mod web_seed;
 mod udp;
 mod listen;
+pub mod blocks;
 pub mod port_map;
 mod reached;
 pub mod reader;
@@ -46,6 +47,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use blocks::{BlocklistFile, BlocklistStatus};
 pub use engine::Engine;
 pub use port_map::PortMap;
 pub use proxy::Proxy;
@@ -59,7 +61,6 @@ pub use crate::session::Places;
 pub use crate::swarm::{TorrentState, TorrentStatus};
 
 use crate::background::Background;
-use crate::blocklist::Blocklist;
 use crate::dht::node_addr::NodeAddr;
 use crate::metainfo::{FileChoice, Magnet, Metainfo};
 use crate::peer::Encryption;
@@ -86,8 +87,9 @@ pub struct EngineConfig {
     pub down: Option<Rate>,
     /// Other limits at some hours, in local time.
     pub windows: Vec<RateWindow>,
-    /// Whose peers are neither dialled nor let in; trackers and web servers are asked nevertheless.
-    pub blocklist: Arc<Blocklist>,
+    /// Whose peers are neither dialled nor let in; trackers and web servers are asked nevertheless. It is read again
+    /// when its file changes.
+    pub blocklist: Option<BlocklistFile>,
     /// What peers and trackers are told of the program.
     pub user_agent: String,
     /// Whether to serve others.
@@ -162,7 +164,7 @@ impl Default for EngineConfig {
             up: None,
             down: None,
             windows: Vec::new(),
-            blocklist: Arc::default(),
+            blocklist: None,
             user_agent: concat!("Podswarm/", env!("CARGO_PKG_VERSION")).to_owned(),
             upload: true,
             background: Background::default(),

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::engine::Command;
 use super::storage::StorageError;
-use super::torrent::{Torrent, TorrentError};
+use super::torrent::{Torrent, TorrentError, ask};
 
 /// The most bytes that are read from the disk at once.
 pub(super) const AT_ONCE: u64 = 128 << 10;
@@ -85,17 +85,4 @@ impl Reader {
         self.range.start += next.as_ref().map_or(0, |bytes| bytes.len() as u64);
         Ok(next)
     }
-}
-
-/// Asks the engine; `None` if it has stopped, or does not answer as what was asked of is gone.
-async fn ask<T>(
-    commands: &mpsc::WeakSender<Command>,
-    command: impl FnOnce(oneshot::Sender<T>) -> Command,
-) -> Option<T> {
-    let (done, answer) = oneshot::channel();
-    let commands = commands.upgrade()?;
-    commands.send(command(done)).await.ok()?;
-    // Waiting for the answer must not keep the engine running.
-    drop(commands);
-    answer.await.ok()
 }

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::blocks::BlocklistStatus;
 use super::engine::Command;
 use super::proxy::Proxy;
 use super::reached::Reached;
 use super::route::{Bind, index_of};
 use crate::metainfo::{InfoHash, Metainfo};
 use crate::rate::Rate;
-use crate::swarm::TorrentStatus;
+use crate::swarm::{SwarmDetail, TorrentStatus};
 
 /// A torrent in the engine. Clones are the same torrent.
 #[derive(Clone, Debug)]
@@ -43,6 +44,8 @@ pub struct EngineStatus {
     pub proxy: Option<ProxyStatus>,
     /// The interface by which alone anything goes, if there is one.
     pub interface: Option<InterfaceStatus>,
+    /// The block list, if there is one.
+    pub blocklist: Option<BlocklistStatus>,
 }
 
 /// How the only interface stands.
@@ -131,6 +134,11 @@ impl Torrent {
         self.status.clone()
     }
 
+    /// A close look at its pieces and peers; empty while its files are being checked, and once it is gone.
+    pub async fn look(&self) -> SwarmDetail {
+        self.ask(|done| Command::Look(self.key, done)).await.unwrap_or_default()
+    }
+
     /// Waits until every byte is verified and under its final name.
     ///
     /// Faults that heal, as a full disk does, are waited out; [`TorrentStatus::error`] tells of them.
@@ -160,15 +168,20 @@ impl Torrent {
         self.ask(|done| Command::Unpause(self.key, done)).await;
     }
 
-    async fn ask(&self, command: impl FnOnce(oneshot::Sender<()>) -> Command) {
-        let (done, answer) = oneshot::channel();
-        // An engine that stopped has nothing to do any more.
-        let Some(commands) = self.commands.upgrade() else { return };
-        let sent = commands.send(command(done)).await;
-        // Waiting for the answer must not keep the engine running.
-        drop(commands);
-        if sent.is_ok() {
-            let _ = answer.await;
-        }
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
+        ask(&self.commands, command).await
     }
+}
+
+/// Asks the engine; `None` if it has stopped, or does not answer as what was asked of is gone.
+pub(super) async fn ask<T>(
+    commands: &mpsc::WeakSender<Command>,
+    command: impl FnOnce(oneshot::Sender<T>) -> Command,
+) -> Option<T> {
+    let (done, answer) = oneshot::channel();
+    let commands = commands.upgrade()?;
+    commands.send(command(done)).await.ok()?;
+    // Waiting for the answer must not keep the engine running.
+    drop(commands);
+    answer.await.ok()
 }

@@ -57,12 +57,13 @@ impl UdpTrackers {
         Self { route, clock: Clock::default(), kept: Arc::default() }
     }
 
-    /// Announces over each address family, as far as `reach` goes.
+    /// Announces over each address family, as far as `reach` goes, and asks for figures with `scrape`.
     pub(crate) async fn announce(
         &self,
         reach: Reach,
         url: &str,
         request: &AnnounceRequest,
+        scrape: bool,
     ) -> Result<AnnounceResponse, AnnounceFailure> {
         let url = UdpUrl::parse(url)?;
         let asking = async {
@@ -70,7 +71,7 @@ impl UdpTrackers {
             let (v4, v6): (Vec<_>, Vec<_>) = found.into_iter().partition(IpAddr::is_ipv4);
             let families = [v4, v6].into_iter().filter_map(|ips| {
                 let ips: Vec<_> = ips.into_iter().filter(|ip| self.route.speaks_to(*ip)).take(TRIED).collect();
-                (!ips.is_empty()).then(|| self.ask_one_of(ips, &url, request))
+                (!ips.is_empty()).then(|| self.ask_one_of(ips, &url, request, scrape))
             });
             AnnounceResponse::merge(of_both_families(families.collect::<FuturesUnordered<_>>()).await)
         };
@@ -84,11 +85,12 @@ impl UdpTrackers {
         ips: Vec<IpAddr>,
         url: &UdpUrl,
         request: &AnnounceRequest,
+        scrape: bool,
     ) -> Result<AnnounceResponse, AnnounceFailure> {
         let mut failure = AnnounceFailure::new(format!("{} has no address", url.host));
         for ip in ips {
             let tracker = SocketAddr::new(ip, url.port);
-            match self.ask(tracker, url, request).await {
+            match self.ask(tracker, url, request, scrape).await {
                 Ok(result) => return result,
                 Err(error) => {
                     let what = format!("ask {tracker} over UDP: {error}");
@@ -105,6 +107,7 @@ impl UdpTrackers {
         tracker: SocketAddr,
         url: &UdpUrl,
         request: &AnnounceRequest,
+        scrape: bool,
     ) -> io::Result<Result<AnnounceResponse, AnnounceFailure>> {
         let any = if tracker.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
         let socket = UdpSocket::bind((self.route.address().unwrap_or(any), 0)).await?;
@@ -113,7 +116,7 @@ impl UdpTrackers {
         }
         socket.connect(tracker).await?;
         let id = self.kept.recall(self.clock.now(), tracker);
-        let mut exchange = Exchange::new(request.clone(), url.data.clone(), tracker.ip(), id, system_rng());
+        let mut exchange = Exchange::new(request.clone(), scrape, url.data.clone(), tracker.ip(), id, system_rng());
         exchange.handle(self.clock.now(), ExchangeInput::Start);
         let mut datagram = vec![0; LONGEST_REPLY];
         loop {
@@ -197,21 +200,31 @@ mod tests {
         let (port, mut lengths) = tracker().await;
         let (client, url) = (UdpTrackers::new(Route::default()), format!("udp://127.0.0.1:{port}/announce"));
         for _ in 0..2 {
-            let answer = client.announce(Reach::Any, &url, &request(6881)).await.unwrap();
+            let answer = client.announce(Reach::Any, &url, &request(6881), false).await.unwrap();
             assert_eq!(answer.interval, Duration::from_secs(7));
         }
         let seen: Vec<usize> = std::iter::from_fn(|| lengths.try_recv().ok()).collect();
         let announce = 98 + 2 + "/announce".len();
         assert_eq!(seen, [16, announce, announce]);
-        let refused = client.announce(Reach::Any, &url, &request(1)).await.unwrap_err();
+        let refused = client.announce(Reach::Any, &url, &request(1), false).await.unwrap_err();
         assert_eq!(refused.reason, "not served");
+    }
+
+    #[tokio::test]
+    async fn figures_that_an_announce_lacks_are_asked_for_with_one_more_datagram() {
+        let (port, mut lengths) = tracker().await;
+        let (client, url) = (UdpTrackers::new(Route::default()), format!("udp://127.0.0.1:{port}"));
+        let answer = client.announce(Reach::Any, &url, &request(6881), true).await.unwrap();
+        assert_eq!((answer.downloaded, answer.lacks_figures()), (Some(0), false));
+        let seen: Vec<usize> = std::iter::from_fn(|| lengths.try_recv().ok()).collect();
+        assert_eq!(seen, [16, 98, 16 + 20]);
     }
 
     #[tokio::test]
     async fn where_nobody_listens_is_known_at_once() {
         let free = UdpSocket::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let failed =
-            UdpTrackers::new(Route::default()).announce(Reach::Any, &format!("udp://{free}"), &request(1)).await;
+            UdpTrackers::new(Route::default()).announce(Reach::Any, &format!("udp://{free}"), &request(1), false).await;
         let reason = failed.unwrap_err().reason;
         assert!(reason.starts_with(&format!("ask {free} over UDP: ")), "{reason}");
     }
@@ -221,7 +234,7 @@ mod tests {
         let (port, mut lengths) = tracker().await;
         for host in ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]"] {
             let url = format!("udp://{host}:{port}/");
-            UdpTrackers::new(Route::default()).announce(Reach::Public, &url, &request(6881)).await.unwrap_err();
+            UdpTrackers::new(Route::default()).announce(Reach::Public, &url, &request(6881), false).await.unwrap_err();
         }
         assert!(lengths.try_recv().is_err());
     }
@@ -230,7 +243,7 @@ mod tests {
     async fn an_address_of_the_owners_choice_speaks_to_its_own_family_only() {
         let (port, _lengths) = tracker().await;
         let client = UdpTrackers::new(Route { bind: Some(Bind::Address(Ipv6Addr::LOCALHOST.into())), proxy: None });
-        let failed = client.announce(Reach::Any, &format!("udp://127.0.0.1:{port}"), &request(1)).await;
+        let failed = client.announce(Reach::Any, &format!("udp://127.0.0.1:{port}"), &request(1), false).await;
         assert_eq!(failed.unwrap_err().reason, "the tracker has no address");
     }
 }

@@ -20,6 +20,14 @@ impl PeerId {
         Self(id)
     }
 
+    /// The software that it names, such as `TR 4.0.5.0` for `-TR4050-`; empty if it is not of that form.
+    pub fn client(&self) -> String {
+        let [b'-', a, b, version @ .., b'-'] = &self.0[..8] else { return String::new() };
+        let is_plain = [a, b].into_iter().chain(version).all(u8::is_ascii_alphanumeric);
+        let version: Vec<String> = version.iter().map(|digit| char::from(*digit).to_string()).collect();
+        if is_plain { format!("{}{} {}", char::from(*a), char::from(*b), version.join(".")) } else { String::new() }
+    }
+
     /// Whether it names this program, of any version.
     pub fn is_ours(&self) -> bool {
         self.0.starts_with(&PREFIX[..3])
@@ -44,6 +52,14 @@ mod tests {
         assert!(a.0.starts_with(b"-PW") && a.is_ours());
         assert!(!PeerId(*b"-LT20A0-123456789012").is_ours());
         assert_ne!(a, b);
+    }
+
+    #[test]
+    fn an_id_names_the_client_if_it_is_of_the_usual_form() {
+        assert_eq!(PeerId(*b"-TR4050-123456789012").client(), "TR 4.0.5.0");
+        assert_eq!(PeerId(*b"M4-20-8--12345678901").client(), "");
+        assert_eq!(PeerId(*b"-T\x1b[31-1234567890123").client(), "");
+        assert_eq!(PeerId([0xff; 20]).client(), "");
     }
 
     #[test]

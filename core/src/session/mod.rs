@@ -57,6 +57,11 @@ pub enum Input {
     ReachedAt(Option<u16>),
     /// The network is back after it was gone: trackers are asked soon.
     CameBack,
+    /// So many bytes went up the same line beside us, and count against the owner's limit.
+    SentBeside(u64),
+    /// The owner wants nothing to do with these addresses from now on, and no longer minds the others: peers there are
+    /// left.
+    KeepOut(Arc<Blocklist>),
     /// Answers [`Output::Trips`], which is asked for once at a time.
     Trips(Vec<(ConnId, Trip)>),
     /// So long took packets over uTP.
@@ -158,9 +163,23 @@ impl Session {
         self.limits.background = Some(Pace::new(now));
     }
 
-    /// Lets nobody in from these addresses.
-    pub fn block(&mut self, blocklist: Arc<Blocklist>) {
+    /// Has the new list hold, also for those who are here already.
+    fn keep_out(&mut self, now: Instant, blocklist: Arc<Blocklist>) {
         self.blocklist = blocklist;
+        let is_blocked = |stage: &Stage| match stage {
+            Stage::Outgoing { addr, .. } | Stage::Incoming { addr, .. } => self.blocklist.contains(addr.ip()),
+            // Its swarm sees to it.
+            Stage::Joined(_) => false,
+        };
+        let begun: Vec<ConnId> =
+            self.conns.iter().filter(|(_, stage)| is_blocked(stage)).map(|(conn, _)| *conn).collect();
+        for conn in begun {
+            self.refuse(now, conn, CloseReason::Blocked);
+        }
+        let all: Vec<SwarmId> = self.swarms.keys().chain(self.finders.keys()).copied().collect();
+        for id in all {
+            self.route(now, id, swarm::Input::KeepOut(Arc::clone(&self.blocklist)));
+        }
     }
 
     /// Lets no more in than this.
@@ -251,6 +270,12 @@ impl Session {
             Input::Limit(to) => self.limit(now, to),
             Input::ReachedAt(port) => self.reached_at(now, port),
             Input::CameBack => self.came_back(now),
+            Input::SentBeside(bytes) => {
+                if let Some(up) = &mut self.limits.up {
+                    up.spend(now, bytes);
+                }
+            }
+            Input::KeepOut(blocklist) => self.keep_out(now, blocklist),
             Input::Trips(trips) => self.trips(now, &trips),
             Input::Ways(ways) => self.ways(now, &ways),
             Input::Swarm(id, input) => self.route(now, id, input),

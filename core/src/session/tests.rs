@@ -361,7 +361,7 @@ fn keys_are_answered_for_all_torrents_and_not_without_end() {
 #[test]
 fn whoever_is_on_the_owners_list_is_not_let_in() {
     let (mut session, _) = session();
-    session.block(Arc::new(Blocklist::parse(b"198.18.0.0/24")));
+    session.handle(at(0), Input::KeepOut(Arc::new(Blocklist::parse(b"198.18.0.0/24"))));
     let refused = closed(&give(&mut session, at(0), Input::Accepted(ConnId(1), addr(1), Transport::Tcp)));
     assert_eq!(refused, [(1, CloseReason::Blocked)]);
     assert_eq!(session.strangers, 0);

@@ -1,12 +1,14 @@
 //! Connections that come and go, and what peers say on them.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::io::{CloseReason, Event, Output};
 use super::peers::{PeerSource, network};
 use super::{Limits, Phase, Swarm, TICK};
+use crate::blocklist::Blocklist;
 use crate::layout::PieceIndex;
 use crate::peer::extension::{OUR_EXCHANGE_ID, OUR_HOLEPUNCH_ID, OUR_METADATA_ID, OUR_REQUEST_QUEUE, OUR_WAY_ID};
 use crate::peer::fast::allowed_fast_set;
@@ -14,7 +16,7 @@ use crate::peer::{
     ConnId, Direction, ExtensionHandshake, Handshake, Message, PeerConnection, Received, Reserved, Transport,
 };
 use crate::time::{Instant, earliest};
-use crate::tracker::Scope;
+use crate::tracker::{AnnouncerInput, Scope};
 
 impl Swarm {
     /// Our handshake in this swarm, by the torrent's v1 name if it has one.
@@ -347,6 +349,18 @@ impl Swarm {
     }
 
     /// Ends a connection and leaves its work to others.
+    /// Leaves peers at these addresses, dials nobody there, and looks for others.
+    pub(super) fn keep_out(&mut self, now: Instant, blocklist: Arc<Blocklist>) {
+        let blocked = self.conns.iter().filter(|(_, peer)| blocklist.contains(peer.addr.ip()));
+        let blocked: Vec<ConnId> = blocked.map(|(conn, _)| *conn).collect();
+        for conn in blocked {
+            self.close(now, conn, CloseReason::Blocked);
+        }
+        self.peers.keep_out(blocklist);
+        // Of those who may be here now, the trackers know.
+        self.tell_announcer(now, AnnouncerInput::Moved);
+    }
+
     pub(super) fn close(&mut self, now: Instant, conn: ConnId, reason: CloseReason) {
         self.out.push_back(Output::Close(conn, reason));
         self.forget(now, conn);

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::peers::PeerSource;
 use super::reading::ReaderId;
 use super::web_seeds::{WebFetch, WebSeedFault};
+use crate::blocklist::Blocklist;
 use crate::layout::{BlockInfo, PieceIndex};
 use crate::metainfo::merkle::Sha256Digest;
 use crate::peer::encryption::{Opening, Skeys};
@@ -134,6 +135,8 @@ pub enum Input {
     Reader(ReaderId, Option<Range<u64>>),
     /// The network is back after it was gone.
     CameBack,
+    /// The owner wants nothing to do with these addresses from now on.
+    KeepOut(Arc<Blocklist>),
     /// The owner wants no traffic.
     Pause,
     /// The owner wants traffic again.
@@ -277,6 +280,8 @@ pub enum Output {
         request: AnnounceRequest,
         /// What the tracker wants to hear again.
         tracker_id: Option<Vec<u8>>,
+        /// Whether to ask for figures as well that the answer leaves out. BEP 48.
+        scrape: bool,
     },
     /// Look for peers by the ways that need no tracker, and tell others that we take part, until [`Output::EndSeek`].
     ///

@@ -10,7 +10,8 @@
 //! asks for blocks, [`reading`] hastens what somebody waits for, `pieces` follows them to the disk, `telling` announces
 //! them, `turns` says whose turn it is to be sent one, `handing` what a seed hands out to whom, `showing` how it tells
 //! them, `restraint` when to give less, `ways` how long messages take, `serving` chokes and uploads, [`web_seeds`] asks
-//! web servers when peers are not enough, `upkeep` is all that only time brings about, [`status`] tells people.
+//! web servers when peers are not enough, `upkeep` is all that only time brings about, [`status`] tells people,
+//! [`detail`] those who look closely.
 //!
 //! Laws: a piece is announced only when its hash is right; nothing but allowed-fast pieces goes to a choked peer; the
 //! availability equals a recount; bytes in memory stay within [`SwarmConfig`]'s bounds.
@@ -39,11 +40,13 @@ mod serving;
 pub mod web_seeds;
 mod upkeep;
 pub mod status;
+pub mod detail;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use detail::{PeerStatus, PieceCells, SwarmDetail};
 pub use io::{DialWay, DiskFault, Event, Input, Output, StoreOutcome, SwarmId, WholePiece};
 pub use peers::{PeerList, PeerSource};
 pub use reading::ReaderId;
@@ -417,6 +420,7 @@ impl Swarm {
             Input::Reader(reader, range) => self.read_on(now, reader, range),
             Input::AskWays => self.ask_ways(now),
             Input::ReachedAt(port) => self.reached_at(now, port),
+            Input::KeepOut(blocklist) => self.keep_out(now, blocklist),
             Input::CameBack => {
                 self.peers.retry_all(now);
                 self.tell_announcer(now, AnnouncerInput::Moved);

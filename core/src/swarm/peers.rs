@@ -135,6 +135,8 @@ pub struct PeerList {
     private_allowed: bool,
     /// Addresses that the owner wants nothing to do with.
     blocklist: Arc<Blocklist>,
+    /// Who was known when it came and is on it: who knows how long.
+    kept_out: BTreeMap<SocketAddr, Known>,
 }
 
 impl PeerList {
@@ -149,14 +151,14 @@ impl PeerList {
             ourselves: BTreeSet::new(),
             private_allowed,
             blocklist: Arc::default(),
+            kept_out: BTreeMap::new(),
         }
     }
 
     /// The same book without the addresses on the owner's list, whoever names them.
     #[must_use]
     pub fn without(mut self, blocklist: Arc<Blocklist>) -> Self {
-        self.known.retain(|addr, _| !blocklist.contains(addr.ip()));
-        self.blocklist = blocklist;
+        self.keep_out(blocklist);
         self
     }
 
@@ -239,6 +241,16 @@ impl PeerList {
 
     fn may_be_anywhere(&self, addr: SocketAddr) -> bool {
         self.private_allowed || Scope::of(addr.ip()) == Scope::Public
+    }
+
+    /// Dials nobody at these addresses from now on, and again whom only the list before forbade. Connections there are
+    /// to be closed before.
+    pub fn keep_out(&mut self, blocklist: Arc<Blocklist>) {
+        let mut all = std::mem::take(&mut self.known);
+        let room = MAX_PEERS.saturating_sub(all.len());
+        all.extend(std::mem::take(&mut self.kept_out).into_iter().take(room));
+        (self.kept_out, self.known) = all.into_iter().partition(|(addr, _)| blocklist.contains(addr.ip()));
+        self.blocklist = blocklist;
     }
 
     fn is_usable(&self, addr: SocketAddr) -> bool {

@@ -239,7 +239,7 @@ impl Swarm {
         announcers.handle(now, input);
         let left = self.picker.absent_bytes();
         while let Some((info_hash, output)) = announcers.poll() {
-            let AnnouncerOutput::Announce { id, url, event, tracker_id, numwant } = output;
+            let AnnouncerOutput::Announce { id, url, event, tracker_id, numwant, scrape } = output;
             let request = AnnounceRequest {
                 uploaded: self.up.total(),
                 downloaded: self.down.total(),
@@ -248,7 +248,7 @@ impl Swarm {
                 numwant: Some(i64::from(numwant)),
                 ..AnnounceRequest::new(info_hash, self.peer_id.0, self.outer_port.unwrap_or(self.port))
             };
-            self.out.push_back(Output::Announce { swarm: self.id, id, url, request, tracker_id });
+            self.out.push_back(Output::Announce { swarm: self.id, id, url, request, tracker_id, scrape });
         }
     }
 

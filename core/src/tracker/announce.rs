@@ -8,6 +8,8 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use super::scrape::SwarmCounts;
+
 /// The interval assumed where a tracker names none that makes sense: 30 minutes.
 pub const DEFAULT_INTERVAL: Duration = Duration::from_mins(30);
 
@@ -103,6 +105,8 @@ pub struct AnnounceResponse {
     pub complete: Option<u32>,
     /// Peers that still want something.
     pub incomplete: Option<u32>,
+    /// Downloads that became whole, ever; few trackers tell that here.
+    pub downloaded: Option<u32>,
     /// Peers to dial, of either address family, without the asker.
     pub peers: Vec<SocketAddr>,
     /// The asker's address as the tracker sees it. BEP 24.
@@ -121,11 +125,24 @@ impl AnnounceResponse {
             min_interval: None,
             complete: None,
             incomplete: None,
+            downloaded: None,
             peers: Vec::new(),
             external_ip: None,
             tracker_id: None,
             warning: None,
         }
+    }
+
+    /// Whether a scrape could tell more.
+    pub fn lacks_figures(&self) -> bool {
+        self.complete.is_none() || self.incomplete.is_none() || self.downloaded.is_none()
+    }
+
+    /// Fills in what a scrape tells.
+    pub fn fill_in(&mut self, counts: SwarmCounts) {
+        self.complete.get_or_insert(counts.complete);
+        self.incomplete.get_or_insert(counts.incomplete);
+        self.downloaded.get_or_insert(counts.downloaded);
     }
 
     /// One answer from those that a tracker gave over each address family.
@@ -154,6 +171,7 @@ impl AnnounceResponse {
         self.min_interval = self.min_interval.max(other.min_interval);
         self.complete = self.complete.max(other.complete);
         self.incomplete = self.incomplete.max(other.incomplete);
+        self.downloaded = self.downloaded.max(other.downloaded);
         for peer in other.peers {
             if !self.peers.contains(&peer) {
                 self.peers.push(peer);

@@ -100,6 +100,8 @@ pub enum AnnouncerOutput {
         tracker_id: Option<Vec<u8>>,
         /// How many peers to ask for.
         numwant: u32,
+        /// Whether to ask for figures as well that the answer leaves out. BEP 48.
+        scrape: bool,
     },
 }
 
@@ -131,6 +133,8 @@ pub struct TrackerStatus {
     pub complete: Option<u32>,
     /// Leechers, by its last answer.
     pub incomplete: Option<u32>,
+    /// Downloads that became whole, ever, by the last answer that told.
+    pub downloaded: Option<u32>,
 }
 
 impl Announcer {
@@ -235,6 +239,7 @@ impl Announcer {
                 next_in: next_in(tracker),
                 complete: tracker.complete,
                 incomplete: tracker.incomplete,
+                downloaded: tracker.downloaded,
             })
             .collect()
     }
@@ -392,7 +397,12 @@ impl Announcer {
         } else {
             None
         };
-        let id = self.announce(index, event);
+        // The first announces are those of a crowd; figures can wait.
+        let scrape = event.is_none() && self.trackers[index].scrape_at <= now;
+        if scrape {
+            self.trackers[index].scrape_at = now + SCRAPE_EVERY;
+        }
+        let id = self.announce_with(index, event, scrape);
         self.walking.push(id);
         self.overtake_at = (self.walking.len() < MOST_AT_ONCE).then(|| now + SLOW);
     }
@@ -487,8 +497,10 @@ impl Announcer {
         tracker.failures = 0;
         tracker.last_error = None;
         tracker.warning = answer.warning;
-        tracker.complete = answer.complete;
-        tracker.incomplete = answer.incomplete;
+        // What an answer leaves out is as it was when the tracker was last asked for it.
+        tracker.complete = answer.complete.or(tracker.complete);
+        tracker.incomplete = answer.incomplete.or(tracker.incomplete);
+        tracker.downloaded = answer.downloaded.or(tracker.downloaded);
         // A tracker that leaves the id out still means the one it gave before.
         tracker.echo = answer.tracker_id.or(tracker.echo.take());
         tracker.answered_at = now;
@@ -513,11 +525,15 @@ impl Announcer {
     }
 
     fn announce(&mut self, index: usize, event: Option<AnnounceEvent>) -> AnnounceId {
+        self.announce_with(index, event, false)
+    }
+
+    fn announce_with(&mut self, index: usize, event: Option<AnnounceEvent>, scrape: bool) -> AnnounceId {
         self.ids_used += 1;
         let id = AnnounceId(self.ids_used);
         let tracker = &self.trackers[index];
         self.in_flight.insert(id, InFlight { tracker: tracker.id, event, run: self.run });
-        let output = tracker.announce(id, event, self.needs_peers);
+        let output = tracker.announce(id, event, self.needs_peers, scrape);
         self.outbox.push_back(output);
         id
     }
@@ -565,6 +581,9 @@ struct Tracker {
     warning: Option<String>,
     complete: Option<u32>,
     incomplete: Option<u32>,
+    downloaded: Option<u32>,
+    /// When it may be asked for figures again.
+    scrape_at: Instant,
 }
 
 impl Tracker {
@@ -584,16 +603,24 @@ impl Tracker {
             warning: None,
             complete: None,
             incomplete: None,
+            downloaded: None,
+            scrape_at: Instant::ZERO,
         }
     }
 
-    fn announce(&self, id: AnnounceId, event: Option<AnnounceEvent>, needs_peers: bool) -> AnnouncerOutput {
+    fn announce(
+        &self,
+        id: AnnounceId,
+        event: Option<AnnounceEvent>,
+        needs_peers: bool,
+        scrape: bool,
+    ) -> AnnouncerOutput {
         let numwant = match event {
             Some(AnnounceEvent::Stopped) => 0,
             _ if needs_peers => NUMWANT_IN_NEED,
             _ => NUMWANT,
         };
-        AnnouncerOutput::Announce { id, url: self.url.clone(), event, tracker_id: self.echo.clone(), numwant }
+        AnnouncerOutput::Announce { id, url: self.url.clone(), event, tracker_id: self.echo.clone(), numwant, scrape }
     }
 }
 
@@ -624,6 +651,9 @@ const MOST_AT_ONCE: usize = 4;
 
 /// A tracker that has not answered by then is slow. Two lost datagrams in a row take less.
 const SLOW: Duration = Duration::from_secs(2);
+
+/// How often a tracker is asked for figures that its answers leave out.
+const SCRAPE_EVERY: Duration = Duration::from_mins(30);
 
 /// Longer announce URLs are dropped.
 const MAX_URL_BYTES: usize = 2048;

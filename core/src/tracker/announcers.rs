@@ -58,6 +58,7 @@ impl Announcers {
             let sum = |a: Option<u32>, b: Option<u32>| a.map(|a| a.saturating_add(b.unwrap_or(0))).or(b);
             (same.complete, same.incomplete) =
                 (sum(same.complete, other.complete), sum(same.incomplete, other.incomplete));
+            same.downloaded = sum(same.downloaded, other.downloaded);
             same.next_in = [same.next_in, other.next_in].into_iter().flatten().min_by_key(Duration::as_nanos);
         }
         first

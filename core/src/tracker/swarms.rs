@@ -427,6 +427,7 @@ fn wanted(numwant: Option<i64>) -> usize {
 /// An answer that names no peers yet.
 fn respond(asker: &Asker, interval: Duration, counts: SwarmCounts) -> AnnounceResponse {
     AnnounceResponse {
+        downloaded: Some(counts.downloaded),
         min_interval: Some(interval.min(LONGEST_MIN_INTERVAL)),
         complete: Some(counts.complete),
         incomplete: Some(counts.incomplete),

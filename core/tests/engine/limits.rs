@@ -2,9 +2,11 @@
 
 use podswarm_core::net::{Engine, EngineConfig};
 use podswarm_core::rate::Rate;
+use podswarm_core::swarm::SwarmDetail;
+use podswarm_core::timetable::{LimitStatus, RateLimits};
 use tokio::time::Instant;
 
-use crate::world::{Content, addr, config};
+use crate::world::{Content, addr, config, when};
 
 /// Bytes a second.
 const LIMIT: u64 = 768 * 1024;
@@ -42,4 +44,27 @@ async fn the_limit_of_the_hour_holds() {
 #[tokio::test]
 async fn the_download_limit_holds() {
     check_limit(config(), EngineConfig { down: Some(Rate(LIMIT)), ..config() }).await;
+}
+
+#[tokio::test]
+async fn other_limits_hold_from_the_moment_they_are_set_and_a_close_look_tells_of_peers_and_pieces() {
+    let content = Content::file(48);
+    let slow = EngineConfig { up: Some(Rate(1)), ..config() };
+    let (seeder, leecher) = (Engine::start(slow).await.unwrap(), Engine::start(config()).await.unwrap());
+    assert_eq!(seeder.limits().now, RateLimits { up: Some(Rate(1)), down: None });
+    seeder.add(content.seed()).await.unwrap().wait_complete().await.unwrap();
+    let torrent = leecher.add(content.fetch("target", &[addr(&seeder)])).await.unwrap();
+    when(&torrent, |status| status.pieces_have > 0).await;
+    let look = torrent.look().await;
+    let [peer] = &look.peers[..] else { panic!("{look:?}") };
+    assert_eq!((peer.addr, peer.have_permille, peer.is_incoming), (addr(&seeder), 1000, false));
+    assert!(peer.client.starts_with("Podswarm") && peer.downloaded > 0 && peer.am_interested, "{peer:?}");
+    assert!(look.pieces.have.contains(&100) && look.pieces.have.contains(&0), "{look:?}");
+    assert!(look.pieces.copies.iter().all(|copies| *copies == 1), "{look:?}");
+
+    seeder.limit(RateLimits::default()).await;
+    assert_eq!(seeder.limits(), LimitStatus::default());
+    torrent.wait_complete().await.unwrap();
+    torrent.remove().await;
+    assert_eq!(torrent.look().await, SwarmDetail::default());
 }

@@ -1,5 +1,7 @@
 //! What the session wants done, done.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use super::super::connection::ToPeer;
@@ -11,7 +13,7 @@ use crate::metainfo::merkle;
 use crate::peer::{ConnId, Message};
 use crate::swarm::{self, DiskFault, Event, Output, SwarmId};
 use crate::tracker::udp::is_udp;
-use crate::tracker::{AnnounceFailure, AnnounceId, AnnounceRequest, AnnounceResponse, http as codec};
+use crate::tracker::{AnnounceFailure, AnnounceId, AnnounceRequest, AnnounceResponse, ScrapeRequest, http as codec};
 
 impl Task {
     /// Does what the session wants done.
@@ -72,8 +74,8 @@ impl Task {
             Output::Place { swarm } => {
                 self.on_disk(swarm, |storage| swarm::Input::Placed(storage.place().map_err(disk_fault)));
             }
-            Output::Announce { swarm, id, url, request, tracker_id } => {
-                self.announce(swarm, id, url, request, tracker_id);
+            Output::Announce { swarm, id, url, request, tracker_id, scrape } => {
+                self.announce(swarm, id, url, request, tracker_id, scrape);
             }
             Output::Seek { swarm, info_hash } => self.seeking.seek(swarm, info_hash),
             Output::EndSeek { swarm, info_hash } => self.seeking.end(swarm, info_hash),
@@ -119,6 +121,7 @@ impl Task {
         url: String,
         request: AnnounceRequest,
         tracker_id: Option<Vec<u8>>,
+        scrape: bool,
     ) {
         let reach = self
             .by_swarm
@@ -135,8 +138,8 @@ impl Task {
         tokio::spawn(async move {
             let result = match http {
                 _ if is_udp(&url) && has_proxy => Err(AnnounceFailure::new(NOT_OVER_UDP)),
-                _ if is_udp(&url) => udp.announce(reach, &url, &request).await,
-                Ok(client) => ask(&client, &url, &request, tracker_id.as_deref()).await,
+                _ if is_udp(&url) => udp.announce(reach, &url, &request, scrape).await,
+                Ok(client) => ask(&client, &url, &request, tracker_id.as_deref(), scrape).await,
                 Err(reason) => Err(AnnounceFailure::new(reason)),
             };
             if let Err(err) = &result {
@@ -199,20 +202,38 @@ impl Task {
 /// Why a tracker is not asked.
 const NOT_OVER_UDP: &str = "trackers over UDP are not asked while a proxy is set";
 
-/// Asks a tracker over HTTP and every address family that it has.
+/// Asks a tracker over HTTP and every address family that it has, and for figures that its answers leave out with
+/// `scrape`.
 async fn ask(
     client: &HttpClient,
     url: &str,
     request: &AnnounceRequest,
     tracker_id: Option<&[u8]>,
+    scrape: bool,
 ) -> Result<AnnounceResponse, AnnounceFailure> {
-    let url = codec::announce_url(url, request, tracker_id)?;
-    let answers = client.announce(&url).await;
-    AnnounceResponse::merge(answers.into_iter().map(|answer| match answer {
+    let announce = codec::announce_url(url, request, tracker_id)?;
+    let answers = client.announce(&announce).await;
+    let mut answer = AnnounceResponse::merge(answers.into_iter().map(|answer| match answer {
         Ok(body) => codec::parse_announce_response(&body),
         Err(err) => Err(AnnounceFailure::new(with_causes(&err))),
-    }))
+    }))?;
+    let figures = ScrapeRequest { info_hashes: vec![request.info_hash] };
+    if scrape
+        && answer.lacks_figures()
+        && let Some(url) = codec::scrape_url(url, &figures)
+    {
+        // A tracker that tells nothing has answered all the same.
+        let told = tokio::time::timeout(SCRAPE_PATIENCE, client.announce(&url)).await.unwrap_or_default();
+        let mut told = told.into_iter().flatten().filter_map(|body| codec::parse_scrape_response(&body).ok());
+        if let Some(counts) = told.find_map(|told| told.files.get(&request.info_hash).copied()) {
+            answer.fill_in(counts);
+        }
+    }
+    Ok(answer)
 }
+
+/// How long figures are waited for.
+const SCRAPE_PATIENCE: Duration = Duration::from_secs(5);
 
 #[expect(clippy::needless_pass_by_value, reason = "used in map_err")]
 fn disk_fault(err: StorageError) -> DiskFault {

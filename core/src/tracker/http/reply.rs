@@ -22,6 +22,9 @@ pub fn encode_announce_response(response: &AnnounceResponse, compact: bool) -> V
     if let Some(complete) = response.complete {
         body.integer("complete", complete.into());
     }
+    if let Some(downloaded) = response.downloaded {
+        body.integer("downloaded", downloaded.into());
+    }
     if let Some(ip) = response.external_ip {
         body.bytes("external ip", &ip_bytes(ip));
     }
@@ -122,6 +125,7 @@ pub fn parse_announce_response(body: &[u8]) -> Result<AnnounceResponse, Announce
         min_interval: seconds(reply.min_interval),
         complete: reply.complete.and_then(count),
         incomplete: reply.incomplete.and_then(count),
+        downloaded: reply.downloaded.and_then(count),
         peers,
         external_ip: reply.external_ip.and_then(|bytes| ip_from(&bytes)),
         tracker_id: reply.tracker_id.map(ByteBuf::into_vec).filter(|id| id.len() <= MAX_TRACKER_ID_BYTES),
@@ -167,6 +171,7 @@ struct AnnounceReply {
     tracker_id: Option<ByteBuf>,
     complete: Option<i64>,
     incomplete: Option<i64>,
+    downloaded: Option<i64>,
     peers: Option<Value>,
     peers6: Option<Value>,
     #[serde(rename = "external ip")]
@@ -328,6 +333,7 @@ mod tests {
             min_interval: Some(Duration::from_mins(1)),
             complete: Some(3),
             incomplete: Some(4),
+            downloaded: None,
             peers: addresses(&["192.0.2.1:6881", "[2001:db8::2]:6882"]),
             external_ip: Some("192.0.2.9".parse().unwrap()),
             tracker_id: Some(b"\xff1".to_vec()),

@@ -6,6 +6,9 @@
 //! up after half a minute and then waits as long as the BEP has it, and longer. Seven datagrams are the most that a
 //! tracker which is not there gets of one announce.
 //!
+//! If figures are wanted that an announce does not tell, they are asked for next, with the same id; a tracker that is
+//! silent then has answered all the same.
+//!
 //! A connection id from an earlier exchange saves the first half of the way. If the tracker does not want it any more,
 //! or is silent, a new one is asked for.
 //!
@@ -27,7 +30,11 @@ use crate::tracker::{AnnounceFailure, AnnounceRequest, AnnounceResponse};
 #[derive(Debug)]
 pub struct Exchange {
     request: AnnounceRequest,
+    /// Whether figures are asked for after the announce.
+    scrape: bool,
     url_data: String,
+    /// The answer to the announce, while figures are asked for.
+    answer: Option<AnnounceResponse>,
     /// The tracker's address.
     tracker: IpAddr,
     step: Step,
@@ -66,9 +73,11 @@ pub enum ExchangeOutput {
 impl Exchange {
     /// An announce at a tracker at the address `tracker`, still to be started.
     ///
-    /// `url_data` is the path and query of its URL, `id` one that it gave within the last minute.
+    /// `url_data` is the path and query of its URL, `id` one that it gave within the last minute. With `scrape` figures
+    /// are asked for, too.
     pub fn new(
         request: AnnounceRequest,
+        scrape: bool,
         url_data: String,
         tracker: IpAddr,
         id: Option<ConnectionId>,
@@ -76,7 +85,9 @@ impl Exchange {
     ) -> Self {
         Self {
             request,
+            scrape,
             url_data,
+            answer: None,
             tracker,
             step: id.map_or(Step::Connecting, |id| Step::Announcing { id, is_kept: true }),
             transaction: TransactionId(0),
@@ -99,12 +110,15 @@ impl Exchange {
             ExchangeInput::Tick => {}
         }
         if self.give_up_at.is_some_and(|at| at <= now) {
-            self.end(Err(AnnounceFailure::new("the tracker does not answer")));
+            match self.answer.take() {
+                Some(answer) => self.end(Ok(answer)),
+                None => self.end(Err(AnnounceFailure::new("the tracker does not answer"))),
+            }
         } else if self.resend_at.is_some_and(|at| at <= now) {
             match self.step {
                 // It may be that the tracker has another idea of us by now.
                 Step::Announcing { is_kept: true, .. } => self.begin(now, Step::Connecting),
-                Step::Announcing { .. } | Step::Connecting => self.send(now),
+                Step::Announcing { .. } | Step::Connecting | Step::Scraping { .. } => self.send(now),
             }
         }
     }
@@ -128,7 +142,21 @@ impl Exchange {
                 self.outbox.push_back(ExchangeOutput::Connected(id));
                 self.begin(now, Step::Announcing { id, is_kept: false });
             }
+            (Some(Reply::Announced(answer)), Step::Announcing { id, .. }) if self.scrape => {
+                self.answer = Some(answer);
+                self.give_up_at = self.give_up_at.map(|at| at.min(now + SCRAPE_PATIENCE));
+                self.begin(now, Step::Scraping { id });
+            }
             (Some(Reply::Announced(answer)), Step::Announcing { .. }) => self.end(Ok(answer)),
+            (Some(reply @ (Reply::Scraped(_) | Reply::Refused(_))), Step::Scraping { .. }) => {
+                let mut answer = self.answer.take().expect("it came before this step");
+                if let Reply::Scraped(swarms) = reply
+                    && let [counts] = swarms[..]
+                {
+                    answer.fill_in(counts);
+                }
+                self.end(Ok(answer));
+            }
             (Some(Reply::Refused(_)), Step::Announcing { is_kept: true, .. }) => self.begin(now, Step::Connecting),
             (Some(Reply::Refused(reason)), _) => {
                 let reason = if reason.is_empty() { "the tracker refused without a reason".to_owned() } else { reason };
@@ -153,6 +181,9 @@ impl Exchange {
             Step::Announcing { id, .. } => {
                 wire::write_announce(id, self.transaction, &self.request, &self.url_data, &mut datagram);
             }
+            Step::Scraping { id } => {
+                wire::write_scrape(id, self.transaction, &[self.request.info_hash], &mut datagram);
+            }
         }
         self.outbox.push_back(ExchangeOutput::Send(datagram));
         self.resend_at = Some(now + self.rng.jitter(self.wait, JITTER_PERCENT));
@@ -174,7 +205,13 @@ enum Step {
         is_kept: bool,
     },
     Connecting,
+    Scraping {
+        id: ConnectionId,
+    },
 }
+
+/// How long figures are waited for.
+const SCRAPE_PATIENCE: Duration = Duration::from_secs(3);
 
 /// How long a client may go on using a connection id, as BEP 15 has it.
 pub const ID_IS_FRESH: Duration = Duration::from_mins(1);
@@ -231,7 +268,7 @@ mod tests {
         fn run(port: u16, id: Option<ConnectionId>, lost: impl Fn(usize) -> bool) -> Self {
             let tracker = "192.0.2.1".parse().unwrap();
             let request = AnnounceRequest::new([1; 20], [2; 20], port);
-            let exchange = Exchange::new(request, "/announce".to_owned(), tracker, id, Rng::from_seed_u64(1));
+            let exchange = Exchange::new(request, false, "/announce".to_owned(), tracker, id, Rng::from_seed_u64(1));
             let (now, responder) = (Instant::ZERO + Duration::from_hours(1), responder());
             let mut world = Self { exchange, now, sent: Vec::new(), given: Vec::new(), done: None };
             world.exchange.handle(world.now, ExchangeInput::Start);
@@ -323,7 +360,7 @@ mod tests {
     fn what_comes_under_another_number_or_out_of_turn_is_passed_over() {
         let request = AnnounceRequest::new([1; 20], [2; 20], 6881);
         let tracker = "192.0.2.1".parse().unwrap();
-        let mut exchange = Exchange::new(request, String::new(), tracker, None, Rng::from_seed_u64(1));
+        let mut exchange = Exchange::new(request, false, String::new(), tracker, None, Rng::from_seed_u64(1));
         let now = Instant::ZERO;
         exchange.handle(now, ExchangeInput::Start);
         let number = exchange.transaction;
