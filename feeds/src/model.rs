@@ -14,10 +14,12 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 use uuid::Uuid;
 
+use crate::tags::Tags;
 use crate::withdrawal::{ShowKey, Withdrawal};
 
 /// A show: one feed's head.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Show {
     /// Short name in URLs, ASCII, such as `night-walks`. Not written into a feed.
     pub slug: String,
@@ -42,6 +44,16 @@ pub struct Show {
     pub email: Option<String>,
     /// Whether it is for adults only.
     pub explicit: bool,
+    /// Whose it is, and what may be done with it.
+    pub copyright: Option<String>,
+    /// Whether other hosts are asked not to take it over.
+    pub is_locked: bool,
+    /// Whether no episode comes any more.
+    pub is_complete: bool,
+    /// Whether directories are asked not to show it.
+    pub is_blocked: bool,
+    /// What is said beyond that in the podcast namespace.
+    pub tags: Tags,
     /// Made once by [`podcast_guid`](crate::podcast_guid) when the show's public URL is first known; never changes.
     pub podcast_guid: Option<Uuid>,
     /// Where its podcast feed is from now on, if it has moved.
@@ -69,12 +81,20 @@ pub struct Episode {
     pub season: Option<u32>,
     /// The number within its season, from 1.
     pub number: Option<u32>,
+    /// What the season is called.
+    pub season_name: Option<String>,
+    /// What is shown in the place of the number.
+    pub number_name: Option<String>,
     /// What kind of episode it is.
     pub kind: EpisodeKind,
     /// Playing time. Feeds say it in whole seconds.
     pub duration: Option<Duration>,
     /// Whether it is for adults only.
     pub explicit: bool,
+    /// Whether directories are asked not to show it.
+    pub is_blocked: bool,
+    /// What is said beyond that in the podcast namespace.
+    pub tags: Tags,
     /// The file over HTTP, which every podcast app can fetch.
     pub media: Media,
     /// The swarm of the same file.

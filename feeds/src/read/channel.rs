@@ -10,6 +10,7 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::model::EpisodeKind;
+use crate::tags::Tags;
 use crate::withdrawal::{ShowKey, Withdrawal};
 
 /// A feed that was read.
@@ -17,6 +18,7 @@ use crate::withdrawal::{ShowKey, Withdrawal};
 /// Titles and names are on one line, without control and direction characters, and cut to what people read;
 /// descriptions are HTML that has still to be cleaned.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Channel {
     /// Name for people; empty if the feed has none.
     pub title: String,
@@ -40,6 +42,14 @@ pub struct Channel {
     pub explicit: Option<bool>,
     /// Whether its episodes are to be heard in their order.
     pub is_serial: bool,
+    /// Whose it is, and what may be done with it.
+    pub copyright: Option<String>,
+    /// Whether it says that no episode comes any more.
+    pub is_complete: bool,
+    /// Whether directories are asked not to show it.
+    pub is_blocked: bool,
+    /// What it says beyond that in the podcast namespace, not checked.
+    pub tags: Tags,
     /// Whether its owner forbids that others than they themselves take it elsewhere: `podcast:locked`.
     pub locked: Option<Locked>,
     /// What its withdrawals are known by.
@@ -93,12 +103,24 @@ pub struct Item {
     pub season: Option<u32>,
     /// The number within its season, from 1.
     pub number: Option<u32>,
+    /// What the season is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub season_name: Option<String>,
+    /// What is shown in the place of the number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number_name: Option<String>,
     /// What kind of episode it is.
     #[serde(default)]
     pub kind: EpisodeKind,
     /// Whether it is for adults only, if it says so or the contrary.
     #[serde(default)]
     pub explicit: Option<bool>,
+    /// Whether directories are asked not to show it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_blocked: bool,
+    /// What it says beyond that in the podcast namespace, not checked.
+    #[serde(default, skip_serializing_if = "Tags::is_empty")]
+    pub tags: Tags,
     /// Where its chapters are.
     #[serde(default)]
     pub chapters: Option<Url>,

@@ -8,10 +8,11 @@ use url::Url;
 use uuid::Uuid;
 
 use super::channel::{Channel, Item, Locked, Source, TranscriptLink};
-use super::names::KEPT_PREFIX;
+use super::names::{KEPT_PREFIX, TAG_PREFIX};
 use super::sources;
 use crate::date;
 use crate::model::EpisodeKind;
+use crate::tags::{Tag, Tags};
 use crate::withdrawal::{KEY_PURPOSE, WITHDRAWN_PURPOSE};
 
 /// Nobody reads a longer title.
@@ -58,6 +59,10 @@ pub(super) fn channel(model: &rss::Channel, base: &Url) -> Channel {
         email: kept.first("owner").and_then(|owner| child_text(owner, "email")).map(line),
         explicit: itunes.and_then(|itunes| itunes.explicit.as_deref()).and_then(explicit),
         is_serial: itunes.and_then(|it| it.r#type.as_deref()).is_some_and(|it| it.eq_ignore_ascii_case("serial")),
+        copyright: model.copyright.as_deref().map(line).filter(|text| !text.is_empty()),
+        is_complete: is_yes(itunes.and_then(|itunes| itunes.complete.as_deref())),
+        is_blocked: is_yes(itunes.and_then(|itunes| itunes.block.as_deref())),
+        tags: channel_tags(model, kept),
         locked: kept.first("locked").filter(|locked| is_yes(locked.value())).map(locked),
         podcast_guid: kept.text("guid").and_then(|guid| Uuid::try_parse(guid).ok()),
         key: said(KEY_PURPOSE).next().and_then(|key| key.parse().ok()),
@@ -94,8 +99,12 @@ pub(super) fn item(model: &rss::Item, base: &Url) -> Option<Item> {
         duration: itunes.and_then(|itunes| itunes.duration.as_deref()).or(found.duration).and_then(duration),
         season: number(itunes.and_then(|itunes| itunes.season.as_deref()), "season"),
         number: number(itunes.and_then(|itunes| itunes.episode.as_deref()), "episode"),
+        season_name: kept.first("season").and_then(|it| named(it, "name")),
+        number_name: kept.first("episode").and_then(|it| named(it, "display")),
         kind: itunes.and_then(|itunes| itunes.episode_type.as_deref()).map(kind).unwrap_or_default(),
         explicit: itunes.and_then(|itunes| itunes.explicit.as_deref()).and_then(explicit),
+        is_blocked: is_yes(itunes.and_then(|itunes| itunes.block.as_deref())),
+        tags: tags(&model.extensions),
         chapters: chapters.and_then(|url| web_url(url, base)),
         transcripts: kept.all("transcript").iter().filter_map(|it| transcript(it, base)).collect(),
         sources: found.sources,
@@ -172,6 +181,43 @@ fn category(category: &Extension) -> Option<String> {
     Some(below.map_or_else(|| parent.clone(), |below| format!("{parent} > {below}")))
 }
 
+/// What is passed on as it is, with the texts that are not the show's own key's.
+fn channel_tags(model: &rss::Channel, kept: Kept<'_>) -> Tags {
+    let mut tags = tags(&model.extensions);
+    let is_own =
+        |txt: &Extension| txt.attrs.get("purpose").is_some_and(|it| it == KEY_PURPOSE || it == WITHDRAWN_PURPOSE);
+    for txt in kept.all("txt").iter().filter(|txt| !is_own(txt)) {
+        tags.push("txt", tag(txt));
+    }
+    tags
+}
+
+fn tags(extensions: &ExtensionMap) -> Tags {
+    let mut tags = Tags::default();
+    for (name, elements) in extensions.get(TAG_PREFIX).into_iter().flatten() {
+        for element in elements {
+            tags.push(name, tag(element));
+        }
+    }
+    tags
+}
+
+fn tag(element: &Extension) -> Tag {
+    let mut children = Tags::default();
+    for (name, elements) in &element.children {
+        for element in elements {
+            children.push(name, tag(element));
+        }
+    }
+    let attributes = element.attrs.iter().map(|(name, value)| (name.clone(), words(value))).collect();
+    Tag { text: words(element.value().unwrap_or_default()), attributes, children }
+}
+
+/// The value of an attribute that people read.
+fn named(element: &Extension, attribute: &str) -> Option<String> {
+    element.attrs.get(attribute).map(|name| line(name)).filter(|name| !name.is_empty())
+}
+
 fn locked(locked: &Extension) -> Locked {
     Locked { owner: locked.attrs.get("owner").map(|owner| line(owner)).filter(|owner| !owner.is_empty()) }
 }
@@ -216,12 +262,17 @@ fn is_web_address(text: &str) -> bool {
 
 /// Text for people, on one line: without control and direction characters, cut.
 pub(super) fn line(text: &str) -> String {
-    let text: String = text.chars().map(|c| if c.is_whitespace() { ' ' } else { c }).filter(|&c| is_shown(c)).collect();
-    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let words = words(text);
     match words.char_indices().nth(MAX_TITLE_CHARS) {
         Some((end, _)) => format!("{}…", words[..end].trim_end()),
         None => words,
     }
+}
+
+/// As [`line`], of any length.
+fn words(text: &str) -> String {
+    let text: String = text.chars().map(|c| if c.is_whitespace() { ' ' } else { c }).filter(|&c| is_shown(c)).collect();
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// HTML as it came, without control and direction characters.

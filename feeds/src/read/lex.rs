@@ -21,7 +21,7 @@ const MAX_ENTITY_BYTES: usize = 32;
 
 /// A piece of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Token<'t> {
+pub(crate) enum Token<'t> {
     /// `<name attributes>` or `<name attributes/>`.
     Start { name: &'t str, attributes: Attributes<'t>, is_empty: bool },
     /// `</name>`.
@@ -33,7 +33,7 @@ pub(super) enum Token<'t> {
 }
 
 /// The tokens of a document.
-pub(super) struct Lexer<'t> {
+pub(crate) struct Lexer<'t> {
     text: &'t str,
     /// Where the token that was given last stands.
     span: Range<usize>,
@@ -45,7 +45,7 @@ pub(super) struct Lexer<'t> {
 }
 
 impl<'t> Lexer<'t> {
-    pub(super) fn new(text: &'t str) -> Self {
+    pub(crate) fn new(text: &'t str) -> Self {
         Self { text, span: 0..0, is_whole: true, seeks_doctype_end: true, seeks_instruction_end: true }
     }
 
@@ -55,7 +55,7 @@ impl<'t> Lexer<'t> {
     }
 
     /// Whether no token so far was cut off by the document's end.
-    pub(super) fn is_whole(&self) -> bool {
+    pub(crate) fn is_whole(&self) -> bool {
         self.is_whole
     }
 
@@ -176,11 +176,11 @@ fn doctype_end(text: &str) -> Option<usize> {
 
 /// What stands between a tag's name and its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Attributes<'t>(&'t str);
+pub(crate) struct Attributes<'t>(&'t str);
 
 impl<'t> Attributes<'t> {
     /// Names and raw values, in the document's order.
-    pub(super) fn iter(self) -> impl Iterator<Item = (&'t str, &'t str)> {
+    pub(crate) fn iter(self) -> impl Iterator<Item = (&'t str, &'t str)> {
         let mut rest = self.0;
         std::iter::from_fn(move || {
             let (attribute, after) = next_attribute(rest)?;
@@ -227,7 +227,7 @@ fn starts_with_ignore_case(text: &str, prefix: &str) -> bool {
 ///
 /// Knows XML's and HTML's entities and character references. Any other `&` stands for itself; so does every entity
 /// that a document type may have defined.
-pub(super) fn unescape(raw: &str, out: &mut String, limit: usize) {
+pub(crate) fn unescape(raw: &str, out: &mut String, limit: usize) {
     let mut rest = raw;
     while let Some((before, after)) = rest.split_once('&') {
         let (meaning, after) = reference(after).unwrap_or((Cow::Borrowed("&"), after));
@@ -240,7 +240,7 @@ pub(super) fn unescape(raw: &str, out: &mut String, limit: usize) {
 }
 
 /// Appends `text` without the characters that XML forbids; false if `out` would grow beyond `limit` bytes.
-pub(super) fn append(text: &str, out: &mut String, limit: usize) -> bool {
+pub(crate) fn append(text: &str, out: &mut String, limit: usize) -> bool {
     for c in text.chars().filter(|&c| is_xml(c)) {
         if out.len() + c.len_utf8() > limit {
             return false;

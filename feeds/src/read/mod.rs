@@ -19,9 +19,10 @@ mod channel;
 mod convert;
 mod decode;
 mod json;
-mod lex;
+pub(crate) mod lex;
 mod link;
 mod names;
+pub mod opml;
 mod sources;
 mod tidy;
 

@@ -5,14 +5,19 @@
 //! of RSS, the tags of Apple to the `itunes:` ones that the `rss` crate knows, and the rest to a prefix of our own, in
 //! lower case. What is not named here is dropped before it costs anything.
 
+use crate::tags;
+
 /// The prefix of what the `rss` crate has no field for.
 pub(super) const KEPT_PREFIX: &str = "x";
+
+/// The prefix of the podcast namespace's tags that are passed on as they are; see [`crate::tags`].
+pub(super) const TAG_PREFIX: &str = "p";
 
 /// The root of the RSS that is written, with the prefixes that the functions below give.
 pub(super) const ROOT: &str = concat!(
     r#"<rss version="2.0" xmlns:atom="http://www.w3.org/2005/Atom""#,
     r#" xmlns:itunes="http://www.itunes.com/dtds/podcast-1.0.dtd""#,
-    r#" xmlns:x="urn:podswarm:kept"><channel>"#,
+    r#" xmlns:x="urn:podswarm:kept" xmlns:p="urn:podswarm:tags"><channel>"#,
 );
 
 /// Ends what [`ROOT`] begins.
@@ -106,12 +111,15 @@ pub(super) fn in_channel(space: Space, local: &str) -> Option<Kept> {
         (Space::Core | Space::Atom, "description" | "subtitle" | "tagline") => Kept::Html("description"),
         (Space::Core, "ttl") => Kept::Text("ttl"),
         (Space::Core, "language") => Kept::Text("language"),
+        (Space::Core, "copyright") | (Space::Atom, "rights") => Kept::Text("copyright"),
         (Space::Core, "managingeditor") => Kept::Text("managingEditor"),
         (Space::Core, "image") => Kept::Tree("x:image"),
         (Space::Atom, "logo") => Kept::Text("x:logo"),
         (Space::Atom, "author") => Kept::Tree("x:author"),
         (Space::Itunes, "author") => Kept::Text("itunes:author"),
+        (Space::Itunes, "block") => Kept::Text("itunes:block"),
         (Space::Itunes, "category") => Kept::Tree("x:category"),
+        (Space::Itunes, "complete") => Kept::Text("itunes:complete"),
         (Space::Itunes, "explicit") => Kept::Text("itunes:explicit"),
         (Space::Itunes, "image") => Kept::Tree("itunes:image"),
         (Space::Itunes, "owner") => Kept::Tree("x:owner"),
@@ -121,6 +129,7 @@ pub(super) fn in_channel(space: Space, local: &str) -> Option<Kept> {
         (Space::Podcast, "guid") => Kept::Text("x:guid"),
         (Space::Podcast, "locked") => Kept::Tree("x:locked"),
         (Space::Podcast, "txt") => Kept::Tree("x:txt"),
+        (Space::Podcast, local) => Kept::Tree(tags::word_of(local)?),
         _ => return None,
     })
 }
@@ -139,6 +148,7 @@ pub(super) fn in_item(space: Space, local: &str) -> Option<Kept> {
             Kept::Text("x:date")
         }
         (Space::Core, "enclosure") => Kept::Tree("enclosure"),
+        (Space::Itunes, "block") => Kept::Text("itunes:block"),
         (Space::Itunes, "duration") => Kept::Text("itunes:duration"),
         (Space::Itunes, "episode") => Kept::Text("itunes:episode"),
         (Space::Itunes, "episodetype") => Kept::Text("itunes:episodeType"),
@@ -147,11 +157,12 @@ pub(super) fn in_item(space: Space, local: &str) -> Option<Kept> {
         (Space::Itunes, "summary") => Kept::Text("itunes:summary"),
         (Space::Itunes, "image") => Kept::Tree("itunes:image"),
         (Space::Itunes | Space::Media, "title") => Kept::Text("x:title"),
-        (Space::Podcast, "episode") => Kept::Text("x:episode"),
-        (Space::Podcast, "season") => Kept::Text("x:season"),
+        (Space::Podcast, "episode") => Kept::Tree("x:episode"),
+        (Space::Podcast, "season") => Kept::Tree("x:season"),
         (Space::Podcast, "chapters") => Kept::Tree("x:chapters"),
         (Space::Podcast, "transcript") => Kept::Tree("x:transcript"),
         (Space::Podcast, "alternateenclosure") => Kept::Tree("x:alternateenclosure"),
+        (Space::Podcast, local) if tags::word_of(local).is_some() => Kept::Tree(tags::word_of(local)?),
         (Space::Media, "group") => Kept::Tree("x:group"),
         (Space::Media, "content") => Kept::Tree("x:content"),
         (Space::Media, "peerlink") => Kept::Tree("x:peerlink"),
@@ -184,7 +195,7 @@ pub(super) fn child(local: &str) -> Option<&'static str> {
         "tracker" => "x:tracker",
         "trackers" => "x:trackers",
         "url" => "x:url",
-        _ => return None,
+        _ => return tags::child(local),
     })
 }
 
@@ -194,16 +205,17 @@ pub(super) fn again(name: &'static str) -> Option<&'static str> {
         "link" => Some("x:link"),
         "enclosure" => Some("x:enclosure"),
         "atom:link" => Some(name),
-        _ => name.starts_with("x:").then_some(name),
+        _ => ["x:", "p:"].iter().any(|prefix| name.starts_with(prefix)).then_some(name),
     }
 }
 
 /// The name of an attribute that is kept, or `None` to drop it. `local` is in lower case.
 pub(super) fn attribute(local: &str) -> Option<&'static str> {
-    const KEPT: [&str; 24] = [
+    const KEPT: [&str; 25] = [
         "algo",
         "contenttype",
         "default",
+        "display",
         "duration",
         "filesize",
         "height",
@@ -226,7 +238,7 @@ pub(super) fn attribute(local: &str) -> Option<&'static str> {
         "value",
         "width",
     ];
-    KEPT.into_iter().find(|kept| kept.eq_ignore_ascii_case(local))
+    KEPT.into_iter().find(|kept| kept.eq_ignore_ascii_case(local)).or_else(|| tags::attribute(local))
 }
 
 #[cfg(test)]

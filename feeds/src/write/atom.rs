@@ -43,6 +43,7 @@ pub fn atom_feed(show: &Show, episodes: &[Episode], urls: &FeedUrls, updated: Da
         logo: show.image_url.as_ref().map(ToString::to_string),
         subtitle: Some(Text::plain(clean(&show.description))),
         links,
+        rights: show.copyright.as_deref().map(|text| Text::plain(clean_line(text))),
         entries: episodes.into_iter().map(entry).collect(),
         lang: Some(clean_line(&show.language)).filter(|language| !language.is_empty()),
         ..Feed::default()

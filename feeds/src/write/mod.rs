@@ -14,23 +14,30 @@
 
 mod atom;
 mod json;
+mod library;
+mod opml;
 mod podcast;
 mod text;
 mod torrents;
 
 use std::collections::BTreeMap;
 
+use quick_xml::events::Event;
+use quick_xml::{Reader, Writer};
 use rss::extension::atom::{AtomExtension, Link};
 use rss::extension::{Extension, ExtensionMap};
 use uuid::Uuid;
 
 pub use atom::atom_feed;
 pub use json::json_feed;
+pub use library::{KeptEpisode, library_feed};
+pub use opml::opml;
 pub use podcast::{CHAPTERS_MIME, podcast_feed};
 pub use torrents::torrent_feed;
 
 use crate::date;
 use crate::model::{Episode, FeedUrls, Show};
+use crate::tags::{Tag, Tags};
 use crate::withdrawal::{KEY_PURPOSE, WITHDRAWN_PURPOSE};
 use text::{clean, clean_line};
 
@@ -63,6 +70,7 @@ fn channel(show: &Show, newest: Option<&Episode>, urls: &FeedUrls, title: String
         title,
         link,
         description: clean(&show.description),
+        copyright: show.copyright.as_deref().map(clean_line),
         language: Some(if language.is_empty() { "en".to_owned() } else { language }),
         pub_date: newest.map(|episode| date::rfc2822(episode.published)),
         generator: Some("Podswarm".to_owned()),
@@ -85,15 +93,17 @@ fn item(episode: &Episode) -> rss::Item {
     }
 }
 
-/// What the head says in the podcast namespace: the show's name, its key, and the latest of what it has taken back.
-fn podcast_extensions(show: &Show, guid: Option<Uuid>) -> ExtensionMap {
+/// What the head says in the podcast namespace: the show's name, its key, the latest of what it has taken back, and
+/// whatever else of `said`.
+fn podcast_extensions(show: &Show, guid: Option<Uuid>, said: BTreeMap<String, Vec<Extension>>) -> ExtensionMap {
+    let mut said = said;
     let txt = |purpose: &str, text: &str| element("podcast:txt", &[("purpose", purpose)], Some(text));
     let key = show.key.map(|key| txt(KEY_PURPOSE, &key.to_string()));
     let withdrawn = show.withdrawn.iter().take(MOST_WITHDRAWN).map(|it| txt(WITHDRAWN_PURPOSE, &it.to_string()));
     let guid = guid.map(|guid| element("podcast:guid", &[], Some(&guid.to_string())));
-    let said = [("guid", guid.into_iter().collect::<Vec<_>>()), ("txt", key.into_iter().chain(withdrawn).collect())];
-    let said: BTreeMap<String, Vec<Extension>> =
-        said.into_iter().filter(|(_, elements)| !elements.is_empty()).map(|(name, it)| (name.to_owned(), it)).collect();
+    said.entry("guid".to_owned()).or_default().extend(guid);
+    said.entry("txt".to_owned()).or_default().extend(key.into_iter().chain(withdrawn));
+    said.retain(|_, elements| !elements.is_empty());
     if said.is_empty() { ExtensionMap::new() } else { ExtensionMap::from([("podcast".to_owned(), said)]) }
 }
 
@@ -135,11 +145,56 @@ fn element(name: &str, attrs: &[(&str, &str)], value: Option<&str>) -> Extension
     }
 }
 
+/// Tags as the elements that they are, by name.
+fn elements(tags: &Tags) -> BTreeMap<String, Vec<Extension>> {
+    let of = |(name, tags): (&str, &[Tag])| {
+        let name_in_feed = format!("podcast:{name}");
+        (name.to_owned(), tags.iter().map(|tag| tag_element(&name_in_feed, tag)).collect())
+    };
+    tags.iter().map(of).collect()
+}
+
+fn tag_element(name: &str, tag: &Tag) -> Extension {
+    let attrs: Vec<(&str, &str)> = tag.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let text = Some(tag.text.as_str()).filter(|text| !text.is_empty());
+    Extension { children: elements(&tag.children), ..element(name, &attrs, text) }
+}
+
 fn to_xml(channel: &rss::Channel) -> String {
     let bytes = channel.pretty_write_to(Vec::new(), b' ', 2).expect("writing to memory cannot fail");
-    let mut xml = String::from_utf8(bytes).expect("every part was a string");
+    let mut xml = String::from_utf8(closed(&bytes)).expect("every part was a string");
     xml.push('\n');
     xml
+}
+
+/// `xml` with elements that hold nothing written as `<name/>`.
+///
+/// The `rss` crate puts a line's end between their tags, which the schema of the podcast namespace forbids.
+fn closed(xml: &[u8]) -> Vec<u8> {
+    let (mut reader, mut writer) = (Reader::from_reader(xml), Writer::new(Vec::with_capacity(xml.len())));
+    // A start tag, and the blanks behind it.
+    let mut held: Vec<Event<'_>> = Vec::new();
+    loop {
+        let event = reader.read_event().expect("what was written is well-formed");
+        let is_blank = |text: &[u8]| text.iter().all(u8::is_ascii_whitespace);
+        match (held.as_slice(), event) {
+            ([Event::Start(start), ..], Event::End(_)) => {
+                writer.write_event(Event::Empty(start.borrow())).expect("writing to memory cannot fail");
+                held.clear();
+            }
+            ([Event::Start(_)], Event::Text(text)) if is_blank(&text) => held.push(Event::Text(text)),
+            (_, event) => {
+                for event in held.drain(..) {
+                    writer.write_event(event).expect("writing to memory cannot fail");
+                }
+                match event {
+                    Event::Eof => return writer.into_inner(),
+                    Event::Start(start) => held.push(Event::Start(start)),
+                    event => writer.write_event(event).expect("writing to memory cannot fail"),
+                }
+            }
+        }
+    }
 }
 
 #[cfg(test)]

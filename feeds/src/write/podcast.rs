@@ -12,7 +12,9 @@ use rss::extension::itunes::{ITunesCategory, ITunesChannelExtension, ITunesItemE
 use rss::extension::{Extension, ExtensionMap};
 
 use super::text::clean_line;
-use super::{PODCAST_NAMESPACE, TORRENT_MIME, channel, element, item, links, newest_first, podcast_extensions, to_xml};
+use super::{
+    PODCAST_NAMESPACE, TORRENT_MIME, channel, element, elements, item, links, newest_first, podcast_extensions, to_xml,
+};
 use crate::model::{Episode, FeedUrls, Media, Show, TorrentRef, Transcript};
 
 /// The type of chapters.
@@ -35,15 +37,30 @@ pub fn podcast_feed(show: &Show, episodes: &[Episode], urls: &FeedUrls) -> Strin
                 email: Some(clean_line(email)),
             }),
             author: author.clone(),
+            complete: show.is_complete.then(yes),
+            block: show.is_blocked.then(yes),
             new_feed_url: show.new_feed_url.as_ref().map(ToString::to_string),
             r#type: Some(if show.is_serial { "serial" } else { "episodic" }.to_owned()),
             ..ITunesChannelExtension::default()
         }),
-        extensions: podcast_extensions(show, show.podcast_guid),
+        extensions: podcast_extensions(show, show.podcast_guid, said_of_show(show)),
         items: episodes.iter().map(|episode| podcast_item(episode)).collect(),
         ..channel(show, episodes.first().copied(), urls, title.clone())
     };
     to_xml(&channel)
+}
+
+/// As Apple wants it said.
+fn yes() -> String {
+    "Yes".to_owned()
+}
+
+fn said_of_show(show: &Show) -> BTreeMap<String, Vec<Extension>> {
+    let mut said = elements(&show.tags);
+    let owner: Vec<(&str, &str)> = show.email.as_deref().map(|email| ("owner", email)).into_iter().collect();
+    let locked = element("podcast:locked", &owner, Some(if show.is_locked { "yes" } else { "no" }));
+    said.insert("locked".to_owned(), vec![locked]);
+    said
 }
 
 /// `Arts > Books` as a category and its subcategory.
@@ -62,13 +79,23 @@ fn podcast_item(episode: &Episode) -> rss::Item {
         .chapters_url
         .as_ref()
         .map(|url| element("podcast:chapters", &[("url", url.as_str()), ("type", CHAPTERS_MIME)], None));
-    let said = [
+    let named = |tag: &str, number: Option<u32>, attribute: &str, name: &Option<String>| {
+        let number = number?.to_string();
+        let name = name.as_deref()?;
+        Some(element(tag, &[(attribute, name)], Some(&number)))
+    };
+    let season = named("podcast:season", episode.season, "name", &episode.season_name);
+    let number = named("podcast:episode", episode.number, "display", &episode.number_name);
+    let own = [
         ("alternateEnclosure", vec![alternate_enclosure(episode)]),
         ("chapters", chapters.into_iter().collect()),
+        ("episode", number.into_iter().collect()),
+        ("season", season.into_iter().collect()),
         ("transcript", episode.transcripts.iter().map(transcript).collect()),
     ];
-    let said = said.into_iter().filter(|(_, elements)| !elements.is_empty());
-    let said = said.map(|(name, elements)| (name.to_owned(), elements)).collect();
+    let own = own.into_iter().filter(|(_, elements)| !elements.is_empty());
+    let mut said = elements(&episode.tags);
+    said.extend(own.map(|(name, elements)| (name.to_owned(), elements)));
     rss::Item {
         enclosure: Some(rss::Enclosure {
             url: media.url.to_string(),
@@ -80,6 +107,7 @@ fn podcast_item(episode: &Episode) -> rss::Item {
             image: episode.image_url.as_ref().map(ToString::to_string),
             duration: episode.duration.map(|duration| duration.as_secs().to_string()),
             explicit: Some(episode.explicit.to_string()),
+            block: episode.is_blocked.then(yes),
             episode: episode.number.map(|number| number.to_string()),
             season: episode.season.map(|season| season.to_string()),
             episode_type: Some(episode.kind.as_str().to_owned()),

@@ -38,6 +38,11 @@ fn show() -> Show {
         link: None,
         email: Some("ada@pod.example".to_owned()),
         explicit: false,
+        copyright: Some("© Ada, 2026".to_owned()),
+        is_locked: false,
+        is_complete: false,
+        is_blocked: false,
+        tags: Tags::default(),
         new_feed_url: None,
         podcast_guid: Some(crate::podcast_guid(urls().feed.as_str())),
         key: None,
@@ -60,6 +65,10 @@ fn episode(name: &str, published: &str) -> Episode {
         published: at(published),
         season: Some(1),
         number: Some(2),
+        season_name: None,
+        number_name: None,
+        is_blocked: false,
+        tags: Tags::default(),
         duration: Some(Duration::from_millis(1_800_400)),
         explicit: false,
         media: Media {
@@ -94,6 +103,7 @@ fn the_podcast_feed_is_written_byte_for_byte() {
     <link>https://pod.example/shows/walks</link>
     <description>Out &amp; about</description>
     <language>en</language>
+    <copyright>© Ada, 2026</copyright>
     <pubDate>Fri, 20 Nov 2026 18:00:00 +0000</pubDate>
     <generator>Podswarm</generator>
     <image>
@@ -102,14 +112,14 @@ fn the_podcast_feed_is_written_byte_for_byte() {
       <link>https://pod.example/shows/walks</link>
     </image>
     <podcast:guid>4e723cb4-1228-55a1-9875-485d5525258e</podcast:guid>
+    <podcast:locked owner="ada@pod.example">no</podcast:locked>
     <atom:link href="https://pod.example/shows/walks/feed.xml" rel="self" type="application/rss+xml"/>
     <atom:link href="https://pod.example/hub" rel="hub"/>
     <atom:link href="https://pod.example/shows/walks/events" rel="monitor" type="text/event-stream"/>
     <atom:link href="https://pod.example/shows/walks/torrents.xml" rel="alternate" type="application/rss+xml" title="Torrents"/>
     <itunes:author>Ada</itunes:author>
     <itunes:category text="Society &amp; Culture">
-      <itunes:category text="Documentary">
-      </itunes:category>
+      <itunes:category text="Documentary"/>
     </itunes:category>
     <itunes:image href="https://pod.example/media/walks/cover-1a2b3c4d.jpg"/>
     <itunes:explicit>false</itunes:explicit>
@@ -126,14 +136,10 @@ fn the_podcast_feed_is_written_byte_for_byte() {
       <guid isPermaLink="false">guid-a</guid>
       <pubDate>Fri, 20 Nov 2026 18:00:00 +0000</pubDate>
       <podcast:alternateEnclosure bitrate="191957" default="true" length="43200000" title="Standard" type="audio/mpeg">
-        <podcast:source uri="https://pod.example/media/walks/a.mp3">
-        </podcast:source>
-        <podcast:source contentType="application/x-bittorrent" uri="https://pod.example/torrents/walks/a.mp3.torrent">
-        </podcast:source>
-        <podcast:source uri="magnet:?xt=urn:btih:0123456789abcdef0123456789abcdef01234567&amp;dn=a.mp3&amp;ws=https%3A%2F%2Fpod.example%2Fx">
-        </podcast:source>
-        <podcast:integrity type="sri" value="sha256-BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=">
-        </podcast:integrity>
+        <podcast:source uri="https://pod.example/media/walks/a.mp3"/>
+        <podcast:source contentType="application/x-bittorrent" uri="https://pod.example/torrents/walks/a.mp3.torrent"/>
+        <podcast:source uri="magnet:?xt=urn:btih:0123456789abcdef0123456789abcdef01234567&amp;dn=a.mp3&amp;ws=https%3A%2F%2Fpod.example%2Fx"/>
+        <podcast:integrity type="sri" value="sha256-BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc="/>
       </podcast:alternateEnclosure>
       <itunes:duration>1800</itunes:duration>
       <itunes:explicit>false</itunes:explicit>
@@ -153,8 +159,7 @@ fn a_folder_is_one_file_for_apps_and_all_files_as_a_torrent() {
     folder.torrent.as_mut().unwrap().folder_length = Some(90_000_000);
     let got = podcast_feed(&show(), &[folder], &urls());
     let want = r#"<podcast:alternateEnclosure length="90000000" title="All files" type="application/x-bittorrent">
-        <podcast:source contentType="application/x-bittorrent" uri="https://pod.example/torrents/walks/a.mp3.torrent">
-        </podcast:source>
+        <podcast:source contentType="application/x-bittorrent" uri="https://pod.example/torrents/walks/a.mp3.torrent"/>
         <podcast:source uri="magnet:"#;
     assert!(got.contains(want), "{got}");
     assert_eq!(got.matches("media/walks/a.mp3").count(), 1, "{got}");
@@ -176,6 +181,7 @@ fn the_torrent_feed_is_written_byte_for_byte() {
     <link>https://pod.example/shows/walks</link>
     <description>Out &amp; about</description>
     <language>en</language>
+    <copyright>© Ada, 2026</copyright>
     <pubDate>Fri, 20 Nov 2026 18:00:00 +0000</pubDate>
     <generator>Podswarm</generator>
     <ttl>15</ttl>
@@ -282,9 +288,9 @@ fn chapters_and_transcripts_are_named_with_their_types() {
     };
     let feed = podcast_feed(&show(), &[episode], &urls());
     for line in [
-        r#"<podcast:chapters type="application/json+chapters" url="https://pod.example/shows/walks/a/chapters.json">"#,
-        r#"<podcast:transcript language="en" rel="captions" type="text/vtt" url="https://pod.example/media/walks/a.vtt">"#,
-        r#"<podcast:transcript language="en" type="text/plain" url="https://pod.example/media/walks/a.txt">"#,
+        r#"<podcast:chapters type="application/json+chapters" url="https://pod.example/shows/walks/a/chapters.json"/>"#,
+        r#"<podcast:transcript language="en" rel="captions" type="text/vtt" url="https://pod.example/media/walks/a.vtt"/>"#,
+        r#"<podcast:transcript language="en" type="text/plain" url="https://pod.example/media/walks/a.txt"/>"#,
     ] {
         assert!(feed.contains(line), "{line}: {feed}");
     }
@@ -322,4 +328,69 @@ fn a_show_that_has_moved_says_where_to() {
     assert!(feed.contains("<itunes:new-feed-url>https://pod.example/elsewhere.xml</itunes:new-feed-url>"), "{feed}");
     let read = crate::read::parse(feed.as_bytes(), &urls().feed, None).expect("a feed");
     assert_eq!(read.new_feed_url, Some(there));
+}
+
+#[test]
+fn tags_stand_where_they_are_said_and_are_read_as_they_were() {
+    let tags = |said: &[&str]| {
+        let mut tags = Tags::default();
+        for text in said {
+            tags.say_any(text).unwrap();
+        }
+        tags
+    };
+    let of_show = tags(&[
+        "person: Ada & Bo; role=host; href=https://ada.example/",
+        "funding: Support us; url=https://ada.example/give?a=1&b=2",
+        "license: cc-by-4.0",
+        "medium: podcast",
+        "location: Berlin; geo=geo:52.5,13.4; osm=R62422; country=DE",
+        "updateFrequency: Mondays; rrule=FREQ=WEEKLY;BYDAY=MO",
+        "txt: S6lpp; purpose=applepodcastsverify",
+        "<value type='lightning' method='keysend'><valueRecipient name='Ada' type='node' address='03' split='9'/></value>",
+    ]);
+    let of_episode = tags(&[
+        "person: Cy; role=guest",
+        "person: Ada; role=host",
+        "soundbite: A line; start=1:13.5; duration=30",
+        "socialInteract: https://social.example/1; protocol=activitypub",
+    ]);
+    let show = Show {
+        is_locked: true,
+        is_complete: true,
+        is_blocked: true,
+        key: Some(ShowKey::of(&ed25519_dalek::SigningKey::from_bytes(&[9; 32]))),
+        tags: of_show.clone(),
+        ..show()
+    };
+    let episode = Episode {
+        tags: of_episode.clone(),
+        season_name: Some("The river".to_owned()),
+        number_name: Some("Two & a half".to_owned()),
+        is_blocked: true,
+        ..episode("a", "2026-11-19T06:00:00Z")
+    };
+    let feed = podcast_feed(&show, &[episode], &urls());
+    for line in [
+        r#"<podcast:locked owner="ada@pod.example">yes</podcast:locked>"#,
+        r#"<podcast:person href="https://ada.example/" role="host">Ada &amp; Bo</podcast:person>"#,
+        r#"<podcast:funding url="https://ada.example/give?a=1&amp;b=2">Support us</podcast:funding>"#,
+        r#"<podcast:soundbite duration="30" startTime="73.5">A line</podcast:soundbite>"#,
+        r#"<podcast:season name="The river">1</podcast:season>"#,
+        r#"<podcast:episode display="Two &amp; a half">2</podcast:episode>"#,
+        "<itunes:complete>Yes</itunes:complete>",
+        "<itunes:block>Yes</itunes:block>",
+    ] {
+        assert!(feed.contains(line), "{line}: {feed}");
+    }
+    let read = crate::read::parse(feed.as_bytes(), &urls().feed, None).unwrap();
+    assert_eq!((&read.tags, &read.copyright, read.is_complete), (&of_show, &show.copyright, true));
+    assert!(read.is_blocked && read.key == show.key, "{read:?}");
+    assert_eq!(read.locked.unwrap().owner, show.email);
+    let item = &read.items[0];
+    assert_eq!((&item.tags, item.is_blocked), (&of_episode, true));
+    assert_eq!((item.season, item.season_name.as_deref()), (Some(1), Some("The river")));
+    assert_eq!((item.number, item.number_name.as_deref()), (Some(2), Some("Two & a half")));
+    let torrents = torrent_feed(&show, &[], &urls());
+    assert!(!torrents.contains("podcast:person"), "{torrents}");
 }

@@ -28,7 +28,7 @@ pub fn torrent_feed(show: &Show, episodes: &[Episode], urls: &FeedUrls) -> Strin
     let title = format!("{} (torrents)", clean_line(&show.title));
     let channel = rss::Channel {
         namespaces: BTreeMap::from([("podcast".to_owned(), PODCAST_NAMESPACE.to_owned())]),
-        extensions: podcast_extensions(show, None),
+        extensions: podcast_extensions(show, None, BTreeMap::new()),
         ttl: Some(TTL_MINUTES.to_owned()),
         atom_ext: Some(links(&urls.torrents, urls, &urls.feed, "Podcast")),
         items: with_torrent.iter().map(|(episode, torrent)| torrent_item(episode, torrent)).collect(),

@@ -438,6 +438,10 @@ fn episode(name: &str) -> Episode {
         published: DateTime::from_timestamp(1_790_000_000, 0).expect("in range"),
         season: Some(3),
         number: Some(14),
+        season_name: None,
+        number_name: None,
+        is_blocked: false,
+        tags: crate::Tags::default(),
         duration: Some(Duration::from_secs(1801)),
         explicit: true,
         media: Media {

@@ -5,6 +5,7 @@ mod forms;
 mod hostile;
 mod json;
 mod moving;
+mod opml;
 mod texts;
 
 use super::*;
