@@ -1,8 +1,9 @@
-//! The sockets of the public port: where they listen, and what happens if the port is taken.
+//! The sockets of the public ports: where they listen, and what happens if a port is taken.
 //!
 //! The tracker over UDP has the number of the HTTP port, so that there is one number to remember and to forward. A port
 //! that was asked for is taken or refused. The default port, in use by either protocol, falls to the next one that is
-//! free for both, and the owner is told.
+//! free for both, and the owner is told. For https the default port is that of the world, 443, which only some may
+//! take; whoever may not gets one that a router or a firewall can lead it to.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -14,6 +15,10 @@ use tokio::net::TcpListener;
 
 /// The port for feed, pages, media and tracker.
 pub(crate) const DEFAULT_PORT: u16 = 6969;
+/// The port for https that URLs need not name.
+const HTTPS_PORT: u16 = 443;
+/// The port for https where that one cannot be had.
+const OTHER_HTTPS_PORT: u16 = 8443;
 /// How many ports from the default one on are tried.
 const TRIED: u16 = 20;
 /// Connections that wait to be accepted; a release brings many at once.
@@ -65,8 +70,8 @@ pub(crate) struct Bound {
     pub(crate) udp: Option<UdpSocket>,
     /// The address.
     pub(crate) addr: SocketAddr,
-    /// The default port that it did not get, if so.
-    pub(crate) instead_of: Option<u16>,
+    /// What the owner should know if it is not the default port.
+    pub(crate) note: Option<String>,
 }
 
 impl Listen {
@@ -78,7 +83,37 @@ impl Listen {
 
     /// Opens the sockets, that for UDP if `udp`.
     pub(crate) fn bind(&self, udp: bool) -> Result<Bound, Failure> {
-        let Some(port) = self.port else { return self.bind_near(DEFAULT_PORT, udp) };
+        match self.port {
+            Some(port) => self.bind_exactly(port, udp, "--listen"),
+            None => self.bind_near(DEFAULT_PORT, udp, "--listen"),
+        }
+    }
+
+    /// Opens the socket for https.
+    pub(crate) fn bind_https(&self) -> Result<Bound, Failure> {
+        const FLAG: &str = "--https-listen";
+        if let Some(port) = self.port {
+            return self.bind_exactly(port, false, FLAG);
+        }
+        let why = match self.bind_to(HTTPS_PORT, false) {
+            Ok(bound) => return Ok(bound),
+            Err(Refused { error, .. }) => match error.kind() {
+                io::ErrorKind::AddrInUse => "is in use",
+                io::ErrorKind::PermissionDenied => "may not be taken by this user",
+                _ => return self.bind_exactly(HTTPS_PORT, false, FLAG),
+            },
+        };
+        let bound = self.bind_near(OTHER_HTTPS_PORT, false, FLAG)?;
+        let port = bound.addr.port();
+        let note = format!(
+            "port {HTTPS_PORT} {why}; https listens on {port}. Where something leads {HTTPS_PORT} to it, say so with \
+             --public-url https://HOST"
+        );
+        Ok(Bound { note: Some(note), ..bound })
+    }
+
+    /// Opens the sockets at `port`; 0 is any. `flag` is what chooses another.
+    fn bind_exactly(&self, port: u16, udp: bool, flag: &str) -> Result<Bound, Failure> {
         let mut attempts = if port == 0 { ATTEMPTS } else { 1 };
         loop {
             attempts -= 1;
@@ -88,9 +123,9 @@ impl Listen {
                 Err(refused) => {
                     let hint = match refused.protocol {
                         Protocol::UDP => {
-                            "give another one with --listen IP:PORT, or leave it out with --no-udp-tracker"
+                            format!("give another one with {flag} IP:PORT, or leave it out with --no-udp-tracker")
                         }
-                        _ => "give another one with --listen IP:PORT; port 0 takes any free one",
+                        _ => format!("give another one with {flag} IP:PORT; port 0 takes any free one"),
                     };
                     return Err(self.failure(port, refused).with_hint(hint));
                 }
@@ -99,20 +134,24 @@ impl Listen {
     }
 
     /// Opens the sockets at `first`, or at the next port that is free.
-    fn bind_near(&self, first: u16, udp: bool) -> Result<Bound, Failure> {
+    fn bind_near(&self, first: u16, udp: bool, flag: &str) -> Result<Bound, Failure> {
         let last = first.saturating_add(TRIED - 1);
         let mut refusal = None;
         for port in first..=last {
             match self.bind_to(port, udp) {
-                Ok(bound) => return Ok(Bound { instead_of: (port != first).then_some(first), ..bound }),
+                Ok(bound) => {
+                    let note = || format!("port {first} is in use; the next free one is taken");
+                    return Ok(Bound { note: (port != first).then(note), ..bound });
+                }
                 Err(Refused { error, .. }) if error.kind() == io::ErrorKind::AddrInUse => refusal = Some(error),
                 Err(refused) => {
-                    return Err(self.failure(port, refused).with_hint("give another address with --listen IP:PORT"));
+                    let hint = format!("give another address with {flag} IP:PORT");
+                    return Err(self.failure(port, refused).with_hint(hint));
                 }
             }
         }
         let failure = Failure::new(format!("no port from {first} to {last} is free"));
-        Err(failure.because(refusal.expect("every port was refused")).with_hint("choose one with --listen PORT"))
+        Err(failure.because(refusal.expect("every port was refused")).with_hint(format!("choose one with {flag} PORT")))
     }
 
     fn describe(&self, port: u16) -> String {
@@ -136,7 +175,7 @@ impl Listen {
         };
         let (listener, addr) = tcp.map_err(refused(Protocol::TCP))?;
         let udp = udp.then(|| open_udp(addr)).transpose().map_err(refused(Protocol::UDP))?;
-        Ok(Bound { listener, udp, addr, instead_of: None })
+        Ok(Bound { listener, udp, addr, note: None })
     }
 }
 
@@ -199,7 +238,7 @@ mod tests {
     async fn port_0_takes_any_free_one() {
         let bound = "127.0.0.1:0".parse::<Listen>().unwrap().bind(true).unwrap();
         assert_ne!(bound.addr.port(), 0);
-        assert_eq!(bound.instead_of, None);
+        assert_eq!(bound.note, None);
     }
 
     #[tokio::test]
@@ -221,9 +260,10 @@ mod tests {
     async fn a_default_port_in_use_falls_to_the_next_free_one() {
         let taken = "127.0.0.1:0".parse::<Listen>().unwrap().bind(true).unwrap();
         let first = taken.addr.port();
-        let bound = "127.0.0.1".parse::<Listen>().unwrap().bind_near(first, true).unwrap();
+        let bound = "127.0.0.1".parse::<Listen>().unwrap().bind_near(first, true, "--listen").unwrap();
         assert!(bound.addr.port() > first);
-        assert_eq!(bound.instead_of, Some(first));
+        let told = bound.note.unwrap();
+        assert!(told.starts_with(&format!("port {first} is in use")), "{told}");
     }
 
     #[tokio::test]
@@ -247,7 +287,7 @@ mod tests {
         );
         assert!(failure.hint().unwrap().contains("--no-udp-tracker"));
         bind(false).unwrap();
-        let near = "127.0.0.1".parse::<Listen>().unwrap().bind_near(taken.port(), true).unwrap();
-        assert_eq!(near.instead_of, Some(taken.port()));
+        let near = "127.0.0.1".parse::<Listen>().unwrap().bind_near(taken.port(), true, "--listen").unwrap();
+        assert!(near.note.is_some() && near.addr.port() > taken.port());
     }
 }

@@ -5,7 +5,10 @@
 //! rule and the command that mends it. What cannot be wrong, because it is refused when it is typed or written by us in
 //! one way, is not looked at.
 //!
-//! Source: Apple's podcast requirements and its guide to RSS, PSP-1, Spotify's delivery specification.
+//! Source: Apple's podcast requirements and its guide to RSS, PSP-1, Spotify's delivery specification, the podcast
+//! namespace.
+
+mod said;
 
 use serde::{Deserialize, Serialize};
 
@@ -131,6 +134,20 @@ fn of_show(
         let what = "there is no address to which directories write to prove whose the show is";
         find(Severity::Warning, "Spotify", what, edit("--email ADDRESS"));
     }
+    if show.is_blocked {
+        find(Severity::Warning, "Apple", "the show asks directories not to show it", edit("--block=false"));
+    }
+    if show.is_locked && show.email.is_none() {
+        let what = "the show is locked, and no address says whose it is: no host could ever take it over";
+        find(Severity::Warning, said::RULE, what, edit("--email ADDRESS"));
+    }
+    if show.is_complete && episodes.iter().any(|episode| !episode.released) {
+        let what = "the show says that no episode comes any more, and one is to come";
+        find(Severity::Warning, "Apple", what, edit("--complete=false"));
+    }
+    for (flag, what) in said::faults(&show.tags, None) {
+        find(Severity::Warning, said::RULE, &what, edit(flag));
+    }
     if !episodes.iter().any(|episode| episode.released) {
         find(Severity::Error, "Apple", "the show has no episode that is out", "podpub publish FILE".to_owned());
     }
@@ -182,6 +199,12 @@ fn of_episode(show: &ShowRecord, episode: &EpisodeRecord, findings: &mut Vec<Fin
             find(Severity::Warning, "Apple", &what, edit("--notes TEXT"));
         }
         Some(_) => {}
+    }
+    if episode.is_blocked {
+        find(Severity::Warning, "Apple", "it asks directories not to show it", edit("--block=false"));
+    }
+    for (flag, what) in said::faults(&episode.tags, episode.duration()) {
+        find(Severity::Warning, said::RULE, &what, edit(flag));
     }
     if episode.transcripts.is_empty() && mime != "application/pdf" {
         find(Severity::Warning, "PSP-1", "it has no transcript", edit("--transcript FILE.vtt"));

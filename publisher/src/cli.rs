@@ -2,23 +2,23 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use chrono::{DateTime, Local, NaiveDate, NaiveDateTime, NaiveTime, TimeZone as _, Utc};
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
-use podswarm_core::app::{EngineArgs, GlobalArgs, RouteArgs, read_blocklist};
-use podswarm_core::blocklist::Blocklist;
+use podswarm_core::app::{EngineArgs, GlobalArgs, RouteArgs};
 use podswarm_core::metainfo::TorrentVersion;
+use podswarm_core::net::BlocklistFile;
 use url::Url;
 
 use crate::bind::Listen;
 use crate::hooks::Hook;
-use crate::http::TrustedProxy;
+use crate::http::{HttpShare, TrustedProxy};
 use crate::metrics::MetricsAddr;
 use crate::numbers::Countries;
 use crate::publish::Intake;
 use crate::slug::Slug;
+use crate::tls::parse_domain;
 use crate::tokens::Role;
 
 /// Publish a podcast from your own machine: seed it, host its feed and its tracker, and let the listeners pass it on.
@@ -52,7 +52,7 @@ pub(crate) enum Command {
     /// Print a configuration file with every setting, to start from.
     Config,
     /// Change what is said of a show, or of an episode; an empty value takes back what was said.
-    Edit(EditArgs),
+    Edit(Box<EditArgs>),
     /// List the episodes of all shows or of one.
     Episodes {
         /// Only of this show: its short name or its title.
@@ -70,7 +70,7 @@ pub(crate) enum Command {
     /// brings what is new. Exit code 1 if a file could not be had.
     Import(ImportArgs),
     /// Make a show.
-    Init(InitArgs),
+    Init(Box<InitArgs>),
     /// Have a show's feeds lead to another host for good, which has the show already.
     ///
     /// They answer 301 from now on, and name the new address in `itunes:new-feed-url`. Serve on for four weeks at
@@ -81,7 +81,7 @@ pub(crate) enum Command {
     /// With `podpub serve` running on the same data directory it hands them over and returns once they are live. With
     /// none running it serves until Ctrl-C; off a terminal it only records them. What is not said is taken from the
     /// file's own tags. With no show yet, one is made.
-    Publish(PublishArgs),
+    Publish(Box<PublishArgs>),
     /// Let an episode out now that is a draft, or that was to appear later.
     Release(EpisodeArgs),
     /// Put another file in an episode's place: the guid stays, and listeners are told that it was revised.
@@ -90,7 +90,7 @@ pub(crate) enum Command {
     /// stays in the library.
     Replace(ReplaceArgs),
     /// Run the publisher: feeds, pages, media, tracker and seed.
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// List the shows.
     Shows,
     /// Tell how often episodes were downloaded: over HTTP and, apart, in swarms.
@@ -217,6 +217,12 @@ pub(crate) struct EditArgs {
     /// An episode's number.
     #[arg(long, value_name = "N", requires = "episode")]
     pub(crate) number: Option<u32>,
+    /// What the season is called.
+    #[arg(long, value_name = "TEXT", requires = "episode")]
+    pub(crate) season_name: Option<String>,
+    /// What is shown in the place of an episode's number, such as `Part two`.
+    #[arg(long, value_name = "TEXT", requires = "episode")]
+    pub(crate) number_name: Option<String>,
     /// An episode's chapters: the podcast namespace's JSON, or lines such as `00:12:30 The river`; an empty value takes
     /// them back.
     #[arg(long, value_name = "FILE", requires = "episode", value_parser = path_or_nothing())]
@@ -341,6 +347,55 @@ pub(crate) struct FieldArgs {
     /// Mark the show as being for adults only; `--explicit=false` takes it back.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(crate) explicit: Option<bool>,
+    /// Whose it is, such as `© 2026 Ann Lee`.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) copyright: Option<String>,
+    /// Have other hosts not take the show over, but for whoever has its `--email`; `--locked=false` takes it back.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) locked: Option<bool>,
+    /// Say that no episode comes any more, so that apps ask seldom; `--complete=false` takes it back.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) complete: Option<bool>,
+    /// What it says beyond that.
+    #[command(flatten)]
+    pub(crate) tags: TagArgs,
+}
+
+/// What can be said of a show or of an episode in the podcast namespace, as `TEXT; attribute=value`.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Podcast namespace")]
+pub(crate) struct TagArgs {
+    /// Who is heard or had a hand in it: `Ann Lee; role=guest; href=https://ann.example`. Without a role it is the
+    /// host; those of an episode stand in the place of the show's. May be given more than once, as all of these but
+    /// license and medium; it takes the place of what was said before, and an empty value takes that back.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) person: Vec<String>,
+    /// Where it plays or is made: `Berlin; geo=geo:52.52,13.40; osm=R62422; country=DE; rel=creator`.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) location: Vec<String>,
+    /// How to support it: `Support us; url=https://…`.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) funding: Vec<String>,
+    /// What may be done with it: `cc-by-4.0`, or a licence of your own with its text, `ours; url=https://…`.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) license: Option<String>,
+    /// What a show is: podcast, music, video, film, audiobook, newsletter, blog or course.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) medium: Option<String>,
+    /// A part of an episode that tells what it is like: `A good line; start=1:13; duration=30`, in seconds or as a
+    /// time.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) soundbite: Vec<String>,
+    /// Where it is talked about: `https://social.example/@ann/1; protocol=activitypub; accountId=@ann`.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) social: Vec<String>,
+    /// Any tag of the podcast namespace, such as `value`, `txt` or `podping`: as `NAME: TEXT; attribute=value`, as XML,
+    /// or `@FILE` to read that. An empty element, `<podcast:value/>`, takes back what was said before.
+    #[arg(long, value_name = "TEXT|@FILE")]
+    pub(crate) tag: Vec<String>,
+    /// Ask directories not to show it (`itunes:block`); `--block=false` takes it back.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) block: Option<bool>,
 }
 
 /// The arguments of `publish`.
@@ -365,6 +420,12 @@ pub(crate) struct PublishArgs {
     /// Its number.
     #[arg(long, value_name = "N")]
     pub(crate) number: Option<u32>,
+    /// What the season is called.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) season_name: Option<String>,
+    /// What is shown in the place of its number, such as `Part two`.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) number_name: Option<String>,
     /// When it is to appear, such as `2026-11-20T18:00:00Z` or, in local time, `2026-11-20 18:00`. A date in the past
     /// is only the date it bears.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
@@ -386,6 +447,9 @@ pub(crate) struct PublishArgs {
     /// How it is taken in.
     #[command(flatten)]
     pub(crate) intake: IntakeArgs,
+    /// What it says beyond that.
+    #[command(flatten)]
+    pub(crate) tags: TagArgs,
     /// Only record it, and serve nothing.
     #[arg(long, conflicts_with = "serve")]
     pub(crate) no_serve: bool,
@@ -408,6 +472,29 @@ pub(crate) struct ServeArgs {
     /// one given, else this machine's address]
     #[arg(long, value_name = "URL", help_heading = "Serving")]
     pub(crate) public_url: Option<String>,
+    /// Serve https, too, with the certificate in this file, in PEM form and followed by those between it and the
+    /// authority, such as certbot's `fullchain.pem`. When it is another, it is shown from then on. Feeds, torrents and
+    /// pages name https then.
+    #[arg(long, value_name = "FILE", help_heading = "Serving")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// The private key of the certificate, in PEM form. [default: it is in the certificate's file, too]
+    #[arg(long, value_name = "FILE", help_heading = "Serving")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Serve https with a certificate for this name that an authority makes (ACME), and makes anew before it ends. It
+    /// looks whether the name leads here, at port 443 or at port 80; to ask for one is to agree to its terms. May be
+    /// given more than once: the first is the public URL's, unless that is given.
+    #[arg(long, value_name = "DOMAIN", value_parser = parse_domain, help_heading = "Serving")]
+    pub(crate) acme: Vec<String>,
+    /// Where that authority can write to if something is wrong with the certificate.
+    #[arg(long, value_name = "ADDRESS", help_heading = "Serving")]
+    pub(crate) acme_email: Option<String>,
+    /// Where that authority is asked: the URL of its directory. [default: that of Let's Encrypt]
+    #[arg(long, value_name = "URL", help_heading = "Serving")]
+    pub(crate) acme_directory: Option<Url>,
+    /// Serve https here: IP:PORT, an IP or a port; port 0 takes any free one. [default: all addresses, port 443, or
+    /// 8443 or the next free one where that cannot be had]
+    #[arg(long, value_name = "ADDR", help_heading = "Serving")]
+    pub(crate) https_listen: Option<Listen>,
     /// Tell peers outside that we are reached at this IP:PORT, where that is not the public URL's host. May be given
     /// more than once.
     #[arg(long, value_name = "IP:PORT", help_heading = "Serving")]
@@ -417,14 +504,18 @@ pub(crate) struct ServeArgs {
     /// once.
     #[arg(long, value_name = "ADDR|NETWORK", help_heading = "Serving")]
     pub(crate) trusted_proxy: Vec<TrustedProxy>,
+    /// While peers want more than the line carries, leave so much of it to plain downloads over HTTP, in percent, and
+    /// half of that until somebody else has a whole copy. What peers leave free they have besides.
+    #[arg(long, value_name = "PERCENT", default_value_t, help_heading = "Serving")]
+    pub(crate) http_share: HttpShare,
     /// Count nobody who calls himself something with this text in it: a monitor of yours, or a crawler that is not
     /// known yet. May be given more than once.
     #[arg(long, value_name = "TEXT", help_heading = "Numbers")]
     pub(crate) not_counted: Vec<String>,
     /// Count nobody at the addresses that this file names, such as your own or those of data centres: in the forms of a
     /// block list.
-    #[arg(long, value_name = "FILE", value_parser = read_blocklist, help_heading = "Numbers")]
-    pub(crate) not_counted_from: Option<Arc<Blocklist>>,
+    #[arg(long, value_name = "FILE", value_parser = |path: &str| BlocklistFile::read(path.as_ref()), help_heading = "Numbers")]
+    pub(crate) not_counted_from: Option<BlocklistFile>,
     /// Count downloads by country, too, with this database of countries, a file such as `GeoLite2-Country.mmdb`.
     #[arg(long, value_name = "FILE", value_parser = Countries::open, help_heading = "Numbers")]
     pub(crate) geo_database: Option<Countries>,

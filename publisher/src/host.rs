@@ -23,7 +23,7 @@ use crate::archive::{self, ArchiveError};
 use crate::bind::Listen;
 use crate::control;
 use crate::hooks::{Hook, Hooks, Occasion};
-use crate::http::{self, Bus, Limits, Proxies, Web};
+use crate::http::{self, Bus, HttpShare, Limits, Proxies, Uplink, Web};
 use crate::hub::Hub;
 use crate::library::{Library, LibraryError};
 use crate::numbers::{self, Counting, EpisodeNumbers, Numbers, NumbersConfig, Which};
@@ -31,6 +31,7 @@ use crate::publish::{self, Draft, Follow, Outcome, PublishError, Recorded, Settl
 use crate::record::{EpisodeRecord, ShowRecord};
 use crate::site::Site;
 use crate::slug::Slug;
+use crate::tls::{Acme, CertificateWatch, Tls};
 use crate::tracker::Tracker;
 use crate::udp;
 use crate::urls::Urls;
@@ -51,6 +52,8 @@ pub(crate) struct HostConfig {
     pub(crate) listen: Listen,
     /// The public URL that the owner gives now or gave before.
     pub(crate) public_url: Option<Urls>,
+    /// What to serve https with, if it is to be.
+    pub(crate) https: Option<HttpsConfig>,
     /// Whether to track over UDP as well.
     pub(crate) udp_tracker: bool,
     /// Reverse proxies whose word on who asks is taken.
@@ -65,8 +68,31 @@ pub(crate) struct HostConfig {
     pub(crate) hub: bool,
     /// Hubs elsewhere that are told of changes.
     pub(crate) hubs: Vec<Url>,
+    /// The part of a full uplink that downloads over HTTP have.
+    pub(crate) http_share: HttpShare,
     /// The engine.
     pub(crate) engine: EngineConfig,
+}
+
+/// How https is served.
+#[derive(Clone, Debug)]
+pub(crate) struct HttpsConfig {
+    /// Where.
+    pub(crate) listen: Listen,
+    /// The certificate that is shown.
+    pub(crate) tls: Tls,
+    /// The names that it is or will be for.
+    pub(crate) names: Vec<String>,
+}
+
+impl HttpsConfig {
+    /// Whether the certificate is, or will be, for `host`.
+    pub(crate) fn covers(&self, host: &url::Host<&str>) -> bool {
+        match self.tls.certificate() {
+            Some(certificate) => certificate.covers(host),
+            None => self.names.contains(&host.to_string()),
+        }
+    }
 }
 
 /// A running publisher.
@@ -97,21 +123,36 @@ pub(crate) struct Host {
     is_stale: Notify,
     /// Bytes of media sent over HTTP.
     sent: Arc<AtomicU64>,
+    /// What media over HTTP and peers share.
+    uplink: Uplink,
     /// The most bytes sent to peers that were told as a figure.
     most_sent_to_peers: AtomicU64,
     http_addr: SocketAddr,
+    /// What is shown over https, and where, if it is served.
+    https: Option<(Tls, SocketAddr)>,
     udp_addr: Option<SocketAddr>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
 
 impl Host {
-    /// Opens the ports, seeds everything that is out, and serves. The default port that was not free is returned, too.
-    pub(crate) async fn start(library: Library, config: HostConfig) -> Result<(Arc<Self>, Option<u16>), Failure> {
-        let bound = config.listen.bind(config.udp_tracker)?;
+    /// Opens the ports, seeds everything that is out, and serves. What the owner should know of the ports is returned,
+    /// too.
+    pub(crate) async fn start(library: Library, config: HostConfig) -> Result<(Arc<Self>, Vec<String>), Failure> {
+        let mut bound = config.listen.bind(config.udp_tracker)?;
+        let mut notes = Vec::from_iter(bound.note.take());
         let udp_port = config.udp_tracker.then_some(bound.addr.port());
+        let mut https = None;
+        if let Some(config) = config.https {
+            let mut bound = config.listen.bind_https()?;
+            notes.extend(bound.note.take());
+            https = Some((bound, config));
+        }
         let has_hubs = config.hub || !config.hubs.is_empty();
-        let urls = config.public_url.unwrap_or_else(|| Urls::guess(bound.addr));
+        let urls = match &https {
+            Some((bound, https)) => secured(config.public_url, https, bound.addr),
+            None => config.public_url.unwrap_or_else(|| Urls::guess(bound.addr)),
+        };
         let urls = urls.with_udp_tracker(udp_port).with_hubs(config.hub, config.hubs);
         let urls = Arc::new(urls);
         let bind = config.engine.bind.as_ref().and_then(Bind::address_now);
@@ -136,6 +177,8 @@ impl Host {
             seed.typed = config.peer_addresses;
         });
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let uplink = Uplink::new(config.http_share);
+        tasks.spawn(stop.clone().run_until_cancelled_owned(uplink.clone().keep(engine.clone())));
         let hooks = Hooks::start(config.hooks, &route, &tasks, &stop).explain(|| "make ready for hooks".to_owned())?;
         if engine.port().is_none() {
             tracker.introduce_to(engine.clone());
@@ -164,14 +207,22 @@ impl Host {
             stale: std::sync::Mutex::default(),
             is_stale: Notify::new(),
             sent: Arc::default(),
+            uplink,
             most_sent_to_peers: AtomicU64::default(),
             http_addr: bound.addr,
+            https: https.as_ref().map(|(bound, config)| (config.tls.clone(), bound.addr)),
             udp_addr: config.udp_tracker.then_some(bound.addr),
             stop,
             tasks,
         });
         host.seed_library().await;
-        host.tasks.spawn(http::serve(bound.listener, host.app(), Limits::of_process(), host.stop.clone()));
+        let (app, limits, stop) = (host.app(), Limits::of_process(), host.stop.clone());
+        let places = limits.places();
+        if let Some((bound, config)) = https {
+            let app = http::App { tls: Some(config.tls), ..app.clone() };
+            host.tasks.spawn(http::serve_beside(bound.listener, app, limits, places.clone(), stop.clone()));
+        }
+        host.tasks.spawn(http::serve_beside(bound.listener, app, limits, places, stop));
         if let Some(socket) = bound.udp {
             let port = udp::Port::new(socket).explain(|| "listen for announces over UDP".to_owned())?;
             host.tasks.spawn(udp::serve(port, Arc::clone(&host.tracker), host.stop.clone()));
@@ -182,7 +233,7 @@ impl Host {
         host.tasks.spawn(Arc::clone(&host).release_task());
         host.tasks.spawn(Arc::clone(&host).refresh_task());
         host.tasks.spawn(Arc::clone(&host).watch_task());
-        Ok((host, bound.instead_of))
+        Ok((host, notes))
     }
 
     /// Has the tracker tell where the router lets others in to our seed, until the host stops.
@@ -233,8 +284,26 @@ impl Host {
     /// Where it listens.
     pub(crate) fn listening(&self) -> Vec<Listening> {
         let peers = self.engine.addrs().iter().map(|&addr| Listening::new("peer", addr));
+        let https = self.https.as_ref().map(|(_, addr)| Listening::new("https", *addr));
         let udp = self.udp_addr.map(|addr| Listening::new("udp-tracker", addr));
-        std::iter::once(Listening::new("http", self.http_addr)).chain(udp).chain(peers).collect()
+        std::iter::once(Listening::new("http", self.http_addr)).chain(https).chain(udp).chain(peers).collect()
+    }
+
+    /// Shows what the files of the certificate hold, until the host stops.
+    pub(crate) fn follow_certificate(&self, watch: CertificateWatch) {
+        if let Some((tls, _)) = &self.https {
+            self.tasks.spawn(watch.follow_task(tls.clone(), self.urls.host().to_owned(), self.stop.clone()));
+        }
+    }
+
+    /// Has an authority make the next certificate before the one that is shown ends, until the host stops.
+    pub(crate) fn renew_certificate(&self, acme: Acme) {
+        self.tasks.spawn(acme.renew_task(self.stop.clone()));
+    }
+
+    /// Whether https is served here, not by a proxy before us.
+    pub(crate) const fn speaks_tls(&self) -> bool {
+        self.https.is_some()
     }
 
     /// The port for peers; `None` if nobody can dial us.
@@ -491,10 +560,12 @@ impl Host {
             urls: Arc::clone(&self.urls),
             tracker: Arc::clone(&self.tracker),
             proxies: self.proxies.clone(),
+            tls: self.https.as_ref().map(|(tls, _)| tls.clone()),
             numbers: self.numbers.clone(),
             hub: self.hub.clone().filter(|_| self.has_hub),
             bus: self.bus.clone(),
             sent: Arc::clone(&self.sent),
+            uplink: self.uplink.clone(),
             stop: self.stop.clone(),
         };
         http::app(web, control::public(Arc::clone(self)))
@@ -503,6 +574,20 @@ impl Host {
     /// Bytes of media sent over HTTP since the start.
     fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
+    }
+}
+
+/// The addresses that are told where https is served at `listen`: the public URL, if it is one of https; else the same
+/// host at that port, if the certificate is for it; else the host that it is for.
+fn secured(public_url: Option<Urls>, https: &HttpsConfig, listen: SocketAddr) -> Urls {
+    let mut hosts = https.names.iter().filter(|name| !name.starts_with('*'));
+    match public_url {
+        Some(urls) if urls.base().scheme() == "https" => urls,
+        Some(urls) if https.covers(&urls.host()) => urls.over_https(listen.port()),
+        _ => match hosts.next().and_then(|name| Urls::parse(&format!("https://{name}")).ok()) {
+            Some(urls) => urls.over_https(listen.port()),
+            None => Urls::guess(listen).over_https(listen.port()),
+        },
     }
 }
 

@@ -9,10 +9,10 @@
 //! In reading order: [`cli`] is what can be typed, `commands` what is done about it. `publish` turns a path into an
 //! episode; it knows `kind`, `tags`, `timeline`, `chapters`, `transcript`, `cover`, `slug` and `notes`. `library` keeps
 //! it, in the shapes of `record`; `check` holds it against the rules of podcast directories. `site` is everything that
-//! is shown at one moment, made by `render` under the addresses of `urls`; `http` serves it and `tracker` answers
-//! announces, `hub` sends feeds to who subscribed to them; `numbers` counts what was downloaded. `host` runs all of it
-//! and keeps the order in which things become visible, and `hooks` does what the owner wants done then; `control` is
-//! how commands drive a host in another process, in the shapes of `wire`.
+//! is shown at one moment, made by `render` under the addresses of `urls`; `http` serves it, over https with what `tls`
+//! shows, and `tracker` answers announces, `hub` sends feeds to who subscribed to them; `numbers` counts what was
+//! downloaded. `host` runs all of it and keeps the order in which things become visible, and `hooks` does what the
+//! owner wants done then; `control` is how commands drive a host in another process, in the shapes of `wire`.
 //!
 //! Shows come and go whole: `import` reads what another host published, `archive` writes and reads all that a show is,
 //! `still` writes it as plain files for any web server.
@@ -50,6 +50,7 @@ mod urls;
 
 mod http;
 mod bind;
+mod tls;
 mod numbers;
 mod tracker;
 mod udp;

@@ -23,8 +23,8 @@ use ed25519_dalek::SigningKey;
 use podswarm_core::app::write_atomic;
 use podswarm_core::metainfo::{InfoHash, Metainfo, MetainfoError};
 use podswarm_core::store::{OpenReport, Store, StoreError};
-use podswarm_feeds::Withdrawal;
 use podswarm_feeds::date::to_the_second;
+use podswarm_feeds::{Tags, Withdrawal};
 
 use crate::cover::Cover;
 use crate::keys::{self, KeyError};
@@ -557,6 +557,11 @@ pub(crate) fn new_show(slug: Slug, title: String, now: DateTime<Utc>) -> ShowRec
         link: None,
         email: None,
         explicit: false,
+        copyright: None,
+        is_locked: false,
+        is_complete: false,
+        is_blocked: false,
+        tags: Tags::default(),
         podcast_guid: None,
         moved: None,
         created: now,

@@ -13,7 +13,7 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDate, Utc};
 use podswarm_core::metainfo::InfoHash;
 use podswarm_core::store::Record;
-use podswarm_feeds::{EpisodeKind, Withdrawal};
+use podswarm_feeds::{EpisodeKind, Tags, Withdrawal};
 use serde::{Deserialize, Serialize};
 use url::Url;
 use uuid::Uuid;
@@ -26,6 +26,7 @@ use crate::transcript::TranscriptFile;
 
 /// A show.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct ShowRecord {
     /// Its name in addresses; never changes.
     pub(crate) slug: Slug,
@@ -53,6 +54,21 @@ pub(crate) struct ShowRecord {
     pub(crate) email: Option<String>,
     /// Whether it is for adults only.
     pub(crate) explicit: bool,
+    /// Whose it is, and what may be done with it.
+    #[serde(default)]
+    pub(crate) copyright: Option<String>,
+    /// Whether other hosts are asked not to take it over.
+    #[serde(default)]
+    pub(crate) is_locked: bool,
+    /// Whether no episode comes any more.
+    #[serde(default)]
+    pub(crate) is_complete: bool,
+    /// Whether directories are asked not to show it.
+    #[serde(default)]
+    pub(crate) is_blocked: bool,
+    /// What is said beyond that in the podcast namespace.
+    #[serde(default)]
+    pub(crate) tags: Tags,
     /// Made once, when the show's public URL is first known; or what it had where it came from.
     pub(crate) podcast_guid: Option<Uuid>,
     /// Where its feeds lead, if it has moved to another host.
@@ -148,6 +164,18 @@ pub(crate) struct EpisodeRecord {
     pub(crate) season: Option<u32>,
     /// The number in its season or show, from 1.
     pub(crate) number: Option<u32>,
+    /// What the season is called.
+    #[serde(default)]
+    pub(crate) season_name: Option<String>,
+    /// What is shown in the place of the number.
+    #[serde(default)]
+    pub(crate) number_name: Option<String>,
+    /// Whether directories are asked not to show it.
+    #[serde(default)]
+    pub(crate) is_blocked: bool,
+    /// What is said beyond that in the podcast namespace.
+    #[serde(default)]
+    pub(crate) tags: Tags,
     /// What kind of episode it is.
     #[serde(default)]
     pub(crate) kind: EpisodeKind,
@@ -475,6 +503,11 @@ pub(crate) mod tests {
             link: None,
             email: None,
             explicit: false,
+            copyright: None,
+            is_locked: false,
+            is_complete: false,
+            is_blocked: false,
+            tags: Tags::default(),
             podcast_guid: None,
             moved: None,
             created: Utc.with_ymd_and_hms(2026, 1, 1, 0, 0, 0).unwrap(),
@@ -500,6 +533,10 @@ pub(crate) mod tests {
             ended: None,
             season: None,
             number: Some(n.into()),
+            season_name: None,
+            number_name: None,
+            is_blocked: false,
+            tags: Tags::default(),
             kind: EpisodeKind::Full,
             explicit: None,
             duration_ms: Some(61_500),

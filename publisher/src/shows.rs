@@ -8,6 +8,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use podswarm_feeds::schedule::ScheduleError;
+use podswarm_feeds::{Place, TagError, Tags};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -34,6 +35,17 @@ pub(crate) struct ShowFields {
     pub(crate) email: Option<String>,
     /// Whether it is for adults only.
     pub(crate) explicit: Option<bool>,
+    /// Whose it is, and what may be done with it.
+    pub(crate) copyright: Option<String>,
+    /// Whether other hosts are asked not to take it over.
+    pub(crate) locked: Option<bool>,
+    /// Whether no episode comes any more.
+    pub(crate) complete: Option<bool>,
+    /// Whether directories are asked not to show it.
+    pub(crate) blocked: Option<bool>,
+    /// What is said beyond that in the podcast namespace: takes the place of all of the same name, none takes them
+    /// back.
+    pub(crate) tags: Tags,
     /// The cover's bytes in base64.
     pub(crate) image: Option<String>,
     /// When its episodes appear.
@@ -46,6 +58,9 @@ pub(crate) enum FieldError {
     /// No recurring times.
     #[error(transparent)]
     Rhythm(#[from] ScheduleError),
+    /// A tag of the podcast namespace.
+    #[error(transparent)]
+    Tag(#[from] TagError),
     /// No title, or one that no app would show.
     #[error("the title has {got} characters; want 1 to 255")]
     Title {
@@ -139,9 +154,13 @@ impl ShowFields {
         optional(&mut changed.category, self.category, checked_category)?;
         optional(&mut changed.link, self.link, checked_link)?;
         optional(&mut changed.email, self.email, checked_email)?;
-        if let Some(explicit) = self.explicit {
-            changed.explicit = explicit;
-        }
+        optional(&mut changed.copyright, self.copyright, |text| short("copyright", text, 255))?;
+        changed.explicit = self.explicit.unwrap_or(changed.explicit);
+        changed.is_locked = self.locked.unwrap_or(changed.is_locked);
+        changed.is_complete = self.complete.unwrap_or(changed.is_complete);
+        changed.is_blocked = self.blocked.unwrap_or(changed.is_blocked);
+        changed.tags.replace(self.tags);
+        changed.tags.check(Place::Show)?;
         match self.rhythm.as_deref().map(str::trim) {
             None => {}
             Some("") => changed.rhythm = None,
@@ -283,6 +302,23 @@ mod tests {
         assert_eq!(link("https://a.example").unwrap(), Some("https://a.example/".into()));
         assert!(link("javascript:alert(1)").is_err());
         assert!(link("a.example").is_err());
+    }
+
+    #[test]
+    fn a_tag_takes_the_place_of_those_of_its_name() {
+        let mut record = show("a");
+        let mut say = |name: &str, texts: &[&str]| {
+            let mut fields = ShowFields::default();
+            for text in texts {
+                fields.tags.say(name, text).unwrap();
+            }
+            fields.apply(&mut record).map(|_| record.tags.clone())
+        };
+        say("person", &["Ann", "Bo; role=guest"]).unwrap();
+        assert_eq!(say("medium", &["music"]).unwrap().all("person").len(), 2);
+        assert_eq!(say("person", &["Cy"]).unwrap().first("person").unwrap().text, "Cy");
+        assert!(matches!(say("soundbite", &["x; start=1; duration=2"]), Err(FieldError::Tag(_))));
+        assert_eq!(say("person", &[""]).unwrap().iter().count(), 1);
     }
 
     #[test]

@@ -67,6 +67,13 @@ impl Urls {
         }
     }
 
+    /// The same over https at `port`.
+    pub(crate) fn over_https(mut self, port: u16) -> Self {
+        self.base.set_scheme("https").expect("http becomes https");
+        self.base.set_port(Some(port)).expect("http URLs have a port");
+        self
+    }
+
     /// The same with a tracker over UDP that listens on `port`.
     pub(crate) fn with_udp_tracker(self, port: Option<u16>) -> Self {
         Self { udp_port: port, ..self }
@@ -144,8 +151,8 @@ impl Urls {
 
     /// The tracker over UDP, if there is one.
     ///
-    /// A router that forwards another port of HTTP is told to forward the same one of UDP. Nobody forwards https to us
-    /// but a proxy, which knows nothing of UDP: past it, the tracker is where it listens.
+    /// A router that forwards another port of HTTP is told to forward the same one of UDP. Over https we are behind a
+    /// proxy, which knows nothing of UDP, or on a port of its own beside that of HTTP: the tracker is where it listens.
     ///
     /// An IPv6 address in place of a name is not told, as Transmission 3 cannot read it here: it takes part of it for a
     /// name, and after that announces itself nowhere.
@@ -278,6 +285,13 @@ mod tests {
         assert_eq!(udp("http://192.0.2.5:1"), "udp://192.0.2.5:1/announce");
         assert_eq!(udp("http://[2001:db8::5]:1"), "http://[2001:db8::5]:1/announce", "some clients cannot read it");
         assert_eq!(Urls::parse("http://a.example:8080").unwrap().trackers(), ["http://a.example:8080/announce"]);
+    }
+
+    #[test]
+    fn http_becomes_https_at_another_port() {
+        let over = |text: &str, port| Urls::parse(text).unwrap().over_https(port).base().to_string();
+        assert_eq!(over("http://a.example:6969/pods", 443), "https://a.example/pods/");
+        assert_eq!(over("http://a.example", 8443), "https://a.example:8443/");
     }
 
     #[test]

@@ -1,9 +1,13 @@
 //! What passes between a command and the daemon, and what `--json` prints: the same shapes.
 
+use std::fmt;
+
 use chrono::{DateTime, Utc};
 use podswarm_core::app::ApiError;
 use podswarm_core::metainfo::InfoHash;
-use podswarm_core::net::{InterfaceStatus, ProxyStatus, Reached};
+use podswarm_core::net::{BlocklistStatus, InterfaceStatus, ProxyStatus, Reached};
+use podswarm_core::rate::Rate;
+use podswarm_feeds::Tags;
 use serde::{Deserialize, Serialize};
 use url::Url;
 use uuid::Uuid;
@@ -287,6 +291,9 @@ pub(crate) struct ShowInfo {
     /// When they appear, if they have times of their own.
     #[serde(default)]
     pub(crate) rhythm: Option<Rhythm>,
+    /// What is said of it in the podcast namespace.
+    #[serde(default, skip_serializing_if = "Tags::is_empty")]
+    pub(crate) tags: Tags,
 }
 
 impl ShowInfo {
@@ -308,6 +315,7 @@ impl ShowInfo {
             page: urls.show(&show.slug),
             episodes,
             rhythm: show.rhythm.clone(),
+            tags: show.tags.clone(),
         }
     }
 }
@@ -339,6 +347,15 @@ pub(crate) struct EpisodeInfo {
     /// The number, from 1.
     #[serde(default)]
     pub(crate) number: Option<u32>,
+    /// What the season is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) season_name: Option<String>,
+    /// What is shown in the place of the number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) number_name: Option<String>,
+    /// What is said of it in the podcast namespace.
+    #[serde(default, skip_serializing_if = "Tags::is_empty")]
+    pub(crate) tags: Tags,
     /// How long it plays, in milliseconds.
     pub(crate) duration_ms: Option<u64>,
     /// Bytes of all its files.
@@ -369,6 +386,9 @@ impl EpisodeInfo {
             notes: episode.notes.clone(),
             season: episode.season,
             number: episode.number,
+            season_name: episode.season_name.clone(),
+            number_name: episode.number_name.clone(),
+            tags: episode.tags.clone(),
             duration_ms: episode.duration_ms,
             length: episode.length,
             info_hash: episode.info_hash,
@@ -391,12 +411,18 @@ pub(crate) struct Status {
     pub(crate) public_url: Option<Url>,
     /// Where it listens, as `kind IP:PORT`.
     pub(crate) listening: Vec<Listening>,
+    /// The certificate that is shown over https, if it is served here.
+    #[serde(default)]
+    pub(crate) certificate: Option<CertificateStatus>,
     /// Bytes a second to peers, now.
     pub(crate) up_rate: u64,
     /// Bytes sent to peers since the start.
     pub(crate) uploaded: u64,
     /// Bytes of media sent over HTTP since the start.
     pub(crate) sent_over_http: u64,
+    /// Downloads over HTTP now; `None` if nothing is served.
+    #[serde(default)]
+    pub(crate) over_http: Option<UplinkStatus>,
     /// Nodes of the distributed hash table that are known; `None` if none are asked.
     #[serde(default)]
     pub(crate) dht_nodes: Option<usize>,
@@ -412,8 +438,44 @@ pub(crate) struct Status {
     /// The interface by which alone the engine speaks, if there is one.
     #[serde(default)]
     pub(crate) interface: Option<InterfaceStatus>,
+    /// The block list, if there is one.
+    #[serde(default)]
+    pub(crate) blocklist: Option<BlocklistStatus>,
     /// All episodes, newest first in each show.
     pub(crate) episodes: Vec<EpisodeStatus>,
+}
+
+/// How the certificate stands that is shown over https.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct CertificateStatus {
+    /// The names and addresses that it is for.
+    pub(crate) names: Vec<String>,
+    /// When it ends; `None` if there is none yet.
+    pub(crate) ends: Option<DateTime<Utc>>,
+    /// What is wrong with it, or soon will be.
+    pub(crate) trouble: Option<String>,
+}
+
+/// How downloads over HTTP share the uplink with peers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct UplinkStatus {
+    /// Downloads under way.
+    pub(crate) downloads: usize,
+    /// What they are sent in a second, in bytes.
+    pub(crate) rate: Rate,
+    /// The part of a full line that they have, in percent; `None` while they need not wait for peers.
+    pub(crate) percent: Option<u8>,
+}
+
+impl fmt::Display for UplinkStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { downloads, rate, percent } = self;
+        write!(f, "{downloads} download{} over HTTP, now {rate}", if *downloads == 1 { "" } else { "s" })?;
+        match percent {
+            Some(percent) => write!(f, "; of a full line they have {percent} %, peers the rest"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// An address that a daemon listens on.
@@ -421,7 +483,7 @@ pub(crate) struct Status {
 pub(crate) struct Listening {
     /// Always `listening`.
     pub(crate) event: String,
-    /// `http`, `udp-tracker`, `peer` or `metrics`.
+    /// `http`, `https`, `udp-tracker`, `peer` or `metrics`.
     pub(crate) kind: String,
     /// The address.
     pub(crate) addr: std::net::SocketAddr,
@@ -431,6 +493,16 @@ impl Listening {
     /// Something of that kind listens there.
     pub(crate) fn new(kind: &str, addr: std::net::SocketAddr) -> Self {
         Self { event: "listening".to_owned(), kind: kind.to_owned(), addr }
+    }
+
+    /// Which port of the world leads here, where an authority looks whether a name does; `None` if none.
+    pub(crate) fn as_proof(&self) -> Option<String> {
+        let port = match &*self.kind {
+            "https" => 443,
+            "http" => 80,
+            _ => return None,
+        };
+        Some(format!("port {port} to {}", self.addr))
     }
 }
 

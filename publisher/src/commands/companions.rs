@@ -1,15 +1,43 @@
-//! Files that go with an episode: chapters and transcripts, named on the command line or lying beside it.
+//! What goes with an episode: chapters and transcripts, named on the command line or lying beside it, and what is said
+//! of it or its show in the podcast namespace.
 //!
-//! They are read here, where their paths mean something, and handed on as what they say.
+//! Files are read here, where their paths mean something, and handed on as what they say.
 
 use std::path::{Path, PathBuf};
 
 use podswarm_core::app::{Explain as _, Failure};
+use podswarm_feeds::Tags;
 
 use super::Context;
 use crate::chapters::{self, Chapter};
+use crate::cli::TagArgs;
 use crate::publish::Said;
 use crate::transcript::Transcript;
+
+/// What the flags say in the podcast namespace.
+pub(super) fn tags(args: &TagArgs) -> Result<Tags, Failure> {
+    let mut tags = Tags::default();
+    let said = [
+        ("--person", "person", args.person.as_slice()),
+        ("--location", "location", &args.location),
+        ("--funding", "funding", &args.funding),
+        ("--license", "license", args.license.as_slice()),
+        ("--medium", "medium", args.medium.as_slice()),
+        ("--soundbite", "soundbite", &args.soundbite),
+        ("--social", "socialInteract", &args.social),
+    ];
+    for (flag, name, texts) in said {
+        for text in texts {
+            tags.say(name, text).map_err(|error| Failure::usage(format!("{flag}: {error}")))?;
+        }
+    }
+    for text in &args.tag {
+        let read = |file: &str| std::fs::read_to_string(file).explain(|| format!("read the tag `{file}`"));
+        let text = text.strip_prefix('@').map_or_else(|| Ok(text.clone()), read)?;
+        tags.say_any(&text).map_err(|error| Failure::usage(format!("--tag: {error}")))?;
+    }
+    Ok(tags)
+}
 
 /// The chapters in the file at `path`; an empty path is none.
 pub(super) fn chapters(path: &Path) -> Result<Vec<Chapter>, Failure> {

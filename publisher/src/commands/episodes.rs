@@ -59,8 +59,22 @@ fn describe(episode: &EpisodeInfo) -> String {
 
 pub(super) async fn edit(context: &Context, args: EditArgs) -> Result<(), Failure> {
     let Some(episode) = args.episode else { return Err(Failure::usage("no episode is named")) };
-    let FieldArgs { title, author, description, language, category, image, link, email, explicit, rhythm } =
-        args.fields;
+    let FieldArgs {
+        title,
+        author,
+        description,
+        language,
+        category,
+        image,
+        link,
+        email,
+        explicit,
+        rhythm,
+        copyright,
+        locked,
+        complete,
+        tags,
+    } = args.fields;
     let of_shows = [
         (author.is_some(), "--author"),
         (description.is_some(), "--description"),
@@ -71,6 +85,9 @@ pub(super) async fn edit(context: &Context, args: EditArgs) -> Result<(), Failur
         (email.is_some(), "--email"),
         (explicit.is_some(), "--explicit"),
         (rhythm.is_some(), "--rhythm"),
+        (copyright.is_some(), "--copyright"),
+        (locked.is_some(), "--locked"),
+        (complete.is_some(), "--complete"),
     ];
     if let Some((_, flag)) = of_shows.into_iter().find(|(is_given, _)| *is_given) {
         let failure = Failure::usage(format!("{flag} is said of a show, not of an episode"));
@@ -82,6 +99,10 @@ pub(super) async fn edit(context: &Context, args: EditArgs) -> Result<(), Failur
         notes,
         season: args.season,
         number: args.number,
+        season_name: args.season_name,
+        number_name: args.number_name,
+        blocked: tags.block,
+        tags: companions::tags(&tags)?,
         at: args.at,
         chapters: args.chapters.as_deref().map(companions::chapters).transpose()?,
         transcripts: Some(args.transcript).filter(|it| !it.is_empty()).map(|it| transcripts(&it)).transpose()?,

@@ -390,7 +390,7 @@ async fn fetch(media: &Desk, meter: &Arc<Meter>, wanted: Wanted, show: String) -
     };
     meter.whole(&guid, &path);
     let mut said = Said { show: Some(show), ..wanted.said.clone() };
-    let (mut origin, mut warnings) = (wanted.origin.clone(), Vec::new());
+    let (mut origin, mut warnings) = (wanted.origin.clone(), wanted.faults.clone());
     if let Some(url) = &wanted.image {
         match cover(media, url).await {
             Ok(cover) => origin.image = Some(STANDARD.encode(&cover.bytes)),

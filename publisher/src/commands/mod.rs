@@ -41,14 +41,16 @@ pub(crate) async fn run(cli: Cli, out: Out) -> Result<(), Failure> {
             }
             context.out.line(podswarm_core::app::config::sample(&Cli::command()).trim_end())
         }
-        Command::Edit(EditArgs { episode: None, show, fields, .. }) => shows::edit(&context, show, fields).await,
-        Command::Edit(args) => episodes::edit(&context, args).await,
+        Command::Edit(args) => match *args {
+            EditArgs { episode: None, show, fields, .. } => shows::edit(&context, show, fields).await,
+            args => episodes::edit(&context, args).await,
+        },
         Command::Episodes { show } => episodes::episodes(&context, show).await,
         Command::Export(args) => export::export(&context, args).await,
         Command::Import(args) => Box::pin(import::import(&context, args)).await,
-        Command::Init(args) => shows::init(&context, args).await,
+        Command::Init(args) => shows::init(&context, *args).await,
         Command::Move(args) => relocate::relocate(&context, args).await,
-        Command::Publish(args) => publish::publish(&context, args).await,
+        Command::Publish(args) => publish::publish(&context, *args).await,
         Command::Release(args) => episodes::release(&context, args).await,
         Command::Replace(args) => publish::replace(&context, args).await,
         Command::Serve(args) => serve::serve(&context, &args).await,

@@ -5,9 +5,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::Utc;
 use podswarm_core::app::{
     Access, ControlFile, DataDirLock, Explain as _, Failure, Out, acquire, first_run_notice, shutdown_signal,
 };
+use podswarm_core::net::{BlocklistFile, EngineConfig};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -15,11 +17,13 @@ use super::{Context, public_url};
 use crate::cli::ServeArgs;
 use crate::control;
 use crate::copies;
-use crate::host::{Host, HostConfig, blocking};
+use crate::host::{Host, HostConfig, HttpsConfig, blocking};
 use crate::http::{self, Limits};
 use crate::library::Library;
 use crate::metrics::{self, MetricsAddr};
 use crate::numbers::NumbersConfig;
+use crate::tls::{Acme, AcmeConfig, CertificateFiles, CertificateWatch, Standing, Tls};
+use crate::urls::Urls;
 use crate::wire::{EpisodeStatus, Listening};
 
 /// What a publisher has to know before it serves for the first time.
@@ -60,6 +64,98 @@ pub(super) async fn serve(context: &Context, args: &ServeArgs) -> Result<(), Fai
     running.until_stopped(context).await
 }
 
+/// Where the certificate to show over https comes from.
+enum Source {
+    /// Files that somebody else renews.
+    Files(CertificateWatch),
+    /// An authority that we ask.
+    Authority(Box<Acme>),
+}
+
+/// How https is to be served, if it is, and where its certificate comes from.
+async fn https(
+    context: &Context,
+    args: &ServeArgs,
+    engine: &EngineConfig,
+) -> Result<Option<(HttpsConfig, Source)>, Failure> {
+    let (config, source) = match (&args.tls_cert, &args.acme[..]) {
+        (Some(_), [_, ..]) => {
+            let failure = Failure::usage("--tls-cert is a certificate, and --acme asks for another one");
+            return Err(failure.with_hint("leave one of them out"));
+        }
+        (Some(chain), []) => {
+            let (chain, key) = (chain.clone(), args.tls_key.clone().unwrap_or_else(|| chain.clone()));
+            let from = chain.display().to_string();
+            let (certificate, watch) = blocking(move || CertificateFiles { chain, key }.open()).await?;
+            let standing = certificate.standing(Utc::now());
+            if standing != Standing::Good {
+                context.out.warn(format!("the certificate in `{from}` {standing}"));
+            }
+            let names = certificate.names().to_vec();
+            (https_config(args, Tls::new(Some(certificate)), names), Source::Files(watch))
+        }
+        (None, domains @ [_, ..]) => {
+            let config = AcmeConfig {
+                domains: domains.to_vec(),
+                email: args.acme_email.clone(),
+                directory: args.acme_directory.clone(),
+                folder: context.dir.path().join("acme"),
+            };
+            let acme =
+                Acme::new(config, &engine.route()).explain(|| "make ready to ask for a certificate".to_owned())?;
+            (https_config(args, acme.tls().clone(), domains.to_vec()), Source::Authority(Box::new(acme)))
+        }
+        (None, []) if args.tls_key.is_some() => {
+            let failure = Failure::usage("--tls-key is the key of a certificate");
+            return Err(failure.with_hint("give that with --tls-cert FILE"));
+        }
+        (None, []) if args.https_listen.is_some() || args.acme_email.is_some() => {
+            let failure = Failure::usage("https needs a certificate");
+            return Err(failure.with_hint("give one with --tls-cert FILE, or ask for one with --acme DOMAIN"));
+        }
+        (None, []) => return Ok(None),
+    };
+    // Between a proxy and us, a name of the house's own will do.
+    let urls = args.public_url.as_deref().and_then(|url| Urls::parse(url).ok());
+    if let Some(host) = urls.as_ref().map(Urls::host)
+        && args.trusted_proxy.is_empty()
+        && !config.covers(&host)
+    {
+        let names = config.names.join(", ");
+        let failure = Failure::new(format!("the certificate is for {names}; the public URL's host is {host}"));
+        return Err(failure.with_hint("give a --public-url with a name that it is for, or a certificate for this one"));
+    }
+    Ok(Some((config, source)))
+}
+
+fn https_config(args: &ServeArgs, tls: Tls, names: Vec<String>) -> HttpsConfig {
+    HttpsConfig { listen: args.https_listen.unwrap_or_default(), tls, names }
+}
+
+/// Has the certificate that is shown be a good one from now on. Fails if there is none, and none can be had.
+async fn keep_certificate(context: &Context, host: &Arc<Host>, source: Source) -> Result<(), Failure> {
+    let acme = match source {
+        Source::Files(watch) => {
+            host.follow_certificate(watch);
+            return Ok(());
+        }
+        Source::Authority(acme) => acme,
+    };
+    if acme.tls().certificate().is_none() {
+        context.out.note(format!("asking {} for a certificate", acme.authority()));
+        if let Err(error) = acme.obtain().await {
+            host.shutdown().await;
+            let hint = error.is_unproven().then(|| {
+                let ports: Vec<String> = host.listening().iter().filter_map(Listening::as_proof).collect();
+                format!("every name must lead here from everywhere: {}", ports.join(", or "))
+            });
+            return Err(Failure::from(error).with_any_hint(hint));
+        }
+    }
+    host.renew_certificate(*acme);
+    Ok(())
+}
+
 /// A publisher with its control port, in this process.
 pub(super) struct Running {
     pub(super) host: Arc<Host>,
@@ -78,23 +174,30 @@ impl Running {
         args: &ServeArgs,
     ) -> Result<Self, Failure> {
         first_run_notice(&context.dir, &context.out, NOTICE)?;
+        let engine = args.engine.config(&context.dir);
+        let (https, source) = https(context, args, &engine).await?.unzip();
         let config = HostConfig {
             listen: args.listen.unwrap_or_default(),
             public_url: public_url(&library, args)?,
+            https,
             udp_tracker: !args.no_udp_tracker,
             proxies: args.trusted_proxy.clone().into(),
             peer_addresses: args.peer_address.clone(),
+            http_share: args.http_share,
             numbers: NumbersConfig {
                 machines: args.not_counted.clone(),
-                left_out: args.not_counted_from.clone().unwrap_or_default(),
+                left_out: args.not_counted_from.as_ref().map(BlocklistFile::list).unwrap_or_default(),
                 countries: args.geo_database.clone(),
             },
             hooks: args.hook.clone(),
             hub: !args.no_hub,
             hubs: args.hub.clone(),
-            engine: args.engine.config(&context.dir),
+            engine,
         };
-        let (host, instead_of) = Host::start(library, config).await?;
+        let (host, notes) = Host::start(library, config).await?;
+        if let Some(source) = source {
+            keep_certificate(context, &host, source).await?;
+        }
         let control_addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let listener = TcpListener::bind(control_addr).await.explain(|| "open the control port".to_owned())?;
         let addr = listener.local_addr().explain(|| "open the control port".to_owned())?;
@@ -108,8 +211,8 @@ impl Running {
             let app = metrics::app(Arc::clone(&host));
             metrics = Some((addr, tokio::spawn(http::serve(listener, app, CONTROL_LIMITS, host.stopping()))));
         }
-        if let Some(wanted) = instead_of {
-            context.out.note(format!("port {wanted} is in use; the next free one is taken"));
+        for note in notes {
+            context.out.note(note);
         }
         if args.engine.peer_port.is_none() && host.peer_port().is_some_and(|port| port != DEFAULT_PEER_PORT) {
             context.out.note(format!("peer port {DEFAULT_PEER_PORT} is in use; the next free one is taken"));

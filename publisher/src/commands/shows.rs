@@ -5,7 +5,7 @@ use std::path::Path;
 use chrono::Utc;
 use podswarm_core::app::{Explain as _, Failure, system_zone};
 
-use super::{Context, Reach, likely_urls};
+use super::{Context, Reach, companions, likely_urls};
 use crate::cli::{FieldArgs, InitArgs};
 use crate::control::unavailable;
 use crate::cover::Cover;
@@ -99,7 +99,6 @@ async fn change(
     changed.await.map_err(unavailable)
 }
 
-/// What the flags say of a show; the cover is read here, where its path means something.
 /// A rhythm with its zone: this machine's, where none is named.
 fn rhythm(text: String) -> Result<String, Failure> {
     if text.trim().is_empty() {
@@ -109,6 +108,7 @@ fn rhythm(text: String) -> Result<String, Failure> {
     Ok(rhythm.to_string())
 }
 
+/// What the flags say of a show; the cover is read here, where its path means something.
 fn fields(context: &Context, args: FieldArgs) -> Result<ShowFields, Failure> {
     let mut fields = ShowFields {
         title: args.title,
@@ -119,6 +119,11 @@ fn fields(context: &Context, args: FieldArgs) -> Result<ShowFields, Failure> {
         link: args.link,
         email: args.email,
         explicit: args.explicit,
+        copyright: args.copyright,
+        locked: args.locked,
+        complete: args.complete,
+        blocked: args.tags.block,
+        tags: companions::tags(&args.tags)?,
         image: None,
         rhythm: args.rhythm.map(rhythm).transpose()?,
     };

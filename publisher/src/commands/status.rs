@@ -8,7 +8,7 @@ use super::{Context, Reach, likely_urls};
 use crate::control::unavailable;
 use crate::copies;
 use crate::hooks::{HookFailure, HookStatus};
-use crate::wire::{EpisodeInfo, EpisodeStatus, Status, SwarmStatus};
+use crate::wire::{CertificateStatus, EpisodeInfo, EpisodeStatus, Status, SwarmStatus};
 
 pub(super) async fn status(context: &Context) -> Result<(), Failure> {
     let status = match context.reach().await? {
@@ -28,6 +28,13 @@ pub(super) async fn status(context: &Context) -> Result<(), Failure> {
     for listening in &status.listening {
         context.out.line(format!("listening {} {}", listening.kind, listening.addr))?;
     }
+    if let Some(CertificateStatus { names, ends, trouble }) = &status.certificate {
+        let ends = ends.map(|ends| format!("certificate for {} ends on {}", names.join(", "), ends.format("%Y-%m-%d")));
+        context.out.line(ends.unwrap_or_else(|| "no certificate yet".to_owned()))?;
+        if let Some(trouble) = trouble {
+            context.out.line(format!("  {trouble}"))?;
+        }
+    }
     if status.serving {
         context.out.line(format!(
             "sent {} to peers, now {}; {} over HTTP",
@@ -35,11 +42,17 @@ pub(super) async fn status(context: &Context) -> Result<(), Failure> {
             Rate(status.up_rate),
             ByteCount(status.sent_over_http)
         ))?;
+        if let Some(over_http) = status.over_http.filter(|over_http| over_http.downloads > 0) {
+            context.out.line(over_http.to_string())?;
+        }
         if let Some(reached) = &status.reached {
             context.out.line(format!("reached from outside: {}", reached.text))?;
         }
         if let Some(interface) = &status.interface {
             context.out.line(format!("interface: {interface}"))?;
+        }
+        if let Some(blocklist) = &status.blocklist {
+            context.out.line(format!("blocked: {blocklist}"))?;
         }
         if let Some(proxy) = &status.proxy {
             context.out.line(format!("proxy: {proxy}"))?;

@@ -20,7 +20,7 @@ use podswarm_core::tracker::Scope;
 
 use super::{refusal, unavailable};
 use crate::host::{Host, blocking};
-use crate::http::Peers;
+use crate::http::{Peers, Way};
 use crate::tokens::Role;
 
 /// Who asks.
@@ -49,15 +49,28 @@ pub(super) async fn admit_local(State(control): State<Arc<ControlFile>>, mut req
 pub(super) async fn admit_public(
     State(host): State<Arc<Host>>,
     Extension(peers): Extension<Peers>,
+    way: Option<Extension<Way>>,
     mut request: Request,
     next: Next,
 ) -> Response {
     let bearer = text(request.headers(), header::AUTHORIZATION).and_then(bearer);
     let Some(token) = bearer.map(str::to_owned) else { return unknown() };
     let remote = peers.remote.ip();
-    if host.urls().base().scheme() != "https" && !is_near(remote) {
-        let failure = Failure::new("this address is not served over https, so your token would be read on its way");
-        let hint = "put a proxy with a certificate before podpub and give its --public-url, or come through ssh -L";
+    let is_secret = match way.map(|Extension(way)| way).unwrap_or_default() {
+        Way::Secret => true,
+        // How it came to a proxy, the public URL tells; so it does where we speak no TLS.
+        Way::Proxy => host.urls().base().scheme() == "https",
+        Way::Open => !host.speaks_tls() && host.urls().base().scheme() == "https",
+    };
+    if !is_secret && !is_near(remote) {
+        let failure = Failure::new("this was not asked over https, so your token can be read on its way");
+        let hint = if host.speaks_tls() {
+            format!("ask at {}", host.urls().base())
+        } else {
+            "give podpub a certificate (--tls-cert, --acme), put a proxy with one before it and give its --public-url, \
+             or come through ssh -L"
+                .to_owned()
+        };
         return refusal(StatusCode::FORBIDDEN, &failure.with_hint(hint));
     }
     let library = host.library().clone();

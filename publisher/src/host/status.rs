@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use chrono::Utc;
 use podswarm_core::app::free_space;
 use podswarm_core::metainfo::InfoHash;
 use podswarm_core::net::{TorrentState, TorrentStatus};
@@ -12,7 +13,8 @@ use crate::hooks::HookStatus;
 use crate::library::LibraryError;
 use crate::metrics::Figures;
 use crate::record::EpisodeRecord;
-use crate::wire::{EpisodeInfo, EpisodeStatus, Status, SwarmStatus};
+use crate::tls::Standing;
+use crate::wire::{CertificateStatus, EpisodeInfo, EpisodeStatus, Status, SwarmStatus};
 
 impl Host {
     /// All figures.
@@ -27,15 +29,30 @@ impl Host {
             version: Some(version),
             public_url: Some(self.urls.base().clone()),
             listening: self.listening(),
+            certificate: self.certificate_status(),
             up_rate: self.engine.status().up_rate.0,
             uploaded: episodes.iter().filter_map(|episode| Some(episode.swarm?.uploaded)).sum(),
             sent_over_http: self.sent(),
+            over_http: Some(self.uplink.status()),
             dht_nodes: self.engine.status().dht_nodes,
             reached: Some(self.engine.status().reached),
             hooks: self.hooks.status(),
             proxy: self.engine.status().proxy,
             interface: self.engine.status().interface,
+            blocklist: self.engine.status().blocklist,
             episodes,
+        })
+    }
+
+    fn certificate_status(&self) -> Option<CertificateStatus> {
+        let (tls, _) = self.https.as_ref()?;
+        let certificate = tls.certificate();
+        let standing = certificate.as_ref().map(|certificate| certificate.standing(Utc::now()));
+        let bad = standing.filter(|standing| *standing != Standing::Good).map(|standing| standing.to_string());
+        Some(CertificateStatus {
+            names: certificate.as_ref().map_or_else(Vec::new, |certificate| certificate.names().to_vec()),
+            ends: certificate.map(|certificate| certificate.ends()),
+            trouble: tls.trouble().into_iter().chain(bad).reduce(|one, other| format!("{one}; {other}")),
         })
     }
 

@@ -20,9 +20,10 @@ use axum::http::StatusCode;
 use axum::http::header::{self, HeaderName, HeaderValue};
 use bytes::{Buf, Bytes};
 use chrono::Utc;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use super::doorstep::Guest;
@@ -102,9 +103,9 @@ impl Front {
     ///
     /// Returns what was read and is to be answered by the router; `None` if the connection is over. From the second
     /// question on, the asker may be silent for as long as `idle`.
-    pub(crate) async fn attend(
+    pub(crate) async fn attend<L: Line>(
         &self,
-        stream: &mut Guarded<TcpStream>,
+        stream: &mut Guarded<L>,
         mut input: Vec<u8>,
         peers: Peers,
         idle: Duration,
@@ -240,25 +241,54 @@ impl<'a> Question<'a> {
 /// What a request that has nothing but a head does not name.
 const UNUSUAL: [HeaderName; 4] = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::UPGRADE, header::EXPECT];
 
-async fn write(stream: &mut Guarded<TcpStream>, head: &[u8], body: &Bytes) -> io::Result<()> {
-    if body.is_empty() {
-        stream.write_all(head).await
-    } else {
-        stream.write_all_buf(&mut Buf::chain(head, &body[..])).await
-    }
+/// What a connection's bytes come and go on.
+pub(crate) trait Line: AsyncRead + AsyncWrite + Send + Unpin + 'static {
+    /// Sends of the connection's last words what goes at once, so that its end can travel with them in one packet.
+    /// Returns how many bytes went.
+    fn send_last(&self, words: &[u8]) -> usize;
+
+    /// Whether an end that is not said cannot be told from a cut. RFC 8446, section 6.1.
+    const SAYS_ITS_END: bool;
 }
 
-/// Writes the last answer of a connection, so that its end can travel with it in one packet.
-async fn write_last(stream: &mut Guarded<TcpStream>, mut head: &[u8], body: &Bytes) -> io::Result<()> {
+impl Line for TcpStream {
     #[cfg(target_os = "linux")]
-    if body.is_empty() {
+    fn send_last(&self, words: &[u8]) -> usize {
         use rustix::net::{SendFlags, send};
-        let socket = stream.inner();
         let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
-        let sent = socket.try_io(tokio::io::Interest::WRITABLE, || Ok(send(socket, head, flags)?));
-        head = &head[sent.unwrap_or(0)..];
+        self.try_io(tokio::io::Interest::WRITABLE, || Ok(send(self, words, flags)?)).unwrap_or(0)
     }
-    write(stream, head, body).await
+
+    #[cfg(not(target_os = "linux"))]
+    fn send_last(&self, _words: &[u8]) -> usize {
+        0
+    }
+
+    const SAYS_ITS_END: bool = false;
+}
+
+impl Line for TlsStream<TcpStream> {
+    fn send_last(&self, _words: &[u8]) -> usize {
+        0
+    }
+
+    const SAYS_ITS_END: bool = true;
+}
+
+async fn write<L: Line>(stream: &mut Guarded<L>, head: &[u8], body: &Bytes) -> io::Result<()> {
+    if body.is_empty() {
+        stream.write_all(head).await?;
+    } else {
+        stream.write_all_buf(&mut Buf::chain(head, &body[..])).await?;
+    }
+    stream.flush().await
+}
+
+/// Writes the last answer of a connection.
+async fn write_last<L: Line>(stream: &mut Guarded<L>, head: &[u8], body: &Bytes) -> io::Result<()> {
+    let sent = if body.is_empty() { stream.inner().send_last(head) } else { 0 };
+    write(stream, &head[sent..], body).await?;
+    if L::SAYS_ITS_END { stream.shutdown().await } else { Ok(()) }
 }
 
 #[cfg(test)]

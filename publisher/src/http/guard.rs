@@ -53,6 +53,11 @@ impl<T> Guarded<T> {
             self.moved = Instant::now();
             return result;
         }
+        self.wait(cx)
+    }
+
+    /// Ends a wait for what moves no byte of its own, such as a flush, once the time is up.
+    fn wait<R>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<R>> {
         // The alarm is not moved at each byte, which would cost more than the byte; it is moved when it rings.
         while self.alarm.as_mut().poll(cx).is_ready() {
             let due = self.moved + self.idle;
@@ -84,11 +89,17 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Guarded<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
+        match Pin::new(&mut self.inner).poll_flush(cx) {
+            Poll::Pending => self.wait(cx),
+            flushed @ Poll::Ready(_) => flushed,
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
+        match Pin::new(&mut self.inner).poll_shutdown(cx) {
+            Poll::Pending => self.wait(cx),
+            ended @ Poll::Ready(_) => ended,
+        }
     }
 
     fn poll_write_vectored(

@@ -4,15 +4,17 @@
 //! many as [`Limits::connections`], and from one public address [`Limits::connections_per_network`]; beyond that an
 //! asker is told to come again. When the process runs out of descriptors the loop waits instead of spinning.
 //!
-//! Handlers learn both ends of their connection as a [`Peers`] extension. Where a trusted proxy connects, the asker is
-//! whom it names, one request after another, and the asker's network is held to as many requests as it may have
-//! connections.
+//! Handlers learn both ends of their connection as a [`Peers`] extension, and who can read it as a [`Way`]. Where a
+//! trusted proxy connects, the asker is whom it names, one request after another, and the asker's network is held to as
+//! many requests as it may have connections; so is every network over HTTP/2, where a connection carries many.
 //!
 //! Why not `axum::serve`: it sets no timer, so a slow sender of headers would hold its socket for ever.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -20,21 +22,24 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use socket2::SockRef;
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::doorstep::{Doorstep, Guest};
-use super::front::Front;
+use super::front::{Front, Line};
 use super::guard::Guarded;
+use super::handshake::{Secured, shake_hands};
 use super::proxies::Proxies;
 use super::quota::{Kept, Place, Quota};
+use super::streams::{Streams, Watched};
+use crate::tls::Tls;
 
 /// Connections at most: a stream of events for each of 10,000 agents, and room for those who fetch.
 const MOST_CONNECTIONS: usize = 16_384;
@@ -42,6 +47,10 @@ const MOST_CONNECTIONS: usize = 16_384;
 const MOST_PER_NETWORK: usize = 512;
 /// The longest head of a request, in bytes; what one connection may make us keep.
 const LONGEST_HEAD: usize = 16 << 10;
+/// Requests at once on one connection of HTTP/2.
+const MOST_STREAMS: u32 = 64;
+/// What one stream of HTTP/2 may have waiting to be sent, in bytes.
+const STREAM_BUFFER: usize = 64 << 10;
 /// How long a client may take to send the head of a request.
 const HEADER_TIME: Duration = Duration::from_secs(15);
 /// How long open requests may go on after the stop was asked for.
@@ -50,6 +59,10 @@ const STOP_TIME: Duration = Duration::from_secs(2);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// Connections that are looked at a second time before they get a task of their own.
 const MOST_SILENT: usize = 64;
+/// What may wait in a socket before it is on its way, in bytes: what many sockets hold cannot be taken back when others
+/// are to be sent first. More makes no line faster.
+#[cfg(target_os = "linux")]
+const MOST_UNSENT: u32 = 64 << 10;
 /// What an asker beyond the cap gets.
 const BUSY: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
@@ -63,6 +76,18 @@ pub(crate) struct Peers {
     pub(crate) local: SocketAddr,
 }
 
+/// Who can read what is asked and answered, on its way to us.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Everybody on the way.
+    #[default]
+    Open,
+    /// Nobody: it came over TLS.
+    Secret,
+    /// A trusted proxy, which knows how it came to it.
+    Proxy,
+}
+
 /// What answers on a port.
 #[derive(Clone)]
 pub(crate) struct App {
@@ -72,11 +97,13 @@ pub(crate) struct App {
     pub(crate) router: Router,
     /// Who is believed about whom he asks for.
     pub(crate) proxies: Proxies,
+    /// What is shown in the handshake, if TLS is spoken.
+    pub(crate) tls: Option<Tls>,
 }
 
 impl From<Router> for App {
     fn from(router: Router) -> Self {
-        Self { front: None, router, proxies: Proxies::default() }
+        Self { front: None, router, proxies: Proxies::default(), tls: None }
     }
 }
 
@@ -129,13 +156,41 @@ impl Limits {
     }
 }
 
+/// What the ports of one program share.
+#[derive(Clone, Debug)]
+pub(crate) struct Places {
+    connections: Quota,
+    /// Requests over HTTP/2.
+    requests: Quota,
+}
+
+impl Limits {
+    /// All the places that there are.
+    pub(crate) fn places(&self) -> Places {
+        let new = || Quota::new(self.connections, self.connections_per_network);
+        Places { connections: new(), requests: new() }
+    }
+}
+
 /// Serves `app` on `listener` until `stop`, then lets open requests finish for at most two seconds.
 pub(crate) async fn serve(listener: TcpListener, app: impl Into<App>, limits: Limits, stop: CancellationToken) {
+    serve_beside(listener, app, limits, limits.places(), stop).await;
+}
+
+/// The same in places that other ports take, too.
+pub(crate) async fn serve_beside(
+    listener: TcpListener,
+    app: impl Into<App>,
+    limits: Limits,
+    places: Places,
+    stop: CancellationToken,
+) {
     let app = app.into();
-    let places = Quota::new(limits.connections, limits.connections_per_network);
     let tasks = TaskTracker::new();
     // Accepted connections inherit it; it is no reason not to serve.
     let _ = SockRef::from(&listener).set_tcp_nodelay(true);
+    #[cfg(target_os = "linux")]
+    let _ = SockRef::from(&listener).set_tcp_notsent_lowat(MOST_UNSENT);
     let doorstep = match Doorstep::new(listener) {
         Ok(doorstep) => doorstep,
         Err(error) => return tracing::error!(%error, "cannot wait for connections"),
@@ -171,12 +226,14 @@ pub(crate) async fn serve(listener: TcpListener, app: impl Into<App>, limits: Li
         };
         let admitted = if hall.app.proxies.trust(remote.ip()) {
             // Behind it is everybody.
-            hall.places.admit_anybody()
+            hall.places.connections.admit_anybody()
         } else {
-            hall.places.admit(remote.ip())
+            hall.places.connections.admit(remote.ip())
         };
         let Some(place) = admitted else {
-            hall.tasks.spawn(refuse(guest));
+            if hall.app.tls.is_none() {
+                hall.tasks.spawn(refuse(guest));
+            }
             continue;
         };
         let local = match bound.map_or_else(|| guest.local_addr(), Ok) {
@@ -209,7 +266,7 @@ struct Asker {
 struct Hall {
     app: App,
     limits: Limits,
-    places: Quota,
+    places: Places,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -217,7 +274,7 @@ struct Hall {
 impl Hall {
     /// Lets the front answer at once, if it can; else returns what the asker has said. `words` is room for an answer.
     fn meet(&self, asker: Asker, words: &mut Vec<u8>) -> Option<(Asker, Vec<u8>)> {
-        let Some(front) = &self.app.front else { return Some((asker, Vec::new())) };
+        let (Some(front), None) = (&self.app.front, &self.app.tls) else { return Some((asker, Vec::new())) };
         let Asker { guest, peers, place } = asker;
         let (guest, heard) = front.meet(guest, peers, words)?;
         Some((Asker { guest, peers, place }, heard))
@@ -240,53 +297,59 @@ impl Hall {
 /// Why a connection ended too early.
 type Broken = Box<dyn std::error::Error + Send + Sync>;
 
-/// Serves the requests of one connection: those that the front knows, and from the first other one on all in the
-/// router. `heard` has been read of it already.
+/// Serves the requests of one connection. `heard` has been read of it already.
 async fn connection(
     guest: Guest,
     heard: Vec<u8>,
     peers: Peers,
     app: App,
     limits: Limits,
-    places: Quota,
+    places: Places,
     stop: CancellationToken,
 ) -> Result<(), Broken> {
-    let App { front, router, proxies } = app;
-    let behind = proxies.trust(peers.remote.ip()).then_some(Behind { proxies, places });
-    let mut stream = Guarded::new(guest.into_stream()?, limits.head);
+    let App { front, router, proxies, tls } = app;
+    let is_proxy = proxies.trust(peers.remote.ip());
+    let way = match (is_proxy, &tls) {
+        (true, _) => Way::Proxy,
+        (false, Some(_)) => Way::Secret,
+        (false, None) => Way::Open,
+    };
+    let desk = Desk { peers, way, proxies: is_proxy.then_some(proxies), router, places };
+    let stream = guest.into_stream()?;
+    let Some(tls) = tls else { return attend(stream, heard, front, desk, limits, stop).await };
+    let greeting = Box::pin(tokio::time::timeout(limits.head, shake_hands(stream, &tls)));
+    let Some(Secured { stream, is_http_2 }) = greeting.await?? else { return Ok(()) };
+    if is_http_2 {
+        Box::pin(route_streams(Guarded::new(stream, limits.idle), desk, limits, stop)).await
+    } else {
+        Box::pin(attend(stream, heard, front, desk, limits, stop)).await
+    }
+}
+
+/// Serves the requests of a connection over HTTP/1: those that the front knows, and from the first other one on all in
+/// the router.
+async fn attend<L: Line>(
+    stream: L,
+    heard: Vec<u8>,
+    front: Option<Arc<Front>>,
+    desk: Desk,
+    limits: Limits,
+    stop: CancellationToken,
+) -> Result<(), Broken> {
+    let mut stream = Guarded::new(stream, limits.head);
     if let Some(front) = front {
-        let Some(rest) = front.attend(&mut stream, heard, peers, limits.idle, &stop).await? else { return Ok(()) };
+        let rest = front.attend(&mut stream, heard, desk.peers, limits.idle, &stop).await?;
+        let Some(rest) = rest else { return Ok(()) };
         stream.unread(rest);
     }
     stream.bear(limits.idle);
     // In a box of its own, as most connections never come here.
-    Box::pin(route(stream, peers, behind, router, limits, stop)).await
+    Box::pin(route(stream, desk, limits, stop)).await
 }
 
-/// Serves requests of every kind.
-async fn route(
-    stream: Guarded<TcpStream>,
-    peers: Peers,
-    behind: Option<Behind>,
-    router: Router,
-    limits: Limits,
-    stop: CancellationToken,
-) -> Result<(), Broken> {
-    let router = TowerToHyperService::new(router);
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        let admitted = behind.as_ref().map(|behind| behind.admit(peers, &request));
-        request.extensions_mut().insert(admitted.as_ref().map_or(peers, |(asker, _)| *asker));
-        let is_refused = matches!(admitted, Some((_, None)));
-        let answer = (!is_refused).then(|| router.call(request));
-        async move {
-            let Some(answer) = answer else { return Ok(busy()) };
-            let response = answer.await?;
-            Ok::<_, std::convert::Infallible>(match admitted {
-                Some((_, Some(place))) => response.map(|body| Body::new(Kept::new(body, place))),
-                _ => response,
-            })
-        }
-    });
+/// Serves requests of every kind over HTTP/1.
+async fn route<L: Line>(stream: Guarded<L>, desk: Desk, limits: Limits, stop: CancellationToken) -> Result<(), Broken> {
+    let service = service_fn(move |request| desk.answer(request, Version::Http1));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head)
@@ -300,20 +363,97 @@ async fn route(
     Ok(tokio::time::timeout(STOP_TIME, connection).await??)
 }
 
-/// A connection of a trusted proxy: who asks is seen from each request.
-struct Behind {
-    proxies: Proxies,
-    places: Quota,
+/// Serves requests over HTTP/2.
+///
+/// Its pings are not ours to send: who is there, and silent, is ended like everybody.
+async fn route_streams<L: Line>(
+    stream: Guarded<L>,
+    desk: Desk,
+    limits: Limits,
+    stop: CancellationToken,
+) -> Result<(), Broken> {
+    let has_asked = Arc::new(AtomicBool::new(false));
+    let service = {
+        let has_asked = Arc::clone(&has_asked);
+        service_fn(move |request| {
+            has_asked.store(true, Ordering::Relaxed);
+            let answer = desk.answer(request, Version::Http2);
+            async move { answer.await.map(|response| response.map(|body| Body::new(Watched(body)))) }
+        })
+    };
+    let connection = http2::Builder::new(Streams { idle: limits.idle })
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MOST_STREAMS)
+        .max_send_buf_size(STREAM_BUFFER)
+        .max_header_list_size(u32::try_from(LONGEST_HEAD).expect("a head is short"))
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    tokio::select! {
+        ended = connection.as_mut() => return Ok(ended?),
+        () = stop.cancelled() => {}
+        () = tokio::time::sleep(limits.head) => {
+            if has_asked.load(Ordering::Relaxed) {
+                tokio::select! {
+                    ended = connection.as_mut() => return Ok(ended?),
+                    () = stop.cancelled() => {}
+                }
+            }
+        }
+    }
+    connection.as_mut().graceful_shutdown();
+    Ok(tokio::time::timeout(STOP_TIME, connection).await??)
 }
 
-impl Behind {
-    /// Who asks, and a place for him, if his network has one left.
-    fn admit(&self, peers: Peers, request: &Request<Incoming>) -> (Peers, Option<Place>) {
-        let asker = self.proxies.see_through(peers, request.headers());
-        let is_proxy = asker.remote.ip() == peers.remote.ip();
-        // A proxy that asks for itself has a place already.
-        let place = if is_proxy { Some(self.places.spare()) } else { self.places.admit_beside(asker.remote.ip()) };
-        (asker, place)
+/// Where the requests of one connection are answered, by the router.
+struct Desk {
+    peers: Peers,
+    way: Way,
+    /// Who is believed, where one of them connects: who asks is seen from each request then.
+    proxies: Option<Proxies>,
+    router: Router,
+    places: Places,
+}
+
+/// The versions of HTTP.
+#[derive(Clone, Copy, Debug)]
+enum Version {
+    /// One request after another.
+    Http1,
+    /// Many at once.
+    Http2,
+}
+
+impl Desk {
+    /// Answers a request; its asker is told to come again if there is no place for him.
+    fn answer(
+        &self,
+        mut request: Request<Incoming>,
+        version: Version,
+    ) -> impl Future<Output = Result<Response, Infallible>> + use<> {
+        let asker = match &self.proxies {
+            Some(proxies) => proxies.see_through(self.peers, request.headers()),
+            None => self.peers,
+        };
+        let ip = asker.remote.ip();
+        let place = match (&self.proxies, version) {
+            // A proxy that asks for itself has a place already, and so has who asks one thing at a time.
+            (Some(_), _) if ip == self.peers.remote.ip() => None,
+            (None, Version::Http1) => None,
+            (Some(_), _) => Some(self.places.connections.admit_beside(ip)),
+            (None, Version::Http2) => Some(self.places.requests.admit(ip)),
+        };
+        request.extensions_mut().insert(asker);
+        request.extensions_mut().insert(self.way);
+        let is_refused = matches!(place, Some(None));
+        let answer = (!is_refused).then(|| TowerToHyperService::new(self.router.clone()).call(request));
+        async move {
+            let Some(answer) = answer else { return Ok(busy()) };
+            let response = answer.await?;
+            Ok(match place.flatten() {
+                Some(place) => response.map(|body| Body::new(Kept::new(body, place))),
+                None => response,
+            })
+        }
     }
 }
 
@@ -348,6 +488,7 @@ mod tests {
     use axum::Extension;
     use axum::routing::get;
     use tokio::io::AsyncReadExt as _;
+    use tokio::net::TcpStream;
 
     use super::*;
 

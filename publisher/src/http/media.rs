@@ -24,6 +24,7 @@ use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
 use super::resource::{header_value, http_date, is_fresh};
+use super::uplink::Download;
 use crate::numbers::Tally;
 
 /// How much of a file one connection holds in memory.
@@ -193,13 +194,15 @@ impl From<ByteRange> for Segment {
     }
 }
 
-/// Takes note of the bytes of a file as they are sent.
-#[derive(Debug, Default)]
+/// Takes note of the bytes of a file as they are sent, and waits for their turn.
+#[derive(Default)]
 pub(crate) struct Meter {
     /// Counts the bytes of all answers.
     pub(crate) sent: Arc<AtomicU64>,
     /// Those of this one, if they may be a download.
     pub(crate) tally: Option<Tally>,
+    /// Where they wait, if they are many.
+    pub(crate) download: Option<Download>,
 }
 
 impl Meter {
@@ -248,7 +251,11 @@ impl BodyReader {
         if self.position != at {
             self.position = self.file.seek(io::SeekFrom::Start(at)).await?;
         }
-        let mut chunk = vec![0; usize::try_from(left).map_or(CHUNK, |left| left.min(CHUNK))];
+        let mut most = usize::try_from(left).map_or(CHUNK, |left| left.min(CHUNK));
+        if let Some(download) = &self.meter.download {
+            most = download.turn(most).await;
+        }
+        let mut chunk = vec![0; most];
         let length = self.file.read(&mut chunk).await?;
         if length == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
@@ -289,7 +296,7 @@ mod tests {
 
     impl Fixture {
         fn meter(&self) -> Meter {
-            Meter { sent: Arc::clone(&self.sent), tally: None }
+            Meter { sent: Arc::clone(&self.sent), ..Meter::default() }
         }
     }
 

@@ -1,22 +1,27 @@
 //! The publisher's HTTP port: feeds, pages, media, torrents, tracker, events.
 //!
-//! In reading order: `listen` accepts connections, as many as `quota` lets it, `guard` ends silent ones, and `proxies`
-//! tells who is behind one; `front` answers what comes most, and leaves the rest to the router; `resource` and `media`
-//! (with `range`) answer for what is in memory and on disk; `torrents`, `events` and the tracker do the rest. [`app`]
-//! puts them under their paths; it needs no socket, so tests ask it directly.
+//! In reading order: `listen` accepts connections, as many as `quota` lets it, `handshake` agrees on TLS with those
+//! that come over https, `guard` ends silent ones, `streams` silent answers over HTTP/2, and `proxies` tells who is
+//! behind one; `front` answers what comes most, and leaves the rest to the router; `resource` and `media` (with
+//! `range`) answer for what is in memory and on disk, `uplink` lets peers have their part of the line meanwhile;
+//! `torrents`, `events` and the tracker do the rest. [`app`] puts them under their paths; it needs no socket, so tests
+//! ask it directly.
 //!
 //! Law: a path decides nothing about files. Every name in a request is looked up in the site, and what is not there is
 //! not found.
 
 mod listen;
 mod doorstep;
+mod handshake;
 mod guard;
+mod streams;
 mod quota;
 mod proxies;
 mod front;
 mod resource;
 mod media;
 mod torrents;
+mod uplink;
 mod events;
 
 use std::sync::Arc;
@@ -26,31 +31,35 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, Extension, Path, RawQuery, State};
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use axum::http::uri::Authority;
 use axum::http::{Method, StatusCode};
 use axum::middleware;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{MethodRouter, get, post};
+use podswarm_core::tracker::Scope;
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use events::Bus;
 pub(crate) use front::Front;
-pub(crate) use listen::{App, Limits, Peers, canonical, serve};
+pub(crate) use listen::{App, Limits, Peers, Way, canonical, serve, serve_beside};
 pub(crate) use media::mtime_of;
 pub(crate) use proxies::{Proxies, TrustedProxy};
 pub(crate) use quota::Quota;
 pub(crate) use resource::{Resource, etag};
+pub(crate) use uplink::{HttpShare, Uplink};
 
 use crate::host::blocking;
 use crate::hub::Hub;
 use crate::library::Library;
-use crate::numbers::{EpisodeKey, Numbers};
+use crate::numbers::{EpisodeKey, Numbers, torrent_client};
 use crate::record::{EpisodeRecord, Place};
 use crate::render::feed;
 use crate::render::page;
 use crate::site::{EpisodeSite, HTML, ShowSite, Site};
 use crate::slug::Slug;
+use crate::tls::Tls;
 use crate::tracker::Tracker;
 use crate::urls::Urls;
 use media::{MediaFile, Meter};
@@ -68,6 +77,8 @@ pub(crate) struct Web {
     pub(crate) tracker: Arc<Tracker>,
     /// Who is believed about whom he asks for.
     pub(crate) proxies: Proxies,
+    /// What is shown over https, if we serve it.
+    pub(crate) tls: Option<Tls>,
     /// Where events come from.
     pub(crate) bus: Bus,
     /// Takes note of what is downloaded.
@@ -76,6 +87,8 @@ pub(crate) struct Web {
     pub(crate) hub: Option<Arc<Hub>>,
     /// Bytes of media sent since the start.
     pub(crate) sent: Arc<AtomicU64>,
+    /// What media go through.
+    pub(crate) uplink: Uplink,
     /// Ends streams when the daemon stops.
     pub(crate) stop: CancellationToken,
 }
@@ -98,7 +111,7 @@ const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 pub(crate) fn app(web: Web, api: Router) -> App {
     let proxies = web.proxies.clone();
     let front = Front::new(web.site.clone(), Arc::clone(&web.tracker), proxies.clone());
-    App { front: Some(Arc::new(front)), router: router(web, api), proxies }
+    App { front: Some(Arc::new(front)), router: router(web, api), proxies, tls: None }
 }
 
 /// What answers every question, and those that the front leaves.
@@ -115,16 +128,20 @@ fn router(web: Web, api: Router) -> Router {
             asset(include_str!("../../web/dashboard.js"), JAVASCRIPT),
         ],
     };
-    Router::new()
+    let state = Arc::new(state);
+    let pages = Router::new()
         .route("/", get(home))
         .route("/shows/{slug}", of_show(|show| &show.page))
         .route("/shows/{slug}/", get(without_slash))
+        .route("/shows/{slug}/{episode}", get(episode))
+        .route("/dashboard", of_all(|state| &state.dashboard[0]))
+        .route_layer(middleware::from_fn_with_state(Arc::clone(&state), lead_to_https));
+    pages
         .route("/shows/{slug}/feed.xml", of_show(|show| &show.podcast_feed))
         .route("/shows/{slug}/torrents.xml", of_show(|show| &show.torrent_feed))
         .route("/shows/{slug}/feed.json", of_show(|show| &show.json_feed))
         .route("/shows/{slug}/feed.atom", of_show(|show| &show.atom_feed))
         .route("/shows/{slug}/events", get(follow))
-        .route("/shows/{slug}/{episode}", get(episode))
         .route("/shows/{slug}/{episode}/swarm.json", get(swarm))
         .route("/shows/{slug}/{episode}/chapters.json", get(chapters))
         .route("/media/{slug}/{file}", get(media))
@@ -134,7 +151,7 @@ fn router(web: Web, api: Router) -> Router {
         .route("/scrape", get(scrape))
         .route("/hub", post(subscribe).layer(DefaultBodyLimit::max(LARGEST_WISH)))
         .route("/healthz", get(healthz))
-        .route("/dashboard", of_all(|state| &state.dashboard[0]))
+        .route("/.well-known/acme-challenge/{token}", get(prove))
         .route("/assets/style.css", of_all(|state| &state.style))
         .route("/assets/live.js", of_all(|state| &state.script))
         .route("/assets/dashboard.css", of_all(|state| &state.dashboard[1]))
@@ -142,9 +159,41 @@ fn router(web: Web, api: Router) -> Router {
         .fallback(async || not_found())
         .layer(middleware::map_response(dress))
         .layer(middleware::from_fn(preflight))
-        .with_state(Arc::new(state))
+        .with_state(state)
         // What is public to every origin is what stands above.
         .nest("/api/v1", api)
+}
+
+/// Leads people who come to a page over plain http, where others can read what they do, to the same over https.
+///
+/// Programs go on where they are: apps, agents and torrent clients that know an address from before, some of which
+/// speak no TLS. At home, under an address that is in no certificate, plain http is all there is.
+async fn lead_to_https(
+    State(state): Shared,
+    way: Option<Extension<Way>>,
+    peers: Option<Extension<Peers>>,
+    request: axum::extract::Request,
+    next: middleware::Next,
+) -> Response {
+    let is_open = way.is_none_or(|Extension(way)| way == Way::Open);
+    let is_there = state.web.tls.as_ref().is_some_and(|tls| tls.certificate().is_some());
+    if !is_open || !is_there || state.web.urls.base().scheme() != "https" {
+        return next.run(request).await;
+    }
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()?.parse::<Authority>().ok());
+    let base = state.web.urls.base();
+    let is_ours = host.is_some_and(|host| Some(host.host()) == base.host_str());
+    let is_far = peers.is_some_and(|Extension(peers)| Scope::of(peers.remote.ip()) == Scope::Public);
+    let target =
+        request.uri().path_and_query().and_then(|target| base.join(target.as_str().trim_start_matches('/')).ok());
+    match target {
+        Some(target) if is_ours || is_far => {
+            // Not for ever: who takes TLS away again wants his pages to be found.
+            let headers = [(header::LOCATION, target.as_str()), (header::CACHE_CONTROL, "public, max-age=3600")];
+            (StatusCode::MOVED_PERMANENTLY, headers).into_response()
+        }
+        _ => next.run(request).await,
+    }
 }
 
 async fn home(State(state): Shared, method: Method, headers: HeaderMap) -> Response {
@@ -259,7 +308,7 @@ async fn media(
             None => return state.ended(&site, &slug, &file, feed::media_url),
         },
     };
-    let meter = state.meter(counted, peers, &headers);
+    let meter = state.meter(counted.is_some(), counted, peers, &headers);
     state.send(&found, &method, &headers, meter).await
 }
 
@@ -290,7 +339,7 @@ async fn media_in_folder(
     let file = MediaFile { path: on_disk, length: entry.length, mtime: None, mime, etag, modified: record.added };
     // What podcast apps are given of a folder is the episode; the rest comes with its torrent.
     let counted = (record.enclosure.path.as_deref() == Some(path.as_str())).then_some(&**episode);
-    let meter = state.meter(counted, peers, &headers);
+    let meter = state.meter(true, counted, peers, &headers);
     state.send(&file, &method, &headers, meter).await
 }
 
@@ -349,6 +398,15 @@ async fn subscribe(State(state): Shared, Extension(peers): Extension<Peers>, bod
     response
 }
 
+/// Answers an authority that looks whether a name leads here. RFC 8555, section 8.3.
+async fn prove(State(state): Shared, Path(token): Path<String>) -> Response {
+    let answer = state.web.tls.as_ref().and_then(|tls| tls.answer(&token));
+    answer.map_or_else(not_found, |answer| {
+        ([(header::CONTENT_TYPE, "application/octet-stream"), (header::CACHE_CONTROL, "no-store")], answer)
+            .into_response()
+    })
+}
+
 async fn healthz(State(state): Shared) -> Response {
     health(&state.web.library).await
 }
@@ -399,13 +457,17 @@ impl AppState {
     }
 
     /// What takes note of an answer with media, if it is that of an episode.
-    fn meter(&self, episode: Option<&EpisodeSite>, peers: Peers, headers: &HeaderMap) -> Meter {
+    fn meter(&self, is_content: bool, episode: Option<&EpisodeSite>, peers: Peers, headers: &HeaderMap) -> Meter {
+        let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+        let is_part = headers.contains_key(header::RANGE);
         let tally = episode.map(|episode| {
-            let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
-            let (key, is_part) = (EpisodeKey::of(&episode.record), headers.contains_key(header::RANGE));
+            let key = EpisodeKey::of(&episode.record);
             self.web.numbers.tally(key, peers.remote.ip(), agent, is_part, episode.enough)
         });
-        Meter { sent: Arc::clone(&self.web.sent), tally }
+        // What a torrent client takes from the web seed is the swarm's, which waits for nobody.
+        let of_swarm = is_part && torrent_client(agent).is_some();
+        let download = Some(self.web.uplink.download(peers.remote.ip(), of_swarm)).filter(|_| is_content);
+        Meter { sent: Arc::clone(&self.web.sent), tally, download }
     }
 
     async fn send(&self, file: &MediaFile, method: &Method, headers: &HeaderMap, meter: Meter) -> Response {

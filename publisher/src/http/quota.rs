@@ -51,11 +51,6 @@ impl Quota {
         self.take(false, network_of(asker))
     }
 
-    /// A place that counts for nothing.
-    pub(crate) fn spare(&self) -> Place {
-        Place { is_counted: false, network: None, taken: Arc::clone(&self.taken) }
-    }
-
     fn take(&self, is_counted: bool, network: Option<IpAddr>) -> Option<Place> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if is_counted && taken.all >= self.most {
@@ -130,7 +125,7 @@ impl Drop for Place {
 }
 
 /// The public address itself, or the /64 that an IPv6 host has to itself.
-fn network_of(ip: IpAddr) -> Option<IpAddr> {
+pub(super) fn network_of(ip: IpAddr) -> Option<IpAddr> {
     let ip = match ip.to_canonical() {
         IpAddr::V4(ip) => IpAddr::V4(ip),
         IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),

@@ -1,5 +1,7 @@
 //! The whole public port, asked without a socket.
 
+use std::net::SocketAddr;
+
 use axum::http::Request;
 use futures_util::StreamExt as _;
 use podswarm_core::metainfo::{Metainfo, MetainfoBuilder, TorrentPath};
@@ -11,6 +13,7 @@ use crate::library::tests::library;
 use crate::record::tests::{episode as record, show as show_record};
 use crate::record::{EventKind, EventRecord};
 use crate::slug::page_name;
+use crate::tls::{make, read};
 
 /// A port with one show `a` and its episodes 1 and 2, of which each has 1000 bytes of media.
 pub(super) struct Port {
@@ -25,13 +28,18 @@ pub(super) struct Port {
 const MEDIA: [u8; 1000] = [7; 1000];
 
 pub(super) fn port() -> Port {
+    port_at("http://pods.example/", None)
+}
+
+/// The same under that public URL, with what is shown over https.
+fn port_at(public_url: &str, tls: Option<Tls>) -> Port {
     let (dir, library) = library();
     library.store().put(&show_record("a")).unwrap();
     library.prepare_show(&show_record("a").slug).unwrap();
     for n in 1..=2 {
         publish(&library, &record("a", n));
     }
-    let urls = Arc::new(Urls::parse("http://pods.example/").unwrap());
+    let urls = Arc::new(Urls::parse(public_url).unwrap());
     let site = watch::Sender::new(Arc::new(Site::build(&library, &urls, chrono::DateTime::UNIX_EPOCH).unwrap()));
     let tracker = Arc::new(Tracker::new(Rng::from_seed_u64(1), Numbers::queue().0));
     let (bus, stop) = (Bus::default(), CancellationToken::new());
@@ -41,10 +49,12 @@ pub(super) fn port() -> Port {
         urls,
         tracker,
         proxies: Proxies::default(),
+        tls,
         bus: bus.clone(),
         numbers: Numbers::queue().0,
         hub: None,
         sent: Arc::default(),
+        uplink: Uplink::new(HttpShare::default()),
         stop: stop.clone(),
     };
     Port { _dir: dir, library, site, bus, stop, app: app(web, Router::new()) }
@@ -73,6 +83,38 @@ impl Port {
         let response = self.ask("GET", path, &[]).await;
         let (parts, body) = response.into_parts();
         (parts.status, parts.headers, axum::body::to_bytes(body, 1 << 20).await.unwrap().to_vec())
+    }
+}
+
+#[tokio::test]
+async fn pages_lead_to_https_and_programs_stay_where_they_are() {
+    let pair = make(&["pods.example"]);
+    let port = port_at("https://pods.example:8443/", Some(Tls::new(Some(read(&pair.0, &pair.1).unwrap()))));
+    let ask = async |path: &str, host: &str, way: Way, remote: &str| {
+        let remote = SocketAddr::new(remote.parse().unwrap(), 50000);
+        let peers = Peers { remote, local: "192.0.2.1:6969".parse().unwrap() };
+        let request = Request::builder().uri(path).header("host", host).extension(peers).extension(way);
+        let answer = port.app.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        (answer.status().as_u16(), answer.headers().get(header::LOCATION).cloned())
+    };
+    let page = page_name(&file(1)).to_owned();
+    for path in ["/", "/shows/a", "/shows/a?x=y", "/dashboard", &format!("/shows/a/{page}")] {
+        let (status, location) = ask(path, "pods.example:6969", Way::Open, "192.168.1.2").await;
+        assert_eq!((status, location.unwrap().to_str().unwrap()), (301, &*format!("https://pods.example:8443{path}")));
+        assert_eq!(ask(path, "192.0.2.1", Way::Open, "1.2.3.4").await.0, 301, "a stranger has no other name for us");
+        for (host, way, remote) in [
+            ("pods.example", Way::Secret, "1.2.3.4"),
+            ("pods.example", Way::Proxy, "1.2.3.4"),
+            ("192.168.1.1:6969", Way::Open, "192.168.1.2"),
+        ] {
+            assert_eq!(ask(path, host, way, remote).await.0, 200, "{path} at {host}");
+        }
+    }
+    let (media, torrent) = (format!("/media/a/{}", file(1)), format!("/torrents/a/{}.torrent", file(1)));
+    for path in
+        ["/shows/a/feed.xml", "/shows/a/feed.json", "/announce", "/scrape", &media, &torrent, "/assets/style.css"]
+    {
+        assert_eq!(ask(path, "pods.example", Way::Open, "1.2.3.4").await.0, 200, "{path}");
     }
 }
 

@@ -1,11 +1,12 @@
 //! What the items of a feed say, as what is said of episodes, oldest first.
 
 use chrono::{DateTime, Utc};
+use podswarm_feeds::Place;
 use podswarm_feeds::read::{Item, Source, TranscriptLink};
 use url::Url;
 
 use super::show::cut_title;
-use crate::publish::{Origin, Said};
+use crate::publish::{LONGEST_NUMBER_NAME, LONGEST_SEASON_NAME, Origin, Said};
 
 /// An item of a feed.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,6 +41,8 @@ pub(crate) struct Wanted {
     pub(crate) image: Option<Url>,
     /// Its chapters.
     pub(crate) chapters: Option<Url>,
+    /// What it says that is left out, one reason each.
+    pub(crate) faults: Vec<String>,
     /// What is said in it, written down.
     pub(crate) transcripts: Vec<TranscriptLink>,
 }
@@ -95,7 +98,20 @@ fn listed(item: &Item, date: DateTime<Utc>) -> Listed {
         duration_ms: item.duration.and_then(|duration| u64::try_from(duration.as_millis()).ok()),
         image: None,
     };
-    let said = Said { title, season: item.season, number: item.number, at: Some(date), ..Said::default() };
+    let mut tags = item.tags.clone();
+    let faults = tags.keep_good(Place::Episode).iter().map(ToString::to_string).collect();
+    let cut = |name: &Option<String>, most| Some(name.as_ref()?.chars().take(most).collect::<String>());
+    let said = Said {
+        title,
+        season: item.season,
+        number: item.number,
+        season_name: cut(&item.season_name, LONGEST_SEASON_NAME),
+        number_name: cut(&item.number_name, LONGEST_NUMBER_NAME),
+        blocked: Some(item.is_blocked),
+        tags,
+        at: Some(date),
+        ..Said::default()
+    };
     Listed::Episode(Box::new(Wanted {
         said,
         origin,
@@ -104,6 +120,7 @@ fn listed(item: &Item, date: DateTime<Utc>) -> Listed {
         media: media.iter().map(|(url, ..)| (*url).clone()).collect(),
         image: item.image.clone(),
         chapters: item.chapters.clone(),
+        faults,
         transcripts: item.transcripts.clone(),
     }))
 }

@@ -3,8 +3,8 @@
 //! A directory would refuse some of it, and so do we; it is left out then, and told.
 
 use chrono::{DateTime, Utc};
-use podswarm_feeds::podcast_guid;
 use podswarm_feeds::read::Channel;
+use podswarm_feeds::{Place, podcast_guid};
 use url::Url;
 
 use crate::library::new_show;
@@ -49,6 +49,10 @@ pub(crate) fn of(channel: &Channel, url: Option<&Url>, now: DateTime<Utc>) -> To
         .iter()
         .filter_map(|category| keep(ShowFields { category: Some(category.clone()), ..ShowFields::default() }).category)
         .collect();
+    let copyright = keep(ShowFields { copyright: one(channel.copyright.as_ref()), ..ShowFields::default() }).copyright;
+    let mut tags = channel.tags.clone();
+    let faults = tags.keep_good(Place::Show);
+    warnings.extend(faults.iter().map(|fault| format!("left out: {fault}")));
     let mut categories = categories.into_iter();
     let fields = ShowFields {
         title: Some(title),
@@ -59,6 +63,11 @@ pub(crate) fn of(channel: &Channel, url: Option<&Url>, now: DateTime<Utc>) -> To
         link: channel.link.as_ref().map(Url::to_string),
         email,
         explicit: channel.explicit,
+        copyright,
+        locked: Some(channel.locked.is_some()),
+        complete: Some(channel.is_complete),
+        blocked: Some(channel.is_blocked),
+        tags,
         image: None,
         rhythm: None,
     };

@@ -20,6 +20,12 @@ pub(crate) enum Agent {
     Machine,
 }
 
+/// The torrent client that calls itself so, by its name.
+pub(crate) fn torrent_client(agent: &str) -> Option<&'static str> {
+    let agent = agent.to_lowercase();
+    TORRENT_CLIENTS.iter().find(|(part, _)| agent.contains(part)).map(|(_, name)| *name)
+}
+
 /// Reads `User-Agent`s; the owner may name more machines.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Agents {
@@ -44,7 +50,7 @@ impl Agents {
         if is_in("watchos") {
             return Agent::Machine;
         }
-        if let Some((_, name)) = TORRENT_CLIENTS.iter().find(|(part, _)| is_in(part)) {
+        if let Some(name) = torrent_client(&agent) {
             return Agent::TorrentClient(name);
         }
         // Before the machines: some of these are made with libraries that alone are none.

@@ -38,6 +38,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub(crate) use agent::torrent_client;
 pub(crate) use geo::Countries;
 pub(crate) use ledger::EpisodeKey;
 pub(crate) use report::{EpisodeNumbers, Which, csv, report};

@@ -23,8 +23,8 @@ use chrono::{DateTime, Utc};
 use podswarm_core::metainfo::{MetainfoError, TorrentVersion};
 use podswarm_core::net::create::{CreateError, HashError};
 use podswarm_core::rate::ByteCount;
-use podswarm_feeds::EpisodeKind;
 use podswarm_feeds::date::to_the_second;
+use podswarm_feeds::{EpisodeKind, Place, TagError, Tags};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use settle::{Outcome, Recorded, Settled, settle};
@@ -96,6 +96,14 @@ pub(crate) struct Said {
     pub(crate) season: Option<u32>,
     /// The number, from 1.
     pub(crate) number: Option<u32>,
+    /// What the season is called.
+    pub(crate) season_name: Option<String>,
+    /// What is shown in the place of the number.
+    pub(crate) number_name: Option<String>,
+    /// Whether directories are asked not to show it.
+    pub(crate) blocked: Option<bool>,
+    /// What is said beyond that in the podcast namespace.
+    pub(crate) tags: Tags,
     /// When it is to appear; at once if in the past, of which it then bears the date.
     pub(crate) at: Option<DateTime<Utc>>,
     /// Whether it is to appear at the first time of the show's rhythm that is free.
@@ -137,6 +145,12 @@ pub(crate) struct Origin {
 /// Longest show notes in bytes; directories cut at 4000.
 const LONGEST_NOTES: usize = 32 << 10;
 
+/// Longest name of a season, in characters. The podcast namespace.
+pub(crate) const LONGEST_SEASON_NAME: usize = 128;
+
+/// Longest text in the place of a number, in characters. The podcast namespace.
+pub(crate) const LONGEST_NUMBER_NAME: usize = 32;
+
 /// Something said of an episode that is not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SaidError {
@@ -158,6 +172,19 @@ pub(crate) enum SaidError {
         /// `season` or `number`.
         what: &'static str,
     },
+    /// A name that apps cut.
+    #[error("the name of the {what} has {got} characters; want at most {want}")]
+    Name {
+        /// `season` or `episode`.
+        what: &'static str,
+        /// Its length in characters.
+        got: usize,
+        /// The greatest length in characters.
+        want: usize,
+    },
+    /// A tag of the podcast namespace.
+    #[error(transparent)]
+    Tag(#[from] TagError),
     /// A transcript that is none.
     #[error("the transcript")]
     Transcript(#[from] TranscriptError),
@@ -261,6 +288,8 @@ impl Said {
         }
         check_notes(self.notes.as_deref())?;
         check_transcripts(&self.transcripts)?;
+        self.tags.check(Place::Episode)?;
+        check_names(self.season_name.as_deref(), self.number_name.as_deref())?;
         check_numbers(self.season, self.number)
     }
 }
@@ -288,6 +317,22 @@ fn check_numbers(season: Option<u32>, number: Option<u32>) -> Result<(), SaidErr
     zero.map_or(Ok(()), |(what, _)| Err(SaidError::Zero { what }))
 }
 
+fn check_names(season: Option<&str>, number: Option<&str>) -> Result<(), SaidError> {
+    for (what, name, want) in [("season", season, LONGEST_SEASON_NAME), ("episode", number, LONGEST_NUMBER_NAME)] {
+        if let Some(got) = name.map(|name| name.chars().count()).filter(|&got| got > want) {
+            return Err(SaidError::Name { what, got, want });
+        }
+    }
+    Ok(())
+}
+
+/// Sets or clears a name.
+fn rename(name: &mut Option<String>, said: Option<String>) {
+    if let Some(said) = said {
+        *name = Some(said.split_whitespace().collect::<Vec<_>>().join(" ")).filter(|name| !name.is_empty());
+    }
+}
+
 /// What is to be said of an episode from now on; `None` leaves what was said before, and empty notes take theirs back.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -300,6 +345,15 @@ pub(crate) struct EpisodeFields {
     pub(crate) season: Option<u32>,
     /// The number, from 1.
     pub(crate) number: Option<u32>,
+    /// What the season is called; nothing takes it back.
+    pub(crate) season_name: Option<String>,
+    /// What is shown in the place of the number; nothing takes it back.
+    pub(crate) number_name: Option<String>,
+    /// Whether directories are asked not to show it.
+    pub(crate) blocked: Option<bool>,
+    /// What is said beyond that in the podcast namespace: takes the place of all of the same name, none takes them
+    /// back.
+    pub(crate) tags: Tags,
     /// When it is to appear, or the date that it bears.
     pub(crate) at: Option<DateTime<Utc>>,
     /// Its chapters; none takes them back.
@@ -319,12 +373,20 @@ impl EpisodeFields {
         let title = self.title.as_deref().map(checked_title).transpose().map_err(SaidError::Title)?;
         check_notes(self.notes.as_deref())?;
         check_numbers(self.season, self.number)?;
+        check_names(self.season_name.as_deref(), self.number_name.as_deref())?;
         check_transcripts(self.transcripts.as_deref().unwrap_or_default())?;
+        let mut tags = episode.tags.clone();
+        tags.replace(self.tags);
+        tags.check(Place::Episode)?;
+        episode.tags = tags;
         episode.title = title.unwrap_or_else(|| std::mem::take(&mut episode.title));
         if let Some(notes) = self.notes {
             episode.notes_are_html = false;
             episode.notes = Some(notes).filter(|notes| !notes.trim().is_empty());
         }
+        rename(&mut episode.season_name, self.season_name);
+        rename(&mut episode.number_name, self.number_name);
+        episode.is_blocked = self.blocked.unwrap_or(episode.is_blocked);
         episode.season = self.season.or(episode.season);
         episode.number = self.number.or(episode.number);
         episode.published = self.at.map_or(episode.published, to_the_second);

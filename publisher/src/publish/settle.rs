@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::stage::{CONTENT, Staged};
 use super::staging::{Plan, Staging};
-use super::{PublishError, Said, SaidError};
+use super::{PublishError, Said, SaidError, rename};
 use crate::cover::Cover;
 use crate::library::{Library, LibraryError, new_show};
 use crate::notes;
@@ -108,6 +108,8 @@ pub(crate) fn settle(library: &Library, staged: Staged, now: DateTime<Utc>) -> R
         (Some(_), _) => said.notes.is_none(),
         (None, old) => old.as_ref().is_some_and(|old| old.notes.is_some() && old.notes_are_html),
     };
+    let mut said_tags = old.as_ref().map(|old| old.tags.clone()).unwrap_or_default();
+    said_tags.replace(said.tags.clone());
     let notes = new_notes.or_else(|| old.as_ref()?.notes.clone()).or(tags.notes);
     let mut episode = EpisodeRecord {
         show: show.slug.clone(),
@@ -128,6 +130,10 @@ pub(crate) fn settle(library: &Library, staged: Staged, now: DateTime<Utc>) -> R
         ended: None,
         season: said.season.or(old.as_ref().and_then(|old| old.season)).or(tags.season),
         number: said.number.or(old.as_ref().and_then(|old| old.number)).or(tags.number),
+        season_name: old.as_ref().and_then(|old| old.season_name.clone()),
+        number_name: old.as_ref().and_then(|old| old.number_name.clone()),
+        is_blocked: said.blocked.unwrap_or(old.as_ref().is_some_and(|old| old.is_blocked)),
+        tags: said_tags,
         kind: old.as_ref().map_or(origin.kind, |old| old.kind),
         explicit: old.as_ref().map_or(origin.explicit, |old| old.explicit),
         duration_ms: tags.duration.and_then(|duration| u64::try_from(duration.as_millis()).ok()).or(origin.duration_ms),
@@ -141,6 +147,8 @@ pub(crate) fn settle(library: &Library, staged: Staged, now: DateTime<Utc>) -> R
         enclosure: looked.enclosure,
         place: staged.place,
     };
+    rename(&mut episode.season_name, said.season_name.clone());
+    rename(&mut episode.number_name, said.number_name.clone());
     let cover = tags.cover.as_ref();
     let cover_path = cover.map(|cover| library.media_folder(&show.slug).join(cover.file_name()));
     let torrent_path = library.torrent(&show.slug, &episode.file);

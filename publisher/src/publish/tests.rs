@@ -92,8 +92,7 @@ fn what_was_typed_wins() {
         draft: false,
         chapters: None,
         transcripts: Vec::new(),
-        version: None,
-        origin: None,
+        ..Said::default()
     };
     let Recorded { show, episode, .. } = world.publish(Draft { said, ..draft(path) });
     assert_eq!((show.title.as_str(), episode.title.as_str()), ("Other Show", "The title"));

@@ -2,9 +2,10 @@
 
 use podswarm_core::metainfo::{Magnet, Metainfo};
 use podswarm_feeds::model::{self, FeedUrls, Media, TorrentRef, sri_sha256};
-use podswarm_feeds::{ShowKey, Withdrawal, write};
+use podswarm_feeds::{ShowKey, Tag, Tags, Withdrawal, write};
 
 use crate::record::{EpisodeRecord, ShowRecord};
+use crate::rhythm::Rhythm;
 use crate::transcript::TranscriptFile;
 use crate::urls::Urls;
 
@@ -67,11 +68,32 @@ fn show_model(show: &ShowRecord, urls: &Urls) -> model::Show {
         link: show.link.as_deref().and_then(|link| link.parse().ok()),
         email: show.email.clone(),
         explicit: show.explicit,
+        copyright: show.copyright.clone(),
+        is_locked: show.is_locked,
+        is_complete: show.is_complete,
+        is_blocked: show.is_blocked,
+        tags: tags(show),
         podcast_guid: show.podcast_guid,
         new_feed_url: show.moved.as_ref().map(|moved| moved.feed.clone()),
         key: None,
         withdrawn: Vec::new(),
     }
+}
+
+/// What a show says in the podcast namespace; how often episodes come is told by its rhythm, where nothing else is
+/// said.
+fn tags(show: &ShowRecord) -> Tags {
+    const FREQUENCY: &str = "updateFrequency";
+    let mut tags = show.tags.clone();
+    if tags.first(FREQUENCY).is_none()
+        && let Some((rule, words)) = show.rhythm.as_ref().and_then(Rhythm::rule)
+    {
+        let words = if show.language.starts_with("en") { words } else { String::new() };
+        let frequency = Tag::of_text(words).with("rrule", rule);
+        let frequency = if show.is_complete { frequency.with("complete", "true") } else { frequency };
+        tags.push(FREQUENCY, frequency);
+    }
+    tags
 }
 
 fn episode_model(show: &ShowRecord, episode: &EpisodeRecord, urls: &Urls) -> model::Episode {
@@ -85,6 +107,10 @@ fn episode_model(show: &ShowRecord, episode: &EpisodeRecord, urls: &Urls) -> mod
         published: episode.published,
         season: episode.season,
         number: episode.number,
+        season_name: episode.season_name.clone(),
+        number_name: episode.number_name.clone(),
+        is_blocked: episode.is_blocked,
+        tags: episode.tags.clone(),
         kind: episode.kind,
         duration: episode.duration(),
         explicit: episode.explicit.unwrap_or(show.explicit),

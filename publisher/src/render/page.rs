@@ -13,6 +13,7 @@ use podswarm_core::app::human_duration;
 use podswarm_core::metainfo::Magnet;
 use podswarm_core::rate::ByteCount;
 
+use super::said;
 use crate::record::{EpisodeRecord, Image, ShowRecord};
 use crate::slug::page_name;
 use crate::urls::Urls;
@@ -57,6 +58,8 @@ pub(crate) fn show(show: &ShowRecord, episodes: &[&EpisodeRecord], urls: &Urls) 
                     p.soft { (byline(show)) (count(episodes.len())) }
                     @if let Some(description) = &show.description { p { (description) } }
                     @if let Some(link) = &show.link { p { a href=(link) rel="noopener" { (link) } } }
+                    (said::by_and_where(show.tags.all("person"), show.tags.all("location")))
+                    @if show.is_complete { p.soft { "No episode comes any more." } }
                 }
             }
             @if let Some(moved) = &show.moved {
@@ -77,6 +80,8 @@ pub(crate) fn show(show: &ShowRecord, episodes: &[&EpisodeRecord], urls: &Urls) 
                     p { code { "podsub run " (feed) } }
                 }
             }
+            (said::support(show, None))
+            (said::talk(&show.tags))
             @if episodes.is_empty() { p.soft { "No episode yet." } }
             @for episode in episodes {
                 article {
@@ -85,6 +90,7 @@ pub(crate) fn show(show: &ShowRecord, episodes: &[&EpisodeRecord], urls: &Urls) 
                     (player("..", episode, "none"))
                 }
             }
+            (said::rights(show, None))
         },
     )
 }
@@ -110,12 +116,16 @@ pub(crate) fn episode(
                 div {
                     h1 { (episode.title) @if episode.explicit.unwrap_or(show.explicit) { " " (explicit()) } }
                     p.soft { (facts(episode)) }
+                    (said::by_and_where(said::people(show, episode), episode.tags.all("location")))
                 }
             }
             (player("../..", episode, "metadata"))
+            (soundbites(episode))
             @if !episode.chapters.is_empty() { (chapters(episode)) }
             @if episode.notes.is_some() { section { (PreEscaped(episode.notes_html())) } }
             @if !said.is_empty() { (transcript(episode, said)) }
+            (said::support(show, Some(episode)))
+            (said::talk(&episode.tags))
             section.box {
                 h2 { "Download" }
                 ul.links {
@@ -134,6 +144,7 @@ pub(crate) fn episode(
                     p { "Info-hash " code { (episode.info_hash) } }
                 }
             }
+            (said::rights(show, Some(episode)))
         },
     )
 }
@@ -147,6 +158,23 @@ fn chapters(episode: &EpisodeRecord) -> Markup {
                     li {
                         (moment(episode, chapter.start_ms)) " " (chapter.title)
                         @if let Some(url) = &chapter.url { " " a href=(url) rel="noopener" { "link" } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Where to listen in.
+fn soundbites(episode: &EpisodeRecord) -> Markup {
+    let bites = said::soundbites(&episode.tags);
+    html! {
+        @if !bites.is_empty() {
+            section.box {
+                h2 { "Listen in" }
+                ol.chapters {
+                    @for (start, title) in bites {
+                        li { (moment(episode, start)) " " (if title.is_empty() { &episode.title } else { title }) }
                     }
                 }
             }
@@ -211,7 +239,7 @@ fn layout(root: &str, title: &str, show: Option<&ShowRecord>, body: &Markup) -> 
                 }
                 script src={ (root) "/assets/live.js" } defer {}
             }
-            body { (body) }
+            body { main { (body) } }
         }
     }
     .into_string()
@@ -238,11 +266,16 @@ fn cover(root: &str, show: &ShowRecord, image: &Image) -> Markup {
 fn facts(episode: &EpisodeRecord) -> Markup {
     html! {
         time datetime=(episode.published.to_rfc3339()) { (day(episode.published)) }
-        @match (episode.season, episode.number) {
-            (Some(season), Some(number)) => { " · Season " (season) ", episode " (number) }
-            (None, Some(number)) => { " · Episode " (number) }
-            (Some(season), None) => { " · Season " (season) }
-            (None, None) => {}
+        @if let Some(season) = episode.season {
+            " · "
+            @match &episode.season_name { Some(name) => { (name) } None => { "Season " (season) } }
+        }
+        @if let Some(number) = episode.number {
+            (if episode.season.is_some() { ", " } else { " · " })
+            @match &episode.number_name {
+                Some(name) => { (name) }
+                None => { (if episode.season.is_some() { "episode " } else { "Episode " }) (number) }
+            }
         }
         @if let Some(duration) = episode.duration() { " · " (human_duration(duration)) }
         " · " (ByteCount(episode.length))

@@ -38,10 +38,18 @@ fn publish(world: &World, name: &str, seed: u32, flags: &[&str]) {
 
 /// A show with an episode of each kind.
 fn fill(world: &World) {
-    world.done("old", &["init", "--title", "Night Walks", "--category", "Arts", "--email", "a@x.example"]);
+    let init = ["init", "--title", "Night Walks", "--category", "Arts", "--email", "a@x.example", "--locked"];
+    let said =
+        ["--person", "Ann; role=host", "--copyright", "© Ann", "--tag", "<value type='a' method='b'/>", "--complete"];
+    world.done("old", &[&init[..], &said].concat());
     std::fs::write(world.path("one.vtt"), "WEBVTT\n\n00:00.000 --> 00:01.000\nHello\n").unwrap();
     std::fs::write(world.path("one.chapters.txt"), "00:00 The river\n").unwrap();
-    publish(world, "one.wav", 1, &["--notes", "By Ann", "--number", "7"]);
+    publish(
+        world,
+        "one.wav",
+        1,
+        &["--notes", "By Ann", "--number", "7", "--number-name", "Seventh", "--person", "Bo; role=guest"],
+    );
     publish(world, "two.wav", 2, &["--in-place", "--hybrid"]);
     publish(world, "taken.wav", 3, &[]);
     publish(world, "later.wav", 4, &["--draft"]);

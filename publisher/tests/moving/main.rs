@@ -5,5 +5,6 @@ mod export;
 mod host;
 mod import;
 mod relocate;
+mod said;
 mod still;
 mod world;

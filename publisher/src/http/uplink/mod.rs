@@ -1,0 +1,377 @@
+//! One uplink for two: peers, and those who download over HTTP.
+//!
+//! After a release both want more than the line carries. TCP gives every connection as much as any other, so two
+//! hundred downloads would leave next to nothing to eight peers, though what a peer gets he passes on and a download
+//! does not. So while peers are served, downloads over HTTP have
+//!
+//! - a part of what leaves us, whatever else goes on: the owner's share, and half of it until somebody else has a whole
+//!   copy of what peers are fetching;
+//! - what peers leave free, which [`allowance`] finds out;
+//! - never more than the owner's limit on what is sent, against which they count.
+//!
+//! What torrent clients take from the web seed, in ranges, is the swarm's: it waits for nobody, and counts as theirs.
+//! Held back it would hold up whole crowds, since a client waits for what it has asked a web seed for.
+//!
+//! Those who download take turns, one network after another, so that nobody starves, and nobody gets more by asking
+//! more often. While no peer is served nobody waits.
+//!
+//! [`Line`] decides and knows no clock; [`Uplink`] asks it for those who download, and tells it how peers fare.
+//!
+//! Law: a turn is given to every network that waits before any gets a second one.
+
+mod allowance;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use podswarm_core::net::clock::Clock;
+use podswarm_core::net::{Engine, Torrent};
+use podswarm_core::rate::{ByteCount, Rate, RateMeter, TokenBucket};
+use podswarm_core::time::Instant;
+use tokio::sync::{Notify, oneshot};
+
+use super::quota::network_of;
+use crate::wire::UplinkStatus;
+use allowance::{Allowance, STEP, Sent};
+
+/// Peers that are sent less in a step need no part of the line kept for them.
+const SERVED: u64 = 4 * 1024;
+/// What may go in one turn at least; slow lines give many a turn in the time that players wait.
+const LEAST_TURN: u64 = 16 * 1024;
+/// A turn is the bytes of such a part of a second, if that is more.
+const TURN_PART: u64 = 100;
+/// Who asks for no more is answered at once: a player that looks whether ranges are served.
+const PROBE: usize = 2 * 1024;
+/// What may go at once: the bytes of a fiftieth of a second, and this at least.
+const LEAST_BURST: u64 = 64 * 1024;
+const BURST_PART: u64 = 50;
+
+/// The part of a full uplink that downloads over HTTP have, in percent; 50 by default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HttpShare(u8);
+
+impl Default for HttpShare {
+    fn default() -> Self {
+        Self(50)
+    }
+}
+
+impl fmt::Display for HttpShare {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for HttpShare {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let percent = text.parse().ok().filter(|percent| (1..=99).contains(percent));
+        percent.map(Self).ok_or_else(|| format!("`{text}` is not a part of the line in percent; want 1 to 99"))
+    }
+}
+
+/// How peers fare.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Served {
+    /// Bytes sent to them since the start.
+    sent: u64,
+    /// Whether others hold a whole copy of everything that they are sent.
+    is_copy_out: bool,
+    /// The owner's limit on what is sent.
+    limit: Option<Rate>,
+}
+
+/// What the line carries, and who waits for it.
+struct Line {
+    /// The part of a full line that is for downloads over HTTP.
+    share: HttpShare,
+    /// What was sent over HTTP.
+    sent: RateMeter,
+    /// How peers fared when that was last looked at, and what had been sent over HTTP.
+    served: Served,
+    sent_before: u64,
+    /// While peers are served.
+    allowance: Option<Allowance>,
+    /// While anybody has to wait.
+    bucket: Option<TokenBucket>,
+    turns: Turns,
+    /// Somebody had to wait since the last look.
+    are_short: bool,
+    /// Bytes that torrent clients took from the web seed since the last look.
+    web_seeded: u64,
+    /// Bytes that count against the owner's limit, and of which the engine was not told yet.
+    untold: u64,
+}
+
+impl Line {
+    fn new(share: HttpShare) -> Self {
+        Self {
+            share,
+            sent: RateMeter::default(),
+            served: Served::default(),
+            sent_before: 0,
+            allowance: None,
+            bucket: None,
+            turns: Turns::default(),
+            are_short: false,
+            web_seeded: 0,
+            untold: 0,
+        }
+    }
+
+    /// Whether nobody has to wait.
+    const fn is_free(&self) -> bool {
+        self.bucket.is_none()
+    }
+
+    /// The part of a full line that downloads have now, in percent.
+    fn percent(&self) -> u8 {
+        let HttpShare(share) = self.share;
+        if self.served.is_copy_out { share } else { share.div_ceil(2) }
+    }
+
+    /// This is how peers fare a [`STEP`] after the last look.
+    fn look(&mut self, now: Instant, served: Served) {
+        let before = std::mem::replace(&mut self.served, served);
+        let over_http = self.sent.total();
+        let sent = Sent {
+            peers: served.sent - before.sent + std::mem::take(&mut self.web_seeded),
+            downloads: over_http - std::mem::replace(&mut self.sent_before, over_http),
+        };
+        let (percent, are_short) = (self.percent(), std::mem::take(&mut self.are_short));
+        if sent.peers < SERVED {
+            self.allowance = None;
+        } else {
+            let allowance = self.allowance.get_or_insert_with(|| Allowance::new(now));
+            allowance.step(now, sent, percent, are_short);
+        }
+        let allowed = self.allowance.as_ref().map(Allowance::rate);
+        let rate = allowed.into_iter().chain(served.limit).min();
+        let burst = |Rate(rate)| ByteCount((rate / BURST_PART).max(LEAST_BURST));
+        match (&mut self.bucket, rate) {
+            (Some(bucket), Some(rate)) => bucket.change(now, rate, burst(rate)),
+            (bucket, rate) => *bucket = rate.map(|rate| TokenBucket::new(rate, burst(rate), now)),
+        }
+    }
+
+    /// How much goes in one turn.
+    fn turn(&self) -> u64 {
+        self.allowance.as_ref().map_or(u64::MAX, |allowance| (allowance.rate().0 / TURN_PART).max(LEAST_TURN))
+    }
+
+    /// So many bytes go to a torrent client.
+    fn seed(&mut self, bytes: u64) {
+        self.web_seeded += bytes;
+        if self.served.limit.is_some() {
+            self.untold += bytes;
+        }
+    }
+
+    /// So many bytes go.
+    fn take(&mut self, now: Instant, bytes: u64) {
+        self.sent.add(now, bytes);
+        if let Some(bucket) = &mut self.bucket {
+            bucket.spend(now, bytes);
+        }
+        if self.served.limit.is_some() {
+            self.untold += bytes;
+        }
+    }
+
+    /// Gives turns to those who wait, as far as the line goes; tells when to come again.
+    fn give(&mut self, now: Instant) -> Option<Instant> {
+        while !self.turns.is_empty() {
+            let ready = self.bucket.as_mut().map_or(Some(now), |bucket| bucket.ready_at(now));
+            if ready != Some(now) {
+                self.are_short = true;
+                return ready;
+            }
+            let most = self.turn();
+            let Some(waiting) = self.turns.pop() else { break };
+            let bytes = waiting.wants.min(most);
+            if waiting.answer.send(bytes).is_ok() {
+                self.take(now, bytes);
+            }
+        }
+        None
+    }
+}
+
+/// Who waits for a turn.
+struct Waiting {
+    asker: IpAddr,
+    wants: u64,
+    answer: oneshot::Sender<u64>,
+}
+
+/// Those who wait, network by network.
+#[derive(Default)]
+struct Turns {
+    of: BTreeMap<IpAddr, VecDeque<Waiting>>,
+    /// The networks that wait, whose turn it is first.
+    order: VecDeque<IpAddr>,
+}
+
+impl Turns {
+    fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    fn push(&mut self, waiting: Waiting) {
+        // Whoever is at home, or behind a proxy that tells nothing, stands for nobody but himself.
+        let network = network_of(waiting.asker).unwrap_or(waiting.asker);
+        let queue = self.of.entry(network).or_default();
+        if queue.is_empty() {
+            self.order.push_back(network);
+        }
+        queue.push_back(waiting);
+    }
+
+    /// The next who has not gone away meanwhile.
+    fn pop(&mut self) -> Option<Waiting> {
+        while let Some(network) = self.order.pop_front() {
+            let queue = self.of.get_mut(&network)?;
+            queue.retain(|waiting| !waiting.answer.is_closed());
+            let first = queue.pop_front();
+            if queue.is_empty() {
+                self.of.remove(&network);
+            } else {
+                self.order.push_back(network);
+            }
+            if first.is_some() {
+                return first;
+            }
+        }
+        None
+    }
+}
+
+/// The uplink. Clones are the same one.
+#[derive(Clone)]
+pub(crate) struct Uplink(Arc<Shared>);
+
+struct Shared {
+    line: Mutex<Line>,
+    clock: Clock,
+    /// Whether nobody has to wait.
+    is_free: AtomicBool,
+    downloads: AtomicUsize,
+    /// Rings when somebody waits for a turn.
+    news: Notify,
+}
+
+impl Uplink {
+    /// A line of which downloads over HTTP have this part while it is full.
+    pub(crate) fn new(share: HttpShare) -> Self {
+        Self(Arc::new(Shared {
+            line: Mutex::new(Line::new(share)),
+            clock: Clock::default(),
+            is_free: AtomicBool::new(true),
+            downloads: AtomicUsize::new(0),
+            news: Notify::new(),
+        }))
+    }
+
+    /// A download of this asker's; `of_swarm` if it is a part that a torrent client takes.
+    pub(crate) fn download(&self, asker: IpAddr, of_swarm: bool) -> Download {
+        self.0.downloads.fetch_add(1, Ordering::Relaxed);
+        Download { uplink: self.clone(), asker, of_swarm }
+    }
+
+    /// How it stands.
+    pub(crate) fn status(&self) -> UplinkStatus {
+        let now = self.0.clock.now();
+        let mut line = self.line();
+        let (rate, percent) = (line.sent.rate(now), line.allowance.is_some().then(|| line.percent()));
+        UplinkStatus { downloads: self.0.downloads.load(Ordering::Relaxed), rate, percent }
+    }
+
+    fn line(&self) -> MutexGuard<'_, Line> {
+        self.0.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Watches over the line for ever: how peers fare, and whose turn it is.
+    pub(crate) async fn keep(self, engine: Engine) {
+        let mut look_at = Instant::ZERO;
+        loop {
+            let now = self.0.clock.now();
+            let again = {
+                let mut line = self.line();
+                if look_at <= now {
+                    look_at = now + STEP;
+                    let served = served(&engine, line.served);
+                    line.look(now, served);
+                    self.0.is_free.store(line.is_free(), Ordering::Relaxed);
+                }
+                let again = line.give(now);
+                let untold = std::mem::take(&mut line.untold);
+                if untold > 0 {
+                    engine.sent_beside(untold);
+                }
+                again
+            };
+            let until = again.map_or(look_at, |again| again.min(look_at));
+            tokio::select! {
+                () = tokio::time::sleep_until(self.0.clock.at(until)) => {}
+                () = self.0.news.notified() => {}
+            }
+        }
+    }
+}
+
+/// How the engine's peers fare, who fared so before.
+fn served(engine: &Engine, before: Served) -> Served {
+    let (sent, limit) = (engine.sent(), engine.limits().now.up);
+    if sent == before.sent {
+        return Served { limit, ..before };
+    }
+    let torrents = engine.torrents();
+    let mut fetched = torrents.iter().map(Torrent::status).filter(|status| status.up_rate > Rate(0));
+    Served { sent, is_copy_out: fetched.all(|status| status.copies_milli >= 1000), limit }
+}
+
+/// One download over HTTP, until it is dropped.
+pub(crate) struct Download {
+    uplink: Uplink,
+    asker: IpAddr,
+    of_swarm: bool,
+}
+
+impl Download {
+    /// Waits until some of `wants` bytes may be sent, and tells how many.
+    pub(crate) async fn turn(&self, wants: usize) -> usize {
+        let shared = &self.uplink.0;
+        let bytes = wants as u64;
+        let waiting = {
+            let (now, mut line) = (shared.clock.now(), self.uplink.line());
+            if self.of_swarm {
+                line.seed(bytes);
+                return wants;
+            }
+            if shared.is_free.load(Ordering::Relaxed) || wants <= PROBE {
+                line.take(now, bytes);
+                return wants;
+            }
+            let (answer, turn) = oneshot::channel();
+            line.turns.push(Waiting { asker: self.asker, wants: bytes, answer });
+            turn
+        };
+        shared.news.notify_one();
+        // The line is kept as long as the daemon runs.
+        waiting.await.map_or(wants, |bytes| usize::try_from(bytes).unwrap_or(wants))
+    }
+}
+
+impl Drop for Download {
+    fn drop(&mut self) {
+        self.uplink.0.downloads.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests;

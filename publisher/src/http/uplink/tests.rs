@@ -1,0 +1,176 @@
+//! A line of 10 Mbit/s in a world without a clock.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::*;
+
+/// The bytes that a line of 10 Mbit/s carries in a second.
+const LINE: u64 = 1_250_000;
+
+fn at(millis: u64) -> Instant {
+    Instant::ZERO + Duration::from_millis(millis)
+}
+
+/// Who waits is told apart by the number that stands behind his address.
+type Reader = (IpAddr, usize);
+
+/// Peers on a line of 10 Mbit/s that have what downloads leave, and downloads that want all of it.
+struct Rush {
+    line: Line,
+    served: Served,
+    got: BTreeMap<Reader, u64>,
+    waiting: Vec<(Reader, oneshot::Receiver<u64>)>,
+    millis: u64,
+}
+
+impl Rush {
+    fn new(readers: impl IntoIterator<Item = Reader>) -> Self {
+        let served = Served::default();
+        let (got, waiting) = (BTreeMap::new(), Vec::new());
+        let mut rush = Self { line: Line::new(HttpShare::default()), served, got, waiting, millis: 0 };
+        for reader in readers {
+            rush.ask(reader);
+            rush.got.insert(reader, 0);
+        }
+        rush
+    }
+
+    fn ask(&mut self, reader: Reader) {
+        let (answer, turn) = oneshot::channel();
+        self.line.turns.push(Waiting { asker: reader.0, wants: 64 << 10, answer });
+        self.waiting.push((reader, turn));
+    }
+
+    /// Lets so many seconds pass, in which peers want so many bytes each; tells what went over HTTP in each.
+    fn pass(&mut self, seconds: u64, peers_want: u64) -> u64 {
+        let before: u64 = self.got.values().sum();
+        for _ in 0..seconds {
+            let before: u64 = self.got.values().sum();
+            for _ in 0..100 {
+                self.line.give(at(self.millis));
+                for (reader, mut turn) in std::mem::take(&mut self.waiting) {
+                    match turn.try_recv() {
+                        Ok(bytes) => {
+                            *self.got.get_mut(&reader).unwrap() += bytes;
+                            self.ask(reader);
+                        }
+                        Err(_) => self.waiting.push((reader, turn)),
+                    }
+                }
+                self.millis += 10;
+            }
+            let over_http = self.got.values().sum::<u64>() - before;
+            self.served.sent += peers_want.min(LINE.saturating_sub(over_http));
+            self.line.look(at(self.millis), self.served);
+        }
+        (self.got.values().sum::<u64>() - before) / seconds
+    }
+}
+
+/// Two hundred at home somewhere. The line is known to be used before they come.
+fn two_hundred(peers_want: u64) -> Rush {
+    let mut rush = Rush::new([]);
+    rush.pass(2, peers_want);
+    for number in 0..200 {
+        let reader = (format!("203.0.113.{number}").parse().unwrap(), 0);
+        rush.ask(reader);
+        rush.got.insert(reader, 0);
+    }
+    rush
+}
+
+/// That `bytes` are `percent` of the line, more or less.
+#[track_caller]
+fn assert_is_percent(bytes: u64, percent: u64) {
+    let got = bytes * 100 / LINE;
+    assert!(got.abs_diff(percent) <= 5, "{got} % and not {percent} %");
+}
+
+#[test]
+fn while_peers_want_the_line_downloads_have_their_part_and_half_of_it_before_a_copy_is_out() {
+    let mut rush = two_hundred(LINE);
+    assert_is_percent(rush.pass(1, LINE), 25);
+    assert_is_percent(rush.pass(30, LINE), 25);
+    rush.served.is_copy_out = true;
+    rush.pass(2, LINE);
+    assert_is_percent(rush.pass(30, LINE), 50);
+}
+
+#[test]
+fn nobody_starves_and_nobody_gets_more_by_asking_twice() {
+    let mut rush = two_hundred(LINE);
+    let greedy: BTreeSet<Reader> = (0..100).map(|number| ("203.0.113.250".parse().unwrap(), number)).collect();
+    for reader in &greedy {
+        rush.ask(*reader);
+        rush.got.insert(*reader, 0);
+    }
+    rush.pass(60, LINE);
+    let (greedy, honest): (Vec<_>, Vec<_>) = rush.got.iter().partition(|(reader, _)| greedy.contains(reader));
+    let (least, most) = (*honest.iter().min().unwrap().1, *honest.iter().max().unwrap().1);
+    assert!(least > 0 && most <= least + (64 << 10), "between {least} and {most}");
+    let greedy: u64 = greedy.iter().map(|(_, got)| *got).sum();
+    assert!(greedy <= most + (64 << 10), "{greedy} and {most}");
+}
+
+#[test]
+fn what_peers_leave_free_downloads_have() {
+    let mut rush = two_hundred(LINE / 10);
+    rush.pass(40, LINE / 10);
+    assert!(rush.pass(30, LINE / 10) > LINE * 7 / 10);
+}
+
+#[test]
+fn without_peers_nobody_waits_and_under_a_limit_downloads_keep_to_it() {
+    let mut line = Line::new(HttpShare::default());
+    line.look(at(0), Served::default());
+    assert!(line.is_free());
+    let mut rush = Rush::new([("203.0.113.1".parse().unwrap(), 0)]);
+    rush.served.limit = Some(Rate(LINE / 5));
+    rush.line.look(at(0), rush.served);
+    assert!(!rush.line.is_free());
+    assert_is_percent(rush.pass(10, 0), 20);
+    // What they take is told, so that peers have only the rest.
+    assert_eq!(rush.line.untold, rush.got.values().sum::<u64>());
+}
+
+#[test]
+fn what_torrent_clients_take_counts_as_peers_bytes_and_against_the_limit() {
+    let mut line = Line::new(HttpShare::default());
+    line.look(at(0), Served { limit: Some(Rate(LINE)), ..Served::default() });
+    line.seed(LINE);
+    assert_eq!((line.untold, line.sent.total()), (LINE, 0));
+    line.look(at(1000), line.served);
+    // They are served, so downloads have their part of what went.
+    assert_is_percent(line.allowance.unwrap().rate().0, 25);
+}
+
+#[test]
+fn who_has_gone_away_takes_nobodys_turn() {
+    let mut rush = two_hundred(LINE);
+    let (_, mut last) = rush.waiting.pop().unwrap();
+    rush.waiting.clear();
+    let before = rush.line.sent.total();
+    rush.line.give(at(rush.millis));
+    assert!(last.try_recv().is_ok());
+    assert!(rush.line.turns.is_empty());
+    assert_eq!(rush.line.sent.total() - before, LEAST_TURN);
+}
+
+#[test]
+fn a_share_is_between_one_and_ninety_nine_percent() {
+    assert_eq!("20".parse(), Ok(HttpShare(20)));
+    for odd in ["0", "100", "-1", "half", "50%"] {
+        assert!(odd.parse::<HttpShare>().unwrap_err().contains(odd), "{odd}");
+    }
+}
+
+#[tokio::test]
+async fn a_download_of_a_free_line_goes_at_once_and_is_counted_until_it_ends() {
+    let uplink = Uplink::new(HttpShare::default());
+    let download = uplink.download("203.0.113.1".parse().unwrap(), false);
+    assert_eq!(download.turn(64 << 10).await, 64 << 10);
+    assert_eq!(uplink.status().downloads, 1);
+    drop(download);
+    assert_eq!(uplink.status().downloads, 0);
+}
