@@ -3,16 +3,20 @@
 //! A command speaks to the agent of another process or to one that lives only as long as itself; the words are the
 //! same. As JSON an [`Ask`] is the body of `POST /api/v1/ask`, and a [`Reply`] that of its answer.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 use podswarm_core::metainfo::InfoHash;
-use podswarm_core::net::{InterfaceStatus, ProxyStatus, Reached};
+use podswarm_core::net::{BlocklistStatus, InterfaceStatus, ProxyStatus, Reached};
 use podswarm_core::rate::{ByteCount, Rate};
+use podswarm_core::swarm::SwarmDetail;
+use podswarm_core::timetable::{LimitStatus, RateLimits};
 use podswarm_feeds::poll::Counts;
 use serde::{Deserialize, Serialize};
 
-use crate::records::{Backlog, Episode, EpisodeId, Feed, FeedId, Shared, Source, Stage};
+use crate::records::{Backlog, Episode, EpisodeId, Feed, FeedId, Shared, Source, Stage, Why};
+use crate::rules::{RuleName, Rules};
 use podswarm_feeds::schedule::Schedule;
 
 /// What a command wants.
@@ -32,6 +36,23 @@ pub enum Ask {
         /// Follow it even if it cannot be reached now.
         #[serde(default)]
         unreachable: bool,
+        /// What is wanted of it, where that is not what is wanted of all.
+        #[serde(default)]
+        rules: Rules,
+    },
+    /// To change what is wanted of feeds; answered with [`Reply::Feeds`].
+    Edit {
+        /// How people name them.
+        feeds: Vec<String>,
+        /// What is wanted of them from now on.
+        #[serde(default)]
+        rules: Rules,
+        /// Rules that are to be those of all feeds again.
+        #[serde(default)]
+        forget: Vec<RuleName>,
+        /// When to poll them.
+        #[serde(default)]
+        schedule: Option<Schedule>,
     },
     /// To have episodes fetched; answered with [`Reply::Episodes`] as they are then.
     Download {
@@ -46,20 +67,52 @@ pub enum Ask {
     },
     /// The feeds; answered with [`Reply::Feeds`].
     Feeds,
+    /// To have an episode fetched before all others; answered with [`Reply::Episodes`] as it is then.
+    First {
+        /// How people name it.
+        episode: String,
+    },
     /// All that is known of a feed or an episode; answered with [`Reply::Feed`] or [`Reply::Episode`].
     Info {
         /// How people name it.
         what: String,
+    },
+    /// To go no faster than this until the agent ends, except at the hours that have their own limits; answered with
+    /// [`Reply::Limits`].
+    Limit {
+        /// What holds instead.
+        limits: RateLimits,
+    },
+    /// A close look at an episode; answered with [`Reply::Look`].
+    Look {
+        /// How people name it.
+        episode: String,
+    },
+    /// What is fetched or to be fetched, in the order in which it goes, then what is seeded, the fastest first;
+    /// answered with [`Reply::Episodes`].
+    Moving {
+        /// So many at most.
+        most: usize,
     },
     /// To let things rest; answered with [`Reply::Done`].
     Pause {
         /// Feeds, episodes, or `all`.
         what: Vec<String>,
     },
+    /// To open what is kept to the house's network, or to close it; answered with [`Reply::Phone`].
+    Phone {
+        /// Which.
+        wish: PhoneWish,
+    },
     /// To have an episode fetched now, to be played meanwhile; answered with [`Reply::Playing`].
     Play {
         /// How people name it.
         episode: String,
+    },
+    /// What came into the library last, the newest first; answered with [`Reply::Episodes`].
+    Recent {
+        /// So many at most.
+        most: usize,
     },
     /// To follow feeds no longer; answered with [`Reply::Removed`].
     Remove {
@@ -76,6 +129,8 @@ pub enum Ask {
     },
     /// How everything stands; answered with [`Reply::Status`].
     Status,
+    /// To see the agent in a browser; answered with [`Reply::Web`].
+    Web,
     /// To poll now; answered with [`Reply::Updated`] when every poll has ended.
     Update {
         /// Only these feeds; all if empty.
@@ -100,6 +155,12 @@ pub enum Reply {
     Feed(Box<FeedView>),
     /// Feeds, in order of their numbers.
     Feeds(Vec<FeedView>),
+    /// How fast the agent may go.
+    Limits(LimitStatus),
+    /// An episode, looked at closely.
+    Look(Box<Look>),
+    /// How the phone's listener stands.
+    Phone(PhoneView),
     /// An episode can be played.
     Playing(Box<Playing>),
     /// Feeds are followed no longer.
@@ -108,6 +169,36 @@ pub enum Reply {
     Status(Box<Status>),
     /// What polling brought, feed by feed.
     Updated(Vec<Updated>),
+    /// Where the agent is seen in a browser.
+    Web(WebPage),
+}
+
+/// What is wished of the phone's listener.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PhoneWish {
+    /// That it is open if it was before.
+    Again,
+    /// That it is closed.
+    Off,
+    /// That it is open.
+    On {
+        /// At this address.
+        #[serde(default)]
+        addr: Option<String>,
+        /// With a new token, so that the old address is good for nothing.
+        #[serde(default)]
+        renew: bool,
+    },
+}
+
+/// How the phone's listener stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PhoneView {
+    /// Where it listens; `None` if it is closed.
+    pub addr: Option<SocketAddr>,
+    /// The feed's address, with the token.
+    pub url: Option<String>,
 }
 
 /// A feed is followed.
@@ -133,6 +224,52 @@ pub struct Playing {
     /// As it is now.
     pub episode: EpisodeView,
     /// Where players find it; it holds the listener's token.
+    pub url: String,
+}
+
+/// An episode, looked at closely.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Look {
+    /// As it is now.
+    pub episode: EpisodeView,
+    /// Its pieces and peers; empty unless it is exchanged now.
+    pub swarm: SwarmDetail,
+    /// Its trackers.
+    pub trackers: Vec<TrackerView>,
+    /// The web servers that have it.
+    pub web_seeds: Vec<WebSeedView>,
+}
+
+/// A tracker, for people and programs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrackerView {
+    /// Its announce URL.
+    pub url: String,
+    /// Why the last announce failed.
+    pub error: Option<String>,
+    /// Seeds, by its last answer.
+    pub complete: Option<u32>,
+    /// Leechers, by its last answer.
+    pub incomplete: Option<u32>,
+}
+
+/// A web server that has the bytes of a torrent, for people and programs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WebSeedView {
+    /// Its URL.
+    pub url: String,
+    /// Bytes that it sent since the torrent was joined.
+    pub downloaded: u64,
+    /// How fast it sends.
+    pub rate: Rate,
+    /// Why it waits or is asked no more.
+    pub error: Option<String>,
+}
+
+/// Where the agent is seen in a browser.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WebPage {
+    /// The address, which lets one browser in, once and within ten minutes.
     pub url: String,
 }
 
@@ -183,6 +320,9 @@ pub struct FeedView {
     pub added: DateTime<Utc>,
     /// The owner's schedule.
     pub schedule: Option<Schedule>,
+    /// The owner's rules for it alone.
+    #[serde(default)]
+    pub rules: Rules,
     /// The owner has paused it.
     pub is_paused: bool,
     /// Its publisher says that it is gone for good.
@@ -228,8 +368,11 @@ pub struct EpisodeView {
     pub number: Option<u32>,
     /// How far it is.
     pub stage: StageName,
-    /// Why it was not taken although it was new.
+    /// Why it was not taken, or is kept no longer.
     pub why: Option<String>,
+    /// The owner asked for it, so that no rule deletes it.
+    #[serde(default)]
+    pub asked: bool,
     /// When it was complete, or was found to be gone.
     pub since: Option<DateTime<Utc>>,
     /// Bytes of its file, once it is complete, else what the feed says.
@@ -298,6 +441,20 @@ pub struct Transfer {
     pub web_seeds: u32,
     /// Seconds left.
     pub eta_seconds: Option<u64>,
+    /// How the swarm stands, as the tracker tells that knows most of it; `None` if none tells.
+    #[serde(default)]
+    pub tracker: Option<TrackerFigures>,
+}
+
+/// How a swarm stands, as a tracker tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrackerFigures {
+    /// Peers that have everything.
+    pub seeds: u32,
+    /// Peers that still want something.
+    pub peers: u32,
+    /// Downloads that became whole, ever; `None` if it does not tell.
+    pub downloads: Option<u32>,
 }
 
 impl Transfer {
@@ -319,12 +476,24 @@ pub struct Status {
     pub free: Option<ByteCount>,
     /// Bytes of them that are kept free.
     pub reserve: Option<ByteCount>,
+    /// Bytes of all episodes that are there.
+    #[serde(default)]
+    pub kept: ByteCount,
+    /// Bytes that they may take.
+    #[serde(default)]
+    pub quota: Option<ByteCount>,
     /// All feeds.
     pub feeds: Vec<FeedView>,
     /// Episodes that are to be fetched, in the order in which they go.
     pub downloads: Vec<EpisodeView>,
     /// What is seeded, all together.
     pub seeding: SeedTotals,
+    /// What comes in and goes out, all together.
+    #[serde(default)]
+    pub traffic: Traffic,
+    /// How fast the agent may go; `None` if nothing is exchanged with peers.
+    #[serde(default)]
+    pub limits: Option<LimitStatus>,
     /// How long an episode is seeded.
     #[serde(default)]
     pub enough: String,
@@ -340,6 +509,20 @@ pub struct Status {
     /// The interface by which alone everything goes, if there is one.
     #[serde(default)]
     pub interface: Option<InterfaceStatus>,
+    /// The block list, if there is one.
+    #[serde(default)]
+    pub blocklist: Option<BlocklistStatus>,
+}
+
+/// What comes in and goes out, all together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Traffic {
+    /// How fast it comes in, from peers and servers.
+    pub down_rate: Rate,
+    /// How fast it goes out to peers.
+    pub up_rate: Rate,
+    /// Peers connected.
+    pub peers: u32,
 }
 
 /// What is seeded, all together.
@@ -370,6 +553,7 @@ impl FeedView {
             folder: None,
             added: feed.added,
             schedule: feed.schedule.clone(),
+            rules: feed.rules.clone(),
             is_paused: feed.paused,
             is_gone: feed.poll.gone,
             episodes: 0,
@@ -391,8 +575,14 @@ impl EpisodeView {
         let said = episode.offer.length;
         let (stage, why, since, length) = match &episode.stage {
             Stage::Complete { at, length, .. } => (StageName::Complete, None, Some(*at), Some(*length)),
-            Stage::Gone { at } => (StageName::Gone, None, Some(*at), said),
-            Stage::Seen { why } => (StageName::Seen, why.clone().or(episode.offer.unfetchable()), None, said),
+            Stage::Gone { at, why } => {
+                let why = why.map(|why| why.to_string());
+                (StageName::Gone, why, Some(*at), said)
+            }
+            Stage::Seen { why } => {
+                let why = why.clone().or(episode.offer.unfetchable()).unwrap_or(Why::Backlog);
+                (StageName::Seen, Some(why.to_string()), None, said)
+            }
             Stage::Wanted { .. } => (StageName::Wanted, None, None, said),
         };
         Self {
@@ -405,7 +595,8 @@ impl EpisodeView {
             season: episode.season,
             number: episode.number,
             stage,
-            why: why.map(|why| why.to_string()),
+            why,
+            asked: episode.custody.asked,
             since,
             length,
             is_paused: episode.paused || feed.paused,

@@ -4,12 +4,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono_tz::Tz;
-use clap::{Args, Parser, Subcommand};
+use clap::builder::Resettable;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 use podswarm_core::app::{EngineArgs, GlobalArgs, RouteArgs};
 
 use crate::agent::share::{SeedRatio, SeedTime};
 use crate::records::Backlog;
-use crate::web::WebAddr;
+use crate::rules::{Clause, ClauseError, Keep, KeepFor, RuleName, Rules, Size, Take, Template};
+use crate::web::{PhoneAddr, WebAddr};
 use podswarm_feeds::schedule::Schedule;
 
 /// Follow podcasts, fetch their episodes through the swarm, keep them and seed them on.
@@ -46,11 +49,24 @@ pub enum Command {
         /// All of them, not only what was taken and the ten newest others of each feed.
         #[arg(long)]
         all: bool,
+        /// Those that were not taken or are kept no longer, each with its reason.
+        #[arg(long)]
+        why: bool,
+    },
+    /// Change what is wanted of feeds: rules for what is taken and kept, and when to poll.
+    Edit(EditArgs),
+    /// Write the feeds that are followed as OPML, for another app or another box.
+    Export {
+        /// The file to write, or `-` for standard output.
+        #[arg(value_name = "FILE.opml|-")]
+        file: PathBuf,
     },
     /// List the feeds that are followed.
     Feeds,
     /// Fetch single things now: `.torrent` files, http(s) URLs of `.torrent` files or of media.
     Get(GetArgs),
+    /// Follow the feeds of another app: an OPML file, as every podcast app and feed reader exports it.
+    Import(ImportArgs),
     /// Tell all that is known of a feed or an episode.
     Info {
         /// A feed (number, URL, title or a part of it) or an episode (`FEED/NUMBER`, guid, info-hash or title).
@@ -62,6 +78,8 @@ pub enum Command {
         #[arg(required = true, value_name = "FEED|EPISODE|all")]
         what: Vec<String>,
     },
+    /// Let a podcast app in the house play what is kept: print the address of its feed, and open it to the network.
+    Phone(PhoneArgs),
     /// Play an episode while it is fetched: an episode of a feed, a `.torrent` file, a magnet link, or a URL.
     Play(PlayArgs),
     /// Follow feeds no longer. Their files are kept.
@@ -80,17 +98,28 @@ pub enum Command {
         what: Vec<String>,
     },
     /// Run the agent: poll, be told of releases, fetch, seed.
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Tell how feeds, downloads and seeding stand.
     Status,
+    /// Show everything that moves in one window, and change it by keys.
+    Top(TopArgs),
     /// Poll feeds now.
     Update {
         /// Only these: number, URL, title or a part of the title.
         #[arg(value_name = "FEED")]
         feeds: Vec<String>,
+        /// What is wanted of all feeds, where no agent runs.
+        #[command(flatten)]
+        rules: RuleArgs,
         /// How to reach the feeds' hosts, where no agent runs.
         #[command(flatten)]
         route: RouteArgs,
+    },
+    /// Open the agent's own page in a browser: podcasts, episodes, a player, transfers.
+    Web {
+        /// Print the address, and open nothing. It lets one browser in, once and within ten minutes.
+        #[arg(long)]
+        url: bool,
     },
 }
 
@@ -107,9 +136,30 @@ pub struct AddArgs {
     /// seconds first, such as `*/15 * * * *`.
     #[arg(long, value_name = "CRON")]
     pub schedule: Option<Schedule>,
+    /// What is wanted of these feeds alone. From the configuration file: of all, where no agent runs.
+    #[command(flatten)]
+    pub rules: RuleArgs,
     /// How to reach the feeds' hosts, where no agent runs.
     #[command(flatten)]
     pub route: RouteArgs,
+}
+
+/// The arguments of `edit`.
+#[derive(Args, Debug)]
+pub struct EditArgs {
+    /// Number, URL, title or a part of the title.
+    #[arg(required = true, value_name = "FEED")]
+    pub feeds: Vec<String>,
+    /// Have this rule be the one of all feeds again. May be given several times.
+    #[arg(long, value_name = "RULE")]
+    pub forget: Vec<RuleName>,
+    /// Poll at these times instead of by the agent's own judgement: a cron expression of five fields, or six with
+    /// seconds first, such as `*/15 * * * *`.
+    #[arg(long, value_name = "CRON")]
+    pub schedule: Option<Schedule>,
+    /// What is wanted of these feeds alone.
+    #[command(flatten)]
+    pub rules: RuleArgs,
 }
 
 /// The arguments of `download`.
@@ -161,6 +211,41 @@ pub struct GetArgs {
     /// How to speak to peers.
     #[command(flatten)]
     pub engine: EngineArgs,
+}
+
+/// The arguments of `import`.
+#[derive(Args, Debug)]
+pub struct ImportArgs {
+    /// The file to read, or `-` for standard input.
+    #[arg(value_name = "FILE.opml|-")]
+    pub file: PathBuf,
+    /// Take so many episodes of each feed that are there already: a number, or `all`. [default: 1]
+    #[arg(long, value_name = "N|all")]
+    pub backlog: Option<Backlog>,
+    /// What is wanted of these feeds alone. From the configuration file: of all, where no agent runs.
+    #[command(flatten)]
+    pub rules: RuleArgs,
+    /// How to reach the feeds' hosts, where no agent runs.
+    #[command(flatten)]
+    pub route: RouteArgs,
+}
+
+/// The arguments of `phone`.
+#[derive(Args, Debug)]
+pub struct PhoneArgs {
+    /// Listen at this address of a private network. It is remembered. [default: all addresses, port 6971 or the next
+    /// free one]
+    #[arg(long, value_name = "IP:PORT")]
+    pub listen: Option<PhoneAddr>,
+    /// Make a new address, so that the old one is good for nothing.
+    #[arg(long)]
+    pub new_token: bool,
+    /// Draw the QR code also where no terminal is.
+    #[arg(long)]
+    pub qr: bool,
+    /// Close it again.
+    #[arg(long, conflicts_with_all = ["listen", "new_token", "qr"])]
+    pub off: bool,
 }
 
 /// The arguments of `play`.
@@ -220,9 +305,22 @@ pub struct RunArgs {
     /// Serve nothing to players.
     #[arg(long, conflicts_with = "web")]
     pub no_web: bool,
+    /// Let podcast apps in the house play what is kept, as `podsub phone` does: listen at this address of a private
+    /// network, such as `0.0.0.0:6971`. [default: as `podsub phone` left it]
+    #[arg(long, value_name = "IP:PORT")]
+    pub phone: Option<PhoneAddr>,
     /// The time zone in which schedules are read, such as `Europe/Berlin`. [default: the system's]
     #[arg(long, value_name = "ZONE", value_parser = time_zone)]
     pub timezone: Option<Tz>,
+    /// All episodes together take so much of the disk at most, such as `50GB`; the oldest releases make way.
+    #[arg(long, value_name = "SIZE")]
+    pub quota: Option<Size>,
+    /// Leave so much of the disk free, such as `20GB`. [default: 5 GB or a tenth of it, whichever is less]
+    #[arg(long, value_name = "SIZE")]
+    pub leave_free: Option<Size>,
+    /// What is wanted of all feeds.
+    #[command(flatten)]
+    pub rules: RuleArgs,
     /// Where episodes are kept.
     #[command(flatten)]
     pub library: LibraryArgs,
@@ -232,6 +330,131 @@ pub struct RunArgs {
     /// How to speak to peers.
     #[command(flatten)]
     pub engine: EngineArgs,
+}
+
+/// What is wanted of episodes, as flags say it.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Rules")]
+pub struct RuleFlags {
+    /// Take only episodes for which this holds: a part of the title, `/a regular expression/`, or tests such as
+    /// `length>20m and title!=/rerun/`; `all` or `none`. Given several times, one that holds is enough. [default: all]
+    #[arg(long, value_name = "RULE")]
+    pub take: Vec<TakeWord>,
+    /// Take no episode for which this holds, whatever --take says.
+    #[arg(long, value_name = "RULE")]
+    pub skip: Vec<Clause>,
+    /// Keep the newest N episodes of a feed, and delete older ones that podsub itself has fetched; `all` deletes none.
+    /// [default: all]
+    #[arg(long, value_name = "N|all")]
+    pub keep: Option<Keep>,
+    /// Keep an episode for so long, such as `30d`; `ever` deletes none. [default: ever]
+    #[arg(long, value_name = "TIME|ever")]
+    pub keep_for: Option<KeepFor>,
+    /// Call files so, below the show's folder, such as `Season {season:02}/{number:02} {title}`.
+    /// [default: {date} {title}]
+    #[arg(long, value_name = "TEMPLATE")]
+    pub name: Option<Template>,
+}
+
+/// One word of `--take`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TakeWord {
+    /// `all`
+    All,
+    /// `none`
+    Nothing,
+    /// A condition.
+    If(Clause),
+}
+
+impl std::str::FromStr for TakeWord {
+    type Err = ClauseError;
+
+    fn from_str(text: &str) -> Result<Self, ClauseError> {
+        match text {
+            "all" => Ok(Self::All),
+            "none" => Ok(Self::Nothing),
+            text => text.parse().map(Self::If),
+        }
+    }
+}
+
+impl RuleFlags {
+    /// What they say.
+    fn rules(self) -> Result<Rules, clap::Error> {
+        let take = match &self.take[..] {
+            [] => None,
+            [TakeWord::All] => Some(Take::All),
+            [TakeWord::Nothing] => Some(Take::Nothing),
+            words => {
+                let clause =
+                    |word: &TakeWord| if let TakeWord::If(clause) = word { Some(clause.clone()) } else { None };
+                let clauses: Option<Vec<_>> = words.iter().map(clause).collect();
+                let fault = || {
+                    let text = "--take says `all` or `none` beside other rules; want one or the other\n";
+                    clap::Error::raw(clap::error::ErrorKind::ArgumentConflict, text)
+                };
+                Some(Take::Any(clauses.ok_or_else(fault)?))
+            }
+        };
+        let skip = (!self.skip.is_empty()).then_some(self.skip);
+        Ok(Rules { take, skip, keep: self.keep, keep_for: self.keep_for, name: self.name })
+    }
+}
+
+/// What is wanted of episodes: by whatever says so, and by the command line alone.
+#[derive(Clone, Debug, Default)]
+pub struct RuleArgs {
+    /// By the command line, a variable or the configuration file.
+    pub all: Rules,
+    /// By the command line.
+    pub typed: Rules,
+}
+
+impl Args for RuleArgs {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        // What comes behind them has its own heading.
+        let heading = match command.get_next_help_heading() {
+            Some(heading) => Resettable::Value(heading.to_owned().into()),
+            None => Resettable::Reset,
+        };
+        RuleFlags::augment_args(command).next_help_heading(heading)
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        RuleFlags::augment_args_for_update(command)
+    }
+}
+
+impl FromArgMatches for RuleArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let all = RuleFlags::from_arg_matches(matches)?.rules()?;
+        let mut typed = all.clone();
+        let names = [
+            ("take", RuleName::Take),
+            ("skip", RuleName::Skip),
+            ("keep", RuleName::Keep),
+            ("keep_for", RuleName::KeepFor),
+            ("name", RuleName::Name),
+        ];
+        let is_typed = |id| matches.value_source(id) == Some(ValueSource::CommandLine);
+        let others = names.into_iter().filter(|(id, _)| !is_typed(id)).map(|(_, name)| name);
+        typed.forget(&others.collect::<Vec<_>>());
+        Ok(Self { all, typed })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+/// The arguments of `top`.
+#[derive(Args, Debug)]
+pub struct TopArgs {
+    /// The program to play with. [default: the first of mpv, vlc and ffplay that is there]
+    #[arg(long, value_name = "PROGRAM")]
+    pub player: Option<PathBuf>,
 }
 
 /// Where episodes are kept.
@@ -286,6 +509,25 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn rules_of_the_file_are_those_of_all_feeds_and_those_that_are_typed_of_one() {
+        let with_file = Cli::command().mut_subcommand("add", |add| add.mut_arg("take", |arg| arg.default_value("x")));
+        let read = |command: &clap::Command, line: &str| {
+            let matches = command.clone().try_get_matches_from(line.split(' ')).unwrap();
+            let Command::Add(add) = Cli::from_arg_matches(&matches).unwrap().command else { panic!("{line}") };
+            (add.rules.all.words(), add.rules.typed.words())
+        };
+        let typed = read(&with_file, "podsub add http://h.example/ --keep 5 --skip a --skip b");
+        let want = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        assert_eq!(typed, (want(&["take x", "skip a", "skip b", "keep 5"]), want(&["skip a", "skip b", "keep 5"])));
+        let (all, typed) = read(&with_file, "podsub add http://h.example/ --take none");
+        assert_eq!((all, typed), (want(&["take none"]), want(&["take none"])));
+        for wrong in ["--take all --take x", "--take lenght>5m", "--keep 0", "--name {title", "--keep-for soon"] {
+            let line = format!("podsub add http://h.example/ {wrong}");
+            assert_eq!(Cli::try_parse_from(line.split(' ')).unwrap_err().exit_code(), 2, "{wrong}");
+        }
     }
 
     #[test]

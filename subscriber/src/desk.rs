@@ -11,9 +11,10 @@ use tokio::sync::broadcast::error::RecvError;
 
 use crate::agent::event::Event;
 use crate::agent::share::Enough;
-use crate::agent::{Duty, Seeding, Settings, Sources};
+use crate::agent::{Duty, Limits, Seeding, Settings, Sources};
 use crate::ask::{Ask, Reply};
 use crate::hub::{Hub, HubHandle, HubOptions};
+use crate::rules::Rules;
 
 /// How often a feed is polled that has no schedule, where no agent says otherwise.
 const INTERVAL: Duration = Duration::from_mins(30);
@@ -58,10 +59,15 @@ pub struct Desk {
 impl Desk {
     /// Finds the agent, or opens the store for the length of one command, which asks hosts by `route`.
     pub async fn open(global: &GlobalArgs, out: &Out, route: &Route) -> Result<Self, Failure> {
+        Self::open_with(global, out, route, Rules::default()).await
+    }
+
+    /// The same, where it matters what is wanted of all feeds.
+    pub async fn open_with(global: &GlobalArgs, out: &Out, route: &Route, rules: Rules) -> Result<Self, Failure> {
         match find(global).await? {
             (_, Access::Daemon(client)) => Ok(Self { contact: Contact::There(client), own: None }),
             (dir, Access::Owner(lock)) => {
-                let settings = settings(Duty::Answer, default_library(&dir)?, system_zone());
+                let settings = Settings { rules, ..settings(Duty::Answer, default_library(&dir)?, system_zone()) };
                 let route = route.clone();
                 let options =
                     HubOptions { lock, settings, library: None, engine: None, route, web: None, out: out.clone() };
@@ -126,8 +132,18 @@ impl Following {
 
 /// What an agent goes by where its owner says nothing.
 pub fn settings(duty: Duty, library: PathBuf, zone: Tz) -> Settings {
-    let (seeding, enough, sources) = (Seeding::Off, Enough::default(), Sources::All);
-    Settings { duty, library, downloads: 4, interval: INTERVAL, zone, seeding, enough, sources }
+    Settings {
+        duty,
+        library,
+        downloads: 4,
+        interval: INTERVAL,
+        zone,
+        seeding: Seeding::Off,
+        enough: Enough::default(),
+        sources: Sources::All,
+        rules: Rules::default(),
+        limits: Limits::default(),
+    }
 }
 
 /// Where the library is that nobody has named: in a data directory that was named, else with the user's own files.

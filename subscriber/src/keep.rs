@@ -3,6 +3,7 @@
 //! Law: a feed is written after the episodes that were read with it. So a crash between the two leaves a feed that is
 //! read again, never one whose validators hide episodes that were lost.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use podswarm_core::store::{Record, Store, StoreError};
@@ -21,6 +22,9 @@ pub struct Memory {
     pub last_feed: u32,
     /// Where the library is; `None` until an agent has run.
     pub library: Option<PathBuf>,
+    /// Where a phone may ask; `None` if none may.
+    #[serde(default)]
+    pub phone: Option<SocketAddr>,
 }
 
 impl Record for Memory {
@@ -83,6 +87,18 @@ pub fn notes(store: &Store, id: EpisodeId) -> Result<Option<Notes>, StoreError> 
 pub fn remember_library(store: &Store, library: PathBuf) -> Result<(), StoreError> {
     let memory = store.get::<Memory>([])?.unwrap_or_default();
     let changed = Memory { library: Some(library), ..memory.clone() };
+    if changed == memory { Ok(()) } else { store.put(&changed) }
+}
+
+/// Where a phone may ask. Blocks the thread.
+pub fn phone(store: &Store) -> Result<Option<SocketAddr>, StoreError> {
+    Ok(store.get::<Memory>([])?.and_then(|memory| memory.phone))
+}
+
+/// Remembers where a phone may ask. Blocks the thread.
+pub fn remember_phone(store: &Store, phone: Option<SocketAddr>) -> Result<(), StoreError> {
+    let memory = store.get::<Memory>([])?.unwrap_or_default();
+    let changed = Memory { phone, ..memory.clone() };
     if changed == memory { Ok(()) } else { store.put(&changed) }
 }
 
@@ -180,7 +196,10 @@ mod tests {
         save(&store, &[Change::Feed(Box::new(feed(3)))]).unwrap();
         remember_library(&store, "/podcasts".into()).unwrap();
         let (_, memory) = load(&store).unwrap();
-        assert_eq!(memory, Memory { last_feed: 3, library: Some("/podcasts".into()) });
+        assert_eq!(memory, Memory { last_feed: 3, library: Some("/podcasts".into()), phone: None });
+        let addr = "0.0.0.0:6971".parse().unwrap();
+        remember_phone(&store, Some(addr)).unwrap();
+        assert_eq!(phone(&store).unwrap(), Some(addr));
     }
 
     #[test]

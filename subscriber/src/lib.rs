@@ -1,11 +1,12 @@
 //! The listener's agent: it follows feeds, fetches new episodes through the swarm, keeps them and seeds them on.
 //!
 //! The decisions are pure and come first: [`agent`] is one state machine that is told what happened and says what to
-//! do; [`records`] is what it remembers, [`names`] how files are called, [`sse`] what an event stream says. Around it
-//! lies the rim: [`hub`] does what the agent decides, [`keep`] remembers it in the store, [`library`] is the disk,
-//! [`dot_torrent`] and [`address`] what comes from elsewhere, and [`web`] serves players. Commands ([`cli`],
-//! [`commands`]) ask an agent ([`ask`]) wherever it runs ([`desk`]): in a [`session`] of this process, or in another
-//! one, over its [`control`] port.
+//! do; [`records`] is what it remembers, [`rules`] what its owner wants, [`names`] how files are called, [`sse`] what
+//! an event stream says. Around it lies the rim: [`hub`] does what the agent decides, [`keep`] remembers it in the
+//! store, [`library`] is the disk, [`dot_torrent`] and [`address`] what comes from elsewhere, and [`web`] serves
+//! players; [`view`] and [`top`] are what people see of it in a terminal. Commands ([`cli`], [`commands`]) ask an agent
+//! ([`ask`]) wherever it runs ([`desk`]): in a [`session`] of this process, or in another one, over its [`control`]
+//! port.
 
 pub mod address;
 pub mod agent;
@@ -20,8 +21,10 @@ pub mod keep;
 pub mod library;
 pub mod names;
 pub mod records;
+pub mod rules;
 pub mod session;
 pub mod sse;
+pub mod top;
 pub mod view;
 pub mod web;
 

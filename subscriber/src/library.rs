@@ -11,10 +11,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Component, Path, PathBuf};
+use std::time::SystemTime;
 
 use podswarm_core::metainfo::InfoHash;
 use podswarm_core::net::durable::beside;
+use sha1::{Digest, Sha1};
 
+use crate::agent::Deletion;
 use crate::names;
 
 /// A library.
@@ -81,6 +84,25 @@ impl Library {
         self.tidy(file)
     }
 
+    /// What a finished file or folder looks like: lengths and dates of all that is in it. Any change shows.
+    pub fn print(&self, file: &str) -> io::Result<u64> {
+        let mut digest = Sha1::new();
+        print_of(&self.path(file)?, &mut digest)?;
+        let digest: [u8; 20] = digest.finalize().into();
+        Ok(u64::from_be_bytes(*digest.first_chunk().expect("20 bytes have a first 8")))
+    }
+
+    /// Deletes a finished file or folder if it looks as `print` says.
+    pub fn delete_unchanged(&self, file: &str, print: u64) -> io::Result<Deletion> {
+        match self.print(file) {
+            Ok(now) if now == print => self.delete(file).map(|()| Deletion::Done),
+            Ok(_) => Ok(Deletion::Changed),
+            // The library may be on a disk that is away.
+            Err(error) if error.kind() == ErrorKind::NotFound && self.has_folder_of(file) => Ok(Deletion::Missing),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Deletes what is not finished of `file`.
     pub fn delete_parts(&self, file: &str) -> io::Result<()> {
         let path = self.path(file)?;
@@ -119,6 +141,27 @@ pub fn torrent_beside(folder: &Path, info_hash: InfoHash) -> PathBuf {
 /// Where a download to `path` that no agent keeps remembers how far it is.
 pub fn resume_beside(path: &Path) -> PathBuf {
     beside(path, "resume")
+}
+
+/// Takes in what `path` looks like, with all that is below it, in the order of names.
+fn print_of(path: &Path, digest: &mut Sha1) -> io::Result<()> {
+    let metadata = fs::symlink_metadata(path)?;
+    if metadata.is_dir() {
+        let mut entries = fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+        entries.sort();
+        for entry in entries {
+            let name = entry.file_name().unwrap_or_default().as_encoded_bytes();
+            digest.update((name.len() as u64).to_be_bytes());
+            digest.update(name);
+            print_of(&entry, digest)?;
+        }
+        return Ok(());
+    }
+    let changed = metadata.modified()?.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    digest.update(metadata.len().to_be_bytes());
+    digest.update(changed.as_nanos().to_be_bytes());
+    digest.update([u8::from(metadata.is_symlink())]);
+    Ok(())
 }
 
 fn delete_any(path: &Path) -> io::Result<()> {
@@ -190,6 +233,28 @@ mod tests {
         library.delete_parts("Show/b.mp3").unwrap();
         assert!(library.root().is_dir() && !library.root().join("Show").exists());
         library.delete("Show/b.mp3").unwrap();
+    }
+
+    #[test]
+    fn only_what_looks_as_it_did_is_deleted() {
+        let (_root, library) = library();
+        library.make_folder("Show/Folder").unwrap();
+        let (one, inner) = (library.path("Show/a.mp3").unwrap(), library.path("Show/Folder/b.mp3").unwrap());
+        fs::write(&one, "abc").unwrap();
+        fs::write(&inner, "abc").unwrap();
+        let (file, folder) = (library.print("Show/a.mp3").unwrap(), library.print("Show/Folder").unwrap());
+        // Another date, another length, another file beside it: each is a change.
+        let touched = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1);
+        fs::File::options().write(true).open(&one).unwrap().set_modified(touched).unwrap();
+        assert_eq!(library.delete_unchanged("Show/a.mp3", file).unwrap(), Deletion::Changed);
+        fs::write(inner.with_file_name("mine.txt"), "mine").unwrap();
+        assert_eq!(library.delete_unchanged("Show/Folder", folder).unwrap(), Deletion::Changed);
+        assert!(one.exists() && inner.exists());
+        let now = library.print("Show/a.mp3").unwrap();
+        assert_eq!(library.delete_unchanged("Show/a.mp3", now).unwrap(), Deletion::Done);
+        assert_eq!(library.delete_unchanged("Show/a.mp3", now).unwrap(), Deletion::Missing);
+        fs::remove_dir_all(library.root()).unwrap();
+        assert!(library.delete_unchanged("Show/a.mp3", now).is_err(), "the disk may be away");
     }
 
     #[cfg(unix)]

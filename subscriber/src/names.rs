@@ -10,8 +10,6 @@
 //!
 //! Source: the reserved names and characters of Windows, the strictest of the systems.
 
-use chrono::NaiveDate;
-
 /// Bytes a name may have. File systems allow 255; the rest is for `.NAME.part` while it is being fetched.
 pub const MAX_NAME: usize = 240;
 
@@ -23,9 +21,14 @@ pub fn folder(show_title: &str) -> String {
     component(show_title, MAX_NAME - NUMBER_ROOM)
 }
 
-/// The name of an episode's file, without its extension.
-pub fn stem(day: NaiveDate, title: &str) -> String {
-    format!("{} {}", day.format("%Y-%m-%d"), component(title, MAX_NAME - 32))
+/// A part of a name, such as a title, without what no file may be called by. Room is left for a date beside it.
+pub fn part(text: &str) -> String {
+    component(text, MAX_NAME - 32)
+}
+
+/// The name of a file without its extension, or of a folder, made of parts.
+pub fn stem(text: &str) -> String {
+    component(text, MAX_NAME - NUMBER_ROOM)
 }
 
 /// The name of a thing that is fetched by itself, as the sender calls it, extension and all.
@@ -171,8 +174,8 @@ fn is_reserved(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn day() -> NaiveDate {
-        NaiveDate::from_ymd_opt(2026, 11, 20).unwrap()
+    fn dated(title: &str) -> String {
+        stem(&format!("2026-11-20 {}", part(title)))
     }
 
     #[test]
@@ -187,7 +190,7 @@ mod tests {
             ("", "2026-11-20 Untitled"),
             ("...", "2026-11-20 Untitled"),
         ] {
-            assert_eq!(stem(day(), title), name);
+            assert_eq!(dated(title), name);
         }
     }
 
@@ -213,7 +216,7 @@ mod tests {
     #[test]
     fn a_long_title_is_cut_on_a_character_and_keeps_its_extension() {
         for title in ["ä".repeat(5000), "日".repeat(5000), format!("{}. x", "a".repeat(5000)), "🎧".repeat(300)] {
-            let name = free(&stem(day(), &title), Some("mp3"), |_| false);
+            let name = free(&dated(&title), Some("mp3"), |_| false);
             assert!(name.len() <= MAX_NAME && name.len() > MAX_NAME - 64, "{} bytes", name.len());
             assert_eq!(extension(&name), Some("mp3"));
             assert!(folder(&title).len() <= MAX_NAME);

@@ -12,12 +12,15 @@ use std::str::FromStr;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use podswarm_core::metainfo::InfoHash;
+use podswarm_core::rate::ByteCount;
 use podswarm_feeds::ShowKey;
 use podswarm_feeds::poll::PollState;
 use podswarm_feeds::read::WhyNone;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::names;
+use crate::rules::{Rules, Span, Subject};
 use podswarm_feeds::schedule::Schedule;
 
 /// A feed's number, as `podsub feeds` shows it; never used again after a feed is removed.
@@ -143,6 +146,12 @@ pub struct Feed {
     pub events_url: Option<String>,
     /// The id of the last event that was acted on.
     pub last_event_id: Option<String>,
+    /// What its owner wants of it, where that is not what he wants of all.
+    #[serde(default)]
+    pub rules: Rules,
+    /// The language it says that it is in.
+    #[serde(default)]
+    pub language: Option<String>,
     /// What the show's withdrawals are known by: the key that its feed carried first.
     #[serde(default)]
     pub key: Option<ShowKey>,
@@ -166,6 +175,8 @@ impl Feed {
             is_local: false,
             events_url: None,
             last_event_id: None,
+            rules: Rules::default(),
+            language: None,
             key: None,
             taken: Vec::new(),
             poll: PollState::new(url),
@@ -225,6 +236,14 @@ impl Source {
 }
 
 impl Offer {
+    /// What its sources' names say that the file is.
+    fn mime_by_name(&self) -> Option<&'static str> {
+        let name = |source: &Source| Url::parse(source.address()).ok().map(|url| url.path().to_owned());
+        let known = |name: String| names::extension(&name).map(names::mime_of_extension);
+        let is_said = |mime: &&str| *mime != "application/octet-stream";
+        self.sources.iter().filter_map(name).filter_map(known).find(is_said)
+    }
+
     /// Why nothing of it can be fetched; `None` if something can.
     pub fn unfetchable(&self) -> Option<Why> {
         self.sources.is_empty().then(|| Why::NoSource(self.why_none.clone().unwrap_or(WhyNone::NoFile)))
@@ -235,12 +254,18 @@ impl Offer {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Why {
+    /// It was there before the feed was followed, beyond what was to be taken of that.
+    Backlog,
     /// It is the same as another episode, which came under another guid.
     Duplicate(EpisodeId),
     /// It came by magnet link only, when such links were not followed yet.
     MagnetOnly,
     /// It has no file that can be had.
     NoSource(WhyNone),
+    /// As many newer ones as are kept are there already.
+    Older(u32),
+    /// A rule of the owner's, in its own words.
+    Rule(String),
     /// Its feed had brought too many new episodes within a day.
     TooMany,
     /// Its publisher has taken it back.
@@ -250,9 +275,12 @@ pub enum Why {
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Backlog => f.write_str("it was there before the feed was followed"),
             Self::Duplicate(of) => write!(f, "the same as {of}"),
             Self::MagnetOnly => f.write_str("only a magnet link"),
             Self::NoSource(why) => why.fmt(f),
+            Self::Older(kept) => write!(f, "older than the {kept} that are kept"),
+            Self::Rule(rule) => write!(f, "the rule `{rule}`"),
             Self::TooMany => f.write_str("one of too many new episodes within a day"),
             Self::Withdrawn => f.write_str("taken back by its publisher"),
         }
@@ -272,10 +300,13 @@ pub enum Stage {
         /// The torrent that vouches for them and that they are seeded as.
         info_hash: Option<InfoHash>,
     },
-    /// It was complete, and the owner has taken the file away. It is not fetched again unless asked for.
+    /// It was complete, and its file is there no longer. It is not fetched again unless asked for.
     Gone {
-        /// When that was noticed.
+        /// When that was noticed or done.
         at: DateTime<Utc>,
+        /// The rule by which it was deleted; `None` if the owner has taken it away.
+        #[serde(default)]
+        why: Option<Expiry>,
     },
     /// It is known and not wanted.
     Seen {
@@ -287,6 +318,43 @@ pub enum Stage {
         /// The owner asked for this one; otherwise it was taken as new.
         by_owner: bool,
     },
+}
+
+/// Why a file was kept no longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Expiry {
+    /// So many newer ones of its feed were there.
+    Count(u32),
+    /// The library may take so many bytes.
+    Quota(u64),
+    /// It had been there for so long.
+    Time(Span),
+}
+
+impl fmt::Display for Expiry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Count(count) => write!(f, "the {count} newest are kept"),
+            Self::Quota(bytes) => write!(f, "the library may take {}", ByteCount(*bytes)),
+            Self::Time(span) => write!(f, "it is kept for {span}"),
+        }
+    }
+}
+
+/// Whose a file is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Custody {
+    /// What the file looked like when it was put there; `None` if it was there before. Only what looks so still is ever
+    /// deleted without the owner's word.
+    #[serde(default)]
+    pub print: Option<u64>,
+    /// The owner asked for it: it is deleted by his word only.
+    #[serde(default)]
+    pub asked: bool,
+    /// The owner has changed it since: it is his.
+    #[serde(default)]
+    pub changed: bool,
 }
 
 /// What was given back of an episode.
@@ -325,6 +393,9 @@ pub struct Episode {
     pub season: Option<u32>,
     /// Number within the season, from 1.
     pub number: Option<u32>,
+    /// Where its chapters are.
+    #[serde(default)]
+    pub chapters: Option<String>,
     /// Tells whether its notes have changed.
     pub notes_mark: u64,
     /// Where it is to be had.
@@ -337,6 +408,9 @@ pub struct Episode {
     /// What its owner has given back of it.
     #[serde(default)]
     pub shared: Shared,
+    /// Whose the file is.
+    #[serde(default)]
+    pub custody: Custody,
     /// Files of earlier revisions, which are kept and no longer seeded.
     pub former: Vec<String>,
     /// The owner has paused it.
@@ -367,6 +441,21 @@ impl Episode {
         match self.stage {
             Stage::Complete { info_hash, .. } => info_hash,
             Stage::Gone { .. } | Stage::Seen { .. } | Stage::Wanted { .. } => None,
+        }
+    }
+
+    /// What rules look at, `now`; the language is its feed's.
+    pub fn subject<'a>(&'a self, language: Option<&'a str>, now: DateTime<Utc>) -> Subject<'a> {
+        Subject {
+            title: &self.title,
+            number: self.number,
+            season: self.season,
+            seconds: self.duration,
+            age: self.published.map(|published| (now - published).to_std().unwrap_or_default()),
+            // Hosts that do not know write 0 or 1.
+            size: self.offer.length.filter(|length| *length > 1),
+            mime: self.offer.mime.as_deref().or_else(|| self.offer.mime_by_name()),
+            language,
         }
     }
 

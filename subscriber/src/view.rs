@@ -9,7 +9,7 @@ use chrono::{DateTime, Local, Utc};
 use podswarm_core::app::human_duration;
 use podswarm_core::rate::ByteCount;
 
-use crate::ask::{EpisodeView, FeedView, StageName, Status, Transfer};
+use crate::ask::{EpisodeView, FeedView, StageName, Status, TrackerFigures, Transfer};
 use crate::records::{Shared, Source};
 
 /// The feeds as a table, with what is wrong below each.
@@ -58,12 +58,27 @@ pub fn episodes(episodes: &[EpisodeView], with_show: bool) -> String {
     table(&rows, &[false, false, true, false, false, false])
 }
 
+/// Why episodes are not there, as a table.
+pub fn reasons(episodes: &[EpisodeView], with_show: bool) -> String {
+    let mut rows = Vec::new();
+    for episode in episodes {
+        let date = episode.published.map_or_else(|| "-".to_owned(), |at| at.format("%Y-%m-%d").to_string());
+        let why = episode.why.clone().unwrap_or_else(|| "its file was taken away".to_owned());
+        let why = if episode.stage == StageName::Gone { format!("gone: {why}") } else { why };
+        let mut row = vec![episode.id.to_string(), date];
+        row.extend(with_show.then(|| episode.show.clone()));
+        row.extend([episode.title.clone(), why]);
+        rows.push(row);
+    }
+    table(&rows, &[false; 5])
+}
+
 /// How far an episode is, in a few words.
 pub fn state(episode: &EpisodeView) -> String {
     match episode.stage {
         StageName::Complete if episode.withdrawn.is_some() => "kept; taken back by its publisher".to_owned(),
         StageName::Complete => episode.seeded.as_ref().map_or_else(|| "kept".to_owned(), |why| format!("kept, {why}")),
-        StageName::Gone => "gone".to_owned(),
+        StageName::Gone => episode.why.as_ref().map_or_else(|| "gone".to_owned(), |why| format!("gone: {why}")),
         StageName::Seen => episode.why.as_ref().map_or_else(|| "seen".to_owned(), |why| format!("seen: {why}")),
         StageName::Wanted if episode.is_paused => "paused".to_owned(),
         StageName::Wanted => match (&episode.transfer, &episode.trouble) {
@@ -72,6 +87,13 @@ pub fn state(episode: &EpisodeView) -> String {
             (None, None) => "wanted".to_owned(),
         },
     }
+}
+
+/// `3 seeds, 12 others, 40 downloads`.
+fn figures(told: TrackerFigures) -> String {
+    let mut parts = vec![count(told.seeds as usize, "seed"), count(told.peers as usize, "other")];
+    parts.extend(told.downloads.map(|downloads| count(downloads as usize, "download")));
+    parts.join(", ")
 }
 
 /// `42 % of 60.0 MiB, 1.2 MiB/s, 8 peers, 12 s left`, without what is not known.
@@ -89,6 +111,7 @@ pub fn progress(transfer: &Transfer) -> String {
     }
     parts.extend(transfer.peers.map(peers));
     parts.extend((transfer.web_seeds > 0).then(|| count(transfer.web_seeds as usize, "web seed")));
+    parts.extend(transfer.tracker.map(|told| format!("the tracker knows {}", figures(told))));
     parts.extend(transfer.eta_seconds.map(|left| format!("{} left", human_duration(Duration::from_secs(left)))));
     parts.join(", ")
 }
@@ -124,6 +147,9 @@ pub fn feed(feed: &FeedView, now: DateTime<Utc>) -> String {
     if let Some(url) = &feed.events_url {
         let state = if feed.is_listening { "" } else { ", not connected" };
         say("events", format!("{url}{state}"));
+    }
+    for words in feed.rules.words() {
+        say("rule", words);
     }
     let polls = feed.polls;
     let answered = polls.full + polls.unchanged;
@@ -205,6 +231,9 @@ pub fn status(status: &Status, now: DateTime<Utc>) -> String {
     };
     // Writing to a string cannot fail.
     let _ = writeln!(text, "library    {}{space}", status.library.display());
+    if let Some(quota) = status.quota {
+        let _ = writeln!(text, "quota      {} of {quota} taken", status.kept);
+    }
     let seeding = status.seeding;
     let _ = writeln!(
         text,
@@ -220,6 +249,9 @@ pub fn status(status: &Status, now: DateTime<Utc>) -> String {
     }
     if let Some(interface) = &status.interface {
         let _ = writeln!(text, "interface  {interface}");
+    }
+    if let Some(blocklist) = &status.blocklist {
+        let _ = writeln!(text, "blocked    {blocklist}");
     }
     if let Some(proxy) = &status.proxy {
         let _ = writeln!(text, "proxy      {proxy}");

@@ -1,25 +1,33 @@
-//! The agent's web listener: it serves what is kept, and what is being fetched while it comes.
+//! The agent's web listener: it serves what is kept, what is being fetched while it comes, and the owner's view of it
+//! (`pages`).
 //!
 //! | method and path | answer |
 //! |---|---|
 //! | `GET /media/FEED/NUMBER/NAME?token=TOKEN` | the episode's bytes: `Range`, `If-Range`, HEAD |
 //! | `GET /media/HASH/NAME?token=TOKEN` | the same of a torrent that one command fetches |
+//! | `GET /feed.xml?token=TOKEN` | everything that is kept, as a feed for podcast apps, with an entity tag |
 //!
 //! Bytes of an episode that is being fetched are given once they are verified; where the asker reads is fetched first.
 //! A body holds one read's bytes at a time, and ends when the asker goes. NAME is there for players that look at it.
+//! `phone` opens feed and media to the house's network, if the owner wants it; `serve` is the loop under both.
 //!
-//! Laws: it listens on loopback alone; nothing is answered without the token, nor under another host's name, nor
-//! outside of what is kept and fetched.
+//! Laws: the agent's own listener is on loopback alone; nothing is answered without the token, nor under another
+//! host's name, nor outside of what is kept and fetched.
 //!
 //! Source: RFC 9110, sections 13 and 14.
 
 mod body;
+mod feed;
 mod media;
+mod pages;
+mod phone;
+mod serve;
 mod shelf;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -34,7 +42,10 @@ use podswarm_core::app::{
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use shelf::{Found, Piece, Shelf};
+use pages::Door;
+pub use phone::PhoneAddr;
+pub(crate) use phone::{PhoneLine, forget_token as forget_phone_token};
+pub(crate) use shelf::{Found, Kept, Piece, Shelf};
 
 use crate::names;
 
@@ -42,7 +53,7 @@ use crate::names;
 const DEFAULT_PORT: u16 = 6970;
 /// How many ports from the default one on are tried.
 const TRIED: u16 = 20;
-/// The file in the data directory that keeps the token.
+/// The file in the data directory that keeps the token of players' addresses.
 const TOKEN_FILE: &str = "web-token";
 /// What is escaped in the last part of a path.
 const ESCAPED: &AsciiSet =
@@ -86,13 +97,26 @@ impl FromStr for WebAddr {
 pub struct WebSite {
     addr: SocketAddr,
     token: Arc<str>,
+    /// Who may see the owner's view, where that is served.
+    door: Option<Arc<Door>>,
 }
 
 impl WebSite {
     /// The address of something below `/media`, whose last part is `name`.
     pub(crate) fn media_url(&self, key: &str, name: &str) -> String {
+        self.media_url_at(&self.addr.to_string(), key, name)
+    }
+
+    /// The same for who reaches us at `host`.
+    fn media_url_at(&self, host: &str, key: &str, name: &str) -> String {
         let name = utf8_percent_encode(name, ESCAPED);
-        format!("http://{}/media/{key}/{name}?token={}", self.addr, self.token)
+        format!("http://{host}/media/{key}/{name}?token={}", self.token)
+    }
+
+    /// The address of the owner's view, which lets one browser in, once and soon.
+    pub(crate) fn page_url(&self) -> Result<String, Failure> {
+        let door = self.door.as_ref().ok_or_else(|| Failure::new("the agent is not shown at this address"))?;
+        Ok(format!("http://{}/#ticket={}", self.addr, door.ticket(Instant::now())?))
     }
 }
 
@@ -109,7 +133,7 @@ impl WebPort {
             Some(port) => (port, port),
             None => (DEFAULT_PORT, DEFAULT_PORT + TRIED - 1),
         };
-        let token = kept_token(dir)?;
+        let (token, door) = (kept_token(dir, TOKEN_FILE)?, Some(Arc::new(Door::new(dir)?)));
         let mut refused = None;
         for port in first..=last {
             match TcpListener::bind((wanted.ip, port)).await {
@@ -118,7 +142,7 @@ impl WebPort {
                         out.note(format!("port {first} is in use, taking {port} for players"));
                     }
                     let addr = listener.local_addr().explain(|| "listen for players".to_owned())?;
-                    return Ok(Self { listener, site: WebSite { addr, token: token.into() } });
+                    return Ok(Self { listener, site: WebSite { addr, token: token.into(), door } });
                 }
                 Err(error) => refused = Some(error),
             }
@@ -140,17 +164,19 @@ impl WebPort {
 
     /// Serves what is on the shelf until `stop`.
     pub(crate) async fn serve(self, from: Shelf, stop: CancellationToken) -> Result<(), Failure> {
+        let pages = match (&from, &self.site.door) {
+            (Shelf::Agent(hub), Some(door)) => pages::routes(hub.clone(), Arc::clone(door)),
+            _ => Router::new(),
+        };
         let web = Arc::new(Web { shelf: from, site: self.site });
-        match stop.run_until_cancelled(axum::serve(self.listener, app(web)).into_future()).await {
-            None | Some(Ok(())) => Ok(()),
-            Some(Err(error)) => Err(Failure::new("serve players").because(error)),
-        }
+        serve::serve(self.listener, app(web).merge(pages), stop).await;
+        Ok(())
     }
 }
 
-/// The token of this data directory; an address that a player keeps stays good.
-fn kept_token(dir: &DataDir) -> Result<String, Failure> {
-    let path = dir.join(TOKEN_FILE);
+/// The token in this file of the data directory; an address that a player keeps stays good.
+fn kept_token(dir: &DataDir, file: &str) -> Result<String, Failure> {
+    let path = dir.join(file);
     let is_token = |token: &String| token.len() == 64 && token.bytes().all(|byte| byte.is_ascii_hexdigit());
     if let Some(token) = std::fs::read_to_string(&path).ok().filter(is_token) {
         return Ok(token);
@@ -169,6 +195,7 @@ struct Web {
 
 fn app(web: Arc<Web>) -> Router {
     Router::new()
+        .route("/feed.xml", get(feed::feed))
         .route("/media/{feed}/{number}/{name}", get(media::episode))
         .route("/media/{hash}/{name}", get(media::torrent))
         .layer(from_fn_with_state(Arc::clone(&web), admit))
@@ -189,10 +216,14 @@ fn refusal(site: &WebSite, uri: &Uri, headers: &HeaderMap) -> Option<&'static st
     if !is_loopback_host(header(header::HOST)) {
         return Some("this is answered on the machine itself only\n");
     }
+    (!carries_token(site, uri, headers)).then_some("the token is not this agent's\n")
+}
+
+/// Whether a request carries the token, in its address or its head.
+fn carries_token(site: &WebSite, uri: &Uri, headers: &HeaderMap) -> bool {
     let mut given = uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.strip_prefix("token="));
-    let is_known = given.next().is_some_and(|given| secret_matches(given, &site.token))
-        || token_matches(header(header::AUTHORIZATION), &site.token);
-    (!is_known).then_some("the token is not this agent's\n")
+    let in_head = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    given.next().is_some_and(|given| secret_matches(given, &site.token)) || token_matches(in_head, &site.token)
 }
 
 /// The media type of a file of this name.
@@ -205,7 +236,8 @@ mod tests {
     use super::*;
 
     fn site() -> WebSite {
-        WebSite { addr: "127.0.0.1:6970".parse().expect("an address"), token: "f".repeat(64).into() }
+        let addr = "127.0.0.1:6970".parse().expect("an address");
+        WebSite { addr, token: "f".repeat(64).into(), door: None }
     }
 
     #[track_caller]

@@ -2,6 +2,13 @@
 //!
 //! The host lives in the test, on a port of its own; every wait is for something that the program says.
 
+#[path = "smoke/opml.rs"]
+mod opml;
+#[path = "smoke/phone.rs"]
+mod phone;
+#[path = "smoke/rules.rs"]
+mod rules;
+
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;

@@ -2,12 +2,14 @@
 //!
 //! An item is known by its feed and guid, whatever its URL. A known one with another info-hash is a revision: what was
 //! complete is fetched anew, beside the old file, which is kept and no longer seeded. Another guid is a duplicate if it
-//! has an info-hash that the feed has brought before or that another feed's episode was taken for, or if it has both
-//! the title and the first source of an episode of the same feed. Dates decide nothing but order: a late episode with
-//! an early date is still new.
+//! has an info-hash that the feed has brought before or that another feed's episode was taken for, if it has both
+//! the title and the first source of an episode of the same feed, or if it has title and date of one whose guid the
+//! feed no longer has: hosts that move a show change guids and addresses at once. Dates decide nothing else but order:
+//! a late episode with an early date is still new.
 //!
-//! What is new is wanted, but for the backlog of a new subscription, of which the owner says how much to take, and
-//! beyond [`NEW_PER_DAY`], which keeps a feed that invents guids from filling the disk.
+//! What is new is wanted, but for the backlog of a new subscription, of which the owner says how much to take, for what
+//! his rules leave out, and beyond [`NEW_PER_DAY`], which keeps a feed that invents guids from filling the disk. What
+//! was left out by a rule is looked at again when its item changes, not when the rule does.
 //!
 //! Knows nothing of downloads.
 //!
@@ -19,12 +21,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use podswarm_core::metainfo::InfoHash;
+use podswarm_feeds::read::opml::same_feed_key;
 use podswarm_feeds::{ShowKey, Withdrawal};
 use url::Url;
 
 use super::found::{Found, mark};
 use crate::names;
 use crate::records::{Episode, EpisodeId, Feed, FeedId, Notes, Offer, Shared, Stage, Why};
+use crate::rules::{Keep, Rules, Terms};
 
 /// So many new episodes of one feed are taken within 24 hours without the owner's asking.
 pub const NEW_PER_DAY: usize = 48;
@@ -75,6 +79,8 @@ pub struct Catalogue {
     /// By first source and title, both of which a feed keeps when it changes a guid by mistake.
     by_face: BTreeMap<(FeedId, u64), EpisodeId>,
     last_feed: u32,
+    /// What is wanted of all feeds.
+    rules: Rules,
 }
 
 impl Catalogue {
@@ -93,6 +99,25 @@ impl Catalogue {
         catalogue
     }
 
+    /// The same, for an owner who wants this of all feeds.
+    #[must_use]
+    pub fn ruled_by(mut self, rules: Rules) -> Self {
+        self.rules = rules;
+        self
+    }
+
+    /// What is wanted of a feed.
+    pub fn terms(&self, feed: FeedId) -> Terms {
+        let own = self.feeds.get(&feed).map(|feed| &feed.rules);
+        own.map_or_else(|| self.rules.with(&Rules::default()), |own| self.rules.with(own))
+    }
+
+    /// Bytes of all episodes that are there.
+    pub fn kept_bytes(&self) -> u64 {
+        let length = |episode: &Episode| if let Stage::Complete { length, .. } = episode.stage { length } else { 0 };
+        self.episodes.values().map(length).sum()
+    }
+
     /// The feed of this number.
     pub fn feed(&self, id: FeedId) -> Option<&Feed> {
         self.feeds.get(&id)
@@ -103,9 +128,11 @@ impl Catalogue {
         self.feeds.get_mut(&id)
     }
 
-    /// The feed that is polled at this URL.
+    /// The feed that is polled at this URL, or at one that differs in no more than the scheme or a slash at the end.
     pub fn feed_at(&self, url: &Url) -> Option<&Feed> {
-        self.feeds.values().find(|feed| feed.url() == url)
+        let key = same_feed_key(url.as_str());
+        let is_same = |feed: &&Feed| same_feed_key(feed.url().as_str()) == key;
+        self.feeds.values().find(|feed| feed.url() == url).or_else(|| self.feeds.values().find(is_same))
     }
 
     /// All feeds, in order of their numbers.
@@ -220,6 +247,7 @@ impl Catalogue {
         let mut reading = Reading::default();
         let Some(feed) = self.feeds.get_mut(&id) else { return reading };
         let (is_first, backlog) = (feed.is_new(), feed.backlog);
+        let language = feed.language.clone();
         feed.taken.retain(|at| *at > wall - TimeDelta::days(1));
         let mut room = if is_first { backlog.count() } else { NEW_PER_DAY.saturating_sub(feed.taken.len()) };
         let before = room;
@@ -228,14 +256,17 @@ impl Catalogue {
         let mut candidates = Vec::new();
         let items = oldest_first(items, wall);
         let present: BTreeSet<String> = items.iter().map(|item| item.guid.clone()).collect();
+        let terms = self.terms(id);
+        let lost = if is_first { Lost::default() } else { self.lost(id, &present, wall) };
+        let judge = Judge { terms: &terms, language: language.as_deref(), lost: &lost, wall };
         for item in items {
             let known = self.by_guid.get(&(id, item.guid.clone())).copied();
             let episode = known.unwrap_or(EpisodeId { feed: id, number: next });
             let update = if known.is_some() {
-                self.update(episode, &item, room > 0)
+                self.update(episode, &item, room > 0, &judge)
             } else {
                 next = next.saturating_add(1);
-                self.enter(episode, &item, wall, &mut reading)
+                self.enter(episode, &item, &judge, &mut reading)
             };
             match update {
                 Update::Nothing => continue,
@@ -249,17 +280,24 @@ impl Catalogue {
             changed.insert(episode);
             reading.changes.extend(item.notes(episode).map(Change::Notes));
         }
+        let mut newer = Newer::of(terms.keep, self.episodes_of(id));
         // Newest first: if there is not room for all, it is for the newest.
         for candidate in candidates.into_iter().rev() {
             let Some(episode) = self.episodes.get_mut(&candidate) else { continue };
-            if room > 0 {
-                room -= 1;
-                episode.stage = Stage::Wanted { by_owner: false };
-                reading.wanted.push(candidate);
-            } else if !is_first {
-                episode.stage = Stage::Seen { why: Some(Why::TooMany) };
-                reading.skipped.push((candidate, Why::TooMany));
-            }
+            let why = match newer.refuses(episode) {
+                None if room > 0 => {
+                    room -= 1;
+                    newer.count_in(episode);
+                    episode.stage = Stage::Wanted { by_owner: false };
+                    reading.wanted.push(candidate);
+                    continue;
+                }
+                _ if is_first => Why::Backlog,
+                Some(why) => why,
+                None => Why::TooMany,
+            };
+            episode.stage = Stage::Seen { why: Some(why.clone()) };
+            reading.skipped.extend((!is_first).then_some((candidate, why)));
         }
         if !is_first && let Some(feed) = self.feeds.get_mut(&id) {
             feed.taken.extend(std::iter::repeat_n(wall, before - room));
@@ -296,34 +334,48 @@ impl Catalogue {
     }
 
     /// Puts an item in that is new.
-    fn enter(&mut self, new: EpisodeId, item: &Found, wall: DateTime<Utc>, reading: &mut Reading) -> Update {
-        let why = self.judge(new, item);
+    fn enter(&mut self, new: EpisodeId, item: &Found, judge: &Judge<'_>, reading: &mut Reading) -> Update {
+        let mut episode = item.episode(new, Stage::Seen { why: None }, judge.wall);
+        let why = self.judge(new, item, judge).or_else(|| judge.refusal(&episode));
         let is_first = self.feeds.get(&new.feed).is_some_and(Feed::is_new);
+        episode.stage = Stage::Seen { why: why.clone() };
+        self.put(episode);
+        reading.new += 1;
         // What was there before the subscription is not worth a word, but where it explains what is not taken.
         let told = why.clone().filter(|why| !is_first || matches!(why, Why::Duplicate(_)));
-        self.put(item.episode(new, Stage::Seen { why: told.clone() }, wall));
-        reading.new += 1;
         reading.skipped.extend(told.map(|why| (new, why)));
         if why.is_none() { Update::Fetchable } else { Update::Changed }
     }
 
-    /// Why an item that is new is not to be taken; `None` if it is.
-    fn judge(&self, new: EpisodeId, item: &Found) -> Option<Why> {
+    /// Episodes of a feed that it no longer has, by title and date.
+    fn lost(&self, feed: FeedId, present: &BTreeSet<String>, wall: DateTime<Utc>) -> Lost {
+        // A date in the future is no date, and a title may be that of all.
+        let is_lost = |episode: &&Episode| !present.contains(&episode.guid) && !episode.title.is_empty();
+        let key = |episode: &Episode| {
+            let published = episode.published.filter(|published| *published <= wall)?;
+            Some(((episode.title.clone(), published), episode.id))
+        };
+        self.episodes_of(feed).filter(is_lost).filter_map(key).collect()
+    }
+
+    /// Why an item that is new is not to be taken, whatever the rules; `None` if it is.
+    fn judge(&self, new: EpisodeId, item: &Found, judge: &Judge<'_>) -> Option<Why> {
         if let Some(hash) = item.offer.info_hash
             && let Some(other) = self.having(hash).find(|other| other.id.feed == new.feed || other.is_taken())
         {
             return Some(Why::Duplicate(other.id));
         }
         let other = face(&item.offer, &item.title).and_then(|face| self.by_face.get(&(new.feed, face)));
-        other.copied().map(Why::Duplicate).or_else(|| item.offer.unfetchable())
+        let moved = || judge.lost.get(&(item.title.clone(), item.published?));
+        other.or_else(moved).copied().map(Why::Duplicate).or_else(|| item.offer.unfetchable())
     }
 
     /// Brings a known episode up to what its item says now.
-    fn update(&mut self, id: EpisodeId, item: &Found, has_room: bool) -> Update {
+    fn update(&mut self, id: EpisodeId, item: &Found, has_room: bool, judge: &Judge<'_>) -> Update {
         let old = &self.episodes[&id];
         let mut episode = item.episode(id, old.stage.clone(), old.first_seen);
         episode.file.clone_from(&old.file);
-        episode.shared = old.shared;
+        (episode.shared, episode.custody) = (old.shared, old.custody);
         episode.former.clone_from(&old.former);
         (episode.paused, episode.withdrawn) = (old.paused, old.withdrawn);
         if *old == episode {
@@ -339,11 +391,15 @@ impl Catalogue {
                     episode.former.extend(episode.file.take());
                 }
                 episode.stage = Stage::Wanted { by_owner: false };
-                episode.shared = Shared::default();
+                (episode.shared, episode.custody.print) = (Shared::default(), None);
                 Update::Revised
             }
-            Stage::Seen { why: Some(Why::MagnetOnly | Why::NoSource(_)) } if item.offer.unfetchable().is_none() => {
-                Update::Fetchable
+            Stage::Seen { why: Some(Why::MagnetOnly | Why::NoSource(_) | Why::Rule(_)) }
+                if item.offer.unfetchable().is_none() =>
+            {
+                let why = judge.refusal(&episode);
+                episode.stage = Stage::Seen { why: why.clone() };
+                if why.is_none() { Update::Fetchable } else { Update::Changed }
             }
             _ => Update::Changed,
         };
@@ -359,6 +415,62 @@ impl Catalogue {
             self.forget(id);
             reading.changes.push(Change::DropEpisode(id));
         }
+    }
+}
+
+/// Episodes that a feed no longer has, by title and date.
+type Lost = BTreeMap<(String, DateTime<Utc>), EpisodeId>;
+
+/// What an item is judged by.
+struct Judge<'a> {
+    terms: &'a Terms,
+    /// The feed's.
+    language: Option<&'a str>,
+    lost: &'a Lost,
+    wall: DateTime<Utc>,
+}
+
+impl Judge<'_> {
+    /// The rule that leaves an episode out.
+    fn refusal(&self, episode: &Episode) -> Option<Why> {
+        self.terms.refusal(&episode.subject(self.language, self.wall)).map(Why::Rule)
+    }
+}
+
+/// The releases of what is kept of a feed, to see how many are newer than another.
+struct Newer {
+    keep: Keep,
+    /// In their order.
+    releases: Vec<DateTime<Utc>>,
+}
+
+impl Newer {
+    fn of<'a>(keep: Keep, episodes: impl Iterator<Item = &'a Episode>) -> Self {
+        let is_kept = |episode: &&Episode| matches!(episode.stage, Stage::Complete { .. } | Stage::Wanted { .. });
+        let mut releases: Vec<_> = match keep {
+            Keep::All => Vec::new(),
+            Keep::Newest(_) => episodes.filter(is_kept).map(Episode::when).collect(),
+        };
+        releases.sort_unstable();
+        Self { keep, releases }
+    }
+
+    /// Why an episode would be deleted as soon as it was there.
+    fn refuses(&self, episode: &Episode) -> Option<Why> {
+        let Keep::Newest(count) = self.keep else { return None };
+        let newer = self.releases.len() - self.place(episode);
+        (newer >= self.keep.count()).then_some(Why::Older(count))
+    }
+
+    fn count_in(&mut self, episode: &Episode) {
+        if self.keep != Keep::All {
+            self.releases.insert(self.place(episode), episode.when());
+        }
+    }
+
+    /// How many are not newer.
+    fn place(&self, episode: &Episode) -> usize {
+        self.releases.partition_point(|release| *release <= episode.when())
     }
 }
 

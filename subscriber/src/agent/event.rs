@@ -12,7 +12,7 @@ use podswarm_core::metainfo::InfoHash;
 use podswarm_core::rate::ByteCount;
 use serde::{Deserialize, Serialize};
 
-use crate::records::{Episode, EpisodeId, FeedId, Why};
+use crate::records::{Episode, EpisodeId, Expiry, FeedId, Why};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +37,20 @@ pub enum Event {
         path: PathBuf,
         /// How many bytes it has, if known.
         length: Option<u64>,
+    },
+    /// A file was kept long enough, and is deleted.
+    Expired {
+        /// Which one.
+        #[serde(flatten)]
+        episode: About,
+        /// By which rule.
+        reason: Expiry,
+    },
+    /// A file was kept long enough, but its owner has changed it, so that it stays.
+    Spared {
+        /// Which one.
+        #[serde(flatten)]
+        episode: About,
     },
     /// A file is no longer where it was kept; it is neither seeded nor fetched again.
     Gone {
@@ -177,6 +191,10 @@ impl Event {
                 format!("downloading: {}, {}", episode.title, ByteCount(*length))
             }
             Self::Downloading { episode, length: None, .. } => format!("downloading: {}", episode.title),
+            Self::Expired { episode, reason } => format!("deleted: {}; {reason}", episode.title),
+            Self::Spared { episode } => {
+                format!("kept: {}; its file was changed and is its owner's now, no rule deletes it", episode.title)
+            }
             Self::Gone { episode } => {
                 format!(
                     "gone: {}; its file was taken away, `podsub download {}` fetches it again",
@@ -212,6 +230,8 @@ impl Event {
         match self {
             Self::Complete { episode, .. }
             | Self::Downloading { episode, .. }
+            | Self::Expired { episode, .. }
+            | Self::Spared { episode }
             | Self::Gone { episode }
             | Self::New { episode }
             | Self::Revised { episode }

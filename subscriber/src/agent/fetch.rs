@@ -1,14 +1,13 @@
 //! The agent and its downloads: what is wanted goes through the queue into the library, what is complete is seeded.
 
-use podswarm_core::metainfo::InfoHash;
 use podswarm_feeds::poll::Now;
 
 use super::event::{About, Event};
-use super::plan::{Plan, Prepared};
+use super::plan::{Place, Plan, Prepared};
 use super::queue::{Fault, Job, Order, Phase, Rank};
-use super::{Agent, Duty, Output, Sources};
+use super::{Agent, Duty, Output, Sources, Whole};
 use crate::names;
-use crate::records::{Episode, EpisodeId, Shared, Source, Stage, Why};
+use crate::records::{Custody, Episode, EpisodeId, Shared, Source, Stage, Why};
 
 impl Agent {
     /// Lets an episode go on: fetched if it is wanted, seeded if it is complete, neither if it is paused or withdrawn.
@@ -93,6 +92,7 @@ impl Agent {
                 episode.shared = Shared::default();
             }
             episode.stage = Stage::Wanted { by_owner };
+            episode.custody.asked |= by_owner;
             episode.paused = false;
             self.catalogue.put(episode);
             self.save_episode(id);
@@ -113,8 +113,21 @@ impl Agent {
                 return self.skip(id, Why::Duplicate(other));
             }
         }
+        let terms = self.catalogue.terms(id.feed);
+        // What the feed left out, or had wrong, may be what a rule asks for.
+        if let Some(torrent) = &prepared.torrent
+            && episode.stage == (Stage::Wanted { by_owner: false })
+            && !job.is_played()
+        {
+            let mut subject = episode.subject(feed.language.as_deref(), now.wall);
+            subject.size = Some(torrent.length);
+            if let Some(rule) = terms.refusal(&subject) {
+                return self.skip(id, Why::Rule(rule));
+            }
+        }
         let is_claimed = |name: &str| self.in_the_way.contains(name) || self.catalogue.is_claimed(id.feed, name);
-        let plan = Plan::new(episode, job.source(), &feed.folder, prepared, is_claimed);
+        let place = Place::of(episode, feed.name(), &feed.folder, &terms.name);
+        let plan = Plan::new(episode, job.source(), &place, prepared, is_claimed);
         if episode.file.as_ref() != Some(&plan.file) || plan.info_hash.is_some() {
             let mut episode = episode.clone();
             episode.file = Some(plan.file.clone());
@@ -148,17 +161,20 @@ impl Agent {
         self.queue.failed(now.instant, id, attempt, fault, &mut self.rng);
     }
 
-    pub(super) fn done(&mut self, now: Now, id: EpisodeId, attempt: u64, length: u64, info_hash: Option<InfoHash>) {
+    pub(super) fn done(&mut self, now: Now, id: EpisodeId, attempt: u64, whole: Whole) {
+        let Whole { length, info_hash, print } = whole;
         let Some(plan) = self.queue.done(now.instant, id, attempt) else { return };
         let Some(mut episode) = self.catalogue.episode(id).cloned() else { return };
         let path = self.settings.library.join(&plan.file);
         episode.file = Some(plan.file);
         episode.stage = Stage::Complete { at: now.wall, length, info_hash };
+        episode.custody = Custody { print, changed: false, ..episode.custody };
         let about = About::new(&episode);
         self.catalogue.put(episode);
         self.begin_seeding(now, id);
         self.save_episode(id);
         self.tell(Event::Complete { episode: about, path, length });
+        self.look_at_kept(now);
     }
 
     pub(super) fn seed_failed(&mut self, now: Now, id: EpisodeId, is_missing: bool, reason: String) {
@@ -171,7 +187,7 @@ impl Agent {
         if !is_missing {
             return self.tell(Event::SeedFailed { episode: about, reason });
         }
-        episode.stage = Stage::Gone { at: now.wall };
+        episode.stage = Stage::Gone { at: now.wall, why: None };
         self.catalogue.put(episode);
         self.save_episode(id);
         self.tell(Event::Gone { episode: about });
@@ -183,6 +199,7 @@ impl Agent {
             match order {
                 Order::Measure => self.outputs.push_back(Output::Measure),
                 Order::Stop { id } => self.outputs.push_back(Output::Stop { id }),
+                Order::MakeRoom { id, bytes } => self.make_room(id, bytes),
                 Order::Prepare { id, attempt } => self.order_prepare(id, attempt),
                 Order::Start { id, attempt } => self.order_start(id, attempt),
                 Order::Tell { id } => self.order_tell(id),
@@ -193,7 +210,9 @@ impl Agent {
     fn order_prepare(&mut self, id: EpisodeId, attempt: u64) {
         let (Some(job), Some(episode)) = (self.queue.job(id), self.catalogue.episode(id)) else { return };
         let Some(feed) = self.catalogue.feed(id.feed) else { return };
-        let (folder, file, is_local) = (feed.folder.clone(), episode.file.clone(), feed.is_local);
+        let template = self.catalogue.terms(id.feed).name;
+        let folder = Place::of(episode, feed.name(), &feed.folder, &template).folder;
+        let (file, is_local) = (episode.file.clone(), feed.is_local);
         let (source, info_hash) = (job.source().clone(), episode.offer.info_hash);
         self.outputs.push_back(Output::Prepare { id, attempt, source, folder, file, info_hash, is_local });
     }

@@ -10,6 +10,7 @@ use super::found::FoundFeed;
 use super::stream::Stream;
 use super::{Agent, Duty, Output, StreamNews, Target};
 use crate::records::{Backlog, EpisodeId, Feed, FeedId, Stage};
+use crate::rules::{RuleName, Rules};
 use podswarm_feeds::schedule::Schedule;
 
 /// A feed, as long as this agent runs.
@@ -43,14 +44,24 @@ impl Agent {
         }
     }
 
-    pub(super) fn subscribe(&mut self, now: Now, url: Url, schedule: Option<Schedule>, backlog: Option<Backlog>) {
+    pub(super) fn subscribe(
+        &mut self,
+        now: Now,
+        url: Url,
+        schedule: Option<Schedule>,
+        backlog: Option<Backlog>,
+        rules: Rules,
+    ) {
         if let Some(known) = self.catalogue.feed_at(&url).map(|feed| feed.id) {
+            if !rules.is_empty() {
+                self.edit(now, known, rules, &[], None);
+            }
             self.subscribe_again(now, known, schedule, backlog);
             return;
         }
         let id = self.catalogue.free_number();
         let mut feed = Feed::new(id, url, now.wall);
-        (feed.schedule, feed.backlog) = (schedule, backlog.unwrap_or_default());
+        (feed.schedule, feed.backlog, feed.rules) = (schedule, backlog.unwrap_or_default(), rules);
         self.catalogue.put_feed(feed);
         self.save_feed(id);
         self.follow(now, id);
@@ -70,6 +81,17 @@ impl Agent {
             }
         }
         self.poll_now(now, id);
+    }
+
+    /// The owner wants other things of a feed from now on.
+    pub(super) fn edit(&mut self, now: Now, id: FeedId, rules: Rules, forget: &[RuleName], schedule: Option<Schedule>) {
+        let Some(feed) = self.catalogue.feed_mut(id) else { return };
+        feed.rules.forget(forget);
+        feed.rules.change(rules);
+        feed.schedule = schedule.or(feed.schedule.take());
+        self.save_feed(id);
+        self.name_next_time(now, id);
+        self.look_at_kept(now);
     }
 
     /// The newest episodes of a feed that could be fetched, as many as the backlog has.
@@ -183,6 +205,9 @@ impl Agent {
 
     /// Brings the catalogue up to what the feed says.
     fn take_in(&mut self, now: Now, id: FeedId, found: FoundFeed, is_local: bool) -> Reading {
+        if let Some(feed) = self.catalogue.feed_mut(id) {
+            feed.language = found.language;
+        }
         let mut reading = self.catalogue.read(id, found.items, now.wall);
         self.catalogue.take_back(id, found.key, &found.withdrawn, &mut reading);
         let Some(feed) = self.catalogue.feed(id) else { return reading };

@@ -13,12 +13,14 @@ use podswarm_feeds::{ShowKey, Withdrawal};
 use sha1::{Digest, Sha1};
 use url::Url;
 
-use crate::records::{Episode, EpisodeId, Notes, Offer, Shared, Source, Stage};
+use crate::records::{Custody, Episode, EpisodeId, Notes, Offer, Shared, Source, Stage};
 
 /// Bytes of a title that are kept.
 const MAX_TITLE: usize = 500;
 /// Bytes that a guid may have; a longer one is replaced by its hash.
 const MAX_GUID: usize = 1024;
+/// Bytes that a language's name may have.
+const MAX_LANGUAGE: usize = 64;
 /// Sources of one episode that are kept.
 const MAX_SOURCES: usize = 8;
 /// Bytes that a source's URL may have.
@@ -29,6 +31,8 @@ const MAX_URL: usize = 4096;
 pub struct FoundFeed {
     /// The show's name.
     pub title: String,
+    /// The language it says that it is in.
+    pub language: Option<String>,
     /// Where its events come from.
     pub events_url: Option<Url>,
     /// What its withdrawals are known by.
@@ -54,6 +58,8 @@ pub struct Found {
     pub season: Option<u32>,
     /// Number within the season, from 1.
     pub number: Option<u32>,
+    /// Where its chapters are.
+    pub chapters: Option<String>,
     /// What is said about it, plain text or HTML.
     pub notes: String,
     /// Where it is to be had.
@@ -65,6 +71,7 @@ impl FoundFeed {
     pub fn of(channel: read::Channel) -> Self {
         Self {
             title: cut(channel.title.trim(), MAX_TITLE).to_owned(),
+            language: channel.language.filter(|language| language.len() <= MAX_LANGUAGE),
             events_url: channel.events_url.filter(|url| url.as_str().len() <= MAX_URL),
             key: channel.key,
             withdrawn: channel.withdrawn,
@@ -83,6 +90,7 @@ impl Found {
             duration: item.duration,
             season: item.season,
             number: item.number,
+            chapters: item.chapters.map(String::from).filter(|url| url.len() <= MAX_URL),
             notes: item.description,
             offer: offer_of(item.sources, item.info_hash, item.length, item.why_none),
         }
@@ -99,11 +107,13 @@ impl Found {
             duration: self.duration.map(|duration| duration.as_secs()),
             season: self.season,
             number: self.number,
+            chapters: self.chapters.clone(),
             notes_mark: mark(&self.notes),
             offer: self.offer.clone(),
             stage,
             file: None,
             shared: Shared::default(),
+            custody: Custody::default(),
             former: Vec::new(),
             paused: false,
             withdrawn: None,
@@ -161,7 +171,7 @@ fn cut(text: &str, room: usize) -> &str {
 }
 
 /// Tells two texts apart: the first 64 bits of the SHA-1.
-pub(super) fn mark(text: &str) -> u64 {
+pub(crate) fn mark(text: &str) -> u64 {
     let digest: [u8; 20] = Sha1::digest(text).into();
     u64::from_be_bytes(*digest.first_chunk().expect("20 bytes have a first 8"))
 }

@@ -15,6 +15,7 @@ use super::found::FoundFeed;
 use super::plan::{Plan, Prepared};
 use super::queue::{Fault, Progress};
 use crate::records::{Backlog, EpisodeId, FeedId, Source};
+use crate::rules::{RuleName, Rules};
 use podswarm_feeds::schedule::Schedule;
 
 /// What a command of the owner's is about.
@@ -39,10 +40,26 @@ pub enum Input {
         id: EpisodeId,
         /// The attempt that [`Output::Start`] named.
         attempt: u64,
-        /// How many bytes.
-        length: u64,
-        /// The torrent that vouches for them.
-        info_hash: Option<InfoHash>,
+        /// What is there now.
+        whole: Whole,
+    },
+    /// What came of [`Output::Delete`].
+    Deleted {
+        /// Whose.
+        id: EpisodeId,
+        /// What.
+        outcome: Deletion,
+    },
+    /// The owner wants other things of a feed from now on.
+    Edit {
+        /// Which.
+        feed: FeedId,
+        /// What is said.
+        rules: Rules,
+        /// What is said no longer.
+        forget: Vec<RuleName>,
+        /// When to poll it.
+        schedule: Option<Schedule>,
     },
     /// The agent ends; with a last count.
     Ending(Vec<(EpisodeId, u64)>),
@@ -127,6 +144,8 @@ pub enum Input {
         schedule: Option<Schedule>,
         /// How much of what is there to take.
         backlog: Option<Backlog>,
+        /// What is wanted of it alone.
+        rules: Rules,
     },
     /// The owner plays this episode: it is fetched now.
     Play(EpisodeId),
@@ -134,6 +153,30 @@ pub enum Input {
     Take(EpisodeId),
     /// Time passed; see [`Agent::deadline`](super::Agent::deadline).
     Tick,
+}
+
+/// A download that is whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Whole {
+    /// How many bytes.
+    pub length: u64,
+    /// The torrent that vouches for them.
+    pub info_hash: Option<InfoHash>,
+    /// What the file looks like; `None` if it was there before.
+    pub print: Option<u64>,
+}
+
+/// What came of deleting a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deletion {
+    /// The owner has changed it: it was left alone.
+    Changed,
+    /// It is gone.
+    Done,
+    /// It could not be deleted now.
+    Failed,
+    /// It was not there.
+    Missing,
 }
 
 /// Something of an event stream.
@@ -158,6 +201,15 @@ pub enum StreamNews {
 pub enum Output {
     /// Count what was sent of all that is exchanged; answer with [`Input::Counted`].
     Count,
+    /// Stop seeding a file and delete it, if it looks as it did; answer with [`Input::Deleted`].
+    Delete {
+        /// Whose.
+        id: EpisodeId,
+        /// The file or folder.
+        file: String,
+        /// What it looked like.
+        print: u64,
+    },
     /// Read an event stream, and answer with [`Input::Stream`] until it is lost.
     Listen {
         /// The feed it tells of.

@@ -2,7 +2,8 @@
 //!
 //! The [`Agent`] has the engine's one shape. Inputs say what happened or what the owner wants; outputs say what to do
 //! and what to remember. Reading order: [`catalogue`] decides what an item is to us, [`queue`] which downloads run,
-//! [`plan`] what they are called, [`stream`] when an event stream is made again, [`share`] how long is seeded;
+//! [`plan`] what they are called, [`stream`] when an event stream is made again, [`share`] how long is seeded, `shelf`
+//! how long is kept;
 //! `podswarm_feeds::poll` decides when a feed is asked. `follow` and `fetch` put them together.
 //!
 //! Knows nothing of sockets, files and the store, and reads no clock: both times are arguments, so that a month passes
@@ -23,6 +24,7 @@ mod fetch;
 mod follow;
 mod io;
 mod settings;
+mod shelf;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -34,8 +36,8 @@ use podswarm_core::rng::Rng;
 use podswarm_core::time::{Instant, earliest};
 use podswarm_feeds::poll::Now;
 
-pub use io::{Input, Output, StreamNews, Target};
-pub use settings::{Duty, Seeding, Settings, Sources};
+pub use io::{Deletion, Input, Output, StreamNews, Target, Whole};
+pub use settings::{Duty, Limits, Seeding, Settings, Sources};
 
 use crate::records::{EpisodeId, FeedId};
 
@@ -44,6 +46,7 @@ use event::Event;
 use follow::Follow;
 use queue::Queue;
 use share::Counts;
+use shelf::Shelf;
 
 /// All that is decided, in one place.
 #[derive(Debug)]
@@ -53,6 +56,7 @@ pub struct Agent {
     follows: BTreeMap<FeedId, Follow>,
     queue: Queue,
     counts: Counts,
+    shelf: Shelf,
     /// Files, [`names::fold`](crate::names::fold)ed, that were found to be something else.
     in_the_way: BTreeSet<String>,
     rng: Rng,
@@ -67,13 +71,15 @@ impl Agent {
     /// An agent that goes on from what is remembered. Drain [`Agent::poll`] at once.
     pub fn new(settings: Settings, catalogue: Catalogue, now: Now, rng: Rng) -> Self {
         let patience = (settings.duty != Duty::Everything).then_some(PATIENCE);
-        let queue = Queue::new(settings.downloads, patience);
+        let queue = Queue::new(settings.downloads, patience, settings.limits);
+        let catalogue = catalogue.ruled_by(settings.rules.clone());
         let mut agent = Self {
             settings,
             catalogue,
             follows: BTreeMap::new(),
             queue,
             counts: Counts::default(),
+            shelf: Shelf::default(),
             in_the_way: BTreeSet::new(),
             rng,
             outputs: VecDeque::new(),
@@ -95,13 +101,18 @@ impl Agent {
         debug_assert!(self.outputs.is_empty(), "the outputs of the last input were drained");
         match input {
             Input::Counted(sent) => self.counted(now, sent),
-            Input::Done { id, attempt, length, info_hash } => self.done(now, id, attempt, length, info_hash),
+            Input::Deleted { id, outcome } => self.deleted(now, id, outcome),
+            Input::Done { id, attempt, whole } => self.done(now, id, attempt, whole),
+            Input::Edit { feed, rules, forget, schedule } => self.edit(now, feed, rules, &forget, schedule),
             Input::Ending(sent) => {
                 self.counted(now, sent);
                 self.save_counts(now);
             }
             Input::Failed { id, attempt, fault } => self.failed(now, id, attempt, fault),
-            Input::Measured { space, outstanding } => self.queue.measured(now.instant, space, outstanding),
+            Input::Measured { space, outstanding } => {
+                self.queue.count_kept(self.catalogue.kept_bytes());
+                self.queue.measured(now.instant, space, outstanding);
+            }
             Input::Pause(target) => self.pause(now, target),
             Input::Play(id) => self.play(now, id),
             Input::Poll(feed) => self.poll_now(now, feed),
@@ -119,7 +130,7 @@ impl Agent {
             Input::Resume(target) => self.resume(now, target),
             Input::SeedFailed { id, is_missing, reason } => self.seed_failed(now, id, is_missing, reason),
             Input::Stream { feed, serial, news } => self.stream(now, feed, serial, news),
-            Input::Subscribe { url, schedule, backlog } => self.subscribe(now, url, schedule, backlog),
+            Input::Subscribe { url, schedule, backlog, rules } => self.subscribe(now, url, schedule, backlog, rules),
             Input::Take(id) => self.take(now, id),
             Input::Tick => {}
         }
@@ -136,7 +147,8 @@ impl Agent {
         let follows = self.follows.values().filter(|follow| !follow.is_paused);
         let polls = follows.clone().filter(|_| self.settings.duty == Duty::Everything);
         let polls = polls.filter_map(|follow| earliest(follow.poller.deadline(), follow.stream.deadline())).min();
-        earliest(earliest(polls, self.counts_deadline()), self.queue.deadline())
+        let figures = earliest(self.counts_deadline(), self.shelf_deadline());
+        earliest(earliest(polls, figures), self.queue.deadline())
     }
 
     /// All feeds and episodes.
@@ -167,7 +179,8 @@ impl Agent {
     /// Whether all that [`Duty::Once`] is for is done, or cannot be done now.
     pub fn is_settled(&self) -> bool {
         let is_polled = |follow: &Follow| follow.is_paused || follow.is_polled;
-        (self.settings.duty != Duty::Once || self.follows.values().all(is_polled)) && self.queue.is_settled()
+        let is_polled = self.settings.duty != Duty::Once || self.follows.values().all(is_polled);
+        is_polled && self.queue.is_settled() && self.shelf.is_settled()
     }
 
     fn tell(&mut self, event: Event) {
@@ -201,6 +214,7 @@ impl Agent {
         }
         self.queue.tick(now.instant);
         self.pass_on_orders();
+        self.tend_shelf(now);
         self.tend_counts(now);
     }
 }

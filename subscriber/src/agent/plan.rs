@@ -11,6 +11,7 @@ use podswarm_core::metainfo::InfoHash;
 
 use crate::names;
 use crate::records::{Episode, Source};
+use crate::rules::{Naming, Template};
 
 /// What a source was found to hold, before anything is downloaded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,6 +37,32 @@ pub struct TorrentFacts {
     pub is_single_file: bool,
 }
 
+/// Where an episode is to lie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The folder, relative to the library.
+    pub folder: String,
+    /// The file's name without its extension.
+    pub stem: String,
+}
+
+impl Place {
+    /// The place of `episode` below `folder`, which is that of the show called `show`.
+    pub fn of(episode: &Episode, show: &str, folder: &str, template: &Template) -> Self {
+        let naming = Naming {
+            day: episode.day(),
+            show,
+            title: &episode.title,
+            season: episode.season,
+            number: episode.number,
+            id: episode.id.number,
+        };
+        let (folders, stem) = template.name(&naming);
+        let folders: Vec<&str> = std::iter::once(folder).chain(folders.iter().map(String::as_str)).collect();
+        Self { folder: folders.join("/"), stem }
+    }
+}
+
 /// A download that is ready to start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
@@ -52,16 +79,16 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Plans the download of `episode` from `source` into `folder`; `is_claimed` tells of names, folded and relative to
-    /// the library, that other episodes have.
+    /// Plans the download of `episode` from `source` to `place`, its folder and its name without an extension;
+    /// `is_claimed` tells of names, folded and relative to the library, that other episodes have.
     pub fn new(
         episode: &Episode,
         source: &Source,
-        folder: &str,
+        place: &Place,
         prepared: &Prepared,
         is_claimed: impl Fn(&str) -> bool,
     ) -> Self {
-        let torrent = prepared.torrent.as_ref();
+        let (torrent, folder) = (prepared.torrent.as_ref(), &place.folder);
         let length = match torrent {
             Some(torrent) => Some(torrent.length),
             // Hosts that do not know write 0 or 1.
@@ -75,8 +102,7 @@ impl Plan {
                     || is_there.is_some_and(|there| !(same() && *there == length))
             };
             let extension = extension_of(episode, source, torrent);
-            let stem = names::stem(episode.day(), &episode.title);
-            format!("{folder}/{}", names::free(&stem, extension.as_deref(), is_taken))
+            format!("{folder}/{}", names::free(&place.stem, extension.as_deref(), is_taken))
         });
         Self {
             file,
@@ -114,6 +140,10 @@ mod tests {
         http("a", 0).episode(EpisodeId { feed: FeedId(1), number: 1 }, Stage::Wanted { by_owner: false }, wall(0))
     }
 
+    fn place() -> Place {
+        Place::of(&episode(), "Show", "Show", &Template::default())
+    }
+
     fn source(url: &str) -> Source {
         Source::Http(url.to_owned())
     }
@@ -127,7 +157,7 @@ mod tests {
     fn check(url: &str, mime: Option<&str>, prepared: &Prepared, want: &str) {
         let mut episode = episode();
         episode.offer.mime = mime.map(str::to_owned);
-        assert_eq!(Plan::new(&episode, &source(url), "Show", prepared, |_| false).file, want);
+        assert_eq!(Plan::new(&episode, &source(url), &place(), prepared, |_| false).file, want);
     }
 
     #[test]
@@ -144,7 +174,7 @@ mod tests {
     fn a_file_that_is_most_likely_the_same_is_taken_up_again() {
         let mut prepared = torrent("y.mp3", 1000, true);
         let plan = |prepared: &Prepared, claimed: bool| {
-            Plan::new(&episode(), &source("http://h/x.torrent"), "Show", prepared, |_| claimed).file
+            Plan::new(&episode(), &source("http://h/x.torrent"), &place(), prepared, |_| claimed).file
         };
         prepared.listing.insert("2026-11-20 title a.mp3".to_owned(), Some(1000));
         assert_eq!(plan(&prepared, false), "Show/2026-11-20 Title a.mp3");
@@ -158,7 +188,7 @@ mod tests {
     fn no_two_episodes_have_one_name() {
         let prepared = torrent("y.mp3", 1000, true);
         let is_claimed = |name: &str| name == "show/2026-11-20 title a.mp3";
-        let plan = Plan::new(&episode(), &source("http://h/x.torrent"), "Show", &prepared, is_claimed);
+        let plan = Plan::new(&episode(), &source("http://h/x.torrent"), &place(), &prepared, is_claimed);
         assert_eq!(plan.file, "Show/2026-11-20 Title a (2).mp3");
     }
 
@@ -167,7 +197,7 @@ mod tests {
         let mut episode = episode();
         episode.file = Some("Show/chosen.mp3".to_owned());
         let prepared = Prepared { present: 400, ..torrent("y.mp3", 1000, true) };
-        let plan = Plan::new(&episode, &source("http://h/x.torrent"), "Show", &prepared, |_| true);
+        let plan = Plan::new(&episode, &source("http://h/x.torrent"), &place(), &prepared, |_| true);
         assert_eq!((plan.file.as_str(), plan.needs()), ("Show/chosen.mp3", 600));
     }
 }

@@ -10,8 +10,8 @@
 //! Knows nothing of torrents and HTTP, and of files only their length: [`Order`]s go out, what came of them comes back.
 //! What comes back for an attempt that is over is ignored.
 //!
-//! Laws: no more jobs move data at once than the owner allows. No job starts that does not fit; all stop when the
-//! reserve is touched.
+//! Laws: no more jobs move data at once than the owner allows. No job starts that does not fit the disk or what the
+//! library may take; all stop when the reserve is touched, or when they have grown beyond that.
 
 mod job;
 
@@ -26,6 +26,7 @@ use podswarm_core::time::{Instant, earliest};
 
 pub use job::{Fault, Job, Phase, Progress, Rank};
 
+use super::Limits;
 use super::plan::Plan;
 use crate::records::{EpisodeId, Source};
 
@@ -52,6 +53,13 @@ const MEASURE_EVERY: Duration = Duration::from_secs(10);
 pub enum Order {
     /// Measure the disk, and answer with [`Queue::measured`].
     Measure,
+    /// The library may not take the job: it would be so many bytes too much.
+    MakeRoom {
+        /// The job.
+        id: EpisodeId,
+        /// How many.
+        bytes: u64,
+    },
     /// Find out what the job's source holds, and answer with [`Queue::prepared`] or [`Queue::failed`].
     Prepare {
         /// The job.
@@ -87,6 +95,9 @@ pub struct Queue {
     jobs: BTreeMap<EpisodeId, Job>,
     attempts: u64,
     disk: Option<Disk>,
+    limits: Limits,
+    /// Bytes of all episodes that are there.
+    kept: u64,
     is_measuring: bool,
     orders: VecDeque<Order>,
 }
@@ -95,6 +106,8 @@ pub struct Queue {
 struct Disk {
     measured: Instant,
     space: Space,
+    /// Bytes that stay free.
+    reserve: u64,
     /// Bytes that running downloads have yet to write.
     outstanding: u64,
 }
@@ -103,13 +116,15 @@ impl Queue {
     /// An empty queue that lets `limit` downloads move data at once.
     ///
     /// With `patience`, a download that has not moved for so long counts as failed.
-    pub fn new(limit: usize, patience: Option<Duration>) -> Self {
+    pub fn new(limit: usize, patience: Option<Duration>, limits: Limits) -> Self {
         Self {
             limit: limit.max(1),
             patience,
             jobs: BTreeMap::new(),
             attempts: 0,
             disk: None,
+            limits,
+            kept: 0,
             is_measuring: false,
             orders: VecDeque::new(),
         }
@@ -133,9 +148,20 @@ impl Queue {
         self.jobs.values().all(|job| waits(job) || (job.phase == Phase::Queued && self.is_full()))
     }
 
-    /// The reserve of the disk is touched.
+    /// The reserve of the disk is touched, or the library takes more than it may.
     fn is_full(&self) -> bool {
-        self.disk.is_some_and(|disk| disk.space.spare() == 0)
+        self.disk.is_some_and(|disk| disk.spare() == 0) || self.is_over_quota()
+    }
+
+    fn is_over_quota(&self) -> bool {
+        let have = |job: &Job| if let Phase::Running { have, .. } = job.phase { have } else { 0 };
+        let taken = self.kept.saturating_add(self.jobs.values().map(have).sum());
+        self.limits.quota.is_some_and(|quota| taken > quota)
+    }
+
+    /// Bytes that all episodes take that are there.
+    pub fn count_kept(&mut self, bytes: u64) {
+        self.kept = bytes;
     }
 
     /// Takes in an episode, or gives it new sources. Without a source there is no job.
@@ -240,7 +266,8 @@ impl Queue {
     /// The disk was measured; running downloads have `outstanding` bytes yet to write.
     pub fn measured(&mut self, now: Instant, space: Space, outstanding: u64) {
         self.is_measuring = false;
-        self.disk = Some(Disk { measured: now, space, outstanding });
+        let reserve = self.limits.leave_free.unwrap_or(space.reserve());
+        self.disk = Some(Disk { measured: now, space, reserve, outstanding });
         if self.is_full() {
             let running = self.jobs.iter_mut().filter(|(_, job)| matches!(job.phase, Phase::Running { .. }));
             for (id, job) in running {
@@ -341,14 +368,23 @@ impl Queue {
                 (Phase::Preparing | Phase::Running { .. } | Phase::Waiting { .. }, _) => false,
                 (Phase::NoRoom | Phase::Queued, None) => return self.measure(),
                 (Phase::NoRoom, Some(_)) => self.start_if_it_fits(now, id),
-                (Phase::Queued, Some(disk)) if disk.space.spare() == 0 => {
-                    self.hindered(id, no_room(disk.space, 0));
+                (Phase::Queued, Some(disk)) if disk.spare() == 0 => {
+                    self.hindered(id, no_room(disk, 0));
                     false
                 }
                 (Phase::Queued, Some(_)) => self.prepare(id),
             };
             places -= usize::from(has_begun && !is_played);
         }
+    }
+
+    /// What the library may take, and by how much a job would go beyond it.
+    fn excess(&self, id: EpisodeId) -> Option<(u64, u64)> {
+        let quota = self.limits.quota?;
+        let running = self.jobs.values().filter(|job| matches!(job.phase, Phase::Running { .. }));
+        let taken = self.kept.saturating_add(running.map(Job::length).sum());
+        let excess = taken.saturating_add(self.jobs.get(&id)?.length()).saturating_sub(quota);
+        (excess > 0).then_some((quota, excess))
     }
 
     fn prepare(&mut self, id: EpisodeId) -> bool {
@@ -361,14 +397,22 @@ impl Queue {
     }
 
     fn start_if_it_fits(&mut self, now: Instant, id: EpisodeId) -> bool {
-        let (Some(disk), Some(job)) = (&mut self.disk, self.jobs.get_mut(&id)) else { return false };
+        let (Some(disk), Some(job)) = (&self.disk, self.jobs.get(&id)) else { return false };
         let needs = job.plan.as_ref().map_or(0, Plan::needs);
         let wanted = needs.saturating_add(disk.outstanding);
-        if disk.space.spare() == 0 || !disk.space.allows(wanted) {
-            let reason = no_room(disk.space, needs);
+        if disk.spare() == 0 || wanted > disk.spare() {
+            let reason = no_room(*disk, needs);
             self.hindered(id, reason);
             return false;
         }
+        if let Some((quota, excess)) = self.excess(id) {
+            let length = self.jobs[&id].length();
+            let text = format!("it has {}, and the library may take {}", ByteCount(length), ByteCount(quota));
+            self.hindered(id, text);
+            self.orders.push_back(Order::MakeRoom { id, bytes: excess });
+            return false;
+        }
+        let (Some(disk), Some(job)) = (&mut self.disk, self.jobs.get_mut(&id)) else { return false };
         disk.outstanding = wanted;
         self.attempts += 1;
         job.attempt = self.attempts;
@@ -379,8 +423,15 @@ impl Queue {
     }
 }
 
-fn no_room(space: Space, needs: u64) -> String {
-    let (available, reserve) = (ByteCount(space.available), ByteCount(space.reserve()));
+impl Disk {
+    /// What may still be written.
+    const fn spare(&self) -> u64 {
+        self.space.available.saturating_sub(self.reserve)
+    }
+}
+
+fn no_room(disk: Disk, needs: u64) -> String {
+    let (available, reserve) = (ByteCount(disk.space.available), ByteCount(disk.reserve));
     match needs {
         0 => format!("the disk has {available} free, of which {reserve} are kept"),
         needs => format!("it needs {}; the disk has {available} free, of which {reserve} are kept", ByteCount(needs)),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono_tz::Tz;
 
 use super::share::Enough;
+use crate::rules::Rules;
 
 /// What the owner has set.
 #[derive(Clone, Debug)]
@@ -26,6 +27,19 @@ pub struct Settings {
     pub enough: Enough,
     /// Which sources are used.
     pub sources: Sources,
+    /// What is wanted of all feeds.
+    pub rules: Rules,
+    /// What the disk is for.
+    pub limits: Limits,
+}
+
+/// What the disk is for, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// All episodes together take no more; no limit if `None`.
+    pub quota: Option<u64>,
+    /// So much of the disk stays free; 5 GB or a tenth of it, whichever is less, if `None`.
+    pub leave_free: Option<u64>,
 }
 
 impl Settings {

@@ -5,6 +5,7 @@ use podswarm_core::app::Space;
 use podswarm_core::metainfo::InfoHash;
 use podswarm_feeds::Withdrawal;
 use podswarm_feeds::poll::{self, Outcome, Reply, Validators};
+use podswarm_feeds::schedule::Schedule;
 use url::Url;
 
 use super::found::{Found, FoundFeed};
@@ -13,7 +14,8 @@ use super::queue::Fault;
 use super::share::{Enough, SeedRatio, SeedTime};
 use super::testing::{hash, http, now, show_key, torrent, wall, withdrawal};
 use super::*;
-use crate::records::{Backlog, Episode, Feed, Source, Stage};
+use crate::records::{Backlog, Episode, Expiry, Feed, Source, Stage, Why};
+use crate::rules::{Rules, Take};
 
 const FEED: FeedId = FeedId(1);
 const URL: &str = "http://host.example/feed.xml";
@@ -44,6 +46,9 @@ struct World {
     seeded: Vec<EpisodeId>,
     stopped: Vec<EpisodeId>,
     listening: Option<u64>,
+    /// Files that were to be deleted, and those of them that their owner has changed.
+    deleted: Vec<EpisodeId>,
+    changed: Vec<EpisodeId>,
     /// What is sent of episodes in this run.
     sent: Vec<(EpisodeId, u64)>,
 }
@@ -58,6 +63,8 @@ fn settings(duty: Duty) -> Settings {
         seeding: Seeding::On,
         enough: Enough::default(),
         sources: Sources::All,
+        rules: Rules::default(),
+        limits: Limits::default(),
     }
 }
 
@@ -83,6 +90,8 @@ impl World {
             seeded: Vec::new(),
             stopped: Vec::new(),
             listening: None,
+            deleted: Vec::new(),
+            changed: Vec::new(),
             sent: Vec::new(),
         }
     }
@@ -101,7 +110,11 @@ impl World {
 
     fn subscribe(&mut self, schedule: Option<&str>) {
         let schedule = schedule.map(|schedule| schedule.parse().unwrap());
-        self.input(Input::Subscribe { url: URL.parse().unwrap(), schedule, backlog: None });
+        self.subscribe_with(schedule, None, Rules::default());
+    }
+
+    fn subscribe_with(&mut self, schedule: Option<Schedule>, backlog: Option<Backlog>, rules: Rules) {
+        self.input(Input::Subscribe { url: URL.parse().unwrap(), schedule, backlog, rules });
     }
 
     fn release(&mut self, item: Found) {
@@ -133,6 +146,11 @@ impl World {
             Output::Count => return Some(Input::Counted(self.sent.clone())),
             Output::Listen { serial, .. } => self.listening = Some(serial),
             Output::Unlisten { .. } => self.listening = None,
+            Output::Delete { id, .. } => {
+                let outcome = if self.changed.contains(&id) { Deletion::Changed } else { Deletion::Done };
+                self.deleted.push(id);
+                return Some(Input::Deleted { id, outcome });
+            }
             Output::Measure => {
                 let space = Space { available: 50 << 30, total: 100 << 30 };
                 return Some(Input::Measured { space, outstanding: 0 });
@@ -145,7 +163,8 @@ impl World {
                 self.started.push(source.address().to_owned());
                 self.attempts.insert(id, attempt);
                 let length = plan.length.unwrap_or(7);
-                return (!self.is_slow).then_some(Input::Done { id, attempt, length, info_hash: plan.info_hash });
+                let whole = Whole { length, info_hash: plan.info_hash, print: Some(1) };
+                return (!self.is_slow).then_some(Input::Done { id, attempt, whole });
             }
             Output::Stop { id } => self.stopped.push(id),
             Output::Tell(event) => self.tell(event),
@@ -165,6 +184,7 @@ impl World {
         let outcome = if is_unchanged { Outcome::NotModified } else { Outcome::Body { validators, ttl: None } };
         let found = FoundFeed {
             title: "Show".to_owned(),
+            language: Some("en-us".to_owned()),
             events_url: self.events_url.clone(),
             key: Some(show_key(1)),
             withdrawn: self.withdrawn.clone(),
@@ -545,7 +565,7 @@ fn subscribing_again_changes_the_schedule_and_takes_more() {
     assert_eq!(world.complete(), ["c"]);
     let schedule = Some("0 6 * * *".parse().unwrap());
     let backlog = Some(Backlog::Newest(2));
-    world.input(Input::Subscribe { url: URL.parse().unwrap(), schedule, backlog });
+    world.subscribe_with(schedule, backlog, Rules::default());
     assert_eq!(world.complete(), ["b", "c"]);
     assert_eq!(world.feeds.len(), 1);
     assert!(world.feeds[&FEED].schedule.is_some());
@@ -583,4 +603,210 @@ fn an_agent_that_only_answers_fetches_and_polls_nothing_by_itself() {
     world.pass(86_400);
     assert_eq!((world.polls.len(), world.started.len()), (1, 0));
     assert!(world.episodes.values().all(Episode::is_wanted));
+}
+
+/// Rules of one feed, from their flags' words.
+fn rules(take: &[&str], skip: &[&str], keep: &str, keep_for: &str) -> Rules {
+    let clauses = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<_>>();
+    Rules {
+        take: (!take.is_empty()).then(|| Take::Any(clauses(take))),
+        skip: (!skip.is_empty()).then(|| clauses(skip)),
+        keep: Some(keep.parse().unwrap()),
+        keep_for: Some(keep_for.parse().unwrap()),
+        name: None,
+    }
+}
+
+impl World {
+    /// A world whose agent follows the feed by these rules.
+    fn ruled(settings: Settings, rules: Rules) -> Self {
+        let mut world = Self::with(settings);
+        world.subscribe_with(None, Some(Backlog::All), rules);
+        world
+    }
+
+    /// A new item of this length, and an hour for it to be fetched.
+    fn release_of(&mut self, guid: &str, length: u64) {
+        let mut item = http(guid, 0);
+        (item.published, item.offer.length) = (Some(wall(self.secs)), Some(length));
+        self.release(item);
+        self.pass(3700);
+    }
+
+    fn gone(&self) -> Vec<(&str, Option<Expiry>)> {
+        let gone = |episode: &'_ Episode| if let Stage::Gone { why, .. } = episode.stage { Some(why) } else { None };
+        let episodes = self.agent.catalogue().episodes();
+        episodes.filter_map(|episode| Some((episode.guid.as_str(), gone(episode)?))).collect()
+    }
+
+    fn id_of(&self, guid: &str) -> EpisodeId {
+        self.agent.catalogue().episodes().find(|episode| episode.guid == guid).expect("it is known").id
+    }
+
+    fn why(&self, guid: &str) -> Option<Why> {
+        match &self.agent.catalogue().episode(self.id_of(guid)).unwrap().stage {
+            Stage::Seen { why } => why.clone(),
+            other => panic!("{guid} is {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn rules_decide_what_is_taken_and_each_that_is_not_keeps_its_reason() {
+    let mut world =
+        World::ruled(settings(Duty::Everything), rules(&["length>20m", "special"], &["/rerun/"], "all", "ever"));
+    let item = |guid: &str, title: &str, minutes: u64| {
+        let duration = (minutes > 0).then(|| Duration::from_mins(minutes));
+        Found { title: title.to_owned(), duration, ..http(guid, 0) }
+    };
+    for (guid, title, minutes) in [
+        ("long", "One", 30),
+        ("short", "Two", 5),
+        ("special", "A Special", 5),
+        ("again", "Rerun", 60),
+        ("silent", "Three", 0),
+    ] {
+        world.release(item(guid, title, minutes));
+    }
+    world.pass(4000);
+    let mut complete = world.complete();
+    complete.sort_unstable();
+    assert_eq!(complete, ["long", "silent", "special"]);
+    assert_eq!(world.why("short"), Some(Why::Rule("take length>20m or special".to_owned())));
+    assert_eq!(world.why("again"), Some(Why::Rule("skip /rerun/".to_owned())));
+    // A rule that changes changes nothing that was decided; an item that does is looked at again.
+    world.input(Input::Edit {
+        feed: FEED,
+        rules: rules(&["x"], &[], "all", "ever"),
+        forget: Vec::new(),
+        schedule: None,
+    });
+    world.pass(4000);
+    assert_eq!(world.complete().len(), 3);
+    world.items.iter_mut().find(|item| item.guid == "short").unwrap().title = "Two x".to_owned();
+    world.version += 1;
+    world.pass(4000);
+    assert_eq!(world.complete().len(), 4);
+    // What the owner asks for is fetched, whatever the rules say.
+    let again = world.id_of("again");
+    world.input(Input::Take(again));
+    assert_eq!(world.complete().len(), 5);
+}
+
+#[test]
+fn the_newest_are_kept_and_what_is_the_owners_is_never_deleted() {
+    let mut world = World::ruled(settings(Duty::Everything), rules(&[], &[], "2", "ever"));
+    for guid in ["a", "b"] {
+        world.release_of(guid, 1000);
+    }
+    let (a, b) = (world.id_of("a"), world.id_of("b"));
+    world.changed.push(a);
+    world.release_of("c", 1000);
+    assert_eq!((world.complete(), &world.deleted), (vec!["a", "b", "c"], &vec![a]));
+    assert!(world.events.iter().any(|event| matches!(event, Event::Spared { episode } if episode.id == a)));
+    world.release_of("d", 1000);
+    assert_eq!((world.complete(), world.deleted.len()), (vec!["a", "c", "d"], 2), "it is not tried again");
+    assert_eq!(world.gone(), [("b", Some(Expiry::Count(2)))]);
+    // One that is older than those that are kept would be deleted at once: it is not fetched.
+    world.release(http("late", 30));
+    world.pass(4000);
+    assert_eq!(world.why("late"), Some(Why::Older(2)));
+    // What the owner asked for stays.
+    world.input(Input::Take(b));
+    world.release_of("e", 1000);
+    world.release_of("f", 1000);
+    assert_eq!(world.complete(), ["a", "b", "e", "f"]);
+    world.restart(settings(Duty::Everything));
+    world.pass(90_000);
+    assert_eq!(world.complete(), ["a", "b", "e", "f"]);
+}
+
+#[test]
+fn an_episode_is_kept_for_as_long_as_the_rule_says() {
+    let mut world = World::ruled(settings(Duty::Everything), rules(&[], &[], "all", "2d"));
+    world.release_of("a", 1000);
+    world.pass(2 * 86_400 - 7500);
+    assert_eq!(world.complete(), ["a"]);
+    world.pass(7500);
+    assert!(world.complete().is_empty());
+    assert!(matches!(world.gone()[..], [("a", Some(Expiry::Time(_)))]), "{:?}", world.gone());
+    // It is in the feed still, and not fetched again.
+    world.pass(10 * 86_400);
+    assert_eq!(world.started.len(), 1);
+}
+
+#[test]
+fn the_library_takes_no_more_than_it_may() {
+    let limits = Limits { quota: Some(2500), leave_free: None };
+    let mut world = World::ruled(Settings { limits, ..settings(Duty::Everything) }, rules(&[], &[], "all", "ever"));
+    for guid in ["a", "b", "c", "d"] {
+        world.release_of(guid, 1000);
+        assert!(world.agent.catalogue().kept_bytes() <= 2500);
+    }
+    assert_eq!(world.complete(), ["c", "d"]);
+    assert_eq!(world.gone(), [("a", Some(Expiry::Quota(2500))), ("b", Some(Expiry::Quota(2500)))]);
+    // What can never fit deletes nothing, and says why.
+    world.release_of("giant", 3000);
+    assert_eq!(world.complete(), ["c", "d"]);
+    let trouble = world.agent.trouble(world.id_of("giant")).unwrap();
+    assert!(trouble.contains("the library may take"), "{trouble}");
+    // A smaller one goes past it.
+    world.release_of("e", 400);
+    assert_eq!(world.complete(), ["c", "d", "e"]);
+    // With less to take, the oldest go.
+    let limits = Limits { quota: Some(1500), leave_free: None };
+    world.restart(Settings { limits, ..settings(Duty::Everything) });
+    assert_eq!(world.complete(), ["d", "e"]);
+}
+
+#[test]
+fn a_show_that_moves_to_another_host_brings_nothing_twice() {
+    let mut world = World::new();
+    world.items = vec![http("b", 1), http("a", 2)];
+    world.subscribe_with(None, Some(Backlog::All), Rules::default());
+    world.pass(60);
+    assert_eq!(world.started.len(), 2);
+    // Every guid and address is another one; titles and dates are as they were. One episode is new.
+    for item in &mut world.items {
+        let url = format!("http://new.example/{}.mp3", item.guid);
+        item.guid = format!("https://new.example/?p={}", item.guid);
+        item.offer.sources = vec![Source::Http(url)];
+    }
+    world.release(http("c", 0));
+    world.pass(4000);
+    assert_eq!(world.started.len(), 3, "{:?}", world.started);
+    let twins = world
+        .agent
+        .catalogue()
+        .episodes()
+        .filter(|episode| matches!(episode.stage, Stage::Seen { why: Some(Why::Duplicate(_)) }));
+    assert_eq!(twins.count(), 2);
+    // Two that are there at once are two, whatever they are called, and a date in the year 9999 tells nothing.
+    let mut twins = vec![http("t1", 0), http("t2", 0)];
+    for twin in &mut twins {
+        twin.title = "News".to_owned();
+    }
+    for twin in twins {
+        world.release(twin);
+    }
+    world.pass(4000);
+    assert_eq!(world.started.len(), 5);
+    for guid in ["n1", "n2"] {
+        let mut item = http(guid, 0);
+        item.title = "Latest".to_owned();
+        item.published = "9999-12-31T00:00:00Z".parse().ok();
+        world.items.retain(|item| item.title != "Latest");
+        world.release(item);
+        world.pass(4000);
+    }
+    assert_eq!(world.started.len(), 7);
+    // What a feed loses and regains, and what it dates anew, is what it was.
+    let lost = std::mem::take(&mut world.items);
+    world.version += 1;
+    world.pass(4000);
+    world.items = lost;
+    world.items.iter_mut().for_each(|item| item.published = Some(wall(world.secs)));
+    world.version += 1;
+    world.pass(4000);
+    assert_eq!(world.started.len(), 7, "{:?}", world.started);
 }

@@ -7,17 +7,19 @@ use serde_json::json;
 use super::misunderstood;
 use crate::address::feed_url;
 use crate::ask::{Added, Ask, Reply, Updated};
-use crate::cli::AddArgs;
+use crate::cli::{AddArgs, EditArgs};
 use crate::desk::Desk;
+use crate::rules::Rules;
 use crate::view::count;
 
 pub(super) async fn add(global: &GlobalArgs, out: &Out, args: AddArgs) -> Result<(), Failure> {
     let urls: Vec<_> = args.urls.iter().map(|url| feed_url(url)).collect::<Result<_, _>>()?;
-    let desk = Desk::open(global, out, &args.route.route()).await?;
+    let desk = Desk::open_with(global, out, &args.route.route(), args.rules.all).await?;
     let mut failures = Vec::new();
     for url in &urls {
         let (backlog, schedule) = (args.backlog, args.schedule.clone());
-        match desk.ask(Ask::Add { url: url.to_string(), backlog, schedule, unreachable: false }).await {
+        let (url, rules) = (url.to_string(), args.rules.typed.clone());
+        match desk.ask(Ask::Add { url, backlog, schedule, unreachable: false, rules }).await {
             Ok(Reply::Added(added)) => tell_added(out, &added)?,
             Ok(_) => return Err(misunderstood()),
             Err(failure) => failures.push(failure),
@@ -86,8 +88,30 @@ pub(super) async fn remove(
     Ok(())
 }
 
-pub(super) async fn update(global: &GlobalArgs, out: &Out, feeds: Vec<String>, route: &Route) -> Result<(), Failure> {
-    let desk = Desk::open(global, out, route).await?;
+/// Changes what is wanted of feeds, and says what that is now.
+pub(super) async fn edit(global: &GlobalArgs, out: &Out, args: EditArgs) -> Result<(), Failure> {
+    let EditArgs { feeds, forget, schedule, rules } = args;
+    let desk = Desk::open_with(global, out, &Route::default(), rules.all).await?;
+    let answer = desk.ask(Ask::Edit { feeds, rules: rules.typed, forget, schedule }).await;
+    desk.close().await?;
+    let Reply::Feeds(feeds) = answer? else { return Err(misunderstood()) };
+    for feed in feeds {
+        out.json(&feed)?;
+        let words = feed.rules.words();
+        let words = if words.is_empty() { "the rules of all feeds".to_owned() } else { words.join("; ") };
+        out.line(format!("{} {}: {words}", feed.id, feed.name()))?;
+    }
+    Ok(())
+}
+
+pub(super) async fn update(
+    global: &GlobalArgs,
+    out: &Out,
+    feeds: Vec<String>,
+    rules: Rules,
+    route: &Route,
+) -> Result<(), Failure> {
+    let desk = Desk::open_with(global, out, route, rules).await?;
     let answer = desk.ask(Ask::Update { feeds }).await;
     let has_agent = desk.has_agent();
     desk.close().await?;

@@ -16,7 +16,7 @@ use crate::view;
 const OTHERS: usize = 10;
 
 /// Asks one question and ends.
-async fn once(global: &GlobalArgs, out: &Out, ask: Ask) -> Result<Reply, Failure> {
+pub(super) async fn once(global: &GlobalArgs, out: &Out, ask: Ask) -> Result<Reply, Failure> {
     let desk = Desk::open(global, out, &Route::default()).await?;
     let answer = desk.ask(ask).await;
     desk.close().await?;
@@ -29,11 +29,20 @@ pub(super) async fn feeds(global: &GlobalArgs, out: &Out) -> Result<(), Failure>
     out.line(view::feeds(&feeds, Utc::now()))
 }
 
-pub(super) async fn episodes(global: &GlobalArgs, out: &Out, feed: Option<String>, all: bool) -> Result<(), Failure> {
+pub(super) async fn episodes(
+    global: &GlobalArgs,
+    out: &Out,
+    feed: Option<String>,
+    all: bool,
+    why: bool,
+) -> Result<(), Failure> {
     let with_show = feed.is_none();
     let Reply::Episodes(episodes) = once(global, out, Ask::Episodes { feed }).await? else {
         return Err(misunderstood());
     };
+    if why {
+        return reasons(out, episodes, with_show);
+    }
     let count = episodes.len();
     let listed = if all { episodes } else { worth_a_look(episodes) };
     listed.iter().try_for_each(|episode| out.json(episode))?;
@@ -46,6 +55,18 @@ pub(super) async fn episodes(global: &GlobalArgs, out: &Out, feed: Option<String
         out.note(format!("{} older ones are not listed; --all lists them", count - listed.len()));
     }
     Ok(())
+}
+
+/// What is not there and not wanted, each with its reason.
+fn reasons(out: &Out, episodes: Vec<EpisodeView>, with_show: bool) -> Result<(), Failure> {
+    let is_out = |episode: &EpisodeView| matches!(episode.stage, StageName::Seen | StageName::Gone);
+    let (listed, rest): (Vec<_>, Vec<_>) = episodes.into_iter().partition(is_out);
+    listed.iter().try_for_each(|episode| out.json(episode))?;
+    if listed.is_empty() {
+        out.note(format!("of {} nothing was left out", view::count(rest.len(), "episode")));
+        return Ok(());
+    }
+    out.line(view::reasons(&listed, with_show))
 }
 
 /// What was taken, and the newest others of each feed.

@@ -5,9 +5,13 @@ mod files;
 mod get;
 mod library;
 mod list;
+mod opml;
+mod phone;
 mod play;
 mod run;
 mod show;
+mod top;
+mod web;
 
 use clap::CommandFactory;
 use podswarm_core::app::{Failure, Out, config};
@@ -21,17 +25,25 @@ pub async fn run(cli: Cli, out: Out) -> Result<(), Failure> {
         Command::Add(args) => library::add(&global, &out, args).await,
         Command::Config => out.line(config::sample(&Cli::command()).trim_end()),
         Command::Download(args) => download::download(&global, &out, args).await,
-        Command::Episodes { feed, all } => list::episodes(&global, &out, feed, all).await,
+        Command::Edit(args) => library::edit(&global, &out, args).await,
+        Command::Episodes { feed, all, why } => list::episodes(&global, &out, feed, all, why).await,
+        Command::Export { file } => opml::export(&global, &out, &file).await,
         Command::Feeds => list::feeds(&global, &out).await,
         Command::Get(args) => get::get(&global, &out, args).await,
+        Command::Import(args) => opml::import(&global, &out, args).await,
         Command::Info { what } => list::info(&global, &out, what).await,
         Command::Pause { what } => library::pause(&global, &out, what).await,
+        Command::Phone(args) => phone::phone(&global, &out, args).await,
         Command::Play(args) => play::play(&global, &out, args).await,
         Command::Remove { feeds, delete_files } => library::remove(&global, &out, feeds, delete_files).await,
         Command::Resume { what } => library::resume(&global, &out, what).await,
-        Command::Run(args) => run::run(&global, &out, args).await,
+        Command::Run(args) => run::run(&global, &out, *args).await,
         Command::Status => list::status(&global, &out).await,
-        Command::Update { feeds, route } => library::update(&global, &out, feeds, &route.route()).await,
+        Command::Top(args) => top::top(&global, &out, args).await,
+        Command::Web { url } => web::web(&global, &out, url).await,
+        Command::Update { feeds, rules, route } => {
+            library::update(&global, &out, feeds, rules.all, &route.route()).await
+        }
     }
 }
 

@@ -131,8 +131,7 @@ enum Stay {
 
 /// Has a player play what is at `url`, or prints that where there is none.
 async fn hand_over(out: &Out, args: &PlayArgs, url: &str, stay: Stay) -> Result<(), Failure> {
-    let chosen = args.player.clone().map(|program| (program, Vec::new()));
-    let Some((program, own)) = chosen.or_else(found).filter(|_| !args.url) else {
+    let Some((program, own)) = player(args.player.clone()).filter(|_| !args.url) else {
         out.line(url)?;
         if stay == Stay::Yes {
             out.note("it is served until Ctrl-C");
@@ -150,6 +149,12 @@ async fn hand_over(out: &Out, args: &PlayArgs, url: &str, stay: Stay) -> Result<
             .because(error)
     })?;
     if status.success() { Ok(()) } else { Err(Failure::new(format!("the player `{name}` failed: {status}"))) }
+}
+
+/// The program to play with, and what makes it end when the episode does: the one that was `chosen`, else one that is
+/// installed.
+pub(super) fn player(chosen: Option<PathBuf>) -> Option<(PathBuf, Vec<OsString>)> {
+    chosen.map(|program| (program, Vec::new())).or_else(found)
 }
 
 /// The first of the usual players that is installed, and its arguments.

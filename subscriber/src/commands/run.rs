@@ -14,12 +14,13 @@ use super::show::{Show, until};
 use crate::address::feed_url;
 use crate::agent::event::Event;
 use crate::agent::share::Enough;
-use crate::agent::{Duty, Seeding, Settings, Sources};
-use crate::ask::{Ask, EpisodeView, Reply};
+use crate::agent::{Duty, Limits, Seeding, Settings, Sources};
+use crate::ask::{Ask, EpisodeView, PhoneWish, Reply};
 use crate::cli::RunArgs;
 use crate::desk::{Contact, Following, default_library, find};
 use crate::hub::HubOptions;
 use crate::records::{EpisodeId, FeedId};
+use crate::rules::Rules;
 use crate::session::{Session, engine_config};
 use crate::view::count;
 use crate::web::{WebAddr, WebPort};
@@ -74,6 +75,8 @@ async fn own(out: &Out, dir: &DataDir, lock: DataDirLock, args: &RunArgs, urls: 
         seeding: if args.no_seed { Seeding::Off } else { Seeding::On },
         enough: Enough { ratio: args.seed_ratio, time: args.seed_time },
         sources: if args.sources.http_only { Sources::HttpOnly } else { Sources::All },
+        rules: args.rules.all.clone(),
+        limits: Limits { quota: args.quota.map(|size| size.0), leave_free: args.leave_free.map(|size| size.0) },
     };
     let engine = (!args.sources.http_only).then(|| engine_config(&args.engine, dir));
     if engine.is_some() {
@@ -86,7 +89,23 @@ async fn own(out: &Out, dir: &DataDir, lock: DataDirLock, args: &RunArgs, urls: 
     let web =
         if serves_players { Some(WebPort::bind(args.web.unwrap_or(WebAddr::DEFAULT), dir, out).await?) } else { None };
     let (mut session, events) = Session::start(options, lock, web).await?;
+    if serves_players {
+        out.note("`podsub web` opens the view of it in a browser, `podsub top` in a terminal");
+    }
     let contact = Contact::Here(session.handle());
+    if !args.once {
+        let wish = match args.phone {
+            Some(addr) => PhoneWish::On { addr: Some(addr.to_string()), renew: false },
+            None => PhoneWish::Again,
+        };
+        if let Err(failure) = contact.ask(Ask::Phone { wish }).await {
+            if args.phone.is_some() {
+                session.stop().await?;
+                return Err(failure);
+            }
+            out.warn(format!("no phone can ask: {failure}"));
+        }
+    }
     let mut following = Following::Here(events);
     let mut show = Show::new(out);
     let mut tally = Tally::default();
@@ -165,7 +184,7 @@ impl Tally {
 async fn add_all(out: &Out, contact: &Contact, urls: &[String]) -> Result<(), Failure> {
     let add = |url: &String| {
         let url = url.clone();
-        contact.ask(Ask::Add { url, backlog: None, schedule: None, unreachable: true })
+        contact.ask(Ask::Add { url, backlog: None, schedule: None, unreachable: true, rules: Rules::default() })
     };
     for answer in join_all(urls.iter().map(add)).await {
         let Reply::Added(added) = answer? else { return Err(misunderstood()) };

@@ -12,6 +12,8 @@ use crate::agent::{Input, Target};
 use crate::ask::{Added, Ask, Reply, Updated};
 use crate::keep;
 use crate::records::{Episode, EpisodeId, FeedId, Source, Stage};
+use crate::rules::{RuleName, Rules};
+use podswarm_feeds::schedule::Schedule;
 
 type Answer = oneshot::Sender<Result<Reply, Failure>>;
 
@@ -19,10 +21,10 @@ impl Task {
     /// Answers `ask`, at once or when the polls that it takes have ended.
     pub(super) async fn answer(&mut self, ask: Ask, reply: Answer) -> Result<(), Failure> {
         let answered = match ask {
-            Ask::Add { url, backlog, schedule, unreachable } => match feed_url(&url) {
+            Ask::Add { url, backlog, schedule, unreachable, rules } => match feed_url(&url) {
                 Ok(url) => {
                     let is_known = self.agent.catalogue().feed_at(&url).is_some();
-                    self.input(Input::Subscribe { url: url.clone(), schedule, backlog });
+                    self.input(Input::Subscribe { url: url.clone(), schedule, backlog, rules });
                     let feeds = self.agent.catalogue().feed_at(&url).map(|feed| feed.id).into_iter().collect();
                     self.wait(feeds, Then::Added { is_known, unreachable }, reply);
                     return Ok(());
@@ -50,13 +52,38 @@ impl Task {
                 }
                 Err(failure) => Err(failure),
             },
-            Ask::Download { episodes } => self.download(&episodes),
+            Ask::Look { episode } => match self.look(&episode) {
+                Ok(looking) => {
+                    tokio::spawn(async move {
+                        let _ = reply.send(Ok(looking.await));
+                    });
+                    return Ok(());
+                }
+                Err(failure) => Err(failure),
+            },
+            Ask::Limit { limits } => match self.kit.engine.clone() {
+                Some(engine) => {
+                    tokio::spawn(async move {
+                        engine.limit(limits).await;
+                        let _ = reply.send(Ok(Reply::Limits(engine.limits())));
+                    });
+                    return Ok(());
+                }
+                None => Err(Failure::new("this agent exchanges nothing with peers, so that there is nothing to limit")),
+            },
+            Ask::Download { episodes } => self.download(&episodes, Input::Take),
+            Ask::First { episode } => self.download(&[episode], Input::Play),
+            Ask::Moving { most } => Ok(Reply::Episodes(self.moving(most))),
+            Ask::Recent { most } => Ok(Reply::Episodes(self.recent(most))),
+            Ask::Edit { feeds, rules, forget, schedule } => self.edit(&feeds, &rules, &forget, schedule.as_ref()),
             Ask::Episodes { feed } => self.episodes(feed.as_deref()),
             Ask::Feeds => Ok(Reply::Feeds(self.feeds())),
             Ask::Info { what } => self.info(&what),
+            Ask::Phone { wish } => self.phone(wish).await,
             Ask::Play { episode } => self.play(&episode),
             Ask::Pause { what } => self.turn(&what, Input::Pause),
             Ask::Resume { what } => self.turn(&what, Input::Resume),
+            Ask::Web => self.page(),
             Ask::Status => Ok(Reply::Status(Box::new(self.status()))),
         };
         // What was changed for the answer is durable before it is given.
@@ -169,14 +196,14 @@ impl Task {
         names.iter().map(|name| find::feed(catalogue, name)).collect()
     }
 
-    fn download(&mut self, names: &[String]) -> Result<Reply, Failure> {
+    fn download(&mut self, names: &[String], input: impl Fn(EpisodeId) -> Input) -> Result<Reply, Failure> {
         let ids: Result<Vec<_>, _> = names.iter().map(|name| find::episode(self.agent.catalogue(), name)).collect();
         let ids = ids?;
         for id in &ids {
             self.check_fetchable(*id)?;
         }
         for id in &ids {
-            self.input(Input::Take(*id));
+            self.input(input(*id));
         }
         Ok(Reply::Episodes(ids.into_iter().filter_map(|id| self.view(id)).collect()))
     }
@@ -204,6 +231,23 @@ impl Task {
                 .with_hint(format!("`podsub resume {}` lets it go on", id.feed)));
         }
         Ok(())
+    }
+
+    fn edit(
+        &mut self,
+        names: &[String],
+        rules: &Rules,
+        forget: &[RuleName],
+        schedule: Option<&Schedule>,
+    ) -> Result<Reply, Failure> {
+        let ids: Result<Vec<_>, _> = names.iter().map(|name| find::feed(self.agent.catalogue(), name)).collect();
+        let ids = ids?;
+        for feed in &ids {
+            let (rules, forget, schedule) = (rules.clone(), forget.to_vec(), schedule.cloned());
+            self.input(Input::Edit { feed: *feed, rules, forget, schedule });
+        }
+        let feeds = ids.into_iter().filter_map(|id| self.agent.catalogue().feed(id));
+        Ok(Reply::Feeds(feeds.map(|feed| self.feed_view(feed)).collect()))
     }
 
     fn episodes(&self, feed: Option<&str>) -> Result<Reply, Failure> {

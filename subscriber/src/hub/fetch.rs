@@ -20,8 +20,8 @@ use super::prepare::own_copy;
 use crate::address::reach_of_links;
 use crate::agent::plan::Plan;
 use crate::agent::queue::{Fault, Progress};
-use crate::agent::{Input, Seeding};
-use crate::ask::{SeedTotals, Transfer};
+use crate::agent::{Deletion, Input, Seeding, Whole};
+use crate::ask::{SeedTotals, TrackerFigures, Transfer};
 use crate::dot_torrent::sentence;
 use crate::library::download_part;
 use crate::records::{EpisodeId, Source};
@@ -61,6 +61,25 @@ pub(super) async fn fetch(kit: Arc<Kit>, order: Order, cancel: CancellationToken
     }
 }
 
+/// Deletes what is kept no longer, when what ran for it has let go, and tells the agent what came of it.
+pub(super) async fn delete(kit: Arc<Kit>, id: EpisodeId, file: String, print: u64, before: Option<JoinHandle<()>>) {
+    let_go(before).await;
+    let (library, name) = (kit.library.clone(), file.clone());
+    let deleted = tokio::task::spawn_blocking(move || library.delete_unchanged(&name, print)).await;
+    let outcome = match deleted {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(error)) => {
+            tracing::warn!(file, %error, "what is kept no longer cannot be deleted");
+            Deletion::Failed
+        }
+        Err(error) => {
+            tracing::error!(file, %error, "deleting broke off");
+            Deletion::Failed
+        }
+    };
+    kit.tell(Input::Deleted { id, outcome }).await;
+}
+
 /// Waits until what ran before has let go of the files. One that broke down has.
 pub(super) async fn let_go(before: Option<JoinHandle<()>>) {
     if let Some(before) = before {
@@ -89,7 +108,7 @@ async fn from_swarm(kit: &Arc<Kit>, order: &Order, cancel: &CancellationToken) -
         Some(Err(error)) if was_there => Err(Fault::InTheWay(error.to_string())),
         Some(Err(error)) => Err(Fault::Disk(error.to_string())),
         Some(Ok(())) => {
-            tell_done(kit, order, torrent.status().length, Some(torrent.info_hash())).await;
+            tell_done(kit, order, torrent.status().length, Some(torrent.info_hash()), was_there).await;
             if kit.seeding == Seeding::On {
                 cancel.cancelled().await;
             }
@@ -107,7 +126,9 @@ async fn from_host(kit: &Arc<Kit>, order: &Order, url: &str, cancel: &Cancellati
     let shown = kit.show(order.id, Live::Http(Arc::clone(&meter)));
     // A file has its final name only when it is whole. One that is there was finished just before an earlier agent
     // ended.
-    let length = match tokio::fs::metadata(&path).await {
+    let present = tokio::fs::metadata(&path).await;
+    let was_there = present.is_ok();
+    let length = match present {
         Ok(metadata) if metadata.is_file() => metadata.len(),
         Ok(_) => return Err(Fault::InTheWay(format!("`{}` is not a file", path.display()))),
         Err(_) => match download(kit, order, url, &path, &meter, cancel).await? {
@@ -118,7 +139,7 @@ async fn from_host(kit: &Arc<Kit>, order: &Order, url: &str, cancel: &Cancellati
     drop(shown);
     let vouched = vouch(kit, order.info_hash, path.clone()).await;
     let info_hash = vouched.as_ref().map(|metainfo| metainfo.info_hash);
-    tell_done(kit, order, length, info_hash).await;
+    tell_done(kit, order, length, info_hash, was_there).await;
     if let Some(metainfo) = vouched
         && kit.seeding == Seeding::On
         && kit.engine.is_some()
@@ -241,14 +262,16 @@ async fn join(
     engine.add(torrent).await.map_err(|error| error.to_string())
 }
 
-async fn tell_done(kit: &Kit, order: &Order, length: u64, info_hash: Option<InfoHash>) {
+async fn tell_done(kit: &Kit, order: &Order, length: u64, info_hash: Option<InfoHash>, was_there: bool) {
     let (library, file) = (kit.library.clone(), order.plan.file.clone());
     // What other sources had begun is of no use any more; if it stays, it is hidden and harmless.
-    let deleted = tokio::task::spawn_blocking(move || library.delete_parts(&file)).await;
-    if let Ok(Err(error)) = deleted {
+    let ended = tokio::task::spawn_blocking(move || (library.delete_parts(&file), library.print(&file).ok())).await;
+    let (deleted, print) = ended.unwrap_or((Ok(()), None));
+    if let Err(error) = deleted {
         tracing::warn!(file = order.plan.file, %error, "what is left of a download cannot be deleted");
     }
-    kit.tell(Input::Done { id: order.id, attempt: order.attempt, length, info_hash }).await;
+    let whole = Whole { length, info_hash, print: print.filter(|_| !was_there) };
+    kit.tell(Input::Done { id: order.id, attempt: order.attempt, whole }).await;
 }
 
 /// Tells the agent again and again how a download stands; never returns.
@@ -352,6 +375,17 @@ pub(super) fn transfer(live: &Live) -> Transfer {
     }
 }
 
+/// What the tracker tells that knows most of the swarm.
+fn figures_of(status: &TorrentStatus) -> Option<TrackerFigures> {
+    let told = status.trackers.iter().filter(|tracker| tracker.complete.or(tracker.incomplete).is_some());
+    let figures = told.map(|tracker| TrackerFigures {
+        seeds: tracker.complete.unwrap_or(0),
+        peers: tracker.incomplete.unwrap_or(0),
+        downloads: tracker.downloaded,
+    });
+    figures.max_by_key(|told| (told.seeds.saturating_add(told.peers), told.downloads))
+}
+
 /// How a torrent stands, for people and programs.
 pub(crate) fn transfer_of(status: &TorrentStatus) -> Transfer {
     let state = match status.state {
@@ -362,6 +396,7 @@ pub(crate) fn transfer_of(status: &TorrentStatus) -> Transfer {
         TorrentState::Failed => "failed",
     };
     Transfer {
+        tracker: figures_of(status),
         state: state.to_owned(),
         length: Some(status.length),
         have: status.have,

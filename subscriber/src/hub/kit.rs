@@ -36,11 +36,11 @@ pub(super) struct Kit {
     pub(super) stop: CancellationToken,
     /// How hosts are reached.
     pub(super) route: Route,
-    dir: DataDir,
+    pub(super) dir: DataDir,
     clock: Clock,
     any: HttpClient,
     public: HttpClient,
-    inbox: mpsc::Sender<Message>,
+    pub(super) inbox: mpsc::Sender<Message>,
     board: Mutex<BTreeMap<EpisodeId, Live>>,
 }
 

@@ -12,6 +12,7 @@ mod find;
 mod kit;
 mod listen;
 mod locate;
+mod phone;
 mod poll;
 mod prepare;
 mod remove;
@@ -34,7 +35,7 @@ use crate::ask::{Ask, EpisodeView, Reply};
 use crate::keep;
 use crate::library::Library;
 use crate::records::EpisodeId;
-use crate::web::{Found, WebSite};
+use crate::web::{Found, Kept, WebSite};
 
 pub(crate) use fetch::transfer_of;
 
@@ -94,6 +95,8 @@ enum Message {
     Ask(Ask, oneshot::Sender<Result<Reply, Failure>>),
     /// Somebody wants an episode's bytes; nothing is answered if there is no such episode.
     Locate(EpisodeId, oneshot::Sender<Found>),
+    /// Somebody wants to know all that is kept.
+    Kept(oneshot::Sender<Vec<Kept>>),
     /// Somebody waits until nothing is left to do; answered with the episodes that could not be had.
     Settle(oneshot::Sender<Vec<EpisodeView>>),
     /// The end.
@@ -189,6 +192,13 @@ impl HubHandle {
     pub(crate) async fn locate(&self, id: EpisodeId) -> Option<Found> {
         let (reply, answer) = oneshot::channel();
         self.inbox.send(Message::Locate(id, reply)).await.ok()?;
+        answer.await.ok()
+    }
+
+    /// All that is kept, the newest release first; `None` if the hub has ended.
+    pub(crate) async fn kept(&self) -> Option<Vec<Kept>> {
+        let (reply, answer) = oneshot::channel();
+        self.inbox.send(Message::Kept(reply)).await.ok()?;
         answer.await.ok()
     }
 

@@ -19,6 +19,7 @@ use crate::agent::{Agent, Input, Output};
 use crate::ask::{EpisodeView, Reply};
 use crate::keep;
 use crate::records::{EpisodeId, FeedId};
+use crate::web::PhoneLine;
 
 /// A store that has no room is tried again after this long.
 const SAVE_AGAIN: Duration = Duration::from_secs(5);
@@ -28,7 +29,9 @@ pub(super) struct Task {
     pub(super) agent: Agent,
     pub(super) store: Store,
     pub(super) kit: Arc<Kit>,
-    events: broadcast::Sender<Event>,
+    pub(super) events: broadcast::Sender<Event>,
+    /// Where a phone may ask, while it may.
+    pub(super) phone: Option<PhoneLine>,
     /// What is still to be done, in order.
     outputs: VecDeque<Output>,
     /// The store has no room: nothing more is done until this moment.
@@ -71,6 +74,7 @@ impl Task {
             store,
             kit,
             events,
+            phone: None,
             outputs: VecDeque::new(),
             blocked_until: None,
             streams: BTreeMap::new(),
@@ -100,6 +104,7 @@ impl Task {
                     Some(Message::Input(input)) => self.input(input),
                     Some(Message::Ask(ask, reply)) => self.answer(ask, reply).await?,
                     Some(Message::Locate(id, reply)) => self.locate(id, reply),
+                    Some(Message::Kept(reply)) => self.kept(reply),
                     Some(Message::Settle(reply)) => self.settlers.push(reply),
                     Some(Message::Stop) | None => return self.last_words().await,
                 },
@@ -179,6 +184,10 @@ impl Task {
                 if let Some(cancel) = self.streams.remove(&feed) {
                     cancel.cancel();
                 }
+            }
+            Output::Delete { id, file, print } => {
+                let before = self.take_work(id).map(|work| work.handle);
+                kit.clone().spawn(fetch::delete(kit, id, file, print, before));
             }
             Output::Measure => kit.clone().spawn(measure(kit)),
             Output::Poll { feed, fetch } => kit.clone().spawn(poll::poll(kit, feed, fetch)),

@@ -1,13 +1,20 @@
 //! What the agent knows, as it is told to commands.
 
-use podswarm_core::app::free_space;
-use podswarm_core::net::{InterfaceStatus, ProxyStatus};
-use podswarm_core::rate::{ByteCount, Rate};
+use std::cmp::Reverse;
 
-use super::fetch;
+use podswarm_core::app::{Failure, free_space};
+use podswarm_core::net::{Engine, InterfaceStatus, ProxyStatus};
+use podswarm_core::rate::{ByteCount, Rate};
+use podswarm_core::swarm::{SwarmDetail, WebSeedStatus};
+use podswarm_core::tracker::TrackerStatus;
+
+use super::kit::Live;
 use super::task::Task;
+use super::{fetch, find};
 use crate::agent::Duty;
-use crate::ask::{EpisodeView, FeedView, SeedTotals, StageName, Status};
+use crate::ask::{
+    EpisodeView, FeedView, Look, Reply, SeedTotals, StageName, Status, TrackerView, Traffic, WebSeedView,
+};
 use crate::records::{EpisodeId, Feed, Stage};
 
 impl Task {
@@ -23,16 +30,26 @@ impl Task {
             up_rate: Rate(all.up_rate.0 + one.up_rate.0),
             uploaded: all.uploaded + one.uploaded,
         });
+        let traffic = lives.values().map(fetch::transfer).fold(Traffic::default(), |all, one| Traffic {
+            down_rate: Rate(all.down_rate.0 + one.down_rate.0),
+            up_rate: Rate(all.up_rate.0 + one.up_rate.0),
+            peers: all.peers + one.peers.unwrap_or(0),
+        });
         Status {
             pid: (self.agent.settings().duty != Duty::Answer).then(std::process::id),
             library: self.kit.library.root().to_owned(),
             free: space.map(|space| ByteCount(space.available)),
-            reserve: space.map(|space| ByteCount(space.reserve())),
+            reserve: space.map(|space| ByteCount(self.agent.settings().limits.leave_free.unwrap_or(space.reserve()))),
+            kept: ByteCount(self.agent.catalogue().kept_bytes()),
+            quota: self.agent.settings().limits.quota.map(ByteCount),
             feeds: self.feeds(),
             downloads: self.wanted(),
             seeding,
+            traffic,
+            limits: self.kit.engine.as_ref().map(Engine::limits),
             enough: self.agent.settings().enough.to_string(),
             dht_nodes: self.kit.engine.as_ref().and_then(|engine| engine.status().dht_nodes),
+            blocklist: self.kit.engine.as_ref().and_then(|engine| engine.status().blocklist),
             interface: InterfaceStatus::of(self.kit.route.bind.as_ref()),
             proxy: self.kit.route.proxy.as_ref().map(ProxyStatus::of),
             reached: self.kit.engine.as_ref().map(|engine| engine.status().reached),
@@ -45,6 +62,54 @@ impl Task {
         let wanted = self.agent.catalogue().episodes().filter(|episode| episode.is_wanted()).map(|episode| episode.id);
         let rest: Vec<_> = wanted.filter(|id| self.agent.queue().job(*id).is_none()).collect();
         queued.into_iter().chain(rest).filter_map(|id| self.view(id)).collect()
+    }
+
+    /// What is fetched or to be fetched, in order, then what is seeded, the fastest first; so many at most.
+    pub(super) fn moving(&self, most: usize) -> Vec<EpisodeView> {
+        let is_seeded =
+            |id: &EpisodeId| self.agent.catalogue().episode(*id).is_some_and(|episode| !episode.is_wanted());
+        let speed = |live: &Live| {
+            let transfer = fetch::transfer(live);
+            (transfer.up_rate, transfer.peers, transfer.uploaded)
+        };
+        let lives = self.kit.all_live();
+        let seeds = lives.iter().filter(|(id, _)| is_seeded(id)).map(|(id, live)| (speed(live), *id));
+        let mut seeds: Vec<_> = seeds.collect();
+        seeds.sort_unstable_by_key(|seed| Reverse(*seed));
+        let wanted = self.wanted();
+        let room = most.saturating_sub(wanted.len());
+        wanted.into_iter().take(most).chain(seeds.into_iter().take(room).filter_map(|(_, id)| self.view(id))).collect()
+    }
+
+    /// What came into the library last, the newest first; so many at most.
+    pub(super) fn recent(&self, most: usize) -> Vec<EpisodeView> {
+        let came = self.agent.catalogue().episodes().filter_map(|episode| match episode.stage {
+            Stage::Complete { at, .. } => Some((at, episode.id)),
+            _ => None,
+        });
+        let mut came: Vec<_> = came.collect();
+        came.sort_unstable_by_key(|one| Reverse(*one));
+        came.into_iter().take(most).filter_map(|(_, id)| self.view(id)).collect()
+    }
+
+    /// Looks closely at an episode, beside everything else.
+    pub(super) fn look(&self, name: &str) -> Result<impl Future<Output = Reply> + use<>, Failure> {
+        let id = find::episode(self.agent.catalogue(), name)?;
+        let episode = self.view(id).ok_or_else(|| Failure::new("the episode has gone"))?;
+        let torrent = match self.kit.live(id) {
+            Some(Live::Torrent(torrent)) => Some(torrent),
+            Some(Live::Http(_)) | None => None,
+        };
+        Ok(async move {
+            let mut look = Look { episode, swarm: SwarmDetail::default(), trackers: Vec::new(), web_seeds: Vec::new() };
+            if let Some(torrent) = torrent {
+                let status = torrent.status();
+                look.swarm = torrent.look().await;
+                look.trackers = status.trackers.into_iter().map(tracker).collect();
+                look.web_seeds = status.web_seeds.into_iter().map(web_seed).collect();
+            }
+            Reply::Look(Box::new(look))
+        })
     }
 
     /// All feeds as they stand.
@@ -86,4 +151,14 @@ impl Task {
         }
         Some(view)
     }
+}
+
+fn tracker(status: TrackerStatus) -> TrackerView {
+    let TrackerStatus { url, last_error: error, complete, incomplete, .. } = status;
+    TrackerView { url, error, complete, incomplete }
+}
+
+fn web_seed(status: WebSeedStatus) -> WebSeedView {
+    let WebSeedStatus { url, downloaded, rate, error, .. } = status;
+    WebSeedView { url, downloaded, rate, error }
 }

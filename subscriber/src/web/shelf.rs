@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::path::PathBuf;
 
+use chrono::{DateTime, Utc};
 use podswarm_core::metainfo::InfoHash;
 use podswarm_core::net::Torrent;
 
@@ -39,7 +40,37 @@ pub(crate) enum Found {
     Nowhere(String),
 }
 
+/// An episode whose file is there.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    pub(crate) id: EpisodeId,
+    /// Names it for ever, whatever becomes of its own feed.
+    pub(crate) guid: String,
+    pub(crate) show: String,
+    pub(crate) title: String,
+    pub(crate) notes: String,
+    pub(crate) published: DateTime<Utc>,
+    /// Its playing time.
+    pub(crate) seconds: Option<u64>,
+    pub(crate) season: Option<u32>,
+    pub(crate) number: Option<u32>,
+    /// Bytes of its file.
+    pub(crate) length: u64,
+    /// The file's name.
+    pub(crate) name: String,
+    /// Where its chapters are.
+    pub(crate) chapters: Option<String>,
+}
+
 impl Shelf {
+    /// All that is kept, the newest release first.
+    pub(super) async fn kept(&self) -> Option<Vec<Kept>> {
+        match self {
+            Self::Agent(hub) => hub.kept().await,
+            Self::One(_) => None,
+        }
+    }
+
     pub(super) async fn episode(&self, id: EpisodeId) -> Option<Found> {
         match self {
             Self::Agent(hub) => hub.locate(id).await,

@@ -131,6 +131,12 @@ impl Job {
         self.rank == rank && self.sources == sources
     }
 
+    /// Bytes that it comes to, as far as known.
+    pub(super) fn length(&self) -> u64 {
+        let have = if let Phase::Running { have, .. } = self.phase { have } else { 0 };
+        self.plan.as_ref().and_then(|plan| plan.length).unwrap_or(0).max(have)
+    }
+
     /// What is in the way.
     pub fn trouble(&self) -> Option<&str> {
         self.trouble.as_deref()

@@ -34,7 +34,12 @@ fn plan(length: u64) -> Plan {
 impl Bench {
     fn new(limit: usize) -> Self {
         let space = Space { available: 50 * GB, total: 100 * GB };
-        Self { queue: Queue::new(limit, None), rng: Rng::from_seed_u64(1), now: Instant::ZERO, space }
+        Self {
+            queue: Queue::new(limit, None, Limits::default()),
+            rng: Rng::from_seed_u64(1),
+            now: Instant::ZERO,
+            space,
+        }
     }
 
     fn add(&mut self, number: u32, sources: Vec<Source>) {
@@ -287,7 +292,7 @@ fn what_comes_from_an_attempt_that_is_over_is_ignored() {
 #[test]
 fn with_little_patience_what_does_not_move_is_left() {
     let mut bench = Bench::new(1);
-    bench.queue = Queue::new(1, Some(Duration::from_mins(5)));
+    bench.queue = Queue::new(1, Some(Duration::from_mins(5)), Limits::default());
     bench.running(1, vec![torrent("a")]);
     bench.pass(299);
     bench.progress(1, 0, 2);
@@ -300,7 +305,7 @@ fn with_little_patience_what_does_not_move_is_left() {
 #[test]
 fn what_is_played_begins_at_once_and_takes_no_place_of_others() {
     let mut rng = Rng::from_seed_u64(1);
-    let mut queue = Queue::new(1, None);
+    let mut queue = Queue::new(1, None, Limits::default());
     let [first, second, third] = [1, 2, 3].map(|number| EpisodeId { feed: FeedId(1), number });
     for (id, day) in [(first, 3), (second, 2), (third, 1)] {
         let rank = Rank { is_played: false, by_owner: false, when: wall(day) };

@@ -1,0 +1,209 @@
+//! Decides what is kept no longer: by number, by time, and by what the library may take.
+//!
+//! Of each feed the newest stay, as many as its rule says, and each for as long as it says. Where all together are more
+//! than the library may take, the oldest releases go first, whichever feed they are of; and for a new one that does not
+//! fit, older ones go if that makes it fit.
+//!
+//! Law: nothing is deleted that the owner asked for, that he has changed, or that was there before it was fetched. The
+//! disk has the last word: a file that does not look as it did when it was put there stays, for good.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use podswarm_core::time::{Instant, earliest};
+use podswarm_feeds::poll::Now;
+
+use super::event::{About, Event};
+use super::{Agent, Deletion, Duty, Output};
+use crate::records::{Episode, EpisodeId, Expiry, FeedId, Stage};
+use crate::rules::Keep;
+
+/// What could not be deleted is tried again after this long.
+const AGAIN: Duration = Duration::from_hours(1);
+
+/// What is being deleted, and when it is looked again.
+#[derive(Debug, Default)]
+pub(super) struct Shelf {
+    deleting: BTreeMap<EpisodeId, Expiry>,
+    /// What could not be deleted, until everything is looked at again.
+    stuck: BTreeSet<EpisodeId>,
+    has_looked: bool,
+    /// `None` if nothing will be kept too long.
+    look_at: Option<Instant>,
+}
+
+impl Shelf {
+    /// Nothing is being deleted.
+    pub(super) fn is_settled(&self) -> bool {
+        self.deleting.is_empty()
+    }
+}
+
+impl Agent {
+    /// When what is kept is to be looked at.
+    pub(super) fn shelf_deadline(&self) -> Option<Instant> {
+        self.shelf.look_at.filter(|_| self.may_delete())
+    }
+
+    fn may_delete(&self) -> bool {
+        matches!(self.settings.duty, Duty::Everything | Duty::Once)
+    }
+
+    /// What is kept, or what is wanted of it, has changed.
+    pub(super) fn look_at_kept(&mut self, now: Now) {
+        self.shelf.look_at = Some(now.instant);
+        self.queue.count_kept(self.catalogue.kept_bytes());
+    }
+
+    /// Deletes what is kept no longer, if it is time to look.
+    pub(super) fn tend_shelf(&mut self, now: Now) {
+        let is_due = !self.shelf.has_looked || self.shelf.look_at.is_some_and(|at| at <= now.instant);
+        if !self.may_delete() || !is_due {
+            return;
+        }
+        self.shelf.has_looked = true;
+        self.shelf.stuck.clear();
+        self.queue.count_kept(self.catalogue.kept_bytes());
+        let mut next = None;
+        for feed in self.catalogue.feeds().map(|feed| feed.id).collect::<Vec<_>>() {
+            for (id, why) in self.expired(feed, now.wall) {
+                self.delete(id, why);
+            }
+            // Not before a second has passed: the two clocks need not agree.
+            let left = self.next_expiry(feed, now.wall).map(|left| left.max(Duration::from_secs(1)));
+            next = earliest(next, left.map(|left| now.instant + left));
+        }
+        if let Some(quota) = self.settings.limits.quota {
+            let leaving: u64 = self.shelf.deleting.keys().map(|id| self.length(*id)).sum();
+            let excess = self.catalogue.kept_bytes().saturating_sub(leaving).saturating_sub(quota);
+            if excess > 0 {
+                self.delete_oldest(excess, None, Expiry::Quota(quota));
+            }
+        }
+        self.shelf.look_at = next;
+    }
+
+    /// What a rule deletes of a feed, and which.
+    fn expired(&self, feed: FeedId, wall: DateTime<Utc>) -> Vec<(EpisodeId, Expiry)> {
+        let terms = self.catalogue.terms(feed);
+        let mut kept: Vec<_> = self.catalogue.episodes_of(feed).filter(|it| is_there(it)).collect();
+        kept.sort_by_key(|episode| std::cmp::Reverse((episode.when(), episode.id)));
+        let mut expired = Vec::new();
+        for (place, episode) in kept.into_iter().enumerate() {
+            let by_count = match terms.keep {
+                Keep::Newest(count) if place >= terms.keep.count() => Some(Expiry::Count(count)),
+                _ => None,
+            };
+            let by_time = terms.keep_for.0.filter(|span| age(episode, wall) >= span.0).map(Expiry::Time);
+            let why = by_count.or(by_time).filter(|_| self.is_deletable(episode));
+            expired.extend(why.map(|why| (episode.id, why)));
+        }
+        expired
+    }
+
+    /// How long until the next of a feed has been there for long enough.
+    fn next_expiry(&self, feed: FeedId, wall: DateTime<Utc>) -> Option<Duration> {
+        let span = self.catalogue.terms(feed).keep_for.0?.0;
+        let deletable = self.catalogue.episodes_of(feed).filter(|episode| self.is_deletable(episode));
+        deletable.map(|episode| span.saturating_sub(age(episode, wall))).min()
+    }
+
+    /// An episode needs so many bytes more than the library may take.
+    pub(super) fn make_room(&mut self, id: EpisodeId, bytes: u64) {
+        let (Some(quota), Some(episode)) = (self.settings.limits.quota, self.catalogue.episode(id)) else { return };
+        // What goes already is room soon.
+        if self.may_delete() && self.shelf.deleting.is_empty() {
+            let before = episode.when();
+            self.delete_oldest(bytes, Some(before), Expiry::Quota(quota));
+        }
+    }
+
+    /// Deletes the oldest releases until they come to `bytes`. With `before`, only such as are older, and none if they
+    /// are too few.
+    fn delete_oldest(&mut self, bytes: u64, before: Option<DateTime<Utc>>, why: Expiry) {
+        let is_older = |episode: &&Episode| before.is_none_or(|before| episode.when() < before);
+        let mut oldest: Vec<_> =
+            self.catalogue.episodes().filter(is_older).filter(|episode| self.is_deletable(episode)).collect();
+        oldest.sort_by_key(|episode| (episode.when(), episode.id));
+        let mut sum = 0_u64;
+        let enough = oldest.iter().position(|episode| {
+            sum += self.length(episode.id);
+            sum >= bytes
+        });
+        let count = match enough {
+            Some(last) => last + 1,
+            None if before.is_some() => return,
+            None => oldest.len(),
+        };
+        for id in oldest.into_iter().take(count).map(|episode| episode.id).collect::<Vec<_>>() {
+            self.delete(id, why);
+        }
+    }
+
+    fn is_deletable(&self, episode: &Episode) -> bool {
+        let custody = episode.custody;
+        let is_ours = custody.print.is_some() && !custody.asked && !custody.changed;
+        let is_free = !self.shelf.deleting.contains_key(&episode.id) && !self.shelf.stuck.contains(&episode.id);
+        is_there(episode) && is_ours && is_free && !episode.paused
+    }
+
+    fn length(&self, id: EpisodeId) -> u64 {
+        match self.catalogue.episode(id).map(|episode| &episode.stage) {
+            Some(Stage::Complete { length, .. }) => *length,
+            _ => 0,
+        }
+    }
+
+    fn delete(&mut self, id: EpisodeId, why: Expiry) {
+        let Some(episode) = self.catalogue.episode(id) else { return };
+        let (Some(file), Some(print)) = (episode.file.clone(), episode.custody.print) else { return };
+        self.shelf.deleting.insert(id, why);
+        self.outputs.push_back(Output::Delete { id, file, print });
+    }
+
+    /// What came of deleting a file.
+    pub(super) fn deleted(&mut self, now: Now, id: EpisodeId, outcome: Deletion) {
+        let why = self.shelf.deleting.remove(&id);
+        let Some(mut episode) = self.catalogue.episode(id).filter(|episode| is_there(episode)).cloned() else { return };
+        let about = About::new(&episode);
+        let event = match outcome {
+            Deletion::Changed => {
+                episode.custody.changed = true;
+                Event::Spared { episode: about }
+            }
+            Deletion::Done | Deletion::Missing => {
+                self.end_exchange(now, id);
+                let why = why.filter(|_| outcome == Deletion::Done);
+                episode.stage = Stage::Gone { at: now.wall, why };
+                match why {
+                    Some(reason) => Event::Expired { episode: about, reason },
+                    None => Event::Gone { episode: about },
+                }
+            }
+            Deletion::Failed => {
+                self.shelf.stuck.insert(id);
+                self.shelf.look_at = earliest(self.shelf.look_at, Some(now.instant + AGAIN));
+                return self.go_on(now, id);
+            }
+        };
+        self.catalogue.put(episode);
+        self.save_episode(id);
+        self.tell(event);
+        self.queue.count_kept(self.catalogue.kept_bytes());
+        // One that stays is seeded on.
+        self.go_on(now, id);
+    }
+}
+
+fn is_there(episode: &Episode) -> bool {
+    matches!(episode.stage, Stage::Complete { .. })
+}
+
+/// How long an episode has been there.
+fn age(episode: &Episode, wall: DateTime<Utc>) -> Duration {
+    match episode.stage {
+        Stage::Complete { at, .. } => (wall - at).to_std().unwrap_or_default(),
+        Stage::Gone { .. } | Stage::Seen { .. } | Stage::Wanted { .. } => Duration::ZERO,
+    }
+}

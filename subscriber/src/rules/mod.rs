@@ -1,0 +1,241 @@
+//! What the owner wants of episodes: which to take, how to call them, and how long to keep them.
+//!
+//! Rules are said once for all feeds and, where a feed is to differ, for that feed; what a feed says beats what is said
+//! for all. A rule may ask for what a feed does not tell, such as a length that it leaves out: then it is decided in
+//! favour of the episode, which is taken.
+//!
+//! Pure: time and what is known of an episode are arguments.
+//!
+//! Reading order: [`Clause`] is one condition, [`Template`] a way to name files, [`Rules`] what is said in one place,
+//! and [`Terms`] what holds for a feed.
+
+mod clause;
+mod template;
+mod units;
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+pub use clause::{Clause, ClauseError, Subject};
+pub use template::{Naming, Template, TemplateError};
+pub use units::{Size, SizeError, Span, SpanError};
+
+/// What is said in one place; what is not said there is `None`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rules {
+    /// Which episodes are taken by themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub take: Option<Take>,
+    /// Which are not, whatever `take` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skip: Option<Vec<Clause>>,
+    /// How many of a feed are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep: Option<Keep>,
+    /// How long one is kept once it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_for: Option<KeepFor>,
+    /// How files are called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<Template>,
+}
+
+/// One of the rules, by its flag's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum RuleName {
+    /// Which episodes are taken.
+    Take,
+    /// Which are not.
+    Skip,
+    /// How many are kept.
+    Keep,
+    /// For how long.
+    KeepFor,
+    /// How files are called.
+    Name,
+}
+
+/// What holds for one feed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// Which episodes are taken by themselves.
+    pub take: Take,
+    /// Which are not.
+    pub skip: Vec<Clause>,
+    /// How many are kept.
+    pub keep: Keep,
+    /// For how long.
+    pub keep_for: KeepFor,
+    /// How files are called.
+    pub name: Template,
+}
+
+impl Rules {
+    /// What holds where `self` is said for all feeds, and `own` for this one.
+    pub fn with(&self, own: &Self) -> Terms {
+        let all = self;
+        Terms {
+            take: own.take.clone().or_else(|| all.take.clone()).unwrap_or_default(),
+            skip: own.skip.clone().or_else(|| all.skip.clone()).unwrap_or_default(),
+            keep: own.keep.or(all.keep).unwrap_or_default(),
+            keep_for: own.keep_for.or(all.keep_for).unwrap_or_default(),
+            name: own.name.clone().or_else(|| all.name.clone()).unwrap_or_default(),
+        }
+    }
+
+    /// Nothing is said.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Takes over what `other` says.
+    pub fn change(&mut self, other: Self) {
+        let Self { take, skip, keep, keep_for, name } = other;
+        self.take = take.or(self.take.take());
+        self.skip = skip.or(self.skip.take());
+        self.keep = keep.or(self.keep);
+        self.keep_for = keep_for.or(self.keep_for);
+        self.name = name.or(self.name.take());
+    }
+
+    /// Says nothing any more of these.
+    pub fn forget(&mut self, names: &[RuleName]) {
+        for name in names {
+            match name {
+                RuleName::Take => self.take = None,
+                RuleName::Skip => self.skip = None,
+                RuleName::Keep => self.keep = None,
+                RuleName::KeepFor => self.keep_for = None,
+                RuleName::Name => self.name = None,
+            }
+        }
+    }
+
+    /// The rules in words, one for each, as their flags would say them.
+    pub fn words(&self) -> Vec<String> {
+        let mut words = Vec::new();
+        if let Some(take) = &self.take {
+            words.push(format!("take {take}"));
+        }
+        words.extend(self.skip.iter().flatten().map(|clause| format!("skip {clause}")));
+        words.extend(self.keep.map(|keep| format!("keep {keep}")));
+        words.extend(self.keep_for.map(|time| format!("keep for {time}")));
+        words.extend(self.name.as_ref().map(|name| format!("name {name}")));
+        words
+    }
+}
+
+impl Terms {
+    /// Why an episode is not taken by itself, as the rule says it; `None` if it is.
+    pub fn refusal(&self, subject: &Subject<'_>) -> Option<String> {
+        if let Some(clause) = self.skip.iter().find(|clause| clause.holds(subject) == Some(true)) {
+            return Some(format!("skip {clause}"));
+        }
+        match &self.take {
+            Take::All => None,
+            Take::Any(clauses) if clauses.iter().any(|clause| clause.holds(subject) != Some(false)) => None,
+            take => Some(format!("take {take}")),
+        }
+    }
+}
+
+/// Which episodes are taken by themselves.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Take {
+    /// Every one.
+    #[default]
+    All,
+    /// Those for which one of these holds.
+    Any(Vec<Clause>),
+    /// None.
+    Nothing,
+}
+
+impl fmt::Display for Take {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("all"),
+            Self::Nothing => f.write_str("none"),
+            Self::Any(clauses) => {
+                let words: Vec<_> = clauses.iter().map(ToString::to_string).collect();
+                f.write_str(&words.join(" or "))
+            }
+        }
+    }
+}
+
+/// How many episodes of a feed are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Keep {
+    /// Every one.
+    #[default]
+    All,
+    /// The newest so many.
+    Newest(u32),
+}
+
+impl Keep {
+    /// At most so many.
+    pub fn count(self) -> usize {
+        match self {
+            Self::All => usize::MAX,
+            Self::Newest(count) => usize::try_from(count).unwrap_or(usize::MAX),
+        }
+    }
+}
+
+/// A text that says nothing of how many are kept.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no number of episodes to keep; want one from 1 on, such as `5`, or `all`")]
+pub struct KeepError(String);
+
+impl FromStr for Keep {
+    type Err = KeepError;
+
+    fn from_str(text: &str) -> Result<Self, KeepError> {
+        match text.parse() {
+            _ if text == "all" => Ok(Self::All),
+            Ok(count @ 1..) => Ok(Self::Newest(count)),
+            _ => Err(KeepError(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for Keep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("all"),
+            Self::Newest(count) => write!(f, "{count}"),
+        }
+    }
+}
+
+/// How long an episode is kept; for ever if `None`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct KeepFor(pub Option<Span>);
+
+impl FromStr for KeepFor {
+    type Err = SpanError;
+
+    fn from_str(text: &str) -> Result<Self, SpanError> {
+        if text == "ever" { Ok(Self(None)) } else { text.parse().map(|span| Self(Some(span))) }
+    }
+}
+
+impl fmt::Display for KeepFor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            None => f.write_str("ever"),
+            Some(span) => span.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,84 @@
+//! The owner's rules, as he says them: on the command line, in the file, and later.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::{Host, bytes, done, folder, json_lines, output};
+
+/// Runs the agent once.
+async fn once(dir: &Path) {
+    done(&output(dir, &["run", "--once", "--peer-port", "0"]).await);
+}
+
+async fn episodes(dir: &Path, args: &[&str]) -> Vec<Value> {
+    json_lines(&done(&output(dir, &[&["--json", "episodes"], args].concat()).await))
+}
+
+fn release(host: &Host, name: &str, title: &str) {
+    let file = format!("{name}.mp3");
+    host.put(&file, bytes(20_000, u8::try_from(name.len()).expect("names are short")));
+    host.release(name, title, &format!("/media/{file}"));
+}
+
+#[tokio::test]
+async fn what_is_not_taken_is_listed_with_its_reason() {
+    let (host, dir) = (Host::start().await, folder());
+    release(&host, "old", "Before");
+    release(&host, "first", "The first");
+    let rules = ["--skip", "/trailer/", "--name", "{year}/{id:03} {title}"];
+    done(&output(dir.path(), &[&["add", &host.url("/feed.xml")][..], &rules].concat()).await);
+    once(dir.path()).await;
+    release(&host, "trailer", "A Trailer");
+    release(&host, "second", "The second");
+    once(dir.path()).await;
+    let library = dir.path().join("data/library/Night Walks");
+    assert!(library.join("2026/002 The first.mp3").is_file() && library.join("2026/004 The second.mp3").is_file());
+
+    let why = episodes(dir.path(), &["--why"]).await;
+    let reasons: Vec<_> = why.iter().map(|it| (it["guid"].as_str(), it["why"].as_str())).collect();
+    let want = [("old", "it was there before the feed was followed"), ("trailer", "the rule `skip /trailer/`")];
+    assert_eq!(reasons, want.map(|(guid, why)| (Some(guid), Some(why))));
+    let table = done(&output(dir.path(), &["episodes", "--why"]).await);
+    assert!(table.lines().count() == 2 && table.contains("A Trailer"), "{table}");
+
+    let edited = done(&output(dir.path(), &["edit", "night", "--keep", "1", "--forget", "skip"]).await);
+    assert_eq!(edited.trim_end(), "1 Night Walks: keep 1; name {year}/{id:03} {title}");
+    let info = done(&output(dir.path(), &["info", "1"]).await);
+    assert!(info.contains("rule         keep 1"), "{info}");
+    // The rule deletes what podsub has fetched, and not what its owner has changed since.
+    let mine = library.join("2026/002 The first.mp3");
+    std::fs::write(&mine, "cut to what matters").expect("the folder is ours");
+    release(&host, "third", "The third");
+    once(dir.path()).await;
+    assert!(mine.is_file() && !library.join("2026/004 The second.mp3").exists());
+    assert!(library.join("2026/005 The third.mp3").is_file());
+    let gone =
+        episodes(dir.path(), &["--why"]).await.into_iter().find(|it| it["guid"] == "second").expect("it is listed");
+    assert_eq!((&gone["stage"], &gone["why"]), (&"gone".into(), &"the 1 newest are kept".into()));
+}
+
+#[tokio::test]
+async fn rules_of_the_configuration_file_are_those_of_all_feeds() {
+    let (host, dir) = (Host::start().await, folder());
+    std::fs::create_dir_all(dir.path().join("data")).expect("the folder is ours");
+    let config = dir.path().join("data/config.toml");
+    std::fs::write(&config, "skip = [\"rerun\", \"size>1GB\"]\nquota = \"45kB\"\n").expect("the folder is ours");
+    release(&host, "one", "One");
+    release(&host, "rerun", "A Rerun");
+    done(&output(dir.path(), &["add", &host.url("/feed.xml"), "--backlog", "all"]).await);
+    let feed = json_lines(&done(&output(dir.path(), &["--json", "feeds"]).await)).remove(0);
+    assert_eq!(feed["rules"], serde_json::json!({}), "the feed has none of its own");
+    for (name, title) in [("two", "Two"), ("three", "Three")] {
+        once(dir.path()).await;
+        release(&host, name, title);
+    }
+    once(dir.path()).await;
+    let stages: Vec<_> = episodes(dir.path(), &[]).await.iter().map(|it| it["stage"].clone()).collect();
+    assert_eq!(stages.iter().filter(|stage| **stage == "complete").count(), 2, "{stages:?}");
+
+    std::fs::write(&config, "skip = [\"lenght>20m\"]\n").expect("the folder is ours");
+    let refused = output(dir.path(), &["feeds"]).await;
+    let stderr = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(2) && stderr.contains("`lenght` is nothing"), "{stderr}");
+}
