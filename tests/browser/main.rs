@@ -1,6 +1,11 @@
 //! What people without a command line see: the pages, in a real browser.
 
+mod access;
+mod listener;
+
 use std::path::Path;
+
+use access::check_access;
 
 use podswarm_tests::audio::{Format, SHOW, long_episode, sample};
 use podswarm_tests::browser::Browser;
@@ -41,6 +46,8 @@ fn the_page_of_an_episode_plays_it_and_offers_its_torrent() {
     let text = browser.run("return document.body.innerText;");
     let text = text.as_str().expect("a page has text");
     assert!(text.contains(&audio.title) && text.contains(SHOW), "{text}");
+    keep_pictures(&browser, "publisher-episode");
+    check_access(&browser, "the page of an episode");
     let links = browser.run(LINKS).to_string();
     assert!(links.contains(&release.torrent) && links.contains("magnet:?xt=urn:btih:"), "{links}");
     let played = browser.run(PLAY);
@@ -60,11 +67,14 @@ fn the_shows_lead_to_the_sample_and_it_plays() {
 
     let browser = Browser::start(&home, folder.path());
     browser.open(&format!("http://{}:{}/", home.v4(), publisher.http_port));
+    check_access(&browser, "the page of the shows");
     let shows = browser.run(LINKS);
     let show = shows
         .as_array()
         .and_then(|links| links.iter().find_map(|link| link.as_str()?.contains("/shows/").then(|| link.clone())));
     browser.open(show.as_ref().and_then(|link| link.as_str()).unwrap_or_else(|| panic!("no show in {shows}")));
+    keep_pictures(&browser, "publisher-show");
+    check_access(&browser, "the page of a show");
     let episodes = browser.run(LINKS).to_string();
     assert!(episodes.contains(&release.page), "{} is not in {episodes}", release.page);
     browser.open(&release.page);
@@ -143,18 +153,20 @@ fn with_tools(browser: &Browser, body: &str) -> serde_json::Value {
     told
 }
 
-/// Keeps a picture of the page, wide and narrow, for people to look at.
+/// Keeps pictures of the page, wide, narrow and dark, for people to look at.
 #[track_caller]
 fn keep_pictures(browser: &Browser, name: &str) {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pictures");
     std::fs::create_dir_all(&folder).expect("the target folder is ours");
-    for (kind, width) in [("wide", 1000), ("narrow", 400)] {
+    for (kind, width) in [("wide", 1000), ("narrow", 400), ("dark", 1000)] {
         browser.resize(width, 1400);
+        browser.darken(kind == "dark");
         // A phone's page does not have to be pushed aside.
         let over = "return document.documentElement.scrollWidth - document.documentElement.clientWidth;";
         assert_eq!(browser.run(over), 0, "{name} is wider than a window of {width}");
         std::fs::write(folder.join(format!("{name}-{kind}.png")), browser.picture()).expect("the disk has room");
     }
+    browser.darken(false);
 }
 
 #[test]

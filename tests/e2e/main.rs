@@ -2,16 +2,20 @@
 //!
 //! One module per promise. Times are asserted with much room and told as figures.
 
+mod acme;
 mod alone;
 mod arrive;
+mod blocked;
 mod choice;
 mod crash;
 mod crowd;
 mod feed;
+mod figures;
 mod full;
 mod giving;
 mod hooks;
 mod hostile;
+mod https;
 mod interface;
 mod life;
 mod media;
@@ -24,4 +28,6 @@ mod play;
 mod people;
 mod proxy;
 mod rush;
+mod uplink;
+mod view;
 mod web;

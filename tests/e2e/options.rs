@@ -25,7 +25,8 @@ fn output(program: &Path, args: &[&str]) -> String {
 fn option(text: &str) -> Option<(String, Option<String>)> {
     let (_, text) = text.split_once("--")?;
     let mut words = text.split_whitespace();
-    let name = words.next()?.trim_end_matches('.').to_owned();
+    // A switch that can be taken back is `--name[=<BOOL>]`.
+    let name = words.next()?.split("[=").next()?.trim_end_matches('.').to_owned();
     Some((name, words.next().map(|value| value.trim_matches(['<', '>', '.']).to_owned())))
 }
 

@@ -73,6 +73,14 @@ impl Browser {
         value(&http::post(&self.host, &format!("{}/window/rect", self.session), &size));
     }
 
+    /// Has pages take the person for one who wants dark colours, or light ones.
+    #[track_caller]
+    pub fn darken(&self, is_dark: bool) {
+        let feature = json!({ "name": "prefers-color-scheme", "value": if is_dark { "dark" } else { "light" } });
+        let command = json!({ "cmd": "Emulation.setEmulatedMedia", "params": { "features": [feature] } });
+        value(&http::post(&self.host, &format!("{}/goog/cdp/execute", self.session), &command));
+    }
+
     /// A picture of what the window shows, as PNG.
     #[track_caller]
     pub fn picture(&self) -> Vec<u8> {

@@ -54,12 +54,14 @@ pub struct Plan {
     pub links: Vec<Link>,
     /// When each is started, from the start of the first; ascending.
     pub starts: Vec<Duration>,
+    /// How many fetch the episode over HTTP at the same time, from our publisher, by a link faster than his.
+    pub downloads: usize,
 }
 
 impl Plan {
     /// `peers` equal subscribers that start together.
     pub fn new(kind: Kind, peers: usize, mib: u64) -> Self {
-        Self { kind, mib, links: vec![SUBSCRIBER; peers], starts: vec![Duration::ZERO; peers] }
+        Self { kind, mib, links: vec![SUBSCRIBER; peers], starts: vec![Duration::ZERO; peers], downloads: 0 }
     }
 
     /// Gives the subscribers uplinks from 1 to 100 Mbit/s, evenly spread on a scale of ratios.
@@ -87,6 +89,12 @@ impl Plan {
         self
     }
 
+    /// Lets so many fetch the episode over HTTP beside the subscribers.
+    #[must_use]
+    pub fn with_downloads(self, downloads: usize) -> Self {
+        Self { downloads, ..self }
+    }
+
     /// The least time in which all have the episode if all start together.
     pub fn bound(&self) -> Duration {
         let length = megabit(self.mib * MIB);
@@ -110,6 +118,7 @@ pub struct Crowd {
     hosts: Vec<Host>,
     server: Server,
     members: Vec<Member>,
+    downloads: Option<Downloads>,
     sent_before: u64,
     // Holds every file of the run.
     _folder: TempDir,
@@ -120,6 +129,38 @@ pub struct Crowd {
 enum Server {
     Ours(Box<Publisher>),
     Theirs { _programs: Vec<Program> },
+}
+
+/// Those who fetch over HTTP what the crowd fetches.
+#[derive(Debug)]
+struct Downloads {
+    _host: Host,
+    curl: Program,
+    folder: PathBuf,
+}
+
+impl Downloads {
+    /// So many of them, in one process.
+    fn start(host: Host, url: &str, count: usize, folder: PathBuf) -> Self {
+        std::fs::create_dir_all(&folder).expect("the run's folder is ours");
+        let mut curl = host.command("curl");
+        curl.args(["--silent", "--show-error", "--fail", "--no-buffer", "--parallel", "--parallel-immediate"]);
+        // No more than 300 go at once.
+        curl.arg("--parallel-max").arg(count.to_string()).args(["--output", "#1"]);
+        curl.arg(format!("{url}?[1-{count}]")).current_dir(&folder);
+        let curl = Program::start("curl of many", curl);
+        Self { _host: host, curl, folder }
+    }
+
+    /// Ends them; the bytes that each has got, ascending.
+    fn end(self, count: usize) -> Vec<u64> {
+        drop(self.curl);
+        let length =
+            |number: usize| std::fs::metadata(self.folder.join(number.to_string())).map_or(0, |file| file.len());
+        let mut got: Vec<u64> = (1..=count).map(length).collect();
+        got.sort_unstable();
+        got
+    }
 }
 
 /// One subscriber.
@@ -137,6 +178,16 @@ enum Source {
     Url(String),
 }
 
+impl Source {
+    /// The episode's URL, if our publisher serves it.
+    fn media(&self) -> Option<&str> {
+        match self {
+            Self::Feed(release) => Some(&release.media),
+            Self::Torrent(_) | Self::Url(_) => None,
+        }
+    }
+}
+
 /// What a finished run measured.
 #[derive(Clone, Debug)]
 pub struct Outcome {
@@ -148,6 +199,9 @@ pub struct Outcome {
     pub bound: Duration,
     /// Copies of the episode that left the publisher.
     pub copies_sent: f64,
+    /// The bytes that those had got over HTTP who fetched beside the subscribers, when the last of these had all;
+    /// ascending.
+    pub downloaded: Vec<u64>,
     /// The congestion control of the hosts' TCP.
     pub congestion_control: String,
 }
@@ -162,8 +216,12 @@ impl Crowd {
         let hosts: Vec<Host> = names.zip(&plan.links).map(|(name, link)| net.host_behind(&name, *link)).collect();
         let episode = random_file(&folder.path().join("A crowded episode.mp3"), plan.mib * MIB, 42);
         let (server, source) = serve(plan.kind, &home, folder.path(), &episode);
+        let reader = (plan.downloads > 0).then(|| net.host("readers"));
         let sent_before = home.sent_bytes();
         let began = Instant::now();
+        let downloads = reader
+            .zip(source.media())
+            .map(|(host, url)| Downloads::start(host, url, plan.downloads, folder.path().join("downloads")));
         let mut members = Vec::new();
         for (host, start) in hosts.iter().zip(&plan.starts) {
             while let Some(left) = start.checked_sub(began.elapsed()).filter(|left| !left.is_zero()) {
@@ -176,7 +234,18 @@ impl Crowd {
                 folder,
             });
         }
-        Self { began, plan: plan.clone(), episode, home, hosts, server, members, sent_before, _folder: folder }
+        Self {
+            began,
+            plan: plan.clone(),
+            episode,
+            home,
+            hosts,
+            server,
+            members,
+            downloads,
+            sent_before,
+            _folder: folder,
+        }
     }
 
     /// Our publisher; only in crowds that it serves.
@@ -202,6 +271,7 @@ impl Crowd {
             stay.push((program, file));
         }
         let sent = self.home.sent_bytes() - self.sent_before;
+        let downloaded = self.downloads.map(|downloads| downloads.end(self.plan.downloads)).unwrap_or_default();
         for (_, file) in stay {
             assert_same_bytes(&self.episode, &file);
         }
@@ -210,6 +280,7 @@ impl Crowd {
             bound: self.plan.bound(),
             times,
             last,
+            downloaded,
             copies_sent: megabit(sent) / megabit(self.plan.mib * MIB) * PAYLOAD_ONE_WAY,
             congestion_control: self.hosts[0].congestion_control(),
         }

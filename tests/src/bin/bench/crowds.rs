@@ -12,7 +12,7 @@ use crate::report::{Section, median, short};
 
 const MIB: u64 = 60;
 /// Plain HTTP needs three and a half minutes for eight.
-const LIMIT: Duration = Duration::from_mins(30);
+pub(crate) const LIMIT: Duration = Duration::from_mins(30);
 
 /// How subscribers come and what their links are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

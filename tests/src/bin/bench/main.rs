@@ -11,6 +11,7 @@ mod idle;
 mod raw;
 mod report;
 mod tracker;
+mod uplink;
 
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -52,6 +53,8 @@ enum Bench {
     Arrivals,
     /// Clients of others, served by us and by their own kind
     Served,
+    /// Two hundred plain downloads over HTTP beside a crowd
+    Uplink,
     /// One seed and one leech on a fast network
     Raw,
     /// Making a torrent
@@ -144,6 +147,7 @@ impl Args {
             Bench::Mixed => crowd(Gathering::Mixed, &self.who(all), &[16]),
             Bench::Arrivals => crowd(Gathering::Arrivals, &self.who(all), &[16]),
             Bench::Served => crowd(Gathering::Served, &clients, &[8]),
+            Bench::Uplink => uplink::measure(self.runs),
             Bench::Raw => {
                 raw::measure(&self.who(&[Who::Podswarm, Who::LibtorrentTuned, Who::Aria2, Who::Rqbit]), self.runs)
             }

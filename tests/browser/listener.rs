@@ -1,0 +1,131 @@
+//! The listener's view of the agent: what people without a command line see and do.
+
+use podswarm_tests::audio::{Format, long_episode, sample};
+use podswarm_tests::browser::Browser;
+use podswarm_tests::files::scratch;
+use podswarm_tests::http;
+use podswarm_tests::net::{Host, Net};
+use podswarm_tests::process::{PATIENCE, Program};
+use podswarm_tests::programs::{Publisher, await_status, podsub_on};
+use serde_json::json;
+
+use super::access::check_access;
+use super::{keep_pictures, with_tools};
+
+/// `podsub` on the listener's machine, with its data directory.
+fn podsub(listener: &Host, data: &std::path::Path, arguments: &[&str]) -> Program {
+    let mut command = podsub_on(listener, &[]);
+    command.args(["--json", "--data-dir"]).arg(data).args(arguments);
+    Program::start(&format!("podsub {}", arguments.join(" ")), command)
+}
+
+#[test]
+fn a_listener_follows_listens_and_watches_in_a_browser() {
+    let (folder, mut net) = (scratch(), Net::new());
+    let (home, listener) = (net.host("publisher"), net.host("listener"));
+    let publisher = Publisher::serve(&home, &folder.path().join("podpub"), None);
+    let long = long_episode(Format::Mp3);
+    publisher.publish(&sample());
+    let feed = publisher.publish(&long.path).feed;
+    let data = folder.path().join("podsub");
+    let mut agent = podsub(&listener, &data, &["run", "--down", "200KiB/s"]);
+    let (_, at) = agent.wait_for("the web listener", PATIENCE, |line| {
+        let event = line.json();
+        (event["kind"] == "web").then(|| event["addr"].as_str().expect("an address").to_owned())
+    });
+    let said = podsub(&listener, &data, &["web", "--url"]).end(PATIENCE);
+    let url = said.lines.first().expect("it tells the address").json()["url"].as_str().expect("a URL").to_owned();
+    assert!(url.starts_with(&format!("http://{at}/#ticket=")), "{url}");
+
+    let browser = Browser::start(&listener, folder.path());
+    browser.open(&format!("http://{at}/"));
+    let shut =
+        with_tools(&browser, "return await until(() => !$('door').hidden) && $('view').hidden + $('door').innerText;");
+    assert!(shut.as_str().is_some_and(|text| text.starts_with("true") && text.contains("podsub web")), "{shut}");
+    keep_pictures(&browser, "listener-door");
+    check_access(&browser, "the door");
+
+    // The ticket lets this browser in, and nobody else after it.
+    browser.open("about:blank");
+    browser.open(&url);
+    let entered = with_tools(&browser, "await until(() => !$('view').hidden); return location.href;");
+    assert_eq!(entered, format!("http://{at}/"));
+    let ticket = url.rsplit('=').next().expect("it ends with the ticket");
+    let again = http::post(&listener, &format!("http://{at}/api/v1/enter"), &json!({ "ticket": ticket }));
+    assert_eq!(again.status, 403, "{}", again.text());
+    let stranger = http::post(&listener, &format!("http://{at}/api/v1/ask"), &json!({ "ask": "status" }));
+    assert_eq!(stranger.status, 401);
+    let rebound = http::get(&listener, &format!("http://{at}/"), &[("host", "attacker.example:6970")]);
+    assert_eq!(rebound.status, 403);
+    let page = http::get(&listener, &format!("http://{at}/"), &[]);
+    assert!(page.header("content-security-policy").starts_with("default-src 'none'"));
+    assert_eq!(page.header("access-control-allow-origin"), "");
+
+    // A feed is followed by its address; what is none is said to be none.
+    let followed = with_tools(
+        &browser,
+        &format!(
+            "location.hash = '#podcasts';
+             const follow = await until(() => document.querySelector('form.box'));
+             follow.elements.url.value = '{feed}x';
+             follow.requestSubmit();
+             const trouble = await until(() => $('trouble').textContent);
+             follow.elements.url.value = '{feed}';
+             follow.requestSubmit();
+             await until(() => document.querySelector('[data-feed]'));
+             await until(() => $('word').textContent.startsWith('Following'));
+             return trouble + ' | ' + $('word').textContent;"
+        ),
+    );
+    let followed = followed.as_str().expect("text");
+    assert!(followed.contains("cannot be followed") && followed.contains("| Following"), "{followed}");
+    keep_pictures(&browser, "listener-podcasts");
+    check_access(&browser, "the podcasts");
+
+    // The older episode is fetched by a press, and listened to while the other one comes in.
+    let fetched = with_tools(
+        &browser,
+        "document.querySelector('[data-feed] a').click();
+         const old = await until(() => document.querySelectorAll('article[data-id]')[1]);
+         [...old.querySelectorAll('button')].find(it => it.textContent === 'Fetch').click();
+         await until(() => document.querySelectorAll('article[data-id]')[1].querySelector('.stands').textContent.startsWith('kept'));
+         return document.querySelectorAll('article[data-id]')[1].querySelector('h3').textContent;",
+    );
+    assert_eq!(fetched, "Hello, Swarm");
+    keep_pictures(&browser, "listener-feed");
+    check_access(&browser, "a podcast");
+    let heard = with_tools(
+        &browser,
+        &format!(
+            "location.hash = '#listen';
+             const coming = await until(() => article('{}'));
+             [...coming.querySelectorAll('button')].find(it => it.textContent === 'Play').click();
+             const audio = await until(() => document.querySelector('audio'));
+             await until(() => audio.currentTime > 6);
+             return {{ token: audio.src.includes('token='), at: localStorage.getItem('at:1/2'), title: $('played').textContent }};",
+            long.title
+        ),
+    );
+    assert!(heard["token"] == true && heard["at"].is_string() && heard["title"] == long.title.as_str(), "{heard}");
+    keep_pictures(&browser, "listener-listen");
+    check_access(&browser, "the episodes and the player");
+
+    // The swarm of a download, live; other limits.
+    let swarm = with_tools(
+        &browser,
+        "location.hash = '#transfers';
+         const details = await until(() => document.querySelector('details'));
+         details.querySelector('summary').click();
+         const row = await until(() => [...details.querySelectorAll('tbody tr')].find(it => it.innerText.includes('Podswarm')));
+         const limits = document.querySelector('form[class=row]');
+         limits.elements.up.value = '1.5 MiB/s';
+         limits.requestSubmit();
+         await until(() => $('word').textContent === 'The limits hold.');
+         return details.innerText;",
+    );
+    assert!(swarm.as_str().is_some_and(|text| text.contains("of the pieces are here")), "{swarm}");
+    let status = await_status(&listener, &data, |it| it["limits"]["now"]["up"] == 1_572_864);
+    assert_eq!(status["limits"]["now"]["down"], 204_800, "the other limit is left");
+    keep_pictures(&browser, "listener-transfers");
+    check_access(&browser, "the transfers");
+}
