@@ -14,6 +14,7 @@
 //! Law: an episode's files are in place before its record is stored, and whatever no record names and a publish left
 //! behind is gone after the next start.
 
+use std::cmp::Reverse;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -247,10 +248,11 @@ impl Library {
         Ok(episodes)
     }
 
-    /// A show's episodes, those that are not offered any more among them, newest date first.
+    /// A show's episodes, those that are not offered any more among them, newest date first, and of those with one date
+    /// the one that came last.
     pub(crate) fn all_episodes(&self, show: &Slug) -> Result<Vec<EpisodeRecord>, LibraryError> {
         let mut episodes: Vec<EpisodeRecord> = self.store.scan(format!("{show}/"))?;
-        episodes.sort_by(|a, b| b.published.cmp(&a.published).then_with(|| a.file.cmp(&b.file)));
+        episodes.sort_by_key(|episode| Reverse((episode.published, episode.added)));
         Ok(episodes)
     }
 

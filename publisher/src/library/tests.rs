@@ -1,5 +1,7 @@
 //! A library on a disk of its own.
 
+use chrono::Duration;
+
 use super::*;
 
 /// An empty library in a folder that goes with the test.
@@ -84,6 +86,20 @@ fn a_release_counts_events_up_from_one() {
     }
     assert_eq!(library.episodes(&show("a").slug).unwrap()[0].title, "Episode 2");
     assert_eq!(library.events(&show("a").slug).unwrap().len(), 2);
+}
+
+#[test]
+fn of_two_episodes_of_one_second_the_one_that_came_last_is_the_newest() {
+    use crate::record::tests::{episode, show};
+    let (_dir, library) = library();
+    let (last, mut first) = (episode("a", 1), episode("a", 2));
+    (first.published, first.added) = (last.published, last.added - Duration::milliseconds(300));
+    for record in [&first, &last] {
+        library.release(&show("a"), record).unwrap();
+    }
+    let titles: Vec<String> =
+        library.episodes(&show("a").slug).unwrap().into_iter().map(|episode| episode.title).collect();
+    assert_eq!(titles, ["Episode 1", "Episode 2"]);
 }
 
 #[test]
