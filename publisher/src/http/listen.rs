@@ -60,9 +60,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// Connections that are looked at a second time before they get a task of their own.
 const MOST_SILENT: usize = 64;
 /// What may wait in a socket before it is on its way, in bytes: what many sockets hold cannot be taken back when others
-/// are to be sent first. More makes no line faster.
+/// are to be sent first, and whoever asks for more is to have sent what he was given. More makes no line faster.
 #[cfg(target_os = "linux")]
-const MOST_UNSENT: u32 = 64 << 10;
+const MOST_UNSENT: u32 = 16 << 10;
 /// What an asker beyond the cap gets.
 const BUSY: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";

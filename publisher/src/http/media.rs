@@ -252,7 +252,7 @@ impl BodyReader {
             self.position = self.file.seek(io::SeekFrom::Start(at)).await?;
         }
         let mut most = usize::try_from(left).map_or(CHUNK, |left| left.min(CHUNK));
-        if let Some(download) = &self.meter.download {
+        if let Some(download) = &mut self.meter.download {
             most = download.turn(most).await;
         }
         let mut chunk = vec![0; most];

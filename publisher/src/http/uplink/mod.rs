@@ -15,9 +15,14 @@
 //! Those who download take turns, one network after another, so that nobody starves, and nobody gets more by asking
 //! more often. While no peer is served nobody waits.
 //!
+//! Only a few have a turn at once: the next one's begins when what the others were given has left their sockets.
+//! Hundreds of sockets would swallow whole megabytes, which say nothing of what the line carries, cannot be called
+//! back, and stand in it before what peers are sent.
+//!
 //! [`Line`] decides and knows no clock; [`Uplink`] asks it for those who download, and tells it how peers fare.
 //!
-//! Law: a turn is given to every network that waits before any gets a second one.
+//! Laws: a turn is given to every network that waits before any gets a second one; one who has a turn and does not
+//! use it holds up nobody for longer than [`PATIENCE`].
 
 mod allowance;
 
@@ -27,6 +32,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use podswarm_core::net::clock::Clock;
 use podswarm_core::net::{Engine, Torrent};
@@ -44,6 +50,17 @@ const SERVED: u64 = 4 * 1024;
 const LEAST_TURN: u64 = 16 * 1024;
 /// A turn is the bytes of such a part of a second, if that is more.
 const TURN_PART: u64 = 100;
+/// What may be given out and not have left its sockets, beyond what a turn is: the bytes of such a part of a second, and
+/// this at least.
+const UNDER_WAY_PART: u64 = 4;
+const LEAST_UNDER_WAY: u64 = 8 * LEAST_TURN;
+/// Whoever has not asked again after so long has a slow line of his own.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// While nobody waits, all downloads together have no more than this on the way to their sockets, but for a
+/// [`LEAST_TURN`] each.
+const AT_ONCE: u64 = 1 << 20;
+/// How often is looked whether peers are served, while they are not.
+const GLANCE: Duration = Duration::from_millis(100);
 /// Who asks for no more is answered at once: a player that looks whether ranges are served.
 const PROBE: usize = 2 * 1024;
 /// What may go at once: the bytes of a fiftieth of a second, and this at least.
@@ -100,6 +117,7 @@ struct Line {
     /// While anybody has to wait.
     bucket: Option<TokenBucket>,
     turns: Turns,
+    under_way: UnderWay,
     /// Somebody had to wait since the last look.
     are_short: bool,
     /// Bytes that torrent clients took from the web seed since the last look.
@@ -118,6 +136,7 @@ impl Line {
             allowance: None,
             bucket: None,
             turns: Turns::default(),
+            under_way: UnderWay::default(),
             are_short: false,
             web_seeded: 0,
             untold: 0,
@@ -135,7 +154,12 @@ impl Line {
         if self.served.is_copy_out { share } else { share.div_ceil(2) }
     }
 
-    /// This is how peers fare a [`STEP`] after the last look.
+    /// When to look again.
+    fn look_next(&self, now: Instant) -> Instant {
+        now + if self.allowance.is_some() { STEP } else { GLANCE }
+    }
+
+    /// This is how peers fare now; the last look was when [`Self::look_next`] told then.
     fn look(&mut self, now: Instant, served: Served) {
         let before = std::mem::replace(&mut self.served, served);
         let over_http = self.sent.total();
@@ -152,6 +176,7 @@ impl Line {
         }
         let allowed = self.allowance.as_ref().map(Allowance::rate);
         let rate = allowed.into_iter().chain(served.limit).min();
+        self.under_way.room = rate.map_or(u64::MAX, |Rate(rate)| (rate / UNDER_WAY_PART).max(LEAST_UNDER_WAY));
         let burst = |Rate(rate)| ByteCount((rate / BURST_PART).max(LEAST_BURST));
         match (&mut self.bucket, rate) {
             (Some(bucket), Some(rate)) => bucket.change(now, rate, burst(rate)),
@@ -191,11 +216,17 @@ impl Line {
                 self.are_short = true;
                 return ready;
             }
+            if let Some(until) = self.under_way.is_full_until(now) {
+                return Some(until);
+            }
             let most = self.turn();
             let Some(waiting) = self.turns.pop() else { break };
             let bytes = waiting.wants.min(most);
-            if waiting.answer.send(bytes).is_ok() {
+            let turn = self.under_way.add(now, bytes);
+            if waiting.answer.send(turn).is_ok() {
                 self.take(now, bytes);
+            } else {
+                self.under_way.remove(turn);
             }
         }
         None
@@ -206,7 +237,55 @@ impl Line {
 struct Waiting {
     asker: IpAddr,
     wants: u64,
-    answer: oneshot::Sender<u64>,
+    answer: oneshot::Sender<Turn>,
+}
+
+/// So many bytes may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Turn {
+    number: u64,
+    bytes: u64,
+}
+
+/// What was given out and may not have left its sockets yet.
+#[derive(Default)]
+struct UnderWay {
+    /// By the number of the turn: when it was given, and its bytes.
+    of: BTreeMap<u64, (Instant, u64)>,
+    bytes: u64,
+    /// Room for so many bytes, the last turn not counted.
+    room: u64,
+    /// The turns that there have been.
+    count: u64,
+}
+
+impl UnderWay {
+    fn add(&mut self, now: Instant, bytes: u64) -> Turn {
+        self.count += 1;
+        self.of.insert(self.count, (now, bytes));
+        self.bytes += bytes;
+        Turn { number: self.count, bytes }
+    }
+
+    /// The bytes of this turn have left.
+    fn remove(&mut self, turn: Turn) {
+        if let Some((_, bytes)) = self.of.remove(&turn.number) {
+            self.bytes -= bytes;
+        }
+    }
+
+    /// When there will be room if nobody asks again until then; `None` if there is.
+    fn is_full_until(&mut self, now: Instant) -> Option<Instant> {
+        while self.bytes >= self.room {
+            let (given, bytes) = *self.of.first_entry()?.get();
+            if now < given + PATIENCE {
+                return Some(given + PATIENCE);
+            }
+            self.of.pop_first();
+            self.bytes -= bytes;
+        }
+        None
+    }
 }
 
 /// Those who wait, network by network.
@@ -280,7 +359,7 @@ impl Uplink {
     /// A download of this asker's; `of_swarm` if it is a part that a torrent client takes.
     pub(crate) fn download(&self, asker: IpAddr, of_swarm: bool) -> Download {
         self.0.downloads.fetch_add(1, Ordering::Relaxed);
-        Download { uplink: self.clone(), asker, of_swarm }
+        Download { uplink: self.clone(), asker, of_swarm, turn: None }
     }
 
     /// How it stands.
@@ -303,9 +382,9 @@ impl Uplink {
             let again = {
                 let mut line = self.line();
                 if look_at <= now {
-                    look_at = now + STEP;
                     let served = served(&engine, line.served);
                     line.look(now, served);
+                    look_at = line.look_next(now);
                     self.0.is_free.store(line.is_free(), Ordering::Relaxed);
                 }
                 let again = line.give(now);
@@ -340,11 +419,14 @@ pub(crate) struct Download {
     uplink: Uplink,
     asker: IpAddr,
     of_swarm: bool,
+    /// The last turn, until it is asked for the next.
+    turn: Option<Turn>,
 }
 
 impl Download {
-    /// Waits until some of `wants` bytes may be sent, and tells how many.
-    pub(crate) async fn turn(&self, wants: usize) -> usize {
+    /// Waits until some of `wants` bytes may be sent, and tells how many; what was given before has left its socket, or
+    /// nearly so.
+    pub(crate) async fn turn(&mut self, wants: usize) -> usize {
         let shared = &self.uplink.0;
         let bytes = wants as u64;
         let waiting = {
@@ -353,9 +435,14 @@ impl Download {
                 line.seed(bytes);
                 return wants;
             }
+            if let Some(turn) = self.turn.take() {
+                line.under_way.remove(turn);
+            }
             if shared.is_free.load(Ordering::Relaxed) || wants <= PROBE {
+                let downloads = shared.downloads.load(Ordering::Relaxed).max(1) as u64;
+                let bytes = bytes.min((AT_ONCE / downloads).max(LEAST_TURN));
                 line.take(now, bytes);
-                return wants;
+                return to_usize(bytes);
             }
             let (answer, turn) = oneshot::channel();
             line.turns.push(Waiting { asker: self.asker, wants: bytes, answer });
@@ -363,13 +450,23 @@ impl Download {
         };
         shared.news.notify_one();
         // The line is kept as long as the daemon runs.
-        waiting.await.map_or(wants, |bytes| usize::try_from(bytes).unwrap_or(wants))
+        let Ok(turn) = waiting.await else { return wants };
+        to_usize(self.turn.insert(turn).bytes)
     }
+}
+
+/// No more than was asked for, so it fits.
+fn to_usize(bytes: u64) -> usize {
+    usize::try_from(bytes).expect("it is part of a usize")
 }
 
 impl Drop for Download {
     fn drop(&mut self) {
         self.uplink.0.downloads.fetch_sub(1, Ordering::Relaxed);
+        if let Some(turn) = self.turn.take() {
+            self.uplink.line().under_way.remove(turn);
+            self.uplink.0.news.notify_one();
+        }
     }
 }
 

@@ -20,15 +20,23 @@ struct Rush {
     line: Line,
     served: Served,
     got: BTreeMap<Reader, u64>,
-    waiting: Vec<(Reader, oneshot::Receiver<u64>)>,
+    waiting: Vec<(Reader, oneshot::Receiver<Turn>)>,
+    /// What the sockets of readers hold.
+    sockets: BTreeMap<Reader, (u64, Turn)>,
     millis: u64,
 }
+
+/// The connections of peers, as a line counts.
+const OF_PEERS: u64 = 8;
+/// A socket that holds less takes more.
+const UNSENT: u64 = 8 << 10;
 
 impl Rush {
     fn new(readers: impl IntoIterator<Item = Reader>) -> Self {
         let served = Served::default();
-        let (got, waiting) = (BTreeMap::new(), Vec::new());
-        let mut rush = Self { line: Line::new(HttpShare::default()), served, got, waiting, millis: 0 };
+        let line = Line::new(HttpShare::default());
+        let (got, waiting, sockets) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
+        let mut rush = Self { line, served, got, waiting, sockets, millis: 0 };
         for reader in readers {
             rush.ask(reader);
             rush.got.insert(reader, 0);
@@ -43,28 +51,55 @@ impl Rush {
     }
 
     /// Lets so many seconds pass, in which peers want so many bytes each; tells what went over HTTP in each.
+    ///
+    /// The line treats all connections alike, be they of peers or of downloads.
     fn pass(&mut self, seconds: u64, peers_want: u64) -> u64 {
         let before: u64 = self.got.values().sum();
         for _ in 0..seconds {
-            let before: u64 = self.got.values().sum();
             for _ in 0..100 {
                 self.line.give(at(self.millis));
                 for (reader, mut turn) in std::mem::take(&mut self.waiting) {
                     match turn.try_recv() {
-                        Ok(bytes) => {
-                            *self.got.get_mut(&reader).unwrap() += bytes;
-                            self.ask(reader);
+                        Ok(turn) => {
+                            let held = self.sockets.get(&reader).map_or(0, |(held, _)| *held);
+                            self.sockets.insert(reader, (held + turn.bytes, turn));
                         }
                         Err(_) => self.waiting.push((reader, turn)),
                     }
                 }
+                self.carry(LINE / 100, peers_want / 100);
                 self.millis += 10;
             }
-            let over_http = self.got.values().sum::<u64>() - before;
-            self.served.sent += peers_want.min(LINE.saturating_sub(over_http));
             self.line.look(at(self.millis), self.served);
         }
         (self.got.values().sum::<u64>() - before) / seconds
+    }
+
+    /// The line carries so many bytes, and peers want so many.
+    fn carry(&mut self, mut left: u64, mut peers_want: u64) {
+        loop {
+            let of_peers = if peers_want > 0 { OF_PEERS } else { 0 };
+            let full: Vec<_> = self.sockets.iter_mut().filter(|(_, (held, _))| *held > 0).collect();
+            let each = left / (of_peers + full.len() as u64).max(1);
+            if each == 0 || of_peers == 0 && full.is_empty() {
+                break;
+            }
+            let to_peers = peers_want.min(each * of_peers);
+            (left, peers_want) = (left - to_peers, peers_want - to_peers);
+            self.served.sent += to_peers;
+            for (reader, (held, _)) in full {
+                let gone = each.min(*held);
+                (left, *held) = (left - gone, *held - gone);
+                *self.got.get_mut(reader).unwrap() += gone;
+            }
+        }
+        let ready = |(held, _): &(u64, Turn)| *held < UNSENT;
+        let waiting: BTreeSet<Reader> = self.waiting.iter().map(|(reader, _)| *reader).collect();
+        let sockets = self.sockets.iter().filter(|(reader, socket)| ready(socket) && !waiting.contains(reader));
+        for (reader, turn) in sockets.map(|(reader, (_, turn))| (*reader, *turn)).collect::<Vec<_>>() {
+            self.line.under_way.remove(turn);
+            self.ask(reader);
+        }
     }
 }
 
@@ -95,6 +130,29 @@ fn while_peers_want_the_line_downloads_have_their_part_and_half_of_it_before_a_c
     rush.served.is_copy_out = true;
     rush.pass(2, LINE);
     assert_is_percent(rush.pass(30, LINE), 50);
+}
+
+#[test]
+fn few_have_a_turn_at_once_and_who_does_not_use_it_holds_up_nobody_for_long() {
+    let mut rush = two_hundred(LINE);
+    let Rush { line, millis, waiting, .. } = &mut rush;
+    let mut given = |millis: u64, line: &mut Line| {
+        let again = line.give(at(millis));
+        waiting.retain_mut(|(_, turn)| turn.try_recv().is_err());
+        (200 - waiting.len(), again)
+    };
+    // Their sockets are full, so none of them asks again, though there is more to give after every second.
+    let (mut turns, mut again) = given(*millis, line);
+    for _ in 0..3 {
+        *millis += 500;
+        (turns, again) = given(*millis, line);
+    }
+    let most = line.under_way.room.div_ceil(line.turn());
+    assert_eq!(turns as u64, most, "{most} have all that is given out");
+    let again = again.expect("it is told when the first of them has had time enough");
+    assert!(again > at(*millis) && again <= at(*millis) + PATIENCE);
+    let (later, _) = given(*millis + 2000, line);
+    assert!(later > turns, "{later} after {turns}");
 }
 
 #[test]
@@ -131,7 +189,7 @@ fn without_peers_nobody_waits_and_under_a_limit_downloads_keep_to_it() {
     assert!(!rush.line.is_free());
     assert_is_percent(rush.pass(10, 0), 20);
     // What they take is told, so that peers have only the rest.
-    assert_eq!(rush.line.untold, rush.got.values().sum::<u64>());
+    assert_eq!(rush.line.untold, rush.line.sent.total());
 }
 
 #[test]
@@ -168,7 +226,7 @@ fn a_share_is_between_one_and_ninety_nine_percent() {
 #[tokio::test]
 async fn a_download_of_a_free_line_goes_at_once_and_is_counted_until_it_ends() {
     let uplink = Uplink::new(HttpShare::default());
-    let download = uplink.download("203.0.113.1".parse().unwrap(), false);
+    let mut download = uplink.download("203.0.113.1".parse().unwrap(), false);
     assert_eq!(download.turn(64 << 10).await, 64 << 10);
     assert_eq!(uplink.status().downloads, 1);
     drop(download);
