@@ -65,12 +65,19 @@ pub(super) struct Allowance {
 enum State {
     /// Only their part.
     Part,
-    /// More is tried: what was sent before, what was allowed before, and whether it has had time to tell.
-    More { before: Sent, allowed: u64, is_settled: bool },
+    /// More is tried, and whether it has had time to tell.
+    More { before: Before, is_settled: bool },
     /// Peers leave this free, who were sent `peers` then; next less is tried, or else more.
     Free { peers: u64, is_less_next: bool },
     /// Less is tried.
-    Less { before: Sent, allowed: u64, is_settled: bool },
+    Less { before: Before, is_settled: bool },
+}
+
+/// How it was before something was tried.
+#[derive(Clone, Copy, Debug)]
+struct Before {
+    sent: Sent,
+    allowed: u64,
 }
 
 impl Allowance {
@@ -89,66 +96,73 @@ impl Allowance {
     pub(super) fn step(&mut self, now: Instant, sent: Sent, percent: u8, are_short: bool) {
         let part = (sent.sum() * u64::from(percent) / 100).max(LEAST);
         let is_due = self.due <= now;
-        match self.state {
+        match &mut self.state {
+            State::More { is_settled, .. } | State::Less { is_settled, .. } if !*is_settled => *is_settled = true,
+            State::More { before, .. } => {
+                let before = *before;
+                self.judge_more(now, before, sent, part, are_short);
+            }
+            State::Less { before, .. } => {
+                let before = *before;
+                self.judge_less(now, before, sent, part);
+            }
             State::Part if is_due && are_short => {
-                self.state = State::More { before: sent, allowed: part, is_settled: false };
+                self.state = State::More { before: Before { sent, allowed: part }, is_settled: false };
                 self.now = part + part / TRY_PART;
             }
             State::Part => self.now = part,
-            State::More { before, allowed, is_settled: false } => {
-                self.state = State::More { before, allowed, is_settled: true };
-            }
-            State::More { before, allowed, .. } => {
-                let more = sent.downloads.saturating_sub(before.downloads);
-                let have_less = 4 * sent.peers < 3 * before.peers;
-                if have_less || 2 * sent.sum().saturating_sub(before.sum()) < more {
-                    self.is_far = false;
-                    if allowed > part {
-                        self.now = allowed;
-                        self.is_free(now, before.peers);
-                    } else {
-                        self.go_back(now, part);
-                    }
-                } else if !are_short || TAKEN_PART * more < before.downloads {
-                    // They want no more, or the line has none; peers have no less.
-                    self.now = self.now.min(sent.downloads + sent.downloads / TRY_PART);
-                    self.is_free(now, sent.peers);
-                } else {
-                    self.hold = FIRST_HOLD;
-                    self.state = State::More { before: sent, allowed: self.now, is_settled: false };
-                    self.now += if self.is_far { self.now } else { self.now / NEAR_PART };
-                }
-            }
-            State::Free { peers, .. } if sent.peers > 2 * peers + MORE => {
+            State::Free { peers, .. } if sent.peers > 2 * *peers + MORE => {
                 self.hold = FIRST_HOLD;
                 self.go_back(now, part);
             }
             State::Free { is_less_next: true, .. } if is_due => {
-                self.state = State::Less { before: sent, allowed: self.now, is_settled: false };
+                self.state = State::Less { before: Before { sent, allowed: self.now }, is_settled: false };
                 // Nobody notices who is allowed less than he was, but more than he takes.
                 self.now = self.now.min(sent.downloads) / TRY_PART * (TRY_PART - 1);
             }
             State::Free { .. } if is_due && are_short => {
-                self.state = State::More { before: sent, allowed: self.now, is_settled: false };
+                self.state = State::More { before: Before { sent, allowed: self.now }, is_settled: false };
                 self.now += self.now / NEAR_PART;
             }
             State::Free { .. } => {}
-            State::Less { before, allowed, is_settled: false } => {
-                self.state = State::Less { before, allowed, is_settled: true };
-            }
-            State::Less { before, allowed, .. } => {
-                let given = before.downloads.saturating_sub(sent.downloads);
-                let taken = sent.peers.saturating_sub(before.peers);
-                if 2 * taken >= given && given > 0 {
-                    self.go_back(now, part);
-                } else {
-                    self.now = allowed;
-                    self.state = State::Free { peers: before.peers, is_less_next: false };
-                    self.due = now + STEP;
-                }
-            }
         }
         self.now = self.now.max(part);
+    }
+
+    /// More was tried, and so much was sent.
+    fn judge_more(&mut self, now: Instant, before: Before, sent: Sent, part: u64, are_short: bool) {
+        let more = sent.downloads.saturating_sub(before.sent.downloads);
+        let have_less = 4 * sent.peers < 3 * before.sent.peers;
+        if have_less || 2 * sent.sum().saturating_sub(before.sent.sum()) < more {
+            self.is_far = false;
+            if before.allowed > part {
+                self.now = before.allowed;
+                self.is_free(now, before.sent.peers);
+            } else {
+                self.go_back(now, part);
+            }
+        } else if !are_short || TAKEN_PART * more < before.sent.downloads {
+            // They want no more, or the line has none; peers have no less.
+            self.now = self.now.min(sent.downloads + sent.downloads / TRY_PART);
+            self.is_free(now, sent.peers);
+        } else {
+            self.hold = FIRST_HOLD;
+            self.state = State::More { before: Before { sent, allowed: self.now }, is_settled: false };
+            self.now += if self.is_far { self.now } else { self.now / NEAR_PART };
+        }
+    }
+
+    /// Less was tried, and so much was sent.
+    fn judge_less(&mut self, now: Instant, before: Before, sent: Sent, part: u64) {
+        let given = before.sent.downloads.saturating_sub(sent.downloads);
+        let taken = sent.peers.saturating_sub(before.sent.peers);
+        if 2 * taken >= given && given > 0 {
+            self.go_back(now, part);
+        } else {
+            self.now = before.allowed;
+            self.state = State::Free { peers: before.sent.peers, is_less_next: false };
+            self.due = now + STEP;
+        }
     }
 
     /// There is room for what is allowed.
