@@ -47,6 +47,11 @@ impl Blocklist {
         }
     }
 
+    /// Those of them that are at such an address.
+    pub fn blocked<T>(&self, all: impl Iterator<Item = (T, IpAddr)>) -> Vec<T> {
+        all.filter(|(_, ip)| self.contains(*ip)).map(|(it, _)| it).collect()
+    }
+
     /// The number of ranges; those that overlap or touch count once.
     pub fn ranges(&self) -> usize {
         self.v4.len() + self.v6.len()

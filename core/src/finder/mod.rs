@@ -483,9 +483,7 @@ impl Finder {
     }
 
     fn keep_out(&mut self, now: Instant, blocklist: Arc<Blocklist>) {
-        let blocked = self.conns.iter().filter(|(_, peer)| blocklist.contains(peer.addr.ip()));
-        let blocked: Vec<ConnId> = blocked.map(|(conn, _)| *conn).collect();
-        for conn in blocked {
+        for conn in blocklist.blocked(self.conns.iter().map(|(conn, peer)| (*conn, peer.addr.ip()))) {
             self.close(now, conn, CloseReason::Blocked);
         }
         self.peers.keep_out(blocklist);

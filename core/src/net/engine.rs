@@ -326,8 +326,6 @@ struct Entry {
 #[derive(Debug)]
 struct Task {
     config: EngineConfig,
-    /// The block list in force.
-    blocklist: Arc<Blocklist>,
     port: u16,
     dialler: Dialler,
     clock: Clock,
@@ -400,13 +398,12 @@ impl Task {
         let timetable = Timetable { always, windows: config.windows.clone() };
         let mut session = Session::new(config.up, config.down, clock.now());
         let blocklist = config.blocklist.as_ref().map(BlocklistFile::list).unwrap_or_default();
-        session.handle(clock.now(), Input::KeepOut(Arc::clone(&blocklist)));
+        session.handle(clock.now(), Input::KeepOut(blocklist));
         session.bound(config.places);
         if config.background != Background::Off {
             session.give_way(clock.now());
         }
         Self {
-            blocklist,
             port,
             session,
             limits: watch::Sender::new(LimitStatus { always, now: always }),
@@ -490,10 +487,7 @@ impl Task {
                 }
                 Some(met) = self.seeking.met() => self.met(met),
                 Some(ways) = self.ways.recv() => self.input(Input::Ways(ways)),
-                Some(list) = lists.recv() => {
-                    self.blocklist = Arc::clone(&list);
-                    self.input(Input::KeepOut(list));
-                }
+                Some(list) = lists.recv() => self.input(Input::KeepOut(list)),
                 Some(()) = returns.recv() => self.interface_came_back(),
                 port = self.router.port_changed() => self.reached_at(port),
                 Some((stream, addr)) = incoming.recv() => self.accepted(stream, addr),
@@ -645,7 +639,7 @@ impl Task {
                 exchange: self.config.exchange,
                 utp: self.config.utp,
                 encryption: self.config.encryption,
-                blocklist: Arc::clone(&self.blocklist),
+                blocklist: Arc::clone(self.session.blocklist()),
                 dht: self.config.dht.is_some(),
                 in_order: entry.add.in_order,
                 ..SwarmConfig::default()

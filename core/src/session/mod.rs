@@ -163,17 +163,20 @@ impl Session {
         self.limits.background = Some(Pace::new(now));
     }
 
+    /// Whom its swarms have nothing to do with.
+    pub const fn blocklist(&self) -> &Arc<Blocklist> {
+        &self.blocklist
+    }
+
     /// Has the new list hold, also for those who are here already.
     fn keep_out(&mut self, now: Instant, blocklist: Arc<Blocklist>) {
         self.blocklist = blocklist;
-        let is_blocked = |stage: &Stage| match stage {
-            Stage::Outgoing { addr, .. } | Stage::Incoming { addr, .. } => self.blocklist.contains(addr.ip()),
+        let begun = self.conns.iter().filter_map(|(conn, stage)| match stage {
+            Stage::Outgoing { addr, .. } | Stage::Incoming { addr, .. } => Some((*conn, addr.ip())),
             // Its swarm sees to it.
-            Stage::Joined(_) => false,
-        };
-        let begun: Vec<ConnId> =
-            self.conns.iter().filter(|(_, stage)| is_blocked(stage)).map(|(conn, _)| *conn).collect();
-        for conn in begun {
+            Stage::Joined(_) => None,
+        });
+        for conn in self.blocklist.blocked(begun) {
             self.refuse(now, conn, CloseReason::Blocked);
         }
         let all: Vec<SwarmId> = self.swarms.keys().chain(self.finders.keys()).copied().collect();

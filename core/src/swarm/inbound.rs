@@ -348,12 +348,9 @@ impl Swarm {
         }
     }
 
-    /// Ends a connection and leaves its work to others.
     /// Leaves peers at these addresses, dials nobody there, and looks for others.
     pub(super) fn keep_out(&mut self, now: Instant, blocklist: Arc<Blocklist>) {
-        let blocked = self.conns.iter().filter(|(_, peer)| blocklist.contains(peer.addr.ip()));
-        let blocked: Vec<ConnId> = blocked.map(|(conn, _)| *conn).collect();
-        for conn in blocked {
+        for conn in blocklist.blocked(self.conns.iter().map(|(conn, peer)| (*conn, peer.addr.ip()))) {
             self.close(now, conn, CloseReason::Blocked);
         }
         self.peers.keep_out(blocklist);
@@ -361,6 +358,7 @@ impl Swarm {
         self.tell_announcer(now, AnnouncerInput::Moved);
     }
 
+    /// Ends a connection and leaves its work to others.
     pub(super) fn close(&mut self, now: Instant, conn: ConnId, reason: CloseReason) {
         self.out.push_back(Output::Close(conn, reason));
         self.forget(now, conn);

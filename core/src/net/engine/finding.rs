@@ -56,7 +56,7 @@ impl Task {
             private_peers: find.reach == Reach::Any,
             exchange: self.config.exchange,
             encryption: self.config.encryption,
-            blocklist: Arc::clone(&self.blocklist),
+            blocklist: Arc::clone(self.session.blocklist()),
             dht: self.config.dht.is_some(),
             rng: self.rng.fork(u64::from(info_hash.wire()[0])),
         };
