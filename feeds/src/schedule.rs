@@ -16,11 +16,10 @@ use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use serde::{Deserialize, Serialize};
+use serde_with::{DeserializeFromStr, SerializeDisplay};
 
 /// A recurring time, as its owner wrote it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Debug, PartialEq, Eq, SerializeDisplay, DeserializeFromStr)]
 pub struct Schedule {
     source: String,
     /// One in general; two where day of month and weekday are both restricted, of which either counts.
@@ -109,20 +108,6 @@ impl FromStr for Schedule {
             Some(_) => Ok(schedule),
             None => Err(ScheduleError::Never { source_text: source }),
         }
-    }
-}
-
-impl TryFrom<String> for Schedule {
-    type Error = ScheduleError;
-
-    fn try_from(text: String) -> Result<Self, ScheduleError> {
-        text.parse()
-    }
-}
-
-impl From<Schedule> for String {
-    fn from(schedule: Schedule) -> Self {
-        schedule.source
     }
 }
 

@@ -22,7 +22,7 @@ use std::str::FromStr;
 use chrono::{DateTime, SecondsFormat, Utc};
 use data_encoding::BASE64;
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
-use serde::{Deserialize, Serialize};
+use serde_with::{DeserializeFromStr, SerializeDisplay};
 
 use crate::date::to_the_second;
 
@@ -33,8 +33,7 @@ pub const KEY_PURPOSE: &str = "podswarm-key";
 pub const WITHDRAWN_PURPOSE: &str = "podswarm-withdrawn";
 
 /// The public half of a show's key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, SerializeDisplay, DeserializeFromStr)]
 pub struct ShowKey([u8; 32]);
 
 /// A text that is no key.
@@ -65,23 +64,8 @@ impl fmt::Display for ShowKey {
     }
 }
 
-impl TryFrom<String> for ShowKey {
-    type Error = ShowKeyError;
-
-    fn try_from(text: String) -> Result<Self, ShowKeyError> {
-        text.parse()
-    }
-}
-
-impl From<ShowKey> for String {
-    fn from(key: ShowKey) -> Self {
-        key.to_string()
-    }
-}
-
 /// A show's word that it has taken an episode back.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Debug, PartialEq, Eq, SerializeDisplay, DeserializeFromStr)]
 pub struct Withdrawal {
     /// The episode's.
     pub guid: String,
@@ -135,20 +119,6 @@ impl FromStr for Withdrawal {
         let signature = Signature::from_slice(&signature).map_err(|_| WithdrawalError)?;
         let at = DateTime::parse_from_rfc3339(at).map_err(|_| WithdrawalError)?.to_utc();
         Ok(Self { guid: guid.to_owned(), at, signature })
-    }
-}
-
-impl TryFrom<String> for Withdrawal {
-    type Error = WithdrawalError;
-
-    fn try_from(text: String) -> Result<Self, WithdrawalError> {
-        text.parse()
-    }
-}
-
-impl From<Withdrawal> for String {
-    fn from(withdrawal: Withdrawal) -> Self {
-        withdrawal.to_string()
     }
 }
 

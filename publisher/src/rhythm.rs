@@ -12,11 +12,10 @@ use std::str::FromStr;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use podswarm_feeds::schedule::{Schedule, ScheduleError};
-use serde::{Deserialize, Serialize};
+use serde_with::{DeserializeFromStr, SerializeDisplay};
 
 /// Recurring times in a zone: `0 6 * * mon Europe/Berlin`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Debug, PartialEq, Eq, SerializeDisplay, DeserializeFromStr)]
 pub(crate) struct Rhythm {
     schedule: Schedule,
     zone: Tz,
@@ -106,20 +105,6 @@ impl FromStr for Rhythm {
 
     fn from_str(text: &str) -> Result<Self, ScheduleError> {
         Self::parse(text, Tz::UTC)
-    }
-}
-
-impl TryFrom<String> for Rhythm {
-    type Error = ScheduleError;
-
-    fn try_from(text: String) -> Result<Self, ScheduleError> {
-        text.parse()
-    }
-}
-
-impl From<Rhythm> for String {
-    fn from(rhythm: Rhythm) -> Self {
-        rhythm.to_string()
     }
 }
 

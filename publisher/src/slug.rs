@@ -10,7 +10,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use chrono::NaiveDate;
-use serde::{Deserialize, Serialize};
+use serde_with::{DeserializeFromStr, SerializeDisplay};
 
 /// Longest slug of a show, in bytes.
 const SLUG_LENGTH: usize = 64;
@@ -18,8 +18,7 @@ const SLUG_LENGTH: usize = 64;
 const TITLE_LENGTH: usize = 64;
 
 /// A show's name in addresses and folders: `a-z`, `0-9` and single hyphens between them, at most 64 bytes.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, SerializeDisplay, DeserializeFromStr)]
 pub(crate) struct Slug(String);
 
 /// A slug with a character that addresses do not take.
@@ -52,20 +51,6 @@ impl FromStr for Slug {
         } else {
             Err(SlugError { got: text.to_owned() })
         }
-    }
-}
-
-impl TryFrom<String> for Slug {
-    type Error = SlugError;
-
-    fn try_from(text: String) -> Result<Self, SlugError> {
-        text.parse()
-    }
-}
-
-impl From<Slug> for String {
-    fn from(slug: Slug) -> Self {
-        slug.0
     }
 }
 

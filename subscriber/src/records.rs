@@ -17,6 +17,7 @@ use podswarm_feeds::ShowKey;
 use podswarm_feeds::poll::PollState;
 use podswarm_feeds::read::WhyNone;
 use serde::{Deserialize, Serialize};
+use serde_with::{DeserializeFromStr, SerializeDisplay};
 use url::Url;
 
 use crate::names;
@@ -35,8 +36,7 @@ impl fmt::Display for FeedId {
 }
 
 /// An episode's number within its feed, written `FEED/NUMBER`; the oldest known episode is number 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, SerializeDisplay, DeserializeFromStr)]
 pub struct EpisodeId {
     /// The feed it is in.
     pub feed: FeedId,
@@ -64,20 +64,6 @@ impl FromStr for EpisodeId {
             (Ok(feed), Ok(number)) => Ok(Self { feed: FeedId(feed), number }),
             _ => Err(EpisodeIdError(text.to_owned())),
         }
-    }
-}
-
-impl TryFrom<String> for EpisodeId {
-    type Error = EpisodeIdError;
-
-    fn try_from(text: String) -> Result<Self, EpisodeIdError> {
-        text.parse()
-    }
-}
-
-impl From<EpisodeId> for String {
-    fn from(id: EpisodeId) -> Self {
-        id.to_string()
     }
 }
 

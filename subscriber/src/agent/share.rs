@@ -19,6 +19,7 @@ use podswarm_feeds::poll::Now;
 use super::event::{About, Event};
 use super::{Agent, Output};
 use crate::records::{EpisodeId, Shared, Stage};
+use crate::rules::Span;
 
 /// How often it is counted what was sent.
 const COUNT_EVERY: Duration = Duration::from_mins(1);
@@ -120,25 +121,19 @@ impl FromStr for SeedTime {
         if text == "none" {
             return Ok(Self(None));
         }
-        let split = text.find(|sign: char| !sign.is_ascii_digit()).ok_or_else(|| TimeError(text.to_owned()))?;
-        let (number, unit) = text.split_at(split);
-        let seconds = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, seconds)| seconds);
-        let time = number.parse::<u64>().ok().zip(seconds).and_then(|(number, seconds)| number.checked_mul(*seconds));
-        time.map(|time| Self(Some(Duration::from_secs(time)))).ok_or_else(|| TimeError(text.to_owned()))
+        let Span(time) = text.parse().map_err(|_| TimeError(text.to_owned()))?;
+        Ok(Self(Some(time)))
     }
 }
 
 impl fmt::Display for SeedTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(time) = self.0 else { return f.write_str("none") };
-        let seconds = time.as_secs();
-        let is_whole = |(_, unit): &&(&str, u64)| seconds >= *unit && seconds.is_multiple_of(*unit);
-        let (name, unit) = UNITS.iter().rev().find(is_whole).unwrap_or(&UNITS[0]);
-        write!(f, "{}{name}", seconds / unit)
+        match self.0 {
+            None => f.write_str("none"),
+            Some(time) => Span(time).fmt(f),
+        }
     }
 }
-
-const UNITS: [(&str, u64); 4] = [("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)];
 
 /// What is counted of episodes that are exchanged now.
 #[derive(Debug, Default)]
@@ -290,7 +285,7 @@ mod tests {
         for text in ["", "-1", "1.", ".5", "1.2345", "x", "1e3", "9999999"] {
             assert!(text.parse::<SeedRatio>().is_err(), "{text}");
         }
-        for text in ["", "5", "d", "-5m", "5w", "1.5h", "99999999999999999999d", "5\u{e9}"] {
+        for text in ["", "5", "d", "-5m", "5y", "1.5h", "99999999999999999999d", "5\u{e9}"] {
             assert!(text.parse::<SeedTime>().is_err(), "{text}");
         }
     }

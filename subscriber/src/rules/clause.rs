@@ -21,7 +21,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use regex::{Regex, RegexBuilder};
-use serde::{Deserialize, Serialize};
+use serde_with::{DeserializeFromStr, SerializeDisplay};
 
 use super::units::{Size, Span};
 
@@ -47,8 +47,7 @@ pub struct Subject<'a> {
 }
 
 /// A condition: one test or several that must all hold.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Debug, SerializeDisplay, DeserializeFromStr)]
 pub struct Clause {
     text: String,
     tests: Vec<Test>,
@@ -307,19 +306,5 @@ impl FromStr for Clause {
 impl fmt::Display for Clause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
-    }
-}
-
-impl TryFrom<String> for Clause {
-    type Error = ClauseError;
-
-    fn try_from(text: String) -> Result<Self, ClauseError> {
-        text.parse()
-    }
-}
-
-impl From<Clause> for String {
-    fn from(clause: Clause) -> Self {
-        clause.text
     }
 }

@@ -15,7 +15,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use chrono::{Datelike, NaiveDate};
-use serde::{Deserialize, Serialize};
+use serde_with::{DeserializeFromStr, SerializeDisplay};
 
 use crate::names;
 
@@ -23,8 +23,7 @@ use crate::names;
 const MAX_FOLDERS: usize = 4;
 
 /// How files are called.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Debug, PartialEq, Eq, SerializeDisplay, DeserializeFromStr)]
 pub struct Template {
     text: String,
     parts: Vec<Part>,
@@ -225,19 +224,5 @@ impl FromStr for Template {
 impl fmt::Display for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
-    }
-}
-
-impl TryFrom<String> for Template {
-    type Error = TemplateError;
-
-    fn try_from(text: String) -> Result<Self, TemplateError> {
-        text.parse()
-    }
-}
-
-impl From<Template> for String {
-    fn from(template: Template) -> Self {
-        template.text
     }
 }

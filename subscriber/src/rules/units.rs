@@ -4,11 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde_with::{DeserializeFromStr, SerializeDisplay};
 
 /// A length of time, written with its unit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, SerializeDisplay, DeserializeFromStr)]
 pub struct Span(pub Duration);
 
 /// A text that is no length of time.
@@ -38,20 +37,6 @@ impl fmt::Display for Span {
         // Weeks are a way to write, days one to read.
         let (name, unit) = SPANS[..4].iter().rev().find(is_whole).unwrap_or(&SPANS[0]);
         write!(f, "{}{name}", seconds / unit)
-    }
-}
-
-impl TryFrom<String> for Span {
-    type Error = SpanError;
-
-    fn try_from(text: String) -> Result<Self, SpanError> {
-        text.parse()
-    }
-}
-
-impl From<Span> for String {
-    fn from(span: Span) -> Self {
-        span.to_string()
     }
 }
 
