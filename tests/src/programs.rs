@@ -310,9 +310,15 @@ fn built() -> &'static Path {
             Some(other) => other,
         };
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let what: &[&str] = match profile {
+            // With a test among the targets they have the features that tests of the workspace are built with, so what
+            // both are made of is built once.
+            "dev" => &["--workspace", "--bin", "podpub", "--bin", "podsub", "--test", "tidy"],
+            _ => &["--bins", "-p", "podswarm-publisher", "-p", "podswarm-subscriber"],
+        };
         let output = Command::new(cargo)
-            .args(["build", "--quiet", "--bins", "--profile", profile])
-            .args(["-p", "podswarm-publisher", "-p", "podswarm-subscriber"])
+            .args(["build", "--quiet", "--profile", profile])
+            .args(what)
             .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
             .output()
             .expect("cargo starts");
