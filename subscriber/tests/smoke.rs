@@ -4,6 +4,8 @@
 
 #[path = "smoke/opml.rs"]
 mod opml;
+#[path = "smoke/pages.rs"]
+mod pages;
 #[path = "smoke/phone.rs"]
 mod phone;
 #[path = "smoke/rules.rs"]

@@ -162,6 +162,11 @@ impl Catalogue {
         self.episodes.range(first..=last).map(|(_, episode)| episode)
     }
 
+    /// The guids of a feed's newest episodes; a few, since its host may have taken one back.
+    pub fn newest_guids(&self, feed: FeedId) -> BTreeSet<String> {
+        self.episodes_of(feed).rev().take(16).map(|episode| episode.guid.clone()).collect()
+    }
+
     /// Puts a feed in, new or changed.
     pub fn put_feed(&mut self, feed: Feed) {
         if !feed.is_new() {

@@ -332,7 +332,8 @@ impl Agent {
         while let Some(output) = self.follows.get_mut(&id).and_then(|follow| follow.poller.poll()) {
             match output {
                 poll::Output::Fetch(fetch) => {
-                    self.outputs.push_back(Output::Poll { feed: id, fetch });
+                    let known = self.catalogue.newest_guids(id);
+                    self.outputs.push_back(Output::Poll { feed: id, fetch, known });
                     self.name_next_time(now, id);
                 }
                 poll::Output::Moved { from, to } => {

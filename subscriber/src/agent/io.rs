@@ -2,6 +2,7 @@
 //!
 //! Whoever carries out an [`Output`] tells what came of it by the [`Input`] that it names.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use podswarm_core::app::Space;
@@ -231,6 +232,9 @@ pub enum Output {
         feed: FeedId,
         /// What to ask.
         fetch: poll::Fetch,
+        /// The guids of the newest episodes that are known: where a page of the feed has none of them, more is missing,
+        /// and the next page is wanted, too. Empty if all pages are wanted.
+        known: BTreeSet<String>,
     },
     /// Find out what a source holds, and answer with [`Input::Prepared`] or [`Input::Failed`].
     Prepare {

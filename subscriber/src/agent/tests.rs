@@ -155,7 +155,7 @@ impl World {
                 let space = Space { available: 50 << 30, total: 100 << 30 };
                 return Some(Input::Measured { space, outstanding: 0 });
             }
-            Output::Poll { feed, fetch } => return Some(self.answer_poll(feed, &fetch)),
+            Output::Poll { feed, fetch, .. } => return Some(self.answer_poll(feed, &fetch)),
             Output::Prepare { id, attempt, source, .. } => return Some(self.prepare(id, attempt, &source)),
             Output::Save(changes) => self.save(changes),
             Output::Seed { id, .. } => self.seeded.push(id),

@@ -1,5 +1,6 @@
-//! Asks a feed's host, and reads what it answers.
+//! Asks a feed's host, and reads what it answers, with the further pages (RFC 5005) that hold what is not known yet.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,8 +12,9 @@ use podswarm_feeds::read::{self, Channel, MAX_FEED_BYTES};
 use url::Url;
 
 use super::kit::Kit;
-use crate::address::reach_of_typed;
+use crate::address::{reach_of_links, reach_of_typed};
 use crate::agent::Input;
+use crate::agent::catalogue::MAX_EPISODES;
 use crate::agent::found::FoundFeed;
 use crate::dot_torrent::sentence;
 use crate::records::FeedId;
@@ -23,11 +25,16 @@ const TIMEOUT: Duration = Duration::from_mins(1);
 /// What a feed may be written in.
 const ACCEPT: &str = "application/rss+xml, application/atom+xml, application/feed+json, application/xml;q=0.9, text/xml;q=0.9, */*;q=0.5";
 
-/// Asks for the feed as `fetch` says and tells the agent what came of it.
-pub(super) async fn poll(kit: Arc<Kit>, feed: FeedId, fetch: Fetch) {
+/// More pages no feed has that anybody reads.
+const MOST_PAGES: usize = 1000;
+
+/// Asks for the feed as `fetch` says and tells the agent what came of it; `known` as in [`Output::Poll`].
+///
+/// [`Output::Poll`]: crate::agent::Output::Poll
+pub(super) async fn poll(kit: Arc<Kit>, feed: FeedId, fetch: Fetch, known: BTreeSet<String>) {
     let Ok(_place) = kit.polls.acquire().await else { return };
     let input = match ask(&kit, &fetch).await {
-        Ok(fetched) => read_answer(feed, fetch.url, fetched).await,
+        Ok(fetched) => read_answer(&kit, feed, fetch.url, fetched, &known).await,
         Err(reason) => Input::Polled {
             feed,
             url: fetch.url,
@@ -48,7 +55,7 @@ async fn ask(kit: &Kit, fetch: &Fetch) -> Result<Fetched, String> {
     answer.map_err(sentence)
 }
 
-async fn read_answer(feed: FeedId, url: Url, fetched: Fetched) -> Input {
+async fn read_answer(kit: &Kit, feed: FeedId, url: Url, fetched: Fetched, known: &BTreeSet<String>) -> Input {
     let is_local = fetched.remote_addr.is_some_and(|addr| Reach::of_host(addr.ip()) == Reach::Any);
     let bytes = fetched.body.len() as u64;
     let moved_to = fetched.permanent_redirect.clone();
@@ -56,16 +63,67 @@ async fn read_answer(feed: FeedId, url: Url, fetched: Fetched) -> Input {
     if !matches!(reply.outcome, Outcome::Body { .. }) {
         return Input::Polled { feed, url, reply, found: None, is_local };
     }
+    let at = fetched.final_url.clone();
+    let read = match parse(fetched).await {
+        Ok(first) => with_further(kit, first, at, known, is_local).await,
+        Err(reason) => Err(reason),
+    };
+    let (reply, found) = match read {
+        Ok(channel) => (reply_to(reply, &channel), Some(Box::new(FoundFeed::of(channel)))),
+        Err(reason) => (reply.unreadable(reason), None),
+    };
+    Input::Polled { feed, url, reply, found, is_local }
+}
+
+async fn parse(fetched: Fetched) -> Result<Channel, String> {
     let parsed = tokio::task::spawn_blocking(move || {
         let content_type = fetched.header("content-type");
         read::parse(&fetched.body, &fetched.final_url, content_type).map_err(sentence)
     });
-    let (reply, found) = match parsed.await {
-        Ok(Ok(channel)) => (reply_to(reply, &channel), Some(Box::new(FoundFeed::of(channel)))),
-        Ok(Err(reason)) => (reply.unreadable(reason), None),
-        Err(error) => (reply.unreadable(error.to_string()), None),
-    };
-    Input::Polled { feed, url, reply, found, is_local }
+    parsed.await.unwrap_or_else(|error| Err(error.to_string()))
+}
+
+/// Adds the items of further pages to the first one, up to a page with an item that is known.
+///
+/// Where no page has one, a feed that was known calls everything by other names: its first page is enough then. A page
+/// that its host says is not there ends the feed.
+async fn with_further(
+    kit: &Kit,
+    first: Channel,
+    at: Url,
+    known: &BTreeSet<String>,
+    is_local: bool,
+) -> Result<Channel, String> {
+    let has_known = |channel: &Channel| channel.items.iter().any(|item| known.contains(&item.guid));
+    let mut channel = first;
+    if channel.next_page.is_none() || has_known(&channel) {
+        return Ok(channel);
+    }
+    let on_first = channel.items.len();
+    let mut seen = BTreeSet::from([at]);
+    let mut next = channel.next_page.clone();
+    let mut meets_known = known.is_empty();
+    while let Some(at) = next.filter(|at| seen.insert(at.clone())) {
+        if seen.len() > MOST_PAGES || channel.items.len() >= MAX_EPISODES {
+            break;
+        }
+        let http = kit.http(reach_of_links(is_local));
+        let fault = |reason: String| format!("its page {at} cannot be read: {reason}");
+        let asked = http.get_limited(at.as_str(), &[("accept", ACCEPT)], MAX_FEED_BYTES as u64, TIMEOUT).await;
+        let page = match asked.map_err(|error| fault(sentence(error)))? {
+            fetched if matches!(fetched.status, 404 | 410) => break,
+            fetched if fetched.status != 200 => return Err(fault(format!("it answers {}", fetched.status))),
+            fetched => parse(fetched).await.map_err(fault)?,
+        };
+        meets_known |= has_known(&page);
+        channel.is_whole &= page.is_whole;
+        channel.items.extend(page.items);
+        next = page.next_page.filter(|_| known.is_empty() || !meets_known);
+    }
+    if !meets_known {
+        channel.items.truncate(on_first);
+    }
+    Ok(channel)
 }
 
 /// The reply with what its body says. One that was cut off must not be taken for the whole by a later 304.

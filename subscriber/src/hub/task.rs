@@ -190,7 +190,7 @@ impl Task {
                 kit.clone().spawn(fetch::delete(kit, id, file, print, before));
             }
             Output::Measure => kit.clone().spawn(measure(kit)),
-            Output::Poll { feed, fetch } => kit.clone().spawn(poll::poll(kit, feed, fetch)),
+            Output::Poll { feed, fetch, known } => kit.clone().spawn(poll::poll(kit, feed, fetch, known)),
             Output::Prepare { id, attempt, source, folder, file, info_hash, is_local } => {
                 let order = prepare::Order { id, attempt, source, folder, file, info_hash, is_local };
                 self.work(id, |cancel, before| prepare::prepare(kit, order, cancel, before));
