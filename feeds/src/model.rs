@@ -111,6 +111,7 @@ pub struct Episode {
 
 /// What kind of episode one is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum EpisodeKind {
     /// The usual.

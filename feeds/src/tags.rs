@@ -33,6 +33,7 @@ pub const LONGEST: usize = 4000;
 
 /// An element of the podcast namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Tag {
     /// What stands between its tags.
@@ -43,11 +44,13 @@ pub struct Tag {
     pub attributes: BTreeMap<String, String>,
     /// The elements in it.
     #[serde(skip_serializing_if = "Tags::is_empty")]
+    #[cfg_attr(feature = "schema", schema(no_recursion))]
     pub children: Tags,
 }
 
 /// Elements of the podcast namespace by their names, such as `person`, in the order in which they stand.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(transparent)]
 pub struct Tags(BTreeMap<String, Vec<Tag>>);
 

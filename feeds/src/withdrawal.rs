@@ -74,6 +74,16 @@ pub struct Withdrawal {
     signature: Signature,
 }
 
+#[cfg(feature = "schema")]
+impl utoipa::PartialSchema for Withdrawal {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        String::schema()
+    }
+}
+
+#[cfg(feature = "schema")]
+impl utoipa::ToSchema for Withdrawal {}
+
 /// A text that is no withdrawal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a signature, a time and a guid")]

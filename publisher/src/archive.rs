@@ -22,6 +22,7 @@ use podswarm_core::app::write_atomic;
 use podswarm_core::store::{Record, Store};
 use podswarm_feeds::Withdrawal;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::keys;
@@ -41,7 +42,7 @@ const FORMAT: u32 = 1;
 const AT_ONCE: usize = 200;
 
 /// The records of some shows.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Parcel {
     shows: Vec<ShowRecord>,
     episodes: Vec<EpisodeRecord>,

@@ -8,6 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 use url::Url;
+use utoipa::ToSchema;
 
 /// So many chapters an episode may have.
 pub(crate) const MOST: usize = 1000;
@@ -17,7 +18,7 @@ const LONGEST_TITLE: usize = 255;
 const VERSION: &str = "1.2.0";
 
 /// A chapter.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Chapter {
     /// Where it begins, in milliseconds.
     pub(crate) start_ms: u64,

@@ -11,6 +11,7 @@
 mod said;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::cover::Cover;
 use crate::library::{Library, LibraryError};
@@ -27,7 +28,7 @@ const SPOTIFY_LONGEST: u64 = 200_000_000;
 const LONGEST_NOTES: usize = 4000;
 
 /// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Severity {
     /// A directory refuses the show or does not play the episode.
@@ -37,7 +38,7 @@ pub(crate) enum Severity {
 }
 
 /// One thing that a directory would say.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Finding {
     /// Always `finding`.
     pub(crate) event: String,

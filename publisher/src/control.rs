@@ -1,11 +1,17 @@
 //! The control API: how commands, the dashboard and other programs drive a running publisher.
 //!
 //! Commands of this machine find it on a loopback port of its own that `control.json` names; everybody else under
-//! `/api/v1` of the public port. `access` lets in who may, by a token in either case; `uploads` takes files. It speaks
-//! JSON. Publishing answers with a stream of JSON lines, so that the one who waits sees how far it is; whoever hangs up
-//! gives the publish up.
+//! `/api/v1` of the public port. `access` lets in who may, by a token in either case, and `guesses` holds up who shows
+//! wrong ones; `uploads` takes files. It speaks JSON; `taken` reads what is asked, `text` describes all of it for
+//! programs. Publishing answers with a stream of JSON lines, so that the one who waits sees how far it is; whoever
+//! hangs up gives the publish up.
+//!
+//! Law: what has no description is no call, since the one makes the other.
 
 mod access;
+mod guesses;
+mod taken;
+mod text;
 mod uploads;
 
 use std::path::PathBuf;
@@ -14,30 +20,35 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, patch, post};
-use axum::{Extension, Json, Router};
+use axum::{Extension, Router};
 use chrono::Utc;
 use podswarm_core::app::{ApiError, ControlFile, Failure, Ping, new_token};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::archive::Parcel;
+use crate::check::Finding;
 use crate::host::{Host, blocking};
+use crate::http::seconds;
 use crate::library::LibraryError;
-use crate::numbers::Which;
+use crate::numbers::{EpisodeNumbers, Which};
 use crate::publish::{Draft, Follow, Intake, PublishError};
 use crate::tokens::Role;
 use crate::wire::{
     EditEpisode, EditShow, EpisodeInfo, EpisodeName, MadeToken, MoveShow, NewShow, NewToken, PublishLine,
-    PublishRequest, RequestSource, ShowInfo, ShowName, TakeIn, TokenInfo, Unpublish, Upload,
+    PublishRequest, RequestSource, ShowInfo, ShowName, Status, TakeIn, TokenInfo, Unpublish, Unpublished, Upload,
 };
 use access::Caller;
+use taken::{Json, Path, Query};
 use uploads::{Extent, Uploads};
 
 /// The most that a JSON request may hold: a cover of 16 MiB in base64.
@@ -55,59 +66,77 @@ type Shared = State<Arc<AppState>>;
 
 /// The service of the control port on loopback. `control.json` goes when it is dropped.
 pub(crate) fn local(host: Arc<Host>, control: ControlFile) -> Router {
-    let api = api(host, control.ping());
+    let (calls, text) = api(host, control.ping());
     let door = middleware::from_fn_with_state(Arc::new(control), access::admit_local);
-    Router::new().nest("/api/v1", api).fallback(no_such_call).layer(door)
+    Router::new().nest("/api/v1", calls).fallback(no_such_call).layer(door).nest("/api/v1", text)
 }
 
 /// The same below `/api/v1` of the public port, for who has a token.
 pub(crate) fn public(host: Arc<Host>) -> Router {
-    let door = middleware::from_fn_with_state(Arc::clone(&host), access::admit_public);
+    let keeper = Arc::new(access::Keeper::new(Arc::clone(&host)));
+    let door = middleware::from_fn_with_state(keeper, access::admit_public);
     let version = format!("{} {}", crate::commands::NAME, env!("CARGO_PKG_VERSION"));
-    api(host, Ping { pid: std::process::id(), version }).layer(door)
+    let (calls, text) = api(host, Ping { pid: std::process::id(), version });
+    calls.layer(door).merge(text)
 }
 
-/// Every call, each for who may make it. A door is to be put before it.
-fn api(host: Arc<Host>, ping: Ping) -> Router {
-    let to = |role: Role| middleware::from_fn_with_state(role, access::require);
-    let see = Router::new()
-        .route("/ping", get(tell))
-        .route("/me", get(me))
-        .route("/status", get(status))
-        .route("/shows", get(shows))
-        .route("/shows/guids", get(guids))
-        .route("/check", get(findings))
-        .route("/stats", get(stats))
-        .route("/episodes", get(episodes));
-    let edit = Router::new()
-        .route("/episodes", patch(edit_episode))
-        .route("/shows/refresh", post(refresh))
-        .route("/episodes/release", post(release))
-        .route("/episodes/unpublish", post(unpublish))
-        .route("/publish", post(publish))
-        .route("/uploads", post(create_upload))
-        .route("/uploads/{upload}", get(see_upload).delete(delete_upload))
-        .route("/uploads/{upload}", patch(append_upload).layer(DefaultBodyLimit::disable()))
-        .route_layer(to(Role::Editor));
-    let own = Router::new()
-        .route("/shows", post(create_show).patch(edit_show))
-        .route("/shows/move", post(move_show))
-        .route("/export", get(export))
-        .route("/import", post(take_in))
-        .route("/tokens", get(tokens).post(create_token))
-        .route("/tokens/{name}", delete(revoke_token))
-        .route_layer(to(Role::Owner));
+type Calls = OpenApiRouter<Arc<AppState>>;
+
+/// Every call, each for who may make it, and their description, which everybody may read. A door is to be put before
+/// the calls.
+fn api(host: Arc<Host>, ping: Ping) -> (Router, Router) {
+    let for_role = |role: Role, mut calls: Calls| {
+        text::for_role(calls.get_openapi_mut(), role);
+        calls.route_layer(middleware::from_fn_with_state(role, access::require))
+    };
+    let see = Calls::default()
+        .routes(routes!(tell))
+        .routes(routes!(me))
+        .routes(routes!(status))
+        .routes(routes!(shows))
+        .routes(routes!(guids))
+        .routes(routes!(findings))
+        .routes(routes!(stats))
+        .routes(routes!(episodes));
+    let append = Calls::default().routes(routes!(append_upload)).layer(DefaultBodyLimit::disable());
+    let edit = Calls::default()
+        .routes(routes!(edit_episode))
+        .routes(routes!(refresh))
+        .routes(routes!(release))
+        .routes(routes!(unpublish))
+        .routes(routes!(publish))
+        .routes(routes!(create_upload))
+        .routes(routes!(see_upload, delete_upload))
+        .merge(append);
+    let own = Calls::default()
+        .routes(routes!(create_show, edit_show))
+        .routes(routes!(move_show))
+        .routes(routes!(export))
+        .routes(routes!(take_in))
+        .routes(routes!(tokens, create_token))
+        .routes(routes!(revoke_token));
+    let calls = for_role(Role::ReadOnly, see).merge(for_role(Role::Editor, edit)).merge(for_role(Role::Owner, own));
+    let (calls, mut text) = calls.split_for_parts();
+    let (about, about_itself) = OpenApiRouter::new().routes(routes!(describe)).split_for_parts();
+    text.merge(about_itself);
+    let text = text::complete(text).to_json().expect("a description has a JSON form");
     let uploads = Uploads::new(host.library().staging());
-    see.merge(edit)
-        .merge(own)
+    let calls = calls
         .fallback(no_such_call)
+        .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(LARGEST_REQUEST))
         .layer(middleware::map_response(undress))
-        .with_state(Arc::new(AppState { host, ping, uploads }))
+        .with_state(Arc::new(AppState { host, ping, uploads }));
+    (calls, about.method_not_allowed_fallback(wrong_method).with_state(Bytes::from(text)))
 }
 
 async fn no_such_call() -> Response {
     refusal(StatusCode::NOT_FOUND, &Failure::new("there is no such call"))
+}
+
+async fn wrong_method() -> Response {
+    let failure = Failure::new("there is no such call by this method");
+    refusal(StatusCode::METHOD_NOT_ALLOWED, &failure.with_hint("/api/v1/openapi.json describes all"))
 }
 
 /// No answer is kept by anybody on its way.
@@ -116,44 +145,108 @@ async fn undress(mut response: Response) -> Response {
     response
 }
 
+#[utoipa::path(
+    get,
+    path = "/ping",
+    summary = "Which daemon this is",
+    responses((status = 200, description = "Done.", body = Ping)),
+)]
 async fn tell(State(state): Shared) -> impl IntoResponse {
-    Json(state.ping.clone())
+    axum::Json(state.ping.clone())
+}
+
+#[utoipa::path(
+    get,
+    path = "/openapi.json",
+    summary = "This text",
+    security(()),
+    responses((status = 200, description = "OpenAPI 3.1.", body = serde_json::Value)),
+)]
+async fn describe(State(text): State<Bytes>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "public, max-age=3600")], text)
 }
 
 /// What the asker may do.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Me {
+    /// The role of the token that was shown.
     role: Role,
 }
 
+#[utoipa::path(
+    get,
+    path = "/me",
+    summary = "What the token may do",
+    responses((status = 200, description = "Done.", body = Me)),
+)]
 async fn me(Extension(caller): Extension<Caller>) -> impl IntoResponse {
-    Json(Me { role: caller.role })
+    axum::Json(Me { role: caller.role })
 }
 
+#[utoipa::path(
+    get,
+    path = "/status",
+    summary = "How the publisher and its episodes stand",
+    responses((status = 200, description = "Done.", body = Status)),
+)]
 async fn status(State(state): Shared) -> Result<Response, Refusal> {
     let (host, version) = (Arc::clone(&state.host), state.ping.version.clone());
-    Ok(Json(blocking(move || host.status(version)).await?).into_response())
+    Ok(axum::Json(blocking(move || host.status(version)).await?).into_response())
 }
 
+#[utoipa::path(
+    get,
+    path = "/shows",
+    summary = "All shows",
+    responses((status = 200, description = "Done.", body = Vec<ShowInfo>)),
+)]
 async fn shows(State(state): Shared) -> Result<Response, Refusal> {
     let host = Arc::clone(&state.host);
-    Ok(Json(blocking(move || ShowInfo::all(host.library(), host.urls())).await?).into_response())
+    Ok(axum::Json(blocking(move || ShowInfo::all(host.library(), host.urls())).await?).into_response())
 }
 
+#[utoipa::path(
+    post,
+    path = "/shows",
+    summary = "Makes a show",
+    request_body = NewShow,
+    responses((status = 200, description = "Done.", body = ShowInfo)),
+)]
 async fn create_show(State(state): Shared, Json(new): Json<NewShow>) -> Result<Response, Refusal> {
-    Ok(Json(state.host.create_show(new).await?).into_response())
+    Ok(axum::Json(state.host.create_show(new).await?).into_response())
 }
 
+#[utoipa::path(
+    post,
+    path = "/shows/move",
+    summary = "Has feeds lead to another host, or back",
+    request_body = MoveShow,
+    responses((status = 200, description = "Done.", body = ShowInfo)),
+)]
 async fn move_show(State(state): Shared, Json(wanted): Json<MoveShow>) -> Result<Response, Refusal> {
-    Ok(Json(state.host.move_show(wanted).await?).into_response())
+    Ok(axum::Json(state.host.move_show(wanted).await?).into_response())
 }
 
 /// The records of an export; its files are read by the command.
+#[utoipa::path(
+    get,
+    path = "/export",
+    summary = "The records of an export; its files are read by the command",
+    params(OfShow),
+    responses((status = 200, description = "Done.", body = Parcel)),
+)]
 async fn export(State(state): Shared, Query(query): Query<OfShow>) -> Result<Response, Refusal> {
     let host = Arc::clone(&state.host);
-    Ok(Json(blocking(move || Parcel::of(host.library(), query.show.as_deref())).await?).into_response())
+    Ok(axum::Json(blocking(move || Parcel::of(host.library(), query.show.as_deref())).await?).into_response())
 }
 
+#[utoipa::path(
+    post,
+    path = "/import",
+    summary = "Brings an export in, for commands of this machine",
+    request_body = TakeIn,
+    responses((status = 200, description = "Done.", body = Vec<ShowInfo>)),
+)]
 async fn take_in(
     State(state): Shared,
     Extension(caller): Extension<Caller>,
@@ -167,77 +260,162 @@ async fn take_in(
         let hint = error.hint();
         Failure::from(error).with_any_hint(hint)
     });
-    Ok(Json(taken?).into_response())
+    Ok(axum::Json(taken?).into_response())
 }
 
+#[utoipa::path(
+    patch,
+    path = "/shows",
+    summary = "Changes a show",
+    request_body = EditShow,
+    responses((status = 200, description = "Done.", body = ShowInfo)),
+)]
 async fn edit_show(State(state): Shared, Json(edit): Json<EditShow>) -> Result<Response, Refusal> {
-    Ok(Json(state.host.edit_show(edit.show, edit.fields).await?).into_response())
+    Ok(axum::Json(state.host.edit_show(edit.show, edit.fields).await?).into_response())
 }
 
+#[utoipa::path(
+    get,
+    path = "/shows/guids",
+    summary = "What the episodes of a show are known by, those taken back among them",
+    params(ShowName),
+    responses((status = 200, description = "Done.", body = Vec<String>)),
+)]
 async fn guids(State(state): Shared, Query(name): Query<ShowName>) -> Result<Response, Refusal> {
     let host = Arc::clone(&state.host);
-    Ok(Json(blocking(move || host.library().guids(&name.show)).await?).into_response())
+    Ok(axum::Json(blocking(move || host.library().guids(&name.show)).await?).into_response())
 }
 
+#[utoipa::path(
+    post,
+    path = "/shows/refresh",
+    summary = "Shows episodes that were brought in",
+    request_body = ShowName,
+    responses((status = 200, description = "Done.", body = ShowInfo)),
+)]
 async fn refresh(State(state): Shared, Json(name): Json<ShowName>) -> Result<Response, Refusal> {
-    Ok(Json(state.host.refresh(&name.show).await?).into_response())
+    Ok(axum::Json(state.host.refresh(&name.show).await?).into_response())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 struct OfShow {
+    /// The show's slug or title; all shows if absent.
     show: Option<String>,
 }
 
+#[utoipa::path(
+    get,
+    path = "/episodes",
+    summary = "All episodes, those not out yet among them",
+    params(OfShow),
+    responses((status = 200, description = "Done.", body = Vec<EpisodeInfo>)),
+)]
 async fn episodes(State(state): Shared, Query(query): Query<OfShow>) -> Result<Response, Refusal> {
     let host = Arc::clone(&state.host);
     let episodes = blocking(move || {
         let found = host.library().episodes_of(query.show.as_deref())?;
         Ok::<_, LibraryError>(found.iter().map(|episode| EpisodeInfo::new(episode, host.urls())).collect::<Vec<_>>())
     });
-    Ok(Json(episodes.await?).into_response())
+    Ok(axum::Json(episodes.await?).into_response())
 }
 
+#[utoipa::path(
+    get,
+    path = "/stats",
+    summary = "How often episodes were downloaded",
+    params(Which),
+    responses((status = 200, description = "Done.", body = Vec<EpisodeNumbers>)),
+)]
 async fn stats(State(state): Shared, Query(which): Query<Which>) -> Result<Response, Refusal> {
-    Ok(Json(state.host.stats(which).await?).into_response())
+    Ok(axum::Json(state.host.stats(which).await?).into_response())
 }
 
+#[utoipa::path(
+    get,
+    path = "/check",
+    summary = "What podcast directories would say",
+    params(OfShow),
+    responses((status = 200, description = "Done.", body = Vec<Finding>)),
+)]
 async fn findings(State(state): Shared, Query(query): Query<OfShow>) -> Result<Response, Refusal> {
     let host = Arc::clone(&state.host);
     let check = move || crate::check::check(host.library(), query.show.as_deref(), host.urls());
-    Ok(Json(blocking(check).await?).into_response())
+    Ok(axum::Json(blocking(check).await?).into_response())
 }
 
+#[utoipa::path(
+    patch,
+    path = "/episodes",
+    summary = "Changes an episode",
+    request_body = EditEpisode,
+    responses((status = 200, description = "Done.", body = EpisodeInfo)),
+)]
 async fn edit_episode(State(state): Shared, Json(edit): Json<EditEpisode>) -> Result<Response, Refusal> {
-    Ok(Json(state.host.edit_episode(edit).await?).into_response())
+    Ok(axum::Json(state.host.edit_episode(edit).await?).into_response())
 }
 
+#[utoipa::path(
+    post,
+    path = "/episodes/release",
+    summary = "Lets an episode out that waits",
+    request_body = EpisodeName,
+    responses((status = 200, description = "Done.", body = EpisodeInfo)),
+)]
 async fn release(State(state): Shared, Json(name): Json<EpisodeName>) -> Result<Response, Refusal> {
-    Ok(Json(state.host.release(name).await?).into_response())
+    Ok(axum::Json(state.host.release(name).await?).into_response())
 }
 
+#[utoipa::path(
+    post,
+    path = "/episodes/unpublish",
+    summary = "Takes an episode back",
+    request_body = Unpublish,
+    responses((status = 200, description = "Done.", body = Unpublished)),
+)]
 async fn unpublish(State(state): Shared, Json(which): Json<Unpublish>) -> Result<Response, Refusal> {
-    Ok(Json(state.host.unpublish(which).await?).into_response())
+    Ok(axum::Json(state.host.unpublish(which).await?).into_response())
 }
 
+#[utoipa::path(
+    get,
+    path = "/tokens",
+    summary = "All tokens, without themselves",
+    responses((status = 200, description = "Done.", body = Vec<TokenInfo>)),
+)]
 async fn tokens(State(state): Shared) -> Result<Response, Refusal> {
     let host = Arc::clone(&state.host);
     let tokens = blocking(move || host.library().tokens()).await?;
-    Ok(Json(tokens.into_iter().map(TokenInfo::from).collect::<Vec<_>>()).into_response())
+    Ok(axum::Json(tokens.into_iter().map(TokenInfo::from).collect::<Vec<_>>()).into_response())
 }
 
+#[utoipa::path(
+    post,
+    path = "/tokens",
+    summary = "Makes a token, which is told this once",
+    request_body = NewToken,
+    responses((status = 200, description = "Done.", body = MadeToken)),
+)]
 async fn create_token(State(state): Shared, Json(new): Json<NewToken>) -> Result<Response, Refusal> {
     let (host, text) = (Arc::clone(&state.host), new_token()?);
     let made = blocking(move || {
         let record = host.library().add_token(&new.name, new.role, &text, Utc::now())?;
         Ok::<_, LibraryError>(MadeToken::new(record, text, host.urls()))
     });
-    Ok(Json(made.await?).into_response())
+    Ok(axum::Json(made.await?).into_response())
 }
 
+#[utoipa::path(
+    delete,
+    path = "/tokens/{name}",
+    summary = "Has a token open nothing from now on",
+    params(("name" = String, Path, description = "Who has it")),
+    responses((status = 200, description = "Done.", body = TokenInfo)),
+)]
 async fn revoke_token(State(state): Shared, Path(name): Path<String>) -> Result<Response, Refusal> {
     let host = Arc::clone(&state.host);
     let revoked = blocking(move || host.library().revoke_token(&name)).await?;
-    Ok(Json(TokenInfo::from(revoked)).into_response())
+    Ok(axum::Json(TokenInfo::from(revoked)).into_response())
 }
 
 /// tus: the version that is spoken.
@@ -251,17 +429,77 @@ const UPLOAD_LENGTH: HeaderName = HeaderName::from_static("upload-length");
 const OFFSET_STREAM: &str = "application/offset+octet-stream";
 
 /// Opens an upload for the bytes of a file that the daemon cannot read itself.
+#[utoipa::path(
+    post,
+    path = "/uploads",
+    params(("upload-length" = u64, Header, description = "Bytes in all")),
+    responses(
+        (
+            status = 201,
+            description = "It is open.",
+            body = Upload,
+            headers(("location" = String, description = "Where it is"), ("tus-resumable" = String))
+        ),
+        (status = 413, description = "The disk is smaller.", body = ApiError),
+        (status = 429, description = "As many as may be are open.", body = ApiError),
+        (status = 507, description = "The disk has no room for it.", body = ApiError),
+    ),
+)]
 async fn create_upload(State(state): Shared, headers: HeaderMap) -> Result<Response, Refusal> {
     let upload = state.uploads.create(number(&headers, &UPLOAD_LENGTH)?).await?;
     let location = HeaderValue::from_str(&format!("uploads/{upload}")).expect("a number makes a header");
     let headers = [TUS_RESUMABLE, (header::LOCATION, location)];
-    Ok((StatusCode::CREATED, headers, Json(Upload { upload })).into_response())
+    Ok((StatusCode::CREATED, headers, axum::Json(Upload { upload })).into_response())
 }
 
+#[utoipa::path(
+    method(get, head),
+    path = "/uploads/{upload}",
+    summary = "How much of an upload is there",
+    params(("upload" = Uuid, Path, description = "Which one")),
+    responses(
+        (
+            status = 200,
+            description = "Told in headers.",
+            headers(
+                ("upload-offset" = u64, description = "Bytes that are there"),
+                ("upload-length" = u64, description = "Bytes in all"),
+                ("tus-resumable" = String)
+            )
+        ),
+        (status = 404, description = "There is no such upload.", body = ApiError),
+        (status = 423, description = "Somebody writes into it.", body = ApiError),
+    ),
+)]
 async fn see_upload(State(state): Shared, Path(upload): Path<Uuid>) -> Result<Response, Refusal> {
     Ok(told(state.uploads.extent(upload).await?).into_response())
 }
 
+#[utoipa::path(
+    patch,
+    path = "/uploads/{upload}",
+    summary = "Appends bytes to an upload",
+    params(
+        ("upload" = Uuid, Path, description = "Which one"),
+        ("upload-offset" = u64, Header, description = "Bytes that are there")
+    ),
+    request_body(content_type = "application/offset+octet-stream", description = "The bytes"),
+    responses(
+        (
+            status = 204,
+            description = "They are there.",
+            headers(
+                ("upload-offset" = u64, description = "Bytes that are there"),
+                ("upload-length" = u64, description = "Bytes in all"),
+                ("tus-resumable" = String)
+            )
+        ),
+        (status = 404, description = "There is no such upload.", body = ApiError),
+        (status = 409, description = "Another number of bytes is there.", body = ApiError),
+        (status = 413, description = "They are more than was said.", body = ApiError),
+        (status = 423, description = "Somebody writes into it.", body = ApiError),
+    ),
+)]
 async fn append_upload(
     State(state): Shared,
     Path(upload): Path<Uuid>,
@@ -276,6 +514,17 @@ async fn append_upload(
     Ok((StatusCode::NO_CONTENT, told(state.uploads.append(upload, offset, body).await?)).into_response())
 }
 
+#[utoipa::path(
+    delete,
+    path = "/uploads/{upload}",
+    summary = "Gives an upload up",
+    params(("upload" = Uuid, Path, description = "Which one")),
+    responses(
+        (status = 204, description = "It is gone.", headers(("tus-resumable" = String))),
+        (status = 404, description = "There is no such upload.", body = ApiError),
+        (status = 423, description = "Somebody writes into it.", body = ApiError),
+    ),
+)]
 async fn delete_upload(State(state): Shared, Path(upload): Path<Uuid>) -> Result<Response, Refusal> {
     state.uploads.delete(upload).await?;
     Ok((StatusCode::NO_CONTENT, [TUS_RESUMABLE]).into_response())
@@ -305,6 +554,23 @@ impl Drop for Finished {
     }
 }
 
+#[utoipa::path(
+    post,
+    path = "/publish",
+    summary = "Publishes an upload, or a file of this machine",
+    request_body = PublishRequest,
+    responses(
+        (
+            status = 200,
+            description = "Lines of JSON, empty ones among them. The last is `published`, `unreadable`, or an `ApiError`.",
+            body = AnswerLine,
+            content_type = "application/x-ndjson"
+        ),
+        (status = 404, description = "There is no such upload.", body = ApiError),
+        (status = 409, description = "The upload is not whole.", body = ApiError),
+        (status = 423, description = "Somebody writes into the upload.", body = ApiError),
+    ),
+)]
 async fn publish(
     State(state): Shared,
     Extension(caller): Extension<Caller>,
@@ -331,7 +597,7 @@ async fn publish(
                 let percent = (done * 100).checked_div(total).unwrap_or(100);
                 if told.fetch_max(percent, Ordering::Relaxed) < percent {
                     // A line that does not fit now is made up for by the next.
-                    drop(lines.try_send(line(&PublishLine::Hashing { done, total })));
+                    drop(lines.try_send(line(PublishLine::Hashing { done, total })));
                 }
             }
         };
@@ -354,6 +620,16 @@ async fn publish(
         Some((Ok::<_, std::convert::Infallible>(receiver.recv().await?), receiver))
     });
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(stream)).into_response())
+}
+
+/// A line of the answer to who publishes.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+enum AnswerLine {
+    /// How it goes on, or went.
+    Told(PublishLine),
+    /// Why it is not published; the last line.
+    Refused(ApiError),
 }
 
 /// Publishes, and gives the last line of the answer.
@@ -383,16 +659,28 @@ async fn publish_request(
         Err(error) => Err(error.into()),
     };
     match result {
-        Ok(published) => line(&PublishLine::Published(Box::new(published))),
+        Ok(published) => line(PublishLine::Published(Box::new(published))),
         Err(error) => {
             let error = ApiError::from(&refused(error));
-            if intake == Intake::Copy && !is_readable { line(&PublishLine::Unreadable(error)) } else { line(&error) }
+            if intake == Intake::Copy && !is_readable { line(PublishLine::Unreadable(error)) } else { line(error) }
         }
     }
 }
 
-fn line(value: &impl Serialize) -> Bytes {
-    let mut line = serde_json::to_vec(value).expect("a line has a JSON form");
+impl From<PublishLine> for AnswerLine {
+    fn from(line: PublishLine) -> Self {
+        Self::Told(line)
+    }
+}
+
+impl From<ApiError> for AnswerLine {
+    fn from(error: ApiError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+fn line(line: impl Into<AnswerLine>) -> Bytes {
+    let mut line = serde_json::to_vec(&line.into()).expect("a line has a JSON form");
     line.push(b'\n');
     line.into()
 }
@@ -409,8 +697,17 @@ pub(crate) fn unavailable(error: LibraryError) -> Failure {
     Failure::from(error).with_any_hint(hint)
 }
 
+/// Says to who asks too often for how long he is to wait.
+pub(crate) fn too_many(failure: Failure, wait: Duration) -> Response {
+    let seconds = seconds(wait);
+    let failure = failure.with_hint(format!("ask again in {seconds} s"));
+    let mut response = refusal(StatusCode::TOO_MANY_REQUESTS, &failure);
+    response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    response
+}
+
 fn refusal(status: StatusCode, failure: &Failure) -> Response {
-    (status, Json(ApiError::from(failure))).into_response()
+    (status, axum::Json(ApiError::from(failure))).into_response()
 }
 
 /// What a handler answers when it cannot do what it was asked.

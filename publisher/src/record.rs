@@ -16,6 +16,7 @@ use podswarm_core::store::Record;
 use podswarm_feeds::{EpisodeKind, Tags, Withdrawal};
 use serde::{Deserialize, Serialize};
 use url::Url;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::chapters::Chapter;
@@ -25,7 +26,7 @@ use crate::slug::Slug;
 use crate::transcript::TranscriptFile;
 
 /// A show.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct ShowRecord {
     /// Its name in addresses; never changes.
@@ -78,11 +79,12 @@ pub(crate) struct ShowRecord {
     pub(crate) created: DateTime<Utc>,
     /// When its episodes appear, if they have times of their own.
     #[serde(default)]
+    #[schema(value_type = Option<String>)]
     pub(crate) rhythm: Option<Rhythm>,
 }
 
 /// Where a show's feeds are from now on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Moved {
     /// The podcast feed.
     pub(crate) feed: Url,
@@ -119,7 +121,7 @@ impl Record for ShowRecord {
 }
 
 /// A picture beside the show's media.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Image {
     /// Its file name, which holds a part of its hash.
     pub(crate) file: String,
@@ -128,7 +130,7 @@ pub(crate) struct Image {
 }
 
 /// An episode. From the moment that this is stored it is published, or, before its time, sure to be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct EpisodeRecord {
     /// The show it belongs to.
@@ -196,6 +198,7 @@ pub(crate) struct EpisodeRecord {
     pub(crate) sha256: String,
     /// What its swarm is known by.
     #[serde(with = "podswarm_core::metainfo::whole")]
+    #[schema(value_type = String)]
     pub(crate) info_hash: InfoHash,
     /// Bytes of its metainfo as the library holds it, without tracker and web seed.
     pub(crate) metainfo_length: u64,
@@ -208,7 +211,7 @@ pub(crate) struct EpisodeRecord {
 }
 
 /// How an episode ceased to be offered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Ending {
     /// Other content took its place under the same guid.
@@ -218,7 +221,7 @@ pub(crate) enum Ending {
 }
 
 /// The file that ordinary podcast apps play.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Enclosure {
     /// Its path within the folder, with `/` between the names; `None` if the episode is one file.
     pub(crate) path: Option<String>,
@@ -229,7 +232,7 @@ pub(crate) struct Enclosure {
 }
 
 /// Where an episode's content lies.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Place {
     /// In the library's own folder.
@@ -237,6 +240,7 @@ pub(crate) enum Place {
     /// Where its owner has it. What is there is served only while it is as it was.
     Original {
         /// The absolute path of the file or folder.
+        #[schema(value_type = String)]
         path: PathBuf,
         /// Modification time of the file in nanoseconds since 1970; `None` for a folder.
         mtime: Option<i64>,
@@ -304,7 +308,7 @@ pub(crate) fn withdrawals<'a>(episodes: impl IntoIterator<Item = &'a EpisodeReco
 }
 
 /// Something that listeners were told of; the log of a show's events is replayed to agents that were away.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct EventRecord {
     /// The show it happened in.
     pub(crate) show: Slug,
@@ -317,7 +321,7 @@ pub(crate) struct EventRecord {
 }
 
 /// What can happen to an episode.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum EventKind {
     /// It was released.
@@ -379,7 +383,7 @@ impl Record for PublicUrlRecord {
 }
 
 /// When a feed's bytes changed last, so that a restart does not make an old feed look new.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct RenderedRecord {
     /// The feed's path.
     pub(crate) path: String,
@@ -419,7 +423,7 @@ impl Record for CopiedRecord {
 }
 
 /// How often an episode was downloaded on one day.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct DayRecord {
     /// Its show.
     pub(crate) show: Slug,

@@ -11,12 +11,13 @@ use podswarm_feeds::schedule::ScheduleError;
 use podswarm_feeds::{Place, TagError, Tags};
 use serde::{Deserialize, Serialize};
 use url::Url;
+use utoipa::ToSchema;
 
 use crate::cover::{Cover, CoverError};
 use crate::record::ShowRecord;
 
 /// What is to be said of a show; `None` leaves what was said before, an empty text takes it back.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct ShowFields {
     /// Its name for people.

@@ -11,6 +11,7 @@ use std::str::FromStr;
 
 use chrono::NaiveDate;
 use serde_with::{DeserializeFromStr, SerializeDisplay};
+use utoipa::ToSchema;
 
 /// Longest slug of a show, in bytes.
 const SLUG_LENGTH: usize = 64;
@@ -18,7 +19,8 @@ const SLUG_LENGTH: usize = 64;
 const TITLE_LENGTH: usize = 64;
 
 /// A show's name in addresses and folders: `a-z`, `0-9` and single hyphens between them, at most 64 bytes.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, SerializeDisplay, DeserializeFromStr)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, SerializeDisplay, DeserializeFromStr, ToSchema)]
+#[schema(value_type = String, pattern = "^[a-z0-9]+(-[a-z0-9]+)*$", max_length = 64)]
 pub(crate) struct Slug(String);
 
 /// A slug with a character that addresses do not take.

@@ -13,6 +13,7 @@ use data_encoding::HEXLOWER;
 use podswarm_core::store::Record;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use utoipa::ToSchema;
 
 use crate::library::{Library, LibraryError};
 
@@ -20,7 +21,7 @@ use crate::library::{Library, LibraryError};
 const LONGEST_NAME: usize = 64;
 
 /// What who has a token may do; each role includes those before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Role {
     /// See all: figures, drafts, findings.

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use utoipa::ToSchema;
 
 use crate::chapters::clock;
 
@@ -16,7 +17,7 @@ use crate::chapters::clock;
 const LONGEST: usize = 8 << 20;
 
 /// A transcript on its way into the library.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Transcript {
     /// What it is.
     pub(crate) kind: TranscriptKind,
@@ -25,7 +26,7 @@ pub(crate) struct Transcript {
 }
 
 /// A transcript that the library has.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct TranscriptFile {
     /// What it is.
     pub(crate) kind: TranscriptKind,
@@ -34,7 +35,7 @@ pub(crate) struct TranscriptFile {
 }
 
 /// The form of a transcript.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum TranscriptKind {
     /// WebVTT.

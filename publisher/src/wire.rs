@@ -10,6 +10,7 @@ use podswarm_core::rate::Rate;
 use podswarm_feeds::Tags;
 use serde::{Deserialize, Serialize};
 use url::Url;
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::hooks::HookStatus;
@@ -24,7 +25,7 @@ use crate::tokens::{Role, TokenRecord};
 use crate::urls::Urls;
 
 /// A show to be made.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct NewShow {
     /// Its slug; made from the title if absent.
     pub(crate) slug: Option<Slug>,
@@ -36,7 +37,7 @@ pub(crate) struct NewShow {
 }
 
 /// What a show brings from where it was published before.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct History {
     /// Its name for ever.
     pub(crate) podcast_guid: Uuid,
@@ -47,14 +48,15 @@ pub(crate) struct History {
 }
 
 /// Which show is meant.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, IntoParams, ToSchema)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct ShowName {
     /// Its slug or title.
     pub(crate) show: String,
 }
 
 /// A show that moves to another host, or back.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct MoveShow {
     /// Its slug or title.
     pub(crate) show: String,
@@ -63,7 +65,7 @@ pub(crate) struct MoveShow {
 }
 
 /// An export that is to be brought in.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct TakeIn {
     /// The folder it lies in, on the daemon's machine.
     pub(crate) folder: String,
@@ -72,7 +74,7 @@ pub(crate) struct TakeIn {
 }
 
 /// A show to be changed.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct EditShow {
     /// Its slug or title; the only show if absent.
     pub(crate) show: Option<String>,
@@ -81,7 +83,7 @@ pub(crate) struct EditShow {
 }
 
 /// A token to be made.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct NewToken {
     /// Who will have it.
     pub(crate) name: String,
@@ -90,7 +92,7 @@ pub(crate) struct NewToken {
 }
 
 /// A token, for people and programs.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct TokenInfo {
     /// Who has it.
     pub(crate) name: String,
@@ -107,7 +109,7 @@ impl From<TokenRecord> for TokenInfo {
 }
 
 /// A token that was just made.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
 pub(crate) struct MadeToken {
     /// What it is.
     #[serde(flatten)]
@@ -129,7 +131,7 @@ impl MadeToken {
 }
 
 /// Something to be published by the daemon.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct PublishRequest {
     /// Where it is.
     pub(crate) source: RequestSource,
@@ -145,7 +147,7 @@ pub(crate) struct PublishRequest {
 }
 
 /// Which episode is meant.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct EpisodeName {
     /// The show's slug or title; any show if absent.
     pub(crate) show: Option<String>,
@@ -154,7 +156,7 @@ pub(crate) struct EpisodeName {
 }
 
 /// An episode to be changed.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct EditEpisode {
     /// Which one.
     #[serde(flatten)]
@@ -164,7 +166,7 @@ pub(crate) struct EditEpisode {
 }
 
 /// An episode to be taken back.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Unpublish {
     /// Which one.
     #[serde(flatten)]
@@ -174,7 +176,7 @@ pub(crate) struct Unpublish {
 }
 
 /// An episode that was taken back.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Unpublished {
     /// Always `unpublished`.
     pub(crate) event: String,
@@ -192,7 +194,7 @@ impl PublishRequest {
 }
 
 /// Where content is that the daemon is to publish.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum RequestSource {
     /// On the daemon's machine, by its absolute path.
@@ -202,14 +204,14 @@ pub(crate) enum RequestSource {
 }
 
 /// Where an upload goes.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Upload {
     /// Its name in a [`PublishRequest`].
     pub(crate) upload: Uuid,
 }
 
 /// A line of the daemon's answer to a [`PublishRequest`].
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum PublishLine {
     /// How far the hashing is.
@@ -226,7 +228,7 @@ pub(crate) enum PublishLine {
 }
 
 /// A published episode.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a field of what `--json` prints")]
 pub(crate) struct Published {
     /// Always `published`.
@@ -268,7 +270,7 @@ impl Published {
 }
 
 /// A show, for people and programs.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct ShowInfo {
     /// Its slug.
     pub(crate) slug: Slug,
@@ -290,6 +292,7 @@ pub(crate) struct ShowInfo {
     pub(crate) episodes: usize,
     /// When they appear, if they have times of their own.
     #[serde(default)]
+    #[schema(value_type = Option<String>)]
     pub(crate) rhythm: Option<Rhythm>,
     /// What is said of it in the podcast namespace.
     #[serde(default, skip_serializing_if = "Tags::is_empty")]
@@ -321,7 +324,7 @@ impl ShowInfo {
 }
 
 /// An episode, for people and programs.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct EpisodeInfo {
     /// The show's slug.
     pub(crate) show: Slug,
@@ -361,6 +364,7 @@ pub(crate) struct EpisodeInfo {
     /// Bytes of all its files.
     pub(crate) length: u64,
     /// What its swarm is known by.
+    #[schema(value_type = String)]
     pub(crate) info_hash: InfoHash,
     /// Its page.
     pub(crate) page: Url,
@@ -401,7 +405,7 @@ impl EpisodeInfo {
 }
 
 /// How a publisher stands.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Status {
     /// Whether a daemon serves; without one there are no live figures.
     pub(crate) serving: bool,
@@ -446,7 +450,7 @@ pub(crate) struct Status {
 }
 
 /// How the certificate stands that is shown over https.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct CertificateStatus {
     /// The names and addresses that it is for.
     pub(crate) names: Vec<String>,
@@ -457,11 +461,12 @@ pub(crate) struct CertificateStatus {
 }
 
 /// How downloads over HTTP share the uplink with peers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct UplinkStatus {
     /// Downloads under way.
     pub(crate) downloads: usize,
     /// What they are sent in a second, in bytes.
+    #[schema(value_type = u64)]
     pub(crate) rate: Rate,
     /// The part of a full line that they have, in percent; `None` while they need not wait for peers.
     pub(crate) percent: Option<u8>,
@@ -479,13 +484,14 @@ impl fmt::Display for UplinkStatus {
 }
 
 /// An address that a daemon listens on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Listening {
     /// Always `listening`.
     pub(crate) event: String,
     /// `http`, `https`, `udp-tracker`, `peer` or `metrics`.
     pub(crate) kind: String,
     /// The address.
+    #[schema(value_type = String)]
     pub(crate) addr: std::net::SocketAddr,
 }
 
@@ -507,7 +513,7 @@ impl Listening {
 }
 
 /// How an episode stands.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct EpisodeStatus {
     /// The episode.
     #[serde(flatten)]
@@ -519,7 +525,7 @@ pub(crate) struct EpisodeStatus {
 }
 
 /// How an episode's swarm stands.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct SwarmStatus {
     /// Peers connected to us.
     pub(crate) peers: u32,

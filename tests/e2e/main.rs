@@ -4,6 +4,7 @@
 
 mod acme;
 mod alone;
+mod api;
 mod arrive;
 mod blocked;
 mod choice;

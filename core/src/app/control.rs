@@ -48,6 +48,7 @@ impl fmt::Debug for Record {
 
 /// The answer to `GET /api/v1/ping`: which daemon this is. Given only to requests with the right token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Ping {
     /// The daemon's process number.
     pub pid: u32,

@@ -133,6 +133,7 @@ impl<T, E: Into<Box<dyn Error + Send + Sync>>> Explain<T> for Result<T, E> {
 /// A failure as the control API sends it: the body of every answer with a 4xx or 5xx status, and the last line of a
 /// stream that ends badly. The status 400 stands for wrong usage, exit code 2.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ApiError {
     /// What went wrong, causes included.

@@ -197,6 +197,7 @@ impl Info {
 /// nobody else has. Neither can be helped by how the torrent is made. In a folder clients that know v1 alone would keep
 /// the padding as files, besides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum TorrentVersion {
     /// The first, which every client speaks.

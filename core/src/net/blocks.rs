@@ -50,8 +50,10 @@ impl BlocklistFile {
 
 /// How the block list stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct BlocklistStatus {
     /// The file.
+    #[cfg_attr(feature = "schema", schema(value_type = String))]
     pub path: PathBuf,
     /// Ranges in force.
     pub ranges: usize,

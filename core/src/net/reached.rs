@@ -11,10 +11,12 @@ use crate::tracker::Scope;
 
 /// Whether peers outside can dial us, and what speaks for it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Reached {
     /// Whether they can; `None` if nothing is known.
     pub is_reached: Option<bool>,
     /// Where they reach us, as far as a router has said.
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>))]
     pub addr: Option<SocketAddr>,
     /// All of it in one sentence.
     pub text: String,

@@ -50,6 +50,7 @@ pub struct EngineStatus {
 
 /// How the only interface stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct InterfaceStatus {
     /// Its name.
     pub name: String,
@@ -78,6 +79,7 @@ impl fmt::Display for InterfaceStatus {
 
 /// How a proxy stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ProxyStatus {
     /// Which one, without user and password.
     pub url: String,

@@ -8,6 +8,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Extension;
 use axum::extract::{Request, State};
@@ -18,7 +19,8 @@ use axum::response::Response;
 use podswarm_core::app::{ControlFile, Failure, is_loopback_host, token_matches};
 use podswarm_core::tracker::Scope;
 
-use super::{refusal, unavailable};
+use super::guesses::Guesses;
+use super::{refusal, too_many, unavailable};
 use crate::host::{Host, blocking};
 use crate::http::{Peers, Way};
 use crate::tokens::Role;
@@ -45,14 +47,28 @@ pub(super) async fn admit_local(State(control): State<Arc<ControlFile>>, mut req
     next.run(request).await
 }
 
+/// Who keeps the public door.
+pub(super) struct Keeper {
+    host: Arc<Host>,
+    guesses: Guesses,
+}
+
+impl Keeper {
+    /// Looks for tokens in the library of `host`.
+    pub(super) fn new(host: Arc<Host>) -> Self {
+        Self { host, guesses: Guesses::default() }
+    }
+}
+
 /// Lets in who has a token, where nobody on the way can read it.
 pub(super) async fn admit_public(
-    State(host): State<Arc<Host>>,
+    State(keeper): State<Arc<Keeper>>,
     Extension(peers): Extension<Peers>,
     way: Option<Extension<Way>>,
     mut request: Request,
     next: Next,
 ) -> Response {
+    let Keeper { host, guesses } = &*keeper;
     let bearer = text(request.headers(), header::AUTHORIZATION).and_then(bearer);
     let Some(token) = bearer.map(str::to_owned) else { return unknown() };
     let remote = peers.remote.ip();
@@ -73,14 +89,19 @@ pub(super) async fn admit_public(
         };
         return refusal(StatusCode::FORBIDDEN, &failure.with_hint(hint));
     }
-    let library = host.library().clone();
-    match blocking(move || library.token(&token)).await {
+    if let Some(wait) = guesses.wait(remote, Instant::now()) {
+        return too_many(Failure::new("too many wrong tokens came from your network"), wait);
+    }
+    let (library, shown) = (host.library().clone(), token.clone());
+    match blocking(move || library.token(&shown)).await {
         Ok(Some(token)) => {
             request.extensions_mut().insert(Caller { role: token.role, is_local: false });
             next.run(request).await
         }
         Ok(None) => {
-            tracing::warn!(%remote, "a wrong token was shown");
+            if let Some(count) = guesses.note(remote, &token, Instant::now()) {
+                tracing::warn!(%remote, count, "wrong tokens were shown");
+            }
             unknown()
         }
         Err(error) => refusal(StatusCode::SERVICE_UNAVAILABLE, &unavailable(error)),

@@ -9,7 +9,7 @@ use tower::ServiceExt as _;
 use super::*;
 use crate::fixture;
 use crate::host::HostConfig;
-use crate::http::Peers;
+use crate::http::{Peers, Way};
 use crate::library::Library;
 use crate::publish::Said;
 use crate::shows::ShowFields;
@@ -50,11 +50,15 @@ impl Port {
 
     /// What a request by the public port gets, from `remote` with that token.
     async fn ask_public(&self, remote: &str, token: &str, method: Method, path: &str, body: &str) -> (u16, String) {
+        Self::ask_at(public(Arc::clone(&self.host)), remote, token, method, path, body).await
+    }
+
+    async fn ask_at(door: Router, remote: &str, token: &str, method: Method, path: &str, body: &str) -> (u16, String) {
         let peers = Peers { remote: remote.parse().unwrap(), local: "192.0.2.1:6969".parse().unwrap() };
         let request = Request::builder().method(method).uri(format!("/{path}")).extension(peers);
         let request = request.header("authorization", format!("Bearer {token}")).header("host", "anything.example");
         let request = request.header("content-type", "application/json").body(Body::from(body.to_owned())).unwrap();
-        let response = public(Arc::clone(&self.host)).oneshot(request).await.unwrap();
+        let response = door.oneshot(request).await.unwrap();
         assert!(!response.headers().contains_key("access-control-allow-origin"));
         let status = response.status().as_u16();
         let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap().to_vec();
@@ -200,7 +204,7 @@ async fn an_upload_that_is_given_up_leaves_nothing() {
     assert_eq!(port.append(upload, "5", b"67890").await.0, 404);
     assert_eq!(std::fs::read_dir(port.host.library().staging()).unwrap().count(), 0);
     let headers = [("upload-length", "99999999999999999")];
-    assert_eq!(port.tus(Method::POST, "uploads", &headers, &[]).await.0, 507, "no disk holds it");
+    assert_eq!(port.tus(Method::POST, "uploads", &headers, &[]).await.0, 413, "no disk holds it");
     for bad in [&[] as &[_], &[("upload-length", "-1")], &[("upload-length", "x")]] {
         assert_eq!(port.tus(Method::POST, "uploads", bad, &[]).await.0, 400, "{bad:?}");
     }
@@ -245,5 +249,61 @@ async fn a_token_opens_the_public_door_as_far_as_its_role_goes() {
     assert!(status == 403 && body.contains("upload"), "{status} {body}");
     assert_eq!(port.ask_public(near, &tokens[2], Method::DELETE, "tokens/editor", "").await.0, 200);
     assert_eq!(port.ask_public(near, &tokens[1], Method::GET, "status", "").await.0, 401, "it is revoked");
+    port.host.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_network_that_shows_many_wrong_tokens_has_to_wait() {
+    let port = port().await;
+    let new = NewToken { name: "anna".to_owned(), role: Role::Owner };
+    let (_, body) = port.call(Method::POST, "tokens", serde_json::to_vec(&new).unwrap()).await;
+    let token = serde_json::from_slice::<MadeToken>(&body).unwrap().token;
+    let door = public(Arc::clone(&port.host)).layer(Extension(Way::Secret));
+    let ask =
+        async |remote: &str, token: &str| Port::ask_at(door.clone(), remote, token, Method::GET, "status", "").await;
+    for _ in 0..1000 {
+        assert_eq!(ask("203.0.113.7:1", "of a page left open").await.0, 401);
+    }
+    let mut guesses = 0;
+    let refused = loop {
+        guesses += 1;
+        let (status, body) = ask("203.0.113.7:1", &format!("guess {guesses}")).await;
+        if status != 401 {
+            break (status, body);
+        }
+        assert!(guesses < 1000, "it may guess on");
+    };
+    assert!(
+        refused.0 == 429 && refused.1.contains("wrong tokens") && refused.1.contains("ask again in"),
+        "{refused:?}"
+    );
+    assert_eq!(ask("203.0.113.7:1", &token).await.0, 429, "nobody looks at it meanwhile");
+    assert_eq!(ask("203.0.113.8:1", &token).await.0, 200, "another network is let in");
+    assert_eq!(ask("127.0.0.1:1", "wrong").await.0, 401);
+    assert_eq!(ask("127.0.0.1:1", &token).await.0, 200);
+    port.host.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_description_names_every_call_and_needs_no_token() {
+    let port = port().await;
+    let request = Request::get("/api/v1/openapi.json").header("host", "localhost").body(Body::empty()).unwrap();
+    let response = port.app.clone().oneshot(request).await.unwrap();
+    assert_eq!(response.status(), 200);
+    let text = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    let text: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    let paths = text["paths"].as_object().unwrap();
+    for (path, methods) in [("/episodes", vec!["get", "patch"]), ("/uploads/{upload}", vec!["get", "head", "patch"])] {
+        for method in methods {
+            assert!(paths[path][method].is_object(), "{method} {path}");
+        }
+    }
+    // Every schema that is pointed to is there.
+    let schemas = text["components"]["schemas"].as_object().unwrap();
+    let said = text.to_string();
+    for named in said.split("#/components/schemas/").skip(1) {
+        let name = named.split('"').next().unwrap();
+        assert!(schemas.contains_key(name), "{name}");
+    }
     port.host.shutdown().await;
 }

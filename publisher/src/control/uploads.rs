@@ -66,6 +66,11 @@ impl Uploads {
         self.sweep();
         let folder = self.folder.clone();
         let space = blocking(move || free_space(&folder)).await.explain(|| "measure the free space".to_owned())?;
+        if space.total < length {
+            let (length, total) = (ByteCount(length), ByteCount(space.total));
+            let failure = Failure::new(format!("the file has {length}, and the publisher's disk no more than {total}"));
+            return Err(Refusal::with(StatusCode::PAYLOAD_TOO_LARGE, failure));
+        }
         if space.available < length {
             let (length, free) = (ByteCount(length), ByteCount(space.available));
             let failure = Failure::new(format!("the file has {length}, and the publisher's disk has {free} left"));

@@ -30,6 +30,7 @@ use tokio::process::Command;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 pub(crate) use hook::{Hook, Occasion};
@@ -107,7 +108,7 @@ impl Happening {
 }
 
 /// How a hook has done since the start.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct HookStatus {
     /// The program, or the server.
     pub(crate) hook: String,
@@ -120,7 +121,7 @@ pub(crate) struct HookStatus {
 }
 
 /// How a hook failed.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct HookFailure {
     /// When.
     pub(crate) at: DateTime<Utc>,

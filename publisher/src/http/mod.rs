@@ -2,10 +2,10 @@
 //!
 //! In reading order: `listen` accepts connections, as many as `quota` lets it, `handshake` agrees on TLS with those
 //! that come over https, `guard` ends silent ones, `streams` silent answers over HTTP/2, and `proxies` tells who is
-//! behind one; `front` answers what comes most, and leaves the rest to the router; `resource` and `media` (with
-//! `range`) answer for what is in memory and on disk, `uplink` lets peers have their part of the line meanwhile;
-//! `torrents`, `events` and the tracker do the rest. [`app`] puts them under their paths; it needs no socket, so tests
-//! ask it directly.
+//! behind one; `front` answers what comes most, and leaves the rest to the router, where `pace` holds up who asks too
+//! often; `resource` and `media` (with `range`) answer for what is in memory and on disk, `uplink` lets peers have
+//! their part of the line meanwhile; `torrents`, `events` and the tracker do the rest. [`app`] puts them under their
+//! paths; it needs no socket, so tests ask it directly.
 //!
 //! Law: a path decides nothing about files. Every name in a request is looked up in the site, and what is not there is
 //! not found.
@@ -18,6 +18,7 @@ mod streams;
 mod quota;
 mod proxies;
 mod front;
+mod pace;
 mod resource;
 mod media;
 mod torrents;
@@ -26,6 +27,7 @@ mod events;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -36,6 +38,7 @@ use axum::http::{Method, StatusCode};
 use axum::middleware;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{MethodRouter, get, post};
+use podswarm_core::app::Failure;
 use podswarm_core::tracker::Scope;
 use serde::Serialize;
 use tokio::sync::watch;
@@ -45,11 +48,13 @@ pub(crate) use events::Bus;
 pub(crate) use front::Front;
 pub(crate) use listen::{App, Limits, Peers, Way, canonical, serve, serve_beside};
 pub(crate) use media::mtime_of;
+pub(crate) use pace::{Pace, seconds};
 pub(crate) use proxies::{Proxies, TrustedProxy};
 pub(crate) use quota::Quota;
 pub(crate) use resource::{Resource, etag};
 pub(crate) use uplink::{HttpShare, Uplink};
 
+use crate::control::too_many;
 use crate::host::blocking;
 use crate::hub::Hub;
 use crate::library::Library;
@@ -114,6 +119,11 @@ pub(crate) fn app(web: Web, api: Router) -> App {
     App { front: Some(Arc::new(front)), router: router(web, api), proxies, tls: None }
 }
 
+/// Questions that a network may ask at once, and after how long it may ask one more: many listeners behind one address
+/// never come to it.
+const AT_ONCE: u32 = 2000;
+const EACH: Duration = Duration::from_millis(10);
+
 /// What answers every question, and those that the front leaves.
 fn router(web: Web, api: Router) -> Router {
     let asset = |content: &'static str, mime| Resource::new(content, mime, "public, max-age=3600");
@@ -136,17 +146,22 @@ fn router(web: Web, api: Router) -> Router {
         .route("/shows/{slug}/{episode}", get(episode))
         .route("/dashboard", of_all(|state| &state.dashboard[0]))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&state), lead_to_https));
-    pages
+    let pace = Pace::new(AT_ONCE, EACH);
+    let paced = pages
+        .route("/shows/{slug}/{episode}/swarm.json", get(swarm))
+        .route("/shows/{slug}/{episode}/chapters.json", get(chapters))
+        .route("/torrents/{slug}/{name}", get(torrent))
+        .route_layer(middleware::from_fn_with_state(pace.clone(), hold_pages));
+    // Feeds and announces are answered sooner than refused; media, streams of events and the hub have rules of their
+    // own.
+    paced
         .route("/shows/{slug}/feed.xml", of_show(|show| &show.podcast_feed))
         .route("/shows/{slug}/torrents.xml", of_show(|show| &show.torrent_feed))
         .route("/shows/{slug}/feed.json", of_show(|show| &show.json_feed))
         .route("/shows/{slug}/feed.atom", of_show(|show| &show.atom_feed))
         .route("/shows/{slug}/events", get(follow))
-        .route("/shows/{slug}/{episode}/swarm.json", get(swarm))
-        .route("/shows/{slug}/{episode}/chapters.json", get(chapters))
         .route("/media/{slug}/{file}", get(media))
         .route("/media/{slug}/{folder}/{*path}", get(media_in_folder))
-        .route("/torrents/{slug}/{name}", get(torrent))
         .route("/announce", get(announce))
         .route("/scrape", get(scrape))
         .route("/hub", post(subscribe).layer(DefaultBodyLimit::max(LARGEST_WISH)))
@@ -161,7 +176,39 @@ fn router(web: Web, api: Router) -> Router {
         .layer(middleware::from_fn(preflight))
         .with_state(state)
         // What is public to every origin is what stands above.
-        .nest("/api/v1", api)
+        .nest("/api/v1", api.layer(middleware::from_fn_with_state(pace, hold_calls)))
+}
+
+/// Has a network wait that asks for pages and torrents too often.
+async fn hold_pages(
+    State(pace): State<Pace>,
+    peers: Option<Extension<Peers>>,
+    request: axum::extract::Request,
+    next: middleware::Next,
+) -> Response {
+    let Some(wait) = held(&pace, peers) else { return next.run(request).await };
+    let body = page::error("Too many requests", "So much was asked from your network that it has to wait a moment.");
+    let headers = [(header::CONTENT_TYPE, HeaderValue::from_static(HTML)), (header::RETRY_AFTER, seconds(wait).into())];
+    (StatusCode::TOO_MANY_REQUESTS, headers, body).into_response()
+}
+
+/// Has a network wait that drives us too fast.
+async fn hold_calls(
+    State(pace): State<Pace>,
+    peers: Option<Extension<Peers>>,
+    request: axum::extract::Request,
+    next: middleware::Next,
+) -> Response {
+    match held(&pace, peers) {
+        None => next.run(request).await,
+        Some(wait) => too_many(Failure::new("so much was asked from your network that it has to wait"), wait),
+    }
+}
+
+/// How long the asker has to wait, if he has to.
+fn held(pace: &Pace, peers: Option<Extension<Peers>>) -> Option<Duration> {
+    let Extension(peers) = peers?;
+    pace.take(peers.remote.ip(), Instant::now()).err()
 }
 
 /// Leads people who come to a page over plain http, where others can read what they do, to the same over https.

@@ -313,3 +313,35 @@ async fn an_agent_too_slow_is_dropped() {
     blocks(&mut body, 1).await;
     assert!(body.next().await.is_none());
 }
+
+#[tokio::test]
+async fn a_network_that_asks_too_often_has_to_wait_and_others_do_not() {
+    let port = port();
+    let ask = async |asker: &str, path: &str| {
+        let peers = Peers { remote: asker.parse().unwrap(), local: "127.0.0.1:6969".parse().unwrap() };
+        let request = Request::get(path).extension(peers).body(Body::empty()).unwrap();
+        port.app.router.clone().oneshot(request).await.unwrap()
+    };
+    for _ in 0..AT_ONCE {
+        assert_eq!(ask("203.0.113.1:5", "/shows/a").await.status(), 200);
+    }
+    // The pace goes on meanwhile.
+    let mut refused = ask("203.0.113.1:5", "/shows/a").await;
+    while refused.status() == 200 {
+        refused = ask("203.0.113.1:6", "/shows/a").await;
+    }
+    assert_eq!(
+        (refused.status(), &refused.headers()["retry-after"]),
+        (StatusCode::TOO_MANY_REQUESTS, &"1".parse().unwrap())
+    );
+    for (asker, path) in [
+        ("203.0.113.2:5", "/shows/a"),
+        ("192.168.1.2:5", "/shows/a"),
+        ("203.0.113.1:5", "/shows/a/feed.xml"),
+        ("203.0.113.1:5", "/announce"),
+        ("203.0.113.1:5", "/healthz"),
+    ] {
+        assert_eq!(ask(asker, path).await.status(), 200, "{asker} {path}");
+    }
+    port.stop.cancel();
+}

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::library::{Library, LibraryError};
@@ -11,7 +12,8 @@ use crate::record::{DayRecord, EpisodeRecord};
 use crate::slug::Slug;
 
 /// Which numbers are asked for.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Which {
     /// The show's slug or title; all shows if absent.
     pub(crate) show: Option<String>,
@@ -22,7 +24,7 @@ pub(crate) struct Which {
 }
 
 /// The downloads of an episode, whichever files it has had.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct EpisodeNumbers {
     /// Its show.
     pub(crate) show: Slug,
@@ -45,7 +47,7 @@ pub(crate) struct EpisodeNumbers {
 }
 
 /// The downloads of one day.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct DayNumbers {
     /// The day, in UTC.
     pub(crate) date: NaiveDate,

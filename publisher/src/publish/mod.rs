@@ -26,6 +26,7 @@ use podswarm_core::rate::ByteCount;
 use podswarm_feeds::date::to_the_second;
 use podswarm_feeds::{EpisodeKind, Place, TagError, Tags};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 pub(crate) use settle::{Outcome, Recorded, Settled, settle};
 pub(crate) use stage::stage;
@@ -83,7 +84,7 @@ pub(crate) enum Intake {
 }
 
 /// What was said of an episode when it was published; `None` is left to its tags.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Said {
     /// The show's slug or title.
@@ -123,7 +124,7 @@ pub(crate) struct Said {
 }
 
 /// What an episode brings that its listeners know already: nobody is told that it is here.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Origin {
     /// What it is known by, for ever.
@@ -334,7 +335,7 @@ fn rename(name: &mut Option<String>, said: Option<String>) {
 }
 
 /// What is to be said of an episode from now on; `None` leaves what was said before, and empty notes take theirs back.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct EpisodeFields {
     /// Its title.
