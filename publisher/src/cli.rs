@@ -528,6 +528,11 @@ pub(crate) struct ServeArgs {
     /// POST, signed with `secret = "…"` in `X-Hub-Signature-256`, again for a quarter of an hour until it answers 2xx.
     #[arg(long, value_name = "HOOK", hide_default_value = true, help_heading = "Serving")]
     pub(crate) hook: Vec<Hook>,
+    /// Publish what lands in this folder, as soon as it is whole, to the only show; and what lands in a folder in it,
+    /// to the show of that name. What is published goes to `published` beside it; what cannot be gets a note beside
+    /// it.
+    #[arg(long, value_name = "DIR", help_heading = "Serving")]
+    pub(crate) watch: Option<PathBuf>,
     /// Tell this hub (WebSub), too, when a feed has changed, and name it in feeds. May be given more than once.
     #[arg(long, value_name = "URL", value_parser = parse_hub, help_heading = "Serving")]
     pub(crate) hub: Vec<Url>,

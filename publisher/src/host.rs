@@ -37,7 +37,7 @@ use crate::udp;
 use crate::urls::Urls;
 use crate::wire::{
     EditEpisode, EpisodeInfo, EpisodeName, Listening, MoveShow, NewShow, Published, ShowInfo, TakeIn, Unpublish,
-    Unpublished,
+    Unpublished, WatchedStatus,
 };
 
 mod seed;
@@ -131,6 +131,8 @@ pub(crate) struct Host {
     /// What is shown over https, and where, if it is served.
     https: Option<(Tls, SocketAddr)>,
     udp_addr: Option<SocketAddr>,
+    /// How the watched folder stands, if there is one.
+    watched: std::sync::Mutex<Option<WatchedStatus>>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -212,6 +214,7 @@ impl Host {
             http_addr: bound.addr,
             https: https.as_ref().map(|(bound, config)| (config.tls.clone(), bound.addr)),
             udp_addr: config.udp_tracker.then_some(bound.addr),
+            watched: std::sync::Mutex::default(),
             stop,
             tasks,
         });

@@ -445,8 +445,35 @@ pub(crate) struct Status {
     /// The block list, if there is one.
     #[serde(default)]
     pub(crate) blocklist: Option<BlocklistStatus>,
+    /// The watched folder, if there is one.
+    #[serde(default)]
+    pub(crate) watched: Option<WatchedStatus>,
     /// All episodes, newest first in each show.
     pub(crate) episodes: Vec<EpisodeStatus>,
+}
+
+/// How the watched folder stands.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct WatchedStatus {
+    /// Where it is.
+    pub(crate) folder: String,
+    /// Why it cannot be read, if it cannot.
+    pub(crate) error: Option<String>,
+    /// Files published from it since the start.
+    pub(crate) published: u64,
+    /// Files that are not whole yet, or whose turn has not come.
+    pub(crate) waiting: Vec<String>,
+    /// Files that need somebody to see to them.
+    pub(crate) failed: Vec<WatchedFile>,
+}
+
+/// A file of the watched folder that was tried in vain.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct WatchedFile {
+    /// Its name below the folder.
+    pub(crate) file: String,
+    /// What is wrong with it.
+    pub(crate) error: String,
 }
 
 /// How the certificate stands that is shown over https.

@@ -31,4 +31,5 @@ mod proxy;
 mod rush;
 mod uplink;
 mod view;
+mod watched;
 mod web;

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use podswarm_core::app::{Explain as _, Failure};
 use podswarm_feeds::Tags;
 
-use super::Context;
 use crate::chapters::{self, Chapter};
 use crate::cli::TagArgs;
 use crate::publish::Said;
@@ -61,8 +60,8 @@ fn transcript(path: &Path) -> Result<Transcript, Failure> {
     Transcript::new(path, bytes).explain(|| format!("take the transcript `{}`", path.display()))
 }
 
-/// Adds to `said` what lies beside the episode at `path` and was not named.
-pub(super) fn beside(context: &Context, path: &Path, said: &Said) -> Result<Said, Failure> {
+/// Adds to `said` what lies beside the episode at `path` and was not named; `note` is told of it.
+pub(super) fn beside(note: &dyn Fn(String), path: &Path, said: &Said) -> Result<Said, Failure> {
     let mut said = said.clone();
     let beside = |extension: &str| Some(path.with_extension(extension)).filter(|it| it != path && it.is_file());
     if path.is_dir() {
@@ -71,12 +70,12 @@ pub(super) fn beside(context: &Context, path: &Path, said: &Said) -> Result<Said
     if said.chapters.is_none()
         && let Some(file) = beside("chapters.json").or_else(|| beside("chapters.txt"))
     {
-        context.out.note(format!("with the chapters in `{}`", file.display()));
+        note(format!("with the chapters in `{}`", file.display()));
         said.chapters = Some(chapters(&file)?);
     }
     if said.transcripts.is_empty() {
         for file in ["vtt", "srt"].into_iter().filter_map(beside) {
-            context.out.note(format!("with the transcript in `{}`", file.display()));
+            note(format!("with the transcript in `{}`", file.display()));
             said.transcripts.push(transcript(&file)?);
         }
     }

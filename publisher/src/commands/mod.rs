@@ -16,6 +16,7 @@ mod stats;
 mod status;
 mod tokens;
 mod torrent;
+mod watched;
 
 use clap::CommandFactory as _;
 use podswarm_core::app::{Access, ControlClient, DataDir, DataDirLock, Failure, Out, acquire};

@@ -145,7 +145,7 @@ where
 
 fn draft(context: &Context, library: &Library, wish: &Wish, path: PathBuf) -> Result<Draft, Failure> {
     let replaces = wish.replaces.as_ref().map(|name| library.episode(name.show.as_deref(), &name.episode)).transpose();
-    let said = companions::beside(context, &path, &wish.said)?;
+    let said = companions::beside(&|text| context.out.note(text), &path, &wish.said)?;
     Ok(Draft { path, name: None, intake: wish.intake, said, replaces: replaces.map_err(unavailable)? })
 }
 
@@ -239,7 +239,7 @@ async fn through_daemon(
     is_remote: bool,
 ) -> Result<Published, Failure> {
     let progress = progress_of(context, &path);
-    let said = companions::beside(context, &path, &wish.said)?;
+    let said = companions::beside(&|text| context.out.note(text), &path, &wish.said)?;
     let request = |source| PublishRequest {
         source,
         name: None,

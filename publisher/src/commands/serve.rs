@@ -13,6 +13,7 @@ use podswarm_core::net::{BlocklistFile, EngineConfig};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use super::watched::Watched;
 use super::{Context, public_url};
 use crate::cli::ServeArgs;
 use crate::control;
@@ -161,6 +162,7 @@ pub(super) struct Running {
     pub(super) host: Arc<Host>,
     control: JoinHandle<()>,
     metrics: Option<JoinHandle<()>>,
+    watching: Option<JoinHandle<()>>,
     /// Held until everything else is gone.
     _lock: DataDirLock,
 }
@@ -174,6 +176,7 @@ impl Running {
         args: &ServeArgs,
     ) -> Result<Self, Failure> {
         first_run_notice(&context.dir, &context.out, NOTICE)?;
+        let watched = args.watch.as_deref().map(|folder| Watched::new(folder, &context.dir)).transpose()?;
         let engine = args.engine.config(&context.dir);
         let (https, source) = https(context, args, &engine).await?.unzip();
         let config = HostConfig {
@@ -211,6 +214,10 @@ impl Running {
             let app = metrics::app(Arc::clone(&host));
             metrics = Some((addr, tokio::spawn(http::serve(listener, app, CONTROL_LIMITS, host.stopping()))));
         }
+        let watching = watched.map(|watched| {
+            let (host, out, stop) = (Arc::clone(&host), context.out.clone(), host.stopping());
+            tokio::spawn(watched.watch_task(host, out, stop))
+        });
         for note in notes {
             context.out.note(note);
         }
@@ -223,7 +230,7 @@ impl Running {
             context.out.json(&listening)?;
         }
         context.out.note(format!("public address: {}", host.urls().base()));
-        Ok(Self { host, control, metrics: metrics.map(|(_, task)| task), _lock: lock })
+        Ok(Self { host, control, metrics: metrics.map(|(_, task)| task), watching, _lock: lock })
     }
 
     /// Says of each episode when the first full copy of it is out. Does not end.
@@ -256,8 +263,8 @@ impl Running {
             self.host.shutdown().await;
             // The control file goes with the control port.
             let _ = self.control.await;
-            if let Some(metrics) = self.metrics {
-                let _ = metrics.await;
+            for task in [self.metrics, self.watching].into_iter().flatten() {
+                let _ = task.await;
             }
         });
         if stopped.await.is_err() {

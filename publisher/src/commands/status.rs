@@ -8,7 +8,7 @@ use super::{Context, Reach, likely_urls};
 use crate::control::unavailable;
 use crate::copies;
 use crate::hooks::{HookFailure, HookStatus};
-use crate::wire::{CertificateStatus, EpisodeInfo, EpisodeStatus, Status, SwarmStatus};
+use crate::wire::{CertificateStatus, EpisodeInfo, EpisodeStatus, Status, SwarmStatus, WatchedFile, WatchedStatus};
 
 pub(super) async fn status(context: &Context) -> Result<(), Failure> {
     let status = match context.reach().await? {
@@ -66,6 +66,16 @@ pub(super) async fn status(context: &Context) -> Result<(), Failure> {
         if let Some(HookFailure { at, event, error }) = last_failure {
             let at = at.with_timezone(&Local).format("%Y-%m-%d %H:%M:%S");
             context.out.line(format!("  last on {event} at {at}: {error}"))?;
+        }
+    }
+    if let Some(WatchedStatus { folder, error, published, waiting, failed }) = &status.watched {
+        let waiting = waiting.len();
+        context.out.line(format!("watches `{folder}`: {published} published, {waiting} waiting"))?;
+        if let Some(error) = error {
+            context.out.line(format!("  it cannot be read: {error}"))?;
+        }
+        for WatchedFile { file, error } in failed {
+            context.out.line(format!("  {file}: {error}"))?;
         }
     }
     for episode in &status.episodes {

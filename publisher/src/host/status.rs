@@ -1,6 +1,7 @@
 //! How a host stands, in figures.
 
 use std::sync::atomic::Ordering;
+use std::sync::{MutexGuard, PoisonError};
 
 use chrono::Utc;
 use podswarm_core::app::free_space;
@@ -14,7 +15,7 @@ use crate::library::LibraryError;
 use crate::metrics::Figures;
 use crate::record::EpisodeRecord;
 use crate::tls::Standing;
-use crate::wire::{CertificateStatus, EpisodeInfo, EpisodeStatus, Status, SwarmStatus};
+use crate::wire::{CertificateStatus, EpisodeInfo, EpisodeStatus, Status, SwarmStatus, WatchedStatus};
 
 impl Host {
     /// All figures.
@@ -40,8 +41,18 @@ impl Host {
             proxy: self.engine.status().proxy,
             interface: self.engine.status().interface,
             blocklist: self.engine.status().blocklist,
+            watched: self.watched().clone(),
             episodes,
         })
+    }
+
+    /// Takes note of how the watched folder stands.
+    pub(crate) fn tell_watched(&self, status: WatchedStatus) {
+        *self.watched() = Some(status);
+    }
+
+    fn watched(&self) -> MutexGuard<'_, Option<WatchedStatus>> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn certificate_status(&self) -> Option<CertificateStatus> {
