@@ -92,6 +92,16 @@ function figures(status) {
   $("reached").textContent = status.reached ? `Reached from outside: ${status.reached.text}.` : "";
 }
 
+/** The line through `parts` of the whole, the last of which are the newest. */
+function line(name, parts) {
+  const first = SAMPLES - parts.length;
+  const points = parts.map((part, n) => `${(((first + n) / (SAMPLES - 1)) * 600).toFixed(1)},${(118 - part * 112).toFixed(1)}`);
+  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  path.setAttribute("class", name);
+  path.setAttribute("d", `M${points.join("L")}`);
+  return path;
+}
+
 function sample(status) {
   const now = performance.now();
   const last = samples.at(-1);
@@ -106,15 +116,8 @@ function sample(status) {
   });
   samples = samples.slice(-SAMPLES);
   const most = Math.max(1024, ...samples.flatMap((it) => [it.swarm, it.web]));
-  const line = (of) => {
-    const first = SAMPLES - samples.length;
-    const points = samples.map((it, n) => `${(((first + n) / (SAMPLES - 1)) * 600).toFixed(1)},${(118 - (it[of] / most) * 112).toFixed(1)}`);
-    const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
-    path.setAttribute("class", of);
-    path.setAttribute("d", `M${points.join("L")}`);
-    return path;
-  };
-  $("plot").replaceChildren(line("web"), line("swarm"));
+  const rates = (of) => line(of, samples.map((it) => it[of] / most));
+  $("plot").replaceChildren(rates("web"), rates("swarm"));
   $("most").textContent = `${bytes(most)}/s`;
 }
 
@@ -136,6 +139,27 @@ function stands(episode) {
   ].join(" · ");
 }
 
+/** The copies of each episode that were out, as it was looked at. */
+const spread = new Map();
+
+/** Draws how an episode has spread while this page was open, as long as it still does. */
+function drawSpread(figure, episode) {
+  const copies = [...(spread.get(episode.guid) ?? []), episode.swarm?.copies_milli ?? 0].slice(-SAMPLES);
+  spread.set(episode.guid, copies);
+  const most = Math.max(1000, ...copies);
+  figure.hidden = !episode.swarm || (episode.swarm.incomplete === 0 && copies.every((it) => it === copies[0]));
+  if (figure.hidden) return;
+  figure.querySelector("svg").replaceChildren(line("swarm", copies.map((it) => it / most)));
+  figure.querySelector("figcaption").textContent = `Copies out in the last five minutes, up to ${(most / 1000).toFixed(1)}`;
+}
+
+function spreadFigure(title) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  const looks = { viewBox: "0 0 600 120", preserveAspectRatio: "none", role: "img", "aria-label": `How ${title} spreads` };
+  for (const [name, value] of Object.entries(looks)) svg.setAttribute(name, value);
+  return make("figure", { hidden: true }, svg, make("figcaption", { class: "soft" }));
+}
+
 /** One that was drawn before is drawn anew only where it changed, so that what is pressed stays. */
 const drawn = new Map();
 
@@ -149,10 +173,12 @@ function article(episode) {
   }
   const text = make("p", { class: "stands" });
   const bar = make("progress", { max: 1000, "aria-label": `How much of ${episode.title} is out` });
+  const figure = spreadFigure(episode.title);
   const update = (now) => {
     text.textContent = stands(now);
     bar.value = Math.min(1000, now.swarm?.copies_milli ?? 0);
     bar.hidden = !now.swarm || now.swarm.copies_milli >= 1000;
+    drawSpread(figure, now);
   };
   const name = { show: episode.show, episode: episode.guid };
   const title = episode.released
@@ -175,6 +201,7 @@ function article(episode) {
     make("div", { class: "head" }, make("h3", {}, title), make("span", { class: "soft" }, facts)),
     text,
     bar,
+    figure,
     acts || null,
   );
   update(episode);
@@ -402,6 +429,7 @@ async function refresh() {
     episodes(shows, status);
     $("publish").hidden = !may("editor");
     enter(true);
+    await numbers();
   } catch (trouble) {
     if (trouble.status === 401) {
       room.removeItem("token");
@@ -432,10 +460,13 @@ $("leave").addEventListener("click", () => {
   room.removeItem("token");
   [role, samples] = [null, []];
   drawn.clear();
+  spread.clear();
+  countedAt = -Infinity;
   enter(false);
 });
 
 prepare();
+prepareNumbers();
 if (!room.getItem("token")) enter(false);
 refresh();
 setInterval(() => {

@@ -10,6 +10,7 @@ use access::check_access;
 use podswarm_tests::audio::{Format, SHOW, long_episode, sample};
 use podswarm_tests::browser::Browser;
 use podswarm_tests::files::scratch;
+use podswarm_tests::http;
 use podswarm_tests::net::Net;
 use podswarm_tests::process::{PATIENCE, Program};
 use podswarm_tests::programs::Publisher;
@@ -174,7 +175,10 @@ fn an_owner_publishes_schedules_changes_and_takes_back_on_the_dashboard() {
     let (folder, mut net) = (scratch(), Net::new());
     let home = net.host("publisher");
     let publisher = Publisher::serve(&home, &folder.path().join("podpub"), None);
-    publisher.publish(&sample());
+    let release = publisher.publish(&sample());
+    // A listener's app, whose download is counted.
+    let media = http::get(&home, &release.media, &[("user-agent", "AntennaPod/3.4.0")]);
+    assert_eq!(media.status, 200);
     let mut command = publisher.command("token");
     command.args(["add", "anna"]);
     let made = Program::start("podpub token", command).end(PATIENCE).lines.pop().expect("a token is told").json();
@@ -207,7 +211,23 @@ fn an_owner_publishes_schedules_changes_and_takes_back_on_the_dashboard() {
          return article('Next Year').querySelector('.stands').textContent;",
     );
     assert!(later.as_str().is_some_and(|text| text.starts_with("Appears on") && text.contains("2099")), "{later}");
+    let drawn = with_tools(
+        &browser,
+        "const sum = document.getElementById('sum');
+         await until(() => sum.textContent);
+         document.querySelector('details').open = true;
+         const tallest = [...document.querySelectorAll('#days rect.web')].at(-1).getBBox().height;
+         const rows = [...document.querySelectorAll('#tables tbody tr')].map(row => row.innerText.replaceAll('\\t', ' '));
+         return sum.textContent + ' | ' + (tallest > 100) + ' | ' + rows.join(' | ');",
+    );
+    let drawn = drawn.as_str().expect("it is text");
+    assert!(drawn.starts_with("1 over HTTP and 0 in swarms in 30 days. | true | "), "{drawn}");
+    assert!(drawn.contains(" 1 0"), "the table has it, too: {drawn}");
     keep_pictures(&browser, "dashboard");
+    check_access(&browser, "the dashboard");
+    with_tools(&browser, "press('Next Year', 'Edit'); await until(() => document.getElementById('editor').open);");
+    check_access(&browser, "the dashboard's editor");
+    with_tools(&browser, "document.querySelector('#editor button:not([value=save])').click();");
 
     let edited = with_tools(
         &browser,
@@ -236,4 +256,5 @@ fn an_owner_publishes_schedules_changes_and_takes_back_on_the_dashboard() {
          return wasShut + ' ' + document.getElementById('trouble').textContent;",
     );
     assert_eq!(out, "true the token is missing or wrong.");
+    check_access(&browser, "the dashboard's door");
 }

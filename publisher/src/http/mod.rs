@@ -103,7 +103,7 @@ struct AppState {
     torrents: Torrents,
     style: Resource,
     script: Resource,
-    dashboard: [Resource; 3],
+    dashboard: [Resource; 4],
 }
 
 type Shared = State<Arc<AppState>>;
@@ -136,6 +136,7 @@ fn router(web: Web, api: Router) -> Router {
             asset(include_str!("../../web/dashboard.html"), HTML),
             asset(include_str!("../../web/dashboard.css"), CSS),
             asset(include_str!("../../web/dashboard.js"), JAVASCRIPT),
+            asset(include_str!("../../web/numbers.js"), JAVASCRIPT),
         ],
     };
     let state = Arc::new(state);
@@ -171,6 +172,7 @@ fn router(web: Web, api: Router) -> Router {
         .route("/assets/live.js", of_all(|state| &state.script))
         .route("/assets/dashboard.css", of_all(|state| &state.dashboard[1]))
         .route("/assets/dashboard.js", of_all(|state| &state.dashboard[2]))
+        .route("/assets/numbers.js", of_all(|state| &state.dashboard[3]))
         .fallback(async || not_found())
         .layer(middleware::map_response(dress))
         .layer(middleware::from_fn(preflight))
