@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use chrono::{DateTime, Local, NaiveDate, NaiveDateTime, NaiveTime, TimeZone as _, Utc};
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
-use podswarm_core::app::{EngineArgs, GlobalArgs, RouteArgs};
+use podswarm_core::app::{CompletionsArgs, EngineArgs, GlobalArgs, ManArgs, RouteArgs, ServiceCommand};
 use podswarm_core::metainfo::TorrentVersion;
 use podswarm_core::net::BlocklistFile;
 use url::Url;
@@ -49,6 +49,8 @@ pub(crate) enum Command {
         /// Only this show: its short name or its title.
         show: Option<String>,
     },
+    /// Print what has a shell complete commands and flags.
+    Completions(CompletionsArgs),
     /// Print a configuration file with every setting, to start from.
     Config,
     /// Change what is said of a show, or of an episode; an empty value takes back what was said.
@@ -71,6 +73,8 @@ pub(crate) enum Command {
     Import(ImportArgs),
     /// Make a show.
     Init(Box<InitArgs>),
+    /// Print the manual as a man page, or write the pages of all commands into a folder.
+    Man(ManArgs),
     /// Have a show's feeds lead to another host for good, which has the show already.
     ///
     /// They answer 301 from now on, and name the new address in `itunes:new-feed-url`. Serve on for four weeks at
@@ -91,6 +95,9 @@ pub(crate) enum Command {
     Replace(ReplaceArgs),
     /// Run the publisher: feeds, pages, media, tracker and seed.
     Serve(Box<ServeArgs>),
+    /// Have systemd run the publisher as a service.
+    #[command(subcommand)]
+    Service(ServiceCommand),
     /// List the shows.
     Shows,
     /// Tell how often episodes were downloaded: over HTTP and, apart, in swarms.

@@ -21,19 +21,24 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 use ed25519_dalek::SigningKey;
-use podswarm_core::app::write_atomic;
+use podswarm_core::app::upgrade::StateShape;
+use podswarm_core::app::{DataDir, write_atomic};
 use podswarm_core::metainfo::{InfoHash, Metainfo, MetainfoError};
 use podswarm_core::store::{OpenReport, Store, StoreError};
 use podswarm_feeds::date::to_the_second;
 use podswarm_feeds::{Tags, Withdrawal};
 
 use crate::cover::Cover;
+use crate::hub::SubscriptionRecord;
 use crate::keys::{self, KeyError};
 use crate::publish::{EpisodeFields, SaidError};
-use crate::record::{Ending, EpisodeRecord, EventKind, EventRecord, Image, Moved, Place, PublicUrlRecord, ShowRecord};
+use crate::record::{
+    CopiedRecord, DayRecord, Ending, EpisodeRecord, EventKind, EventRecord, Image, Moved, Place, PublicUrlRecord,
+    RenderedRecord, ShowRecord,
+};
 use crate::shows::{FieldError, ShowFields};
 use crate::slug::{Slug, page_name};
-use crate::tokens::TokenError;
+use crate::tokens::{TokenError, TokenRecord};
 use crate::transcript::{Transcript, TranscriptFile};
 use crate::wire::History;
 
@@ -158,6 +163,20 @@ fn list(known: &[Slug]) -> String {
 
 /// The folders of a library, beside those of the store.
 const FOLDERS: [&str; 5] = ["media", "torrents", "resume", "keys", "staging"];
+
+/// What this version knows of the state in `dir`.
+pub(crate) fn shape(dir: &DataDir) -> StateShape {
+    StateShape::new(dir, &["keys", "acme", "listeners"])
+        .with::<CopiedRecord>()
+        .with::<DayRecord>()
+        .with::<EpisodeRecord>()
+        .with::<EventRecord>()
+        .with::<PublicUrlRecord>()
+        .with::<RenderedRecord>()
+        .with::<ShowRecord>()
+        .with::<SubscriptionRecord>()
+        .with::<TokenRecord>()
+}
 
 impl Library {
     /// Opens the library in `root`, makes it if there is none, and removes what an interrupted publish left behind.

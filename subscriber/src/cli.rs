@@ -7,7 +7,7 @@ use chrono_tz::Tz;
 use clap::builder::Resettable;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, FromArgMatches, Parser, Subcommand};
-use podswarm_core::app::{EngineArgs, GlobalArgs, RouteArgs};
+use podswarm_core::app::{CompletionsArgs, EngineArgs, GlobalArgs, ManArgs, RouteArgs, ServiceCommand};
 
 use crate::agent::share::{SeedRatio, SeedTime};
 use crate::records::Backlog;
@@ -38,6 +38,8 @@ impl AsRef<GlobalArgs> for Cli {
 pub enum Command {
     /// Follow feeds: each is read once to see that it is one, then its newest episode is wanted.
     Add(AddArgs),
+    /// Print what has a shell complete commands and flags.
+    Completions(CompletionsArgs),
     /// Print a configuration file with every setting, to start from.
     Config,
     /// Fetch episodes that the agent would not take by itself, such as older ones.
@@ -72,6 +74,8 @@ pub enum Command {
         /// A feed (number, URL, title or a part of it) or an episode (`FEED/NUMBER`, guid, info-hash or title).
         what: String,
     },
+    /// Print the manual as a man page, or write the pages of all commands into a folder.
+    Man(ManArgs),
     /// Let feeds or episodes rest: no polling, no fetching, no seeding.
     Pause {
         /// Feeds, episodes, or `all`.
@@ -99,6 +103,9 @@ pub enum Command {
     },
     /// Run the agent: poll, be told of releases, fetch, seed.
     Run(Box<RunArgs>),
+    /// Have systemd run the agent as a service.
+    #[command(subcommand)]
+    Service(ServiceCommand),
     /// Tell how feeds, downloads and seeding stand.
     Status,
     /// Show everything that moves in one window, and change it by keys.

@@ -6,6 +6,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use podswarm_core::app::DataDir;
+use podswarm_core::app::upgrade::StateShape;
 use podswarm_core::store::{Record, Store, StoreError};
 use serde::{Deserialize, Serialize};
 
@@ -61,6 +63,11 @@ impl Record for Notes {
     fn key(&self) -> Vec<u8> {
         episode_key(self.id)
     }
+}
+
+/// What this version knows of the state in `dir`.
+pub fn shape(dir: &DataDir) -> StateShape {
+    StateShape::new(dir, &[]).with::<Episode>().with::<Feed>().with::<Memory>().with::<Notes>()
 }
 
 fn feed_key(id: FeedId) -> Vec<u8> {

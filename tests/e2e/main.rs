@@ -17,6 +17,7 @@ mod giving;
 mod hooks;
 mod hostile;
 mod https;
+mod install;
 mod interface;
 mod life;
 mod media;

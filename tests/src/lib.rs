@@ -3,8 +3,8 @@
 //! In reading order: [`sim`] is a world in virtual time with the real engine in it. [`net`] makes hosts with shaped
 //! links, [`process`] runs a program on one and listens to it, [`files`] and [`audio`] make what is published.
 //! [`programs`] are our own two, [`clients`] the torrent clients of others, [`browser`] a browser, [`terminal`] a
-//! terminal, [`web`] a web server, [`http`] asks one and [`authority`] signs for one. [`crowd`] puts them together and
-//! measures.
+//! terminal, [`web`] a web server, [`http`] asks one and [`authority`] signs for one. [`machine`] is one that a real
+//! systemd runs. [`crowd`] puts them together and measures.
 
 pub mod sim;
 pub mod net;
@@ -18,6 +18,7 @@ pub mod terminal;
 pub mod web;
 pub mod http;
 pub mod authority;
+pub mod machine;
 pub mod crowd;
 
 use std::fs::OpenOptions;

@@ -214,6 +214,23 @@ fn sled_is_pinned_and_only_the_store_names_it() {
 }
 
 #[test]
+fn a_program_names_every_kind_of_record_in_the_shape_of_its_state() {
+    let all = sources();
+    let is_of = |source: &&Source, member: &str| source.is_rust() && source.path.starts_with(&format!("{member}/src/"));
+    let mut missing = Vec::new();
+    for member in ["publisher", "subscriber"] {
+        let own: Vec<_> = all.iter().filter(|source| is_of(source, member)).collect();
+        for source in &own {
+            let lines = source.lines().filter(|(number, _)| *number < source.first_test_line());
+            let kinds = lines.filter_map(|(_, line)| line.strip_prefix("impl Record for ")?.strip_suffix(" {"));
+            let is_named = |kind: &&str| own.iter().any(|source| source.text.contains(&format!(".with::<{kind}>()")));
+            missing.extend(kinds.filter(|kind| !is_named(kind)).map(|kind| format!("{}: {kind}", source.path)));
+        }
+    }
+    assert_none("an older version must refuse what it does not know", missing);
+}
+
+#[test]
 fn the_readme_and_the_code_agree() {
     let readme = read("README.md");
     let rust = root_manifest()["workspace"]["package"]["rust-version"].as_str().expect("it is text").to_owned();

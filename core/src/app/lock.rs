@@ -28,10 +28,19 @@ pub struct DataDirLock {
 
 impl DataDirLock {
     /// Takes the lock if nobody has it; makes the directory if it is missing. The file then names this process.
+    ///
+    /// Fails for root where the directory is another user's, such as that of a service: what root writes there, its
+    /// owner could not open. A daemon that runs there can be asked all the same.
     pub fn try_acquire(dir: &DataDir) -> Result<Option<Self>, Failure> {
         dir.create()?;
         let path = dir.join("daemon.lock");
         let saying = || format!("lock `{}`", path.display());
+        if let Some(owner) = other_owner(dir) {
+            return match File::open(&path).map(|file| file.try_lock()) {
+                Ok(Err(TryLockError::WouldBlock)) => Ok(None),
+                _ => Err(not_roots(dir, owner)),
+            };
+        }
         let mut file =
             OpenOptions::new().create(true).read(true).write(true).truncate(false).open(&path).explain(saying)?;
         match file.try_lock() {
@@ -53,6 +62,27 @@ impl DataDirLock {
     pub const fn dir(&self) -> &DataDir {
         &self.dir
     }
+}
+
+/// Whose directory it is, if we are root and it is not ours.
+#[cfg(unix)]
+fn other_owner(dir: &DataDir) -> Option<u32> {
+    use std::os::unix::fs::MetadataExt as _;
+    let owner = fs::metadata(dir.path()).ok()?.uid();
+    (rustix::process::geteuid().is_root() && owner != 0).then_some(owner)
+}
+
+#[cfg(not(unix))]
+fn other_owner(_: &DataDir) -> Option<u32> {
+    None
+}
+
+fn not_roots(dir: &DataDir, owner: u32) -> Failure {
+    let path = dir.path().display();
+    Failure::new(format!("data directory `{path}` belongs to user {owner}, who could not open what root writes there"))
+        .with_hint(format!(
+            "start the daemon first, as with `systemctl start`, or run this as its owner: `sudo -u '#{owner}' …`"
+        ))
 }
 
 /// How a command reaches the state in a data directory.
@@ -129,6 +159,22 @@ mod tests {
         let _lock = DataDirLock::try_acquire(&dir).unwrap().unwrap();
         let holder = fs::read_to_string(dir.join("daemon.lock")).unwrap();
         assert_eq!(holder, format!("{} podpub {}\n", std::process::id(), env!("CARGO_PKG_VERSION")));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn root_leaves_another_users_directory_alone() {
+        let (_root, dir) = data_dir();
+        dir.create().unwrap();
+        if std::os::unix::fs::chown(dir.path(), Some(65_534), None).is_err() || !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let failure = DataDirLock::try_acquire(&dir).unwrap_err();
+        assert!(failure.to_string().contains("belongs to user 65534"), "{failure}");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is left there");
+        let held = File::create(dir.join("daemon.lock")).unwrap();
+        held.lock().unwrap();
+        assert!(DataDirLock::try_acquire(&dir).unwrap().is_none(), "its daemon is asked");
     }
 
     #[tokio::test(start_paused = true)]

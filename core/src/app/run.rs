@@ -14,6 +14,7 @@ use super::args::GlobalArgs;
 use super::config;
 use super::data_dir::DataDir;
 use super::failure::{Explain, Failure};
+use super::manual::ABOUT_ITSELF;
 use super::out::Out;
 
 /// Every variable that sets a flag begins so.
@@ -54,8 +55,8 @@ where
 /// Reads the arguments of the program `name`, the first of which is the program itself.
 ///
 /// What they leave open comes from the environment, then from the file of `--config`, else from `config.toml` in the
-/// data directory if there is one. The command `config`, which prints a sample, reads no file. Wrong arguments,
-/// `--help` and `--version` come back as a failure that prints and exits as clap would have it.
+/// data directory if there is one. The commands that tell of the command line itself, such as `config`, read no file.
+/// Wrong arguments, `--help` and `--version` come back as a failure that prints and exits as clap would have it.
 pub fn parse<C: Parser>(name: &str, arguments: impl IntoIterator<Item = OsString>) -> Result<C, Failure> {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let command = config::with_file(C::command(), None, ENV_PREFIX)?;
@@ -72,7 +73,7 @@ pub fn parse<C: Parser>(name: &str, arguments: impl IntoIterator<Item = OsString
 /// Where the configuration file is, if there is one to read.
 fn config_file(name: &str, matches: &ArgMatches) -> Result<Option<PathBuf>, Failure> {
     // The command that shows how a file is written must work when the file is wrong.
-    if matches.subcommand_name() == Some("config") {
+    if matches.subcommand_name().is_some_and(|name| ABOUT_ITSELF.contains(&name)) {
         return Ok(None);
     }
     if let Some(file) = shared_flag(matches, "config") {

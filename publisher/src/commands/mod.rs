@@ -18,13 +18,16 @@ mod tokens;
 mod torrent;
 mod watched;
 
+use std::path::Path;
+
 use clap::CommandFactory as _;
+use podswarm_core::app::upgrade::admit;
 use podswarm_core::app::{Access, ControlClient, DataDir, DataDirLock, Failure, Out, acquire};
 
 use crate::cli::{Cli, Command, EditArgs, ServeArgs};
 use crate::control::unavailable;
 use crate::host::blocking;
-use crate::library::Library;
+use crate::library::{self, Library};
 use crate::urls::Urls;
 
 /// The program's name.
@@ -36,6 +39,7 @@ pub(crate) async fn run(cli: Cli, out: Out) -> Result<(), Failure> {
         Context { dir: DataDir::resolve(cli.global.data_dir.as_deref(), NAME)?, remote: cli.global.remote()?, out };
     match cli.command {
         Command::Check { show } => check::check(&context, show).await,
+        Command::Completions(args) => podswarm_core::app::completions(Cli::command(), args, &context.out),
         Command::Config => {
             if context.out.is_json() {
                 return Err(Failure::usage("`config` prints TOML; it has no JSON form"));
@@ -50,11 +54,16 @@ pub(crate) async fn run(cli: Cli, out: Out) -> Result<(), Failure> {
         Command::Export(args) => export::export(&context, args).await,
         Command::Import(args) => Box::pin(import::import(&context, args)).await,
         Command::Init(args) => shows::init(&context, *args).await,
+        Command::Man(args) => podswarm_core::app::man(Cli::command(), &args, &context.out),
         Command::Move(args) => relocate::relocate(&context, args).await,
         Command::Publish(args) => publish::publish(&context, *args).await,
         Command::Release(args) => episodes::release(&context, args).await,
         Command::Replace(args) => publish::replace(&context, args).await,
         Command::Serve(args) => serve::serve(&context, &args).await,
+        Command::Service(command) => {
+            let kept = async |data: Option<&Path>| Ok(serve::kept(&DataDir::resolve(data, NAME)?));
+            podswarm_core::app::service(command, &serve::SERVICE, &cli.global, &context.out, kept).await
+        }
         Command::Shows => shows::shows(&context).await,
         Command::Stats(args) => stats::stats(&context, args).await,
         Command::Status => status::status(&context).await,
@@ -94,6 +103,10 @@ impl Context {
 
     /// Opens the library; the data directory's lock is held.
     async fn open(&self) -> Result<Library, Failure> {
+        let dir = self.dir.clone();
+        if let Some(upgrade) = blocking(move || admit(&dir, &library::shape(&dir))).await? {
+            self.out.note(upgrade.notice());
+        }
         let root = self.dir.path().to_owned();
         let (library, report) = blocking(move || Library::open(&root)).await.map_err(unavailable)?;
         if let Some(notice) = report.for_the_owner(self.dir.path()) {

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use chrono::Utc;
 use podswarm_core::app::{
-    Access, ControlFile, DataDirLock, Explain as _, Failure, Out, acquire, first_run_notice, shutdown_signal,
+    Access, ControlFile, DataDir, DataDirLock, Explain as _, Failure, Kept, Out, ServiceProgram, acquire,
+    first_run_notice, shutdown_signal, tell_ready, tell_stopping,
 };
 use podswarm_core::net::{BlocklistFile, EngineConfig};
 use tokio::net::TcpListener;
@@ -32,6 +33,9 @@ const NOTICE: &str = "note, told once: what you publish is public, and so is thi
                       and the tracker name it, and everybody in a swarm sees who else is in it.";
 /// Where peers are awaited if nothing else is said and it is free.
 const DEFAULT_PEER_PORT: u16 = 6881;
+/// What systemd is told that we are. Https is at port 443.
+pub(super) const SERVICE: ServiceProgram =
+    ServiceProgram { name: super::NAME, verb: "serve", title: "Podswarm publisher", binds_low_ports: true };
 /// How long a stop may take.
 const STOP_TIME: Duration = Duration::from_millis(3900);
 /// How often to look whether full copies are out.
@@ -63,6 +67,13 @@ pub(super) async fn serve(context: &Context, args: &ServeArgs) -> Result<(), Fai
         context.out.note(format!("{}: {}", show.title, running.host.urls().document(&show.slug, "feed.xml")));
     }
     running.until_stopped(context).await
+}
+
+/// What stays of a data directory when the service goes.
+pub(super) fn kept(dir: &DataDir) -> Vec<Kept> {
+    let parts =
+        [("journal", "what is known of shows and episodes"), ("media", "the episodes"), ("keys", "the shows' keys")];
+    parts.into_iter().map(|(folder, what)| Kept { what, path: dir.join(folder) }).collect()
 }
 
 /// Where the certificate to show over https comes from.
@@ -230,6 +241,7 @@ impl Running {
             context.out.json(&listening)?;
         }
         context.out.note(format!("public address: {}", host.urls().base()));
+        tell_ready(&format!("serves at {}", host.urls().base()));
         Ok(Self { host, control, metrics: metrics.map(|(_, task)| task), watching, _lock: lock })
     }
 
@@ -252,6 +264,7 @@ impl Running {
     /// Serves until the process is asked to stop, then says whether it may.
     pub(super) async fn until_stopped(self, context: &Context) -> Result<(), Failure> {
         shutdown_signal().await;
+        tell_stopping();
         self.say_farewell(context);
         self.stop().await;
         Ok(())

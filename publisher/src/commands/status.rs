@@ -1,8 +1,9 @@
 //! `status`: how the publisher and its episodes stand.
 
 use chrono::Local;
-use podswarm_core::app::Failure;
+use podswarm_core::app::{Failure, Places};
 use podswarm_core::rate::{ByteCount, Rate};
+use serde::Serialize;
 
 use super::{Context, Reach, likely_urls};
 use crate::control::unavailable;
@@ -20,13 +21,17 @@ pub(super) async fn status(context: &Context) -> Result<(), Failure> {
             Status { episodes: episodes.iter().map(of).collect(), ..Status::default() }
         }
     };
-    context.out.json(&status)?;
+    let places = context.remote.is_none().then(|| Places::find(&context.dir));
+    context.out.json(&WithPlaces { status: &status, places: places.as_ref() })?;
     match (&status.version, &status.public_url) {
         (Some(version), Some(url)) => context.out.line(format!("{version} serves at {url}"))?,
         _ => context.out.line("nothing is served; start with `podpub serve`")?,
     }
     for listening in &status.listening {
         context.out.line(format!("listening {} {}", listening.kind, listening.addr))?;
+    }
+    for (what, place) in places.iter().flat_map(Places::lines) {
+        context.out.line(format!("{what}: {place}"))?;
     }
     if let Some(CertificateStatus { names, ends, trouble }) = &status.certificate {
         let ends = ends.map(|ends| format!("certificate for {} ends on {}", names.join(", "), ends.format("%Y-%m-%d")));
@@ -91,6 +96,15 @@ pub(super) async fn status(context: &Context) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// What `--json` tells: what the publisher says, and where it keeps things on this machine.
+#[derive(Serialize)]
+struct WithPlaces<'a> {
+    #[serde(flatten)]
+    status: &'a Status,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    places: Option<&'a Places>,
 }
 
 /// The figures of a swarm on one line.

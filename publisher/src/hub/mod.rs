@@ -37,7 +37,8 @@ use crate::host::blocking;
 use crate::http::{Quota, Resource};
 use crate::site::Site;
 use crate::urls::Urls;
-use subscription::{Mode, SubscriptionRecord, Wish};
+pub(crate) use subscription::SubscriptionRecord;
+use subscription::{Mode, Wish};
 
 /// Subscriptions at most.
 const MOST: usize = 1000;

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use chrono::Utc;
-use podswarm_core::app::{Failure, GlobalArgs, Out};
+use podswarm_core::app::{DataDir, Failure, GlobalArgs, Out, Places};
 use podswarm_core::net::Route;
+use serde::Serialize;
 
 use super::misunderstood;
-use crate::ask::{Ask, EpisodeView, Reply, StageName};
-use crate::desk::Desk;
+use crate::ask::{Ask, EpisodeView, Reply, StageName, Status};
+use crate::desk::{Desk, PROGRAM};
 use crate::records::FeedId;
 use crate::view;
 
@@ -101,6 +102,22 @@ pub(super) async fn info(global: &GlobalArgs, out: &Out, what: String) -> Result
 
 pub(super) async fn status(global: &GlobalArgs, out: &Out) -> Result<(), Failure> {
     let Reply::Status(status) = once(global, out, Ask::Status).await? else { return Err(misunderstood()) };
-    out.json(&status)?;
+    let places = match global.server {
+        Some(_) => None,
+        None => Some(Places::find(&DataDir::resolve(global.data_dir.as_deref(), PROGRAM)?)),
+    };
+    out.json(&WithPlaces { status: &status, places: places.as_ref() })?;
+    for (what, place) in places.iter().flat_map(Places::lines) {
+        out.line(format!("{what:<10} {place}"))?;
+    }
     out.line(view::status(&status, Utc::now()))
+}
+
+/// What `--json` tells: what the agent says, and where it keeps things on this machine.
+#[derive(Serialize)]
+struct WithPlaces<'a> {
+    #[serde(flatten)]
+    status: &'a Status,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    places: Option<&'a Places>,
 }

@@ -9,12 +9,13 @@ mod opml;
 mod phone;
 mod play;
 mod run;
+mod service;
 mod show;
 mod top;
 mod web;
 
 use clap::CommandFactory;
-use podswarm_core::app::{Failure, Out, config};
+use podswarm_core::app::{Failure, Out, completions, config, man};
 
 use crate::cli::{Cli, Command};
 
@@ -23,6 +24,7 @@ pub async fn run(cli: Cli, out: Out) -> Result<(), Failure> {
     let global = cli.global;
     match cli.command {
         Command::Add(args) => library::add(&global, &out, args).await,
+        Command::Completions(args) => completions(Cli::command(), args, &out),
         Command::Config => out.line(config::sample(&Cli::command()).trim_end()),
         Command::Download(args) => download::download(&global, &out, args).await,
         Command::Edit(args) => library::edit(&global, &out, args).await,
@@ -32,12 +34,14 @@ pub async fn run(cli: Cli, out: Out) -> Result<(), Failure> {
         Command::Get(args) => get::get(&global, &out, args).await,
         Command::Import(args) => opml::import(&global, &out, args).await,
         Command::Info { what } => list::info(&global, &out, what).await,
+        Command::Man(args) => man(Cli::command(), &args, &out),
         Command::Pause { what } => library::pause(&global, &out, what).await,
         Command::Phone(args) => phone::phone(&global, &out, args).await,
         Command::Play(args) => play::play(&global, &out, args).await,
         Command::Remove { feeds, delete_files } => library::remove(&global, &out, feeds, delete_files).await,
         Command::Resume { what } => library::resume(&global, &out, what).await,
         Command::Run(args) => run::run(&global, &out, *args).await,
+        Command::Service(command) => service::run(command, &global, &out).await,
         Command::Status => list::status(&global, &out).await,
         Command::Top(args) => top::top(&global, &out, args).await,
         Command::Web { url } => web::web(&global, &out, url).await,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::future::join_all;
 use podswarm_core::app::{
     Access, ControlClient, DataDir, DataDirLock, Failure, GlobalArgs, Out, first_run_notice, shutdown_signal,
-    system_zone,
+    system_zone, tell_ready, tell_stopping,
 };
 
 use super::library::tell_added;
@@ -109,6 +109,7 @@ async fn own(out: &Out, dir: &DataDir, lock: DataDirLock, args: &RunArgs, urls: 
     let mut following = Following::Here(events);
     let mut show = Show::new(out);
     let mut tally = Tally::default();
+    tell_ready("follows its feeds");
     let work = async {
         add_all(out, &contact, urls).await?;
         if !args.once {
@@ -135,6 +136,7 @@ async fn own(out: &Out, dir: &DataDir, lock: DataDirLock, args: &RunArgs, urls: 
         // The hub's events have ended: it says why.
         Ok(None) => return Err(session.failed().await),
     };
+    tell_stopping();
     if matches!(end, Ok(End::Stopped)) {
         out.note("stopping");
     }

@@ -22,6 +22,7 @@ mod views;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use podswarm_core::app::upgrade::admit;
 use podswarm_core::app::{DataDirLock, Explain, Failure, Out};
 use podswarm_core::net::{Engine, EngineConfig, Route, system_rng};
 use podswarm_core::store::Store;
@@ -109,6 +110,10 @@ impl Hub {
         let HubOptions { lock, mut settings, library, engine, route, web, out } = options;
         let dir = lock.dir().clone();
         let path = dir.path().to_owned();
+        let (checked, shape) = (dir.clone(), keep::shape(&dir));
+        if let Some(upgrade) = tokio::task::spawn_blocking(move || admit(&checked, &shape)).await?? {
+            out.note(upgrade.notice());
+        }
         let (store, catalogue, memory) = tokio::task::spawn_blocking(move || {
             let (store, report) = Store::open(&path)?;
             if let Some(notice) = report.for_the_owner(&path) {
