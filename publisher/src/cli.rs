@@ -53,6 +53,10 @@ pub(crate) enum Command {
     Completions(CompletionsArgs),
     /// Print a configuration file with every setting, to start from.
     Config,
+    /// Tell whether listeners outside the house reach the publisher, and what mends it if not.
+    ///
+    /// Ends in PUBLIC, HOUSE ONLY or UNKNOWN. Exit code 1 if something is to be mended that keeps listeners out.
+    Doctor,
     /// Change what is said of a show, or of an episode; an empty value takes back what was said.
     Edit(Box<EditArgs>),
     /// List the episodes of all shows or of one.

@@ -13,7 +13,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use chrono::{DateTime, Utc};
 use podswarm_core::app::{Explain as _, Failure};
 use podswarm_core::metainfo::InfoHash;
-use podswarm_core::net::{Bind, Engine, EngineConfig, Torrent, system_rng};
+use podswarm_core::net::{Bind, Engine, EngineConfig, PortMap, Torrent, map_port, system_rng};
 use tokio::sync::{Mutex, Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -23,7 +23,7 @@ use crate::archive::{self, ArchiveError};
 use crate::bind::Listen;
 use crate::control;
 use crate::hooks::{Hook, Hooks, Occasion};
-use crate::http::{self, Bus, HttpShare, Limits, Proxies, Uplink, Web};
+use crate::http::{self, Bus, CameIn, HttpShare, Limits, Proxies, Uplink, Web};
 use crate::hub::Hub;
 use crate::library::{Library, LibraryError};
 use crate::numbers::{self, Counting, EpisodeNumbers, Numbers, NumbersConfig, Which};
@@ -133,6 +133,10 @@ pub(crate) struct Host {
     udp_addr: Option<SocketAddr>,
     /// How the watched folder stands, if there is one.
     watched: std::sync::Mutex<Option<WatchedStatus>>,
+    /// How the ports for listeners stand at the router, that of https last.
+    doors: Vec<watch::Receiver<PortMap>>,
+    /// Whether somebody has come in there from outside.
+    came_in: CameIn,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -159,6 +163,7 @@ impl Host {
         let urls = Arc::new(urls);
         let bind = config.engine.bind.as_ref().and_then(Bind::address_now);
         let route = config.engine.route();
+        let may_map = config.engine.may_map_ports();
         let engine = Engine::start(config.engine).await?;
         let site = {
             let (library, urls) = (library.clone(), Arc::clone(&urls));
@@ -180,6 +185,15 @@ impl Host {
         });
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let uplink = Uplink::new(config.http_share);
+        let mut maps = Vec::new();
+        for addr in [Some(bound.addr), https.as_ref().map(|(bound, _)| bound.addr)].into_iter().flatten() {
+            let own = Some(addr.ip()).filter(|ip| !ip.is_unspecified());
+            if may_map && !addr.ip().is_loopback() {
+                let (map, keep) = map_port(addr.port(), own.or(bind), stop.clone());
+                tasks.spawn(keep);
+                maps.push(map);
+            }
+        }
         tasks.spawn(stop.clone().run_until_cancelled_owned(uplink.clone().keep(engine.clone())));
         let hooks = Hooks::start(config.hooks, &route, &tasks, &stop).explain(|| "make ready for hooks".to_owned())?;
         if engine.port().is_none() {
@@ -215,11 +229,14 @@ impl Host {
             https: https.as_ref().map(|(bound, config)| (config.tls.clone(), bound.addr)),
             udp_addr: config.udp_tracker.then_some(bound.addr),
             watched: std::sync::Mutex::default(),
+            doors: maps,
+            came_in: CameIn::default(),
             stop,
             tasks,
         });
         host.seed_library().await;
-        let (app, limits, stop) = (host.app(), Limits::of_process(), host.stop.clone());
+        let app = http::App { came_in: host.came_in.clone(), ..host.app() };
+        let (limits, stop) = (Limits::of_process(), host.stop.clone());
         let places = limits.places();
         if let Some((bound, config)) = https {
             let app = http::App { tls: Some(config.tls), ..app.clone() };

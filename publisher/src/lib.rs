@@ -11,8 +11,9 @@
 //! it, in the shapes of `record`; `check` holds it against the rules of podcast directories. `site` is everything that
 //! is shown at one moment, made by `render` under the addresses of `urls`; `http` serves it, over https with what `tls`
 //! shows, and `tracker` answers announces, `hub` sends feeds to who subscribed to them; `numbers` counts what was
-//! downloaded. `host` runs all of it and keeps the order in which things become visible, and `hooks` does what the
-//! owner wants done then; `control` is how commands drive a host in another process, in the shapes of `wire`.
+//! downloaded. `host` runs all of it and keeps the order in which things become visible, `reach` judges who gets there,
+//! and `hooks` does what the owner wants done then; `control` is how commands drive a host in another process, in the
+//! shapes of `wire`.
 //!
 //! Shows come and go whole: `import` reads what another host published, `archive` writes and reads all that a show is,
 //! `still` writes it as plain files for any web server.
@@ -56,6 +57,7 @@ mod tracker;
 mod udp;
 
 mod host;
+mod reach;
 mod hooks;
 mod hub;
 mod metrics;

@@ -142,6 +142,11 @@ impl Tracker {
         change(&mut self.seed.write().unwrap_or_else(PoisonError::into_inner));
     }
 
+    /// The addresses of the public URL's host, as far as they were found.
+    pub(crate) fn public_host(&self) -> Vec<IpAddr> {
+        self.seed.read().unwrap_or_else(PoisonError::into_inner).public_host.clone()
+    }
+
     /// Tells `seed`, which nobody can dial, of everybody who fetches and announces himself.
     pub(crate) fn introduce_to(&self, seed: Engine) {
         // It has one seed for as long as it lives.

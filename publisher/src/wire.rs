@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::hooks::HookStatus;
 use crate::library::{Library, LibraryError};
 use crate::publish::{EpisodeFields, Intake, Said};
+use crate::reach::Reach;
 use crate::record::{EpisodeRecord, Moved, ShowRecord};
 use crate::render::feed;
 use crate::rhythm::Rhythm;
@@ -433,6 +434,9 @@ pub(crate) struct Status {
     /// Whether peers outside can dial us; `None` if nothing is served.
     #[serde(default)]
     pub(crate) reached: Option<Reached>,
+    /// From where listeners reach us; `None` if nothing is served.
+    #[serde(default)]
+    pub(crate) reach: Option<Reach>,
     /// How the owner's hooks have done.
     #[serde(default)]
     pub(crate) hooks: Vec<HookStatus>,

@@ -42,6 +42,13 @@ pub enum Command {
     Completions(CompletionsArgs),
     /// Print a configuration file with every setting, to start from.
     Config,
+    /// Tell whether peers outside can dial the agent, whether disk and clock are well, and which feeds fail, each with
+    /// what mends it. Exit code 1 if something is to be mended.
+    Doctor {
+        /// How to reach a feed's host, to compare clocks.
+        #[command(flatten)]
+        route: RouteArgs,
+    },
     /// Fetch episodes that the agent would not take by itself, such as older ones.
     Download(DownloadArgs),
     /// List episodes, the newest last.

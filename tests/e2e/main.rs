@@ -29,6 +29,7 @@ mod options;
 mod play;
 mod people;
 mod proxy;
+mod reach;
 mod rush;
 mod uplink;
 mod view;

@@ -17,7 +17,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -418,6 +418,28 @@ impl Router {
         let mut daemon = Program::start(&format!("miniupnpd on {}", self.host.name()), command);
         daemon.wait_for("the daemon's first words", PATIENCE, |line| line.text.contains(" starting ").then_some(()));
         daemon
+    }
+
+    /// Has it map every port that it is asked for over NAT-PMP, and say that its own address outside is `external`, as
+    /// one of a provider does that has customers share addresses. It answers until the test ends.
+    pub fn pretend(&self, external: Ipv4Addr) {
+        let socket = self.host.within(|| UdpSocket::bind((Self::INSIDE, 5351)).expect("the port is the router's own"));
+        thread::spawn(move || {
+            let mut asked = [0; 64];
+            while let Ok((length, asker)) = socket.recv_from(&mut asked) {
+                let said: Option<Vec<u8>> = match asked[..length] {
+                    [0, 0] => Some([&[0, 128, 0, 0, 0, 0, 0, 1][..], &external.octets()].concat()),
+                    [0, op @ (1 | 2), _, _, ref wish @ ..] if wish.len() == 8 => {
+                        Some([&[0, 128 + op, 0, 0, 0, 0, 0, 1][..], wish].concat())
+                    }
+                    _ => None,
+                };
+                if let Some(said) = said {
+                    // An asker that has gone asks nothing more.
+                    let _ = socket.send_to(&said, asker);
+                }
+            }
+        });
     }
 
     /// What is mapped by whoever offers it: `tcp 6881`, in order.

@@ -49,7 +49,7 @@ use std::sync::Arc;
 
 pub use blocks::{BlocklistFile, BlocklistStatus};
 pub use engine::Engine;
-pub use port_map::PortMap;
+pub use port_map::{PortMap, map_port};
 pub use proxy::Proxy;
 pub use reached::Reached;
 pub use reader::{ReadError, Reader};
@@ -142,6 +142,11 @@ impl EngineConfig {
     /// How what is sent leaves the machine.
     pub fn route(&self) -> Route {
         Route { bind: self.bind.clone(), proxy: self.proxy.clone() }
+    }
+
+    /// Whether the router may be asked to let others in.
+    pub fn may_map_ports(&self) -> bool {
+        self.clone().without_leaks().port_map
     }
 
     /// The same without what would go around a proxy or an interface, if there is one. The router that leads out may be

@@ -144,6 +144,17 @@ enum Refusal {
     Refused(MapProtocol, String),
 }
 
+/// Keeps `port`, TCP and UDP, mapped at the router until `stop`, for the address `bind`, or for the one that leads out:
+/// how it stands, and the work itself, which ends when the router has been told of the end.
+pub fn map_port(
+    port: u16,
+    bind: Option<IpAddr>,
+    stop: CancellationToken,
+) -> (watch::Receiver<PortMap>, impl Future<Output = ()> + Send + 'static) {
+    let (tell, told) = watch::channel(PortMap::Asking);
+    (told, port_map_task(port, bind, tell, stop))
+}
+
 /// Keeps `port` mapped for the address `bind`, or for the one that leads out, and tells how it stands, until `stop`.
 pub(crate) async fn port_map_task(
     port: u16,

@@ -5,6 +5,7 @@
 
 mod check;
 mod companions;
+mod doctor;
 mod episodes;
 mod export;
 mod import;
@@ -46,6 +47,7 @@ pub(crate) async fn run(cli: Cli, out: Out) -> Result<(), Failure> {
             }
             context.out.line(podswarm_core::app::config::sample(&Cli::command()).trim_end())
         }
+        Command::Doctor => doctor::doctor(&context).await,
         Command::Edit(args) => match *args {
             EditArgs { episode: None, show, fields, .. } => shows::edit(&context, show, fields).await,
             args => episodes::edit(&context, args).await,
@@ -74,6 +76,7 @@ pub(crate) async fn run(cli: Cli, out: Out) -> Result<(), Failure> {
 }
 
 /// What every command needs.
+#[derive(Clone)]
 struct Context {
     dir: DataDir,
     /// The publisher elsewhere that `--server` names.

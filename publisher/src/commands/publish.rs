@@ -14,7 +14,7 @@ use reqwest::Method;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
 use super::serve::Running;
-use super::{Context, companions, likely_urls, public_url};
+use super::{Context, companions, doctor, likely_urls, public_url};
 use crate::cli::{EpisodeArgs, PublishArgs, ReplaceArgs, ServeArgs};
 use crate::control::{refused, unavailable};
 use crate::copies;
@@ -93,10 +93,16 @@ pub(super) async fn replace(context: &Context, args: ReplaceArgs) -> Result<(), 
 /// Brings the paths to the publisher that runs, or else only into the library.
 async fn bring(context: &Context, wish: &Wish, paths: &[PathBuf], serving: &ServeArgs) -> Result<(), Failure> {
     if let Some(client) = context.remote.clone() {
-        return all(context, paths, |path| through_daemon(context, &client, wish, path, true)).await;
+        all(context, paths, |path| through_daemon(context, &client, wish, path, true)).await?;
+        doctor::tell(context, &client).await;
+        return Ok(());
     }
     match acquire(&context.dir).await? {
-        Access::Daemon(client) => all(context, paths, |path| through_daemon(context, &client, wish, path, false)).await,
+        Access::Daemon(client) => {
+            all(context, paths, |path| through_daemon(context, &client, wish, path, false)).await?;
+            doctor::tell(context, &client).await;
+            Ok(())
+        }
         Access::Owner(_lock) => {
             let library = context.open().await?;
             let urls = match public_url(&library, serving)? {
@@ -224,9 +230,12 @@ async fn in_foreground(context: &Context, args: &PublishArgs, wish: &Wish, lock:
         return Err(failure);
     }
     context.out.note("serving until you press Ctrl-C");
+    let (told, reached) = (context.clone(), Arc::clone(host));
+    let verdict = tokio::spawn(async move { doctor::tell_own(&told, || reached.reach()).await });
     let copies = tokio::spawn(Running::tell_when_safe(Arc::clone(host), context.out.clone()));
     let stopped = running.until_stopped(context).await;
     copies.abort();
+    verdict.abort();
     stopped
 }
 

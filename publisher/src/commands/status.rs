@@ -53,6 +53,9 @@ pub(super) async fn status(context: &Context) -> Result<(), Failure> {
         if let Some(reached) = &status.reached {
             context.out.line(format!("reached from outside: {}", reached.text))?;
         }
+        if let Some(reach) = &status.reach {
+            context.out.line(format!("listeners outside: {reach}"))?;
+        }
         if let Some(interface) = &status.interface {
             context.out.line(format!("interface: {interface}"))?;
         }

@@ -13,6 +13,7 @@ use crate::copies;
 use crate::hooks::HookStatus;
 use crate::library::LibraryError;
 use crate::metrics::Figures;
+use crate::reach::{Reach, Ways};
 use crate::record::EpisodeRecord;
 use crate::tls::Standing;
 use crate::wire::{CertificateStatus, EpisodeInfo, EpisodeStatus, Status, SwarmStatus, WatchedStatus};
@@ -37,6 +38,7 @@ impl Host {
             over_http: Some(self.uplink.status()),
             dht_nodes: self.engine.status().dht_nodes,
             reached: Some(self.engine.status().reached),
+            reach: Some(self.reach()),
             hooks: self.hooks.status(),
             proxy: self.engine.status().proxy,
             interface: self.engine.status().interface,
@@ -53,6 +55,28 @@ impl Host {
 
     fn watched(&self) -> MutexGuard<'_, Option<WatchedStatus>> {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From where listeners reach us.
+    pub(crate) fn reach(&self) -> Reach {
+        let https = self.https.as_ref().map(|(_, addr)| *addr);
+        let port_map = self.doors.last().map(|door| door.borrow().clone()).unwrap_or_default();
+        let hosts = self.tracker.public_host();
+        let literal = match self.urls.host() {
+            url::Host::Domain(_) => None,
+            url::Host::Ipv4(ip) => Some(ip.into()),
+            url::Host::Ipv6(ip) => Some(ip.into()),
+        };
+        let ways = Ways {
+            urls: &self.urls,
+            hosts: &literal.map_or(hosts, |ip| vec![ip]),
+            listen: https.unwrap_or(self.http_addr),
+            port_map: &port_map,
+            came_in: self.came_in.is_so(),
+            has_proxy: self.proxies.are_there(),
+            peers: &self.engine.status().reached,
+        };
+        ways.judge()
     }
 
     fn certificate_status(&self) -> Option<CertificateStatus> {

@@ -26,6 +26,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use podswarm_core::tracker::Scope;
 use socket2::SockRef;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
@@ -99,11 +100,32 @@ pub(crate) struct App {
     pub(crate) proxies: Proxies,
     /// What is shown in the handshake, if TLS is spoken.
     pub(crate) tls: Option<Tls>,
+    /// Whether somebody has come in from outside.
+    pub(crate) came_in: CameIn,
+}
+
+/// Whether somebody has come in from outside, which proves that it can be done; clones share it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CameIn(Arc<AtomicBool>);
+
+impl CameIn {
+    /// Whether somebody has.
+    pub(crate) fn is_so(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Somebody is here. Who has the address that he asks at is this machine itself.
+    fn note(&self, peers: Peers) {
+        let (remote, local) = (peers.remote.ip(), peers.local.ip());
+        if !self.is_so() && remote != local && Scope::of(remote) == Scope::Public {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 impl From<Router> for App {
     fn from(router: Router) -> Self {
-        Self { front: None, router, proxies: Proxies::default(), tls: None }
+        Self { front: None, router, proxies: Proxies::default(), tls: None, came_in: CameIn::default() }
     }
 }
 
@@ -244,6 +266,7 @@ pub(crate) async fn serve_beside(
             }
         };
         let peers = Peers { remote: canonical(remote), local: canonical(local) };
+        hall.app.came_in.note(peers);
         match hall.meet(Asker { guest, peers, place }, &mut words) {
             None => {}
             Some((asker, heard)) if heard.is_empty() && silent.len() < MOST_SILENT => silent.push(asker),
@@ -307,14 +330,14 @@ async fn connection(
     places: Places,
     stop: CancellationToken,
 ) -> Result<(), Broken> {
-    let App { front, router, proxies, tls } = app;
+    let App { front, router, proxies, tls, came_in } = app;
     let is_proxy = proxies.trust(peers.remote.ip());
     let way = match (is_proxy, &tls) {
         (true, _) => Way::Proxy,
         (false, Some(_)) => Way::Secret,
         (false, None) => Way::Open,
     };
-    let desk = Desk { peers, way, proxies: is_proxy.then_some(proxies), router, places };
+    let desk = Desk { peers, way, proxies: is_proxy.then_some(proxies), router, places, came_in };
     let stream = guest.into_stream()?;
     let Some(tls) = tls else { return attend(stream, heard, front, desk, limits, stop).await };
     let greeting = Box::pin(tokio::time::timeout(limits.head, shake_hands(stream, &tls)));
@@ -412,6 +435,7 @@ struct Desk {
     proxies: Option<Proxies>,
     router: Router,
     places: Places,
+    came_in: CameIn,
 }
 
 /// The versions of HTTP.
@@ -434,6 +458,7 @@ impl Desk {
             Some(proxies) => proxies.see_through(self.peers, request.headers()),
             None => self.peers,
         };
+        self.came_in.note(asker);
         let ip = asker.remote.ip();
         let place = match (&self.proxies, version) {
             // A proxy that asks for itself has a place already, and so has who asks one thing at a time.

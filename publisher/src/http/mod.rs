@@ -46,7 +46,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use events::Bus;
 pub(crate) use front::Front;
-pub(crate) use listen::{App, Limits, Peers, Way, canonical, serve, serve_beside};
+pub(crate) use listen::{App, CameIn, Limits, Peers, Way, canonical, serve, serve_beside};
 pub(crate) use media::mtime_of;
 pub(crate) use pace::{Pace, seconds};
 pub(crate) use proxies::{Proxies, TrustedProxy};
@@ -116,7 +116,7 @@ const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 pub(crate) fn app(web: Web, api: Router) -> App {
     let proxies = web.proxies.clone();
     let front = Front::new(web.site.clone(), Arc::clone(&web.tracker), proxies.clone());
-    App { front: Some(Arc::new(front)), router: router(web, api), proxies, tls: None }
+    App { front: Some(Arc::new(front)), router: router(web, api), proxies, tls: None, came_in: CameIn::default() }
 }
 
 /// Questions that a network may ask at once, and after how long it may ask one more: many listeners behind one address

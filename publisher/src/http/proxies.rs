@@ -63,6 +63,11 @@ impl From<Vec<TrustedProxy>> for Proxies {
 }
 
 impl Proxies {
+    /// Whether the owner named any.
+    pub(crate) fn are_there(&self) -> bool {
+        !self.0.is_empty()
+    }
+
     /// Whether the word of `ip` is taken.
     pub(crate) fn trust(&self, ip: IpAddr) -> bool {
         self.0.iter().any(|proxy| proxy.0.contains(&ip.to_canonical()))

@@ -1,5 +1,6 @@
 //! The commands: each asks the agent, or is one, and puts the answer into words.
 
+mod doctor;
 mod download;
 mod files;
 mod get;
@@ -26,6 +27,7 @@ pub async fn run(cli: Cli, out: Out) -> Result<(), Failure> {
         Command::Add(args) => library::add(&global, &out, args).await,
         Command::Completions(args) => completions(Cli::command(), args, &out),
         Command::Config => out.line(config::sample(&Cli::command()).trim_end()),
+        Command::Doctor { route } => doctor::doctor(&global, &out, &route.route()).await,
         Command::Download(args) => download::download(&global, &out, args).await,
         Command::Edit(args) => library::edit(&global, &out, args).await,
         Command::Episodes { feed, all, why } => list::episodes(&global, &out, feed, all, why).await,
