@@ -50,8 +50,8 @@ const SERVED: u64 = 4 * 1024;
 const LEAST_TURN: u64 = 16 * 1024;
 /// A turn is the bytes of such a part of a second, if that is more.
 const TURN_PART: u64 = 100;
-/// What may be given out and not have left its sockets, beyond what a turn is: the bytes of such a part of a second, and
-/// this at least.
+/// What may be given out and not have left its sockets, beyond what a turn is: the bytes of such a part of a second,
+/// and this at least.
 const UNDER_WAY_PART: u64 = 4;
 const LEAST_UNDER_WAY: u64 = 8 * LEAST_TURN;
 /// Whoever has not asked again after so long has a slow line of his own.
