@@ -316,7 +316,14 @@ fn built() -> &'static Path {
             "dev" => &["--workspace", "--bin", "podpub", "--bin", "podsub", "--test", "tidy"],
             _ => &["--bins", "-p", "podswarm-publisher", "-p", "podswarm-subscriber"],
         };
-        let output = Command::new(cargo)
+        // What cargo tells a test of its own package would be news to build scripts, and have them run again.
+        let told = std::env::vars_os().map(|(name, _)| name);
+        let told = told.filter(|name| {
+            name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"))
+        });
+        let mut build = Command::new(cargo);
+        told.for_each(|name| _ = build.env_remove(name));
+        let output = build
             .args(["build", "--quiet", "--profile", profile])
             .args(what)
             .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
