@@ -26,7 +26,8 @@ impl Browser {
     pub fn start(host: &Host, folder: &Path) -> Self {
         // In a process namespace of its own, all of Chromium's processes end with the driver.
         let mut command = host.command("unshare");
-        command.args(["--pid", "--fork", "--kill-child", "--mount-proc", "--", "chromedriver", "--port=0"]);
+        // The port is free on a host that runs nothing else; one it picks for IPv4 may be taken for IPv6.
+        command.args(["--pid", "--fork", "--kill-child", "--mount-proc", "--", "chromedriver", "--port=9515"]);
         command.env("HOME", folder).env("TMPDIR", folder);
         let mut driver = Program::start("chromedriver", command);
         let (_, port) = driver.wait_for("port of chromedriver", PATIENCE, |line| {
