@@ -24,7 +24,7 @@ use podswarm_feeds::{ShowKey, podcast_guid};
 use crate::archive::{ArchiveError, Parcel, Part, Told, place, save};
 use crate::library::LibraryError;
 use crate::record::{EpisodeRecord, ShowRecord};
-use crate::render::{feed, page};
+use crate::render::{assets, feed, page};
 use crate::slug::page_name;
 use crate::urls::Urls;
 use crate::{chapters, keys, transcript};
@@ -82,8 +82,8 @@ pub(crate) fn write(
         done += part.length;
         told(done);
     }
-    site.bytes("assets/style.css", include_bytes!("../web/style.css"))?;
-    site.bytes("assets/live.js", include_bytes!("../web/live.js"))?;
+    site.bytes("assets/style.css", assets::style().as_bytes())?;
+    site.bytes("assets/live.js", assets::live().as_bytes())?;
     let mut listed = Vec::new();
     for show in parcel.shows() {
         let mut show = show.clone();

@@ -65,7 +65,6 @@ function bars(id, title, items) {
       const place = { x: (n + 0.1 + side * 0.4) * width, y: 120 - height, width: width * 0.38, height };
       for (const [name, value] of Object.entries(place)) bar.setAttribute(name, value.toFixed(1));
       bar.setAttribute("class", of === "http" ? "web" : "swarm");
-      bar.setAttribute("fill", "var(--is)");
       const tip = document.createElementNS("http://www.w3.org/2000/svg", "title");
       tip.textContent = `${it.name}: ${it.http} over HTTP, ${it.swarm} in swarms`;
       bar.append(tip);

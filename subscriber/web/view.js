@@ -468,7 +468,7 @@ function swarmView(parent) {
       canvas.style.color = `var(${name})`;
       return getComputedStyle(canvas).color;
     };
-    const [ink, none] = [colour("--in"), colour("--accent")];
+    const [ink, none] = [colour("--green"), colour("--accent")];
     pen.clearRect(0, 0, 768, 16);
     have.forEach((percent, n) => {
       const [x, width] = [(n * 768) / have.length, 768 / have.length + 0.5];

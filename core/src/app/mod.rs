@@ -1,9 +1,9 @@
 //! What the two programs share: their command line's common half, the folder they keep, how they find each other's
-//! daemon, and how they speak to people and programs.
+//! daemon, how they speak to people and programs, and how their pages look.
 //!
 //! A program is one type of arguments and one function; [`run_main`] is all around them. Reading order: from the
 //! arguments ([`args`], [`config`]) over the data directory and who holds it ([`acquire`], [`ControlFile`],
-//! [`ControlClient`]) to what comes out ([`Out`], [`Progress`], [`Failure`]).
+//! [`ControlClient`]) to what comes out ([`Out`], [`Progress`], [`Failure`], [`web`]).
 //!
 //! Part of the rim: it reads the environment, the disk and the terminal. Knows nothing of torrents or feeds.
 #![expect(
@@ -35,6 +35,7 @@ mod space;
 mod supervisor;
 mod text;
 pub mod upgrade;
+pub mod web;
 mod zone;
 
 pub use crate::net::durable::{sync_folder_of, write_atomic};

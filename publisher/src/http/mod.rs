@@ -60,8 +60,7 @@ use crate::hub::Hub;
 use crate::library::Library;
 use crate::numbers::{EpisodeKey, Numbers, torrent_client};
 use crate::record::{EpisodeRecord, Place};
-use crate::render::feed;
-use crate::render::page;
+use crate::render::{assets, feed, page};
 use crate::site::{EpisodeSite, HTML, ShowSite, Site};
 use crate::slug::Slug;
 use crate::tls::Tls;
@@ -126,17 +125,17 @@ const EACH: Duration = Duration::from_millis(10);
 
 /// What answers every question, and those that the front leaves.
 fn router(web: Web, api: Router) -> Router {
-    let asset = |content: &'static str, mime| Resource::new(content, mime, "public, max-age=3600");
+    let asset = |content: &str, mime| Resource::new(content, mime, "public, max-age=3600");
     let state = AppState {
         torrents: Torrents::new(web.library.clone(), Arc::clone(&web.urls)),
         web,
-        style: asset(include_str!("../../web/style.css"), CSS),
-        script: asset(include_str!("../../web/live.js"), JAVASCRIPT),
+        style: asset(&assets::style(), CSS),
+        script: asset(&assets::live(), JAVASCRIPT),
         dashboard: [
-            asset(include_str!("../../web/dashboard.html"), HTML),
-            asset(include_str!("../../web/dashboard.css"), CSS),
-            asset(include_str!("../../web/dashboard.js"), JAVASCRIPT),
-            asset(include_str!("../../web/numbers.js"), JAVASCRIPT),
+            asset(assets::DASHBOARD, HTML),
+            asset(&assets::dashboard_style(), CSS),
+            asset(&assets::dashboard_script(), JAVASCRIPT),
+            asset(assets::NUMBERS, JAVASCRIPT),
         ],
     };
     let state = Arc::new(state);

@@ -137,6 +137,10 @@ async fn every_kind_of_thing_has_its_place_and_type() {
         (&torrent, "application/x-bittorrent"),
         ("/assets/style.css", "text/css; charset=utf-8"),
         ("/assets/live.js", "text/javascript; charset=utf-8"),
+        ("/dashboard", "text/html; charset=utf-8"),
+        ("/assets/dashboard.css", "text/css; charset=utf-8"),
+        ("/assets/dashboard.js", "text/javascript; charset=utf-8"),
+        ("/assets/numbers.js", "text/javascript; charset=utf-8"),
         ("/healthz", "text/plain; charset=utf-8"),
     ] {
         let (status, headers, body) = port.get(path).await;

@@ -20,13 +20,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::{Json, Request, State};
 use axum::http::header::{self, HeaderName, HeaderValue};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use podswarm_core::app::{ApiError, DataDir, Failure, is_loopback_host, new_token, secret_matches, token_matches};
+use podswarm_core::app::{ApiError, DataDir, Failure, is_loopback_host, new_token, secret_matches, token_matches, web};
 use serde::{Deserialize, Serialize};
 
 use super::kept_token;
@@ -98,11 +99,16 @@ struct Pages {
 /// The routes of the pages, for the agent of `hub`.
 pub(super) fn routes(hub: HubHandle, door: Arc<Door>) -> Router {
     let pages = Pages { hub, door };
-    let file = |mime: &'static str, text: &'static str| get(async move || ([(header::CONTENT_TYPE, mime)], text));
+    let file = |mime: &'static str, parts: &[&str]| {
+        let text = Bytes::from(parts.concat());
+        get(async move || ([(header::CONTENT_TYPE, mime)], text))
+    };
+    let style = [web::LOOK, web::PANEL, include_str!("../../web/style.css")];
+    let script = [include_str!("../../web/view.js")];
     Router::new()
-        .route("/", file("text/html; charset=utf-8", include_str!("../../web/index.html")))
-        .route("/assets/style.css", file("text/css; charset=utf-8", include_str!("../../web/style.css")))
-        .route("/assets/view.js", file("text/javascript; charset=utf-8", include_str!("../../web/view.js")))
+        .route("/", file("text/html; charset=utf-8", &[include_str!("../../web/index.html")]))
+        .route("/assets/style.css", file("text/css; charset=utf-8", &style))
+        .route("/assets/view.js", file("text/javascript; charset=utf-8", &script))
         .route("/api/v1/enter", post(enter))
         .route("/api/v1/ask", post(ask))
         .layer(from_fn_with_state(pages.clone(), admit))
