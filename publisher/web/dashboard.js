@@ -1,13 +1,10 @@
 // The owner's page: everything it shows and does goes through /api/v1, with a token that stays in this browser tab.
-"use strict";
+// It stands behind the tools in core/web.
 
-const API = "api/v1/";
+const WHO = "publisher";
 const CHUNK = 16 * 1024 * 1024;
-const EVERY = 2000;
-const SAMPLES = 150;
 const ROLES = ["read-only", "editor", "owner"];
 
-const $ = (id) => document.getElementById(id);
 const room = sessionStorage;
 let role = null;
 let samples = [];
@@ -19,55 +16,8 @@ if (location.hash.length > 1) {
   history.replaceState(null, "", location.pathname);
 }
 
-class Refused extends Error {
-  constructor(status, said) {
-    super(said?.hint ? `${said.error}: ${said.hint}` : said?.error ?? `the publisher answers ${status}`);
-    this.status = status;
-  }
-}
-
-function headers(more) {
-  return { authorization: `Bearer ${room.getItem("token")}`, ...more };
-}
-
-async function ask(method, path, body, more) {
-  const init = { method, headers: headers(more), cache: "no-store" };
-  if (body !== undefined) {
-    init.headers["content-type"] = "application/json";
-    init.body = JSON.stringify(body);
-  }
-  const answer = await fetch(API + path, init);
-  if (!answer.ok) throw new Refused(answer.status, await answer.json().catch(() => null));
-  return answer;
-}
-
+const ask = (method, path, body, more) => answerTo(method, path, { ...bearer(), ...more }, body);
 const json = async (...call) => (await ask(...call)).json();
-
-function tell(trouble) {
-  $("trouble").textContent = trouble ? `${trouble.message ?? trouble}.` : "";
-  $("trouble").hidden = !trouble;
-}
-
-function make(name, attributes = {}, ...inside) {
-  const element = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
-    else if (value !== false && value != null) element.setAttribute(key, value === true ? "" : value);
-  }
-  element.append(...inside.filter((part) => part != null));
-  return element;
-}
-
-function bytes(n) {
-  for (const unit of ["B", "KiB", "MiB", "GiB"]) {
-    if (n < 1024) return `${n < 10 && unit !== "B" ? n.toFixed(1) : Math.round(n)} ${unit}`;
-    n /= 1024;
-  }
-  return `${n.toFixed(1)} TiB`;
-}
-
-const count = (n, one, many) => `${n} ${n === 1 ? one : many}`;
-const here = (time) => new Date(time).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
 const may = (needed) => ROLES.indexOf(role) >= ROLES.indexOf(needed);
 
 /** A time as `datetime-local` wants it. */
@@ -81,44 +31,29 @@ function local(time) {
 function figures(status) {
   const peers = status.episodes.reduce((sum, episode) => sum + (episode.swarm?.peers ?? 0), 0);
   const shown = {
-    "To peers": `${bytes(status.up_rate)}/s`,
+    "To peers": rate(status.up_rate),
     "Sent to peers": bytes(status.uploaded),
     "Sent over HTTP": bytes(status.sent_over_http),
     "Peers connected": peers,
   };
-  $("figures").replaceChildren(
-    ...Object.entries(shown).map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, String(value)))),
-  );
-  $("reached").textContent = status.reached ? `Reached from outside: ${status.reached.text}.` : "";
-}
-
-/** The line through `parts` of the whole, the last of which are the newest. */
-function line(name, parts) {
-  const first = SAMPLES - parts.length;
-  const points = parts.map((part, n) => `${(((first + n) / (SAMPLES - 1)) * 600).toFixed(1)},${(118 - part * 112).toFixed(1)}`);
-  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
-  path.setAttribute("class", name);
-  path.setAttribute("d", `M${points.join("L")}`);
-  return path;
+  drawFigures($("figures"), shown);
+  $("reached").textContent = wayIn(status);
 }
 
 function sample(status) {
   const now = performance.now();
   const last = samples.at(-1);
   const seconds = last ? (now - last.now) / 1000 : 0;
-  const rate = (of) => (last ? Math.max(0, status[of] - last[of]) / seconds : 0);
+  const since = (of) => (last ? Math.max(0, status[of] - last[of]) / seconds : 0);
   samples.push({
     now,
     uploaded: status.uploaded,
     sent_over_http: status.sent_over_http,
-    swarm: rate("uploaded"),
-    web: rate("sent_over_http"),
+    swarm: since("uploaded"),
+    web: since("sent_over_http"),
   });
   samples = samples.slice(-SAMPLES);
-  const most = Math.max(1024, ...samples.flatMap((it) => [it.swarm, it.web]));
-  const rates = (of) => line(of, samples.map((it) => it[of] / most));
-  $("plot").replaceChildren(rates("web"), rates("swarm"));
-  $("most").textContent = `${bytes(most)}/s`;
+  drawRates($("plot"), $("most"), samples, ["web", "swarm"]);
 }
 
 // --- episodes ------------------------------------------------------------------------------------------------------
@@ -126,7 +61,7 @@ function sample(status) {
 function stands(episode) {
   if (episode.error) return episode.error;
   if (episode.draft) return "A draft: nobody sees it yet.";
-  if (!episode.released) return `Appears on ${here(episode.published)}.`;
+  if (!episode.released) return `Appears on ${moment(episode.published)}.`;
   const swarm = episode.swarm;
   if (!swarm) return "Out, and not seeded at the moment.";
   const copies = (Math.floor(swarm.copies_milli / 100) / 10).toFixed(1);
@@ -154,23 +89,15 @@ function drawSpread(figure, episode) {
 }
 
 function spreadFigure(title) {
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  const looks = { viewBox: "0 0 600 120", preserveAspectRatio: "none", role: "img", "aria-label": `How ${title} spreads` };
-  for (const [name, value] of Object.entries(looks)) svg.setAttribute(name, value);
-  return make("figure", { hidden: true }, svg, make("figcaption", { class: "soft" }));
+  return make("figure", { hidden: true }, plotOf(`How ${title} spreads`), make("figcaption", { class: "soft" }));
 }
-
-/** One that was drawn before is drawn anew only where it changed, so that what is pressed stays. */
-const drawn = new Map();
 
 function article(episode) {
   const { swarm, ...rest } = episode;
-  const looks = JSON.stringify([rest, role]);
-  const before = drawn.get(episode.guid);
-  if (before?.looks === looks) {
-    before.update(episode);
-    return before.element;
-  }
+  return drawnOnce(episode.guid, [rest, role], episode, () => drawArticle(episode));
+}
+
+function drawArticle(episode) {
   const text = make("p", { class: "stands" });
   const bar = make("progress", { max: 1000, "aria-label": `How much of ${episode.title} is out` });
   const figure = spreadFigure(episode.title);
@@ -184,7 +111,7 @@ function article(episode) {
   const title = episode.released
     ? make("a", { href: new URL(episode.page).pathname.replace(/^.*\/shows\//, "shows/") }, episode.title)
     : episode.title;
-  const facts = [here(episode.published), bytes(episode.length)].join(" · ");
+  const facts = [moment(episode.published), bytes(episode.length)].join(" · ");
   const file = make("input", { type: "file", hidden: true, onchange: (event) => replace(episode, event.target.files[0]) });
   const acts = may("editor") && make(
     "p",
@@ -202,11 +129,9 @@ function article(episode) {
     text,
     bar,
     figure,
-    acts || null,
+    acts,
   );
-  update(episode);
-  drawn.set(episode.guid, { looks, element, update });
-  return element;
+  return { element, update };
 }
 
 function episodes(shows, status) {
@@ -214,10 +139,7 @@ function episodes(shows, status) {
     const own = status.episodes.filter((episode) => episode.show === show.slug);
     return [make("h2", {}, show.title), ...own.map(article), own.length ? null : make("p", { class: "soft" }, "No episode yet.")];
   });
-  const wanted = sections.flat().filter(Boolean);
-  const there = [...$("shows").children];
-  const isSame = wanted.length === there.length && wanted.every((it, n) => it === there[n] || (it.tagName !== "ARTICLE" && it.isEqualNode(there[n])));
-  if (!isSame) $("shows").replaceChildren(...wanted);
+  putIn($("shows"), sections.flat().filter(Boolean));
 }
 
 async function act(method, path, body) {
@@ -228,13 +150,6 @@ async function act(method, path, body) {
     tell(trouble);
   }
   await refresh();
-}
-
-/** Shows a dialog and gives the value of the button that closed it. */
-function asked(dialog) {
-  dialog.returnValue = "";
-  dialog.showModal();
-  return new Promise((closed) => dialog.addEventListener("close", () => closed(dialog.returnValue), { once: true }));
 }
 
 async function edit(episode) {
@@ -271,7 +186,7 @@ function send(path, part, offset, progress) {
   return new Promise((sent, failed) => {
     const request = new XMLHttpRequest();
     request.open("PATCH", API + path);
-    const fields = headers({ "upload-offset": offset, "content-type": "application/offset+octet-stream" });
+    const fields = { ...bearer(), "upload-offset": offset, "content-type": "application/offset+octet-stream" };
     for (const [name, value] of Object.entries(fields)) request.setRequestHeader(name, value);
     request.upload.addEventListener("progress", (event) => progress(offset + event.loaded));
     request.addEventListener("load", () => {
@@ -435,7 +350,7 @@ async function refresh() {
       room.removeItem("token");
       enter(false);
     }
-    tell(trouble.status ? trouble : "The publisher does not answer");
+    tellFailed(trouble);
   } finally {
     busy = false;
   }
@@ -445,7 +360,7 @@ function enter(isIn) {
   $("door").hidden = isIn;
   $("desk").hidden = !isIn;
   $("leave").hidden = !isIn;
-  if (isIn && $("trouble").textContent.startsWith("The publisher")) tell();
+  if (isIn) tellAnswered();
 }
 
 $("door").addEventListener("submit", (event) => {
@@ -469,6 +384,4 @@ prepare();
 prepareNumbers();
 if (!room.getItem("token")) enter(false);
 refresh();
-setInterval(() => {
-  if (!document.hidden) refresh();
-}, EVERY);
+keepFresh(refresh);

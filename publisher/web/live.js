@@ -1,11 +1,7 @@
 // Keeps the swarm figures of an episode's page fresh while somebody looks at it, and leads the player to its chapters.
-"use strict";
+// It stands behind the basics in core/web.
 
 const figures = document.querySelector("[data-swarm]");
-
-function count(n, one, many) {
-  return `${n} ${n === 1 ? one : many}`;
-}
 
 async function refresh() {
   if (document.hidden) return;
@@ -34,15 +30,12 @@ function follow() {
   }
 }
 
-function offerSpeed() {
+function putSpeeds() {
   const label = document.createElement("label");
   const speed = document.createElement("select");
   label.className = "soft speed";
-  for (const rate of [0.8, 1, 1.2, 1.5, 1.8, 2]) {
-    speed.add(new Option(`${rate}×`, rate, rate === 1, rate === 1));
-  }
-  speed.addEventListener("change", () => {
-    player.playbackRate = Number(speed.value);
+  offerSpeeds(speed, (rate) => {
+    player.playbackRate = rate;
   });
   label.append("Speed ", speed);
   player.after(label);
@@ -50,7 +43,7 @@ function offerSpeed() {
 
 // A show's page has a player for each episode, and no chapters.
 if (player && document.querySelectorAll("audio, video").length === 1) {
-  offerSpeed();
+  putSpeeds();
   player.addEventListener("timeupdate", follow);
   document.addEventListener("click", (event) => {
     const moment = event.target.closest("[data-at]");

@@ -60,15 +60,10 @@ function bars(id, title, items) {
   const width = 600 / Math.max(1, items.length);
   const shapes = items.flatMap((it, n) =>
     ["http", "swarm"].map((of, side) => {
-      const bar = document.createElementNS("http://www.w3.org/2000/svg", "rect");
       const height = (it[of] / most) * 114;
       const place = { x: (n + 0.1 + side * 0.4) * width, y: 120 - height, width: width * 0.38, height };
-      for (const [name, value] of Object.entries(place)) bar.setAttribute(name, value.toFixed(1));
-      bar.setAttribute("class", of === "http" ? "web" : "swarm");
-      const tip = document.createElementNS("http://www.w3.org/2000/svg", "title");
-      tip.textContent = `${it.name}: ${it.http} over HTTP, ${it.swarm} in swarms`;
-      bar.append(tip);
-      return bar;
+      const tip = shape("title", {}, `${it.name}: ${it.http} over HTTP, ${it.swarm} in swarms`);
+      return shape("rect", { class: of === "http" ? "web" : "swarm", ...place }, tip);
     }),
   );
   svg.replaceChildren(...shapes);

@@ -1,12 +1,10 @@
 // The owner's view of the agent: everything it shows and does goes through /api/v1/ask, in the words of the commands.
-"use strict";
+// It stands behind the tools in core/web.
 
-const EVERY = 2000;
-const SAMPLES = 150;
+const WHO = "agent";
 const RECENT = 200;
 const VIEWS = { listen, podcasts, feed, transfers, history: past, episode };
 
-const $ = (id) => document.getElementById(id);
 const room = localStorage;
 let samples = [];
 let status = null;
@@ -15,63 +13,19 @@ let busy = false;
 /** The episode that is heard, and what the browser plays it with. */
 let heard = null;
 
-class Refused extends Error {
-  constructor(status, said) {
-    super(said?.hint ? `${said.error}: ${said.hint}` : said?.error ?? `the agent answers ${status}`);
-    this.status = status;
-  }
-}
-
-async function post(path, body, token) {
-  const answer = await fetch(path, {
-    method: "POST",
-    headers: { "content-type": "application/json", ...(token ? { authorization: `Bearer ${token}` } : {}) },
-    body: JSON.stringify(body),
-    cache: "no-store",
-  });
-  if (!answer.ok) throw new Refused(answer.status, await answer.json().catch(() => null));
-  return answer.json();
-}
-
 /** Asks the agent, and gives what stands in its answer, whatever that is called. */
 async function ask(question, more = {}) {
-  const reply = await post("api/v1/ask", { ask: question, ...more }, room.getItem("token"));
-  return Object.values(reply)[0];
+  const answer = await answerTo("POST", "ask", bearer(), { ask: question, ...more });
+  return Object.values(await answer.json())[0];
 }
 
-function make(name, attributes = {}, ...inside) {
-  const element = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
-    else if (value !== false && value != null) element.setAttribute(key, value === true ? "" : value);
-  }
-  element.append(...inside.flat().filter((part) => part != null && part !== false));
-  return element;
-}
-
-function bytes(n) {
-  for (const unit of ["B", "KiB", "MiB", "GiB"]) {
-    if (n < 1024) return `${n < 10 && unit !== "B" ? n.toFixed(1) : Math.round(n)} ${unit}`;
-    n /= 1024;
-  }
-  return `${n.toFixed(1)} TiB`;
-}
-
-const rate = (n) => `${bytes(n)}/s`;
-const count = (n, one, many = `${one}s`) => `${n} ${n === 1 ? one : many}`;
 const day = (time) => (time ? new Date(time).toLocaleDateString([], { dateStyle: "medium" }) : "no date");
-const moment = (time) => new Date(time).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
 
 /** `3:20`, `1:05:00`. */
 function clock(seconds) {
   const [h, m, s] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, Math.floor(seconds) % 60];
   const two = (n) => String(n).padStart(2, "0");
   return h ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`;
-}
-
-function tell(trouble) {
-  $("trouble").textContent = trouble ? `${trouble.message ?? trouble}.` : "";
-  $("trouble").hidden = !trouble;
 }
 
 const say = (word) => {
@@ -137,18 +91,13 @@ function place(it) {
   return at ? `heard to ${clock(at)}` : null;
 }
 
-/** What was drawn before is drawn anew only where it changed, so that what is pressed or open stays. */
-const drawn = new Map();
-
 function article(it, withShow = true, withTitle = true) {
   const { transfer, shared, trouble, ...rest } = it;
-  const key = `${it.id} ${withShow}`;
-  const looks = JSON.stringify([rest, Boolean(transfer), heard?.id === it.id]);
-  const before = drawn.get(key);
-  if (before?.looks === looks) {
-    before.update(it);
-    return before.element;
-  }
+  const looks = [rest, Boolean(transfer), heard?.id === it.id];
+  return drawnOnce(`${it.id} ${withShow}`, looks, it, () => drawArticle(it, withShow, withTitle));
+}
+
+function drawArticle(it, withShow, withTitle) {
   const text = make("p", { class: "soft stands" });
   const warning = make("p", { class: "warning" });
   const bar = make("progress", { "aria-label": `How much of ${it.title} is here` });
@@ -183,21 +132,12 @@ function article(it, withShow = true, withTitle = true) {
       canPlay(it) && button(heard?.id === it.id ? "Playing" : "Play", () => play(it), { class: "play strong", disabled: heard?.id === it.id }),
       it.stage === "seen" && it.sources.length > 0 && button("Fetch", () => act("download", { episodes: [it.id] }, `${it.title} is fetched`)),
       isWanted(it) && !it.is_paused && button("First", () => act("first", { episode: it.id }, `${it.title} comes before all others`)),
-      (isWanted(it) || transfer || it.is_paused) &&
+      (isWanted(it) || it.transfer || it.is_paused) &&
         button(it.is_paused ? "Go on" : "Pause", () => act(turn, { what: [it.id] }, it.is_paused ? `${it.title} goes on` : `${it.title} is paused`)),
     ),
     make("div", { class: "wide" }, bar),
   );
-  update(it);
-  drawn.set(key, { looks, element, update });
-  return element;
-}
-
-/** Puts these elements in place of those that are there, unless they are there. */
-function place_in(parent, wanted) {
-  const there = [...parent.children];
-  const isSame = wanted.length === there.length && wanted.every((it, n) => it === there[n] || (it.tagName !== "ARTICLE" && it.isEqualNode(there[n])));
-  if (!isSame) parent.replaceChildren(...wanted);
+  return { element, update };
 }
 
 /** How it moves is fresher in the list of what moves. */
@@ -216,9 +156,9 @@ function listen(view) {
     const kept = await ask("recent", { most: 30 });
     const wanted = moving.filter(isWanted);
     head.hidden = coming.hidden = wanted.length === 0;
-    place_in(coming, wanted.map((it) => article(it)));
+    putIn(coming, wanted.map((it) => article(it)));
     const empty = status.feeds.length ? "Nothing has come yet." : "Follow a podcast under “Podcasts”, and its newest episode comes here.";
-    place_in(ready, kept.length ? kept.map((it) => article(fresh(it))) : [nothing(empty)]);
+    putIn(ready, kept.length ? kept.map((it) => article(fresh(it))) : [nothing(empty)]);
   };
 }
 
@@ -243,7 +183,7 @@ function podcasts(view) {
   const all = make("button", { type: "button", onclick: () => act("update", {}, (polled) => `${count(polled.length, "feed")} polled.`) }, "Look for news now");
   view.append(make("h1", {}, "Podcasts"), form, make("p", { class: "row" }, all), make("h2", {}, "Followed"), list);
   return async () => {
-    place_in(list, status.feeds.length ? status.feeds.map(show) : [nothing("No feed is followed yet. Paste the address of one above.")]);
+    putIn(list, status.feeds.length ? status.feeds.map(show) : [nothing("No feed is followed yet. Paste the address of one above.")]);
   };
 }
 
@@ -258,11 +198,12 @@ function feedFacts(it) {
 }
 
 function show(it) {
-  const name = it.title || it.url;
-  const key = `feed ${it.id}`;
   const { polls, last_poll, ...rest } = it;
-  const looks = JSON.stringify(rest);
-  if (drawn.get(key)?.looks === looks) return drawn.get(key).element;
+  return drawnOnce(`feed ${it.id}`, rest, it, () => drawShow(it));
+}
+
+function drawShow(it) {
+  const name = it.title || it.url;
   const element = make(
     "article",
     { class: "item", "data-feed": it.id },
@@ -276,8 +217,7 @@ function show(it) {
     ),
     feedActs(it, name),
   );
-  drawn.set(key, { looks, element });
-  return element;
+  return { element };
 }
 
 function feedActs(it, name) {
@@ -297,10 +237,7 @@ async function remove(it, name) {
   const { files } = dialog.querySelector("form").elements;
   files.checked = false;
   $("which").textContent = `${name}: ${count(it.complete, "episode")} kept in the library.`;
-  dialog.returnValue = "";
-  dialog.showModal();
-  const answer = await new Promise((closed) => dialog.addEventListener("close", () => closed(dialog.returnValue), { once: true }));
-  if (answer !== "yes") return;
+  if ((await asked(dialog)) !== "yes") return;
   const done = await act("remove", { feeds: [String(it.id)], delete_files: files.checked }, `${name} is followed no longer.`);
   if (done && location.hash.startsWith("#feed/")) location.hash = "#podcasts";
 }
@@ -316,7 +253,7 @@ function feed(view, id) {
   const draw = () => {
     const wanted = only.value.toLowerCase();
     const shown = (episodes ?? []).filter((it) => it.title.toLowerCase().includes(wanted)).slice(-RECENT).reverse();
-    place_in(list, shown.length ? shown.map((it) => article(fresh(it), false)) : [nothing("No such episode.")]);
+    putIn(list, shown.length ? shown.map((it) => article(fresh(it), false)) : [nothing("No such episode.")]);
   };
   only.addEventListener("input", draw);
   return async (now) => {
@@ -355,15 +292,14 @@ function episode(view, id) {
       notes.hidden = !notes.textContent;
     }
     const look = await ask("look", { episode: id });
-    place_in(above, [article(look.episode, false, false)]);
+    putIn(above, [article(look.episode, false, false)]);
     draw(look);
   };
 }
 
 function transfers(view) {
   const figures = make("dl", { class: "figures" });
-  const plot = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  for (const [name, value] of Object.entries({ viewBox: "0 0 600 120", preserveAspectRatio: "none", role: "img", "aria-label": "Bytes a second over the last five minutes" })) plot.setAttribute(name, value);
+  const plot = plotOf("Bytes a second over the last five minutes");
   const most = make("span");
   const caption = make("figcaption", { class: "soft" }, make("span", { class: "in" }, make("span", { class: "key" }), " in"), " ", make("span", { class: "out" }, make("span", { class: "key" }), " out"), ", in the last five minutes; up to ", most);
   const field = (text, name) => make("label", {}, text, make("input", { name, placeholder: "none, or such as 2MiB/s", autocomplete: "off", pattern: "none|[0-9.]+ ?[A-Za-z]+/s|[0-9.]+ ?[kMG]bps" }));
@@ -399,9 +335,9 @@ function transfers(view) {
   return async () => {
     const traffic = status.traffic;
     const shown = { In: rate(traffic.down_rate), Out: rate(traffic.up_rate), Peers: traffic.peers, Seeded: status.seeding.torrents, "Free on the disk": status.free == null ? "not known" : bytes(status.free) };
-    figures.replaceChildren(...Object.entries(shown).map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, String(value)))));
-    drawPlot(plot, most);
-    reached.textContent = status.reached ? `Reached from outside: ${status.reached.text}.` : "";
+    drawFigures(figures, shown);
+    drawRates(plot, most, samples, ["in", "out"]);
+    reached.textContent = wayIn(status);
     limits.parentElement.hidden = !status.limits;
     const held = JSON.stringify(status.limits?.always);
     // What is being typed is left alone.
@@ -413,7 +349,7 @@ function transfers(view) {
     all.dataset.paused = isPaused;
     all.textContent = isPaused ? "Let everything go on" : "Pause everything";
     all.hidden = status.feeds.length === 0;
-    place_in(list, moving.length ? moving.map(withSwarm) : [nothing("Nothing is fetched or seeded now.")]);
+    putIn(list, moving.length ? moving.map(withSwarm) : [nothing("Nothing is fetched or seeded now.")]);
     for (const open of list.querySelectorAll("details[open]")) await open.look();
   };
 }
@@ -495,20 +431,6 @@ function swarmView(parent) {
   };
 }
 
-function drawPlot(plot, most) {
-  const top = Math.max(1024, ...samples.flatMap((it) => [it.in, it.out]));
-  const line = (of) => {
-    const first = SAMPLES - samples.length;
-    const points = samples.map((it, n) => `${(((first + n) / (SAMPLES - 1)) * 600).toFixed(1)},${(118 - (it[of] / top) * 112).toFixed(1)}`);
-    const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
-    path.setAttribute("class", of);
-    path.setAttribute("d", `M${points.join("L")}`);
-    return path;
-  };
-  plot.replaceChildren(line("in"), line("out"));
-  most.textContent = rate(top);
-}
-
 function past(view) {
   const list = make("div", { class: "scroll box", tabindex: "0", role: "group", "aria-label": "History" });
   view.append(make("h1", {}, "History"), make("p", { class: "soft" }, "What came into the library, the newest first."), list);
@@ -527,7 +449,7 @@ function past(view) {
       ),
     );
     const table = make("table", {}, make("thead", {}, make("tr", {}, head("Complete"), head("Episode"), head("Podcast"), head("Size", true), head("Given back", true))), make("tbody", {}, rows));
-    place_in(list, [rows.length ? table : nothing("Nothing has come yet.")]);
+    putIn(list, [rows.length ? table : nothing("Nothing has come yet.")]);
   };
 }
 
@@ -577,9 +499,8 @@ function shut() {
 }
 
 function preparePlayer() {
-  for (const speed of [0.8, 1, 1.2, 1.5, 1.8, 2]) $("speed").add(new Option(`${speed}×`, speed, speed === 1, speed === 1));
-  $("speed").addEventListener("change", () => {
-    if (heard) heard.media.playbackRate = Number($("speed").value);
+  offerSpeeds($("speed"), (speed) => {
+    if (heard) heard.media.playbackRate = speed;
   });
   const skip = (by) => () => {
     if (heard) heard.media.currentTime = Math.max(0, heard.media.currentTime + by);
@@ -640,13 +561,13 @@ async function refresh(now = false) {
     $("up").textContent = `↑ ${rate(status.traffic.up_rate)}`;
     enter(true);
     await update(now);
-    if ($("trouble").textContent.startsWith("The agent")) tell();
+    tellAnswered();
   } catch (trouble) {
     if (trouble.status === 401) {
       room.removeItem("token");
       enter(false);
     } else {
-      tell(trouble.status ? trouble : "The agent does not answer");
+      tellFailed(trouble);
     }
   } finally {
     const isAgain = busy === "again";
@@ -661,7 +582,8 @@ async function begin() {
   if (ticket) {
     history.replaceState(null, "", location.pathname);
     try {
-      room.setItem("token", (await post("api/v1/enter", { ticket })).token);
+      const answer = await answerTo("POST", "enter", {}, { ticket });
+      room.setItem("token", (await answer.json()).token);
     } catch (trouble) {
       if (!room.getItem("token")) tell(trouble);
     }
@@ -675,6 +597,4 @@ addEventListener("hashchange", () => {
   else if (location.hash !== "#view") turn(true);
 });
 begin();
-setInterval(() => {
-  if (!document.hidden) refresh();
-}, EVERY);
+keepFresh(refresh);

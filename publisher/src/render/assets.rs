@@ -16,7 +16,7 @@ pub(crate) fn style() -> String {
 
 /// The script of the pages of listeners: `live.js`.
 pub(crate) fn live() -> String {
-    include_str!("../../web/live.js").to_owned()
+    [web::BASICS, include_str!("../../web/live.js")].concat()
 }
 
 /// How the dashboard looks besides: `dashboard.css`.
@@ -26,5 +26,5 @@ pub(crate) fn dashboard_style() -> String {
 
 /// The script of the dashboard: `dashboard.js`.
 pub(crate) fn dashboard_script() -> String {
-    include_str!("../../web/dashboard.js").to_owned()
+    [web::BASICS, web::TOOLS, include_str!("../../web/dashboard.js")].concat()
 }

@@ -104,7 +104,7 @@ pub(super) fn routes(hub: HubHandle, door: Arc<Door>) -> Router {
         get(async move || ([(header::CONTENT_TYPE, mime)], text))
     };
     let style = [web::LOOK, web::PANEL, include_str!("../../web/style.css")];
-    let script = [include_str!("../../web/view.js")];
+    let script = [web::BASICS, web::TOOLS, include_str!("../../web/view.js")];
     Router::new()
         .route("/", file("text/html; charset=utf-8", &[include_str!("../../web/index.html")]))
         .route("/assets/style.css", file("text/css; charset=utf-8", &style))
