@@ -230,6 +230,33 @@ fn a_program_names_every_kind_of_record_in_the_shape_of_its_state() {
     assert_none("an older version must refuse what it does not know", missing);
 }
 
+/// The name that a line of JavaScript declares for its whole page.
+fn declared(line: &str) -> Option<&str> {
+    let kinds = ["const ", "let ", "class ", "function ", "async function "];
+    let name = kinds.iter().find_map(|kind| line.strip_prefix(kind))?;
+    name.split(|c: char| !c.is_alphanumeric() && c != '_' && c != '$').next()
+}
+
+#[test]
+fn what_pages_share_stands_in_one_place() {
+    let is_shared = |source: &&Source| source.path.starts_with("core/web/");
+    let is_page = |source: &&Source| ["publisher/web/", "subscriber/web/"].iter().any(|it| source.path.starts_with(it));
+    let all = sources();
+    let shared: Vec<_> = all.iter().filter(is_shared).collect();
+    let names: BTreeSet<_> = shared.iter().flat_map(|source| source.text.lines().filter_map(declared)).collect();
+    assert!(names.contains("count") && names.contains("$"), "core/web declares {names:?}");
+    let is_again = |source: &Source, line: &str| {
+        let is_style = Path::new(&source.path).extension().is_some_and(|extension| extension == "css");
+        is_style && line.contains("light-dark(") || declared(line).is_some_and(|name| names.contains(name))
+    };
+    let mut again = Vec::new();
+    for source in all.iter().filter(is_page) {
+        let lines = source.lines().filter(|(_, line)| is_again(source, line));
+        again.extend(lines.map(|(number, line)| format!("{}:{number}: {line}", source.path)));
+    }
+    assert_none("a colour of pages, or what core/web declares, stands here again", again);
+}
+
 #[test]
 fn the_readme_and_the_code_agree() {
     let readme = read("README.md");
