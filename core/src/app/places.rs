@@ -45,6 +45,17 @@ impl Places {
     }
 }
 
+/// What a program says of itself, and where it keeps things; of one that runs on another machine nobody knows.
+#[derive(Debug, Serialize)]
+pub struct WithPlaces<'a, T> {
+    /// What it says.
+    #[serde(flatten)]
+    pub status: &'a T,
+    /// Its places on this machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub places: Option<&'a Places>,
+}
+
 /// How the log of a process is read.
 fn log_of(pid: u32) -> String {
     let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();

@@ -174,10 +174,20 @@ async fn accept_task(listener: TcpListener, engine: mpsc::Sender<(Stream, Socket
                     return;
                 }
             }
-            Err(err) => {
-                tracing::warn!(%err, "no connection from the system");
-                tokio::time::sleep(PAUSE).await;
-            }
+            Err(error) => rest_after_accept(&error).await,
         }
+    }
+}
+
+/// Waits after an accept that failed for a reason of this machine, such as a lack of descriptors, and would fail again
+/// at once; a peer that went away meanwhile is no such reason.
+pub async fn rest_after_accept(error: &io::Error) {
+    let is_of_peer = matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+    );
+    if !is_of_peer {
+        tracing::warn!(%error, "cannot accept connections for now");
+        tokio::time::sleep(PAUSE).await;
     }
 }

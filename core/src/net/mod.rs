@@ -49,6 +49,7 @@ use std::sync::Arc;
 
 pub use blocks::{BlocklistFile, BlocklistStatus};
 pub use engine::Engine;
+pub use listen::rest_after_accept;
 pub use port_map::{PortMap, map_port};
 pub use proxy::Proxy;
 pub use reached::Reached;

@@ -20,6 +20,6 @@ pub mod udp;
 pub use announce::{AnnounceEvent, AnnounceFailure, AnnounceRequest, AnnounceResponse, NO_PORT};
 pub use announcer::{AnnounceId, Announcer, AnnouncerInput, AnnouncerOutput, MAX_TRACKERS, TrackerStatus};
 pub use announcers::Announcers;
-pub use scope::Scope;
+pub use scope::{Scope, network_of, public_network_of};
 pub use scrape::{ScrapeRequest, ScrapeResponse, SwarmCounts};
 pub use swarms::{Admission, DEFAULT_NUMWANT, MAX_NUMWANT, SwarmEntry, SwarmTable, SwarmTableConfig};

@@ -67,6 +67,20 @@ impl Scope {
     }
 }
 
+/// What counts as one asker: an IPv4 address, or the /64 that an IPv6 host has to itself.
+pub fn network_of(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => ip.into(),
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
+    }
+}
+
+/// The same of a public address. Behind a reverse proxy, or at home, any other one is everybody.
+pub fn public_network_of(ip: IpAddr) -> Option<IpAddr> {
+    let network = network_of(ip);
+    (Scope::of(network) == Scope::Public).then_some(network)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,6 +164,18 @@ mod tests {
         check(Scope::Private, &["::ffff:10.0.0.1", "::ffff:169.254.169.254", "64:ff9b::192.168.0.1", "2002:c0a8:1::1"]);
         check(Scope::Public, &["::ffff:8.8.8.8", "::ffff:198.18.0.1", "64:ff9b::8.8.8.8", "2002:808:808::1"]);
         check(Scope::Nowhere, &["::ffff:0.0.0.0", "::127.0.0.1", "::8.8.8.8", "64:ff9b::255.255.255.255"]);
+    }
+
+    #[test]
+    fn an_asker_is_an_address_or_64_bits_of_one() {
+        let network = |ip: &str| network_of(ip.parse().unwrap());
+        assert_eq!(network("::ffff:203.0.113.1"), network("203.0.113.1"));
+        assert_ne!(network("203.0.113.1"), network("203.0.113.2"));
+        assert_eq!(network("2001:db8::1"), network("2001:db8::2"));
+        assert_ne!(network("2001:db8::1"), network("2001:db8:0:1::1"));
+        let public = |ip: &str| public_network_of(ip.parse().unwrap());
+        assert_eq!(public("2001:db8::1"), Some(network("2001:db8::")));
+        assert_eq!([public("127.0.0.1"), public("192.168.0.1"), public("fe80::1")], [None; 3]);
     }
 
     #[test]

@@ -1,9 +1,8 @@
 //! `status`: how the publisher and its episodes stand.
 
 use chrono::Local;
-use podswarm_core::app::{Failure, Places};
+use podswarm_core::app::{Failure, Places, WithPlaces};
 use podswarm_core::rate::{ByteCount, Rate};
-use serde::Serialize;
 
 use super::{Context, Reach, likely_urls};
 use crate::control::unavailable;
@@ -99,15 +98,6 @@ pub(super) async fn status(context: &Context) -> Result<(), Failure> {
         }
     }
     Ok(())
-}
-
-/// What `--json` tells: what the publisher says, and where it keeps things on this machine.
-#[derive(Serialize)]
-struct WithPlaces<'a> {
-    #[serde(flatten)]
-    status: &'a Status,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    places: Option<&'a Places>,
 }
 
 /// The figures of a swarm on one line.

@@ -18,7 +18,9 @@ use std::time::Duration;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use chrono::{DateTime, Utc};
 use futures_util::Stream;
+use podswarm_core::app::{Place, Quota};
 use podswarm_core::metainfo::InfoHash;
+use podswarm_core::tracker::public_network_of;
 use podswarm_feeds::Withdrawal;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::{self, error::RecvError};
@@ -26,7 +28,6 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::quota::{Place, Quota};
 use crate::record::{EventKind, EventRecord};
 use crate::render::feed::media_url;
 use crate::site::Site;
@@ -82,7 +83,7 @@ impl Bus {
 
     /// Takes a place among the streams; `None` if there are too many.
     pub(crate) fn admit(&self, asker: IpAddr) -> Option<Place> {
-        self.places.admit(asker)
+        self.places.admit(public_network_of(asker))
     }
 }
 

@@ -20,6 +20,7 @@ use axum::http::StatusCode;
 use axum::http::header::{self, HeaderName, HeaderValue};
 use bytes::{Buf, Bytes};
 use chrono::Utc;
+use podswarm_core::app::Guarded;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -27,7 +28,6 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use super::doorstep::Guest;
-use super::guard::Guarded;
 use super::proxies::Proxies;
 use super::resource::{Fields, http_date};
 use super::{PUBLIC, Peers, TRACKER};

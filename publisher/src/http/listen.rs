@@ -11,7 +11,6 @@
 //! Why not `axum::serve`: it sets no timer, so a slow sender of headers would hold its socket for ever.
 
 use std::convert::Infallible;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,7 +25,9 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use podswarm_core::tracker::Scope;
+use podswarm_core::app::{Guarded, Place, Quota};
+use podswarm_core::net::rest_after_accept;
+use podswarm_core::tracker::{Scope, public_network_of};
 use socket2::SockRef;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
@@ -35,10 +36,9 @@ use tokio_util::task::TaskTracker;
 
 use super::doorstep::{Doorstep, Guest};
 use super::front::{Front, Line};
-use super::guard::Guarded;
 use super::handshake::{Secured, shake_hands};
+use super::kept::Kept;
 use super::proxies::Proxies;
-use super::quota::{Kept, Place, Quota};
 use super::streams::{Streams, Watched};
 use crate::tls::Tls;
 
@@ -56,8 +56,6 @@ const STREAM_BUFFER: usize = 64 << 10;
 const HEADER_TIME: Duration = Duration::from_secs(15);
 /// How long open requests may go on after the stop was asked for.
 const STOP_TIME: Duration = Duration::from_secs(2);
-/// How long to wait after an accept that failed for want of descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// Connections that are looked at a second time before they get a task of their own.
 const MOST_SILENT: usize = 64;
 /// What may wait in a socket before it is on its way, in bytes: what many sockets hold cannot be taken back when others
@@ -239,20 +237,13 @@ pub(crate) async fn serve_beside(
         let (guest, remote) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                if is_ours(&error) {
-                    tracing::warn!(%error, "cannot accept connections for now");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
+                rest_after_accept(&error).await;
                 continue;
             }
         };
-        let admitted = if hall.app.proxies.trust(remote.ip()) {
-            // Behind it is everybody.
-            hall.places.connections.admit_anybody()
-        } else {
-            hall.places.connections.admit(remote.ip())
-        };
-        let Some(place) = admitted else {
+        // Behind a proxy is everybody.
+        let network = public_network_of(remote.ip()).filter(|_| !hall.app.proxies.trust(remote.ip()));
+        let Some(place) = hall.places.connections.admit(network) else {
             if hall.app.tls.is_none() {
                 hall.tasks.spawn(refuse(guest));
             }
@@ -464,8 +455,8 @@ impl Desk {
             // A proxy that asks for itself has a place already, and so has who asks one thing at a time.
             (Some(_), _) if ip == self.peers.remote.ip() => None,
             (None, Version::Http1) => None,
-            (Some(_), _) => Some(self.places.connections.admit_beside(ip)),
-            (None, Version::Http2) => Some(self.places.requests.admit(ip)),
+            (Some(_), _) => Some(self.places.connections.admit_beside(public_network_of(ip))),
+            (None, Version::Http2) => Some(self.places.requests.admit(public_network_of(ip))),
         };
         request.extensions_mut().insert(asker);
         request.extensions_mut().insert(self.way);
@@ -498,16 +489,9 @@ pub(crate) fn canonical(addr: SocketAddr) -> SocketAddr {
     SocketAddr::new(addr.ip().to_canonical(), addr.port())
 }
 
-/// Whether an accept failed for a reason of this machine and will fail again at once; a peer that went away is not.
-fn is_ours(error: &io::Error) -> bool {
-    !matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
-    )
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io;
     use std::sync::Arc;
 
     use axum::Extension;

@@ -1,7 +1,7 @@
 //! How often something may be done, from each network.
 //!
 //! A home or an office behind one address is many people, so a network may do a lot at once and goes on at a good rate
-//! from then on. Addresses that are not public are not held to it, for the reasons that `quota` gives.
+//! from then on. Addresses that are not public are not held to it, since behind a reverse proxy, or at home, one of them is everybody.
 //!
 //! Law: what is remembered of a network is one moment, and nothing once it may do all of it again.
 //! Source: the generic cell rate algorithm, ITU-T I.371.
@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::quota::network_of;
+use podswarm_core::tracker::public_network_of;
 
 /// Networks that are remembered before those are looked for that need not be.
 const FEW: usize = 1024;
@@ -43,7 +43,7 @@ impl Pace {
 
     /// Counts one for the network of `asker`; or gives the time after which there is one for it again.
     pub(crate) fn take(&self, asker: IpAddr, now: Instant) -> Result<(), Duration> {
-        let Some(network) = network_of(asker) else { return Ok(()) };
+        let Some(network) = public_network_of(asker) else { return Ok(()) };
         let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
         let until = busy.until.get(&network).map_or(now, |&until| until.max(now)) + self.each;
         let ahead = until.duration_since(now);
@@ -60,7 +60,7 @@ impl Pace {
 
     /// The time after which there is one for the network of `asker`, if there is none now.
     pub(crate) fn wait(&self, asker: IpAddr, now: Instant) -> Option<Duration> {
-        let network = network_of(asker)?;
+        let network = public_network_of(asker)?;
         let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
         let ahead = busy.until.get(&network)?.saturating_duration_since(now) + self.each;
         Some(ahead.saturating_sub(self.all)).filter(|wait| !wait.is_zero())

@@ -1,6 +1,6 @@
 //! The answers of one connection of HTTP/2, each held to its own time.
 //!
-//! Over HTTP/1 an asker who stops reading makes the whole connection silent, and `guard` ends it. Over HTTP/2 a
+//! Over HTTP/1 an asker who stops reading makes the whole connection silent, and `listen` ends it. Over HTTP/2 a
 //! connection with many streams is never silent, so each stream is watched: one whose answer is ready to go on, and
 //! has not been let go on for the idle time, is ended alone. An answer that waits for us, such as a stream of events on
 //! which nothing happens, lives.

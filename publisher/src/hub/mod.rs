@@ -15,7 +15,7 @@
 mod subscription;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -23,9 +23,11 @@ use axum::http::StatusCode;
 use bytes::Bytes;
 use chrono::Utc;
 use data_encoding::HEXLOWER;
+use podswarm_core::app::Quota;
 use podswarm_core::net::Route;
 use podswarm_core::net::http::{HttpClient, HttpError, Reach};
 use podswarm_core::store::{Store, StoreError};
+use podswarm_core::tracker::{network_of, public_network_of};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -34,7 +36,7 @@ use url::{Host, Url, form_urlencoded};
 use crate::USER_AGENT;
 use crate::hooks::signature;
 use crate::host::blocking;
-use crate::http::{Quota, Resource};
+use crate::http::Resource;
 use crate::site::Site;
 use crate::urls::Urls;
 pub(crate) use subscription::SubscriptionRecord;
@@ -133,7 +135,7 @@ impl Hub {
         if wish.mode == Mode::Subscribe && self.feed(&wish.topic).is_none() {
             return (StatusCode::NOT_FOUND, "hub.topic is no feed of this hub".to_owned());
         }
-        let Some(place) = self.verifications.admit(asker) else {
+        let Some(place) = self.verifications.admit(public_network_of(asker)) else {
             return (StatusCode::SERVICE_UNAVAILABLE, "the hub has too much to do; come again".to_owned());
         };
         let hub = Arc::clone(self);
@@ -327,14 +329,6 @@ fn subscribe(store: &Store, new: &SubscriptionRecord) -> Result<(), String> {
         Ok(true) => Ok(()),
         Ok(false) => Err("there are as many subscriptions as there may be".to_owned()),
         Err(error) => Err(error.to_string()),
-    }
-}
-
-/// The address itself, or the /64 that an IPv6 host has to itself.
-fn network_of(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => ip.into(),
-        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
     }
 }
 

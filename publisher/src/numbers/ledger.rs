@@ -17,11 +17,12 @@
 
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher as _};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta, Utc};
 use podswarm_core::blocklist::Blocklist;
+use podswarm_core::tracker::network_of;
 use siphasher::sip::SipHasher24;
 use uuid::Uuid;
 
@@ -277,14 +278,6 @@ impl Day {
     /// Whether a window that opened in that second of this day is open.
     fn is_within(&self, second: u32, at: DateTime<Utc>) -> bool {
         self.age(at) < TimeDelta::seconds(second.into()) + WINDOW
-    }
-}
-
-/// The address itself, or the /64 that an IPv6 host has to itself.
-fn network_of(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => ip.into(),
-        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
     }
 }
 

@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 
 use chrono::Utc;
-use podswarm_core::app::{DataDir, Failure, GlobalArgs, Out, Places};
+use podswarm_core::app::{DataDir, Failure, GlobalArgs, Out, Places, WithPlaces};
 use podswarm_core::net::Route;
-use serde::Serialize;
 
 use super::misunderstood;
-use crate::ask::{Ask, EpisodeView, Reply, StageName, Status};
+use crate::ask::{Ask, EpisodeView, Reply, StageName};
 use crate::desk::{Desk, PROGRAM};
 use crate::records::FeedId;
 use crate::view;
@@ -111,13 +110,4 @@ pub(super) async fn status(global: &GlobalArgs, out: &Out) -> Result<(), Failure
         out.line(format!("{what:<10} {place}"))?;
     }
     out.line(view::status(&status, Utc::now()))
-}
-
-/// What `--json` tells: what the agent says, and where it keeps things on this machine.
-#[derive(Serialize)]
-struct WithPlaces<'a> {
-    #[serde(flatten)]
-    status: &'a Status,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    places: Option<&'a Places>,
 }

@@ -38,9 +38,9 @@ use podswarm_core::net::clock::Clock;
 use podswarm_core::net::{Engine, Torrent};
 use podswarm_core::rate::{ByteCount, Rate, RateMeter, TokenBucket};
 use podswarm_core::time::Instant;
+use podswarm_core::tracker::public_network_of;
 use tokio::sync::{Notify, oneshot};
 
-use super::quota::network_of;
 use crate::wire::UplinkStatus;
 use allowance::{Allowance, STEP, Sent};
 
@@ -303,7 +303,7 @@ impl Turns {
 
     fn push(&mut self, waiting: Waiting) {
         // Whoever is at home, or behind a proxy that tells nothing, stands for nobody but himself.
-        let network = network_of(waiting.asker).unwrap_or(waiting.asker);
+        let network = public_network_of(waiting.asker).unwrap_or(waiting.asker);
         let queue = self.of.entry(network).or_default();
         if queue.is_empty() {
             self.order.push_back(network);

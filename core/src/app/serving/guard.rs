@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 /// A stream whose reads and writes fail with [`io::ErrorKind::TimedOut`] once nothing has moved for the idle time.
-pub(crate) struct Guarded<T> {
+pub struct Guarded<T> {
     inner: T,
     /// What was read and is to be read again.
     unread: Bytes,
@@ -25,12 +25,12 @@ pub(crate) struct Guarded<T> {
 
 impl<T> Guarded<T> {
     /// Wraps a stream; `idle` is how long it may be silent.
-    pub(crate) fn new(inner: T, idle: Duration) -> Self {
+    pub fn new(inner: T, idle: Duration) -> Self {
         Self { inner, unread: Bytes::new(), idle, moved: Instant::now(), alarm: Box::pin(tokio::time::sleep(idle)) }
     }
 
     /// Lets it be silent for another time from now on.
-    pub(crate) fn bear(&mut self, idle: Duration) {
+    pub fn bear(&mut self, idle: Duration) {
         if idle < self.idle {
             self.alarm.as_mut().reset(Instant::now() + idle);
         }
@@ -38,12 +38,12 @@ impl<T> Guarded<T> {
     }
 
     /// The stream itself.
-    pub(crate) fn inner(&self) -> &T {
+    pub fn inner(&self) -> &T {
         &self.inner
     }
 
     /// Gives bytes that were read to the next reader.
-    pub(crate) fn unread(&mut self, bytes: Vec<u8>) {
+    pub fn unread(&mut self, bytes: Vec<u8>) {
         self.unread = bytes.into();
     }
 
