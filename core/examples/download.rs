@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use podswarm_core::metainfo::Metainfo;
 use podswarm_core::net::http::Reach;
-use podswarm_core::net::{AddTorrent, Engine, EngineConfig, Files};
+use podswarm_core::net::{AddTorrent, Conduct, Engine, EngineConfig, Files};
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
@@ -35,7 +35,7 @@ async fn main() -> Outcome<()> {
             files: Files::Fetch(path.clone()),
             choice: None,
             reach: Reach::Any,
-            announce: true,
+            conduct: Conduct::default(),
             peers,
             web_seeds: Vec::new(),
             seed_after: false,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use podswarm_core::net::create::{CreateOptions, Watch, create_torrent};
 use podswarm_core::net::http::Reach;
-use podswarm_core::net::{AddTorrent, Engine, EngineConfig, Files};
+use podswarm_core::net::{AddTorrent, Conduct, Engine, EngineConfig, Files};
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
@@ -36,7 +36,7 @@ async fn main() -> Outcome<()> {
             choice: None,
             resume: file.with_added_extension("resume"),
             reach: Reach::Any,
-            announce: true,
+            conduct: Conduct::default(),
             peers: Vec::new(),
             web_seeds: Vec::new(),
             seed_after: true,

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_with::{DeserializeFromStr, SerializeDisplay};
 
 use crate::time::Instant;
 
@@ -85,6 +86,34 @@ fn milli_number(text: &str) -> Option<u64> {
         millis = millis.checked_add(u64::from(digit.to_digit(10)?) * worth)?;
     }
     Some(millis)
+}
+
+/// How fast something may go; as fast as it gets if `None`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, SerializeDisplay, DeserializeFromStr)]
+pub struct Limit(pub Option<Rate>);
+
+/// A text that is no limit.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}, or `none`")]
+pub struct LimitError(#[from] RateError);
+
+impl FromStr for Limit {
+    type Err = LimitError;
+
+    fn from_str(text: &str) -> Result<Self, LimitError> {
+        if text == "none" { Ok(Self(None)) } else { Ok(Self(Some(text.parse()?))) }
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(Rate(rate)) = self.0 else { return f.write_str("none") };
+        // Exactly, so that it reads as it is written.
+        let units = [("MiB", 1 << 20), ("Mbit", 125_000), ("KiB", 1 << 10), ("kB", 1000), ("B", 1)];
+        let is_whole = |(_, unit): &&(&str, u64)| rate >= *unit && rate.is_multiple_of(*unit);
+        let (name, unit) = units.iter().find(is_whole).unwrap_or(&("B", 1));
+        write!(f, "{}{name}/s", rate / unit)
+    }
 }
 
 /// The span over which a [`RateMeter`] looks back.
@@ -232,6 +261,15 @@ mod tests {
 
     fn at(ms: u64) -> Instant {
         Instant::ZERO + Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn a_limit_reads_as_it_is_written() {
+        for text in ["none", "0B/s", "1B/s", "1023B/s", "3kB/s", "1KiB/s", "2MiB/s", "10Mbit/s", "1234567B/s"] {
+            assert_eq!(text.parse::<Limit>().unwrap().to_string(), text);
+        }
+        assert_eq!("1000kB/s".parse::<Limit>().unwrap().to_string(), "8Mbit/s");
+        assert!("0.5".parse::<Limit>().unwrap_err().to_string().ends_with(", or `none`"));
     }
 
     #[test]

@@ -2,13 +2,15 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use chrono::{DateTime, Local, NaiveDate, NaiveDateTime, NaiveTime, TimeZone as _, Utc};
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use podswarm_core::app::{CompletionsArgs, EngineArgs, GlobalArgs, ManArgs, RouteArgs, ServiceCommand};
 use podswarm_core::metainfo::TorrentVersion;
-use podswarm_core::net::BlocklistFile;
+use podswarm_core::net::{BlocklistFile, Discovery};
+use podswarm_core::rate::Limit;
 use url::Url;
 
 use crate::bind::Listen;
@@ -355,6 +357,13 @@ pub(crate) struct FieldArgs {
     /// if not this machine's. `podpub publish --next` goes by it.
     #[arg(long, value_name = "CRON")]
     pub(crate) rhythm: Option<String>,
+    /// Send each of its episodes to peers no faster than this, whatever --up allows all together; `none` takes it back.
+    #[arg(long, value_name = "RATE|none", value_parser = spelt::<Limit>)]
+    pub(crate) episode_up: Option<String>,
+    /// Have peers of its episodes find one another only in these ways: some of `trackers`, `dht`, `lsd` and `pex`, such
+    /// as `trackers,pex`; `all` takes it back. Torrents name the tracker all the same.
+    #[arg(long, value_name = "WAYS", value_parser = spelt::<Discovery>)]
+    pub(crate) find_peers: Option<String>,
     /// Mark the show as being for adults only; `--explicit=false` takes it back.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(crate) explicit: Option<bool>,
@@ -370,6 +379,11 @@ pub(crate) struct FieldArgs {
     /// What it says beyond that.
     #[command(flatten)]
     pub(crate) tags: TagArgs,
+}
+
+/// Takes a text as it is, if it is that of a `T`.
+fn spelt<T: FromStr>(text: &str) -> Result<String, T::Err> {
+    text.parse::<T>().map(|_| text.to_owned())
 }
 
 /// What can be said of a show or of an episode in the podcast namespace, as `TEXT; attribute=value`.

@@ -494,6 +494,7 @@ impl Host {
         let _turn = self.turn.lock().await;
         let library = self.library.clone();
         let show = blocking(move || library.edit_show(show.as_deref(), fields)).await?;
+        self.treat(&show).await?;
         self.changed(show).await
     }
 

@@ -24,6 +24,7 @@ use ed25519_dalek::SigningKey;
 use podswarm_core::app::upgrade::StateShape;
 use podswarm_core::app::{DataDir, write_atomic};
 use podswarm_core::metainfo::{InfoHash, Metainfo, MetainfoError};
+use podswarm_core::net::Discovery;
 use podswarm_core::store::{OpenReport, Store, StoreError};
 use podswarm_feeds::date::to_the_second;
 use podswarm_feeds::{Tags, Withdrawal};
@@ -587,6 +588,8 @@ pub(crate) fn new_show(slug: Slug, title: String, now: DateTime<Utc>) -> ShowRec
         moved: None,
         created: now,
         rhythm: None,
+        episode_up: None,
+        find_peers: Discovery::ALL,
     }
 }
 

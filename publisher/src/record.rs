@@ -12,7 +12,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use podswarm_core::metainfo::InfoHash;
+use podswarm_core::net::{Conduct, Discovery};
+use podswarm_core::rate::Rate;
 use podswarm_core::store::Record;
+use podswarm_core::timetable::RateLimits;
 use podswarm_feeds::{EpisodeKind, Tags, Withdrawal};
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -81,6 +84,27 @@ pub(crate) struct ShowRecord {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub(crate) rhythm: Option<Rhythm>,
+    /// How fast peers are sent each of its episodes at most, in bytes a second.
+    #[serde(default)]
+    #[schema(value_type = Option<u64>)]
+    pub(crate) episode_up: Option<Rate>,
+    /// How peers of its episodes are found.
+    #[serde(default)]
+    #[schema(value_type = String)]
+    pub(crate) find_peers: Discovery,
+}
+
+impl ShowRecord {
+    /// How its episodes are treated in their swarms.
+    pub(crate) const fn conduct(&self) -> Conduct {
+        Self::conduct_of(self.episode_up, self.find_peers)
+    }
+
+    /// The same of a show of which that is said. The tracker is our own, and knows without an announce.
+    pub(crate) const fn conduct_of(up: Option<Rate>, find_peers: Discovery) -> Conduct {
+        let limits = RateLimits { up, down: None };
+        Conduct { limits, discovery: Discovery { trackers: false, ..find_peers } }
+    }
 }
 
 /// Where a show's feeds are from now on.
@@ -516,6 +540,8 @@ pub(crate) mod tests {
             moved: None,
             created: Utc.with_ymd_and_hms(2026, 1, 1, 0, 0, 0).unwrap(),
             rhythm: None,
+            episode_up: None,
+            find_peers: Discovery::ALL,
         }
     }
 

@@ -7,6 +7,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use podswarm_core::net::{Discovery, DiscoveryError};
+use podswarm_core::rate::{Limit, LimitError};
 use podswarm_feeds::schedule::ScheduleError;
 use podswarm_feeds::{Place, TagError, Tags};
 use serde::{Deserialize, Serialize};
@@ -51,6 +53,10 @@ pub(crate) struct ShowFields {
     pub(crate) image: Option<String>,
     /// When its episodes appear.
     pub(crate) rhythm: Option<String>,
+    /// How fast peers are sent each of its episodes at most: a rate such as `2MiB/s`, or `none`.
+    pub(crate) episode_up: Option<String>,
+    /// How peers of its episodes are found: some of `trackers`, `dht`, `lsd` and `pex`, or `all`.
+    pub(crate) find_peers: Option<String>,
 }
 
 /// Something said of a show that is not accepted.
@@ -59,6 +65,12 @@ pub(crate) enum FieldError {
     /// No recurring times.
     #[error(transparent)]
     Rhythm(#[from] ScheduleError),
+    /// No speed.
+    #[error(transparent)]
+    EpisodeUp(#[from] LimitError),
+    /// No ways of finding peers.
+    #[error(transparent)]
+    FindPeers(#[from] DiscoveryError),
     /// A tag of the podcast namespace.
     #[error(transparent)]
     Tag(#[from] TagError),
@@ -166,6 +178,13 @@ impl ShowFields {
             None => {}
             Some("") => changed.rhythm = None,
             Some(text) => changed.rhythm = Some(text.parse()?),
+        }
+        if let Some(text) = self.episode_up.as_deref().map(str::trim) {
+            let Limit(limit) = if text.is_empty() { Limit::default() } else { text.parse()? };
+            changed.episode_up = limit;
+        }
+        if let Some(text) = self.find_peers.as_deref().map(str::trim) {
+            changed.find_peers = if text.is_empty() { Discovery::ALL } else { text.parse()? };
         }
         let cover = match self.image.as_deref() {
             None => None,

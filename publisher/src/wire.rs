@@ -5,7 +5,7 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use podswarm_core::app::ApiError;
 use podswarm_core::metainfo::InfoHash;
-use podswarm_core::net::{BlocklistStatus, InterfaceStatus, ProxyStatus, Reached};
+use podswarm_core::net::{BlocklistStatus, Discovery, InterfaceStatus, ProxyStatus, Reached};
 use podswarm_core::rate::Rate;
 use podswarm_feeds::Tags;
 use serde::{Deserialize, Serialize};
@@ -295,6 +295,14 @@ pub(crate) struct ShowInfo {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub(crate) rhythm: Option<Rhythm>,
+    /// How fast peers are sent each of its episodes at most, in bytes a second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>)]
+    pub(crate) episode_up: Option<Rate>,
+    /// How peers of its episodes are found.
+    #[serde(default)]
+    #[schema(value_type = String)]
+    pub(crate) find_peers: Discovery,
     /// What is said of it in the podcast namespace.
     #[serde(default, skip_serializing_if = "Tags::is_empty")]
     pub(crate) tags: Tags,
@@ -319,6 +327,8 @@ impl ShowInfo {
             page: urls.show(&show.slug),
             episodes,
             rhythm: show.rhythm.clone(),
+            episode_up: show.episode_up,
+            find_peers: show.find_peers,
             tags: show.tags.clone(),
         }
     }

@@ -8,6 +8,8 @@ use clap::builder::Resettable;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 use podswarm_core::app::{CompletionsArgs, EngineArgs, GlobalArgs, ManArgs, RouteArgs, ServiceCommand};
+use podswarm_core::net::Discovery;
+use podswarm_core::rate::Limit;
 
 use crate::agent::share::{SeedRatio, SeedTime};
 use crate::records::Backlog;
@@ -368,6 +370,18 @@ pub struct RuleFlags {
     /// [default: {date} {title}]
     #[arg(long, value_name = "TEMPLATE")]
     pub name: Option<Template>,
+    /// Send each episode to peers no faster than this, whatever --up allows all together; `none` for no such limit.
+    /// [default: none]
+    #[arg(long, value_name = "RATE|none")]
+    pub episode_up: Option<Limit>,
+    /// Receive each episode from peers no faster than this, whatever --down allows all together; `none` for no such
+    /// limit. [default: none]
+    #[arg(long, value_name = "RATE|none")]
+    pub episode_down: Option<Limit>,
+    /// Find peers only in these ways, and tell only there what is fetched and seeded: some of `trackers`, `dht`, `lsd`
+    /// and `pex`, such as `trackers,pex`, or `all`. What a flag such as --no-dht switches off stays off. [default: all]
+    #[arg(long, value_name = "WAYS")]
+    pub find_peers: Option<Discovery>,
 }
 
 /// One word of `--take`.
@@ -412,7 +426,8 @@ impl RuleFlags {
             }
         };
         let skip = (!self.skip.is_empty()).then_some(self.skip);
-        Ok(Rules { take, skip, keep: self.keep, keep_for: self.keep_for, name: self.name })
+        let Self { keep, keep_for, name, episode_up, episode_down, find_peers, .. } = self;
+        Ok(Rules { take, skip, keep, keep_for, name, episode_up, episode_down, find_peers })
     }
 }
 
@@ -450,6 +465,9 @@ impl FromArgMatches for RuleArgs {
             ("keep", RuleName::Keep),
             ("keep_for", RuleName::KeepFor),
             ("name", RuleName::Name),
+            ("episode_up", RuleName::EpisodeUp),
+            ("episode_down", RuleName::EpisodeDown),
+            ("find_peers", RuleName::FindPeers),
         ];
         let is_typed = |id| matches.value_source(id) == Some(ValueSource::CommandLine);
         let others = names.into_iter().filter(|(id, _)| !is_typed(id)).map(|(_, name)| name);

@@ -6,7 +6,8 @@ use podswarm_core::metainfo::{Magnet, Metainfo};
 use podswarm_tests::files::{assert_same_bytes, files_below, random_file, scratch};
 use podswarm_tests::net::{Host, Net};
 use podswarm_tests::process::{Ended, Line, PATIENCE};
-use podswarm_tests::programs::{Publisher, get_over, get_with, metainfo, without_web_seeds};
+use podswarm_tests::programs::{Publisher, agent, await_status, get_over, get_with, metainfo, without_web_seeds};
+use podswarm_tests::web::Site;
 use serde_json::Value;
 
 const FILES: [(&str, u64); 4] =
@@ -113,6 +114,45 @@ fn a_magnet_link_selects_files_and_a_part_of_a_copy_serves_others() {
     let ended = wanted.end(PATIENCE);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     season.assert_got(&["2 music.bin"], &season.folder.path().join("second"));
+}
+
+#[test]
+fn a_feed_names_a_part_of_a_torrent_by_its_magnet_link() {
+    let season = Season::published();
+    let link = Magnet {
+        trackers: season.metainfo.trackers.concat(),
+        selected: vec![1..=2],
+        ..Magnet::new(season.metainfo.info_hash)
+    };
+    let site = Site::start(&season.publisher.host);
+    let enclosure = format!(r#"<enclosure type="application/x-bittorrent" length="0" url="{}"/>"#, escaped(&link));
+    let item = format!("<item><title>Two of four</title><guid>part</guid>{enclosure}</item>");
+    site.put(
+        "/feed.xml",
+        "application/rss+xml",
+        format!(r#"<rss version="2.0"><channel><title>Parts</title>{item}</channel></rss>"#),
+    );
+    let data = season.folder.path().join("listener");
+    let mut agent = agent(&season.listener, &data, &site.url("/feed.xml"));
+    let (_, event) = agent.event("complete", PATIENCE);
+    let wanted: u64 = FILES[1..=2].iter().map(|(_, length)| length).sum();
+    assert_eq!(event["length"], wanted);
+    let root = PathBuf::from(event["path"].as_str().expect("it has a path"));
+    let names = ["2 music.bin", "notes/a.bin"];
+    assert_eq!(files_below(&root), names.map(|name| root.join(name)));
+    agent.stop(PATIENCE);
+
+    // The next agent knows that a part is all there is to be.
+    let mut agent = self::agent(&season.listener, &data, &site.url("/feed.xml"));
+    let status = await_status(&season.listener, &data, |status| status["seeding"]["torrents"] == 1);
+    assert_eq!(status["downloads"].as_array().map_or(0, Vec::len), 0, "{status}");
+    assert!(!agent.has_said(|line| (line.event().as_deref() == Some("seed_failed")).then_some(())));
+    agent.stop(PATIENCE);
+}
+
+/// A link as an attribute of XML has it.
+fn escaped(link: &Magnet) -> String {
+    link.to_string().replace('&', "&amp;")
 }
 
 #[test]

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use podswarm_core::metainfo::Metainfo;
 use podswarm_core::net::create::{CreateOptions, Watch, create_torrent};
 use podswarm_core::net::http::Reach;
-use podswarm_core::net::{AddTorrent, Engine, EngineConfig, Files, PeerPort, Torrent, TorrentState};
+use podswarm_core::net::{
+    AddTorrent, Conduct, Discovery, Engine, EngineConfig, Files, PeerPort, Torrent, TorrentState,
+};
 use podswarm_tests::files::{MIB, assert_same_bytes, random_file, scratch};
 
 /// Names the small disk to the program that is started on it, which is this one.
@@ -88,7 +90,7 @@ fn torrent(metainfo: &Arc<Metainfo>, files: Files, resume: &Path) -> AddTorrent 
         choice: None,
         resume: resume.to_owned(),
         reach: Reach::Any,
-        announce: false,
+        conduct: Conduct { discovery: Discovery::NONE, ..Conduct::default() },
         peers: Vec::new(),
         web_seeds: Vec::new(),
         seed_after: true,

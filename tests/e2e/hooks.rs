@@ -80,14 +80,8 @@ fn hooks_are_done_and_one_that_hangs_delays_nothing() {
     assert_eq!(told(), format!("withdrawn {}\n", audio.title));
 
     // The one that hung was ended, and that is told; the owner's secrets are not.
-    let hooks = loop {
-        let status = publisher.full_status();
-        let hooks = status["hooks"].clone();
-        if hooks[1]["failed"] == 1 && hooks[2]["done"] == 1 {
-            assert!(!status.to_string().contains("secret-path"), "{status}");
-            break hooks;
-        }
-        assert!(started.elapsed() < PATIENCE, "{hooks}");
-    };
+    let status = publisher.await_status(|status| status["hooks"][1]["failed"] == 1 && status["hooks"][2]["done"] == 1);
+    assert!(!status.to_string().contains("secret-path"), "{status}");
+    let hooks = &status["hooks"];
     assert!(hooks[1]["last_failure"]["error"].as_str().is_some_and(|error| error.contains("was ended")), "{hooks}");
 }

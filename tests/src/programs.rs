@@ -174,6 +174,19 @@ impl Publisher {
         ended.lines.first().expect("a status is a line").json()
     }
 
+    /// Asks `podpub status` until `pick` is content with what it says.
+    #[track_caller]
+    pub fn await_status(&self, pick: impl Fn(&Value) -> bool) -> Value {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let status = self.full_status();
+            if pick(&status) {
+                return status;
+            }
+            assert!(Instant::now() < end, "{status}");
+        }
+    }
+
     /// What `podpub status` says of the only episode.
     #[track_caller]
     pub fn status(&self) -> Seeding {

@@ -34,7 +34,7 @@ use crate::peer::{
 };
 use crate::rng::Rng;
 use crate::swarm::io::{CloseReason, DialWay};
-use crate::swarm::{Event, Input, Limits, Output, PeerList, PeerSource, SwarmId};
+use crate::swarm::{Discovery, Event, Input, Limits, Output, PeerList, PeerSource, SwarmId};
 use crate::time::{Instant, earliest};
 use crate::tracker::{AnnounceRequest, AnnouncerInput, AnnouncerOutput, Announcers};
 use assembly::{Assembly, Outcome};
@@ -63,6 +63,8 @@ pub struct FinderSetup {
     pub info_hash: InfoHash,
     /// Announce URLs in tiers.
     pub trackers: Vec<Vec<String>>,
+    /// How peers are found.
+    pub discovery: Discovery,
     /// Who we are in this swarm.
     pub peer_id: PeerId,
     /// The port that trackers and peers are told.
@@ -142,9 +144,13 @@ impl Finder {
             setup,
         };
         finder.tell_announcer(now, AnnouncerInput::NeedPeers(true));
-        finder.tell_announcer(now, AnnouncerInput::Start);
-        let info_hash = finder.setup.info_hash;
-        finder.out.extend(info_hash.wires().map(|info_hash| Output::Seek { swarm: id, info_hash }));
+        let (by, info_hash) = (finder.setup.discovery, finder.setup.info_hash);
+        if by.trackers {
+            finder.tell_announcer(now, AnnouncerInput::Start);
+        }
+        if by.dht || by.lsd {
+            finder.out.extend(info_hash.wires().map(|info_hash| Output::Seek { swarm: id, info_hash, by }));
+        }
         finder
     }
 

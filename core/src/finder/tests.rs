@@ -29,6 +29,7 @@ impl Lab {
     fn new() -> Self {
         let setup = FinderSetup {
             info_hash: InfoHash::of_v1_info(&info()),
+            discovery: Discovery::ALL,
             trackers: vec![vec!["http://tracker.invalid/announce".to_owned()]],
             peer_id: PeerId([1; 20]),
             port: 6881,

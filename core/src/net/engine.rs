@@ -58,7 +58,7 @@ use crate::rate::Rate;
 use crate::rng::Rng;
 use crate::session::{Input, Session};
 use crate::swarm::{
-    self, DialWay, PeerSource, SwarmConfig, SwarmDetail, SwarmId, SwarmSetup, TorrentState, TorrentStatus,
+    self, Conduct, DialWay, PeerSource, SwarmConfig, SwarmDetail, SwarmId, SwarmSetup, TorrentState, TorrentStatus,
 };
 use crate::time::Instant;
 use crate::timetable::{LimitStatus, RateLimits, Timetable};
@@ -87,6 +87,7 @@ pub(crate) enum Command {
     Remove(u64, oneshot::Sender<()>),
     Pause(u64, oneshot::Sender<()>),
     Unpause(u64, oneshot::Sender<()>),
+    Treat(u64, Conduct, oneshot::Sender<()>),
     OpenReader(u64, Range<u64>, Weak<()>, oneshot::Sender<Result<u64, ReadError>>),
     Read(u64, u64, super::reader::Answer),
     Introduce([u8; 20], SocketAddr),
@@ -536,6 +537,10 @@ impl Task {
                 self.set_paused(key, false);
                 let _ = done.send(());
             }
+            Command::Treat(key, conduct, done) => {
+                self.treat(key, conduct);
+                let _ = done.send(());
+            }
             Command::OpenReader(key, range, alive, done) => self.open_reader(key, range, alive, done),
             Command::Read(number, at, answer) => self.read(number, at, answer),
             Command::Introduce(info_hash, peer) => self.introduce(info_hash, peer),
@@ -628,7 +633,7 @@ impl Task {
             port: self.port,
             outer_port: None,
             client: self.config.user_agent.replace('/', " "),
-            announce: entry.add.announce,
+            conduct: entry.add.conduct,
             web_seeds: if self.config.web_seeds { entry.add.all_web_seeds() } else { Vec::new() },
             private_peers: entry.add.reach == super::http::Reach::Any,
             rng: self.rng.fork(key),
@@ -679,6 +684,15 @@ impl Task {
         }
         self.touch(id);
         self.publish_now();
+    }
+
+    /// Treats a torrent in another way, or will once its files are looked at.
+    fn treat(&mut self, key: u64, conduct: Conduct) {
+        let Some(entry) = self.entries.get_mut(&key) else { return };
+        entry.add.conduct = conduct;
+        let Some(id) = entry.swarm else { return };
+        self.input(Input::Swarm(id, swarm::Input::Treat(conduct)));
+        self.touch(id);
     }
 
     /// Leaves a torrent; it is `done` when what is there is remembered and nobody works on its files any more.

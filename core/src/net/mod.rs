@@ -59,7 +59,7 @@ pub use storage::{Files, StorageError};
 pub use torrent::{EngineStatus, InterfaceStatus, ProxyStatus, Torrent, TorrentError};
 
 pub use crate::session::Places;
-pub use crate::swarm::{TorrentState, TorrentStatus};
+pub use crate::swarm::{Conduct, Discovery, DiscoveryError, TorrentState, TorrentStatus};
 
 use crate::background::Background;
 use crate::dht::node_addr::NodeAddr;
@@ -206,14 +206,15 @@ pub struct AddTorrent {
     pub metainfo: Arc<Metainfo>,
     /// Where its files are or are to be.
     pub files: Files,
-    /// The files that are wanted, besides those that were chosen before and are in place; all if `None`.
+    /// The files that are wanted, besides those that were chosen before and are in place; all if `None`, or those that
+    /// were chosen before where nothing is to be fetched.
     pub choice: Option<FileChoice>,
     /// The file that remembers what is there; its folder is made if need be.
     pub resume: PathBuf,
     /// Which addresses its trackers and web seeds, and the peers that trackers name, may have.
     pub reach: Reach,
-    /// Whether to ask its trackers.
-    pub announce: bool,
+    /// How it is treated apart from others.
+    pub conduct: Conduct,
     /// Peers known from elsewhere; they are trusted.
     pub peers: Vec<SocketAddr>,
     /// URLs of web servers known from elsewhere to have the content, besides those that the metainfo names (BEP 19).
@@ -239,8 +240,8 @@ pub struct FindTorrent {
     /// Which addresses its trackers, and the peers that they name, may have. Under [`Reach::Any`] the link's own peers
     /// are trusted.
     pub reach: Reach,
-    /// Whether to ask its trackers.
-    pub announce: bool,
+    /// How its peers are found.
+    pub discovery: Discovery,
 }
 
 /// It is not known what the torrent is.

@@ -159,7 +159,7 @@ struct State {
 impl Storage {
     /// Finds out what is there, and makes working files if nothing is. Blocks; hashes what cannot be trusted.
     ///
-    /// Without a `choice` all files are wanted.
+    /// Without a `choice` all files are wanted; of what is there already, those that were chosen when it was fetched.
     pub(crate) fn prepare(
         metainfo: Arc<Metainfo>,
         files: &Files,
@@ -169,6 +169,11 @@ impl Storage {
     ) -> Result<Prepared, StorageError> {
         let mut storage = Self::new(metainfo, files.path(), choice, resume);
         if let Files::Have(path) = files {
+            if storage.choice.is_none() && !storage.sizes_match() {
+                // What was chosen when it was fetched is all that is there.
+                let before = Resume::read(resume).and_then(|record| storage.choice_of(&record));
+                storage.choose(before);
+            }
             // Without a record the caller vouches for the bytes: it has just hashed them.
             let is_vouched_for = fs::symlink_metadata(resume).is_err() && storage.sizes_match();
             let found = if is_vouched_for { None } else { storage.look_in_place(watch)? };

@@ -13,7 +13,7 @@ use super::reached::Reached;
 use super::route::{Bind, index_of};
 use crate::metainfo::{InfoHash, Metainfo};
 use crate::rate::Rate;
-use crate::swarm::{SwarmDetail, TorrentStatus};
+use crate::swarm::{Conduct, SwarmDetail, TorrentStatus};
 
 /// A torrent in the engine. Clones are the same torrent.
 #[derive(Clone, Debug)]
@@ -168,6 +168,11 @@ impl Torrent {
     /// Ends the pause.
     pub async fn unpause(&self) {
         self.ask(|done| Command::Unpause(self.key, done)).await;
+    }
+
+    /// Treats it in another way from now on.
+    pub async fn treat(&self, conduct: Conduct) {
+        self.ask(|done| Command::Treat(self.key, conduct, done)).await;
     }
 
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {

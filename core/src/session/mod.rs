@@ -24,10 +24,10 @@ use crate::finder::{Finder, FinderSetup};
 use crate::metainfo::InfoHash;
 use crate::peer::encryption::{Opening, Skeys};
 use crate::peer::{ConnId, Direction, Handshake, Message, Transport};
-use crate::rate::{ByteCount, Rate, TokenBucket};
+use crate::rate::Rate;
 use crate::swarm::io::CloseReason;
 use crate::swarm::peers::network;
-use crate::swarm::{self, Limits, Output, Swarm, SwarmId, SwarmSetup};
+use crate::swarm::{self, Buckets, Limits, Output, Swarm, SwarmId, SwarmSetup};
 use crate::time::{Instant, earliest};
 use crate::timetable::RateLimits;
 use crate::tracker::Scope;
@@ -43,8 +43,6 @@ pub const MAX_STRANGERS: usize = 200;
 const MAX_STRANGERS_OF_ONE: usize = MAX_STRANGERS / 4;
 /// How many connections a swarm may have however many swarms there are.
 const FAIR_SHARE: usize = 8;
-/// How much a limited session may send or ask for at once.
-const BURST: ByteCount = ByteCount(64 * 1024);
 
 /// Something that happened to the session.
 #[derive(Debug)]
@@ -155,7 +153,8 @@ pub struct Session {
 impl Session {
     /// A session without swarms, under the owner's limits.
     pub fn new(up: Option<Rate>, down: Option<Rate>, now: Instant) -> Self {
-        Self { limits: limits(RateLimits { up, down }, now), ..Self::default() }
+        let all = Buckets::new(RateLimits { up, down }, now);
+        Self { limits: Limits { all, ..Limits::default() }, ..Self::default() }
     }
 
     /// Keeps the uploads of swarms that say so in the background.
@@ -274,7 +273,7 @@ impl Session {
             Input::ReachedAt(port) => self.reached_at(now, port),
             Input::CameBack => self.came_back(now),
             Input::SentBeside(bytes) => {
-                if let Some(up) = &mut self.limits.up {
+                if let Some(up) = &mut self.limits.all.up {
                     up.spend(now, bytes);
                 }
             }
@@ -345,8 +344,7 @@ impl Session {
     }
 
     fn limit(&mut self, now: Instant, to: RateLimits) {
-        let background = self.limits.background.take();
-        self.limits = Limits { background, ..limits(to, now) };
+        self.limits.all = Buckets::new(to, now);
         // Whoever waits for the old limit need not wait any longer.
         let all: Vec<SwarmId> = self.swarms.keys().copied().collect();
         for id in all {
@@ -574,11 +572,6 @@ impl Session {
             None => {}
         }
     }
-}
-
-fn limits(rates: RateLimits, now: Instant) -> Limits {
-    let bucket = |rate| TokenBucket::new(rate, BURST, now);
-    Limits { up: rates.up.map(bucket), down: rates.down.map(bucket), ..Limits::default() }
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::layout::{BlockInfo, PieceIndex};
 use crate::metainfo::{Metainfo, MetainfoBuilder, TorrentPath};
 use crate::peer::{Encryption, PeerId, Reserved, Transport};
 use crate::rng::Rng;
-use crate::swarm::{PeerSource, StoreOutcome, SwarmConfig};
+use crate::swarm::{Conduct, Discovery, PeerSource, StoreOutcome, SwarmConfig};
 
 const PIECES: u32 = 64;
 const PIECE: u32 = 16 * 1024;
@@ -34,7 +34,7 @@ fn setup(name: &str, have: Bitfield) -> SwarmSetup {
         port: 6881,
         outer_port: None,
         client: "test".to_owned(),
-        announce: false,
+        conduct: Conduct { discovery: Discovery { trackers: false, ..Discovery::ALL }, ..Conduct::default() },
         web_seeds: Vec::new(),
         private_peers: true,
         rng: Rng::from_seed_u64(1),

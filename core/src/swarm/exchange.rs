@@ -167,7 +167,7 @@ impl Exchange {
 impl Swarm {
     /// Whether peers are told of one another and believed when they tell.
     pub(super) fn exchanges(&self) -> bool {
-        self.config.exchange && !self.metainfo.info.private
+        self.config.exchange && self.conduct.discovery.exchange && !self.metainfo.info.private
     }
 
     /// Notes where the peer of a connection listens, if that is known.

@@ -25,7 +25,11 @@ impl Swarm {
     }
 
     fn reserved(&self) -> Reserved {
-        if self.config.dht && !self.metainfo.info.private { Reserved::OURS_AND_DHT } else { Reserved::OURS }
+        if self.config.dht && self.conduct.discovery.dht && !self.metainfo.info.private {
+            Reserved::OURS_AND_DHT
+        } else {
+            Reserved::OURS
+        }
     }
 
     /// Our handshake to a peer that is being dialled.

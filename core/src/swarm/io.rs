@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::conduct::{Conduct, Discovery};
 use super::peers::PeerSource;
 use super::reading::ReaderId;
 use super::web_seeds::{WebFetch, WebSeedFault};
@@ -54,6 +55,8 @@ pub enum Input {
         /// What the peer said.
         handshake: Handshake,
     },
+    /// It is treated in another way from now on.
+    Treat(Conduct),
     /// A dial failed, or its handshake did.
     DialFailed(ConnId),
     /// The peer does not answer our key: it does not speak encryption.
@@ -291,6 +294,8 @@ pub enum Output {
         swarm: SwarmId,
         /// The torrent, as it stands in handshakes.
         info_hash: [u8; 20],
+        /// Where to look; the trackers are not meant.
+        by: Discovery,
     },
     /// Nobody needs these peers any more.
     EndSeek {

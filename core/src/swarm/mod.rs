@@ -4,14 +4,14 @@
 //! piece is good and who is to blame when it is not. Sockets, disk, hashing and tracker requests leave as [`Output`]s
 //! and come back as [`Input`]s.
 //!
-//! The modules in reading order: [`io`] is what goes in and out, [`peers`] keeps the addresses, `inbound` answers
-//! messages, `exchange` tells peers of one another, `punch` introduces those who cannot reach each other, `metadata`
-//! gives them the torrent itself, `hashes` what proves it, [`priority`] and `places` say who is wanted most, `requests`
-//! asks for blocks, [`reading`] hastens what somebody waits for, `pieces` follows them to the disk, `telling` announces
-//! them, `turns` says whose turn it is to be sent one, `handing` what a seed hands out to whom, `showing` how it tells
-//! them, `restraint` when to give less, `ways` how long messages take, `serving` chokes and uploads, [`web_seeds`] asks
-//! web servers when peers are not enough, `upkeep` is all that only time brings about, [`status`] tells people,
-//! [`detail`] those who look closely.
+//! The modules in reading order: [`io`] is what goes in and out, [`conduct`] what the owner wants of this torrent apart
+//! from others, [`peers`] keeps the addresses, `inbound` answers messages, `exchange` tells peers of one another,
+//! `punch` introduces those who cannot reach each other, `metadata` gives them the torrent itself, `hashes` what proves
+//! it, [`priority`] and `places` say who is wanted most, `requests` asks for blocks, [`reading`] hastens what somebody
+//! waits for, `pieces` follows them to the disk, `telling` announces them, `turns` says whose turn it is to be sent
+//! one, `handing` what a seed hands out to whom, `showing` how it tells them, `restraint` when to give less, `ways` how
+//! long messages take, `serving` chokes and uploads, [`web_seeds`] asks web servers when peers are not enough, `upkeep`
+//! is all that only time brings about, [`status`] tells people, [`detail`] those who look closely.
 //!
 //! Laws: a piece is announced only when its hash is right; nothing but allowed-fast pieces goes to a choked peer; the
 //! availability equals a recount; bytes in memory stay within [`SwarmConfig`]'s bounds.
@@ -19,6 +19,7 @@
 //! Source: BEP 3, 6, 9, 10, 11, 12, 16, 20, 21, 27, 40, 52, 53, 55.
 
 pub mod io;
+pub mod conduct;
 pub mod peers;
 pub mod priority;
 mod inbound;
@@ -46,6 +47,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use conduct::{Buckets, Conduct, Discovery, DiscoveryError};
 pub use detail::{PeerStatus, PieceCells, SwarmDetail};
 pub use io::{DialWay, DiskFault, Event, Input, Output, StoreOutcome, SwarmId, WholePiece};
 pub use peers::{PeerList, PeerSource};
@@ -65,7 +67,7 @@ use crate::layout::{Layout, PieceIndex};
 use crate::metainfo::{FileChoice, InfoHash, Metainfo};
 use crate::peer::{ConnId, Encryption, PeerConnection, PeerId};
 use crate::piece::{Blame, Hashing, Picker};
-use crate::rate::{RateMeter, TokenBucket};
+use crate::rate::RateMeter;
 use crate::rng::Rng;
 use crate::time::{Instant, earliest};
 use crate::tracker::{AnnouncerInput, Announcers};
@@ -154,8 +156,8 @@ pub struct SwarmSetup {
     pub outer_port: Option<u16>,
     /// What peers are told of our client.
     pub client: String,
-    /// Whether the torrent's trackers are asked for peers.
-    pub announce: bool,
+    /// How it is treated apart from others.
+    pub conduct: Conduct,
     /// URLs of web servers that have the content (BEP 19).
     pub web_seeds: Vec<String>,
     /// Whether peers that others name may be private or loopback addresses.
@@ -169,12 +171,10 @@ pub struct SwarmSetup {
 /// What all swarms of a session share: the owner's limits, and places for connections.
 #[derive(Clone, Debug, Default)]
 pub struct Limits {
-    /// Upload, all swarms together; `None` is unlimited.
-    pub up: Option<TokenBucket>,
+    /// How fast all swarms together may go.
+    pub all: Buckets,
     /// Upload in the background, all swarms together that are there; `None` is no background.
     pub background: Option<Pace>,
-    /// Download, all swarms together; `None` is unlimited.
-    pub down: Option<TokenBucket>,
     /// How many more peers may be dialled now; `None` is as many as the swarm likes.
     pub dials: Option<usize>,
 }
@@ -198,6 +198,9 @@ pub struct Swarm {
     /// Bytes of the pieces that are wanted, those that are here included.
     wanted_length: u64,
     config: SwarmConfig,
+    conduct: Conduct,
+    /// How fast it may go, whatever others do.
+    own: Buckets,
     peer_id: PeerId,
     port: u16,
     outer_port: Option<u16>,
@@ -219,7 +222,7 @@ pub struct Swarm {
     web_seeds: WebSeeds,
     reading: Reading,
     choker: Choker,
-    announcers: Option<Announcers>,
+    announcers: Announcers,
     /// Bytes that wait for the hashing threads or the disk.
     storing: u64,
     /// Pieces that are right and could not be written; they are kept, and written when the disk works again.
@@ -271,8 +274,8 @@ impl Swarm {
     /// Joins a torrent; peers are looked for at the first [`Input::Tick`].
     pub fn new(id: SwarmId, setup: SwarmSetup, now: Instant) -> Self {
         let SwarmSetup { metainfo, choice, have, placed, paused, peer_id, port, outer_port, client, .. } = setup;
-        let SwarmSetup { announce, web_seeds, private_peers, mut rng, config, .. } = setup;
-        let announcers = announce.then(|| Announcers::new(&metainfo.info_hash, &metainfo.trackers, rng.fork(1)));
+        let SwarmSetup { conduct, web_seeds, private_peers, mut rng, config, .. } = setup;
+        let announcers = Announcers::new(&metainfo.info_hash, &metainfo.trackers, rng.fork(1));
         let trees = hashes::Trees::new(&metainfo, &Layout::of(&metainfo.info));
         let hashing = if metainfo.layers().is_some() { Hashing::Tree } else { Hashing::Sha1 };
         let layout = Layout::of(&metainfo.info);
@@ -297,6 +300,8 @@ impl Swarm {
             choice,
             wanted_length,
             config,
+            conduct,
+            own: Buckets::new(conduct.limits, now),
             peer_id,
             port,
             outer_port,
@@ -347,7 +352,7 @@ impl Swarm {
             swarm.out.push_back(Output::Place { swarm: id });
         }
         if !paused {
-            swarm.start_announcing(now);
+            swarm.start_finding(now);
         }
         swarm
     }
@@ -419,6 +424,7 @@ impl Swarm {
             Input::WebSeedEnded { seed, fetch, fault } => self.web_seed_ended(now, seed, fetch, &fault),
             Input::Reader(reader, range) => self.read_on(now, reader, range),
             Input::AskWays => self.ask_ways(now),
+            Input::Treat(conduct) => self.treat(now, conduct),
             Input::ReachedAt(port) => self.reached_at(now, port),
             Input::KeepOut(blocklist) => self.keep_out(now, blocklist),
             Input::CameBack => {
@@ -442,14 +448,14 @@ impl Swarm {
 
     /// When [`Input::Tick`] is next needed.
     pub fn deadline(&self) -> Option<Instant> {
-        let announcers = self.announcers.as_ref().and_then(Announcers::deadline);
+        let announcers = self.announcers.deadline();
         let ours = earliest(self.tick_at, earliest(self.tell_at, self.reading.look_at()));
         earliest(ours, earliest(self.limited_until, announcers))
     }
 
     /// Whether it was stopped and its trackers have heard and said all that there is.
     pub fn has_left(&self) -> bool {
-        self.paused && self.announcers.as_ref().is_none_or(Announcers::is_done)
+        self.paused && self.announcers.is_done()
     }
 
     /// Whether others are served in the background.

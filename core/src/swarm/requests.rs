@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::conduct::ready;
 use super::{Limits, Swarm};
 use crate::layout::{BLOCK_LENGTH, BlockInfo};
 use crate::peer::connection::HEED_IDLE;
@@ -61,12 +62,9 @@ impl Swarm {
             if (self.asked + self.web_seeds.asked()) as u64 >= budget {
                 return false;
             }
-            if let Some(bucket) = &mut limits.down {
-                let ready = bucket.ready_at(now);
-                if ready != Some(now) {
-                    self.limited_until = earliest(self.limited_until, ready);
-                    return false;
-                }
+            if let Err(until) = ready(limits.all.down.iter_mut().chain(&mut self.own.down), now) {
+                self.limited_until = earliest(self.limited_until, until);
+                return false;
             }
             let is_guided = peer.guides(now) && !self.config.in_order;
             let mut block = self.pick_urgent(now, conn);
@@ -97,7 +95,7 @@ impl Swarm {
                 }
                 return true;
             };
-            if let Some(bucket) = &mut limits.down {
+            for bucket in limits.all.down.iter_mut().chain(&mut self.own.down) {
                 bucket.take(now, u64::from(block.length));
             }
             if let Some(peer) = self.conns.get_mut(&conn) {

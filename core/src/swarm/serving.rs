@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
+use super::conduct::ready;
 use super::io::{DiskFault, Output};
 use super::turns::{MAX_WIDTH, Turn};
 use super::upkeep::Failing;
@@ -292,13 +293,13 @@ impl Swarm {
             return Some(Served::Enough);
         }
         let restraint = self.restraint.as_mut().map(|restraint| &mut restraint.bucket);
-        for bucket in limits.up.iter_mut().chain(restraint) {
-            let ready = bucket.ready_at(now);
-            if ready != Some(now) {
-                self.limited_until = earliest(self.limited_until, ready);
-                return Some(Served::Limited);
-            }
+        let mut holding = limits.all.up.iter_mut().chain(&mut self.own.up).chain(restraint).peekable();
+        if holding.peek().is_some() {
             credit = credit.min(u64::from(BLOCK_LENGTH));
+        }
+        if let Err(until) = ready(holding, now) {
+            self.limited_until = earliest(self.limited_until, until);
+            return Some(Served::Limited);
         }
         if let Some(pace) = &mut pace {
             let ready = pace.ready_at(now);
@@ -310,7 +311,7 @@ impl Swarm {
         }
         let span = peer.uploads.next_span(credit)?;
         let restraint = self.restraint.as_mut().map(|restraint| &mut restraint.bucket);
-        for bucket in limits.up.iter_mut().chain(restraint) {
+        for bucket in limits.all.up.iter_mut().chain(&mut self.own.up).chain(restraint) {
             bucket.take(now, u64::from(span.length));
         }
         if let Some(pace) = pace {

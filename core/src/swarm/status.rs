@@ -106,7 +106,7 @@ impl Swarm {
             known_peers: count(self.peers.len()),
             copies_milli: self.copies_milli(),
             eta: (missing > 0).then(|| missing.checked_div(down_rate.0).map(Duration::from_secs)).flatten(),
-            trackers: self.announcers.as_ref().map(|announcers| announcers.status(now)).unwrap_or_default(),
+            trackers: if self.conduct.discovery.trackers { self.announcers.status(now) } else { Vec::new() },
             web_seeds: self.web_seeds.status(now),
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::io::{CloseReason, DialWay, DiskFault, Event, Output};
 use super::peers::PeerSource;
-use super::{Limits, Phase, Swarm, TICK};
+use super::{Buckets, Conduct, Discovery, Limits, Phase, Swarm, TICK};
 use crate::layout::BLOCK_LENGTH;
 use crate::peer::{ConnId, Direction, Encryption, Message, PeerConnection};
 use crate::time::{Instant, earliest};
@@ -199,12 +199,37 @@ impl Swarm {
         self.dial(now, limits);
     }
 
-    pub(super) fn start_announcing(&mut self, now: Instant) {
+    /// Begins to look for peers in every way that is open.
+    pub(super) fn start_finding(&mut self, now: Instant) {
         self.tell_announcer(now, AnnouncerInput::NeedPeers(self.phase == Phase::Fetching));
-        self.tell_announcer(now, AnnouncerInput::Start);
-        if !self.metainfo.info.private {
+        if self.conduct.discovery.trackers {
+            self.tell_announcer(now, AnnouncerInput::Start);
+        }
+        let by = self.conduct.discovery;
+        if !self.metainfo.info.private && (by.dht || by.lsd) {
             let (swarm, info_hash) = (self.id, self.metainfo.info_hash);
-            self.out.extend(info_hash.wires().map(|info_hash| Output::Seek { swarm, info_hash }));
+            self.out.extend(info_hash.wires().map(|info_hash| Output::Seek { swarm, info_hash, by }));
+        }
+    }
+
+    /// Looks for peers no more, and says so where it was told that we take part.
+    fn end_finding(&mut self, now: Instant, but: Discovery) {
+        if !but.trackers {
+            self.tell_announcer(now, AnnouncerInput::Stop);
+        }
+        let (swarm, info_hash) = (self.id, self.metainfo.info_hash);
+        self.out.extend(info_hash.wires().map(|info_hash| Output::EndSeek { swarm, info_hash }));
+    }
+
+    /// The owner wants it treated in another way.
+    pub(super) fn treat(&mut self, now: Instant, conduct: Conduct) {
+        let before = std::mem::replace(&mut self.conduct, conduct);
+        if before.limits != conduct.limits {
+            self.own = Buckets::new(conduct.limits, now);
+        }
+        if before.discovery != conduct.discovery && !self.paused {
+            self.end_finding(now, conduct.discovery);
+            self.start_finding(now);
         }
     }
 
@@ -224,7 +249,7 @@ impl Swarm {
         if let Some(ours) = result.as_ref().ok().and_then(|response| response.external_ip) {
             self.vantage.told_by_tracker(ours);
         }
-        if self.announcers.as_ref().is_some_and(|announcers| announcers.is_second(id)) {
+        if self.announcers.is_second(id) {
             for addr in &peers {
                 self.peers.add_v2(now, *addr, PeerSource::Tracker);
             }
@@ -235,10 +260,9 @@ impl Swarm {
 
     /// One input to the announcers, and what they want done after it.
     pub(super) fn tell_announcer(&mut self, now: Instant, input: AnnouncerInput) {
-        let Some(announcers) = &mut self.announcers else { return };
-        announcers.handle(now, input);
+        self.announcers.handle(now, input);
         let left = self.picker.absent_bytes();
-        while let Some((info_hash, output)) = announcers.poll() {
+        while let Some((info_hash, output)) = self.announcers.poll() {
             let AnnouncerOutput::Announce { id, url, event, tracker_id, numwant, scrape } = output;
             let request = AnnounceRequest {
                 uploaded: self.up.total(),
@@ -356,7 +380,7 @@ impl Swarm {
             *retry_at = now;
             self.retry_disk(now);
         }
-        self.start_announcing(now);
+        self.start_finding(now);
         self.tick_at = Some(now);
     }
 
@@ -373,8 +397,6 @@ impl Swarm {
             self.close(now, conn, CloseReason::Stopped);
         }
         self.rest_web_seeds(now);
-        self.tell_announcer(now, AnnouncerInput::Stop);
-        let (swarm, info_hash) = (self.id, self.metainfo.info_hash);
-        self.out.extend(info_hash.wires().map(|info_hash| Output::EndSeek { swarm, info_hash }));
+        self.end_finding(now, Discovery::NONE);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use podswarm_core::metainfo::{InfoHash, Magnet};
 use podswarm_core::net::http::Reach;
-use podswarm_core::net::{Engine, FindError, FindTorrent};
+use podswarm_core::net::{Discovery, Engine, FindError, FindTorrent};
 use podswarm_core::peer::extension::OUR_METADATA_ID;
 use podswarm_core::peer::{ExtensionHandshake, Message, MetadataMessage};
 
@@ -13,7 +13,7 @@ use crate::peer::Door;
 use crate::world::{Content, addr, engine, seeder};
 
 fn find(magnet: Magnet) -> FindTorrent {
-    FindTorrent { magnet, reach: Reach::Any, announce: true }
+    FindTorrent { magnet, reach: Reach::Any, discovery: Discovery::ALL }
 }
 
 /// The link that names this torrent and one peer.

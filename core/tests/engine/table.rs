@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use podswarm_core::metainfo::Magnet;
 use podswarm_core::net::http::Reach;
-use podswarm_core::net::{DhtConfig, Engine, EngineConfig, FindTorrent};
+use podswarm_core::net::{DhtConfig, Discovery, Engine, EngineConfig, FindTorrent};
 
 use crate::world::{Content, addr, config};
 
@@ -17,7 +17,7 @@ async fn node(begin: &[SocketAddr], file: Option<PathBuf>) -> Engine {
 }
 
 fn find(content: &Content) -> FindTorrent {
-    FindTorrent { magnet: Magnet::new(content.metainfo.info_hash), reach: Reach::Any, announce: true }
+    FindTorrent { magnet: Magnet::new(content.metainfo.info_hash), reach: Reach::Any, discovery: Discovery::ALL }
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use podswarm_core::metainfo::{InfoHash, Magnet};
 use podswarm_core::net::create::{Watch, verify};
 use podswarm_core::net::http::Reach;
-use podswarm_core::net::{AddError, FindTorrent};
+use podswarm_core::net::{AddError, Discovery, FindTorrent};
 
 use crate::world::{Content, addr, engine, seeder};
 
@@ -51,7 +51,14 @@ async fn a_link_by_any_of_its_hashes_becomes_the_torrent_with_what_proves_it() {
             let Some(info_hash) = info_hash else { continue };
             let leecher = engine().await;
             let magnet = Magnet { peers: vec![addr(&seeder)], ..Magnet::new(info_hash) };
-            let found = leecher.find(FindTorrent { magnet, reach: Reach::Any, announce: false }).await.unwrap();
+            let found = leecher
+                .find(FindTorrent {
+                    magnet,
+                    reach: Reach::Any,
+                    discovery: Discovery { trackers: false, ..Discovery::ALL },
+                })
+                .await
+                .unwrap();
             assert_eq!((found.info_hash, found.info_bytes()), (both, whole.info_bytes()), "{name}");
             // Who knows nothing of trees is not told of them.
             let has_layers = info_hash.v2().is_some() || name == "hybrid-small";

@@ -8,7 +8,9 @@ use podswarm_core::layout::{BLOCK_LENGTH, BlockInfo, Layout, PieceIndex};
 use podswarm_core::metainfo::{Metainfo, TorrentVersion};
 use podswarm_core::net::create::{CreateOptions, Watch, create_torrent};
 use podswarm_core::net::http::Reach;
-use podswarm_core::net::{AddTorrent, Engine, EngineConfig, Files, PeerPort, Torrent, TorrentStatus};
+use podswarm_core::net::{
+    AddTorrent, Conduct, Discovery, Engine, EngineConfig, Files, PeerPort, Torrent, TorrentStatus,
+};
 use podswarm_core::rng::Rng;
 
 /// Two blocks, so that a piece can be there by half.
@@ -99,7 +101,7 @@ impl Content {
             choice: None,
             resume,
             reach: Reach::Any,
-            announce: false,
+            conduct: Conduct { discovery: Discovery { trackers: false, ..Discovery::ALL }, ..Conduct::default() },
             peers: Vec::new(),
             web_seeds: Vec::new(),
             seed_after: true,

@@ -126,6 +126,8 @@ fn fields(context: &Context, args: FieldArgs) -> Result<ShowFields, Failure> {
         tags: companions::tags(&args.tags)?,
         image: None,
         rhythm: args.rhythm.map(rhythm).transpose()?,
+        episode_up: args.episode_up,
+        find_peers: args.find_peers,
     };
     match args.image.as_deref() {
         None => {}

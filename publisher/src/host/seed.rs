@@ -8,12 +8,15 @@ use podswarm_core::app::Failure;
 use podswarm_core::metainfo::{InfoHash, Metainfo};
 use podswarm_core::net::create::{Cancelled, Watch, verify};
 use podswarm_core::net::http::Reach;
-use podswarm_core::net::{AddError, AddTorrent, Files, Torrent, TorrentError};
+use podswarm_core::net::{AddError, AddTorrent, Conduct, Discovery, Files, Torrent, TorrentError};
 
 use super::{Host, blocking};
 use crate::library::LibraryError;
-use crate::record::EpisodeRecord;
+use crate::record::{EpisodeRecord, ShowRecord};
 use crate::site::EpisodeSite;
+
+/// How a show of which nothing is said is treated.
+const OWN: Conduct = ShowRecord::conduct_of(None, Discovery::ALL);
 
 /// Why an episode is not seeded.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +27,9 @@ pub(super) enum SeedError {
     /// Its content is not as it was hashed.
     #[error(transparent)]
     Content(#[from] TorrentError),
+    /// Its show cannot be read.
+    #[error(transparent)]
+    Library(#[from] LibraryError),
 }
 
 /// Why an episode's content is not seeded after it was checked.
@@ -138,15 +144,18 @@ impl Host {
         Ok(torrent.wait_complete().await?)
     }
 
-    async fn add(&self, episode: &EpisodeRecord, metainfo: Metainfo) -> Result<Torrent, AddError> {
+    async fn add(&self, episode: &EpisodeRecord, metainfo: Metainfo) -> Result<Torrent, SeedError> {
+        let (library, show) = (self.library.clone(), episode.show.clone());
+        // A show that is made with its first episode is there after that.
+        let show = blocking(move || library.store().get::<ShowRecord>(show.as_str())).await;
+        let conduct = show.map_err(LibraryError::from)?.map_or(OWN, |show| show.conduct());
         let torrent = AddTorrent {
             metainfo: Arc::new(metainfo),
             files: Files::Have(self.library.content(episode)),
             choice: None,
             resume: self.library.resume(&episode.info_hash),
             reach: Reach::Any,
-            // The tracker is our own, and knows.
-            announce: false,
+            conduct,
             peers: Vec::new(),
             web_seeds: Vec::new(),
             seed_after: true,
@@ -155,10 +164,20 @@ impl Host {
         let torrent = match self.engine.add(torrent).await {
             // The same content under the same name in two shows is one swarm.
             Ok(torrent) | Err(AddError::AlreadyAdded(torrent)) => torrent,
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         };
         self.tracker.allow(episode.info_hash);
         Ok(torrent)
+    }
+
+    /// Has the engine treat a show's episodes as the show has it now.
+    pub(super) async fn treat(&self, show: &ShowRecord) -> Result<(), LibraryError> {
+        for episode in self.library.episodes(&show.slug)? {
+            if let Some(torrent) = self.engine.torrent(&episode.info_hash) {
+                torrent.treat(show.conduct()).await;
+            }
+        }
+        Ok(())
     }
 
     pub(super) async fn unseed(&self, info_hash: InfoHash) {

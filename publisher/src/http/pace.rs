@@ -1,7 +1,8 @@
 //! How often something may be done, from each network.
 //!
 //! A home or an office behind one address is many people, so a network may do a lot at once and goes on at a good rate
-//! from then on. Addresses that are not public are not held to it, since behind a reverse proxy, or at home, one of them is everybody.
+//! from then on. Addresses that are not public are not held to it, since behind a reverse proxy, or at home, one of
+//! them is everybody.
 //!
 //! Law: what is remembered of a network is one moment, and nothing once it may do all of it again.
 //! Source: the generic cell rate algorithm, ITU-T I.371.

@@ -69,7 +69,7 @@ pub(crate) fn of(channel: &Channel, url: Option<&Url>, now: DateTime<Utc>) -> To
         blocked: Some(channel.is_blocked),
         tags,
         image: None,
-        rhythm: None,
+        ..ShowFields::default()
     };
     let own_url = url.or(channel.self_url.as_ref());
     // What it has none of is made by the namespace's rule, of the address that it had first.

@@ -35,6 +35,7 @@ impl Agent {
         let is_due = poller.next_due().is_none_or(|at| at <= now.wall);
         let follow = Follow { poller, stream: Stream::default(), is_told: false, is_polled: false, is_paused };
         self.follows.insert(id, follow);
+        self.order_treat(id);
         if !is_due {
             // What was missed while nothing ran is made up for first.
             self.name_next_time(now, id);
@@ -91,7 +92,13 @@ impl Agent {
         feed.schedule = schedule.or(feed.schedule.take());
         self.save_feed(id);
         self.name_next_time(now, id);
+        self.order_treat(id);
         self.look_at_kept(now);
+    }
+
+    fn order_treat(&mut self, feed: FeedId) {
+        let conduct = self.catalogue.terms(feed).conduct;
+        self.outputs.push_back(Output::Treat { feed, conduct });
     }
 
     /// The newest episodes of a feed that could be fetched, as many as the backlog has.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use podswarm_core::app::Space;
 use podswarm_core::metainfo::InfoHash;
+use podswarm_core::net::Conduct;
 use podswarm_feeds::poll;
 use url::Url;
 
@@ -290,6 +291,13 @@ pub enum Output {
     },
     /// Tell the world.
     Tell(Event),
+    /// Treat the episodes of a feed so in their swarms, those that are exchanged now and those to come.
+    Treat {
+        /// Which feed's.
+        feed: FeedId,
+        /// How.
+        conduct: Conduct,
+    },
     /// Read this feed's event stream no longer.
     Unlisten {
         /// Which feed's.

@@ -3,6 +3,8 @@
 use chrono_tz::Tz;
 use podswarm_core::app::Space;
 use podswarm_core::metainfo::InfoHash;
+use podswarm_core::net::Conduct;
+use podswarm_core::rate::Rate;
 use podswarm_feeds::Withdrawal;
 use podswarm_feeds::poll::{self, Outcome, Reply, Validators};
 use podswarm_feeds::schedule::Schedule;
@@ -15,7 +17,7 @@ use super::share::{Enough, SeedRatio, SeedTime};
 use super::testing::{hash, http, now, show_key, torrent, wall, withdrawal};
 use super::*;
 use crate::records::{Backlog, Episode, Expiry, Feed, Source, Stage, Why};
-use crate::rules::{Rules, Take};
+use crate::rules::{RuleName, Rules, Take};
 
 const FEED: FeedId = FeedId(1);
 const URL: &str = "http://host.example/feed.xml";
@@ -51,6 +53,8 @@ struct World {
     changed: Vec<EpisodeId>,
     /// What is sent of episodes in this run.
     sent: Vec<(EpisodeId, u64)>,
+    /// How the episodes of the feed were to be treated, one after another.
+    conducts: Vec<Conduct>,
 }
 
 fn settings(duty: Duty) -> Settings {
@@ -93,6 +97,7 @@ impl World {
             deleted: Vec::new(),
             changed: Vec::new(),
             sent: Vec::new(),
+            conducts: Vec::new(),
         }
     }
 
@@ -168,6 +173,7 @@ impl World {
             }
             Output::Stop { id } => self.stopped.push(id),
             Output::Tell(event) => self.tell(event),
+            Output::Treat { conduct, .. } => self.conducts.push(conduct),
         }
         None
     }
@@ -613,7 +619,7 @@ fn rules(take: &[&str], skip: &[&str], keep: &str, keep_for: &str) -> Rules {
         skip: (!skip.is_empty()).then(|| clauses(skip)),
         keep: Some(keep.parse().unwrap()),
         keep_for: Some(keep_for.parse().unwrap()),
-        name: None,
+        ..Rules::default()
     }
 }
 
@@ -691,6 +697,23 @@ fn rules_decide_what_is_taken_and_each_that_is_not_keeps_its_reason() {
     let again = world.id_of("again");
     world.input(Input::Take(again));
     assert_eq!(world.complete().len(), 5);
+}
+
+#[test]
+fn a_feed_is_treated_as_its_own_rules_and_those_of_all_say() {
+    let said = |episode_up: Option<&str>, find_peers: Option<&str>| Rules {
+        episode_up: episode_up.map(|text| text.parse().unwrap()),
+        find_peers: find_peers.map(|text| text.parse().unwrap()),
+        ..Rules::default()
+    };
+    let edit = |rules, forget| Input::Edit { feed: FEED, rules, forget, schedule: None };
+    let all = Settings { rules: said(Some("1MiB/s"), Some("pex")), ..settings(Duty::Everything) };
+    let mut world = World::ruled(all, said(None, Some("all")));
+    world.input(edit(said(Some("none"), Some("trackers,dht")), Vec::new()));
+    world.input(edit(Rules::default(), vec![RuleName::EpisodeUp, RuleName::FindPeers]));
+    let seen: Vec<_> = world.conducts.iter().map(|it| (it.limits.up, it.discovery.to_string())).collect();
+    let limited = Some(Rate(1 << 20));
+    assert_eq!(seen, [(limited, "all".into()), (None, "trackers,dht".into()), (limited, "pex".into())]);
 }
 
 #[test]

@@ -18,7 +18,7 @@ use podswarm_core::app::{
 };
 use podswarm_core::metainfo::{FileChoice, InfoHash, Magnet, Metainfo};
 use podswarm_core::net::http::{DownloadOptions, HttpClient, Reach};
-use podswarm_core::net::{AddTorrent, Engine, Files, FindTorrent, Torrent, TorrentStatus};
+use podswarm_core::net::{AddTorrent, Conduct, Discovery, Engine, Files, FindTorrent, Torrent, TorrentStatus};
 use podswarm_core::rate::ByteCount;
 use serde_json::json;
 use tokio::sync::{OnceCell, watch};
@@ -233,7 +233,7 @@ impl Getter {
         let title = magnet.name.clone().unwrap_or_else(|| magnet.info_hash.to_string());
         self.out.json(&json!({ "event": "finding", "title": title, "info_hash": magnet.info_hash }))?;
         self.out.note(format!("{title}: asking peers what the torrent is"));
-        let find = FindTorrent { magnet: magnet.clone(), reach: Reach::Any, announce: true };
+        let find = FindTorrent { magnet: magnet.clone(), reach: Reach::Any, discovery: Discovery::ALL };
         let engine = self.engine().await?;
         tokio::select! {
             found = engine.find(find) => found.map_err(|error| Failure::new(format!("{title}: {error}"))),
@@ -280,7 +280,7 @@ impl Getter {
             choice: choice.clone(),
             resume: resume_beside(&path),
             reach,
-            announce: true,
+            conduct: Conduct::default(),
             peers,
             web_seeds: Vec::new(),
             seed_after: self.args.seed,

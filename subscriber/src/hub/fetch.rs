@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use podswarm_core::metainfo::{InfoHash, Metainfo};
+use podswarm_core::metainfo::{FileChoice, InfoHash, Metainfo};
 use podswarm_core::net::clock::Clock;
 use podswarm_core::net::create::{Watch, verify};
 use podswarm_core::net::http::{DownloadOptions, HttpError};
@@ -15,8 +15,8 @@ use podswarm_core::swarm::WebSeedState;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::kit::{Kit, Live};
-use super::prepare::own_copy;
+use super::kit::{Kit, Live, Shown};
+use super::prepare::{choice_of, length_of, own_copy};
 use crate::address::reach_of_links;
 use crate::agent::plan::Plan;
 use crate::agent::queue::{Fault, Progress};
@@ -96,8 +96,11 @@ async fn from_swarm(kit: &Arc<Kit>, order: &Order, cancel: &CancellationToken) -
     let was_there = tokio::fs::symlink_metadata(&path).await.is_ok();
     // A server of another file is found out by its length, or else by its hashes.
     let mirrors = if metainfo.info.is_single_file { order.mirrors.clone() } else { Vec::new() };
-    let torrent = join(kit, metainfo, Files::Fetch(path), mirrors, order.is_local).await.map_err(Fault::Source)?;
-    let shown = kit.show(order.id, Live::Torrent(torrent.clone()));
+    let choice = choice_of(&order.source, &metainfo.info)?;
+    let length = length_of(choice.as_ref(), &metainfo.info);
+    let files = Files::Fetch(path);
+    let joined = Joined { id: order.id, metainfo, files, choice, web_seeds: mirrors, is_local: order.is_local };
+    let (torrent, shown) = join(kit, joined).await.map_err(Fault::Source)?;
     let ended = tokio::select! {
         () = cancel.cancelled() => None,
         ended = torrent.wait_complete() => Some(ended),
@@ -108,7 +111,7 @@ async fn from_swarm(kit: &Arc<Kit>, order: &Order, cancel: &CancellationToken) -
         Some(Err(error)) if was_there => Err(Fault::InTheWay(error.to_string())),
         Some(Err(error)) => Err(Fault::Disk(error.to_string())),
         Some(Ok(())) => {
-            tell_done(kit, order, torrent.status().length, Some(torrent.info_hash()), was_there).await;
+            tell_done(kit, order, length, Some(torrent.info_hash()), was_there).await;
             if kit.seeding == Seeding::On {
                 cancel.cancelled().await;
             }
@@ -222,11 +225,11 @@ async fn stay(
     is_local: bool,
     cancel: &CancellationToken,
 ) -> Option<String> {
-    let torrent = match join(kit, metainfo, Files::Have(path), Vec::new(), is_local).await {
-        Ok(torrent) => torrent,
+    let joined = Joined { id, metainfo, files: Files::Have(path), choice: None, web_seeds: Vec::new(), is_local };
+    let (torrent, shown) = match join(kit, joined).await {
+        Ok(joined) => joined,
         Err(reason) => return Some(reason),
     };
-    let shown = kit.show(id, Live::Torrent(torrent.clone()));
     let mut status = torrent.watch();
     let failed = tokio::select! {
         () = cancel.cancelled() => None,
@@ -238,28 +241,36 @@ async fn stay(
     failed
 }
 
-async fn join(
-    kit: &Arc<Kit>,
+/// A torrent to take part in.
+struct Joined {
+    id: EpisodeId,
     metainfo: Metainfo,
     files: Files,
+    choice: Option<FileChoice>,
     web_seeds: Vec<String>,
     is_local: bool,
-) -> Result<Torrent, String> {
+}
+
+/// Joins the swarm, as the owner wants the episodes of this feed to be treated, and shows it.
+async fn join(kit: &Arc<Kit>, joined: Joined) -> Result<(Torrent, Shown), String> {
+    let Joined { id, metainfo, files, choice, web_seeds, is_local } = joined;
     let Some(engine) = &kit.engine else { return Err("this agent takes part in no swarm".to_owned()) };
     let resume = kit.resume_file(metainfo.info_hash);
     let torrent = AddTorrent {
         metainfo: Arc::new(metainfo),
         files,
-        choice: None,
+        choice,
         resume,
         reach: reach_of_links(is_local),
-        announce: true,
+        conduct: kit.conduct(id.feed),
         peers: Vec::new(),
         web_seeds,
         seed_after: kit.seeding == Seeding::On,
         in_order: false,
     };
-    engine.add(torrent).await.map_err(|error| error.to_string())
+    let torrent = engine.add(torrent).await.map_err(|error| error.to_string())?;
+    let shown = kit.show_swarm(id, &torrent).await;
+    Ok((torrent, shown))
 }
 
 async fn tell_done(kit: &Kit, order: &Order, length: u64, info_hash: Option<InfoHash>, was_there: bool) {

@@ -9,7 +9,7 @@ use podswarm_core::app::{DataDir, Failure};
 use podswarm_core::metainfo::InfoHash;
 use podswarm_core::net::clock::Clock;
 use podswarm_core::net::http::{HttpClient, Reach};
-use podswarm_core::net::{Engine, Route, Torrent};
+use podswarm_core::net::{Conduct, Engine, Route, Torrent};
 use podswarm_feeds::poll::Now;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -18,7 +18,7 @@ use super::fetch::Meter;
 use super::{Message, USER_AGENT};
 use crate::agent::{Input, Seeding, Settings};
 use crate::library::Library;
-use crate::records::EpisodeId;
+use crate::records::{EpisodeId, FeedId};
 use crate::web::WebSite;
 
 /// Feeds that are asked at the same time.
@@ -42,6 +42,8 @@ pub(super) struct Kit {
     public: HttpClient,
     pub(super) inbox: mpsc::Sender<Message>,
     board: Mutex<BTreeMap<EpisodeId, Live>>,
+    /// How the episodes of each feed are treated in their swarms.
+    conducts: Mutex<BTreeMap<FeedId, Conduct>>,
 }
 
 /// Something that moves data now.
@@ -77,6 +79,7 @@ impl Kit {
             route,
             inbox,
             board: Mutex::default(),
+            conducts: Mutex::default(),
         })
     }
 
@@ -120,6 +123,40 @@ impl Kit {
     pub(super) fn show(self: &Arc<Self>, id: EpisodeId, live: Live) -> Shown {
         self.board().insert(id, live);
         Shown { kit: Arc::clone(self), id }
+    }
+
+    /// Shows that an episode's swarm moves data, as [`Kit::show`] does.
+    pub(super) async fn show_swarm(self: &Arc<Self>, id: EpisodeId, torrent: &Torrent) -> Shown {
+        let shown = self.show(id, Live::Torrent(torrent.clone()));
+        // Until it was shown nobody could treat it as the owner may have come to want it meanwhile.
+        torrent.treat(self.conduct(id.feed)).await;
+        shown
+    }
+
+    /// How the episodes of a feed are treated in their swarms.
+    pub(super) fn conduct(&self, feed: FeedId) -> Conduct {
+        self.conducts().get(&feed).copied().unwrap_or_default()
+    }
+
+    /// Treats the episodes of a feed so from now on.
+    pub(super) fn treat(self: Arc<Self>, feed: FeedId, conduct: Conduct) {
+        if self.conducts().insert(feed, conduct).unwrap_or_default() == conduct {
+            return;
+        }
+        let swarm = |(id, live): (EpisodeId, Live)| match live {
+            Live::Torrent(torrent) if id.feed == feed => Some(torrent),
+            _ => None,
+        };
+        let torrents: Vec<Torrent> = self.all_live().into_iter().filter_map(swarm).collect();
+        self.spawn(async move {
+            for torrent in torrents {
+                torrent.treat(conduct).await;
+            }
+        });
+    }
+
+    fn conducts(&self) -> MutexGuard<'_, BTreeMap<FeedId, Conduct>> {
+        self.conducts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What moves data for an episode.

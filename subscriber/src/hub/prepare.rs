@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use podswarm_core::app::write_atomic;
-use podswarm_core::metainfo::{InfoHash, Magnet, MagnetError, Metainfo};
+use podswarm_core::metainfo::{FileChoice, Info, InfoHash, Magnet, MagnetError, Metainfo};
 use podswarm_core::net::FindTorrent;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -47,10 +47,11 @@ pub(super) async fn prepare(kit: Arc<Kit>, order: Order, cancel: CancellationTok
 
 async fn look(kit: &Arc<Kit>, order: Order) -> Result<Prepared, Fault> {
     let torrent = match &order.source {
-        Source::Torrent(url) => Some(facts(&metainfo(kit, url, order.info_hash, order.is_local).await?)),
+        Source::Torrent(url) => Some(metainfo(kit, url, order.info_hash, order.is_local).await?),
         Source::Http(_) => None,
-        Source::Magnet(link) => Some(facts(&of_magnet(kit, link, order.is_local).await?)),
+        Source::Magnet(link) => Some(of_magnet(kit, &order, link).await?),
     };
+    let torrent = torrent.map(|metainfo| facts(&metainfo, &order.source)).transpose()?;
     let library = kit.library.clone();
     let listed = tokio::task::spawn_blocking(move || {
         let listing = library.listing(&order.folder)?;
@@ -78,7 +79,7 @@ async fn metainfo(kit: &Arc<Kit>, url: &str, info_hash: Option<InfoHash>, is_loc
 }
 
 /// The metainfo of a magnet link: our own copy if there is one, else from peers, of which a copy is then kept.
-async fn of_magnet(kit: &Arc<Kit>, link: &str, is_local: bool) -> Result<Metainfo, Fault> {
+async fn of_magnet(kit: &Arc<Kit>, order: &Order, link: &str) -> Result<Metainfo, Fault> {
     let magnet: Magnet = link.parse().map_err(|error: MagnetError| Fault::Source(error.to_string()))?;
     if let Some(metainfo) = own_copy(kit, magnet.info_hash).await {
         return Ok(metainfo);
@@ -86,7 +87,8 @@ async fn of_magnet(kit: &Arc<Kit>, link: &str, is_local: bool) -> Result<Metainf
     let Some(engine) = &kit.engine else {
         return Err(Fault::Source("this agent takes part in no swarm".to_owned()));
     };
-    let find = FindTorrent { magnet, reach: reach_of_links(is_local), announce: true };
+    let discovery = kit.conduct(order.id.feed).discovery;
+    let find = FindTorrent { magnet, reach: reach_of_links(order.is_local), discovery };
     let found = tokio::time::timeout(FIND_WITHIN, engine.find(find)).await;
     let nobody = || Fault::Source("no peer has told what the magnet link's torrent is".to_owned());
     let metainfo = found.map_err(|_| nobody())?.map_err(|error| Fault::Source(error.to_string()))?;
@@ -115,12 +117,26 @@ pub(super) async fn own_copy(kit: &Kit, info_hash: InfoHash) -> Option<Metainfo>
     read.await.ok().flatten().filter(|metainfo| metainfo.info_hash.matches(&info_hash))
 }
 
-fn facts(metainfo: &Metainfo) -> TorrentFacts {
+fn facts(metainfo: &Metainfo, source: &Source) -> Result<TorrentFacts, Fault> {
     let info = &metainfo.info;
-    TorrentFacts {
+    let choice = choice_of(source, info)?;
+    Ok(TorrentFacts {
         info_hash: metainfo.info_hash,
-        length: info.content_length(),
+        length: length_of(choice.as_ref(), info),
         name: info.name.to_string(),
         is_single_file: info.is_single_file,
-    }
+    })
+}
+
+/// The bytes of the files that are wanted, of all if there is no choice.
+pub(super) fn length_of(choice: Option<&FileChoice>, info: &Info) -> u64 {
+    choice.map_or_else(|| info.content_length(), |choice| choice.length(info))
+}
+
+/// The files of a torrent that its magnet link selects; `None` if all are wanted. BEP 53.
+pub(super) fn choice_of(source: &Source, info: &Info) -> Result<Option<FileChoice>, Fault> {
+    let Source::Magnet(link) = source else { return Ok(None) };
+    let magnet: Magnet = link.parse().map_err(|error: MagnetError| Fault::Source(error.to_string()))?;
+    FileChoice::selected(info, &magnet.selected)
+        .map_err(|error| Fault::Source(format!("the magnet link selects files that are not there: {error}")))
 }

@@ -214,6 +214,7 @@ impl Task {
             }
             Output::Save(_) => unreachable!("it is saved by `act`"),
             Output::Tell(event) => self.tell(event),
+            Output::Treat { feed, conduct } => kit.clone().treat(feed, conduct),
         }
     }
 

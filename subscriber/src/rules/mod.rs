@@ -16,7 +16,11 @@ mod units;
 use std::fmt;
 use std::str::FromStr;
 
+use podswarm_core::net::{Conduct, Discovery};
+use podswarm_core::rate::Limit;
+use podswarm_core::timetable::RateLimits;
 use serde::{Deserialize, Serialize};
+use serde_with::{DeserializeFromStr, SerializeDisplay};
 
 pub use clause::{Clause, ClauseError, Subject};
 pub use template::{Naming, Template, TemplateError};
@@ -40,6 +44,15 @@ pub struct Rules {
     /// How files are called.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<Template>,
+    /// How fast each is sent to peers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub episode_up: Option<Limit>,
+    /// How fast each is received from them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub episode_down: Option<Limit>,
+    /// How peers are found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub find_peers: Option<Discovery>,
 }
 
 /// One of the rules, by its flag's name.
@@ -56,6 +69,12 @@ pub enum RuleName {
     KeepFor,
     /// How files are called.
     Name,
+    /// How fast each is sent.
+    EpisodeUp,
+    /// How fast each is received.
+    EpisodeDown,
+    /// How peers are found.
+    FindPeers,
 }
 
 /// What holds for one feed.
@@ -71,6 +90,8 @@ pub struct Terms {
     pub keep_for: KeepFor,
     /// How files are called.
     pub name: Template,
+    /// How each is treated in its swarm.
+    pub conduct: Conduct,
 }
 
 impl Rules {
@@ -83,6 +104,13 @@ impl Rules {
             keep: own.keep.or(all.keep).unwrap_or_default(),
             keep_for: own.keep_for.or(all.keep_for).unwrap_or_default(),
             name: own.name.clone().or_else(|| all.name.clone()).unwrap_or_default(),
+            conduct: Conduct {
+                limits: RateLimits {
+                    up: own.episode_up.or(all.episode_up).unwrap_or_default().0,
+                    down: own.episode_down.or(all.episode_down).unwrap_or_default().0,
+                },
+                discovery: own.find_peers.or(all.find_peers).unwrap_or_default(),
+            },
         }
     }
 
@@ -93,12 +121,15 @@ impl Rules {
 
     /// Takes over what `other` says.
     pub fn change(&mut self, other: Self) {
-        let Self { take, skip, keep, keep_for, name } = other;
+        let Self { take, skip, keep, keep_for, name, episode_up, episode_down, find_peers } = other;
         self.take = take.or(self.take.take());
         self.skip = skip.or(self.skip.take());
         self.keep = keep.or(self.keep);
         self.keep_for = keep_for.or(self.keep_for);
         self.name = name.or(self.name.take());
+        self.episode_up = episode_up.or(self.episode_up);
+        self.episode_down = episode_down.or(self.episode_down);
+        self.find_peers = find_peers.or(self.find_peers);
     }
 
     /// Says nothing any more of these.
@@ -110,6 +141,9 @@ impl Rules {
                 RuleName::Keep => self.keep = None,
                 RuleName::KeepFor => self.keep_for = None,
                 RuleName::Name => self.name = None,
+                RuleName::EpisodeUp => self.episode_up = None,
+                RuleName::EpisodeDown => self.episode_down = None,
+                RuleName::FindPeers => self.find_peers = None,
             }
         }
     }
@@ -124,6 +158,9 @@ impl Rules {
         words.extend(self.keep.map(|keep| format!("keep {keep}")));
         words.extend(self.keep_for.map(|time| format!("keep for {time}")));
         words.extend(self.name.as_ref().map(|name| format!("name {name}")));
+        words.extend(self.episode_up.map(|limit| format!("episode up {limit}")));
+        words.extend(self.episode_down.map(|limit| format!("episode down {limit}")));
+        words.extend(self.find_peers.map(|ways| format!("find peers {ways}")));
         words
     }
 }
@@ -216,8 +253,7 @@ impl fmt::Display for Keep {
 }
 
 /// How long an episode is kept; for ever if `None`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, SerializeDisplay, DeserializeFromStr)]
 pub struct KeepFor(pub Option<Span>);
 
 impl FromStr for KeepFor {

@@ -99,13 +99,28 @@ fn rules_are_stored_as_they_are_written() {
         keep: Some(Keep::Newest(5)),
         keep_for: Some("2w".parse().unwrap()),
         name: Some("{number:03} {title}".parse().unwrap()),
+        episode_up: Some("1MiB/s".parse().unwrap()),
+        episode_down: Some("none".parse().unwrap()),
+        find_peers: Some("trackers,pex".parse().unwrap()),
     };
     let json = serde_json::to_string(&rules).unwrap();
     assert_eq!(serde_json::from_str::<Rules>(&json).unwrap(), rules, "{json}");
     assert_eq!(
         rules.words(),
-        ["take length>20m and /x/", "skip trailer", "keep 5", "keep for 14d", "name {number:03} {title}"]
+        [
+            "take length>20m and /x/",
+            "skip trailer",
+            "keep 5",
+            "keep for 14d",
+            "name {number:03} {title}",
+            "episode up 1MiB/s",
+            "episode down none",
+            "find peers trackers,pex",
+        ]
     );
+    // That nothing ends it is said, too, where a rule of all feeds has it end.
+    let ever = Rules { keep_for: Some(KeepFor(None)), ..Rules::default() };
+    assert_eq!(serde_json::from_str::<Rules>(&serde_json::to_string(&ever).unwrap()).unwrap(), ever);
     assert_eq!(serde_json::to_string(&Rules::default()).unwrap(), "{}");
 }
 

@@ -10,7 +10,7 @@ use podswarm_core::metainfo::{Metainfo, MetainfoBuilder, PieceHashes, TorrentPat
 use podswarm_core::peer::PeerId;
 use podswarm_core::rng::Rng;
 use podswarm_core::session::Session;
-use podswarm_core::swarm::{SwarmConfig, SwarmId, SwarmSetup};
+use podswarm_core::swarm::{Conduct, SwarmConfig, SwarmId, SwarmSetup};
 use podswarm_core::time::Instant;
 use podswarm_core::tracker::{SwarmEntry, SwarmTable, SwarmTableConfig};
 
@@ -153,7 +153,7 @@ impl World {
             port: PORT,
             outer_port: None,
             client: "simulated".to_owned(),
-            announce: true,
+            conduct: Conduct::default(),
             web_seeds: Vec::new(),
             private_peers: false,
             rng: self.rng.fork(id.0 as u64),

@@ -49,15 +49,16 @@ impl Task {
         }
         let setup = FinderSetup {
             info_hash,
-            trackers: if find.announce { vec![find.magnet.trackers.clone()] } else { Vec::new() },
+            trackers: vec![find.magnet.trackers.clone()],
+            discovery: find.discovery,
             peer_id: PeerId::generate(&mut self.rng),
             port: self.port,
             client: self.config.user_agent.replace('/', " "),
             private_peers: find.reach == Reach::Any,
-            exchange: self.config.exchange,
+            exchange: self.config.exchange && find.discovery.exchange,
             encryption: self.config.encryption,
             blocklist: Arc::clone(self.session.blocklist()),
-            dht: self.config.dht.is_some(),
+            dht: self.config.dht.is_some() && find.discovery.dht,
             rng: self.rng.fork(u64::from(info_hash.wire()[0])),
         };
         let Ok(id) = self.session.add_finder(self.clock.now(), setup) else {

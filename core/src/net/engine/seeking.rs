@@ -15,7 +15,7 @@ use crate::dht::node_addr::NodeAddr;
 use crate::lsd::Lsd;
 use crate::rng::Rng;
 use crate::session::Input;
-use crate::swarm::{self, PeerSource, SwarmId};
+use crate::swarm::{self, Discovery, PeerSource, SwarmId};
 
 /// Peers that were found and wait for the engine.
 const INBOX: usize = 64;
@@ -92,24 +92,19 @@ impl Seeking {
         Self { swarms: BTreeMap::new(), neighbours, table, found }
     }
 
-    pub(super) fn seek(&mut self, swarm: SwarmId, info_hash: [u8; 20]) {
+    pub(super) fn seek(&mut self, swarm: SwarmId, info_hash: [u8; 20], by: Discovery) {
         self.swarms.insert(info_hash, swarm);
-        self.tell(&Ask::Seek(info_hash));
+        let neighbours = self.neighbours.as_ref().filter(|_| by.lsd);
+        let table = self.table.as_ref().map(|(asks, _)| asks).filter(|_| by.dht);
+        tell(neighbours.into_iter().chain(table), &Ask::Seek(info_hash));
     }
 
     /// The swarm is not interested any more; another one of the same torrent may be.
     pub(super) fn end(&mut self, swarm: SwarmId, info_hash: [u8; 20]) {
         if self.swarms.get(&info_hash) == Some(&swarm) {
             self.swarms.remove(&info_hash);
-            self.tell(&Ask::End(info_hash));
-        }
-    }
-
-    fn tell(&self, ask: &Ask) {
-        let table = self.table.as_ref().map(|(asks, _)| asks);
-        for asks in self.neighbours.iter().chain(table) {
-            // A task that has ended finds nobody.
-            let _ = asks.send(ask.clone());
+            let table = self.table.as_ref().map(|(asks, _)| asks);
+            tell(self.neighbours.iter().chain(table), &Ask::End(info_hash));
         }
     }
 
@@ -149,6 +144,13 @@ impl Seeking {
             drop(asks);
             let _ = task.await;
         }
+    }
+}
+
+fn tell<'a>(tasks: impl Iterator<Item = &'a mpsc::UnboundedSender<Ask>>, ask: &Ask) {
+    for asks in tasks {
+        // A task that has ended finds nobody.
+        let _ = asks.send(ask.clone());
     }
 }
 

@@ -205,7 +205,7 @@ fn the_owners_limit_is_kept() {
     let mut lab = Lab::new(64, 2);
     let (seed, leecher) = (lab.seed(), lab.leecher());
     let bucket = TokenBucket::new(Rate(100_000), ByteCount(65_536), lab.now);
-    lab.hosts[leecher].limits.down = Some(bucket);
+    lab.hosts[leecher].limits.all.down = Some(bucket);
     lab.connect(leecher, seed);
     lab.pass(seconds(10));
     let got = lab.status(leecher).downloaded;

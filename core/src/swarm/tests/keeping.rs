@@ -217,13 +217,13 @@ fn peers_are_sought_while_there_is_traffic_and_never_for_a_private_torrent() {
         let mut lab = Lab::new(4, 1);
         lab.set_private(private);
         let host = lab.seed();
-        assert_eq!(lab.hosts[host].seeks, !private);
+        assert_eq!(lab.hosts[host].seeks.is_some(), !private);
         lab.give(host, Input::Pause);
-        assert!(!lab.hosts[host].seeks);
+        assert!(lab.hosts[host].seeks.is_none());
         lab.give(host, Input::Unpause);
-        assert_eq!(lab.hosts[host].seeks, !private);
+        assert_eq!(lab.hosts[host].seeks.is_some(), !private);
         lab.give(host, Input::Stop);
-        assert!(!lab.hosts[host].seeks);
+        assert!(lab.hosts[host].seeks.is_none());
     }
 }
 

@@ -18,7 +18,8 @@ use crate::rng::Rng;
 use crate::swarm::io::CloseReason;
 use crate::swarm::web_seeds::{Remedy, WebSeedFault};
 use crate::swarm::{
-    DialWay, DiskFault, Event, Input, Limits, Output, Swarm, SwarmConfig, SwarmId, SwarmSetup, TorrentStatus, WebFetch,
+    Conduct, DialWay, Discovery, DiskFault, Event, Input, Limits, Output, Swarm, SwarmConfig, SwarmId, SwarmSetup,
+    TorrentStatus, WebFetch,
 };
 use crate::time::Instant;
 use crate::tracker::{AnnounceId, AnnounceRequest, AnnounceResponse};
@@ -48,8 +49,8 @@ pub(super) struct Host {
     /// Who was dialled on a relay's word.
     pub(super) punched: Vec<SocketAddr>,
     pub(super) announced: Vec<AnnounceRequest>,
-    /// Whether peers are looked for without trackers.
-    pub(super) seeks: bool,
+    /// How peers are looked for without trackers, if they are.
+    pub(super) seeks: Option<Discovery>,
     /// Nodes of the distributed hash table that peers told of.
     pub(super) nodes: Vec<SocketAddr>,
     asked_trackers: Vec<AnnounceId>,
@@ -149,7 +150,7 @@ impl Lab {
             port: 6881,
             outer_port: None,
             client: "lab".to_owned(),
-            announce: true,
+            conduct: Conduct::default(),
             web_seeds: self.web_seeds.clone(),
             private_peers: true,
             rng: Rng::from_seed_u64(number as u64),
@@ -166,7 +167,7 @@ impl Lab {
             dialled: Vec::new(),
             punched: Vec::new(),
             announced: Vec::new(),
-            seeks: false,
+            seeks: None,
             nodes: Vec::new(),
             asked_trackers: Vec::new(),
             stores: 0,
@@ -433,8 +434,8 @@ impl Lab {
                 host.announced.push(request);
                 host.asked_trackers.push(id);
             }
-            Output::Seek { .. } => host.seeks = true,
-            Output::EndSeek { .. } => host.seeks = false,
+            Output::Seek { by, .. } => host.seeks = Some(by),
+            Output::EndSeek { .. } => host.seeks = None,
             Output::Node(addr) => host.nodes.push(addr),
             Output::FetchWeb { fetch, .. } => {
                 let at = fetch.range.start;

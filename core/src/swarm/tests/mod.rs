@@ -2,6 +2,7 @@
 
 mod asking;
 mod background;
+mod conduct;
 mod disk;
 mod exchange;
 mod keeping;

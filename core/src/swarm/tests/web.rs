@@ -192,7 +192,7 @@ fn the_owners_limit_holds_for_web_seeds() {
     let mut lab = lab(400, 2, 1);
     let leecher = lab.leecher();
     let bucket = TokenBucket::new(Rate(64 << 10), ByteCount(64 << 10), lab.now);
-    lab.hosts[leecher].limits.down = Some(bucket);
+    lab.hosts[leecher].limits.all.down = Some(bucket);
     for _ in 0..600 {
         lab.pass(Duration::from_millis(100));
         lab.web_sends(leecher, 0, u64::MAX, true);

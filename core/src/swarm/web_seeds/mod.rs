@@ -28,6 +28,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::Serialize;
 
+use super::conduct::ready;
 use super::io::{Event, Output};
 use super::{Limits, Swarm};
 use crate::layout::{BLOCK_LENGTH, BlockInfo, PieceIndex};
@@ -356,12 +357,9 @@ impl Swarm {
             if (self.asked + self.web_seeds.asked) as u64 >= budget {
                 break;
             }
-            if let Some(bucket) = &mut limits.down {
-                let ready = bucket.ready_at(now);
-                if ready != Some(now) {
-                    self.limited_until = earliest(self.limited_until, ready);
-                    break;
-                }
+            if let Err(until) = ready(limits.all.down.iter_mut().chain(&mut self.own.down), now) {
+                self.limited_until = earliest(self.limited_until, until);
+                break;
             }
             let Some((block, number)) = block_at(self.picker.layout(), run.granted) else { break };
             if run.is_urgent && self.web_seeds.need.wanted().is_none() && !self.picker.is_urgent(block.piece) {
@@ -388,7 +386,7 @@ impl Swarm {
                     continue;
                 }
             }
-            if let Some(bucket) = &mut limits.down {
+            for bucket in limits.all.down.iter_mut().chain(&mut self.own.down) {
                 bucket.take(now, u64::from(block.length));
             }
             run.grant(block, self.picker.layout().end_of(block), asked.is_some());

@@ -18,6 +18,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::super::conduct::ready;
 use super::super::{Limits, Swarm};
 use crate::piece::Wanted;
 use crate::rng::Rng;
@@ -152,14 +153,14 @@ fn is_drawn(look: &Look, rng: &mut Rng) -> bool {
 
 impl Swarm {
     pub(super) fn update_need(&mut self, now: Instant, limits: &mut Limits) {
-        let is_limited = limits.down.as_mut().is_some_and(|bucket| bucket.ready_at(now) != Some(now));
+        let is_limited = ready(limits.all.down.iter_mut().chain(&mut self.own.down), now).is_err();
         let look = Look {
             from_peers: self.down.total() - self.web_seeds.downloaded,
             is_held_back: is_limited || self.storing > self.config.store_budget,
             peers: u32::try_from(self.conns.len()).unwrap_or(u32::MAX / LOT - 1),
             is_offered_some: !self.conns.is_empty() && self.picker.is_offered_some(),
             lacks_absent: self.picker.lacks_absent(),
-            is_hopeless: (self.announcers.is_none() || self.metainfo.trackers.is_empty()) && !self.knows_peers(),
+            is_hopeless: (!self.conduct.discovery.trackers || self.metainfo.trackers.is_empty()) && !self.knows_peers(),
         };
         self.web_seeds.need.look(now, &look, &mut self.rng);
     }
