@@ -1,6 +1,7 @@
 //! An agent of this process that other commands can reach: the hub, its control port, and their end.
 
 use podswarm_core::app::{DataDir, DataDirLock, EngineArgs, Failure};
+use podswarm_core::background::Background;
 use podswarm_core::net::EngineConfig;
 use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
@@ -72,7 +73,7 @@ impl Session {
     }
 }
 
-/// How the owner wants to speak to peers.
+/// How the owner wants to speak to peers. What is complete is seeded beside all else that his line is for.
 pub fn engine_config(args: &EngineArgs, dir: &DataDir) -> EngineConfig {
-    EngineConfig { user_agent: USER_AGENT.to_owned(), ..args.config(dir) }
+    EngineConfig { user_agent: USER_AGENT.to_owned(), ..args.config(dir, Background::Seeding) }
 }

@@ -130,9 +130,9 @@ pub struct EngineArgs {
     pub limit_at: Vec<RateWindow>,
 
     /// Give way to other traffic of the line: `seeding` holds back uploads of torrents that are complete here, `always`
-    /// all uploads, `off` none.
-    #[arg(long, value_name = "WHICH", default_value_t, help_heading = "Peers")]
-    pub background: Background,
+    /// all uploads, `off` none. [default: seeding; off for podpub]
+    #[arg(long, value_name = "WHICH", help_heading = "Peers")]
+    pub background: Option<Background>,
 
     /// Neither dial peers at the addresses that this file names nor let them in: ranges (`1.2.3.4-1.2.3.9`), networks
     /// (`10.0.0.0/8`) or single addresses, one a line, also in the forms of eMule and of `name:RANGE`.
@@ -208,8 +208,9 @@ impl ValueEnum for Encryption {
 }
 
 impl EngineArgs {
-    /// How an engine runs as the owner wants it. What it remembers lies in the data directory.
-    pub fn config(&self, dir: &DataDir) -> EngineConfig {
+    /// How an engine runs as the owner wants it; where he does not say so, its uploads are in the `background` or not.
+    /// What it remembers lies in the data directory.
+    pub fn config(&self, dir: &DataDir, background: Background) -> EngineConfig {
         EngineConfig {
             peer_port: self.peer_port.map_or(PeerPort::Default, PeerPort::Exactly),
             bind: self.route.bind.clone(),
@@ -217,7 +218,7 @@ impl EngineArgs {
             up: self.up,
             down: self.down,
             windows: self.limit_at.clone(),
-            background: self.background,
+            background: self.background.unwrap_or(background),
             blocklist: self.blocklist.clone(),
             exchange: !self.no_pex,
             lsd: !self.no_lsd,
@@ -256,7 +257,8 @@ mod tests {
     #[test]
     fn without_a_flag_the_engine_runs_as_it_does_by_itself() {
         let line = Line::parse_from(["program"]);
-        let config = line.engine.config(&DataDir::resolve(Some("here".as_ref()), "program").expect("it is named"));
+        let dir = DataDir::resolve(Some("here".as_ref()), "program").expect("it is named");
+        let config = line.engine.config(&dir, Background::Off);
         let own = EngineConfig::default();
         assert_eq!((config.places, config.places_each, config.web_seeds), (own.places, own.places_each, own.web_seeds));
     }

@@ -10,6 +10,7 @@ use podswarm_core::app::{
     Access, ControlFile, DataDir, DataDirLock, Explain as _, Failure, Kept, Out, ServiceProgram, acquire,
     first_run_notice, shutdown_signal, tell_ready, tell_stopping,
 };
+use podswarm_core::background::Background;
 use podswarm_core::net::{BlocklistFile, EngineConfig};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -188,7 +189,8 @@ impl Running {
     ) -> Result<Self, Failure> {
         first_run_notice(&context.dir, &context.out, NOTICE)?;
         let watched = args.watch.as_deref().map(|folder| Watched::new(folder, &context.dir)).transpose()?;
-        let engine = args.engine.config(&context.dir);
+        // In the minute of a release the crowd needs all that the line carries.
+        let engine = args.engine.config(&context.dir, Background::Off);
         let (https, source) = https(context, args, &engine).await?.unzip();
         let config = HostConfig {
             listen: args.listen.unwrap_or_default(),
