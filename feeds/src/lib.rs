@@ -19,6 +19,6 @@ pub mod withdrawal;
 pub mod write;
 
 pub use guid::podcast_guid;
-pub use model::{Episode, EpisodeKind, FeedUrls, Media, Show, TorrentRef, Transcript, sri_sha256};
+pub use model::{Episode, EpisodeKind, FeedPage, FeedUrls, Media, Show, TorrentRef, Transcript, sri_sha256};
 pub use tags::{Place, Tag, TagError, Tags};
 pub use withdrawal::{ShowKey, Withdrawal};

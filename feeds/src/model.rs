@@ -5,6 +5,7 @@
 //!
 //! Knows nothing of RSS: which tag carries which field is decided in [`crate::write`].
 
+use std::cmp::Ordering;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -109,6 +110,13 @@ pub struct Episode {
     pub transcripts: Vec<Transcript>,
 }
 
+impl Episode {
+    /// The order of a feed: the newest first, and what was released in the same second by its guid.
+    pub fn newest_first(&self, other: &Self) -> Ordering {
+        other.published.cmp(&self.published).then_with(|| self.guid.cmp(&other.guid))
+    }
+}
+
 /// What kind of episode one is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -179,6 +187,57 @@ pub struct TorrentRef {
     pub folder_length: Option<u64>,
 }
 
+/// One of the documents that each feed of a show consists of, if it is too long for one.
+///
+/// The first one has the newest episodes. The older ones are in pages behind it that are numbered from the oldest, so
+/// that one that is full stays as it is. Source: RFC 5005 §3.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FeedPage {
+    /// Which page, from 1 on; `None` is the document with the newest episodes.
+    pub number: Option<u32>,
+    /// How many pages there are.
+    pub pages: u32,
+}
+
+impl FeedPage {
+    /// Its name where the feed's is `feed.xml`: such as `feed-3.xml`.
+    pub fn name(&self, feed: &str) -> String {
+        match (self.number, feed.rsplit_once('.')) {
+            (Some(number), Some((stem, extension))) => format!("{stem}-{number}.{extension}"),
+            (Some(number), None) => format!("{feed}-{number}"),
+            (None, _) => feed.to_owned(),
+        }
+    }
+
+    /// Its address where the feed's is `feed`.
+    pub fn of(&self, feed: &Url) -> Url {
+        let file = feed.path_segments().and_then(|mut segments| segments.next_back()).unwrap_or_default();
+        feed.join(&self.name(file)).unwrap_or_else(|_| feed.clone())
+    }
+
+    /// The one with the next older episodes.
+    pub fn older(&self) -> Option<Self> {
+        let number = self.number.map_or(self.pages, |number| number - 1);
+        (number > 0).then_some(Self { number: Some(number), ..*self })
+    }
+
+    /// The one with the next newer episodes.
+    pub fn newer(&self) -> Option<Self> {
+        let number = self.number? + 1;
+        Some(Self { number: (number <= self.pages).then_some(number), ..*self })
+    }
+
+    /// What it says of the others: the relation of each, and its address where the feed's is `feed`.
+    pub(crate) fn links(&self, feed: &Url) -> Vec<(&'static str, Url)> {
+        if self.pages == 0 {
+            return Vec::new();
+        }
+        let ends = [("first", Some(Self { number: None, ..*self })), ("last", Some(Self { number: Some(1), ..*self }))];
+        let beside = [("previous", self.newer()), ("next", self.older())];
+        ends.into_iter().chain(beside).filter_map(|(rel, page)| Some((rel, page?.of(feed)))).collect()
+    }
+}
+
 /// Where a show's documents are; they name each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FeedUrls {
@@ -196,6 +255,8 @@ pub struct FeedUrls {
     pub hubs: Vec<Url>,
     /// The show's page.
     pub page: Url,
+    /// Which of the documents of each feed this is.
+    pub at: FeedPage,
 }
 
 /// The subresource-integrity string of content whose SHA-256 is `digest`: `sha256-` and base64.
@@ -210,6 +271,22 @@ pub fn sri_sha256(digest: &[u8; 32]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_page_leads_to_those_beside_it() {
+        let at = |number, pages| FeedPage { number, pages };
+        let feed = Url::parse("https://a.example/shows/b/feed.xml").unwrap();
+        let told = |page: FeedPage| {
+            let links = page.links(&feed);
+            links.iter().map(|(rel, url)| format!("{rel} {}", url.path().trim_start_matches("/shows/b/"))).collect()
+        };
+        let none: Vec<String> = told(at(None, 0));
+        assert!(none.is_empty());
+        assert_eq!(told(at(None, 2)), ["first feed.xml", "last feed-1.xml", "next feed-2.xml"]);
+        let second: Vec<String> = told(at(Some(2), 2));
+        assert_eq!(second, ["first feed.xml", "last feed-1.xml", "previous feed.xml", "next feed-1.xml"]);
+        assert_eq!(told(at(Some(1), 2)), ["first feed.xml", "last feed-1.xml", "previous feed-2.xml"]);
+    }
 
     #[test]
     fn integrity_is_the_padded_base64_of_the_digest() {

@@ -37,6 +37,7 @@ mod library;
 mod record;
 mod shows;
 mod rhythm;
+mod feed_length;
 mod keys;
 mod tokens;
 

@@ -30,6 +30,7 @@ use podswarm_feeds::date::to_the_second;
 use podswarm_feeds::{Tags, Withdrawal};
 
 use crate::cover::Cover;
+use crate::feed_length::FeedLength;
 use crate::hub::SubscriptionRecord;
 use crate::keys::{self, KeyError};
 use crate::publish::{EpisodeFields, SaidError};
@@ -588,6 +589,7 @@ pub(crate) fn new_show(slug: Slug, title: String, now: DateTime<Utc>) -> ShowRec
         moved: None,
         created: now,
         rhythm: None,
+        feed_length: FeedLength::default(),
         episode_up: None,
         find_peers: Discovery::ALL,
     }

@@ -23,6 +23,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::chapters::Chapter;
+use crate::feed_length::FeedLength;
 use crate::notes;
 use crate::rhythm::Rhythm;
 use crate::slug::Slug;
@@ -84,6 +85,10 @@ pub(crate) struct ShowRecord {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub(crate) rhythm: Option<Rhythm>,
+    /// How many episodes a document of its feeds holds.
+    #[serde(default)]
+    #[schema(value_type = String)]
+    pub(crate) feed_length: FeedLength,
     /// How fast peers are sent each of its episodes at most, in bytes a second.
     #[serde(default)]
     #[schema(value_type = Option<u64>)]
@@ -540,6 +545,7 @@ pub(crate) mod tests {
             moved: None,
             created: Utc.with_ymd_and_hms(2026, 1, 1, 0, 0, 0).unwrap(),
             rhythm: None,
+            feed_length: FeedLength::default(),
             episode_up: None,
             find_peers: Discovery::ALL,
         }

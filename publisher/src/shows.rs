@@ -16,6 +16,7 @@ use url::Url;
 use utoipa::ToSchema;
 
 use crate::cover::{Cover, CoverError};
+use crate::feed_length::{FeedLength, FeedLengthError};
 use crate::record::ShowRecord;
 
 /// What is to be said of a show; `None` leaves what was said before, an empty text takes it back.
@@ -53,6 +54,8 @@ pub(crate) struct ShowFields {
     pub(crate) image: Option<String>,
     /// When its episodes appear.
     pub(crate) rhythm: Option<String>,
+    /// How many episodes a document of its feeds holds: a number, or `all`.
+    pub(crate) feed_length: Option<String>,
     /// How fast peers are sent each of its episodes at most: a rate such as `2MiB/s`, or `none`.
     pub(crate) episode_up: Option<String>,
     /// How peers of its episodes are found: some of `trackers`, `dht`, `lsd` and `pex`, or `all`.
@@ -65,6 +68,9 @@ pub(crate) enum FieldError {
     /// No recurring times.
     #[error(transparent)]
     Rhythm(#[from] ScheduleError),
+    /// No number of episodes.
+    #[error(transparent)]
+    FeedLength(#[from] FeedLengthError),
     /// No speed.
     #[error(transparent)]
     EpisodeUp(#[from] LimitError),
@@ -178,6 +184,9 @@ impl ShowFields {
             None => {}
             Some("") => changed.rhythm = None,
             Some(text) => changed.rhythm = Some(text.parse()?),
+        }
+        if let Some(text) = self.feed_length.as_deref().map(str::trim) {
+            changed.feed_length = if text.is_empty() { FeedLength::default() } else { text.parse()? };
         }
         if let Some(text) = self.episode_up.as_deref().map(str::trim) {
             let Limit(limit) = if text.is_empty() { Limit::default() } else { text.parse()? };

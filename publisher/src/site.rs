@@ -18,23 +18,16 @@ use crate::http::Resource;
 use crate::library::{Library, LibraryError};
 use crate::numbers;
 use crate::record::{EpisodeRecord, EventRecord, RenderedRecord, ShowRecord, withdrawals};
-use crate::render::{feed, page};
+use crate::render::feed::{self, Document, Form};
+use crate::render::page;
 use crate::slug::{Slug, page_name};
 use crate::transcript;
 use crate::urls::Urls;
 
-/// The feeds of a show.
-const FEEDS: [&str; 4] = ["feed.xml", "torrents.xml", "feed.json", "feed.atom"];
 /// How long an app may keep a feed without asking, in the header of feeds and pages.
 const CACHE: &str = "public, max-age=60";
 /// How many events a show's site holds for agents that were away; who missed more reads the feed.
 const MOST_EVENTS: usize = 256;
-/// The type of the podcast feed and the torrent feed.
-const RSS: &str = "application/rss+xml; charset=utf-8";
-/// The type of JSON Feed.
-const JSON_FEED: &str = "application/feed+json; charset=utf-8";
-/// The type of Atom.
-const ATOM: &str = "application/atom+xml; charset=utf-8";
 /// The type of pages.
 pub(crate) const HTML: &str = "text/html; charset=utf-8";
 
@@ -54,14 +47,8 @@ pub(crate) struct ShowSite {
     pub(crate) record: ShowRecord,
     /// Its page.
     pub(crate) page: Resource,
-    /// `feed.xml`.
-    pub(crate) podcast_feed: Resource,
-    /// `torrents.xml`.
-    pub(crate) torrent_feed: Resource,
-    /// `feed.json`.
-    pub(crate) json_feed: Resource,
-    /// `feed.atom`.
-    pub(crate) atom_feed: Resource,
+    /// The documents of its feeds under their names, such as `feed.xml` and `feed-1.xml`.
+    pub(crate) feeds: BTreeMap<String, Resource>,
     /// Its released episodes under the names of their pages.
     pub(crate) episodes: BTreeMap<String, Arc<EpisodeSite>>,
     /// Those that were out and are offered no more, under the names of their pages.
@@ -113,23 +100,17 @@ impl Site {
         self.shows.get(&slug.parse::<Slug>().ok()?)
     }
 
-    /// The names of the show's feeds whose bytes are not those that they are in `before`.
+    /// The names of the show's feeds whose first document is not what it is in `before`.
     pub(crate) fn changed_feeds(&self, before: &Self, show: &Slug) -> Vec<&'static str> {
         let bytes =
             |site: &Self, name: &str| site.feed(&format!("/shows/{show}/{name}")).map(|feed| feed.bytes().clone());
-        FEEDS.into_iter().filter(|name| bytes(self, name) != bytes(before, name)).collect()
+        Form::ALL.into_iter().map(Form::name).filter(|name| bytes(self, name) != bytes(before, name)).collect()
     }
 
     /// The feed at that path.
     pub(crate) fn feed(&self, path: &str) -> Option<&Resource> {
         let (slug, file) = path.strip_prefix("/shows/")?.split_once('/')?;
-        match file {
-            "feed.xml" => Some(&self.show(slug)?.podcast_feed),
-            "torrents.xml" => Some(&self.show(slug)?.torrent_feed),
-            "feed.json" => Some(&self.show(slug)?.json_feed),
-            "feed.atom" => Some(&self.show(slug)?.atom_feed),
-            _ => None,
-        }
+        self.show(slug)?.feeds.get(file)
     }
 
     /// The episode whose page has that name.
@@ -165,20 +146,19 @@ impl ShowSite {
         let key = ShowKey::of(&library.key(&show.slug)?);
         let newest_first: Vec<&EpisodeRecord> = records.iter().collect();
         let page = Resource::new(page::show(&show, &newest_first, urls), HTML, CACHE);
-        let feeds = feed::feeds(&show, &newest_first, key, withdrawn, urls);
-        let dated = |name: &str, feed, mime| {
-            let feed = dated(library, format!("/shows/{}/{name}", show.slug), feed, mime, now)?;
-            let links = urls.feed_links(urls.document(&show.slug, name).as_str());
-            let feed = feed.linked(links.as_deref());
-            Ok::<_, LibraryError>(match &show.moved {
-                Some(moved) => feed.moved_to(moved.of(name)),
+        let documents = feed::feeds(&show, &newest_first, key, withdrawn, urls).into_iter().map(|document| {
+            let Document { name, form, text } = document;
+            let feed = dated(library, format!("/shows/{}/{name}", show.slug), text, form.mime(), now)?;
+            // A hub knows the first one only, which changes with every release.
+            let links = (name == form.name()).then(|| urls.feed_links(urls.document(&show.slug, &name).as_str()));
+            let feed = feed.linked(links.flatten().as_deref());
+            let feed = match &show.moved {
+                Some(moved) => feed.moved_to(moved.of(&name)),
                 None => feed,
-            })
-        };
-        let podcast_feed = dated("feed.xml", feeds.podcast, RSS)?;
-        let torrent_feed = dated("torrents.xml", feeds.torrents, RSS)?;
-        let json_feed = dated("feed.json", feeds.json, JSON_FEED)?;
-        let atom_feed = dated("feed.atom", feeds.atom, ATOM)?;
+            };
+            Ok::<_, LibraryError>((name, feed))
+        });
+        let feeds = documents.collect::<Result<_, _>>()?;
         let mut events = library.events(&show.slug)?;
         events.drain(..events.len().saturating_sub(MOST_EVENTS));
         let before = before.filter(|before| before.record == show);
@@ -190,7 +170,7 @@ impl ShowSite {
         });
         let episodes = episodes.collect();
         let ended = ended.into_iter().map(|record| (page_name(&record.file).to_owned(), record)).collect();
-        Ok(Self { record: show, page, podcast_feed, torrent_feed, json_feed, atom_feed, episodes, ended, events })
+        Ok(Self { record: show, page, feeds, episodes, ended, events })
     }
 
     /// The type of the file of that name beside the media: a picture or a transcript of the show or of one of its
@@ -280,7 +260,7 @@ mod tests {
         library.store().put(&later).unwrap();
         let site = Site::build(&library, &urls(), at(0)).unwrap();
         let show = site.show("a").unwrap();
-        for resource in [&show.page, &show.podcast_feed, &show.torrent_feed] {
+        for resource in [&show.page, &show.feeds["feed.xml"], &show.feeds["torrents.xml"]] {
             assert!(text(resource).contains("Episode 1") && !text(resource).contains("Episode 2"));
         }
         assert!(site.episode("a", page_name(&later.file)).is_none());
@@ -294,7 +274,7 @@ mod tests {
         library.store().put(&show("a")).unwrap();
         let headers = |now| {
             let site = Site::build(&library, &urls(), now).unwrap();
-            let feed = &site.show("a").unwrap().podcast_feed;
+            let feed = &site.show("a").unwrap().feeds["feed.xml"];
             let response = feed.respond(&axum::http::Method::GET, &axum::http::HeaderMap::new());
             ["etag", "last-modified"].map(|name| response.headers()[name].clone())
         };

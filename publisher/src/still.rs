@@ -164,15 +164,9 @@ impl Folder<'_> {
         let slug = &show.slug;
         let key = keys::ensure(&root.join("keys"), slug).map_err(LibraryError::from)?;
         self.bytes(&format!("shows/{slug}.html"), page::show(show, episodes, urls).as_bytes())?;
-        let feeds = feed::feeds(show, episodes, ShowKey::of(&key), parcel.withdrawn(slug), urls);
-        let forms = [
-            ("torrents.xml", feeds.torrents),
-            ("feed.json", feeds.json),
-            ("feed.atom", feeds.atom),
-            ("feed.xml", feeds.podcast),
-        ];
-        for (name, text) in forms {
-            self.bytes(&format!("shows/{slug}/{name}"), text.as_bytes())?;
+        // The pages behind are there before a document names them.
+        for document in feed::feeds(show, episodes, ShowKey::of(&key), parcel.withdrawn(slug), urls).iter().rev() {
+            self.bytes(&format!("shows/{slug}/{}", document.name), document.text.as_bytes())?;
         }
         Ok(())
     }

@@ -13,6 +13,7 @@ use url::Url;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use crate::feed_length::FeedLength;
 use crate::hooks::HookStatus;
 use crate::library::{Library, LibraryError};
 use crate::publish::{EpisodeFields, Intake, Said};
@@ -295,6 +296,10 @@ pub(crate) struct ShowInfo {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub(crate) rhythm: Option<Rhythm>,
+    /// How many episodes a document of its feeds holds.
+    #[serde(default)]
+    #[schema(value_type = String)]
+    pub(crate) feed_length: FeedLength,
     /// How fast peers are sent each of its episodes at most, in bytes a second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u64>)]
@@ -327,6 +332,7 @@ impl ShowInfo {
             page: urls.show(&show.slug),
             episodes,
             rhythm: show.rhythm.clone(),
+            feed_length: show.feed_length,
             episode_up: show.episode_up,
             find_peers: show.find_peers,
             tags: show.tags.clone(),

@@ -28,11 +28,12 @@ pub fn atom_feed(show: &Show, episodes: &[Episode], urls: &FeedUrls, updated: Da
     };
     let hub = |hub: &url::Url| Link { href: hub.to_string(), rel: "hub".to_owned(), ..Link::default() };
     let mut links = vec![
-        link("self", urls.atom.as_str(), ATOM_MIME, None),
+        link("self", urls.at.of(&urls.atom).as_str(), ATOM_MIME, None),
         link("alternate", show.link.as_ref().unwrap_or(&urls.page).as_str(), "text/html", None),
     ];
     links.extend(urls.events.as_ref().map(|events| link("monitor", events.as_str(), "text/event-stream", None)));
-    links.extend(urls.hubs.iter().map(hub));
+    links.extend(urls.hubs.iter().filter(|_| urls.at.number.is_none()).map(hub));
+    links.extend(urls.at.links(&urls.atom).iter().map(|(rel, url)| link(rel, url.as_str(), ATOM_MIME, None)));
     let name = show.author.as_deref().map_or_else(|| title.clone(), clean_line);
     let feed = Feed {
         title: Text::plain(title),

@@ -107,10 +107,10 @@ fn podcast_extensions(show: &Show, guid: Option<Uuid>, said: BTreeMap<String, Ve
     if said.is_empty() { ExtensionMap::new() } else { ExtensionMap::from([("podcast".to_owned(), said)]) }
 }
 
-/// Newest first; what was released in the same second goes by guid, so that no order of the input shows.
+/// Newest first, so that no order of the input shows.
 fn newest_first(episodes: &[Episode]) -> Vec<&Episode> {
     let mut sorted: Vec<&Episode> = episodes.iter().collect();
-    sorted.sort_by(|a, b| b.published.cmp(&a.published).then_with(|| a.guid.cmp(&b.guid)));
+    sorted.sort_by(|a, b| a.newest_first(b));
     sorted
 }
 
@@ -124,14 +124,16 @@ fn atom_link(rel: &str, href: &url::Url, mime: &str, title: Option<&str>) -> Lin
     }
 }
 
-/// `self` is `own`; a `hub` sends it on when it changes; `monitor` is where releases are told of at once; `alternate`
-/// is the other feed of the same show.
+/// `self` is this page of `own`; a `hub` sends that on when it changes, but not its pages of older episodes; `monitor`
+/// is where releases are told of at once; `alternate` is the same page of the other feed of the show; the rest are other
+/// pages.
 fn links(own: &url::Url, urls: &FeedUrls, other: &url::Url, other_title: &str) -> AtomExtension {
     let hub = |hub: &url::Url| Link { href: hub.to_string(), rel: "hub".to_owned(), ..Link::default() };
-    let mut links = vec![atom_link("self", own, RSS_MIME, None)];
-    links.extend(urls.hubs.iter().map(hub));
+    let mut links = vec![atom_link("self", &urls.at.of(own), RSS_MIME, None)];
+    links.extend(urls.hubs.iter().filter(|_| urls.at.number.is_none()).map(hub));
     links.extend(urls.events.as_ref().map(|events| atom_link("monitor", events, "text/event-stream", None)));
-    links.push(atom_link("alternate", other, RSS_MIME, Some(other_title)));
+    links.push(atom_link("alternate", &urls.at.of(other), RSS_MIME, Some(other_title)));
+    links.extend(urls.at.links(own).iter().map(|(rel, url)| atom_link(rel, url, RSS_MIME, None)));
     AtomExtension { links }
 }
 

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use url::Url;
 
 use super::*;
-use crate::model::{Media, TorrentRef, Transcript, sri_sha256};
+use crate::model::{FeedPage, Media, TorrentRef, Transcript, sri_sha256};
 use crate::withdrawal::{ShowKey, Withdrawal};
 
 fn url(path: &str) -> Url {
@@ -22,6 +22,7 @@ fn urls() -> FeedUrls {
         events: Some(url("/shows/walks/events")),
         hubs: vec![url("/hub")],
         page: url("/shows/walks"),
+        at: FeedPage::default(),
     }
 }
 

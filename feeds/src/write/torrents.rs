@@ -42,7 +42,7 @@ fn torrent_item(episode: &Episode, torrent: &TorrentRef) -> rss::Item {
     rss::Item {
         enclosure: Some(rss::Enclosure {
             url: torrent.url.to_string(),
-            length: episode.media.length.to_string(),
+            length: torrent.folder_length.unwrap_or(episode.media.length).to_string(),
             mime_type: TORRENT_MIME.to_owned(),
         }),
         extensions: ExtensionMap::from([("torrent".to_owned(), BTreeMap::from([("torrent".to_owned(), vec![block])]))]),
@@ -53,7 +53,7 @@ fn torrent_item(episode: &Episode, torrent: &TorrentRef) -> rss::Item {
 fn ezrss_block(episode: &Episode, torrent: &TorrentRef) -> Extension {
     let children = [
         ("fileName", torrent.info_name.clone()),
-        ("contentLength", episode.media.length.to_string()),
+        ("contentLength", torrent.folder_length.unwrap_or(episode.media.length).to_string()),
         ("infoHash", torrent.info_hash.to_string()),
         ("magnetURI", torrent.magnet.clone()),
     ];

@@ -126,6 +126,7 @@ fn fields(context: &Context, args: FieldArgs) -> Result<ShowFields, Failure> {
         tags: companions::tags(&args.tags)?,
         image: None,
         rhythm: args.rhythm.map(rhythm).transpose()?,
+        feed_length: args.feed_length,
         episode_up: args.episode_up,
         find_peers: args.find_peers,
     };

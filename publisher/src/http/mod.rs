@@ -58,7 +58,8 @@ use crate::hub::Hub;
 use crate::library::Library;
 use crate::numbers::{EpisodeKey, Numbers, torrent_client};
 use crate::record::{EpisodeRecord, Place};
-use crate::render::{assets, feed, page};
+use crate::render::feed::{self, Form};
+use crate::render::{assets, page};
 use crate::site::{EpisodeSite, HTML, ShowSite, Site};
 use crate::slug::Slug;
 use crate::tls::Tls;
@@ -139,7 +140,7 @@ fn router(web: Web, api: Router) -> Router {
     let state = Arc::new(state);
     let pages = Router::new()
         .route("/", get(home))
-        .route("/shows/{slug}", of_show(|show| &show.page))
+        .route("/shows/{slug}", of_show(|show| Some(&show.page)))
         .route("/shows/{slug}/", get(without_slash))
         .route("/shows/{slug}/{episode}", get(episode))
         .route("/dashboard", of_all(|state| &state.dashboard[0]))
@@ -153,10 +154,10 @@ fn router(web: Web, api: Router) -> Router {
     // Feeds and announces are answered sooner than refused; media, streams of events and the hub have rules of their
     // own.
     paced
-        .route("/shows/{slug}/feed.xml", of_show(|show| &show.podcast_feed))
-        .route("/shows/{slug}/torrents.xml", of_show(|show| &show.torrent_feed))
-        .route("/shows/{slug}/feed.json", of_show(|show| &show.json_feed))
-        .route("/shows/{slug}/feed.atom", of_show(|show| &show.atom_feed))
+        .route("/shows/{slug}/feed.xml", of_show(|show| show.feeds.get(Form::Podcast.name())))
+        .route("/shows/{slug}/torrents.xml", of_show(|show| show.feeds.get(Form::Torrents.name())))
+        .route("/shows/{slug}/feed.json", of_show(|show| show.feeds.get(Form::Json.name())))
+        .route("/shows/{slug}/feed.atom", of_show(|show| show.feeds.get(Form::Atom.name())))
         .route("/shows/{slug}/events", get(follow))
         .route("/media/{slug}/{file}", get(media))
         .route("/media/{slug}/{folder}/{*path}", get(media_in_folder))
@@ -252,9 +253,11 @@ fn of_all(pick: fn(&AppState) -> &Resource) -> MethodRouter<Arc<AppState>> {
 }
 
 /// Answers with what `pick` takes from the show of the path's slug.
-fn of_show(pick: fn(&ShowSite) -> &Resource) -> MethodRouter<Arc<AppState>> {
+fn of_show(pick: fn(&ShowSite) -> Option<&Resource>) -> MethodRouter<Arc<AppState>> {
     get(async move |State(state): Shared, Path(slug): Path<String>, method: Method, headers: HeaderMap| {
-        state.site().show(&slug).map_or_else(not_found, |show| pick(show).respond(&method, &headers))
+        let site = state.site();
+        let picked = site.show(&slug).and_then(|show| pick(show));
+        picked.map_or_else(not_found, |picked| picked.respond(&method, &headers))
     })
 }
 
@@ -266,6 +269,7 @@ async fn without_slash(Path(slug): Path<String>) -> Response {
     }
 }
 
+/// The page of an episode, or a page of older ones of a feed.
 async fn episode(
     State(state): Shared,
     Path((slug, name)): Path<(String, String)>,
@@ -273,6 +277,9 @@ async fn episode(
     headers: HeaderMap,
 ) -> Response {
     let site = state.site();
+    if let Some(feed) = site.show(&slug).and_then(|show| show.feeds.get(&name)) {
+        return feed.respond(&method, &headers);
+    }
     match site.episode(&slug, &name) {
         Some(episode) => episode.page.respond(&method, &headers),
         None => state.ended(&site, &slug, &name, |now, urls| urls.episode(&now.show, &now.file)),

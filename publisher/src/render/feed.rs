@@ -1,58 +1,108 @@
-//! A show's records as the two feeds that are served.
+//! A show's records as the feeds that are served.
 
 use podswarm_core::metainfo::{Magnet, Metainfo};
 use podswarm_feeds::model::{self, FeedUrls, Media, TorrentRef, sri_sha256};
-use podswarm_feeds::{ShowKey, Tag, Tags, Withdrawal, write};
+use podswarm_feeds::{FeedPage, ShowKey, Tag, Tags, Withdrawal, write};
 
+use crate::feed_length::FeedLength;
 use crate::record::{EpisodeRecord, ShowRecord};
 use crate::rhythm::Rhythm;
 use crate::transcript::TranscriptFile;
 use crate::urls::Urls;
 
-/// A show in each of its forms.
-pub(crate) struct Feeds {
-    /// `feed.xml`.
-    pub(crate) podcast: String,
-    /// `torrents.xml`.
-    pub(crate) torrents: String,
-    /// `feed.json`.
-    pub(crate) json: String,
-    /// `feed.atom`.
-    pub(crate) atom: String,
+/// A form in which a show's feed is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// For podcast apps.
+    Podcast,
+    /// For torrent clients.
+    Torrents,
+    /// JSON Feed.
+    Json,
+    /// Atom.
+    Atom,
 }
 
-/// The feeds of a show; `episodes` are those that are out, `withdrawn` what it signed of others.
+impl Form {
+    /// All of them.
+    pub(crate) const ALL: [Self; 4] = [Self::Podcast, Self::Torrents, Self::Json, Self::Atom];
+
+    /// The name of the feed's document, of the one with the newest episodes if there are several.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Podcast => "feed.xml",
+            Self::Torrents => "torrents.xml",
+            Self::Json => "feed.json",
+            Self::Atom => "feed.atom",
+        }
+    }
+
+    /// Its type.
+    pub(crate) const fn mime(self) -> &'static str {
+        match self {
+            Self::Podcast | Self::Torrents => "application/rss+xml; charset=utf-8",
+            Self::Json => "application/feed+json; charset=utf-8",
+            Self::Atom => "application/atom+xml; charset=utf-8",
+        }
+    }
+}
+
+/// A document of a show's feeds.
+pub(crate) struct Document {
+    /// Its name beside the others, such as `feed.xml` or `feed-3.xml`.
+    pub(crate) name: String,
+    /// The feed that it is of.
+    pub(crate) form: Form,
+    /// What it says.
+    pub(crate) text: String,
+}
+
+/// The documents of a show's feeds, that with the newest episodes first in each form; `episodes` are those that are out,
+/// `withdrawn` what it signed of others.
 pub(crate) fn feeds(
     show: &ShowRecord,
     episodes: &[&EpisodeRecord],
     key: ShowKey,
     withdrawn: Vec<Withdrawal>,
     urls: &Urls,
-) -> Feeds {
+) -> Vec<Document> {
     // A feed that has moved names itself where it is now.
-    let document = |name: &str| match &show.moved {
-        Some(moved) => moved.of(name).clone(),
-        None => urls.document(&show.slug, name),
+    let document = |form: Form| match &show.moved {
+        Some(moved) => moved.of(form.name()).clone(),
+        None => urls.document(&show.slug, form.name()),
     };
     let addresses = FeedUrls {
-        feed: document("feed.xml"),
-        torrents: document("torrents.xml"),
-        json: document("feed.json"),
-        atom: document("feed.atom"),
+        feed: document(Form::Podcast),
+        torrents: document(Form::Torrents),
+        json: document(Form::Json),
+        atom: document(Form::Atom),
         events: urls.events(&show.slug),
         hubs: urls.hubs(),
         page: urls.show(&show.slug),
+        at: FeedPage::default(),
     };
-    let model = model::Show { key: Some(key), withdrawn, ..show_model(show, urls) };
+    let mut model = model::Show { key: Some(key), withdrawn, ..show_model(show, urls) };
     let mut models: Vec<model::Episode> = episodes.iter().map(|episode| episode_model(show, episode, urls)).collect();
-    let podcast = write::podcast_feed(&model, &models, &addresses);
-    let json = write::json_feed(&model, &models, &addresses);
-    let atom = write::atom_feed(&model, &models, &addresses, show.created);
-    // Torrent clients are told of all that the torrent holds, apps of the one file that they play.
-    for (model, episode) in models.iter_mut().zip(episodes) {
-        model.media.length = episode.length;
+    models.sort_by(model::Episode::newest_first);
+    // What has moved is whole where it is now.
+    let length = if show.moved.is_some() { FeedLength::ALL } else { show.feed_length };
+    let mut documents = Vec::new();
+    for (at, range) in length.pages(models.len()) {
+        let addresses = FeedUrls { at, ..addresses.clone() };
+        let part = &models[range];
+        for form in Form::ALL {
+            let text = match form {
+                Form::Podcast => write::podcast_feed(&model, part, &addresses),
+                Form::Torrents => write::torrent_feed(&model, part, &addresses),
+                Form::Json => write::json_feed(&model, part, &addresses),
+                Form::Atom => write::atom_feed(&model, part, &addresses, show.created),
+            };
+            documents.push(Document { name: at.name(form.name()), form, text });
+        }
+        // What was taken back is told once, so that the pages behind stay as they are.
+        model.withdrawn.clear();
     }
-    Feeds { podcast, torrents: write::torrent_feed(&model, &models, &addresses), json, atom }
+    documents
 }
 
 fn show_model(show: &ShowRecord, urls: &Urls) -> model::Show {
@@ -212,10 +262,53 @@ mod tests {
         ShowKey::of(&ed25519_dalek::SigningKey::from_bytes(&[1; 32]))
     }
 
+    /// What the feeds say, in the order of the forms.
+    fn texts(show: &ShowRecord, episodes: &[&EpisodeRecord]) -> Vec<String> {
+        feeds(show, episodes, key(), Vec::new(), &urls()).into_iter().map(|document| document.text).collect()
+    }
+
+    #[test]
+    fn older_episodes_are_in_pages_behind_that_lead_to_each_other() {
+        let show = ShowRecord { feed_length: "2".parse().unwrap(), ..show("a") };
+        let records: Vec<EpisodeRecord> = (1..=7).map(|n| episode("a", n)).collect();
+        let documents = feeds(&show, &records.iter().collect::<Vec<_>>(), key(), Vec::new(), &urls());
+        let names: Vec<&str> = documents.iter().map(|document| document.name.as_str()).collect();
+        assert_eq!(names[..5], ["feed.xml", "torrents.xml", "feed.json", "feed.atom", "feed-2.xml"]);
+        assert_eq!(
+            names[5..],
+            [
+                "torrents-2.xml",
+                "feed-2.json",
+                "feed-2.atom",
+                "feed-1.xml",
+                "torrents-1.xml",
+                "feed-1.json",
+                "feed-1.atom"
+            ]
+        );
+        for form in Form::ALL {
+            // Whoever goes from page to page finds every episode once.
+            let (mut name, mut found) = (Some(form.name().to_owned()), Vec::new());
+            while let Some(current) = name {
+                let document = documents.iter().find(|document| document.name == current).unwrap();
+                let url = urls().document(&show.slug, &current);
+                let read = podswarm_feeds::read::parse(document.text.as_bytes(), &url, Some(form.mime())).unwrap();
+                found.extend(read.items.into_iter().map(|item| item.guid));
+                name = read.next_page.map(|next| next.path_segments().unwrap().next_back().unwrap().to_owned());
+            }
+            let want: Vec<_> = records.iter().rev().map(|record| record.guid.clone()).collect();
+            assert_eq!(found, want, "{form:?}");
+        }
+        let later: Vec<EpisodeRecord> = (1..=8).map(|n| episode("a", n)).collect();
+        let later = feeds(&show, &later.iter().collect::<Vec<_>>(), key(), Vec::new(), &urls());
+        let full = |documents: &[Document]| documents.iter().find(|it| it.name == "feed-1.xml").unwrap().text.clone();
+        assert_eq!(full(&documents), full(&later), "a full page stays as it is");
+    }
+
     #[test]
     fn the_podcast_feed_has_the_file_and_the_torrent_feed_the_torrent() {
         let record = episode("a", 1);
-        let Feeds { podcast, torrents, .. } = feeds(&show("a"), &[&record], key(), Vec::new(), &urls());
+        let [podcast, torrents, ..] = &texts(&show("a"), &[&record])[..] else { panic!("there are four") };
         assert!(podcast.contains("url=\"https://pods.example/x/media/a/2026-01-01-episode-1-00000001.mp3\""));
         assert!(podcast.contains("length=\"1000\""), "{podcast}");
         assert!(podcast.contains("sha256-"), "{podcast}");
@@ -231,7 +324,7 @@ mod tests {
         record.file = "2026-01-01-book-00000001".to_owned();
         record.length = 5000;
         record.enclosure.path = Some("1.mp3".to_owned());
-        let Feeds { podcast, torrents, .. } = feeds(&show("a"), &[&record], key(), Vec::new(), &urls());
+        let [podcast, torrents, ..] = &texts(&show("a"), &[&record])[..] else { panic!("there are four") };
         assert!(podcast.contains("/media/a/2026-01-01-book-00000001/1.mp3\"") && podcast.contains("length=\"1000\""));
         assert!(!podcast.contains("sha256-"), "{podcast}");
         assert!(torrents.contains("length=\"5000\""));

@@ -6,7 +6,7 @@ use chrono::DateTime;
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::{Episode, FeedUrls, Media, Show, TorrentRef, sri_sha256};
+use crate::model::{Episode, FeedPage, FeedUrls, Media, Show, TorrentRef, sri_sha256};
 use crate::write::{podcast_feed, torrent_feed};
 
 const UPPER_HASH: &str = "0123456789ABCDEF0123456789ABCDEF01234567";
@@ -475,6 +475,7 @@ fn show() -> (Show, FeedUrls) {
         events: Some(url("/shows/events")),
         hubs: Vec::new(),
         page: url("/shows"),
+        at: FeedPage::default(),
     };
     let show = Show {
         slug: "show".to_owned(),
