@@ -114,6 +114,11 @@ impl Lookup {
         nearest.all(|candidate| matches!(candidate.state, State::Answered(_)))
     }
 
+    /// Whether nobody is waited for but those who are slow.
+    pub(super) fn waits_for_slow(&self) -> bool {
+        !self.known.values().any(|candidate| candidate.state == State::Asked)
+    }
+
     /// The node at `addr` has answered as `contact`, and names others.
     pub(super) fn answered(&mut self, contact: Contact, token: Option<Vec<u8>>, nodes: &[Contact]) {
         let Some(key) = self.key_of(contact.addr) else { return };

@@ -3,11 +3,13 @@
 //! A query names what is asked and is answered with a reply or an error that repeats its transaction id. Keys that are
 //! not known are passed over.
 //!
-//! Laws: no input panics; what is written is read back. Sources: BEP 5, 32 (`want`, `nodes6`), 42 (`ip`), 43 (`ro`).
+//! Laws: no input panics; what is written is read back. Sources: BEP 5, 32 (`want`, `nodes6`), 33 (`scrape`,
+//! `seed`, `noseed`, `BFsd`, `BFpe`), 42 (`ip`), 43 (`ro`).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::node_id::NodeId;
+use super::scrape::{Filter, Filters};
 use crate::bencode::reader::{Raw, read};
 use crate::bencode::{Limits, write_string};
 
@@ -17,6 +19,10 @@ pub const LIMITS: Limits = Limits { bytes: 2048, depth: 6, values: 400 };
 const LONGEST_ID: usize = 16;
 /// The longest token that is kept.
 const LONGEST_TOKEN: usize = 64;
+/// Under which key a reply has the filter of those who have everything.
+const SEEDS: &[u8] = b"BFsd";
+/// And that of the others.
+const PEERS: &[u8] = b"BFpe";
 /// What we say that we are.
 const VERSION: &[u8; 4] = b"PS\x00\x01";
 
@@ -70,7 +76,14 @@ pub enum Question {
     /// Who is nearest to a number.
     FindNode(NodeId),
     /// Who takes part in a torrent, or is nearest to it.
-    GetPeers(NodeId),
+    GetPeers {
+        /// The torrent.
+        info_hash: NodeId,
+        /// Seeds are of no use to the asker.
+        noseed: bool,
+        /// How many there are is asked as well.
+        scrape: bool,
+    },
     /// To be noted as taking part.
     AnnouncePeer {
         /// The torrent.
@@ -79,6 +92,8 @@ pub enum Question {
         port: Option<u16>,
         /// What was given with the answer to [`Question::GetPeers`].
         token: Vec<u8>,
+        /// The asker has everything.
+        seed: bool,
     },
 }
 
@@ -104,6 +119,8 @@ pub struct Reply {
     pub nodes: Vec<Contact>,
     /// Peers.
     pub values: Vec<SocketAddr>,
+    /// Who takes part; of nodes that were asked for it and know of the torrent.
+    pub filters: Option<Box<Filters>>,
     /// To be shown with an announce.
     pub token: Option<Vec<u8>>,
     /// Where the answerer sees the asker.
@@ -161,18 +178,23 @@ impl Query {
         let name = root.get(b"q").and_then(Raw::string).ok_or(Refusal::Protocol)?;
         let arguments = root.get(b"a").ok_or(Refusal::Protocol)?;
         let number = |key| arguments.get(key).and_then(node_id).ok_or(Refusal::Protocol);
+        let is_set = |key| arguments.get(key).and_then(Raw::integer) == Some(1);
         let id = number(b"id")?;
         let question = match name {
             b"ping" => Question::Ping,
             b"find_node" => Question::FindNode(number(b"target")?),
-            b"get_peers" => Question::GetPeers(number(b"info_hash")?),
+            b"get_peers" => Question::GetPeers {
+                info_hash: number(b"info_hash")?,
+                noseed: is_set(b"noseed"),
+                scrape: is_set(b"scrape"),
+            },
             b"announce_peer" => {
                 let is_implied = arguments.get(b"implied_port").and_then(Raw::integer).is_some_and(|n| n != 0);
                 let port = arguments.get(b"port").and_then(Raw::integer).and_then(|port| u16::try_from(port).ok());
                 let port =
                     if is_implied { None } else { Some(port.filter(|port| *port != 0).ok_or(Refusal::Protocol)?) };
                 let token = arguments.get(b"token").and_then(Raw::string).ok_or(Refusal::Protocol)?.to_vec();
-                Question::AnnouncePeer { info_hash: number(b"info_hash")?, port, token }
+                Question::AnnouncePeer { info_hash: number(b"info_hash")?, port, token, seed: is_set(b"seed") }
             }
             // Some ask for what is near a target by names of their own, and can use an answer.
             _ => arguments.get(b"target").and_then(node_id).map(Question::FindNode).ok_or(Refusal::UnknownMethod)?,
@@ -197,14 +219,18 @@ impl Query {
                 write_entry(&mut out, b"target", &target.0);
                 b"find_node"
             }
-            Question::GetPeers(info_hash) => {
+            Question::GetPeers { info_hash, noseed, scrape } => {
                 write_entry(&mut out, b"info_hash", &info_hash.0);
+                for (key, is_set) in [(&b"6:noseedi1e"[..], noseed), (&b"6:scrapei1e"[..], scrape)] {
+                    out.extend_from_slice(if *is_set { key } else { b"" });
+                }
                 b"get_peers"
             }
-            Question::AnnouncePeer { info_hash, port, token } => {
+            Question::AnnouncePeer { info_hash, port, token, seed } => {
                 out.extend_from_slice(if port.is_some() { b"12:implied_porti0e" } else { b"12:implied_porti1e" });
                 write_entry(&mut out, b"info_hash", &info_hash.0);
                 out.extend_from_slice(format!("4:porti{}e", port.unwrap_or(0)).as_bytes());
+                out.extend_from_slice(if *seed { b"4:seedi1e" } else { b"" });
                 write_entry(&mut out, b"token", token);
                 b"announce_peer"
             }
@@ -235,8 +261,12 @@ impl Reply {
         let peers = values.get(b"values").and_then(Raw::list).into_iter().flatten();
         let peers = peers.filter_map(Raw::string).filter(|peer| matches!(peer.len(), 6 | 18)).map(socket_addr);
         let token = values.get(b"token").and_then(Raw::string).filter(|token| token.len() <= LONGEST_TOKEN);
+        let filter = |key| values.get(key).and_then(Raw::string).and_then(Filter::read);
+        // One without the other tells nothing that can be shown.
+        let filters = filter(SEEDS).zip(filter(PEERS)).map(|(seeds, peers)| Box::new(Filters { seeds, peers }));
         let ip = root.get(b"ip").and_then(Raw::string).filter(|ip| matches!(ip.len(), 6 | 18)).map(socket_addr);
-        Some(Self { id, nodes: nodes.collect(), values: peers.collect(), token: token.map(<[u8]>::to_vec), ip })
+        let token = token.map(<[u8]>::to_vec);
+        Some(Self { id, nodes: nodes.collect(), values: peers.collect(), filters, token, ip })
     }
 
     /// The datagram that answers `transaction` as the node `id`.
@@ -245,7 +275,12 @@ impl Reply {
         if let Some(ip) = self.ip {
             write_entry(&mut out, b"ip", &compact(ip));
         }
-        out.extend_from_slice(b"1:rd2:id20:");
+        out.extend_from_slice(b"1:rd");
+        if let Some(filters) = &self.filters {
+            write_entry(&mut out, PEERS, filters.peers.bytes());
+            write_entry(&mut out, SEEDS, filters.seeds.bytes());
+        }
+        out.extend_from_slice(b"2:id20:");
         out.extend_from_slice(&id.0);
         for family in Family::ALL {
             let of_family = self.nodes.iter().filter(|node| Family::of(node.addr) == family);
@@ -348,7 +383,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// The examples of BEP 5, which have no version.
+    /// The examples of BEP 5, which have no version, and what BEP 33 adds.
     #[test]
     fn queries_are_as_the_specification_has_them() {
         for (question, want) in [
@@ -358,11 +393,16 @@ mod tests {
                 "d1:ad2:id20:abcdefghij01234567896:target20:mnopqrstuvwxyz123456e1:q9:find_node1:t2:aa1:y1:qe",
             ),
             (
-                Question::GetPeers(OTHER),
+                Question::GetPeers { info_hash: OTHER, noseed: false, scrape: false },
                 "d1:ad2:id20:abcdefghij01234567899:info_hash20:mnopqrstuvwxyz123456e1:q9:get_peers1:t2:aa1:y1:qe",
             ),
             (
-                Question::AnnouncePeer { info_hash: OTHER, port: None, token: b"aoeusnth".to_vec() },
+                Question::GetPeers { info_hash: OTHER, noseed: true, scrape: true },
+                "d1:ad2:id20:abcdefghij01234567899:info_hash20:mnopqrstuvwxyz1234566:noseedi1e6:scrapei1ee1:q9:get_\
+                 peers1:t2:aa1:y1:qe",
+            ),
+            (
+                Question::AnnouncePeer { info_hash: OTHER, port: None, token: b"aoeusnth".to_vec(), seed: false },
                 "d1:ad2:id20:abcdefghij012345678912:implied_porti1e9:info_hash20:mnopqrstuvwxyz1234564:porti6881e5:token\
                  8:aoeusnthe1:q13:announce_peer1:t2:aa1:y1:qe",
             ),
@@ -393,6 +433,32 @@ mod tests {
     }
 
     #[test]
+    fn filters_come_in_pairs_of_the_right_length() {
+        let read = |sd: Option<usize>, pe: Option<usize>| {
+            let mut text = b"d1:rd".to_vec();
+            for (key, length) in [(PEERS, pe), (SEEDS, sd)] {
+                if let Some(length) = length {
+                    write_entry(&mut text, key, &vec![1; length]);
+                }
+            }
+            text.extend_from_slice(b"2:id20:mnopqrstuvwxyz123456e1:t2:aa1:y1:re");
+            match Message::decode(&text).unwrap().body {
+                Body::Reply(reply) => reply.filters,
+                other => panic!("{other:?}"),
+            }
+        };
+        let ones = Filter::read(&[1; 256]).unwrap();
+        assert_eq!(read(Some(256), Some(256)), Some(Box::new(Filters { seeds: ones.clone(), peers: ones })));
+        for (sd, pe) in
+            [(None, Some(256)), (Some(256), None), (Some(255), Some(256)), (Some(256), Some(257)), (None, None)]
+        {
+            assert_eq!(read(sd, pe), None, "{sd:?} {pe:?}");
+        }
+        let list = Message::decode(b"d1:rd4:BFpele4:BFsdi1e2:id20:mnopqrstuvwxyz123456e1:t2:aa1:y1:re").unwrap();
+        assert!(matches!(list.body, Body::Reply(reply) if reply.filters.is_none()));
+    }
+
+    #[test]
     fn what_is_asked_wrongly_is_told_so_and_what_is_no_message_is_not() {
         for (text, want) in [
             ("d1:ad2:id20:abcdefghij0123456789e1:q4:juno1:t1:a1:y1:qe", Refusal::UnknownMethod),
@@ -417,12 +483,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_asked_is_read(kind in 0..4, want in 0..4_usize, read_only: bool, port in prop::option::of(1..u16::MAX)) {
+        fn what_was_asked_is_read(kind in 0..4, want in 0..4_usize, read_only: bool, port in prop::option::of(1..u16::MAX), flags: [bool; 2]) {
+            let [seed, scrape] = flags;
             let question = match kind {
                 0 => Question::Ping,
                 1 => Question::FindNode(OTHER),
-                2 => Question::GetPeers(OTHER),
-                _ => Question::AnnouncePeer { info_hash: OTHER, port, token: vec![0, 255] },
+                2 => Question::GetPeers { info_hash: OTHER, noseed: seed, scrape },
+                _ => Question::AnnouncePeer { info_hash: OTHER, port, token: vec![0, 255], seed },
             };
             let want = [vec![], vec![Family::V4], vec![Family::V6], Family::ALL.to_vec()][want].clone();
             let query = Query { want, read_only, ..query(question) };
@@ -431,13 +498,18 @@ mod tests {
         }
 
         #[test]
-        fn what_was_answered_is_read(v4 in prop::collection::vec(any::<(u32, u16)>(), 0..9), v6 in prop::collection::vec(any::<(u64, u16)>(), 0..9), token: bool, ip: bool) {
+        fn what_was_answered_is_read(v4 in prop::collection::vec(any::<(u32, u16)>(), 0..9), v6 in prop::collection::vec(any::<(u64, u16)>(), 0..9), token: bool, ip: bool, scrape: bool) {
             let v4 = v4.into_iter().map(|(ip, port)| SocketAddr::from((Ipv4Addr::from(ip), port)));
             let v6 = v6.into_iter().map(|(ip, port)| SocketAddr::from((Ipv6Addr::from(0x2001_u128 << 112 | u128::from(ip)), port)));
             let values: Vec<_> = v4.chain(v6).collect();
             let nodes = values.iter().map(|addr| Contact { id: OTHER, addr: *addr }).collect();
             let ip = ip.then(|| addr("[2001:db8::1]:7"));
-            let reply = Reply { id: Some(ASKER), nodes, values, token: token.then(|| vec![7; 8]), ip };
+            let mut filters = Filters::default();
+            for addr in &values {
+                filters.seeds.insert(addr.ip());
+            }
+            let filters = scrape.then(|| Box::new(filters));
+            let reply = Reply { id: Some(ASKER), nodes, values, filters, token: token.then(|| vec![7; 8]), ip };
             let read = Message::decode(&reply.encode(ASKER, b"xy")).unwrap();
             prop_assert_eq!(read, Message { transaction: b"xy".to_vec(), body: Body::Reply(Box::new(reply)) });
         }

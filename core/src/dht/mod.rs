@@ -7,8 +7,8 @@
 //! [`Dht`] is such a node, in the networks of IPv4 and IPv6, which share nothing but their rules. It seeks the peers of
 //! torrents, tells the network that we take part in them, and answers others, as long as they do not ask too much.
 //! [`message`] is what is on the wire, [`node_id`] the numbers, [`node_addr`] where a node is said to be, `table` whom
-//! we know, `lookup` one walk through the network, `peers` what others told us, `quota` how much each may ask, `saved`
-//! what outlives a restart.
+//! we know, `lookup` one walk through the network, `peers` what others told us, [`scrape`] how many there are, `quota`
+//! how much each may ask, `saved` what outlives a restart.
 //!
 //! Whatever a stranger says may be a lie, and where he says he is may be another's address. So only who has answered a
 //! question of ours is told of to others; who has not gets little more than he sent; a number that does not follow from
@@ -17,11 +17,12 @@
 //! Laws: private torrents are not handed to this module (BEP 27); a read-only node answers nobody (BEP 43); queries,
 //! walks, and everything that is remembered are bounded; no input panics.
 //!
-//! Sources: BEP 5, 32, 42, 43.
+//! Sources: BEP 5, 32, 33, 42, 43.
 
 pub mod message;
 pub mod node_id;
 pub mod node_addr;
+pub mod scrape;
 mod table;
 mod lookup;
 mod peers;
@@ -44,6 +45,7 @@ use message::{Body, Contact, Family, Message, Query, Question, Reply};
 use node_id::NodeId;
 use peers::{Peers, Tokens};
 use quota::Quota;
+use scrape::{Filters, Tally};
 use seeking::Sought;
 use table::{K, Table};
 
@@ -91,6 +93,15 @@ pub struct DhtSetup {
     pub rng: Rng,
 }
 
+/// How we take part in a torrent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Part {
+    /// We have everything.
+    pub is_seed: bool,
+    /// Nobody else tells how many there are, and the owner would like to know.
+    pub wants_count: bool,
+}
+
 /// Something that happened.
 #[derive(Clone, Copy, Debug)]
 pub enum Input<'a> {
@@ -98,8 +109,8 @@ pub enum Input<'a> {
     Tick,
     /// A datagram came.
     Received(SocketAddr, &'a [u8]),
-    /// We take part in this torrent.
-    Seek([u8; 20]),
+    /// We take part in this torrent, or no longer in the same way.
+    Seek([u8; 20], Part),
     /// We no longer do.
     Leave([u8; 20]),
     /// Somebody says that there is a node.
@@ -123,6 +134,15 @@ pub enum Output {
         teller: IpAddr,
         /// Where peers listen.
         peers: Vec<SocketAddr>,
+    },
+    /// How many take part in a torrent, as far as the nodes around it were told.
+    Counted {
+        /// The torrent.
+        info_hash: [u8; 20],
+        /// Those of which network.
+        family: Family,
+        /// Who they are.
+        filters: Box<Filters>,
     },
     /// Few nodes are known: look up the names of those that everybody begins with, and hand their addresses in.
     Resolve,
@@ -155,6 +175,8 @@ struct Asked {
 struct Walk {
     family: Family,
     lookup: Lookup,
+    /// How many were heard of, if that is asked for.
+    tally: Option<Box<Tally>>,
 }
 
 /// What a node is in one of the two networks.
@@ -250,7 +272,7 @@ impl Dht {
         match input {
             Input::Tick => {}
             Input::Received(from, datagram) => self.received(now, canonical(from), datagram),
-            Input::Seek(info_hash) => self.seek(now, info_hash),
+            Input::Seek(info_hash, part) => self.seek(now, info_hash, part),
             Input::Leave(info_hash) => drop(self.sought.remove(&info_hash)),
             Input::Node(addr) => self.named(now, canonical(addr), false),
             Input::Router(addr) => self.named(now, canonical(addr), true),
@@ -415,6 +437,9 @@ impl Dht {
         walk.lookup.answered(contact, reply.token, &ours);
         if walk.lookup.goal == Goal::Peers {
             walk.lookup.found += reply.values.len();
+            if let Some(tally) = &mut walk.tally {
+                tally.hear(reply.filters.as_deref(), &reply.values);
+            }
             self.found(target, from.ip(), reply.values);
         }
     }
@@ -495,7 +520,7 @@ impl Dht {
                 self.ask(now, addr, Some(id), Question::Ping, Purpose::Ping);
             } else if let Some(target) = side.table.lonely(now, &mut self.rng) {
                 let first = self.first(family, target);
-                self.start_walk(family, Lookup::new(target, Goal::Nodes, first));
+                self.start_walk(Walk { family, lookup: Lookup::new(target, Goal::Nodes, first), tally: None });
             }
         }
     }
@@ -505,8 +530,8 @@ impl Dht {
         let side = &self.sides[index];
         let (family, own, lonely) = (side.family, side.table.own(), side.lonely);
         let first = self.first(family, own);
-        let started =
-            if first.is_empty() { None } else { self.start_walk(family, Lookup::new(own, Goal::Nodes, first)) };
+        let lookup = (!first.is_empty()).then(|| Lookup::new(own, Goal::Nodes, first));
+        let started = lookup.and_then(|lookup| self.start_walk(Walk { family, lookup, tally: None }));
         if started.is_none() {
             self.out.push_back(Output::Resolve);
         }
@@ -524,13 +549,13 @@ impl Dht {
         nearest.chain(side.seeds.iter().take(named).map(|addr| (None, *addr))).collect()
     }
 
-    fn start_walk(&mut self, family: Family, lookup: Lookup) -> Option<u32> {
+    fn start_walk(&mut self, walk: Walk) -> Option<u32> {
         if self.walks.len() >= MOST_LOOKUPS * 2 {
             return None;
         }
         let number = self.next_walk;
         self.next_walk = self.next_walk.wrapping_add(1);
-        self.walks.insert(number, Walk { family, lookup });
+        self.walks.insert(number, walk);
         Some(number)
     }
 
@@ -545,10 +570,13 @@ impl Dht {
                 let target = walk.lookup.target;
                 let question = match walk.lookup.goal {
                     Goal::Nodes => Question::FindNode(target),
-                    Goal::Peers => Question::GetPeers(target),
+                    Goal::Peers => {
+                        Question::GetPeers { info_hash: target, noseed: false, scrape: walk.tally.is_some() }
+                    }
                 };
                 self.ask(now, addr, id, question, Purpose::Lookup(number));
             }
+            self.count_early(number);
             if self.walks.get(&number).is_some_and(|walk| walk.lookup.is_done()) {
                 let walk = self.walks.remove(&number).expect("it is there");
                 self.arrived(now, number, &walk);

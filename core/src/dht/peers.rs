@@ -3,8 +3,8 @@
 //! Who announces must show a token that was sent to his address, so nobody can note another.
 //!
 //! Laws: at most [`MOST_TORRENTS`] torrents with [`MOST_PEERS`] peers each, [`MOST_OF_ONE`] of one network in one
-//! torrent and [`MOST_BY_ONE`] in all; a peer is forgotten after half an hour unless he is told of again. Source: BEP 5
-//! "peers".
+//! torrent and [`MOST_BY_ONE`] in all; a peer is forgotten after half an hour unless he is told of again. Sources: BEP
+//! 5 "peers", and 33, though two clients behind one address are kept as two: they are one in what is counted.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -14,6 +14,7 @@ use sha1::{Digest as _, Sha1};
 
 use super::message::Family;
 use super::node_id::NodeId;
+use super::scrape::Filters;
 use crate::rng::Rng;
 use crate::swarm::peers::network;
 use crate::time::Instant;
@@ -35,6 +36,16 @@ const TOKEN_EVERY: Duration = Duration::from_mins(5);
 struct Peer {
     addr: SocketAddr,
     told: Instant,
+    /// It said so when it was last told of.
+    is_seed: bool,
+}
+
+/// Which of a torrent's peers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Which {
+    All,
+    /// Those who did not say that they have everything.
+    Leechers,
 }
 
 /// The peers of torrents.
@@ -53,11 +64,11 @@ impl Peers {
     }
 
     /// Notes that somebody takes part, as far as there is room.
-    pub(super) fn note(&mut self, now: Instant, info_hash: NodeId, addr: SocketAddr) {
+    pub(super) fn note(&mut self, now: Instant, info_hash: NodeId, addr: SocketAddr, is_seed: bool) {
         let of = network(addr.ip());
         if let Some(peers) = self.torrents.get_mut(&info_hash) {
             if let Some(known) = peers.iter_mut().find(|peer| peer.addr == addr) {
-                known.told = now;
+                (known.told, known.is_seed) = (now, is_seed);
                 return;
             }
             let of_one = peers.iter().filter(|peer| network(peer.addr.ip()) == of).count();
@@ -77,19 +88,47 @@ impl Peers {
         let count = self.networks.entry(of).or_default();
         if *count < MOST_BY_ONE {
             *count += 1;
-            self.torrents.entry(info_hash).or_default().push(Peer { addr, told: now });
+            self.torrents.entry(info_hash).or_default().push(Peer { addr, told: now, is_seed });
         }
     }
 
     /// Up to `most` of a torrent's peers with addresses of this kind, whichever chance takes.
-    pub(super) fn some(&self, info_hash: NodeId, family: Family, most: usize, rng: &mut Rng) -> Vec<SocketAddr> {
-        let peers = self.torrents.get(&info_hash).into_iter().flatten().map(|peer| peer.addr);
-        let mut peers: Vec<SocketAddr> = peers.filter(|addr| Family::of(*addr) == family).collect();
+    pub(super) fn some(
+        &self,
+        info_hash: NodeId,
+        family: Family,
+        which: Which,
+        most: usize,
+        rng: &mut Rng,
+    ) -> Vec<SocketAddr> {
+        let peers = self.of(info_hash, family).filter(|peer| which == Which::All || !peer.is_seed);
+        let mut peers: Vec<SocketAddr> = peers.map(|peer| peer.addr).collect();
         if peers.len() > most {
             rng.shuffle(&mut peers);
             peers.truncate(most);
         }
         peers
+    }
+
+    /// Whether a torrent has peers with addresses of this kind.
+    pub(super) fn knows_any(&self, info_hash: NodeId, family: Family) -> bool {
+        self.of(info_hash, family).next().is_some()
+    }
+
+    /// All of a torrent's peers with addresses of this kind; `None` if there is none.
+    pub(super) fn filters(&self, info_hash: NodeId, family: Family) -> Option<Filters> {
+        let mut filters: Option<Filters> = None;
+        for peer in self.of(info_hash, family) {
+            let Filters { seeds, peers } = filters.get_or_insert_default();
+            let filter = if peer.is_seed { seeds } else { peers };
+            filter.insert(peer.addr.ip());
+        }
+        filters
+    }
+
+    fn of(&self, info_hash: NodeId, family: Family) -> impl Iterator<Item = &Peer> {
+        let peers = self.torrents.get(&info_hash).into_iter().flatten();
+        peers.filter(move |peer| Family::of(peer.addr) == family)
     }
 
     /// Forgets those who were not told of for long.
@@ -187,40 +226,65 @@ mod tests {
     }
 
     fn count(peers: &Peers, n: usize) -> usize {
-        peers.some(torrent(n), Family::V4, usize::MAX, &mut Rng::from_seed_u64(1)).len()
+        peers.some(torrent(n), Family::V4, Which::All, usize::MAX, &mut Rng::from_seed_u64(1)).len()
     }
 
     #[test]
     fn peers_are_told_by_family_and_forgotten_after_half_an_hour() {
         let mut peers = Peers::default();
-        peers.note(at(0), torrent(1), addr(1));
-        peers.note(at(0), torrent(1), "[2001:db8::1]:5".parse().unwrap());
-        peers.note(at(20), torrent(1), addr(1));
+        peers.note(at(0), torrent(1), addr(1), false);
+        peers.note(at(0), torrent(1), "[2001:db8::1]:5".parse().unwrap(), false);
+        peers.note(at(20), torrent(1), addr(1), false);
         peers.expire(at(31));
         let mut rng = Rng::from_seed_u64(1);
-        assert_eq!(peers.some(torrent(1), Family::V4, 9, &mut rng), [addr(1)]);
-        assert_eq!(peers.some(torrent(1), Family::V6, 9, &mut rng), []);
+        assert_eq!(peers.some(torrent(1), Family::V4, Which::All, 9, &mut rng), [addr(1)]);
+        assert_eq!(peers.some(torrent(1), Family::V6, Which::All, 9, &mut rng), []);
         peers.expire(at(50));
         assert_eq!((peers.len(), peers.networks.len()), (0, 0));
+    }
+
+    #[test]
+    fn seeds_are_kept_apart_and_each_network_is_counted_by_itself() {
+        let mut peers = Peers::default();
+        let six = "[2001:db8::1]:5".parse().unwrap();
+        assert_eq!(peers.filters(torrent(1), Family::V4), None);
+        for (peer, is_seed) in [(addr(1), false), (addr(2), true), (addr(3), true), (six, true)] {
+            peers.note(at(0), torrent(1), peer, is_seed);
+        }
+        // Another client behind the address of one that was told of is nobody more.
+        peers.note(at(0), torrent(1), SocketAddr::new(addr(2).ip(), 7000), true);
+        let count = |peers: &Peers, family| {
+            let told = peers.filters(torrent(1), family).unwrap().estimate();
+            (told.seeds, told.peers)
+        };
+        assert_eq!((count(&peers, Family::V4), count(&peers, Family::V6)), ((2, 1), (1, 0)));
+        let mut rng = Rng::from_seed_u64(1);
+        assert_eq!(peers.some(torrent(1), Family::V4, Which::Leechers, 9, &mut rng), [addr(1)]);
+        assert_eq!(peers.some(torrent(1), Family::V4, Which::All, 9, &mut rng).len(), 4);
+        // What was said last counts.
+        peers.note(at(1), torrent(1), addr(1), true);
+        peers.note(at(1), torrent(1), addr(3), false);
+        assert_eq!(count(&peers, Family::V4), (2, 1));
+        assert_eq!(peers.some(torrent(1), Family::V4, Which::Leechers, 9, &mut rng), [addr(3)]);
     }
 
     #[test]
     fn a_flood_of_announces_is_bounded() {
         let mut peers = Peers::default();
         for n in 0..1000 {
-            peers.note(at(0), torrent(0), addr(n));
+            peers.note(at(0), torrent(0), addr(n), false);
         }
         assert_eq!(count(&peers, 0), MOST_PEERS);
         for port in 1..100 {
-            peers.note(at(0), torrent(1), SocketAddr::from(([10, 9, 9, 9], port)));
+            peers.note(at(0), torrent(1), SocketAddr::from(([10, 9, 9, 9], port)), false);
         }
         assert_eq!(count(&peers, 1), MOST_OF_ONE);
         for n in 2..5000 {
-            peers.note(at(1), torrent(n), SocketAddr::from(([10, 9, 9, 9], 1)));
+            peers.note(at(1), torrent(n), SocketAddr::from(([10, 9, 9, 9], 1)), false);
         }
         assert_eq!(peers.networks[&addr(0x09_0909).ip()], MOST_BY_ONE);
         for n in 0..5000 {
-            peers.note(at(2), torrent(10_000 + n), addr(0x1_0000 + u32::try_from(n).unwrap()));
+            peers.note(at(2), torrent(10_000 + n), addr(0x1_0000 + u32::try_from(n).unwrap()), false);
         }
         assert_eq!(peers.len(), MOST_TORRENTS);
         let noted: usize = peers.torrents.values().map(Vec::len).sum();

@@ -1,7 +1,8 @@
 //! How much is answered: to each address, and in all.
 //!
 //! Law: within ten seconds at most [`MOST_OF_ONE`] questions of one address are answered, and the answers to all
-//! together keep within [`RATE`] but for a burst. Source: the limits of libtorrent's node.
+//! together keep within [`RATE`] but for a burst; to one that never answered us [`MOST_FILTERS`] of them come with
+//! filters, which make an answer six times as long as its question. Source: the limits of libtorrent's node.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -15,6 +16,9 @@ use crate::time::Instant;
 const WINDOW: Duration = Duration::from_secs(10);
 /// The most questions of one address, or of one IPv6 network, within that time.
 pub(super) const MOST_OF_ONE: u32 = 50;
+/// The most answers with filters to one address that never answered us, or one IPv6 network, within that time: so many
+/// torrents may one start with at once.
+pub(super) const MOST_FILTERS: u32 = 4;
 /// The most addresses that are counted within that time; others are not answered.
 const MOST_ADDRESSES: usize = 4096;
 /// What all answers together may take.
@@ -22,11 +26,18 @@ pub(super) const RATE: Rate = Rate(32 * 1024);
 /// How much may be sent at once.
 const BURST: ByteCount = ByteCount(64 * 1024);
 
+/// What one address asked.
+#[derive(Clone, Copy, Debug, Default)]
+struct Count {
+    questions: u32,
+    filters: u32,
+}
+
 /// What has been answered.
 #[derive(Debug)]
 pub(super) struct Quota {
     since: Instant,
-    counts: BTreeMap<IpAddr, u32>,
+    counts: BTreeMap<IpAddr, Count>,
     bytes: TokenBucket,
 }
 
@@ -46,8 +57,16 @@ impl Quota {
             return false;
         }
         let count = self.counts.entry(ip).or_default();
-        *count += 1;
-        *count <= MOST_OF_ONE
+        count.questions += 1;
+        count.questions <= MOST_OF_ONE
+    }
+
+    /// Whether a question that was allowed is answered with filters though nobody answered us from there; it is
+    /// counted.
+    pub(super) fn allows_filters(&mut self, ip: IpAddr) -> bool {
+        let count = self.counts.entry(network(ip)).or_default();
+        count.filters += 1;
+        count.filters <= MOST_FILTERS
     }
 
     /// Whether an answer of so many bytes may be sent; it is counted.

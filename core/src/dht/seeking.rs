@@ -2,7 +2,10 @@
 //!
 //! One walk does both: the nodes around the torrent are asked for its peers, and at the end of it the nearest of them
 //! are told that we are one. It is walked again every quarter of an hour; sooner, and ever less so, while so few nodes
-//! could be told that others may never hear of us, as in a network that is just coming up.
+//! could be told that others may never hear of us, as in a network that is just coming up; and at once when we have
+//! everything, so that we are noted as a seed. How many there are is counted by the way, see [`scrape`](super::scrape).
+//!
+//! Source: BEP 5, 33.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -10,8 +13,10 @@ use std::time::Duration;
 use super::lookup::{Goal, Lookup};
 use super::message::{Contact, Family, Question};
 use super::node_id::NodeId;
+use super::peers::Which;
+use super::scrape::Tally;
 use super::table::K;
-use super::{Dht, MOST_LOOKUPS, Output, Purpose, Walk, is_some_host};
+use super::{Dht, MOST_LOOKUPS, Output, Part, Purpose, Walk, is_some_host};
 use crate::time::{Instant, earliest};
 use crate::tracker::Scope;
 
@@ -24,9 +29,10 @@ const MOST_TAKEN: usize = 100;
 /// Below are the ports of the services that everybody has; nobody aims us at those.
 const FIRST_PORT: u16 = 1024;
 
-/// When a torrent is sought, by network.
+/// How a torrent is sought, and when, by network.
 #[derive(Debug)]
 pub(super) struct Sought {
+    part: Part,
     turns: [Turn; 2],
 }
 
@@ -37,15 +43,43 @@ struct Turn {
     due: Option<Instant>,
     /// Walks that met few, since the last that met enough.
     short: u32,
+    /// Whether a walk has counted, or does.
+    has_counted: bool,
+    /// The walk that is under way is to be followed by another.
+    again: bool,
+}
+
+impl Turn {
+    fn new(family: Family, now: Instant) -> Self {
+        Self { family, due: Some(now), short: 0, has_counted: false, again: false }
+    }
+}
+
+impl Walk {
+    /// How many it has heard of.
+    fn counted(&self) -> Option<Output> {
+        let filters = Box::new(self.tally.as_ref()?.total()?);
+        Some(Output::Counted { info_hash: self.lookup.target.0, family: self.family, filters })
+    }
 }
 
 impl Dht {
-    pub(super) fn seek(&mut self, now: Instant, info_hash: [u8; 20]) {
-        let turns = Family::ALL.map(|family| Turn { family, due: Some(now), short: 0 });
-        self.sought.entry(info_hash).or_insert(Sought { turns });
+    pub(super) fn seek(&mut self, now: Instant, info_hash: [u8; 20], part: Part) {
+        let turns = Family::ALL.map(|family| Turn::new(family, now));
+        let sought = self.sought.entry(info_hash).or_insert(Sought { part, turns });
+        let has_become_seed = part.is_seed && !sought.part.is_seed;
+        sought.part = part;
+        for turn in &mut sought.turns {
+            let lacks_count = part.wants_count && !turn.has_counted;
+            if lacks_count || has_become_seed {
+                turn.due = turn.due.map(|due| due.min(now));
+            }
+            // What is under way tells of us as we are at its end, but counts nobody.
+            turn.again |= lacks_count && turn.due.is_none();
+        }
         // Somebody may have told us before we wanted to know.
         for family in Family::ALL {
-            for peer in self.peers.some(NodeId(info_hash), family, MOST_TAKEN, &mut self.rng) {
+            for peer in self.peers.some(NodeId(info_hash), family, Which::All, MOST_TAKEN, &mut self.rng) {
                 self.found(NodeId(info_hash), peer.ip(), vec![peer]);
             }
         }
@@ -74,10 +108,14 @@ impl Dht {
         for (_, info_hash, family) in due.into_iter().take(MOST_LOOKUPS.saturating_sub(self.walks.len())) {
             let target = NodeId(info_hash);
             let first = self.first(family, target);
-            if self.start_walk(family, Lookup::new(target, Goal::Peers, first)).is_some()
+            let counts = self.sought.get(&info_hash).is_some_and(|sought| sought.part.wants_count);
+            let tally = counts.then(|| Box::new(Tally::new(self.peers.filters(target, family))));
+            let walk = Walk { family, lookup: Lookup::new(target, Goal::Peers, first), tally };
+            if self.start_walk(walk).is_some()
                 && let Some(turn) = self.turn(info_hash, family)
             {
                 turn.due = None;
+                turn.has_counted |= counts;
             }
         }
     }
@@ -90,14 +128,13 @@ impl Dht {
     pub(super) fn sought_around(&mut self, now: Instant, walk: &Walk) {
         let info_hash = walk.lookup.target;
         let port = self.outer_port.filter(|_| walk.family == Family::V4).unwrap_or(self.port);
-        if !self.sought.contains_key(&info_hash.0) {
-            return;
-        }
+        let Some(seed) = self.sought.get(&info_hash.0).map(|sought| sought.part.is_seed) else { return };
+        self.out.extend(walk.counted());
         let nearest: Vec<(Contact, Vec<u8>)> =
             walk.lookup.nearest().map(|(contact, token)| (contact, token.to_vec())).collect();
         let told = nearest.len();
         for (contact, token) in nearest {
-            let question = Question::AnnouncePeer { info_hash, port: Some(port), token };
+            let question = Question::AnnouncePeer { info_hash, port: Some(port), token, seed };
             self.ask(now, contact.addr, Some(contact.id), question, Purpose::Announce);
         }
         let pause = self.rng.jitter(SEEK_EVERY, 10);
@@ -106,6 +143,22 @@ impl Dht {
         turn.short = if met_few { turn.short + 1 } else { 0 };
         let short = SEEK_FIRST.saturating_mul(1 << turn.short.saturating_sub(1).min(10));
         turn.due = Some(now + if met_few { short.min(pause) } else { pause });
+        if std::mem::take(&mut turn.again) {
+            turn.due = Some(now);
+        }
+    }
+
+    /// Tells what a walk has counted so far, once those have answered who do so in time: one that is gone keeps a walk
+    /// waiting for seconds.
+    pub(super) fn count_early(&mut self, number: u32) {
+        let Some(walk) = self.walks.get_mut(&number) else { return };
+        if let Some(tally) = &mut walk.tally
+            && !tally.is_told
+            && walk.lookup.waits_for_slow()
+        {
+            tally.is_told = true;
+            self.out.extend(walk.counted());
+        }
     }
 
     /// Somebody tells of peers, of a torrent that we may seek.

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use super::message::{Body, Contact, Family, Message, Query, Question};
 use super::node_id::NodeId;
-use super::quota::MOST_OF_ONE;
+use super::quota::{MOST_FILTERS, MOST_OF_ONE};
+use super::scrape::{Estimate, Filter, Filters};
 use super::table::Table;
-use super::{Dht, DhtSetup, Input, MOST_QUERIES, Output, saved};
+use super::{Dht, DhtSetup, Input, MOST_QUERIES, Output, Part, Reply, saved};
 use crate::rng::Rng;
 use crate::time::Instant;
 
@@ -34,6 +35,8 @@ struct World {
     /// Whose datagrams are lost, and who gets none.
     dead: Vec<SocketAddr>,
     found: BTreeMap<SocketAddr, Vec<SocketAddr>>,
+    /// What was counted last.
+    counted: BTreeMap<SocketAddr, Estimate>,
     sent: usize,
     /// Whether that one is left alone by those who know others.
     spares_router: bool,
@@ -58,6 +61,7 @@ impl World {
             router: v4(0),
             dead: Vec::new(),
             found: BTreeMap::new(),
+            counted: BTreeMap::new(),
             sent: 0,
             spares_router: true,
             seed,
@@ -125,6 +129,10 @@ impl World {
                     assert_eq!(info_hash, TORRENT);
                     self.found.entry(addr).or_default().extend(peers);
                 }
+                Output::Counted { info_hash, filters, .. } => {
+                    assert_eq!(info_hash, TORRENT);
+                    self.counted.insert(addr, filters.estimate());
+                }
                 Output::Resolve => {
                     let router = self.router;
                     self.node_named(addr, router);
@@ -176,11 +184,20 @@ impl World {
     }
 }
 
+/// Has everything.
+const SEED: Part = Part { is_seed: true, wants_count: false };
+/// Would like to know how many there are.
+const CURIOUS: Part = Part { is_seed: false, wants_count: true };
+
+fn get_peers(noseed: bool, scrape: bool) -> Question {
+    Question::GetPeers { info_hash: NodeId(TORRENT), noseed, scrape }
+}
+
 fn query(question: Question) -> Query {
     Query { id: NodeId([9; 20]), question, want: Vec::new(), read_only: false }
 }
 
-fn reply(message: Option<Message>) -> super::Reply {
+fn reply(message: Option<Message>) -> Reply {
     match message.map(|message| message.body) {
         Some(Body::Reply(reply)) => *reply,
         other => panic!("no reply: {other:?}"),
@@ -192,9 +209,9 @@ fn two_who_seek_the_same_find_each_other_in_a_crowd() {
     let mut world = World::of(100, 1);
     let known: Vec<usize> = world.nodes.values().map(Dht::nodes).collect();
     assert!(known.iter().all(|known| *known >= 5), "{known:?}");
-    world.input(v4(10), Input::Seek(TORRENT));
+    world.input(v4(10), Input::Seek(TORRENT, Part::default()));
     world.run(Duration::from_secs(10));
-    world.input(v4(70), Input::Seek(TORRENT));
+    world.input(v4(70), Input::Seek(TORRENT, Part::default()));
     let before = world.sent;
     world.run(Duration::from_secs(5));
     assert!(world.found[&v4(70)].contains(&v4(10)), "{:?}", world.found);
@@ -209,10 +226,10 @@ fn two_who_seek_the_same_find_each_other_in_a_crowd() {
 fn two_alone_find_each_other_whoever_comes_first() {
     let mut world = World::new(2);
     world.spares_router = false;
-    world.input(v4(0), Input::Seek(TORRENT));
+    world.input(v4(0), Input::Seek(TORRENT, Part::default()));
     world.run(Duration::from_mins(1));
     world.add(v4(1), Vec::new());
-    world.input(v4(1), Input::Seek(TORRENT));
+    world.input(v4(1), Input::Seek(TORRENT, Part::default()));
     world.run(Duration::from_secs(30));
     assert!(world.found[&v4(0)].contains(&v4(1)));
     world.run(Duration::from_mins(5));
@@ -224,7 +241,7 @@ fn those_whom_peers_tell_of_are_met_though_all_others_are_gone() {
     let mut world = World::new(16);
     for n in 1..=2 {
         world.add(v4(n), Vec::new());
-        world.input(v4(n), Input::Seek(TORRENT));
+        world.input(v4(n), Input::Seek(TORRENT, Part::default()));
     }
     world.run(Duration::from_millis(700));
     world.dead.push(v4(0));
@@ -238,14 +255,14 @@ fn those_whom_peers_tell_of_are_met_though_all_others_are_gone() {
 #[test]
 fn whoever_comes_back_needs_nobody_to_begin_with() {
     let mut world = World::of(60, 3);
-    world.input(v4(10), Input::Seek(TORRENT));
+    world.input(v4(10), Input::Seek(TORRENT, Part::default()));
     world.run(Duration::from_secs(10));
     let (saved, id) = (world.nodes[&v4(20)].save(), world.nodes[&v4(20)].id(Family::V4));
     world.nodes.remove(&v4(20));
     world.dead.push(world.router);
     world.run(Duration::from_hours(1));
     world.add(v4(20), saved);
-    world.input(v4(20), Input::Seek(TORRENT));
+    world.input(v4(20), Input::Seek(TORRENT, Part::default()));
     world.run(Duration::from_secs(20));
     assert_eq!(world.nodes[&v4(20)].id(Family::V4), id);
     assert!(world.found[&v4(20)].contains(&v4(10)));
@@ -254,11 +271,11 @@ fn whoever_comes_back_needs_nobody_to_begin_with() {
 #[test]
 fn the_network_survives_the_loss_of_half_of_it() {
     let mut world = World::of(100, 4);
-    world.input(v4(1), Input::Seek(TORRENT));
+    world.input(v4(1), Input::Seek(TORRENT, Part::default()));
     world.run(Duration::from_mins(1));
     world.dead.extend((50..100).map(v4));
     world.run(Duration::from_hours(1));
-    world.input(v4(2), Input::Seek(TORRENT));
+    world.input(v4(2), Input::Seek(TORRENT, Part::default()));
     world.run(Duration::from_secs(20));
     assert!(world.found[&v4(2)].contains(&v4(1)));
     // The dead are told to nobody.
@@ -283,9 +300,9 @@ fn numbers_follow_from_addresses_once_others_agree_about_them() {
         world.add(v4(n), Vec::new());
     }
     world.run(Duration::from_hours(2));
-    world.input(v4(10), Input::Seek(TORRENT));
+    world.input(v4(10), Input::Seek(TORRENT, Part::default()));
     world.run(Duration::from_secs(10));
-    world.input(v4(30), Input::Seek(TORRENT));
+    world.input(v4(30), Input::Seek(TORRENT, Part::default()));
     world.run(Duration::from_secs(10));
     assert!(world.found[&v4(30)].contains(&v4(10)), "nobody is lost on the way");
     let fits = world.nodes.iter().filter(|(addr, node)| node.id(Family::V4).unwrap().fits(addr.ip())).count();
@@ -302,9 +319,9 @@ fn over_ipv6_there_is_a_network_of_its_own() {
         world.input(v6(n), Input::Node(v6(100)));
     }
     world.run(Duration::from_mins(2));
-    world.input(v6(103), Input::Seek(TORRENT));
+    world.input(v6(103), Input::Seek(TORRENT, Part::default()));
     world.run(Duration::from_secs(30));
-    world.input(v6(117), Input::Seek(TORRENT));
+    world.input(v6(117), Input::Seek(TORRENT, Part::default()));
     world.run(Duration::from_secs(30));
     assert!(world.found[&v6(117)].contains(&v6(103)));
 }
@@ -314,8 +331,8 @@ fn a_read_only_node_seeks_is_told_to_nobody_and_answers_nobody() {
     let mut world = World::of(40, 8);
     let setup = DhtSetup { read_only: true, ..world.setup(Vec::new(), Family::V4) };
     world.insert(v4(500), setup);
-    world.input(v4(500), Input::Seek(TORRENT));
-    world.input(v4(3), Input::Seek(TORRENT));
+    world.input(v4(500), Input::Seek(TORRENT, Part::default()));
+    world.input(v4(3), Input::Seek(TORRENT, Part::default()));
     world.run(Duration::from_mins(3));
     assert!(world.found[&v4(3)].contains(&v4(500)), "it is noted as a peer");
     assert!(world.nodes.values().all(|node| node.sides[0].table.contacts().all(|node| node.addr != v4(500))));
@@ -325,10 +342,11 @@ fn a_read_only_node_seeks_is_told_to_nobody_and_answers_nobody() {
 #[test]
 fn an_announce_needs_the_token_of_its_own_address() {
     let mut world = World::of(2, 9);
-    let get = query(Question::GetPeers(NodeId(TORRENT)));
+    let get = query(get_peers(false, false));
     let token = reply(world.ask(v4(1), v4(50), &get)).token.unwrap();
-    let announce =
-        |token: &[u8], port| query(Question::AnnouncePeer { info_hash: NodeId(TORRENT), port, token: token.to_vec() });
+    let announce = |token: &[u8], port| {
+        query(Question::AnnouncePeer { info_hash: NodeId(TORRENT), port, token: token.to_vec(), seed: false })
+    };
     for (from, token) in [(v4(51), token.as_slice()), (v4(50), b"guessed!"), (v4(50), b"")] {
         let refused = world.ask(v4(1), from, &announce(token, Some(7000))).unwrap();
         assert_eq!(refused.body, Body::Refused);
@@ -345,9 +363,9 @@ fn an_announce_needs_the_token_of_its_own_address() {
 fn strangers_get_little_and_not_often() {
     let mut world = World::of(60, 10);
     for n in 0..100 {
-        world.nodes.get_mut(&v4(1)).unwrap().peers.note(world.now, NodeId(TORRENT), v4(1000 + n));
+        world.nodes.get_mut(&v4(1)).unwrap().peers.note(world.now, NodeId(TORRENT), v4(1000 + n), false);
     }
-    let get = query(Question::GetPeers(NodeId(TORRENT)));
+    let get = query(get_peers(false, false));
     let answer = world.ask(v4(1), v4(5000), &get);
     let (asked, answered) = (get.encode(b"xx").len() + 28, 28 + 500);
     let reply_bytes = reply(answer.clone()).encode(NodeId([0; 20]), b"xx").len() + 28;
@@ -369,8 +387,8 @@ fn answers_that_nobody_asked_for_and_of_others_are_not_heard() {
     world.add(v4(1), Vec::new());
     world.run(Duration::from_mins(1));
     let liar = Contact { id: NodeId([3; 20]), addr: v4(66) };
-    let lie = super::Reply { nodes: vec![liar; 8], values: vec![v4(67); 8], ..super::Reply::default() };
-    world.input(v4(1), Input::Seek(TORRENT));
+    let lie = Reply { nodes: vec![liar; 8], values: vec![v4(67); 8], ..Reply::default() };
+    world.input(v4(1), Input::Seek(TORRENT, Part::default()));
     for number in 0..=u16::MAX {
         let bytes = lie.encode(liar.id, &number.to_be_bytes());
         world.input(v4(1), Input::Received(liar.addr, &bytes));
@@ -384,7 +402,7 @@ fn answers_that_nobody_asked_for_and_of_others_are_not_heard() {
 fn nobody_aims_us_at_private_hosts_or_at_the_usual_services() {
     let mut world = World::new(12);
     let node = world.nodes.get_mut(&v4(0)).unwrap();
-    node.handle(world.now, Input::Seek(TORRENT));
+    node.handle(world.now, Input::Seek(TORRENT, Part::default()));
     while node.poll().is_some() {}
     let peers =
         ["10.0.0.1:6881", "127.0.0.1:6881", "198.18.0.7:80", "0.0.0.0:6881", "198.18.0.8:6881", "224.0.0.1:6881"];
@@ -398,9 +416,9 @@ fn nobody_aims_us_at_private_hosts_or_at_the_usual_services() {
 #[test]
 fn what_is_sought_no_more_is_found_no_more() {
     let mut world = World::of(30, 13);
-    world.input(v4(3), Input::Seek(TORRENT));
+    world.input(v4(3), Input::Seek(TORRENT, Part::default()));
     world.input(v4(3), Input::Leave(TORRENT));
-    world.input(v4(4), Input::Seek(TORRENT));
+    world.input(v4(4), Input::Seek(TORRENT, Part::default()));
     world.run(Duration::from_mins(1));
     assert!(!world.found.contains_key(&v4(3)));
 }
@@ -409,7 +427,7 @@ fn what_is_sought_no_more_is_found_no_more() {
 fn any_bytes_are_taken() {
     let mut world = World::of(5, 14);
     let mut rng = Rng::from_seed_u64(1);
-    let ping = query(Question::GetPeers(NodeId(TORRENT))).encode(b"aa");
+    let ping = query(get_peers(false, false)).encode(b"aa");
     for n in 0..5000_u32 {
         let mut bytes = ping.clone();
         for _ in 0..=rng.below(4) {
@@ -430,4 +448,159 @@ fn an_hour_of_doing_nothing_costs_little() {
     world.run(Duration::from_hours(1));
     let each = (world.sent - before) / 50;
     assert!(each < 1500, "{each} datagrams of each node in an hour");
+}
+
+/// Some that are noted as seeds, and others as peers.
+fn populate(world: &mut World) {
+    for n in 10..15 {
+        world.input(v4(n), Input::Seek(TORRENT, SEED));
+    }
+    for n in 20..40 {
+        world.input(v4(n), Input::Seek(TORRENT, Part::default()));
+    }
+    world.run(Duration::from_secs(30));
+}
+
+#[track_caller]
+fn assert_counted(world: &World, who: SocketAddr, seeds: u32, peers: u32) {
+    let told = world.counted.get(&who).copied().unwrap_or_default();
+    // Two of so few may share a bit.
+    assert!(told.seeds.abs_diff(seeds) <= 1 && told.peers.abs_diff(peers) <= 2, "{told:?}");
+}
+
+#[test]
+fn whoever_wants_to_know_hears_how_many_there_are() {
+    let mut world = World::of(60, 20);
+    populate(&mut world);
+    assert!(world.counted.is_empty(), "nobody wanted to know");
+    let setup = DhtSetup { read_only: true, ..world.setup(Vec::new(), Family::V4) };
+    world.insert(v4(500), setup);
+    for asker in [v4(50), v4(500)] {
+        world.input(asker, Input::Seek(TORRENT, CURIOUS));
+        world.run(Duration::from_secs(20));
+        assert_counted(&world, asker, 5, 20);
+    }
+    assert_eq!(world.counted.len(), 2);
+}
+
+#[test]
+fn who_has_everything_is_a_seed_within_seconds() {
+    let mut world = World::of(60, 21);
+    populate(&mut world);
+    for n in 20..30 {
+        world.input(v4(n), Input::Seek(TORRENT, SEED));
+    }
+    world.run(Duration::from_secs(20));
+    world.input(v4(50), Input::Seek(TORRENT, CURIOUS));
+    world.run(Duration::from_secs(10));
+    assert_counted(&world, v4(50), 15, 10);
+}
+
+/// A tracker fails while the walk is under way, or long after it.
+#[test]
+fn who_wants_to_know_later_is_told_soon_and_once() {
+    let mut world = World::of(60, 22);
+    populate(&mut world);
+    for (asker, pause) in [(v4(50), Duration::ZERO), (v4(51), Duration::from_mins(1))] {
+        world.input(asker, Input::Seek(TORRENT, Part::default()));
+        world.run(pause);
+        world.input(asker, Input::Seek(TORRENT, CURIOUS));
+        world.run(Duration::from_secs(20));
+        assert_counted(&world, asker, 5, 20);
+        // A tracker that comes and goes brings no more walks.
+        world.counted.clear();
+        for _ in 0..50 {
+            world.input(asker, Input::Seek(TORRENT, Part::default()));
+            world.input(asker, Input::Seek(TORRENT, CURIOUS));
+        }
+        world.run(Duration::from_secs(20));
+        assert!(world.counted.is_empty());
+    }
+    world.run(Duration::from_mins(18));
+    assert_counted(&world, v4(50), 5, 22);
+}
+
+/// Half of the nodes are gone, and each walk waits for some of them.
+#[test]
+fn a_count_does_not_wait_for_those_who_are_gone() {
+    let mut world = World::of(60, 23);
+    populate(&mut world);
+    world.dead.extend([0, 1, 2, 3, 4, 41, 42, 43, 44, 45].map(v4));
+    world.input(v4(50), Input::Seek(TORRENT, CURIOUS));
+    world.run(Duration::from_millis(2500));
+    assert_counted(&world, v4(50), 5, 20);
+}
+
+#[test]
+fn filters_are_given_to_who_asks_for_them_of_what_is_known() {
+    let mut world = World::of(30, 24);
+    let scrape = query(get_peers(false, true));
+    assert_eq!(reply(world.ask(v4(1), v4(900), &scrape)).filters, None, "nobody was told of");
+    let token = reply(world.ask(v4(1), v4(900), &scrape)).token.unwrap();
+    for (port, seed) in [(7000, true), (7001, false)] {
+        let question =
+            Question::AnnouncePeer { info_hash: NodeId(TORRENT), port: Some(port), token: token.clone(), seed };
+        reply(world.ask(v4(1), v4(900), &query(question)));
+    }
+    world.nodes.get_mut(&v4(1)).unwrap().peers.note(world.now, NodeId(TORRENT), v4(901), false);
+    let told = reply(world.ask(v4(1), v4(902), &scrape));
+    let mut filters = Filters::default();
+    filters.seeds.insert(v4(900).ip());
+    filters.peers.insert(v4(900).ip());
+    filters.peers.insert(v4(901).ip());
+    assert_eq!(told.filters, Some(Box::new(filters)));
+    assert_eq!(told.values.len(), 3);
+    assert_eq!(reply(world.ask(v4(1), v4(902), &query(get_peers(false, false)))).filters, None, "nobody asked");
+    let leechers = reply(world.ask(v4(1), v4(902), &query(get_peers(true, true))));
+    assert_eq!(leechers.values.len(), 2);
+    assert_eq!(leechers.filters, told.filters, "who wants no seeds may count them");
+}
+
+#[test]
+fn answers_with_filters_stay_small_and_strangers_get_few() {
+    for (mut world, own, family) in [(World::of(60, 25), v4(1), Family::V4), (World::new(25), v6(100), Family::V6)] {
+        for n in 100..140_u16 {
+            world.add(v6(n), Vec::new());
+            world.input(v6(n), Input::Node(v6(100)));
+        }
+        world.run(Duration::from_mins(2));
+        for n in 1..=100_u16 {
+            let node = world.nodes.get_mut(&own).unwrap();
+            for peer in [v4(u32::from(n) * 1000), v6(n + 1000)] {
+                node.peers.note(world.now, NodeId(TORRENT), peer, n % 2 == 0);
+            }
+        }
+        let scrape = Query { want: Family::ALL.to_vec(), ..query(get_peers(false, true)) };
+        let known = world.nodes[&own].side(family).unwrap().table.contacts().next().unwrap().addr;
+        let told = reply(world.ask(own, known, &scrape));
+        let length = told.encode(NodeId([0; 20]), &[0; 16]).len();
+        assert!(length <= 1200, "{length} bytes");
+        assert!(told.values.len() >= 10 && told.nodes.iter().all(|node| Family::of(node.addr) == family));
+        let estimate = told.filters.unwrap().estimate();
+        assert!(estimate.seeds.abs_diff(50) <= 3 && estimate.peers.abs_diff(50) <= 3, "{estimate:?}");
+        // Whom it does not know may not be where the question says that he is.
+        let stranger = if family == Family::V4 { v4(5000) } else { v6(5000) };
+        let answers: Vec<Reply> = (0..20).map(|_| reply(world.ask(own, stranger, &scrape))).collect();
+        assert_eq!(answers.iter().filter(|told| told.filters.is_some()).count(), MOST_FILTERS as usize);
+        assert!(answers.iter().all(|told| !told.values.is_empty()), "without filters they are as ever");
+    }
+}
+
+/// A node that says of itself that everybody takes part is not heard, and one that says nothing does no harm.
+#[test]
+fn one_liar_does_not_spoil_the_count() {
+    let mut world = World::of(60, 26);
+    populate(&mut world);
+    let asker = v4(50);
+    world.input(asker, Input::Seek(TORRENT, CURIOUS));
+    let full = Filter::read(&[0xff; 256]).unwrap();
+    let lie = Reply { filters: Some(Box::new(Filters { seeds: full.clone(), peers: full })), ..Reply::default() };
+    // It answers in the place of the first that is asked.
+    let queries = &world.nodes[&asker].queries;
+    let first = queries.iter().find(|(_, query)| matches!(query.purpose, super::Purpose::Lookup(_)));
+    let (number, liar) = first.map(|(number, query)| (*number, query.clone())).unwrap();
+    let bytes = lie.encode(liar.id.unwrap(), &number.to_be_bytes());
+    world.input(asker, Input::Received(liar.addr, &bytes));
+    world.run(Duration::from_secs(10));
+    assert_counted(&world, asker, 5, 20);
 }

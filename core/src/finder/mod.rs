@@ -23,6 +23,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::blocklist::Blocklist;
+use crate::dht::Part;
 use crate::effects::Effects;
 use crate::metainfo::merkle::Sha256Digest;
 use crate::metainfo::{InfoHash, Metainfo};
@@ -149,7 +150,9 @@ impl Finder {
             finder.tell_announcer(now, AnnouncerInput::Start);
         }
         if by.dht || by.lsd {
-            finder.out.extend(info_hash.wires().map(|info_hash| Output::Seek { swarm: id, info_hash, by }));
+            // Nobody is counted before it is known whether the torrent is private.
+            let part = Part::default();
+            finder.out.extend(info_hash.wires().map(|info_hash| Output::Seek { swarm: id, info_hash, by, part }));
         }
         finder
     }

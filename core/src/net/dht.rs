@@ -71,7 +71,7 @@ pub(crate) async fn dht_task(kit: Kit) {
         let datagram;
         let (input, came) = tokio::select! {
             ask = asks.recv() => match ask {
-                Some(Ask::Seek(info_hash)) => (Input::Seek(info_hash), None),
+                Some(Ask::Seek(info_hash, part)) => (Input::Seek(info_hash, part), None),
                 Some(Ask::End(info_hash)) => (Input::Leave(info_hash), None),
                 Some(Ask::ReachedAt(port)) => (Input::ReachedAt(port), None),
                 Some(Ask::Node(addr)) => (Input::Node(addr), None),
@@ -124,6 +124,9 @@ impl World {
                 // Without an engine nobody is found any more, and the task is about to end.
                 Output::Found { info_hash, teller, peers } => {
                     let _ = self.found.send(Met::Told { info_hash, teller, peers }).await;
+                }
+                Output::Counted { info_hash, family, filters } => {
+                    let _ = self.found.send(Met::Counted { info_hash, family, filters }).await;
                 }
                 Output::Resolve => {
                     for node in &self.config.nodes {

@@ -977,6 +977,7 @@ impl TorrentStatus {
             copies_milli: 0,
             eta: None,
             trackers: Vec::new(),
+            dht: None,
             web_seeds: Vec::new(),
         }
     }

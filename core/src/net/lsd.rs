@@ -52,7 +52,7 @@ pub(crate) async fn lsd_task(
         };
         tokio::select! {
             ask = asks.recv() => match ask {
-                Some(Ask::Seek(info_hash)) => {
+                Some(Ask::Seek(info_hash, _)) => {
                     voices.iter_mut().filter(|voice| voice.socket.is_none()).for_each(Voice::refresh);
                     lsd.handle(clock.now(), Input::Seek(info_hash));
                 }
@@ -231,6 +231,7 @@ fn index(interface: &Interface) -> io::Result<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dht::Part;
     use crate::net::system_rng;
 
     fn near(ours: &str, prefix: u32, ip: &str) -> bool {
@@ -289,7 +290,7 @@ mod tests {
                 asked,
                 told,
             ));
-            asks.send(Ask::Seek(torrent)).unwrap();
+            asks.send(Ask::Seek(torrent, Part::default())).unwrap();
             ends.push((asks, found));
         }
         let (_, found) = &mut ends[0];

@@ -12,6 +12,9 @@ use super::peers::PeerSource;
 use super::reading::ReaderId;
 use super::web_seeds::{WebFetch, WebSeedFault};
 use crate::blocklist::Blocklist;
+use crate::dht::Part;
+use crate::dht::message::Family;
+use crate::dht::scrape::Filters;
 use crate::layout::{BlockInfo, PieceIndex};
 use crate::metainfo::merkle::Sha256Digest;
 use crate::peer::encryption::{Opening, Skeys};
@@ -41,6 +44,15 @@ pub enum Input {
         teller: IpAddr,
         /// Where they listen.
         peers: Vec<SocketAddr>,
+    },
+    /// Nodes of the distributed hash table have counted who takes part. BEP 33.
+    Counted {
+        /// The torrent, under the hash of which it was counted.
+        info_hash: [u8; 20],
+        /// Those of which network.
+        family: Family,
+        /// Who they are.
+        filters: Box<Filters>,
     },
     /// A connection whose handshakes are done.
     Joined {
@@ -287,6 +299,7 @@ pub enum Output {
         scrape: bool,
     },
     /// Look for peers by the ways that need no tracker, and tell others that we take part, until [`Output::EndSeek`].
+    /// Asked again when we take part in another way.
     ///
     /// Never asked for a torrent that is known to be private. BEP 27.
     Seek {
@@ -296,6 +309,8 @@ pub enum Output {
         info_hash: [u8; 20],
         /// Where to look; the trackers are not meant.
         by: Discovery,
+        /// How we take part.
+        part: Part,
     },
     /// Nobody needs these peers any more.
     EndSeek {

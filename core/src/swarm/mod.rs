@@ -16,7 +16,7 @@
 //! Laws: a piece is announced only when its hash is right; nothing but allowed-fast pieces goes to a choked peer; the
 //! availability equals a recount; bytes in memory stay within [`SwarmConfig`]'s bounds.
 //!
-//! Source: BEP 3, 6, 9, 10, 11, 12, 16, 20, 21, 27, 40, 52, 53, 55.
+//! Source: BEP 3, 6, 9, 10, 11, 12, 16, 20, 21, 27, 33, 40, 52, 53, 55.
 
 pub mod io;
 pub mod conduct;
@@ -62,6 +62,8 @@ use crate::background::{Background, Pace};
 use crate::bitfield::Bitfield;
 use crate::blocklist::Blocklist;
 use crate::choke::{Choker, Slots};
+use crate::dht::Part;
+use crate::dht::scrape::Counts;
 use crate::effects::Effects;
 use crate::layout::{Layout, PieceIndex};
 use crate::metainfo::{FileChoice, InfoHash, Metainfo};
@@ -223,6 +225,10 @@ pub struct Swarm {
     reading: Reading,
     choker: Choker,
     announcers: Announcers,
+    /// How those were last told who seek by other ways that we take part; `None` while they are not to.
+    part: Option<Part>,
+    /// What nodes of the distributed hash table have counted.
+    counts: Counts,
     /// Bytes that wait for the hashing threads or the disk.
     storing: u64,
     /// Pieces that are right and could not be written; they are kept, and written when the disk works again.
@@ -321,6 +327,8 @@ impl Swarm {
             web_seeds: WebSeeds::new(web_seeds),
             reading: Reading::default(),
             announcers,
+            part: None,
+            counts: Counts::default(),
             storing: 0,
             unstored: BTreeSet::new(),
             up: RateMeter::default(),
@@ -398,6 +406,7 @@ impl Swarm {
             Input::Tick => self.tick(now, limits),
             Input::AddPeers(addrs, source) => self.add_peers(now, addrs, source, limits),
             Input::PeersTold { teller, peers } => self.peers_told(now, teller, peers, limits),
+            Input::Counted { info_hash, family, filters } => self.counted(now, info_hash, family, *filters),
             Input::Joined { conn, addr, direction, transport, handshake } => {
                 self.join(now, conn, addr, (direction, transport), handshake);
             }

@@ -123,6 +123,7 @@ impl Swarm {
                 if self.picker.have().is_all() {
                     self.tell_announcer(now, AnnouncerInput::Completed);
                 }
+                self.review_part();
             }
             Err(fault) => self.disk_failed(now, &fault, Failing::Writes),
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{Phase, Swarm, WebSeedStatus};
+use crate::dht::scrape::Estimate;
 use crate::metainfo::{FileChoice, InfoHash};
 use crate::rate::Rate;
 use crate::time::Instant;
@@ -73,6 +74,8 @@ pub struct TorrentStatus {
     pub eta: Option<Duration>,
     /// The trackers.
     pub trackers: Vec<TrackerStatus>,
+    /// How many take part by the distributed hash table, which is asked while no tracker tells. BEP 33.
+    pub dht: Option<Estimate>,
     /// The web servers that have the content.
     pub web_seeds: Vec<WebSeedStatus>,
 }
@@ -107,6 +110,7 @@ impl Swarm {
             copies_milli: self.copies_milli(),
             eta: (missing > 0).then(|| missing.checked_div(down_rate.0).map(Duration::from_secs)).flatten(),
             trackers: if self.conduct.discovery.trackers { self.announcers.status(now) } else { Vec::new() },
+            dht: self.counts.estimate(now),
             web_seeds: self.web_seeds.status(now),
         }
     }

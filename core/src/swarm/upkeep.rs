@@ -5,10 +5,15 @@ use std::time::Duration;
 use super::io::{CloseReason, DialWay, DiskFault, Event, Output};
 use super::peers::PeerSource;
 use super::{Buckets, Conduct, Discovery, Limits, Phase, Swarm, TICK};
+use crate::dht::Part;
+use crate::dht::message::Family;
+use crate::dht::scrape::Filters;
 use crate::layout::BLOCK_LENGTH;
 use crate::peer::{ConnId, Direction, Encryption, Message, PeerConnection};
 use crate::time::{Instant, earliest};
-use crate::tracker::{AnnounceFailure, AnnounceId, AnnounceRequest, AnnounceResponse, AnnouncerInput, AnnouncerOutput};
+use crate::tracker::{
+    AnnounceFailure, AnnounceId, AnnounceRequest, AnnounceResponse, AnnouncerInput, AnnouncerOutput, Announcers,
+};
 
 /// A peer that lets us wait so long for a block is asked for one at a time, and others for the rest.
 const SNUB_AFTER: Duration = Duration::from_secs(20);
@@ -205,18 +210,18 @@ impl Swarm {
         if self.conduct.discovery.trackers {
             self.tell_announcer(now, AnnouncerInput::Start);
         }
-        let by = self.conduct.discovery;
-        if !self.metainfo.info.private && (by.dht || by.lsd) {
-            let (swarm, info_hash) = (self.id, self.metainfo.info_hash);
-            self.out.extend(info_hash.wires().map(|info_hash| Output::Seek { swarm, info_hash, by }));
+        if !self.metainfo.info.private && (self.conduct.discovery.dht || self.conduct.discovery.lsd) {
+            self.seek(self.our_part());
         }
     }
 
-    /// Looks for peers no more, and says so where it was told that we take part.
+    /// Looks for peers no more, and says so where it was told that we take part, but where it still is.
     fn end_finding(&mut self, now: Instant, but: Discovery) {
         if !but.trackers {
             self.tell_announcer(now, AnnouncerInput::Stop);
         }
+        self.part = None;
+        self.counts.clear();
         let (swarm, info_hash) = (self.id, self.metainfo.info_hash);
         self.out.extend(info_hash.wires().map(|info_hash| Output::EndSeek { swarm, info_hash }));
     }
@@ -230,6 +235,36 @@ impl Swarm {
         if before.discovery != conduct.discovery && !self.paused {
             self.end_finding(now, conduct.discovery);
             self.start_finding(now);
+        }
+    }
+
+    /// How we take part, for those who seek by ways that need no tracker.
+    fn our_part(&self) -> Part {
+        let is_seed = self.phase == Phase::Seeding && self.picker.have().is_all();
+        Part { is_seed, wants_count: !self.conduct.discovery.trackers || self.announcers.tell_nothing() }
+    }
+
+    fn seek(&mut self, part: Part) {
+        self.part = Some(part);
+        let (swarm, info_hash, by) = (self.id, self.metainfo.info_hash, self.conduct.discovery);
+        self.out.extend(info_hash.wires().map(|info_hash| Output::Seek { swarm, info_hash, by, part }));
+    }
+
+    /// Tells those who seek if we take part in another way now.
+    pub(super) fn review_part(&mut self) {
+        let part = self.our_part();
+        if self.part.is_some_and(|told| told != part) {
+            self.seek(part);
+        }
+        if !part.wants_count {
+            self.counts.clear();
+        }
+    }
+
+    pub(super) fn counted(&mut self, now: Instant, info_hash: [u8; 20], family: Family, filters: Filters) {
+        // A tracker may have told in the meantime.
+        if self.part.is_some_and(|part| part.wants_count) {
+            self.counts.tell(now, family, info_hash, filters);
         }
     }
 
@@ -255,6 +290,7 @@ impl Swarm {
             }
         }
         self.tell_announcer(now, AnnouncerInput::Answered { id, result });
+        self.review_part();
         self.add_peers(now, peers, PeerSource::Tracker, limits);
     }
 

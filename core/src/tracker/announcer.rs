@@ -244,6 +244,14 @@ impl Announcer {
             .collect()
     }
 
+    /// Whether no tracker tells how many take part: there is none, or those that were asked fail or do not say. While
+    /// none was asked yet, one may.
+    pub fn tells_nothing(&self) -> bool {
+        let tells = |tracker: &Tracker| tracker.failures == 0 && tracker.complete.or(tracker.incomplete).is_some();
+        let is_fresh = |tracker: &Tracker| tracker.failures == 0 && !tracker.knows_us;
+        self.trackers.is_empty() || !self.trackers.iter().any(tells) && !self.trackers.iter().all(is_fresh)
+    }
+
     fn start(&mut self, now: Instant) {
         if self.phase == Phase::Running {
             return;

@@ -64,6 +64,11 @@ impl Announcers {
         first
     }
 
+    /// Whether no tracker tells how many take part, as [`Announcer::tells_nothing`] says, under any hash.
+    pub fn tell_nothing(&self) -> bool {
+        self.each.iter().all(|(_, announcer)| announcer.tells_nothing())
+    }
+
     /// Whether this announce was under the second of a hybrid's hashes, that of v2.
     pub fn is_second(&self, id: AnnounceId) -> bool {
         id.number() >> 32 > 0

@@ -77,7 +77,7 @@ impl Task {
             Output::Announce { swarm, id, url, request, tracker_id, scrape } => {
                 self.announce(swarm, id, url, request, tracker_id, scrape);
             }
-            Output::Seek { swarm, info_hash, by } => self.seeking.seek(swarm, info_hash, by),
+            Output::Seek { swarm, info_hash, by, part } => self.seeking.seek(swarm, info_hash, by, part),
             Output::EndSeek { swarm, info_hash } => self.seeking.end(swarm, info_hash),
             Output::Node(addr) => self.seeking.node(addr),
             Output::FetchWeb { swarm, fetch } => self.fetch_web(swarm, fetch),

@@ -11,7 +11,10 @@ use super::super::dht::Datagram;
 use super::super::udp::UdpPort;
 use super::super::{EngineConfig, dht, lsd};
 use super::Task;
+use crate::dht::Part;
+use crate::dht::message::Family;
 use crate::dht::node_addr::NodeAddr;
+use crate::dht::scrape::Filters;
 use crate::lsd::Lsd;
 use crate::rng::Rng;
 use crate::session::Input;
@@ -39,12 +42,22 @@ pub(crate) enum Met {
         /// Where they listen.
         peers: Vec<SocketAddr>,
     },
+    /// Nodes of the distributed hash table say how many do.
+    Counted {
+        /// The torrent, as it stands in handshakes.
+        info_hash: [u8; 20],
+        /// Those of which network.
+        family: Family,
+        /// Who they are.
+        filters: Box<Filters>,
+    },
 }
 
 /// What is asked of those who seek.
 #[derive(Clone, Debug)]
 pub(crate) enum Ask {
-    Seek([u8; 20]),
+    /// Again if we take part in another way; the neighbours are not told in which.
+    Seek([u8; 20], Part),
     End([u8; 20]),
     /// Somebody says that there is a node.
     Node(SocketAddr),
@@ -92,11 +105,11 @@ impl Seeking {
         Self { swarms: BTreeMap::new(), neighbours, table, found }
     }
 
-    pub(super) fn seek(&mut self, swarm: SwarmId, info_hash: [u8; 20], by: Discovery) {
+    pub(super) fn seek(&mut self, swarm: SwarmId, info_hash: [u8; 20], by: Discovery, part: Part) {
         self.swarms.insert(info_hash, swarm);
         let neighbours = self.neighbours.as_ref().filter(|_| by.lsd);
         let table = self.table.as_ref().map(|(asks, _)| asks).filter(|_| by.dht);
-        tell(neighbours.into_iter().chain(table), &Ask::Seek(info_hash));
+        tell(neighbours.into_iter().chain(table), &Ask::Seek(info_hash, part));
     }
 
     /// The swarm is not interested any more; another one of the same torrent may be.
@@ -156,11 +169,12 @@ fn tell<'a>(tasks: impl Iterator<Item = &'a mpsc::UnboundedSender<Ask>>, ask: &A
 
 impl Task {
     pub(super) fn met(&mut self, met: Met) {
-        let (Met::Neighbour { info_hash, .. } | Met::Told { info_hash, .. }) = &met;
+        let (Met::Neighbour { info_hash, .. } | Met::Told { info_hash, .. } | Met::Counted { info_hash, .. }) = &met;
         let Some(id) = self.seeking.swarms.get(info_hash).copied() else { return };
         let input = match met {
             Met::Neighbour { addr, .. } => swarm::Input::AddPeers(vec![addr], PeerSource::Neighbour),
             Met::Told { teller, peers, .. } => swarm::Input::PeersTold { teller, peers },
+            Met::Counted { info_hash, family, filters } => swarm::Input::Counted { info_hash, family, filters },
         };
         tracing::debug!(?input, "somebody takes part");
         self.touch(id);

@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use super::lab::Lab;
 use crate::bitfield::Bitfield;
+use crate::dht::Part;
+use crate::dht::message::Family;
+use crate::dht::scrape::{Estimate, Filters};
 use crate::peer::{ConnId, Direction, ExtensionHandshake, Message, PeerId, Reserved, Transport};
 use crate::swarm::io::CloseReason;
 use crate::swarm::{Input, PeerSource, SwarmConfig};
 use crate::time::Instant;
-use crate::tracker::AnnounceEvent;
+use crate::tracker::{AnnounceEvent, AnnounceFailure, AnnounceResponse};
 
 fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
@@ -217,14 +220,75 @@ fn peers_are_sought_while_there_is_traffic_and_never_for_a_private_torrent() {
         let mut lab = Lab::new(4, 1);
         lab.set_private(private);
         let host = lab.seed();
-        assert_eq!(lab.hosts[host].seeks.is_some(), !private);
+        assert_eq!(lab.hosts[host].part.is_some(), !private);
         lab.give(host, Input::Pause);
-        assert!(lab.hosts[host].seeks.is_none());
+        assert_eq!(lab.hosts[host].part, None);
         lab.give(host, Input::Unpause);
-        assert_eq!(lab.hosts[host].seeks.is_some(), !private);
+        assert_eq!(lab.hosts[host].part.is_some(), !private);
         lab.give(host, Input::Stop);
-        assert!(lab.hosts[host].seeks.is_none());
+        assert_eq!(lab.hosts[host].part, None);
     }
+}
+
+/// So many as nodes of the distributed hash table may have counted.
+fn counted(info_hash: [u8; 20], seeds: u8, peers: u8) -> Input {
+    let mut filters = Filters::default();
+    (0..seeds).for_each(|n| filters.seeds.insert([198, 18, 1, n].into()));
+    (0..peers).for_each(|n| filters.peers.insert([198, 18, 2, n].into()));
+    Input::Counted { info_hash, family: Family::V4, filters: Box::new(filters) }
+}
+
+#[test]
+fn nodes_are_asked_how_many_there_are_while_no_tracker_tells() {
+    let mut lab = Lab::new(4, 1);
+    let host = lab.leecher();
+    let hash = lab.hosts[host].swarm.info_hash().wire();
+    let told = Estimate { seeds: 3, peers: 7 };
+    let part = |lab: &Lab| lab.hosts[host].part.unwrap();
+    assert_eq!(part(&lab), Part::default(), "the tracker was not heard yet");
+    lab.give(host, counted(hash, 3, 7));
+    assert_eq!(lab.status(host).dht, None, "nobody wanted to know");
+    lab.tracker_says(host, &Err(AnnounceFailure::new("gone")));
+    assert!(part(&lab).wants_count);
+    lab.give(host, counted(hash, 3, 7));
+    assert_eq!(lab.status(host).dht, Some(told));
+    lab.pass(Duration::from_mins(10));
+    let figures = AnnounceResponse { complete: Some(9), ..AnnounceResponse::new(Duration::from_mins(30)) };
+    lab.tracker_says(host, &Ok(figures));
+    assert!(!part(&lab).wants_count);
+    lab.give(host, counted(hash, 3, 7));
+    assert_eq!(lab.status(host).dht, None, "the tracker knows better");
+}
+
+#[test]
+fn a_tracker_that_says_nothing_of_it_and_a_torrent_without_one_are_as_good_as_none() {
+    let mut lab = Lab::new(4, 1);
+    let host = lab.leecher();
+    lab.answer_tracker(host);
+    assert!(lab.hosts[host].part.unwrap().wants_count);
+    lab.set_trackers(Vec::new());
+    let host = lab.leecher();
+    let hash = lab.hosts[host].swarm.info_hash().wire();
+    assert!(lab.hosts[host].part.unwrap().wants_count);
+    lab.give(host, counted(hash, 3, 7));
+    lab.pass(Duration::from_mins(50));
+    assert!(lab.status(host).dht.is_some());
+    lab.pass(Duration::from_mins(20));
+    assert_eq!(lab.status(host).dht, None, "nobody has told for long");
+    lab.set_private(true);
+    let host = lab.leecher();
+    lab.give(host, counted(hash, 3, 7));
+    assert_eq!((lab.hosts[host].part, lab.status(host).dht), (None, None));
+}
+
+#[test]
+fn who_has_everything_is_told_of_as_a_seed() {
+    let mut lab = Lab::new(4, 1);
+    let (seed, leecher) = (lab.seed(), lab.leecher());
+    let is_seed = |lab: &Lab, host: usize| lab.hosts[host].part.unwrap().is_seed;
+    assert!(is_seed(&lab, seed) && !is_seed(&lab, leecher));
+    lab.connect(leecher, seed);
+    assert!(lab.status(leecher).complete && is_seed(&lab, leecher));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use sha1::{Digest as _, Sha1};
 
 use crate::bitfield::Bitfield;
+use crate::dht::Part;
 use crate::layout::{BLOCK_LENGTH, BlockInfo, Layout, PieceIndex};
 use crate::metainfo::merkle;
 use crate::metainfo::{FileTree, Metainfo, MetainfoBuilder, TorrentPath};
@@ -22,7 +23,7 @@ use crate::swarm::{
     TorrentStatus, WebFetch,
 };
 use crate::time::Instant;
-use crate::tracker::{AnnounceId, AnnounceRequest, AnnounceResponse};
+use crate::tracker::{AnnounceFailure, AnnounceId, AnnounceRequest, AnnounceResponse};
 
 /// What a host's disk does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +52,8 @@ pub(super) struct Host {
     pub(super) announced: Vec<AnnounceRequest>,
     /// How peers are looked for without trackers, if they are.
     pub(super) seeks: Option<Discovery>,
+    /// How those are to tell that it takes part who look for them.
+    pub(super) part: Option<Part>,
     /// Nodes of the distributed hash table that peers told of.
     pub(super) nodes: Vec<SocketAddr>,
     asked_trackers: Vec<AnnounceId>,
@@ -120,6 +123,11 @@ impl Lab {
         Arc::make_mut(&mut self.metainfo).info.private = private;
     }
 
+    /// The trackers that hosts added from now on know, in tiers.
+    pub(super) fn set_trackers(&mut self, tiers: Vec<Vec<String>>) {
+        Arc::make_mut(&mut self.metainfo).trackers = tiers;
+    }
+
     pub(super) fn seed(&mut self) -> usize {
         self.add(Bitfield::all(self.layout.piece_count()), SwarmConfig::default())
     }
@@ -168,6 +176,7 @@ impl Lab {
             punched: Vec::new(),
             announced: Vec::new(),
             seeks: None,
+            part: None,
             nodes: Vec::new(),
             asked_trackers: Vec::new(),
             stores: 0,
@@ -246,9 +255,13 @@ impl Lab {
 
     /// The tracker answers everything that it was asked, and knows no peers.
     pub(super) fn answer_tracker(&mut self, host: usize) {
+        self.tracker_says(host, &Ok(AnnounceResponse::new(Duration::from_mins(30))));
+    }
+
+    /// The tracker says this to everything that it was asked.
+    pub(super) fn tracker_says(&mut self, host: usize, result: &Result<AnnounceResponse, AnnounceFailure>) {
         for id in std::mem::take(&mut self.hosts[host].asked_trackers) {
-            let response = AnnounceResponse::new(Duration::from_mins(30));
-            self.give(host, Input::Announced { id, result: Ok(response) });
+            self.give(host, Input::Announced { id, result: result.clone() });
         }
     }
 
@@ -434,8 +447,8 @@ impl Lab {
                 host.announced.push(request);
                 host.asked_trackers.push(id);
             }
-            Output::Seek { by, .. } => host.seeks = Some(by),
-            Output::EndSeek { .. } => host.seeks = None,
+            Output::Seek { by, part, .. } => (host.seeks, host.part) = (Some(by), Some(part)),
+            Output::EndSeek { .. } => (host.seeks, host.part) = (None, None),
             Output::Node(addr) => host.nodes.push(addr),
             Output::FetchWeb { fetch, .. } => {
                 let at = fetch.range.start;
