@@ -358,8 +358,8 @@ pub(crate) struct FieldArgs {
     /// if not this machine's. `podpub publish --next` goes by it.
     #[arg(long, value_name = "CRON")]
     pub(crate) rhythm: Option<String>,
-    /// Have feeds hold the newest N to 2N episodes, and the older ones in pages of N behind (RFC 5005), so that what apps
-    /// fetch again and again stays short. Apps that read no pages show only the newest. [default: 1000]
+    /// Have feeds hold the newest N to 2N episodes, and the older ones in pages of N behind (RFC 5005), so that what
+    /// apps fetch again and again stays short. Apps that read no pages show only the newest. [default: 1000]
     #[arg(long, value_name = "N|all", value_parser = spelt::<FeedLength>)]
     pub(crate) feed_length: Option<String>,
     /// Send each of its episodes to peers no faster than this, whatever --up allows all together; `none` takes it back.

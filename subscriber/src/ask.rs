@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
+use podswarm_core::dht::scrape::Estimate;
 use podswarm_core::metainfo::InfoHash;
 use podswarm_core::net::{BlocklistStatus, InterfaceStatus, ProxyStatus, Reached};
 use podswarm_core::rate::{ByteCount, Rate};
@@ -444,6 +445,9 @@ pub struct Transfer {
     /// How the swarm stands, as the tracker tells that knows most of it; `None` if none tells.
     #[serde(default)]
     pub tracker: Option<TrackerFigures>,
+    /// How it stands by the distributed hash table, roughly, which is asked while no tracker tells.
+    #[serde(default)]
+    pub dht: Option<Estimate>,
 }
 
 /// How a swarm stands, as a tracker tells.

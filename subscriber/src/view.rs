@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Local, Utc};
 use podswarm_core::app::human_duration;
+use podswarm_core::dht::scrape::Estimate;
 use podswarm_core::rate::ByteCount;
 
 use crate::ask::{EpisodeView, FeedView, StageName, Status, TrackerFigures, Transfer};
@@ -96,6 +97,11 @@ fn figures(told: TrackerFigures) -> String {
     parts.join(", ")
 }
 
+/// `DHT: about 3 complete, about 12 fetching`.
+pub fn by_table(told: Estimate) -> String {
+    format!("DHT: {told}")
+}
+
 /// `42 % of 60.0 MiB, 1.2 MiB/s, 8 peers, 12 s left`, without what is not known.
 pub fn progress(transfer: &Transfer) -> String {
     let mut parts = Vec::new();
@@ -112,6 +118,7 @@ pub fn progress(transfer: &Transfer) -> String {
     parts.extend(transfer.peers.map(peers));
     parts.extend((transfer.web_seeds > 0).then(|| count(transfer.web_seeds as usize, "web seed")));
     parts.extend(transfer.tracker.map(|told| format!("the tracker knows {}", figures(told))));
+    parts.extend(transfer.dht.map(by_table));
     parts.extend(transfer.eta_seconds.map(|left| format!("{} left", human_duration(Duration::from_secs(left)))));
     parts.join(", ")
 }
@@ -342,6 +349,8 @@ pub fn plain_text(html: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use podswarm_core::rate::Rate;
+
     use super::*;
     use crate::agent::testing::{http, wall};
     use crate::records::{EpisodeId, Feed, FeedId, Stage, Why};
@@ -379,14 +388,21 @@ mod tests {
             state: "downloading".to_owned(),
             length: Some(62_914_560),
             have: 26_424_116,
-            down_rate: podswarm_core::rate::Rate(1_258_291),
+            down_rate: Rate(1_258_291),
             peers: Some(8),
             web_seeds: 1,
             eta_seconds: Some(29),
             ..Transfer::default()
         };
-        let moving = EpisodeView { transfer: Some(transfer), ..wanted };
+        let moving = EpisodeView { transfer: Some(transfer.clone()), ..wanted.clone() };
         assert_eq!(state(&moving), "42 % of 60.0 MiB, 1.1 MiB/s, 8 peers, 1 web seed, 29 s left");
+        let transfer = Transfer { dht: Some(Estimate { seeds: 12, peers: 40 }), down_rate: Rate(0), ..transfer };
+        let counted = EpisodeView { transfer: Some(transfer), ..wanted };
+        let want = "42 % of 60.0 MiB, 8 peers, 1 web seed, DHT: about 12 complete, about 40 fetching, 29 s left";
+        assert_eq!(state(&counted), want);
+        assert!(episode(&counted).contains(&format!("  transfer     {want}\n")), "{}", episode(&counted));
+        let json = serde_json::to_value(&counted).unwrap();
+        assert_eq!(json["transfer"]["dht"], serde_json::json!({ "seeds": 12, "peers": 40 }));
         assert!(state(&view(Stage::Seen { why: Some(Why::TooMany) })).starts_with("seen: "));
     }
 

@@ -67,6 +67,18 @@ fn left_by_the_publisher(ways: &[Way], flags: &[&str]) -> (Left, Host) {
 }
 
 impl Left {
+    /// Somebody new is told in the end of the one who has everything, and of the slow one and perhaps himself.
+    #[track_caller]
+    fn assert_counted(&mut self, link: &Magnet, flags: &[&str]) {
+        let (away, ours) = (self.net.host("curious"), self.folder.path().join("curious"));
+        let mut curious = get_over(&away, &[Way::Table], Path::new(&link.to_string()), &ours, flags);
+        curious.wait_for("count", PATIENCE, |line| {
+            let told = line.json()["dht"].clone();
+            let is_right = told["seeds"] == 1 && (1..=2).contains(&told["peers"].as_u64()?);
+            (line.event().as_deref() == Some("counted") && is_right).then_some(())
+        });
+    }
+
     #[track_caller]
     fn assert_found(mut self, ways: &[Way], link: &Magnet, flags: &[&str]) {
         let (away, ours) = (self.net.host("listener"), self.folder.path().join("listener"));
@@ -85,12 +97,16 @@ fn by_local_discovery() {
     left.assert_found(&[Way::Neighbours], &link, &["--no-pex"]);
 }
 
-/// He is told of one node, that of the slow one, and finds the other.
+/// He is told of one node, that of the slow one, and finds the other. No tracker tells how many there are, but the
+/// nodes do, to another who is in no hurry.
 #[test]
 fn by_the_distributed_hash_table() {
-    let (left, slow) = left_by_the_publisher(&[Way::Table], &["--no-pex"]);
+    let (mut left, slow) = left_by_the_publisher(&[Way::Table], &["--no-pex"]);
     let link = Magnet::new(left.metainfo.info_hash);
-    left.assert_found(&[Way::Table], &link, &["--no-pex", "--dht-node", &node_at(&slow)]);
+    let node = node_at(&slow);
+    let flags = ["--no-pex", "--dht-node", &node];
+    left.assert_counted(&link, &[&flags[..], &["--down", "50kB/s"]].concat());
+    left.assert_found(&[Way::Table], &link, &flags);
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! How many take part in a torrent, as the nodes around it let one guess.
 //!
-//! A node that is asked for a torrent's peers, and for this as well, adds two [`Filter`]s to its answer: of the addresses
-//! that were announced to it as seeds, and of the others. No node was told of everybody, and several were told of the
-//! same; but filters can be laid over one another, and how full they are then tells how many addresses went into them.
+//! A node that is asked for a torrent's peers, and for this as well, adds two [`Filter`]s to its answer: of the
+//! addresses that were announced to it as seeds, and of the others. No node was told of everybody, and several were
+//! told of the same; but filters can be laid over one another, and how full they are then tells how many addresses went
+//! into them.
 //!
 //! It is asked for with the walks that seek peers anyway, which costs half a kilobyte in each answer of those who know
 //! of the torrent, and nothing else. No walk is made for it but one: when it first turns out that no tracker tells how

@@ -138,7 +138,6 @@ impl Default for SwarmConfig {
 
 /// A torrent to join.
 #[derive(Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a question of its own")]
 pub struct SwarmSetup {
     /// What the torrent is.
     pub metainfo: Arc<Metainfo>,

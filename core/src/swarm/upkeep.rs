@@ -11,9 +11,7 @@ use crate::dht::scrape::Filters;
 use crate::layout::BLOCK_LENGTH;
 use crate::peer::{ConnId, Direction, Encryption, Message, PeerConnection};
 use crate::time::{Instant, earliest};
-use crate::tracker::{
-    AnnounceFailure, AnnounceId, AnnounceRequest, AnnounceResponse, AnnouncerInput, AnnouncerOutput, Announcers,
-};
+use crate::tracker::{AnnounceFailure, AnnounceId, AnnounceRequest, AnnounceResponse, AnnouncerInput, AnnouncerOutput};
 
 /// A peer that lets us wait so long for a block is asked for one at a time, and others for the rest.
 const SNUB_AFTER: Duration = Duration::from_secs(20);

@@ -125,8 +125,8 @@ fn atom_link(rel: &str, href: &url::Url, mime: &str, title: Option<&str>) -> Lin
 }
 
 /// `self` is this page of `own`; a `hub` sends that on when it changes, but not its pages of older episodes; `monitor`
-/// is where releases are told of at once; `alternate` is the same page of the other feed of the show; the rest are other
-/// pages.
+/// is where releases are told of at once; `alternate` is the same page of the other feed of the show; the rest are
+/// other pages.
 fn links(own: &url::Url, urls: &FeedUrls, other: &url::Url, other_title: &str) -> AtomExtension {
     let hub = |hub: &url::Url| Link { href: hub.to_string(), rel: "hub".to_owned(), ..Link::default() };
     let mut links = vec![atom_link("self", &urls.at.of(own), RSS_MIME, None)];

@@ -37,7 +37,7 @@ use crate::library::{download_part, engine_part, occupied, resume_beside, torren
 use crate::names;
 use crate::records::Shared;
 use crate::session::engine_config;
-use crate::view::count;
+use crate::view::{by_table, count};
 
 /// What everybody should know before taking part in a swarm.
 const NOTICE: &str = "note: others in a swarm see this machine's address and what it fetches. \
@@ -379,7 +379,7 @@ impl Getter {
         let bar = self.out.progress(title);
         let mut draw = tokio::time::interval(DRAW_EVERY);
         let mut complete = std::pin::pin!(torrent.wait_complete());
-        let mut told = None;
+        let (mut told, mut counted) = (None, None);
         loop {
             tokio::select! {
                 ended = &mut complete => return ended.map_err(|error| Failure::new(error.to_string())),
@@ -387,6 +387,10 @@ impl Getter {
                 _ = draw.tick() => {
                     let status = torrent.status();
                     bar.update(Instant::now(), &reading(&status));
+                    if status.dht.is_some() && status.dht != counted {
+                        self.tell_count(title, &status, counted.is_none())?;
+                        counted = status.dht;
+                    }
                     let trouble = trouble_of(&status);
                     if trouble != told {
                         if let Some(trouble) = &trouble {
@@ -397,6 +401,15 @@ impl Getter {
                 }
             }
         }
+    }
+
+    /// Tells how many take part, which may change: programs each time, people once.
+    fn tell_count(&self, title: &str, status: &TorrentStatus, is_first: bool) -> Result<(), Failure> {
+        self.out.json(&json!({ "event": "counted", "info_hash": status.info_hash, "dht": status.dht }))?;
+        if let Some(told) = status.dht.filter(|_| is_first) {
+            self.out.note(format!("{title}: {}", by_table(told)));
+        }
+        Ok(())
     }
 
     async fn get_media(&self, http: &HttpClient, url: &Url, name: &str, length: Option<u64>) -> Result<(), Failure> {

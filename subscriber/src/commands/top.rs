@@ -208,7 +208,7 @@ impl View {
         match deed {
             None => {}
             Some(Deed::Quit) => return true,
-            Some(Deed::Ask(ask)) => self.put(ask, News::Done),
+            Some(Deed::Ask(ask)) => self.put(*ask, News::Done),
             Some(Deed::Play(id, title)) => {
                 self.put(Ask::Play { episode: id.to_string() }, move |_, answer| News::Play(id, title, answer));
             }

@@ -408,6 +408,7 @@ pub(crate) fn transfer_of(status: &TorrentStatus) -> Transfer {
     };
     Transfer {
         tracker: figures_of(status),
+        dht: status.dht,
         state: state.to_owned(),
         length: Some(status.length),
         have: status.have,

@@ -18,7 +18,7 @@ use super::figures::{bar, bytes, fit, flags, history, pieces, rate, right, time_
 use super::keys::HELP;
 use super::model::{Mode, Model, Pane, Prompt};
 use crate::ask::{EpisodeView, FeedView, Look, StageName, Status, Transfer};
-use crate::view;
+use crate::view::{self, by_table};
 
 /// From this width on panes stand beside each other.
 const WIDE: u16 = 120;
@@ -506,7 +506,9 @@ fn peer_lines(look: &Look, paint: Paint, width: usize) -> Vec<Line<'static>> {
         let style = if tracker.error.is_some() { paint.trouble() } else { SOFT };
         Line::styled(fit(&format!(" {}: {counts}", tracker.url), width), style)
     });
-    peers.chain(web).chain(trackers).collect()
+    let counted = look.episode.transfer.as_ref().and_then(|transfer| transfer.dht);
+    let counted = counted.map(|told| Line::styled(fit(&format!(" {}", by_table(told)), width), SOFT));
+    peers.chain(web).chain(trackers).chain(counted).collect()
 }
 
 fn events(model: &Model, frame: &mut Frame<'_>, area: Rect) {

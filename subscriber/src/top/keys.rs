@@ -31,13 +31,19 @@ pub(super) const HELP: [(&str, &str); 14] = [
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Deed {
     /// To ask the agent, and tell [`Model::done`] what it answers.
-    Ask(Ask),
+    Ask(Box<Ask>),
     /// To play an episode of this title.
     Play(EpisodeId, String),
     /// To play it no longer.
     StopPlaying,
     /// To end.
     Quit,
+}
+
+impl Deed {
+    fn ask(ask: Ask) -> Self {
+        Self::Ask(Box::new(ask))
+    }
 }
 
 impl Model {
@@ -105,13 +111,13 @@ impl Model {
             KeyCode::Char('p') => return self.play(),
             KeyCode::Char('f') => {
                 let episode = self.episode.filter(|_| self.pane != Pane::Feeds)?.to_string();
-                return Some(Deed::Ask(Ask::First { episode }));
+                return Some(Deed::ask(Ask::First { episode }));
             }
             KeyCode::Char('r') => {
                 let feed = self.feed.or_else(|| Some(self.episode.filter(|_| self.pane != Pane::Feeds)?.feed));
                 self.tell(if feed.is_some() { "polling the feed" } else { "polling all feeds" }, false);
                 let feeds = feed.map(|feed| feed.to_string()).into_iter().collect();
-                return Some(Deed::Ask(Ask::Update { feeds }));
+                return Some(Deed::ask(Ask::Update { feeds }));
             }
             KeyCode::Char('a') => self.mode = Mode::Typing(Prompt::Feed, String::new()),
             KeyCode::Char('d') => self.mode = Mode::Typing(Prompt::DownLimit, String::new()),
@@ -162,7 +168,7 @@ impl Model {
                 self.tell("reading the feed", false);
                 let url = text.to_owned();
                 let rules = Rules::default();
-                return Some(Deed::Ask(Ask::Add { url, backlog: None, schedule: None, unreachable: false, rules }));
+                return Some(Deed::ask(Ask::Add { url, backlog: None, schedule: None, unreachable: false, rules }));
             }
             Prompt::DownLimit => true,
             Prompt::UpLimit => false,
@@ -182,7 +188,7 @@ impl Model {
         };
         let held = self.status.as_ref().and_then(|status| status.limits).unwrap_or_default().always;
         let limits = if is_down { RateLimits { down: rate, ..held } } else { RateLimits { up: rate, ..held } };
-        Some(Deed::Ask(Ask::Limit { limits }))
+        Some(Deed::ask(Ask::Limit { limits }))
     }
 
     /// Turns what is chosen around: a feed in the pane of feeds, else an episode.
@@ -213,5 +219,5 @@ impl Model {
 
 fn turn(what: String, is_paused: bool) -> Deed {
     let what = vec![what];
-    Deed::Ask(if is_paused { Ask::Resume { what } } else { Ask::Pause { what } })
+    Deed::ask(if is_paused { Ask::Resume { what } } else { Ask::Pause { what } })
 }

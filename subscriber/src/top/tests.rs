@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use podswarm_core::app::Failure;
+use podswarm_core::dht::scrape::Estimate;
 use podswarm_core::rate::{ByteCount, Rate};
 use podswarm_core::swarm::{PeerStatus, PieceCells, SwarmDetail};
 use podswarm_core::timetable::{LimitStatus, RateLimits};
@@ -112,8 +113,12 @@ fn look() -> Look {
         downloaded: 3 << 20,
         uploaded: 1 << 20,
     };
+    let mut episode = transfers().remove(0);
+    if let Some(transfer) = &mut episode.transfer {
+        transfer.dht = Some(Estimate { seeds: 12, peers: 40 });
+    }
     Look {
-        episode: transfers().remove(0),
+        episode,
         swarm: SwarmDetail {
             pieces: PieceCells { have: vec![100, 40, 0, 0], copies: vec![2, 2, 1, 0] },
             peers: vec![peer(1, "Podswarm 0.1.0"), peer(2, "Transmission 4.0.5")],
@@ -208,6 +213,7 @@ fn eighty_columns_show_what_moves_and_the_pieces_and_peers_of_the_chosen_one() {
             "73 %",
             "media.example",
             "2 complete, 5 fetching",
+            "DHT: about 12 complete, about 40 fetching",
             "? keys",
         ],
     );
@@ -302,7 +308,7 @@ fn a_feed_leads_to_its_episodes_and_back() {
 fn keys_ask_the_agent_for_what_is_chosen() {
     let mut model = model();
     let ask = |model: &mut Model, key| match press(model, KeyCode::Char(key)) {
-        Some(Deed::Ask(ask)) => ask,
+        Some(Deed::Ask(ask)) => *ask,
         other => panic!("{key}: {other:?}"),
     };
     assert_eq!(ask(&mut model, ' '), Ask::Pause { what: vec!["1/3".to_owned()] });
@@ -341,11 +347,11 @@ fn a_limit_is_typed_with_its_unit_and_leaves_the_other_one() {
     write(&mut model, "2MiB/sx");
     press(&mut model, KeyCode::Backspace);
     let limits = RateLimits { down: Some(Rate(2 << 20)), ..held };
-    assert_eq!(press(&mut model, KeyCode::Enter), Some(Deed::Ask(Ask::Limit { limits })));
+    assert_eq!(press(&mut model, KeyCode::Enter), Some(Deed::Ask(Box::new(Ask::Limit { limits }))));
     press(&mut model, KeyCode::Char('u'));
     write(&mut model, "none");
     let limits = RateLimits { up: None, ..held };
-    assert_eq!(press(&mut model, KeyCode::Enter), Some(Deed::Ask(Ask::Limit { limits })));
+    assert_eq!(press(&mut model, KeyCode::Enter), Some(Deed::Ask(Box::new(Ask::Limit { limits }))));
 }
 
 #[test]
@@ -366,8 +372,8 @@ fn an_address_can_be_pasted_and_what_comes_of_it_is_said() {
     press(&mut model, KeyCode::Char('a'));
     model.paste("http://host.example/feed.xml\n");
     let added = press(&mut model, KeyCode::Enter);
-    let Some(Deed::Ask(ask @ Ask::Add { .. })) = added else { panic!("{added:?}") };
-    assert!(matches!(&ask, Ask::Add { url, .. } if url == "http://host.example/feed.xml"));
+    let Some(Deed::Ask(ask)) = added else { panic!("{added:?}") };
+    assert!(matches!(&*ask, Ask::Add { url, .. } if url == "http://host.example/feed.xml"));
     model.done(&ask, Err(Failure::new("`http://host.example/feed.xml` cannot be followed: status 404")));
     check(&model, 100, 24, &["cannot be followed: status 404"]);
 }
