@@ -111,9 +111,9 @@ pub struct Episode {
 }
 
 impl Episode {
-    /// The order of a feed: the newest first, and what was released in the same second by its guid.
+    /// The order of a feed: the newest first. What was released in the same second stays in the order that it had.
     pub fn newest_first(&self, other: &Self) -> Ordering {
-        other.published.cmp(&self.published).then_with(|| self.guid.cmp(&other.guid))
+        other.published.cmp(&self.published)
     }
 }
 

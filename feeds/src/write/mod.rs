@@ -6,9 +6,9 @@
 //! look nowhere else. Both carry the same guids and name each other. [`json_feed`] and [`atom_feed`] are for readers of
 //! those.
 //!
-//! Law: the bytes are a function of the arguments. Nothing here looks at a clock, episodes come newest first whatever
-//! order they are given in, and the only date of the head is that of the newest episode; so that the
-//! bytes move only when the content does, and any validator made from them.
+//! Law: the bytes are a function of the arguments. Nothing here looks at a clock, episodes come newest first, those of
+//! one second as they are given, and the only date of the head is that of the newest episode; so that the bytes move
+//! only when the content does, and any validator made from them.
 //!
 //! Source: RSS 2.0; RFC 4287 and RFC 5989 for `atom:link`; the podcast namespace; BEP 36 and the ezRSS elements.
 
@@ -107,7 +107,7 @@ fn podcast_extensions(show: &Show, guid: Option<Uuid>, said: BTreeMap<String, Ve
     if said.is_empty() { ExtensionMap::new() } else { ExtensionMap::from([("podcast".to_owned(), said)]) }
 }
 
-/// Newest first, so that no order of the input shows.
+/// Newest first; what was released in the same second is in the order in which it is given.
 fn newest_first(episodes: &[Episode]) -> Vec<&Episode> {
     let mut sorted: Vec<&Episode> = episodes.iter().collect();
     sorted.sort_by(|a, b| a.newest_first(b));
