@@ -285,7 +285,7 @@ impl Swarm {
         }
         let Some(peer) = self.conns.get_mut(&conn) else { return };
         if peer.is_seed() {
-            self.peers.is_seed(conn);
+            self.peers.is_seed(conn, peer.peer_id);
         }
         if !wanted {
             return;
@@ -307,8 +307,8 @@ impl Swarm {
     }
 
     fn note_seed(&mut self, conn: ConnId) {
-        if self.conns.get(&conn).is_some_and(PeerConnection::is_seed) {
-            self.peers.is_seed(conn);
+        if let Some(peer) = self.conns.get(&conn).filter(|peer| peer.is_seed()) {
+            self.peers.is_seed(conn, peer.peer_id);
         }
     }
 

@@ -17,9 +17,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::blocklist::Blocklist;
-use crate::peer::ConnId;
 use crate::peer::encryption::{Encryption, Opening};
 use crate::peer::exchange::{Contact, ContactFlags};
+use crate::peer::{ConnId, PeerId};
 use crate::rng::Rng;
 use crate::time::{Instant, earliest};
 use crate::tracker::Scope;
@@ -74,10 +74,8 @@ enum State {
 struct Known {
     state: State,
     failures: u32,
-    /// It had every piece when we last knew.
-    seed: bool,
-    /// Another address of the same peer is known too.
-    is_second: bool,
+    /// Who had every piece when we last knew; whoever has several addresses is the same at each.
+    seed: Option<PeerId>,
     /// The network that named it, while that is all that speaks for it.
     named_by: Option<IpAddr>,
     /// Whoever named it says that it wants nothing.
@@ -96,8 +94,7 @@ impl Known {
         Self {
             state,
             failures: 0,
-            seed: false,
-            is_second: false,
+            seed: None,
             named_by: None,
             named_as_seed: false,
             needs_punch: false,
@@ -112,7 +109,7 @@ impl Known {
     }
 
     fn is_wanted(&self, seeds: bool) -> bool {
-        seeds || !(self.seed || self.named_as_seed)
+        seeds || !(self.seed.is_some() || self.named_as_seed)
     }
 
     fn most_failures(&self) -> u32 {
@@ -290,10 +287,11 @@ impl PeerList {
         self.dialling.len()
     }
 
-    /// The known peers that had every piece when last seen and are not connected.
-    pub fn seeds_away(&self) -> usize {
-        let away = |known: &&Known| known.seed && !known.is_second && !matches!(known.state, State::Connected);
-        self.known.values().filter(away).count()
+    /// The known peers that had every piece when last seen and are not `here`, at whichever address. Peers, not
+    /// addresses: many have two.
+    pub fn seeds_away(&self, here: &BTreeSet<PeerId>) -> usize {
+        let seeds: BTreeSet<PeerId> = self.known.values().filter_map(|known| known.seed).collect();
+        seeds.difference(here).count()
     }
 
     /// Whether nothing is to be had from or given to this address any more.
@@ -434,9 +432,7 @@ impl PeerList {
         {
             known.state = State::Connected;
             known.failures = 0;
-            let addrs = self.by_conn.entry(conn).or_default();
-            known.is_second = !addrs.is_empty();
-            addrs.push(addr);
+            self.by_conn.entry(conn).or_default().push(addr);
         }
     }
 
@@ -448,7 +444,6 @@ impl PeerList {
         for addr in addrs {
             if let Some(same) = self.known.get_mut(&addr) {
                 same.state = State::Connected;
-                same.is_second = !known.is_empty();
                 known.push(addr);
             }
         }
@@ -475,11 +470,11 @@ impl PeerList {
         }
     }
 
-    /// The peer on this connection has every piece.
-    pub fn is_seed(&mut self, conn: ConnId) {
+    /// The peer on this connection, which calls itself `id`, has every piece.
+    pub fn is_seed(&mut self, conn: ConnId, id: PeerId) {
         for addr in self.by_conn.get(&conn).into_iter().flatten() {
             if let Some(known) = self.known.get_mut(addr) {
-                known.seed = true;
+                known.seed = Some(id);
             }
         }
     }
@@ -552,6 +547,8 @@ pub(crate) fn network(ip: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const SEED: PeerId = PeerId([7; 20]);
 
     fn addr(n: u16) -> SocketAddr {
         let [high, low] = n.to_be_bytes();
@@ -640,13 +637,43 @@ mod tests {
         }
         list.connected(ConnId(1));
         list.same_as(ConnId(2), ConnId(1));
-        list.is_seed(ConnId(1));
+        list.is_seed(ConnId(1), SEED);
         let later = now + Duration::from_hours(1);
         assert!(due(&list, later).is_empty());
-        assert_eq!((list.dialling(), list.seeds_away()), (0, 0));
+        assert_eq!((list.dialling(), list.seeds_away(&BTreeSet::from([SEED]))), (0, 0));
         list.closed(now, ConnId(1));
-        assert_eq!(list.seeds_away(), 1, "it is one peer");
+        assert_eq!(list.seeds_away(&BTreeSet::new()), 1, "it is one peer");
         assert_eq!(due(&list, later).len(), 2);
+    }
+
+    #[test]
+    fn a_seed_that_comes_by_one_address_and_then_by_another_is_one_copy() {
+        let mut list = PeerList::new(true);
+        let now = Instant::ZERO;
+        let v6: SocketAddr = "[2001:db8::7]:6881".parse().unwrap();
+        let nobody = BTreeSet::new();
+        // Over IPv4 it dials us and says where it listens; later it is dialled where a tracker names it over IPv6.
+        list.listens_at(now, ConnId(1), addr(1));
+        list.is_seed(ConnId(1), SEED);
+        list.closed(now, ConnId(1));
+        assert_eq!(list.seeds_away(&nobody), 1);
+        list.add(now, v6, PeerSource::Tracker);
+        list.dial(v6, ConnId(2));
+        list.connected(ConnId(2));
+        list.is_seed(ConnId(2), SEED);
+        assert_eq!(list.seeds_away(&BTreeSet::from([SEED])), 0, "it is here, whatever its other address");
+        list.closed(now, ConnId(2));
+        assert_eq!(list.seeds_away(&nobody), 1, "it is one peer");
+        // Somebody else is another copy, and one that began anew at an address of old is no third.
+        list.listens_at(now, ConnId(3), addr(2));
+        list.is_seed(ConnId(3), PeerId([8; 20]));
+        list.closed(now, ConnId(3));
+        assert_eq!(list.seeds_away(&nobody), 2);
+        list.dial(addr(2), ConnId(4));
+        list.connected(ConnId(4));
+        list.is_seed(ConnId(4), PeerId([9; 20]));
+        list.closed(now, ConnId(4));
+        assert_eq!(list.seeds_away(&nobody), 2);
     }
 
     #[test]

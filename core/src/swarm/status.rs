@@ -129,7 +129,8 @@ impl Swarm {
 
     /// Whole copies elsewhere: those of connected peers, and of seeds that left but may come back.
     fn copies_milli(&self) -> u64 {
-        self.picker.availability.copies_milli() + 1000 * self.peers.seeds_away() as u64
+        let here = self.conns.values().map(|peer| peer.peer_id).collect();
+        self.picker.availability.copies_milli() + 1000 * self.peers.seeds_away(&here) as u64
     }
 }
 
