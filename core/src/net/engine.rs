@@ -41,7 +41,7 @@ pub(super) use seeking::{Ask, Met};
 use seeking::{Seeking, Sockets};
 
 use super::listen::{self, Follow};
-use super::route::Bind;
+use super::route::{Bind, is_own_address};
 use super::storage::{Prepared, Storage, StorageError};
 use super::torrent::{EngineStatus, InterfaceStatus, ProxyStatus, Torrent};
 use super::udp_tracker::UdpTrackers;
@@ -56,12 +56,13 @@ use crate::peer::{ConnId, Direction, PeerId};
 use crate::piece::WebSeedId;
 use crate::rate::Rate;
 use crate::rng::Rng;
-use crate::session::{Input, Session};
+use crate::session::{Input, Origin, Session};
 use crate::swarm::{
     self, Conduct, DialWay, PeerSource, SwarmConfig, SwarmDetail, SwarmId, SwarmSetup, TorrentState, TorrentStatus,
 };
 use crate::time::Instant;
 use crate::timetable::{LimitStatus, RateLimits, Timetable};
+use crate::tracker::Scope;
 use crate::utp::{Endpoint, EndpointConfig, Ways};
 
 /// How often figures are published while something happens.
@@ -825,9 +826,15 @@ impl Task {
     fn accepted(&mut self, stream: Stream, addr: SocketAddr) {
         let conn = ConnId(self.next_incoming);
         self.next_incoming += 1;
-        let transport = stream.transport();
+        let (transport, origin) = (stream.transport(), self.origin(addr));
         self.start_connection(conn, stream, Direction::Incoming);
-        self.input(Input::Accepted(conn, addr, transport));
+        self.input(Input::Accepted(conn, addr, transport, origin));
+    }
+
+    /// From where a connection comes, as far as it matters: what is proven needs no more proof.
+    fn origin(&self, addr: SocketAddr) -> Origin {
+        let is_asked = !self.session.is_reached() && Scope::of(addr.ip()) == Scope::Public;
+        if is_asked && is_own_address(addr.ip()) { Origin::Here } else { Origin::Elsewhere }
     }
 
     fn start_connection(&mut self, conn: ConnId, stream: Stream, direction: Direction) {

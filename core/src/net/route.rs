@@ -145,11 +145,19 @@ impl Route {
 
 /// The addresses that an interface has now; none if it is not there, or down.
 fn addresses_of(name: &str) -> impl Iterator<Item = Interface> {
-    let all = get_if_addrs().unwrap_or_else(|error| {
+    interfaces().into_iter().filter(move |network| network.name == name && network.is_oper_up())
+}
+
+/// Whether an interface of this machine has the address.
+pub(super) fn is_own_address(ip: IpAddr) -> bool {
+    interfaces().iter().any(|network| network.ip() == ip)
+}
+
+fn interfaces() -> Vec<Interface> {
+    get_if_addrs().unwrap_or_else(|error| {
         tracing::debug!(%error, "the system tells no interfaces");
         Vec::new()
-    });
-    all.into_iter().filter(move |network| network.name == name && network.is_oper_up())
+    })
 }
 
 /// The number by which the system knows an interface; `None` while nothing can leave by it. One that was made anew has
@@ -169,6 +177,12 @@ mod tests {
         for text in ["", "a name", "eth0/24", "fe80::x", "longer-than-any-interface", ".."] {
             assert_eq!(text.parse::<Bind>(), Err(NoBind(text.to_owned())));
         }
+    }
+
+    #[test]
+    fn an_address_of_this_machine_is_known_as_its_own() {
+        assert!(is_own_address(Ipv4Addr::LOCALHOST.into()));
+        assert!(!is_own_address([192, 0, 2, 77].into()));
     }
 
     #[cfg(target_os = "linux")]

@@ -67,7 +67,7 @@ pub enum Input {
     /// Something happened to one swarm.
     Swarm(SwarmId, swarm::Input),
     /// A peer dialled us; the number is the rim's, its highest bit set.
-    Accepted(ConnId, SocketAddr, Transport),
+    Accepted(ConnId, SocketAddr, Transport, Origin),
     /// A dial succeeded.
     Dialled(ConnId, Transport),
     /// A dial failed.
@@ -88,12 +88,21 @@ pub enum Input {
     Closed(ConnId),
 }
 
+/// From where a peer dialled us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// From this machine, which may have a public address and yet be out of everybody's reach.
+    Here,
+    /// From another one.
+    Elsewhere,
+}
+
 #[derive(Debug)]
 enum Stage {
     /// Being dialled, or dialled and waiting for the peer's handshake.
     Outgoing { swarm: SwarmId, addr: SocketAddr, opening: Opening, dialled: Option<Transport>, deadline: Instant },
     /// Waiting for the peer's handshake.
-    Incoming { addr: SocketAddr, transport: Transport, deadline: Instant },
+    Incoming { addr: SocketAddr, transport: Transport, origin: Origin, deadline: Instant },
     /// In its swarm.
     Joined(SwarmId),
 }
@@ -281,7 +290,7 @@ impl Session {
             Input::Trips(trips) => self.trips(now, &trips),
             Input::Ways(ways) => self.ways(now, &ways),
             Input::Swarm(id, input) => self.route(now, id, input),
-            Input::Accepted(conn, addr, transport) => self.accepted(now, conn, addr, transport),
+            Input::Accepted(conn, addr, transport, origin) => self.accepted(now, conn, addr, (transport, origin)),
             Input::Dialled(conn, transport) => self.dialled(conn, transport),
             Input::DialFailed(conn) => self.dial_failed(now, conn),
             Input::KeyShown(conn) => self.key_shown(now, conn),
@@ -445,7 +454,7 @@ impl Session {
         }
     }
 
-    fn accepted(&mut self, now: Instant, conn: ConnId, addr: SocketAddr, transport: Transport) {
+    fn accepted(&mut self, now: Instant, conn: ConnId, addr: SocketAddr, (transport, origin): (Transport, Origin)) {
         let refusal = if self.blocklist.contains(addr.ip()) {
             Some(CloseReason::Blocked)
         } else if self.strangers >= MAX_STRANGERS || self.conns.len() >= self.places.connections {
@@ -461,7 +470,7 @@ impl Session {
         }
         let deadline = now + HANDSHAKE_TIMEOUT;
         self.strangers += 1;
-        self.conns.insert(conn, Stage::Incoming { addr, transport, deadline });
+        self.conns.insert(conn, Stage::Incoming { addr, transport, origin, deadline });
         self.deadlines.push_back((deadline, conn));
     }
 
@@ -518,15 +527,15 @@ impl Session {
     }
 
     fn handshake(&mut self, now: Instant, conn: ConnId, handshake: Handshake) {
-        let (swarm, addr, direction, transport) = match self.conns.get(&conn) {
+        let (swarm, addr, direction, transport, origin) = match self.conns.get(&conn) {
             Some(Stage::Outgoing { swarm, addr, dialled, .. }) => {
-                (*swarm, *addr, Direction::Outgoing, dialled.unwrap_or_default())
+                (*swarm, *addr, Direction::Outgoing, dialled.unwrap_or_default(), Origin::Elsewhere)
             }
-            Some(Stage::Incoming { addr, transport, .. }) => {
+            Some(Stage::Incoming { addr, transport, origin, .. }) => {
                 let Some(swarm) = self.by_hash.get(&handshake.info_hash) else {
                     return self.refuse(now, conn, CloseReason::UnknownTorrent);
                 };
-                (*swarm, *addr, Direction::Incoming, *transport)
+                (*swarm, *addr, Direction::Incoming, *transport, *origin)
             }
             Some(Stage::Joined(_)) | None => return,
         };
@@ -545,7 +554,8 @@ impl Session {
             }
             self.strangers -= 1;
             // Over uTP it may be an answer to a dial of ours that nobody remembers but the router.
-            self.is_reached |= transport == Transport::Tcp && Scope::of(addr.ip()) == Scope::Public;
+            let is_proof = transport == Transport::Tcp && origin == Origin::Elsewhere;
+            self.is_reached |= is_proof && Scope::of(addr.ip()) == Scope::Public;
             self.out.push_back(Output::SendHandshake(conn, ours));
         } else {
             self.dials -= 1;

@@ -73,6 +73,11 @@ fn session() -> (Session, SwarmId) {
     (session, id)
 }
 
+/// A peer on another machine has dialled us.
+fn came(conn: ConnId, addr: SocketAddr) -> Input {
+    Input::Accepted(conn, addr, Transport::Tcp, Origin::Elsewhere)
+}
+
 fn hello(session: &Session, id: SwarmId, n: u64) -> Handshake {
     let mut peer_id = [9; 20];
     peer_id[..8].copy_from_slice(&n.to_be_bytes());
@@ -87,7 +92,7 @@ fn hello(session: &Session, id: SwarmId, n: u64) -> Handshake {
 fn strangers_are_few_and_leave_after_ten_seconds() {
     let (mut session, id) = session();
     for n in 0..10_000 {
-        let refused = closed(&give(&mut session, at(0), Input::Accepted(ConnId(n), addr(n), Transport::Tcp)));
+        let refused = closed(&give(&mut session, at(0), came(ConnId(n), addr(n))));
         assert_eq!(refused.len(), usize::from(n >= MAX_STRANGERS as u64), "stranger {n}");
     }
     // One of them shows its handshake in time.
@@ -96,7 +101,25 @@ fn strangers_are_few_and_leave_after_ten_seconds() {
     let late = closed(&give(&mut session, at(10), Input::Tick));
     assert_eq!(late.len(), MAX_STRANGERS - 1);
     assert!(late.iter().all(|(conn, why)| *conn != 7 && *why == CloseReason::Handshake));
-    assert!(closed(&give(&mut session, at(10), Input::Accepted(ConnId(10_001), addr(1), Transport::Tcp))).is_empty());
+    assert!(closed(&give(&mut session, at(10), came(ConnId(10_001), addr(1)))).is_empty());
+}
+
+#[test]
+fn only_who_comes_from_another_machine_over_tcp_proves_that_the_outside_gets_in() {
+    let (mut session, id) = session();
+    let home: SocketAddr = "192.168.1.5:50000".parse().unwrap();
+    for (n, from, transport, origin, is_proof) in [
+        (1, home, Transport::Tcp, Origin::Elsewhere, false),
+        (2, addr(2), Transport::Utp, Origin::Elsewhere, false),
+        (3, addr(3), Transport::Tcp, Origin::Here, false),
+        (4, addr(4), Transport::Tcp, Origin::Elsewhere, true),
+    ] {
+        let conn = ConnId(1 << 63 | n);
+        give(&mut session, at(0), Input::Accepted(conn, from, transport, origin));
+        let hello = hello(&session, id, n);
+        assert!(closed(&give(&mut session, at(0), Input::Handshake(conn, hello))).is_empty());
+        assert_eq!(session.is_reached(), is_proof, "{from} {transport:?} {origin:?}");
+    }
 }
 
 #[test]
@@ -104,16 +127,16 @@ fn one_network_cannot_keep_all_others_waiting() {
     let (mut session, _) = session();
     let from = |port| SocketAddr::from(([198, 18, 3, 3], port));
     for (n, port) in (0..100).zip(1..) {
-        let refused = closed(&give(&mut session, at(0), Input::Accepted(ConnId(n), from(port), Transport::Tcp)));
+        let refused = closed(&give(&mut session, at(0), came(ConnId(n), from(port))));
         assert_eq!(refused.is_empty(), n < MAX_STRANGERS_OF_ONE as u64);
     }
-    assert!(closed(&give(&mut session, at(0), Input::Accepted(ConnId(500), addr(9), Transport::Tcp))).is_empty());
+    assert!(closed(&give(&mut session, at(0), came(ConnId(500), addr(9)))).is_empty());
 }
 
 #[test]
 fn who_asks_for_another_torrent_hears_nothing() {
     let (mut session, id) = session();
-    give(&mut session, at(0), Input::Accepted(ConnId(1), addr(1), Transport::Tcp));
+    give(&mut session, at(0), came(ConnId(1), addr(1)));
     let mut hello = hello(&session, id, 1);
     hello.info_hash = [3; 20];
     let outputs = give(&mut session, at(0), Input::Handshake(ConnId(1), hello));
@@ -209,7 +232,7 @@ fn torrents_share_a_limit_evenly() {
         let id = session.add(at(0), setup(&format!("torrent {n}"), Bitfield::none(PIECES))).unwrap();
         first.extend(outputs(&mut session));
         let conn = ConnId(1 << 63 | n);
-        first.extend(give(&mut session, at(0), Input::Accepted(conn, addr(n), Transport::Tcp)));
+        first.extend(give(&mut session, at(0), came(conn, addr(n))));
         let hello = hello(&session, id, n);
         first.extend(give(&mut session, at(0), Input::Handshake(conn, hello)));
         for message in [Message::HaveAll, Message::Unchoke] {
@@ -239,7 +262,7 @@ fn the_system_is_asked_of_what_is_sent_in_the_background_and_not_again_before_it
     let id = session.add(at(0), SwarmSetup { config, ..setup("a", Bitfield::all(PIECES)) }).unwrap();
     outputs(&mut session);
     let (conn, block) = (ConnId(1 << 63), BlockInfo { piece: PieceIndex(3), begin: 0, length: PIECE });
-    give(&mut session, at(0), Input::Accepted(conn, addr(1), Transport::Tcp));
+    give(&mut session, at(0), came(conn, addr(1)));
     let hello = hello(&session, id, 1);
     give(&mut session, at(0), Input::Handshake(conn, hello));
     let said = vec![Message::HaveNone, Message::Interested, Message::Request(block)];
@@ -335,7 +358,7 @@ fn keys_are_answered_for_all_torrents_and_not_without_end() {
     outputs(&mut session);
     let mut answered = Vec::new();
     for n in 0..100 {
-        give(&mut session, at(0), Input::Accepted(ConnId(n), addr(9), Transport::Tcp));
+        give(&mut session, at(0), came(ConnId(n), addr(9)));
         let answer = give(&mut session, at(0), Input::KeyShown(ConnId(n)));
         match &answer[..] {
             [Output::AnswerKey(conn, skeys)] => {
@@ -350,7 +373,7 @@ fn keys_are_answered_for_all_torrents_and_not_without_end() {
     assert_eq!(*answered[0], Skeys::of([hash("a"), hash("b")]));
     give(&mut session, at(0), Input::Swarm(other, swarm::Input::Stop));
     session.remove(other);
-    give(&mut session, at(1), Input::Accepted(ConnId(200), addr(9), Transport::Tcp));
+    give(&mut session, at(1), came(ConnId(200), addr(9)));
     let later = give(&mut session, at(1), Input::KeyShown(ConnId(200)));
     let [Output::AnswerKey(_, skeys)] = &later[..] else { panic!("{later:?}") };
     assert_eq!(**skeys, Skeys::of([hash("a")]));
@@ -362,10 +385,10 @@ fn keys_are_answered_for_all_torrents_and_not_without_end() {
 fn whoever_is_on_the_owners_list_is_not_let_in() {
     let (mut session, _) = session();
     session.handle(at(0), Input::KeepOut(Arc::new(Blocklist::parse(b"198.18.0.0/24"))));
-    let refused = closed(&give(&mut session, at(0), Input::Accepted(ConnId(1), addr(1), Transport::Tcp)));
+    let refused = closed(&give(&mut session, at(0), came(ConnId(1), addr(1))));
     assert_eq!(refused, [(1, CloseReason::Blocked)]);
     assert_eq!(session.strangers, 0);
-    assert!(closed(&give(&mut session, at(0), Input::Accepted(ConnId(2), addr(300), Transport::Tcp))).is_empty());
+    assert!(closed(&give(&mut session, at(0), came(ConnId(2), addr(300)))).is_empty());
 }
 
 #[test]
@@ -404,7 +427,7 @@ fn the_owner_says_how_many_are_let_in_and_dialled() {
     let peers = (1..9).map(addr).collect();
     let dialled = give(&mut session, at(1), Input::Swarm(id, swarm::Input::AddPeers(peers, PeerSource::Owner)));
     assert_eq!(dialled.iter().filter(|output| matches!(output, Output::Dial { .. })).count(), 2);
-    assert!(give(&mut session, at(1), Input::Accepted(ConnId(1 << 63), addr(20), Transport::Tcp)).is_empty());
-    let refused = closed(&give(&mut session, at(1), Input::Accepted(ConnId(1 << 63 | 1), addr(21), Transport::Tcp)));
+    assert!(give(&mut session, at(1), came(ConnId(1 << 63), addr(20))).is_empty());
+    let refused = closed(&give(&mut session, at(1), came(ConnId(1 << 63 | 1), addr(21))));
     assert_eq!(refused, [(1 << 63 | 1, CloseReason::Full)]);
 }

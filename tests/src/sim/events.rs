@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use podswarm_core::peer::{ConnId, Message, Transport};
-use podswarm_core::session::Input;
+use podswarm_core::session::{Input, Origin};
 use podswarm_core::swarm::{self, DiskFault, Event, Output, StoreOutcome, SwarmSetup};
 use podswarm_core::time::Instant;
 use podswarm_core::tracker::{AnnounceFailure, AnnounceId, AnnounceRequest};
@@ -387,7 +387,7 @@ impl World {
         self.hosts[to.0].conns.insert(their_conn, id, conn);
         self.hosts[id.0].conns.insert(conn, to, their_conn);
         let from = SocketAddr::new(self.hosts[id.0].addr.ip(), 40_000 + (conn.0 % 20_000) as u16);
-        self.input(to, Input::Accepted(their_conn, from, Transport::Tcp));
+        self.input(to, Input::Accepted(their_conn, from, Transport::Tcp, Origin::Elsewhere));
         self.input(id, Input::Dialled(conn, Transport::Tcp));
     }
 
