@@ -15,6 +15,7 @@
 pub mod args;
 pub mod config;
 pub mod control;
+pub mod hook;
 
 #[cfg(test)]
 mod canned;

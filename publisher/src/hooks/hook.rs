@@ -19,12 +19,10 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use podswarm_core::app::hook::{self, Action};
 use serde::{Deserialize, Serialize};
 use url::Url;
 use utoipa::ToSchema;
-
-/// How long a hook may take, if its owner says nothing else.
-const TIME: Duration = Duration::from_mins(1);
 
 /// Something that a hook may be told of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
@@ -65,36 +63,6 @@ pub(crate) struct Hook {
     pub(crate) time: Duration,
 }
 
-/// What a hook does.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) enum Action {
-    /// Starts a program, with its arguments; no shell reads them.
-    Run(Vec<String>),
-    /// Sends a request.
-    Post {
-        /// Where to.
-        url: Url,
-        /// What the request is signed with.
-        secret: Option<String>,
-    },
-}
-
-impl fmt::Debug for Action {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Action({self})")
-    }
-}
-
-/// For people: the program or the host. Addresses of webhooks often have a secret in their path.
-impl fmt::Display for Action {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Run(words) => write!(f, "`{}`", words[0]),
-            Self::Post { url, .. } => write!(f, "{}://{}", url.scheme(), url.host_str().unwrap_or_default()),
-        }
-    }
-}
-
 /// A hook as it stands in the file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -107,36 +75,15 @@ struct Written {
     time: Option<u64>,
 }
 
-/// The file around it, with the one key that it is read under.
-#[derive(Deserialize)]
-struct File {
-    hook: Written,
-}
-
 impl FromStr for Hook {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let File { hook } = toml::from_str(&format!("hook = {text}")).map_err(|error| error.message().to_owned())?;
-        let Written { on, run, url, secret, time } = hook;
+        let Written { on, run, url, secret, time } = hook::read(text)?;
         if on.is_empty() {
             return Err("`on` names no occasion".to_owned());
         }
-        let action = match (run, url) {
-            (Some(words), None) if words.first().is_none_or(String::is_empty) => {
-                return Err("`run` names no program".to_owned());
-            }
-            (Some(_), None) if secret.is_some() => return Err("`secret` is for a `url`".to_owned()),
-            (Some(words), None) => Action::Run(words),
-            (None, Some(url)) if matches!(url.scheme(), "http" | "https") => Action::Post { url, secret },
-            (None, Some(url)) => return Err(format!("`url` is a {} address; want http or https", url.scheme())),
-            _ => return Err("want either `run`, a program and its arguments, or `url`".to_owned()),
-        };
-        let time = time.map_or(TIME, Duration::from_secs);
-        if time.is_zero() {
-            return Err("`time` is 0 seconds".to_owned());
-        }
-        Ok(Self { on, action, time })
+        Ok(Self { on, action: Action::written(run, url, secret)?, time: hook::time_of(time)? })
     }
 }
 
@@ -151,7 +98,7 @@ mod tests {
         assert_eq!((run.on.len(), run.time), (2, Duration::from_secs(5)));
         let post: Hook =
             r#"{ on = ["first-copy"], url = "https://a.example/x/t0ken", secret = "s3cret" }"#.parse().unwrap();
-        assert_eq!(post.time, TIME);
+        assert_eq!(post.time, Duration::from_mins(1));
         let shown = format!("{} {post:?}", post.action);
         assert!(
             shown.contains("https://a.example") && !shown.contains("t0ken") && !shown.contains("s3cret"),

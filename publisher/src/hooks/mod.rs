@@ -13,20 +13,15 @@
 mod hook;
 
 use std::collections::VecDeque;
-use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use data_encoding::HEXLOWER;
-use hmac::{Hmac, KeyInit as _, Mac as _};
+use podswarm_core::app::hook::{Action, Delivery, Undelivered, WAITS, post as post_once, run};
 use podswarm_core::net::Route;
 use podswarm_core::net::http::{HttpClient, HttpError, Reach};
 use serde::{Deserialize, Serialize};
-use sha2::Sha256;
-use tokio::io::AsyncWriteExt as _;
-use tokio::process::Command;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -37,18 +32,9 @@ pub(crate) use hook::{Hook, Occasion};
 
 use crate::USER_AGENT;
 use crate::wire::{EpisodeInfo, ShowInfo};
-use hook::Action;
 
 /// What may wait for one hook.
 const QUEUE: usize = 64;
-/// The waits before a server is told again.
-const WAITS: [Duration; 5] = [
-    Duration::from_secs(1),
-    Duration::from_secs(5),
-    Duration::from_secs(30),
-    Duration::from_mins(3),
-    Duration::from_mins(12),
-];
 
 /// Something that happened, as hooks are told of it.
 #[derive(Clone, Debug, Serialize)]
@@ -195,7 +181,7 @@ async fn hook_task(
     let work = async {
         while let Some(happening) = happenings.recv().await {
             let done = match &hook.action {
-                Action::Run(words) => run(words, &happening, hook.time).await,
+                Action::Run(words) => run(words, happening.variables(), &happening.json(), hook.time).await,
                 Action::Post { url, secret } => {
                     let waits = WAITS.into_iter().collect();
                     post(&http, url.as_str(), secret.as_deref(), &happening, hook.time, waits).await
@@ -220,72 +206,6 @@ fn note(status: &Mutex<HookStatus>, event: Occasion, done: Result<(), String>) {
     }
 }
 
-/// Starts a program and waits for its end, for as long as it may take.
-async fn run(words: &[String], happening: &Happening, time: Duration) -> Result<(), String> {
-    let mut command = Command::new(&words[0]);
-    command
-        .args(&words[1..])
-        .envs(happening.variables())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .kill_on_drop(true);
-    #[cfg(unix)]
-    command.process_group(0);
-    let mut child = command.spawn().map_err(|error| format!("it cannot be started: {error}"))?;
-    let mut group = Group::of(&child);
-    let work = async {
-        if let Some(mut stdin) = child.stdin.take() {
-            // A program need not read it.
-            let _ = stdin.write_all(&happening.json()).await;
-        }
-        child.wait().await
-    };
-    match tokio::time::timeout(time, work).await {
-        Ok(Ok(status)) => {
-            group.leave();
-            if status.success() { Ok(()) } else { Err(format!("it ended with {status}")) }
-        }
-        Ok(Err(error)) => Err(format!("it cannot be waited for: {error}")),
-        Err(_) => Err(format!("it did not end within {} s, and was ended", time.as_secs())),
-    }
-}
-
-/// A program with all that it has started, ended when dropped.
-struct Group {
-    #[cfg(unix)]
-    id: Option<rustix::process::Pid>,
-}
-
-impl Group {
-    #[cfg(unix)]
-    fn of(child: &tokio::process::Child) -> Self {
-        Self { id: child.id().and_then(|id| rustix::process::Pid::from_raw(i32::try_from(id).ok()?)) }
-    }
-
-    #[cfg(not(unix))]
-    fn of(_child: &tokio::process::Child) -> Self {
-        Self {}
-    }
-
-    /// Lets what it left running go on.
-    fn leave(&mut self) {
-        #[cfg(unix)]
-        {
-            self.id = None;
-        }
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        #[cfg(unix)]
-        if let Some(id) = self.id {
-            // It may have ended by itself just now.
-            let _ = rustix::process::kill_process_group(id, rustix::process::Signal::KILL);
-        }
-    }
-}
-
 /// Tells a server, again after each of `waits` while that may help.
 async fn post(
     http: &HttpClient,
@@ -295,31 +215,18 @@ async fn post(
     time: Duration,
     mut waits: VecDeque<Duration>,
 ) -> Result<(), String> {
-    let body = happening.json();
-    let (event, delivery) = (happening.event.to_string(), Uuid::new_v4().to_string());
-    let signature = secret.map(|secret| signature(secret.as_bytes(), &body));
-    let mut headers =
-        vec![("content-type", "application/json"), ("x-podswarm-event", &event), ("x-podswarm-delivery", &delivery)];
-    headers.extend(signature.as_deref().map(|signature| ("x-hub-signature-256", signature)));
+    let (event, id, body) = (happening.event.to_string(), Uuid::new_v4().to_string(), happening.json());
+    let delivery = Delivery { event: &event, id: &id, body: &body };
     loop {
-        let error = match http.post(url, &headers, body.clone(), time).await {
-            Ok(200..=299) => return Ok(()),
-            Ok(status @ (408 | 429 | 500..=599)) => format!("the server answers {status}"),
-            Ok(status) => return Err(format!("the server answers {status}")),
-            Err(error) => podswarm_core::app::Failure::from(error).to_string(),
+        let error = match post_once(http, url, secret, &delivery, time).await {
+            Ok(()) => return Ok(()),
+            Err(Undelivered::ForNow(error)) => error,
+            Err(Undelivered::ForGood(error)) => return Err(error),
         };
         let Some(wait) = waits.pop_front() else { return Err(error) };
         tracing::debug!(%error, ?wait, "a server is told again");
         tokio::time::sleep(wait).await;
     }
-}
-
-/// `sha256=` and the HMAC-SHA256 of `body` in lower-case hex, as it stands in `X-Hub-Signature` and
-/// `X-Hub-Signature-256`.
-pub(crate) fn signature(secret: &[u8], body: &[u8]) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes keys of any length");
-    mac.update(body);
-    format!("sha256={}", HEXLOWER.encode(&mac.finalize().into_bytes()))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post as on_post;
+use podswarm_core::app::hook::signature;
 use tokio::net::TcpListener;
 
 use super::*;
@@ -12,48 +13,12 @@ fn happening(event: Occasion) -> Happening {
     Happening { event, at: DateTime::UNIX_EPOCH, show: None, episode: None, disk: Some(disk) }
 }
 
-fn words(words: &[&str]) -> Vec<String> {
-    words.iter().map(|word| (*word).to_owned()).collect()
-}
-
 #[test]
-fn a_signature_is_that_of_rfc_4231() {
-    // Its second test case.
-    let want = "sha256=5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
-    assert_eq!(signature(b"Jefe", b"what do ya want for nothing?"), want);
-}
-
-#[tokio::test]
-async fn a_program_is_told_by_its_input_and_its_variables() {
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("told");
-    let script = "read line; echo \"$PODPUB_EVENT $PODPUB_FREE $1 $line\" > \"$0\"";
-    let program = words(&["sh", "-c", script, file.to_str().unwrap(), "a b; exit 1"]);
-    run(&program, &happening(Occasion::DiskLow), Duration::from_mins(1)).await.unwrap();
-    let told = std::fs::read_to_string(file).unwrap();
-    assert!(told.starts_with("disk-low 1 a b; exit 1 {\"event\":\"disk-low\""), "{told}");
-}
-
-#[tokio::test]
-async fn a_program_that_fails_or_is_not_there_is_told() {
-    let failed = run(&words(&["false"]), &happening(Occasion::Published), Duration::from_mins(1)).await.unwrap_err();
-    assert!(failed.contains("exit status: 1"), "{failed}");
-    let missing = run(&words(&["/nowhere/x"]), &happening(Occasion::Published), Duration::from_mins(1)).await;
-    assert!(missing.unwrap_err().contains("cannot be started"));
-}
-
-#[tokio::test]
-async fn a_program_that_hangs_is_ended_with_what_it_started() {
-    let dir = tempfile::tempdir().unwrap();
-    let pipe = dir.path().join("pipe");
-    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    // The inner one holds the pipe until it ends.
-    let program =
-        words(&["sh", "-c", "sh -c 'exec 3>\"$0\"; tail -f /dev/null' \"$0\" & wait", pipe.to_str().unwrap()]);
-    let reader = tokio::task::spawn_blocking(move || std::fs::read(pipe).unwrap());
-    let error = run(&program, &happening(Occasion::Published), Duration::from_millis(300)).await.unwrap_err();
-    assert!(error.contains("was ended"), "{error}");
-    assert_eq!(reader.await.unwrap(), b"", "the pipe has no writer any more");
+fn a_program_that_reads_no_json_is_told_by_variables() {
+    let told = happening(Occasion::DiskLow);
+    let want = [("PODPUB_EVENT", "disk-low"), ("PODPUB_DISK", "/srv"), ("PODPUB_FREE", "1")];
+    assert_eq!(told.variables(), want.map(|(name, value)| (name, value.to_owned())));
+    assert!(told.json().starts_with(b"{\"event\":\"disk-low\""), "{:?}", told.json());
 }
 
 /// A server that answers with these statuses in turn, and keeps what it was sent.

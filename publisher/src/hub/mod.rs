@@ -24,6 +24,7 @@ use bytes::Bytes;
 use chrono::Utc;
 use data_encoding::HEXLOWER;
 use podswarm_core::app::Quota;
+use podswarm_core::app::hook::signature;
 use podswarm_core::net::Route;
 use podswarm_core::net::http::{HttpClient, HttpError, Reach};
 use podswarm_core::store::{Store, StoreError};
@@ -34,7 +35,6 @@ use tokio_util::task::TaskTracker;
 use url::{Host, Url, form_urlencoded};
 
 use crate::USER_AGENT;
-use crate::hooks::signature;
 use crate::host::blocking;
 use crate::http::Resource;
 use crate::site::Site;
