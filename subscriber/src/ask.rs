@@ -140,6 +140,16 @@ pub enum Ask {
     },
 }
 
+impl Ask {
+    /// Whether it says which programs are run, or which servers are told, when an episode is there.
+    pub fn names_hooks(&self) -> bool {
+        match self {
+            Self::Add { rules, .. } | Self::Edit { rules, .. } => rules.on_complete.is_some(),
+            _ => false,
+        }
+    }
+}
+
 /// The answer to an [`Ask`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -321,7 +331,7 @@ pub struct FeedView {
     pub added: DateTime<Utc>,
     /// The owner's schedule.
     pub schedule: Option<Schedule>,
-    /// The owner's rules for it alone.
+    /// The owner's rules for it alone, without secrets.
     #[serde(default)]
     pub rules: Rules,
     /// The owner has paused it.
@@ -557,7 +567,7 @@ impl FeedView {
             folder: None,
             added: feed.added,
             schedule: feed.schedule.clone(),
-            rules: feed.rules.clone(),
+            rules: feed.rules.without_secrets(),
             is_paused: feed.paused,
             is_gone: feed.poll.gone,
             episodes: 0,

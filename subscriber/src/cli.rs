@@ -13,7 +13,7 @@ use podswarm_core::rate::Limit;
 
 use crate::agent::share::{SeedRatio, SeedTime};
 use crate::records::Backlog;
-use crate::rules::{Clause, ClauseError, Keep, KeepFor, RuleName, Rules, Size, Take, Template};
+use crate::rules::{Clause, ClauseError, Hook, Keep, KeepFor, RuleName, Rules, Size, Take, Template};
 use crate::web::{PhoneAddr, WebAddr};
 use podswarm_feeds::schedule::Schedule;
 
@@ -382,6 +382,29 @@ pub struct RuleFlags {
     /// and `pex`, such as `trackers,pex`, or `all`. What a flag such as --no-dht switches off stays off. [default: all]
     #[arg(long, value_name = "WAYS")]
     pub find_peers: Option<Discovery>,
+    /// Do this when an episode is there: `{ run = ["program", "argument"] }`, with what came in variables such as
+    /// `PODSUB_PATH` and through no shell, or `{ url = "https://…" }`, a POST that is signed if there is a `secret`.
+    /// Both may take `time = 60` seconds. In config.toml it is a table, `[[on_complete]]`. May be given more than once;
+    /// `none` does nothing. [default: none]
+    #[arg(long, value_name = "HOOK|none", hide_default_value = true)]
+    pub on_complete: Vec<HookWord>,
+}
+
+/// One word of `--on-complete`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HookWord {
+    /// `none`
+    Nothing,
+    /// Something to be done.
+    Do(Hook),
+}
+
+impl std::str::FromStr for HookWord {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "none" { Ok(Self::Nothing) } else { text.parse().map(Self::Do) }
+    }
 }
 
 /// One word of `--take`.
@@ -425,9 +448,22 @@ impl RuleFlags {
                 Some(Take::Any(clauses.ok_or_else(fault)?))
             }
         };
+        let on_complete = match &self.on_complete[..] {
+            [] => None,
+            [HookWord::Nothing] => Some(Vec::new()),
+            words => {
+                let hook = |word: &HookWord| if let HookWord::Do(hook) = word { Some(hook.clone()) } else { None };
+                let hooks: Option<Vec<_>> = words.iter().map(hook).collect();
+                let fault = || {
+                    let text = "--on-complete says `none` beside something to be done; want one or the other\n";
+                    clap::Error::raw(clap::error::ErrorKind::ArgumentConflict, text)
+                };
+                Some(hooks.ok_or_else(fault)?)
+            }
+        };
         let skip = (!self.skip.is_empty()).then_some(self.skip);
         let Self { keep, keep_for, name, episode_up, episode_down, find_peers, .. } = self;
-        Ok(Rules { take, skip, keep, keep_for, name, episode_up, episode_down, find_peers })
+        Ok(Rules { take, skip, keep, keep_for, name, episode_up, episode_down, find_peers, on_complete })
     }
 }
 
@@ -468,6 +504,7 @@ impl FromArgMatches for RuleArgs {
             ("episode_up", RuleName::EpisodeUp),
             ("episode_down", RuleName::EpisodeDown),
             ("find_peers", RuleName::FindPeers),
+            ("on_complete", RuleName::OnComplete),
         ];
         let is_typed = |id| matches.value_source(id) == Some(ValueSource::CommandLine);
         let others = names.into_iter().filter(|(id, _)| !is_typed(id)).map(|(_, name)| name);

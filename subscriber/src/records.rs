@@ -21,7 +21,7 @@ use serde_with::{DeserializeFromStr, SerializeDisplay};
 use url::Url;
 
 use crate::names;
-use crate::rules::{Rules, Span, Subject};
+use crate::rules::{Hook, Rules, Span, Subject};
 use podswarm_feeds::schedule::Schedule;
 
 /// A feed's number, as `podsub feeds` shows it; never used again after a feed is removed.
@@ -360,6 +360,16 @@ impl Shared {
     }
 }
 
+/// Something that is to be done now that an episode is there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Due {
+    /// What.
+    pub hook: Hook,
+    /// How often a server was told in vain.
+    #[serde(default)]
+    pub tries: u8,
+}
+
 /// An episode that was seen in a feed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Episode {
@@ -397,6 +407,12 @@ pub struct Episode {
     /// Whose the file is.
     #[serde(default)]
     pub custody: Custody,
+    /// What is yet to be done now that it is there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub due: Vec<Due>,
+    /// It came by a single command: what is to be done for it the next agent knows.
+    #[serde(default)]
+    pub untold: bool,
     /// Files of earlier revisions, which are kept and no longer seeded.
     pub former: Vec<String>,
     /// The owner has paused it.

@@ -106,6 +106,10 @@ pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     struct File<T> {
         hook: T,
     }
+    if !text.trim_start().starts_with('{') {
+        let want = "want a table, such as `{ run = [\"program\", \"argument\"] }`";
+        return Err(format!("a bare word or string is no hook; {want}"));
+    }
     let file: File<T> = toml::from_str(&format!("hook = {text}")).map_err(|error| error.message().to_owned())?;
     Ok(file.hook)
 }

@@ -382,6 +382,7 @@ impl Catalogue {
         episode.file.clone_from(&old.file);
         (episode.shared, episode.custody) = (old.shared, old.custody);
         episode.former.clone_from(&old.former);
+        (episode.due, episode.untold) = (old.due.clone(), old.untold);
         (episode.paused, episode.withdrawn) = (old.paused, old.withdrawn);
         if *old == episode {
             return Update::Nothing;
@@ -397,6 +398,7 @@ impl Catalogue {
                 }
                 episode.stage = Stage::Wanted { by_owner: false };
                 (episode.shared, episode.custody.print) = (Shared::default(), None);
+                (episode.due, episode.untold) = (Vec::new(), false);
                 Update::Revised
             }
             Stage::Seen { why: Some(Why::MagnetOnly | Why::NoSource(_) | Why::Rule(_)) }

@@ -58,6 +58,24 @@ pub enum Event {
         #[serde(flatten)]
         episode: About,
     },
+    /// What is to be done when an episode is there was done.
+    HookDone {
+        /// Which one.
+        #[serde(flatten)]
+        episode: About,
+        /// The program, or the server.
+        hook: String,
+    },
+    /// What is to be done when an episode is there could not be done, and is given up.
+    HookFailed {
+        /// Which one.
+        #[serde(flatten)]
+        episode: About,
+        /// The program, or the server.
+        hook: String,
+        /// Why.
+        reason: String,
+    },
     /// A port listens.
     Listening {
         /// `peer` or `web`.
@@ -201,6 +219,10 @@ impl Event {
                     episode.title, episode.id
                 )
             }
+            Self::HookDone { episode, hook } => format!("done: {hook} for {}", episode.title),
+            Self::HookFailed { episode, hook, reason } => {
+                format!("cannot do {hook} for {}: {reason}", episode.title)
+            }
             Self::Listening { kind, addr } => format!("listening: {kind} on {addr}"),
             Self::Moved { from, feed, .. } => format!("moved: {from} is now {feed}"),
             Self::New { episode } => format!("new: {}", episode.title),
@@ -233,6 +255,8 @@ impl Event {
             | Self::Expired { episode, .. }
             | Self::Spared { episode }
             | Self::Gone { episode }
+            | Self::HookDone { episode, .. }
+            | Self::HookFailed { episode, .. }
             | Self::New { episode }
             | Self::Revised { episode }
             | Self::SeedFailed { episode, .. }

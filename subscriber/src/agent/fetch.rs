@@ -169,11 +169,17 @@ impl Agent {
         episode.file = Some(plan.file);
         episode.stage = Stage::Complete { at: now.wall, length, info_hash };
         episode.custody = Custody { print, changed: false, ..episode.custody };
+        (episode.due, episode.untold) = match self.settings.duty {
+            Duty::Everything | Duty::Once => (self.hooks_of(id.feed), false),
+            // It knows a part of the rules only.
+            Duty::Answer | Duty::Fetch => (Vec::new(), true),
+        };
         let about = About::new(&episode);
         self.catalogue.put(episode);
         self.begin_seeding(now, id);
         self.save_episode(id);
         self.tell(Event::Complete { episode: about, path, length });
+        self.order_hooks(id);
         self.look_at_kept(now);
     }
 

@@ -114,6 +114,8 @@ impl Found {
             file: None,
             shared: Shared::default(),
             custody: Custody::default(),
+            due: Vec::new(),
+            untold: false,
             former: Vec::new(),
             paused: false,
             withdrawn: None,

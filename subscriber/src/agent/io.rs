@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use podswarm_core::app::Space;
+use podswarm_core::app::hook::Undelivered;
 use podswarm_core::metainfo::InfoHash;
 use podswarm_core::net::Conduct;
 use podswarm_feeds::poll;
@@ -14,10 +15,11 @@ use url::Url;
 use super::catalogue::Change;
 use super::event::Event;
 use super::found::FoundFeed;
+use super::hooks::Arrival;
 use super::plan::{Plan, Prepared};
 use super::queue::{Fault, Progress};
 use crate::records::{Backlog, EpisodeId, FeedId, Source};
-use crate::rules::{RuleName, Rules};
+use crate::rules::{Hook, RuleName, Rules};
 use podswarm_feeds::schedule::Schedule;
 
 /// What a command of the owner's is about.
@@ -73,6 +75,13 @@ pub enum Input {
         attempt: u64,
         /// What went wrong.
         fault: Fault,
+    },
+    /// What came of [`Output::Hook`].
+    Hooked {
+        /// Which.
+        serial: u64,
+        /// What.
+        outcome: Result<(), Undelivered>,
     },
     /// The disk was measured, as [`Output::Measure`] asked.
     Measured {
@@ -211,6 +220,15 @@ pub enum Output {
         file: String,
         /// What it looked like.
         print: u64,
+    },
+    /// Do what the owner wants when an episode is there, and answer with [`Input::Hooked`].
+    Hook {
+        /// To be named in the answer.
+        serial: u64,
+        /// What.
+        hook: Hook,
+        /// Of what to tell.
+        arrival: Box<Arrival>,
     },
     /// Read an event stream, and answer with [`Input::Stream`] until it is lost.
     Listen {

@@ -3,7 +3,7 @@
 //! The [`Agent`] has the engine's one shape. Inputs say what happened or what the owner wants; outputs say what to do
 //! and what to remember. Reading order: [`catalogue`] decides what an item is to us, [`queue`] which downloads run,
 //! [`plan`] what they are called, [`stream`] when an event stream is made again, [`share`] how long is seeded, `shelf`
-//! how long is kept;
+//! how long is kept, `hooks` what else is done when something is there;
 //! `podswarm_feeds::poll` decides when a feed is asked. `follow` and `fetch` put them together.
 //!
 //! Knows nothing of sockets, files and the store, and reads no clock: both times are arguments, so that a month passes
@@ -22,6 +22,7 @@ pub mod stream;
 
 mod fetch;
 mod follow;
+mod hooks;
 mod io;
 mod settings;
 mod shelf;
@@ -36,6 +37,7 @@ use podswarm_core::rng::Rng;
 use podswarm_core::time::{Instant, earliest};
 use podswarm_feeds::poll::Now;
 
+pub use hooks::Arrival;
 pub use io::{Deletion, Input, Output, StreamNews, Target, Whole};
 pub use settings::{Duty, Limits, Seeding, Settings, Sources};
 
@@ -44,6 +46,7 @@ use crate::records::{EpisodeId, FeedId};
 use catalogue::{Catalogue, Change};
 use event::Event;
 use follow::Follow;
+use hooks::Hooks;
 use queue::Queue;
 use share::Counts;
 use shelf::Shelf;
@@ -57,6 +60,7 @@ pub struct Agent {
     queue: Queue,
     counts: Counts,
     shelf: Shelf,
+    hooks: Hooks,
     /// Files, [`names::fold`](crate::names::fold)ed, that were found to be something else.
     in_the_way: BTreeSet<String>,
     rng: Rng,
@@ -80,6 +84,7 @@ impl Agent {
             queue,
             counts: Counts::default(),
             shelf: Shelf::default(),
+            hooks: Hooks::default(),
             in_the_way: BTreeSet::new(),
             rng,
             outputs: VecDeque::new(),
@@ -90,6 +95,7 @@ impl Agent {
         if matches!(agent.settings.duty, Duty::Everything | Duty::Once) {
             for id in agent.catalogue.episodes().map(|episode| episode.id).collect::<Vec<_>>() {
                 agent.go_on(now, id);
+                agent.resume_hooks(id);
             }
         }
         agent.tend(now);
@@ -109,6 +115,7 @@ impl Agent {
                 self.save_counts(now);
             }
             Input::Failed { id, attempt, fault } => self.failed(now, id, attempt, fault),
+            Input::Hooked { serial, outcome } => self.hooked(now, serial, outcome),
             Input::Measured { space, outstanding } => {
                 self.queue.count_kept(self.catalogue.kept_bytes());
                 self.queue.measured(now.instant, space, outstanding);
@@ -148,7 +155,7 @@ impl Agent {
         let polls = follows.clone().filter(|_| self.settings.duty == Duty::Everything);
         let polls = polls.filter_map(|follow| earliest(follow.poller.deadline(), follow.stream.deadline())).min();
         let figures = earliest(self.counts_deadline(), self.shelf_deadline());
-        earliest(earliest(polls, figures), self.queue.deadline())
+        earliest(earliest(polls, figures), earliest(self.hooks_deadline(), self.queue.deadline()))
     }
 
     /// All feeds and episodes.
@@ -180,7 +187,7 @@ impl Agent {
     pub fn is_settled(&self) -> bool {
         let is_polled = |follow: &Follow| follow.is_paused || follow.is_polled;
         let is_polled = self.settings.duty != Duty::Once || self.follows.values().all(is_polled);
-        is_polled && self.queue.is_settled() && self.shelf.is_settled()
+        is_polled && self.queue.is_settled() && self.shelf.is_settled() && self.hooks.is_settled()
     }
 
     fn tell(&mut self, event: Event) {
@@ -214,6 +221,7 @@ impl Agent {
         }
         self.queue.tick(now.instant);
         self.pass_on_orders();
+        self.tend_hooks(now);
         self.tend_shelf(now);
         self.tend_counts(now);
     }

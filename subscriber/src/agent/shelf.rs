@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use podswarm_core::app::hook::Action;
 use podswarm_core::time::{Instant, earliest};
 use podswarm_feeds::poll::Now;
 
@@ -96,7 +97,7 @@ impl Agent {
                 _ => None,
             };
             let by_time = terms.keep_for.0.filter(|span| age(episode, wall) >= span.0).map(Expiry::Time);
-            let why = by_count.or(by_time).filter(|_| self.is_deletable(episode));
+            let why = by_count.or(by_time).filter(|_| self.may_expire(episode));
             expired.extend(why.map(|why| (episode.id, why)));
         }
         expired
@@ -105,7 +106,7 @@ impl Agent {
     /// How long until the next of a feed has been there for long enough.
     fn next_expiry(&self, feed: FeedId, wall: DateTime<Utc>) -> Option<Duration> {
         let span = self.catalogue.terms(feed).keep_for.0?.0;
-        let deletable = self.catalogue.episodes_of(feed).filter(|episode| self.is_deletable(episode));
+        let deletable = self.catalogue.episodes_of(feed).filter(|episode| self.may_expire(episode));
         deletable.map(|episode| span.saturating_sub(age(episode, wall))).min()
     }
 
@@ -146,6 +147,11 @@ impl Agent {
         let is_ours = custody.print.is_some() && !custody.asked && !custody.changed;
         let is_free = !self.shelf.deleting.contains_key(&episode.id) && !self.shelf.stuck.contains(&episode.id);
         is_there(episode) && is_ours && is_free && !episode.paused
+    }
+
+    /// Whether a rule of its feed may delete it: a program that is told of an episode is to find it.
+    fn may_expire(&self, episode: &Episode) -> bool {
+        self.is_deletable(episode) && !episode.due.iter().any(|due| matches!(due.hook.action, Action::Run(_)))
     }
 
     fn length(&self, id: EpisodeId) -> u64 {

@@ -2,6 +2,7 @@
 
 use chrono_tz::Tz;
 use podswarm_core::app::Space;
+use podswarm_core::app::hook::{Undelivered, WAITS};
 use podswarm_core::metainfo::InfoHash;
 use podswarm_core::net::Conduct;
 use podswarm_core::rate::Rate;
@@ -55,6 +56,10 @@ struct World {
     sent: Vec<(EpisodeId, u64)>,
     /// How the episodes of the feed were to be treated, one after another.
     conducts: Vec<Conduct>,
+    /// The hooks that were done, for which episodes.
+    hooked: Vec<(u64, String, String)>,
+    /// What comes of them; `None` if they hang.
+    hooks_end: Option<Result<(), Undelivered>>,
 }
 
 fn settings(duty: Duty) -> Settings {
@@ -98,6 +103,8 @@ impl World {
             changed: Vec::new(),
             sent: Vec::new(),
             conducts: Vec::new(),
+            hooked: Vec::new(),
+            hooks_end: Some(Ok(())),
         }
     }
 
@@ -155,6 +162,11 @@ impl World {
                 let outcome = if self.changed.contains(&id) { Deletion::Changed } else { Deletion::Done };
                 self.deleted.push(id);
                 return Some(Input::Deleted { id, outcome });
+            }
+            Output::Hook { serial, hook, arrival } => {
+                assert!(!self.episodes[&arrival.episode.id].due.is_empty(), "what is begun was written down");
+                self.hooked.push((serial, hook.to_string(), arrival.episode.guid));
+                return self.hooks_end.clone().map(|outcome| Input::Hooked { serial, outcome });
             }
             Output::Measure => {
                 let space = Space { available: 50 << 30, total: 100 << 30 };
@@ -832,4 +844,145 @@ fn a_show_that_moves_to_another_host_brings_nothing_twice() {
     world.version += 1;
     world.pass(4000);
     assert_eq!(world.started.len(), 7, "{:?}", world.started);
+}
+
+/// Settings under which these hooks are done for all feeds.
+fn with_hooks(duty: Duty, hooks: &[&str]) -> Settings {
+    let hooks = hooks.iter().map(|hook| hook.parse().unwrap()).collect();
+    Settings { rules: Rules { on_complete: Some(hooks), ..Rules::default() }, ..settings(duty) }
+}
+
+const TELL: &str = r#"{ run = ["tell"] }"#;
+const POST: &str = r#"{ url = "http://home.example/in" }"#;
+
+impl World {
+    /// A world whose agent follows the feed with these hooks.
+    fn hooked(hooks: &[&str], items: Vec<Found>) -> Self {
+        let mut world = Self::with(with_hooks(Duty::Everything, hooks));
+        world.items = items;
+        world
+    }
+
+    /// What hooks were done for, in their order.
+    fn told(&self) -> Vec<&str> {
+        self.hooked.iter().map(|(_, _, guid)| guid.as_str()).collect()
+    }
+}
+
+#[test]
+fn a_hook_is_done_once_for_each_episode_and_again_if_it_was_cut_short() {
+    let mut world = World::hooked(&[TELL, POST], vec![torrent("a", 0, hash(1))]);
+    world.subscribe(None);
+    assert_eq!(world.told(), ["a", "a"]);
+    assert!(world.events.iter().any(|event| matches!(event, Event::HookDone { hook, .. } if hook == "`tell`")));
+    world.restart(with_hooks(Duty::Everything, &[TELL, POST]));
+    world.pass(HOUR);
+    assert_eq!(world.hooked.len(), 2, "what is done is done");
+
+    // Killed while the program runs; the server had answered.
+    world.hooks_end = None;
+    world.release(http("b", 0));
+    world.pass(HOUR);
+    let (serial, ..) = world.hooked[3].clone();
+    world.input(Input::Hooked { serial, outcome: Ok(()) });
+    world.hooks_end = Some(Ok(()));
+    world.restart(with_hooks(Duty::Everything, &[TELL, POST]));
+    let hooks: Vec<_> = world.hooked.iter().skip(4).map(|(_, hook, guid)| (hook.as_str(), guid.as_str())).collect();
+    assert_eq!(hooks, [("`tell`", "b")]);
+
+    // Another version is another arrival; a hook of the version before says nothing of it.
+    world.items[1] = torrent("a", 0, hash(2));
+    world.version += 1;
+    world.pass(HOUR);
+    assert_eq!(world.told()[5..], ["a", "a"]);
+    assert!(world.episodes.values().all(|episode| episode.due.is_empty()));
+}
+
+#[test]
+fn a_server_that_cannot_take_it_now_is_told_again_also_by_the_next_agent_and_then_given_up() {
+    let mut world = World::hooked(&[POST], vec![http("a", 0)]);
+    world.hooks_end = Some(Err(Undelivered::ForNow("the server answers 503".to_owned())));
+    world.subscribe(None);
+    world.pass(8);
+    assert_eq!(world.hooked.len(), 3);
+    world.restart(with_hooks(Duty::Everything, &[POST]));
+    world.pass(HOUR);
+    assert_eq!(world.hooked.len(), WAITS.len() + 1, "it goes on where it was");
+    world.pass(4 * 24 * HOUR);
+    let tries = world.hooked.len();
+    assert!((70..=80).contains(&tries), "about every hour for three days: {tries}");
+    let failed = world.events.iter().filter(|event| matches!(event, Event::HookFailed { .. })).count();
+    assert_eq!((failed, world.episodes[&FIRST].due.len()), (1, 0));
+
+    world.hooks_end = Some(Err(Undelivered::ForGood("the server answers 410".to_owned())));
+    world.release(http("b", 0));
+    world.pass(2 * HOUR);
+    assert_eq!(world.told()[tries..], ["b"]);
+}
+
+#[test]
+fn hooks_that_hang_delay_nothing_and_are_few() {
+    let mut world = World::hooked(&[TELL], (0..9).map(|n| http(&format!("e{n}"), n)).collect());
+    world.hooks_end = None;
+    world.subscribe_with(None, Some(Backlog::All), Rules::default());
+    assert_eq!((world.complete().len(), world.hooked.len()), (9, 4));
+    assert!(!world.agent.is_settled());
+    world.hooks_end = Some(Ok(()));
+    for (serial, ..) in world.hooked.clone() {
+        world.input(Input::Hooked { serial, outcome: Ok(()) });
+    }
+    let told: BTreeSet<_> = world.told().into_iter().collect();
+    assert_eq!((told.len(), world.hooked.len()), (9, 9));
+    world.input(Input::Hooked { serial: 77, outcome: Ok(()) });
+    // Servers that hang keep no program waiting.
+    let mut world = World::hooked(&[POST, TELL], (0..9).map(|n| http(&format!("e{n}"), n)).collect());
+    world.hooks_end = None;
+    world.subscribe_with(None, Some(Backlog::All), Rules::default());
+    let programs = world.hooked.iter().filter(|(_, hook, _)| hook == "`tell`").count();
+    assert_eq!((programs, world.hooked.len()), (4, 8));
+}
+
+#[test]
+fn a_feed_has_hooks_of_its_own_or_none_and_what_was_there_before_causes_nothing() {
+    let mut world = World::following(vec![http("a", 0)]);
+    let rules = Rules { on_complete: Some(vec![POST.parse().unwrap()]), ..Rules::default() };
+    world.input(Input::Edit { feed: FEED, rules, forget: Vec::new(), schedule: None });
+    world.restart(with_hooks(Duty::Everything, &[TELL]));
+    world.release(http("b", 0));
+    world.pass(HOUR);
+    assert_eq!(world.hooked, [(0, "http://home.example".to_owned(), "b".to_owned())]);
+    let none = Rules { on_complete: Some(Vec::new()), ..Rules::default() };
+    world.input(Input::Edit { feed: FEED, rules: none, forget: Vec::new(), schedule: None });
+    world.release(http("c", 0));
+    world.pass(HOUR);
+    let forget = vec![RuleName::OnComplete];
+    world.input(Input::Edit { feed: FEED, rules: Rules::default(), forget, schedule: None });
+    world.release(http("d", 0));
+    world.pass(HOUR);
+    assert_eq!(world.told(), ["b", "d"]);
+}
+
+#[test]
+fn what_a_single_command_fetched_is_told_by_the_next_agent() {
+    let mut world = World::with(settings(Duty::Fetch));
+    world.items = vec![http("a", 0)];
+    world.subscribe(None);
+    assert_eq!((world.complete(), world.told()), (vec!["a"], vec![]));
+    world.restart(with_hooks(Duty::Once, &[TELL]));
+    assert_eq!(world.told(), ["a"]);
+    world.restart(with_hooks(Duty::Once, &[TELL]));
+    assert_eq!(world.told(), ["a"]);
+}
+
+#[test]
+fn whoever_is_told_of_an_episode_finds_it() {
+    let mut world = World::hooked(&[TELL], vec![http("a", 1)]);
+    world.hooks_end = None;
+    world.subscribe_with(None, None, Rules { keep: Some("1".parse().unwrap()), ..Rules::default() });
+    world.release(http("b", 0));
+    world.pass(HOUR);
+    assert_eq!((world.told(), world.deleted.len()), (vec!["a", "b"], 0));
+    let (serial, ..) = world.hooked[0].clone();
+    world.input(Input::Hooked { serial, outcome: Err(Undelivered::ForGood("it ended with 1".to_owned())) });
+    assert_eq!(world.deleted, [FIRST]);
 }

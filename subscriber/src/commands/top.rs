@@ -41,7 +41,7 @@ enum News {
     Absent(String),
     Happened(Event),
     Answered(Question, Result<Reply, Failure>),
-    Done(Ask, Result<Reply, Failure>),
+    Done(Box<Ask>, Result<Reply, Failure>),
     /// The address of an episode that is to be played.
     Play(EpisodeId, String, Result<Reply, Failure>),
     /// A player has ended, or could not be started.
@@ -208,7 +208,7 @@ impl View {
         match deed {
             None => {}
             Some(Deed::Quit) => return true,
-            Some(Deed::Ask(ask)) => self.put(*ask, News::Done),
+            Some(Deed::Ask(ask)) => self.put(*ask, |ask, answer| News::Done(Box::new(ask), answer)),
             Some(Deed::Play(id, title)) => {
                 self.put(Ask::Play { episode: id.to_string() }, move |_, answer| News::Play(id, title, answer));
             }

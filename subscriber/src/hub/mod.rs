@@ -9,6 +9,7 @@
 mod answer;
 mod fetch;
 mod find;
+mod hook;
 mod kit;
 mod listen;
 mod locate;

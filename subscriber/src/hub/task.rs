@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::kit::{Kit, Live};
 use super::listen::Listener;
-use super::{Message, fetch, poll, prepare};
+use super::{Message, fetch, hook, poll, prepare};
 use crate::agent::catalogue::Change;
 use crate::agent::event::Event;
 use crate::agent::{Agent, Input, Output};
@@ -188,6 +188,9 @@ impl Task {
             Output::Delete { id, file, print } => {
                 let before = self.take_work(id).map(|work| work.handle);
                 kit.clone().spawn(fetch::delete(kit, id, file, print, before));
+            }
+            Output::Hook { serial, hook, arrival } => {
+                kit.clone().spawn(hook::perform(kit, serial, hook, arrival));
             }
             Output::Measure => kit.clone().spawn(measure(kit)),
             Output::Poll { feed, fetch, known } => kit.clone().spawn(poll::poll(kit, feed, fetch, known)),

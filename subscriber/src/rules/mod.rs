@@ -1,4 +1,5 @@
-//! What the owner wants of episodes: which to take, how to call them, and how long to keep them.
+//! What the owner wants of episodes: which to take, how to call them, how long to keep them, and what to do when one is
+//! there.
 //!
 //! Rules are said once for all feeds and, where a feed is to differ, for that feed; what a feed says beats what is said
 //! for all. A rule may ask for what a feed does not tell, such as a length that it leaves out: then it is decided in
@@ -6,10 +7,11 @@
 //!
 //! Pure: time and what is known of an episode are arguments.
 //!
-//! Reading order: [`Clause`] is one condition, [`Template`] a way to name files, [`Rules`] what is said in one place,
-//! and [`Terms`] what holds for a feed.
+//! Reading order: [`Clause`] is one condition, [`Template`] a way to name files, [`Hook`] something to be done, [`Rules`]
+//! what is said in one place, and [`Terms`] what holds for a feed.
 
 mod clause;
+mod hook;
 mod template;
 mod units;
 
@@ -23,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use serde_with::{DeserializeFromStr, SerializeDisplay};
 
 pub use clause::{Clause, ClauseError, Subject};
+pub use hook::Hook;
 pub use template::{Naming, Template, TemplateError};
 pub use units::{Size, SizeError, Span, SpanError};
 
@@ -53,6 +56,9 @@ pub struct Rules {
     /// How peers are found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub find_peers: Option<Discovery>,
+    /// What is done when one is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_complete: Option<Vec<Hook>>,
 }
 
 /// One of the rules, by its flag's name.
@@ -75,6 +81,8 @@ pub enum RuleName {
     EpisodeDown,
     /// How peers are found.
     FindPeers,
+    /// What is done when one is there.
+    OnComplete,
 }
 
 /// What holds for one feed.
@@ -92,6 +100,8 @@ pub struct Terms {
     pub name: Template,
     /// How each is treated in its swarm.
     pub conduct: Conduct,
+    /// What is done when one is there.
+    pub on_complete: Vec<Hook>,
 }
 
 impl Rules {
@@ -111,6 +121,7 @@ impl Rules {
                 },
                 discovery: own.find_peers.or(all.find_peers).unwrap_or_default(),
             },
+            on_complete: own.on_complete.clone().or_else(|| all.on_complete.clone()).unwrap_or_default(),
         }
     }
 
@@ -121,7 +132,7 @@ impl Rules {
 
     /// Takes over what `other` says.
     pub fn change(&mut self, other: Self) {
-        let Self { take, skip, keep, keep_for, name, episode_up, episode_down, find_peers } = other;
+        let Self { take, skip, keep, keep_for, name, episode_up, episode_down, find_peers, on_complete } = other;
         self.take = take.or(self.take.take());
         self.skip = skip.or(self.skip.take());
         self.keep = keep.or(self.keep);
@@ -130,6 +141,7 @@ impl Rules {
         self.episode_up = episode_up.or(self.episode_up);
         self.episode_down = episode_down.or(self.episode_down);
         self.find_peers = find_peers.or(self.find_peers);
+        self.on_complete = on_complete.or(self.on_complete.take());
     }
 
     /// Says nothing any more of these.
@@ -144,6 +156,7 @@ impl Rules {
                 RuleName::EpisodeUp => self.episode_up = None,
                 RuleName::EpisodeDown => self.episode_down = None,
                 RuleName::FindPeers => self.find_peers = None,
+                RuleName::OnComplete => self.on_complete = None,
             }
         }
     }
@@ -161,7 +174,16 @@ impl Rules {
         words.extend(self.episode_up.map(|limit| format!("episode up {limit}")));
         words.extend(self.episode_down.map(|limit| format!("episode down {limit}")));
         words.extend(self.find_peers.map(|ways| format!("find peers {ways}")));
+        words.extend(self.on_complete.iter().filter(|hooks| hooks.is_empty()).map(|_| "on complete none".to_owned()));
+        words.extend(self.on_complete.iter().flatten().map(|hook| format!("on complete {hook}")));
         words
+    }
+
+    /// The same for everybody to see, without the secrets of hooks.
+    #[must_use]
+    pub fn without_secrets(&self) -> Self {
+        let hooks = |hooks: &Vec<Hook>| hooks.iter().map(Hook::without_secrets).collect();
+        Self { on_complete: self.on_complete.as_ref().map(hooks), ..self.clone() }
     }
 }
 

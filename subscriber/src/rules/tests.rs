@@ -102,6 +102,10 @@ fn rules_are_stored_as_they_are_written() {
         episode_up: Some("1MiB/s".parse().unwrap()),
         episode_down: Some("none".parse().unwrap()),
         find_peers: Some("trackers,pex".parse().unwrap()),
+        on_complete: Some(vec![
+            r#"{ run = ["tell", "it"] }"#.parse().unwrap(),
+            r#"{ url = "http://home.example/s3cret" }"#.parse().unwrap(),
+        ]),
     };
     let json = serde_json::to_string(&rules).unwrap();
     assert_eq!(serde_json::from_str::<Rules>(&json).unwrap(), rules, "{json}");
@@ -116,6 +120,8 @@ fn rules_are_stored_as_they_are_written() {
             "episode up 1MiB/s",
             "episode down none",
             "find peers trackers,pex",
+            "on complete `tell`",
+            "on complete http://home.example",
         ]
     );
     // That nothing ends it is said, too, where a rule of all feeds has it end.

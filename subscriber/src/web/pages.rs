@@ -11,7 +11,7 @@
 //! this machine would be sent. It commands; the token of players' addresses does not.
 //!
 //! Laws: nothing is told or done without the token, under another host's name, or for a page of another origin. What
-//! the page may load is its own.
+//! the page may load is its own, and no page has programs run.
 //!
 //! Source: RFC 6750; the Fetch standard on `Origin`; CSP level 3.
 
@@ -163,6 +163,10 @@ async fn enter(State(pages): State<Pages>, Json(given): Json<Ticket>) -> Respons
 }
 
 async fn ask(State(pages): State<Pages>, Json(ask): Json<Ask>) -> Response {
+    if ask.names_hooks() {
+        let failure = Failure::new("no page says which programs are run");
+        return refuse(StatusCode::FORBIDDEN, &failure.with_hint("`podsub edit FEED --on-complete HOOK` does"));
+    }
     match pages.hub.ask(ask).await {
         Ok(reply) => Json(reply).into_response(),
         Err(failure) => refuse(StatusCode::CONFLICT, &failure),
@@ -207,6 +211,16 @@ mod tests {
                 [(header::HOST, "127.0.0.1:6970"), (header::AUTHORIZATION, &*bearer), (header::ORIGIN, origin)];
             check(&ask, &headers, Some(403));
         }
+    }
+
+    #[test]
+    fn an_ask_that_has_programs_run_is_known_as_one() {
+        let ask = |rules: &str| {
+            let text = format!("{{\"ask\":\"add\",\"url\":\"http://host.example/\",\"rules\":{rules}}}");
+            serde_json::from_str::<Ask>(&text).unwrap()
+        };
+        assert!(ask(r#"{"on_complete":[{"run":["x"]}]}"#).names_hooks() && ask(r#"{"on_complete":[]}"#).names_hooks());
+        assert!(!ask(r#"{"keep_for":"5d"}"#).names_hooks() && !Ask::Feeds.names_hooks());
     }
 
     #[test]
