@@ -13,7 +13,7 @@ use podswarm_core::rate::Limit;
 
 use crate::agent::share::{SeedRatio, SeedTime};
 use crate::records::Backlog;
-use crate::rules::{Clause, ClauseError, Hook, Keep, KeepFor, RuleName, Rules, Size, Take, Template};
+use crate::rules::{Clause, ClauseError, Hook, Keep, KeepFor, Quality, RuleName, Rules, Size, Take, Template};
 use crate::web::{PhoneAddr, WebAddr};
 use podswarm_feeds::schedule::Schedule;
 
@@ -388,6 +388,11 @@ pub struct RuleFlags {
     /// `none` does nothing. [default: none]
     #[arg(long, value_name = "HOOK|none", hide_default_value = true)]
     pub on_complete: Vec<HookWord>,
+    /// Where a feed has an episode in several qualities or formats, take this one: `default` (the feed's own),
+    /// `smallest`, `largest`, the best up to a limit such as `720p` or `64kbit/s`; `audio` or `video`, alone or before
+    /// it, such as `audio,smallest`. What is taken already stays as it is. [default: default]
+    #[arg(long, value_name = "QUALITY")]
+    pub quality: Option<Quality>,
 }
 
 /// One word of `--on-complete`.
@@ -462,8 +467,8 @@ impl RuleFlags {
             }
         };
         let skip = (!self.skip.is_empty()).then_some(self.skip);
-        let Self { keep, keep_for, name, episode_up, episode_down, find_peers, .. } = self;
-        Ok(Rules { take, skip, keep, keep_for, name, episode_up, episode_down, find_peers, on_complete })
+        let Self { keep, keep_for, name, episode_up, episode_down, find_peers, quality, .. } = self;
+        Ok(Rules { take, skip, keep, keep_for, name, episode_up, episode_down, find_peers, on_complete, quality })
     }
 }
 
@@ -505,6 +510,7 @@ impl FromArgMatches for RuleArgs {
             ("episode_down", RuleName::EpisodeDown),
             ("find_peers", RuleName::FindPeers),
             ("on_complete", RuleName::OnComplete),
+            ("quality", RuleName::Quality),
         ];
         let is_typed = |id| matches.value_source(id) == Some(ValueSource::CommandLine);
         let others = names.into_iter().filter(|(id, _)| !is_typed(id)).map(|(_, name)| name);

@@ -222,6 +222,16 @@ impl Source {
 }
 
 impl Offer {
+    /// What its file is, as far as that is said.
+    pub fn mime(&self) -> Option<&str> {
+        self.mime.as_deref().or_else(|| self.mime_by_name())
+    }
+
+    /// What the feed says that its length is, where that can be meant: hosts that do not know write 0 or 1.
+    pub fn length(&self) -> Option<u64> {
+        self.length.filter(|length| *length > 1)
+    }
+
     /// What its sources' names say that the file is.
     fn mime_by_name(&self) -> Option<&'static str> {
         let name = |source: &Source| Url::parse(source.address()).ok().map(|url| url.path().to_owned());
@@ -454,9 +464,8 @@ impl Episode {
             season: self.season,
             seconds: self.duration,
             age: self.published.map(|published| (now - published).to_std().unwrap_or_default()),
-            // Hosts that do not know write 0 or 1.
-            size: self.offer.length.filter(|length| *length > 1),
-            mime: self.offer.mime.as_deref().or_else(|| self.offer.mime_by_name()),
+            size: self.offer.length(),
+            mime: self.offer.mime(),
             language,
         }
     }

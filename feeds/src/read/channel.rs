@@ -137,6 +137,38 @@ pub struct Item {
     pub integrity: Option<String>,
     /// Why `sources` is empty; `None` if it is not.
     pub why_none: Option<WhyNone>,
+    /// What is said of the quality of these bytes.
+    #[serde(default)]
+    pub quality: Quality,
+    /// The same in other qualities and formats: other bytes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub versions: Vec<Version>,
+}
+
+/// What a feed says of the quality of a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quality {
+    /// Bits a second.
+    pub bitrate: Option<u64>,
+    /// Lines of its picture.
+    pub height: Option<u32>,
+    /// The language that is spoken in it.
+    pub language: Option<String>,
+}
+
+/// Another version of an item: the same in another quality or format.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Version {
+    /// Ways to its bytes, in the order of [`Item::sources`]; never empty.
+    pub sources: Vec<Source>,
+    /// The swarm's info-hash, if the feed says it.
+    pub info_hash: Option<InfoHash>,
+    /// Its length in bytes, if the feed says it and it can be meant.
+    pub length: Option<u64>,
+    /// Its type, lower case and without parameters.
+    pub mime: Option<String>,
+    /// What is said of its quality.
+    pub quality: Quality,
 }
 
 impl Item {

@@ -112,6 +112,8 @@ pub(super) fn item(model: &rss::Item, base: &Url) -> Option<Item> {
         length: found.length,
         integrity: found.integrity,
         why_none: found.why_none,
+        quality: found.quality,
+        versions: found.versions,
     };
     let said = model.guid.as_ref().map(|guid| guid.value.as_str()).filter(|guid| !guid.is_empty());
     let guid =

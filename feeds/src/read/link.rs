@@ -43,6 +43,13 @@ impl<'m> FileLink<'m> {
             matches!(essence(self.mime).as_str(), "" | "application/octet-stream" | "binary/octet-stream");
         is_media_type(self.mime) || (says_nothing && has_media_name(self.url))
     }
+
+    /// Sound or moving pictures, by its type or by its name where the type says nothing.
+    pub(super) fn is_played(&self) -> bool {
+        let essence = essence(self.mime);
+        let is_text = ["application/pdf", "application/epub+zip"].contains(&essence.as_str());
+        self.is_media() && !is_text
+    }
 }
 
 /// A length that can be meant. Feeds write 0 and 1 where they do not know.

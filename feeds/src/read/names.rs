@@ -211,17 +211,20 @@ pub(super) fn again(name: &'static str) -> Option<&'static str> {
 
 /// The name of an attribute that is kept, or `None` to drop it. `local` is in lower case.
 pub(super) fn attribute(local: &str) -> Option<&'static str> {
-    const KEPT: [&str; 25] = [
+    const KEPT: [&str; 28] = [
         "algo",
+        "bitrate",
         "contenttype",
         "default",
         "display",
         "duration",
+        "expression",
         "filesize",
         "height",
         "href",
         "isdefault",
         "isPermaLink",
+        "lang",
         "language",
         "length",
         "medium",

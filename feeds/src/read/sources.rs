@@ -19,9 +19,10 @@ use podswarm_core::metainfo::{InfoHash, Magnet};
 use rss::extension::Extension;
 use url::Url;
 
-use super::channel::{Source, WhyNone};
+use super::channel::{Quality, Source, Version, WhyNone};
 use super::convert::{Kept, child_text, children, line};
 use super::link::{FileLink, essence, is_magnet, is_torrent_type, length, path_is_torrent, query_is_torrent};
+use super::versions;
 
 /// More ways to the same bytes help nobody.
 const MAX_SOURCES: usize = 16;
@@ -39,6 +40,10 @@ pub(super) struct Found<'m> {
     pub(super) duration: Option<&'m str>,
     /// Why there is no source.
     pub(super) why_none: Option<WhyNone>,
+    /// What is said of these bytes.
+    pub(super) quality: Quality,
+    /// The same in other qualities.
+    pub(super) versions: Vec<Version>,
 }
 
 /// Finds the sources of `item`, whose relative links are resolved against `base`.
@@ -53,7 +58,8 @@ pub(super) fn find<'m>(item: &'m rss::Item, base: &Url) -> Found<'m> {
             return finder.finish(None);
         }
     }
-    if let Some(preferred) = preferred(alternates, &enclosures) {
+    let preferred = preferred(alternates, &enclosures);
+    if let Some(preferred) = preferred {
         finder.take_alternate(preferred);
     }
     finder.take_torrents(&enclosures);
@@ -81,7 +87,12 @@ pub(super) fn find<'m>(item: &'m rss::Item, base: &Url) -> Found<'m> {
     if finder.sources.is_empty() {
         links().for_each(|link| finder.take_hint(link, query_is_torrent));
     }
-    finder.finish(variants.iter().find_map(|variant| variant.duration))
+    let mut found = finder.finish(variants.iter().find_map(|variant| variant.duration));
+    found.quality = preferred.map(versions::quality).unwrap_or_default();
+    if !found.sources.is_empty() {
+        versions::find(&mut found, alternates, &enclosures, kept, base);
+    }
+    found
 }
 
 /// The item's enclosures, further ones and Atom's among them.
@@ -157,7 +168,7 @@ fn attr_is(element: &Extension, name: &str, want: &str) -> bool {
 }
 
 /// Collects sources, and what went wrong first if there will be none.
-struct Finder<'b> {
+pub(super) struct Finder<'b> {
     base: &'b Url,
     sources: Vec<Source>,
     /// An info-hash that stands alone, and trackers that stand beside it.
@@ -169,7 +180,7 @@ struct Finder<'b> {
 }
 
 impl<'b> Finder<'b> {
-    fn new(base: &'b Url) -> Self {
+    pub(super) fn new(base: &'b Url) -> Self {
         Self {
             base,
             sources: Vec::new(),
@@ -182,7 +193,7 @@ impl<'b> Finder<'b> {
     }
 
     /// All sources of an alternate enclosure. Its type and length are those of the media.
-    fn take_alternate(&mut self, alternate: &Extension) {
+    pub(super) fn take_alternate(&mut self, alternate: &Extension) {
         let attr = |name: &str| alternate.attrs.get(name).map(String::as_str);
         let media = FileLink {
             url: "",
@@ -300,7 +311,7 @@ impl<'b> Finder<'b> {
         }
     }
 
-    fn add_media(&mut self, link: FileLink<'_>) -> bool {
+    pub(super) fn add_media(&mut self, link: FileLink<'_>) -> bool {
         let Some(url) = self.web_url(link.url) else { return false };
         let mime = Some(essence(link.mime)).filter(|mime| !mime.is_empty());
         if link.is_media() {
@@ -346,7 +357,7 @@ impl<'b> Finder<'b> {
         }
     }
 
-    fn finish(mut self, duration: Option<&str>) -> Found<'_> {
+    pub(super) fn finish(mut self, duration: Option<&str>) -> Found<'_> {
         self.sources.sort_by_key(|source| match source {
             Source::Torrent { .. } => 0,
             Source::Magnet(_) => 1,
@@ -374,6 +385,8 @@ impl<'b> Finder<'b> {
             integrity: self.integrity,
             duration,
             why_none,
+            quality: Quality::default(),
+            versions: Vec::new(),
         }
     }
 }

@@ -11,6 +11,9 @@
 //! his rules leave out, and beyond [`NEW_PER_DAY`], which keeps a feed that invents guids from filling the disk. What
 //! was left out by a rule is looked at again when its item changes, not when the rule does.
 //!
+//! Of an item in several qualities the one that the rule asks for is the episode when it is taken; from then on it is
+//! that one, for as long as the feed has it, whatever the rule becomes.
+//!
 //! Knows nothing of downloads.
 //!
 //! Law: reading the same items again changes nothing.
@@ -264,8 +267,10 @@ impl Catalogue {
         let terms = self.terms(id);
         let lost = if is_first { Lost::default() } else { self.lost(id, &present, wall) };
         let judge = Judge { terms: &terms, language: language.as_deref(), lost: &lost, wall };
-        for item in items {
+        for mut item in items {
             let known = self.by_guid.get(&(id, item.guid.clone())).copied();
+            let taken = known.and_then(|known| self.episodes.get(&known)).filter(|episode| episode.is_taken());
+            item.choose(taken, terms.quality, language.as_deref());
             let episode = known.unwrap_or(EpisodeId { feed: id, number: next });
             let update = if known.is_some() {
                 self.update(episode, &item, room > 0, &judge)

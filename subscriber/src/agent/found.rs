@@ -14,6 +14,7 @@ use sha1::{Digest, Sha1};
 use url::Url;
 
 use crate::records::{Custody, Episode, EpisodeId, Notes, Offer, Shared, Source, Stage};
+use crate::rules::{Candidate, Quality};
 
 /// Bytes of a title that are kept.
 const MAX_TITLE: usize = 500;
@@ -64,6 +65,19 @@ pub struct Found {
     pub notes: String,
     /// Where it is to be had.
     pub offer: Offer,
+    /// What is said of the quality of that.
+    pub quality: read::Quality,
+    /// The same in other qualities.
+    pub versions: Vec<Version>,
+}
+
+/// The same episode in another quality or format.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Version {
+    /// Where it is to be had.
+    pub offer: Offer,
+    /// What is said of its quality.
+    pub quality: read::Quality,
 }
 
 impl FoundFeed {
@@ -93,6 +107,32 @@ impl Found {
             chapters: item.chapters.map(String::from).filter(|url| url.len() <= MAX_URL),
             notes: item.description,
             offer: offer_of(item.sources, item.info_hash, item.length, item.why_none),
+            quality: item.quality,
+            versions: item.versions.into_iter().map(Version::of).filter(|it| !it.offer.sources.is_empty()).collect(),
+        }
+    }
+
+    /// Has the version be the one that is offered which is there or wanted already, as `taken`, else the one that the
+    /// rule asks for. What is in another language than the feed's, `language`, is another episode.
+    pub fn choose(&mut self, taken: Option<&Episode>, rule: Quality, language: Option<&str>) {
+        if self.versions.is_empty() {
+            return;
+        }
+        let offers: Vec<&Offer> =
+            std::iter::once(&self.offer).chain(self.versions.iter().map(|version| &version.offer)).collect();
+        let same = taken.and_then(|taken| offers.iter().position(|offer| is_of(offer, taken)));
+        let spoken = self.quality.language.as_deref().or(language);
+        let is_understood = |version: &Version| is_spoken(version.quality.language.as_deref(), spoken);
+        let others = self.versions.iter().enumerate().filter(|(_, version)| is_understood(version));
+        let (places, candidates): (Vec<usize>, Vec<Candidate<'_>>) =
+            std::iter::once((0, candidate(&self.offer, &self.quality)))
+                .chain(others.map(|(place, version)| (place + 1, candidate(&version.offer, &version.quality))))
+                .unzip();
+        let seconds = self.duration.map(|duration| duration.as_secs());
+        let chosen = same.unwrap_or_else(|| places[rule.choose(&candidates, seconds)]);
+        if let Some(other) = chosen.checked_sub(1) {
+            let Version { offer, quality } = self.versions.swap_remove(other);
+            (self.offer, self.quality) = (offer, quality);
         }
     }
 
@@ -127,6 +167,32 @@ impl Found {
         let text = cut(self.notes.trim(), Notes::MAX);
         (!text.is_empty()).then(|| Notes { id, text: text.to_owned() })
     }
+}
+
+impl Version {
+    fn of(version: read::Version) -> Self {
+        let mut offer = offer_of(version.sources, version.info_hash, version.length, None);
+        offer.mime = version.mime.or(offer.mime);
+        Self { offer, quality: version.quality }
+    }
+}
+
+fn candidate<'a>(offer: &'a Offer, quality: &read::Quality) -> Candidate<'a> {
+    let read::Quality { bitrate, height: lines, .. } = *quality;
+    Candidate { mime: offer.mime(), length: offer.length(), bitrate, lines }
+}
+
+/// Whether an offer is what was taken: the same torrent, or one of its sources.
+fn is_of(offer: &Offer, taken: &Episode) -> bool {
+    let mut hashes = taken.kept_hash().into_iter().chain(taken.offer.info_hash);
+    let is_same = offer.info_hash.is_some_and(|hash| hashes.any(|taken| taken.matches(&hash)));
+    is_same || offer.sources.iter().any(|source| taken.offer.sources.contains(source))
+}
+
+/// Whether a version's language is the one that is spoken, as far as both are known: `de` is also `de-AT`.
+fn is_spoken(language: Option<&str>, spoken: Option<&str>) -> bool {
+    let root = |tag: &str| tag.split(['-', '_']).next().unwrap_or_default().to_ascii_lowercase();
+    language.zip(spoken).is_none_or(|(one, other)| root(one) == root(other))
 }
 
 fn offer_of(

@@ -7,11 +7,12 @@
 //!
 //! Pure: time and what is known of an episode are arguments.
 //!
-//! Reading order: [`Clause`] is one condition, [`Template`] a way to name files, [`Hook`] something to be done, [`Rules`]
-//! what is said in one place, and [`Terms`] what holds for a feed.
+//! Reading order: [`Clause`] is one condition, [`Template`] a way to name files, [`Hook`] something to be done,
+//! [`Quality`] a choice between versions, [`Rules`] what is said in one place, and [`Terms`] what holds for a feed.
 
 mod clause;
 mod hook;
+mod quality;
 mod template;
 mod units;
 
@@ -26,6 +27,7 @@ use serde_with::{DeserializeFromStr, SerializeDisplay};
 
 pub use clause::{Clause, ClauseError, Subject};
 pub use hook::Hook;
+pub use quality::{Candidate, Quality, QualityError};
 pub use template::{Naming, Template, TemplateError};
 pub use units::{Size, SizeError, Span, SpanError};
 
@@ -59,6 +61,9 @@ pub struct Rules {
     /// What is done when one is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_complete: Option<Vec<Hook>>,
+    /// Which version of one is taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quality: Option<Quality>,
 }
 
 /// One of the rules, by its flag's name.
@@ -83,6 +88,8 @@ pub enum RuleName {
     FindPeers,
     /// What is done when one is there.
     OnComplete,
+    /// Which version of one is taken.
+    Quality,
 }
 
 /// What holds for one feed.
@@ -102,6 +109,8 @@ pub struct Terms {
     pub conduct: Conduct,
     /// What is done when one is there.
     pub on_complete: Vec<Hook>,
+    /// Which version of each is taken.
+    pub quality: Quality,
 }
 
 impl Rules {
@@ -122,6 +131,7 @@ impl Rules {
                 discovery: own.find_peers.or(all.find_peers).unwrap_or_default(),
             },
             on_complete: own.on_complete.clone().or_else(|| all.on_complete.clone()).unwrap_or_default(),
+            quality: own.quality.or(all.quality).unwrap_or_default(),
         }
     }
 
@@ -132,7 +142,8 @@ impl Rules {
 
     /// Takes over what `other` says.
     pub fn change(&mut self, other: Self) {
-        let Self { take, skip, keep, keep_for, name, episode_up, episode_down, find_peers, on_complete } = other;
+        let Self { take, skip, keep, keep_for, name, episode_up, episode_down, find_peers, on_complete, quality } =
+            other;
         self.take = take.or(self.take.take());
         self.skip = skip.or(self.skip.take());
         self.keep = keep.or(self.keep);
@@ -142,6 +153,7 @@ impl Rules {
         self.episode_down = episode_down.or(self.episode_down);
         self.find_peers = find_peers.or(self.find_peers);
         self.on_complete = on_complete.or(self.on_complete.take());
+        self.quality = quality.or(self.quality);
     }
 
     /// Says nothing any more of these.
@@ -157,6 +169,7 @@ impl Rules {
                 RuleName::EpisodeDown => self.episode_down = None,
                 RuleName::FindPeers => self.find_peers = None,
                 RuleName::OnComplete => self.on_complete = None,
+                RuleName::Quality => self.quality = None,
             }
         }
     }
@@ -176,6 +189,7 @@ impl Rules {
         words.extend(self.find_peers.map(|ways| format!("find peers {ways}")));
         words.extend(self.on_complete.iter().filter(|hooks| hooks.is_empty()).map(|_| "on complete none".to_owned()));
         words.extend(self.on_complete.iter().flatten().map(|hook| format!("on complete {hook}")));
+        words.extend(self.quality.map(|quality| format!("quality {quality}")));
         words
     }
 

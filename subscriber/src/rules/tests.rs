@@ -106,6 +106,7 @@ fn rules_are_stored_as_they_are_written() {
             r#"{ run = ["tell", "it"] }"#.parse().unwrap(),
             r#"{ url = "http://home.example/s3cret" }"#.parse().unwrap(),
         ]),
+        quality: Some("audio,smallest".parse().unwrap()),
     };
     let json = serde_json::to_string(&rules).unwrap();
     assert_eq!(serde_json::from_str::<Rules>(&json).unwrap(), rules, "{json}");
@@ -122,6 +123,7 @@ fn rules_are_stored_as_they_are_written() {
             "find peers trackers,pex",
             "on complete `tell`",
             "on complete http://home.example",
+            "quality audio,smallest",
         ]
     );
     // That nothing ends it is said, too, where a rule of all feeds has it end.

@@ -82,3 +82,57 @@ async fn rules_of_the_configuration_file_are_those_of_all_feeds() {
     let stderr = String::from_utf8_lossy(&refused.stderr);
     assert!(refused.status.code() == Some(2) && stderr.contains("`lenght` is nothing"), "{stderr}");
 }
+
+/// Releases an episode as audio in two qualities, the better of them the enclosure, and as video.
+fn release_in_three(host: &Host, name: &str, title: &str) {
+    let put = |file: String, length: usize| {
+        let path = format!("/media/{file}");
+        host.put(&file, bytes(length, 5));
+        host.url(&path)
+    };
+    let [own, low] = [("", 30_000), ("-low", 9_000)].map(|(kind, length)| put(format!("{name}{kind}.mp3"), length));
+    let video = put(format!("{name}.mp4"), 80_000);
+    let alternate = |mime: &str, facts: &str, url: &str| {
+        format!(
+            "<podcast:alternateEnclosure type='{mime}' {facts}><podcast:source uri='{url}'/></podcast:alternateEnclosure>"
+        )
+    };
+    let item = format!(
+        "<item><guid>{name}</guid><title>{title}</title><pubDate>Fri, 20 Nov 2026 06:00:00 GMT</pubDate>\
+         <enclosure url='{own}' length='30000' type='audio/mpeg'/>{}{}{}</item>",
+        alternate("audio/mpeg", "length='30000' bitrate='128000' default='true'", &own),
+        alternate("audio/mpeg", "length='9000' bitrate='32000'", &low),
+        alternate("video/mp4", "length='80000' height='720'", &video),
+    );
+    host.state.inner().items.insert_str(0, &item);
+}
+
+#[tokio::test]
+async fn the_version_that_the_rule_asks_for_is_fetched_and_stays_when_the_rule_changes() {
+    let (host, dir) = (Host::start().await, folder());
+    release_in_three(&host, "one", "One");
+    done(&output(dir.path(), &["add", &host.url("/feed.xml"), "--quality", "64kbit/s"]).await);
+    once(dir.path()).await;
+    let length = |file: &str| {
+        let path = dir.path().join("data/library/Night Walks").join(file);
+        std::fs::metadata(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).len()
+    };
+    assert_eq!(length("2026-11-20 One.mp3"), 9_000);
+
+    let edited = done(&output(dir.path(), &["edit", "night", "--quality", "video,largest"]).await);
+    assert_eq!(edited.trim_end(), "1 Night Walks: quality video,largest");
+    release_in_three(&host, "two", "Two");
+    once(dir.path()).await;
+    assert_eq!((length("2026-11-20 One.mp3"), length("2026-11-20 Two.mp4")), (9_000, 80_000));
+    done(&output(dir.path(), &["edit", "night", "--forget", "quality"]).await);
+    release_in_three(&host, "three", "Three");
+    once(dir.path()).await;
+    assert_eq!(length("2026-11-20 Three.mp3"), 30_000);
+    let asked = ["one.mp3", "one.mp4", "two.mp3", "two-low.mp3", "three-low.mp3", "three.mp4"];
+    for file in asked {
+        assert!(host.answers(&format!("/media/{file}")).is_empty(), "{file} was fetched");
+    }
+    let refused = output(dir.path(), &["edit", "night", "--quality", "best"]).await;
+    let stderr = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(2) && stderr.contains("`best` is no quality"), "{stderr}");
+}

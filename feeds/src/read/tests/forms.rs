@@ -559,3 +559,65 @@ proptest! {
         prop_assert!(odd[0].guid.starts_with('g'));
     }
 }
+
+/// The versions of an item as one line each: type, length, bitrate, height, language and its first source.
+fn versions(item: &Item) -> Vec<String> {
+    let said = |it: Option<u64>| it.map_or("?".to_owned(), |it| it.to_string());
+    let version = |version: &Version| {
+        let Quality { bitrate, height, language } = &version.quality;
+        let address = match &version.sources[0] {
+            Source::Torrent { url, .. } | Source::Http { url, .. } => url.path().to_owned(),
+            Source::Magnet(magnet) => magnet.to_string(),
+        };
+        let mime = version.mime.as_deref().unwrap_or("?");
+        let facts = [said(version.length), said(*bitrate), said(height.map(u64::from))].join(" ");
+        format!("{mime} {facts} {} {address}", language.as_deref().unwrap_or("?"))
+    };
+    item.versions.iter().map(version).collect()
+}
+
+#[test]
+fn alternates_beside_the_preferred_one_are_other_versions() {
+    let item = read_item(&format!(
+        "<enclosure url='/a.mp3' length='5000' type='audio/mpeg'/>\
+         <podcast:alternateEnclosure type='audio/mpeg' length='5000' bitrate='160707.74' default='true' lang='en'>\
+           <podcast:source uri='/a.mp3'/></podcast:alternateEnclosure>\
+         <podcast:alternateEnclosure type='audio/opus' length='900' bitrate='32000' title='Low'>\
+           <podcast:source uri='/a.opus'/><podcast:source uri='{}'/></podcast:alternateEnclosure>\
+         <podcast:alternateEnclosure type='video/mp4' length='99000' height='720' lang='de' rel='default'>\
+           <podcast:source uri='/a.mp4'/></podcast:alternateEnclosure>\
+         <podcast:alternateEnclosure type='video/mp4' length='7' rel='Off Stage'><podcast:source uri='/off.mp4'/>\
+           </podcast:alternateEnclosure>\
+         <podcast:alternateEnclosure type='application/x-mpegURL'><podcast:source uri='/a.m3u8'/>\
+           </podcast:alternateEnclosure>\
+         <podcast:alternateEnclosure type='audio/mpeg'><podcast:source uri='file:///etc/passwd'/>\
+           </podcast:alternateEnclosure>",
+        magnet()
+    ));
+    assert_eq!(lines(&item), ["http https://pod.example/a.mp3 5000 audio/mpeg"]);
+    assert_eq!((item.quality.bitrate, item.quality.language.as_deref()), (Some(160_707), Some("en")));
+    let low = format!("audio/opus 900 32000 ? ? {}", magnet());
+    assert_eq!(versions(&item), [low.as_str(), "video/mp4 99000 ? 720 de /a.mp4"]);
+    assert_eq!(item.versions[0].info_hash.map(|hash| hash.to_string()).as_deref(), Some(HASH));
+}
+
+#[test]
+fn files_of_one_media_group_and_further_enclosures_are_other_versions() {
+    let item = read_item(
+        "<enclosure url='/360.mp4' length='300' type='video/mp4'/><media:group>\
+         <media:content url='/360.mp4' type='video/mp4' fileSize='300' bitrate='800' height='360'/>\
+         <media:content url='/1080.mp4' type='video/mp4' fileSize='5000' bitrate='6000' height='1080'/>\
+         <media:content url='/trailer.mp4' type='video/mp4' fileSize='5' expression='sample'/>\
+         <media:content url='/cover.jpg' type='image/jpeg'/></media:group>",
+    );
+    assert_eq!((item.quality.bitrate, item.quality.height), (Some(800_000), Some(360)));
+    assert_eq!(versions(&item), ["video/mp4 5000 6000000 1080 ? /1080.mp4"]);
+    let item = read_item(
+        "<enclosure url='/a.mp3' length='5000' type='audio/mpeg'/><enclosure url='/a.opus' length='900' type='audio/opus'/>\
+         <enclosure url='/a.pdf' length='99' type='application/pdf'/><enclosure url='/a.mp3' length='5000' type='audio/mpeg'/>",
+    );
+    assert_eq!(versions(&item), ["audio/opus 900 ? ? ? /a.opus"]);
+    let item =
+        read_item("<media:content url='/one.mp4' type='video/mp4'/><media:content url='/two.mp4' type='video/mp4'/>");
+    assert_eq!(versions(&item), [""; 0], "what is in no group is something else");
+}

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::agent::found::Version;
 use crate::agent::testing::{hash, http, show_key, torrent, wall, withdrawal};
 use crate::records::{Backlog, Offer, Source};
 
@@ -290,4 +291,51 @@ fn only_the_show_itself_takes_an_episode_back_and_only_once() {
     let reading = catalogue.read(FEED, vec![torrent("b", 0, hash(3))], wall(99));
     assert!(reading.wanted.is_empty() && reading.revised.is_empty());
     assert_eq!(catalogue.episode(b).unwrap().withdrawn, Some(wall(9)));
+}
+
+/// An item in two qualities, each a torrent: the feed's own and a smaller one.
+fn in_two(guid: &str, own: u8, small: u8) -> Found {
+    let mut item = torrent(guid, 1, hash(own));
+    let mut offer = torrent(&format!("{guid}-small"), 1, hash(small)).offer;
+    offer.length = Some(10);
+    item.versions.push(Version { offer, ..Version::default() });
+    item
+}
+
+#[test]
+fn a_version_is_taken_by_the_rule_of_its_time_and_stays_until_it_is_replaced() {
+    let mut catalogue = followed();
+    let rule = |catalogue: &mut Catalogue, quality: Option<&str>| {
+        catalogue.feed_mut(FEED).unwrap().rules.quality = quality.map(|quality| quality.parse().unwrap());
+    };
+    rule(&mut catalogue, Some("smallest"));
+    let id = catalogue.read(FEED, vec![in_two("a", 1, 2)], wall(0)).wanted[0];
+    let hash_of = |catalogue: &Catalogue| catalogue.episode(id).unwrap().offer.info_hash;
+    assert_eq!(hash_of(&catalogue), Some(hash(2)));
+    complete(&mut catalogue, id, Some(hash(2)));
+    rule(&mut catalogue, None);
+    let again = catalogue.read(FEED, vec![in_two("a", 1, 2)], wall(60));
+    assert!(again.changes.is_empty(), "a rule that changes changes nothing: {again:?}");
+    assert!(catalogue.read(FEED, vec![in_two("a", 3, 2)], wall(120)).revised.is_empty(), "what is kept is as it was");
+    assert_eq!(catalogue.read(FEED, vec![in_two("a", 4, 5)], wall(180)).revised, [id]);
+    assert_eq!(hash_of(&catalogue), Some(hash(5)), "at its own address it is the same version");
+    // The smaller one under another guid is another version of nothing else.
+    rule(&mut catalogue, Some("smallest"));
+    assert_eq!(catalogue.read(FEED, vec![in_two("b", 6, 7), in_two("c", 8, 7)], wall(240)).wanted.len(), 1);
+}
+
+#[test]
+fn what_is_in_another_language_is_no_version() {
+    let mut catalogue = followed();
+    let feed = catalogue.feed_mut(FEED).unwrap();
+    (feed.rules.quality, feed.language) = (Some("smallest".parse().unwrap()), Some("en-us".to_owned()));
+    let spoken = |guid: &str, language: &str| {
+        let mut item = in_two(guid, guid.as_bytes()[0], 1);
+        item.versions[0].quality.language = Some(language.to_owned());
+        item
+    };
+    let id = catalogue.read(FEED, vec![spoken("a", "de")], wall(0)).wanted[0];
+    assert_eq!(catalogue.episode(id).unwrap().offer.info_hash, Some(hash(b'a')));
+    let id = catalogue.read(FEED, vec![spoken("b", "en-GB")], wall(60)).wanted[0];
+    assert_eq!(catalogue.episode(id).unwrap().offer.info_hash, Some(hash(1)));
 }
