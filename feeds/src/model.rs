@@ -179,8 +179,9 @@ pub struct TorrentRef {
     pub length: u64,
     /// What the swarm is known by.
     pub info_hash: InfoHash,
-    /// The whole magnet link, with trackers and web seed.
-    pub magnet: String,
+    /// The whole magnet link, with trackers and web seed; `None` for a private torrent (BEP 27), of which feeds do not
+    /// tell the info-hash either, since whoever has but that looks for it in the world's hash table.
+    pub magnet: Option<String>,
     /// The torrent's `name`.
     pub info_name: String,
     /// Bytes of all its files if it is a folder, of which the media is but one; `None` if it is the media.

@@ -31,6 +31,7 @@ use crate::record::{
     DayRecord, EpisodeRecord, EventRecord, Place, PublicUrlRecord, RenderedRecord, ShowRecord, withdrawals,
 };
 use crate::slug::Slug;
+use crate::subscribers::SubscriberRecord;
 
 /// The name of the note that says what a folder is.
 const MANIFEST: &str = "podpub-export.json";
@@ -49,6 +50,8 @@ pub(crate) struct Parcel {
     events: Vec<EventRecord>,
     rendered: Vec<RenderedRecord>,
     days: Vec<DayRecord>,
+    #[serde(default)]
+    subscribers: Vec<SubscriberRecord>,
     public_url: Option<String>,
 }
 
@@ -179,9 +182,18 @@ impl Parcel {
             parcel.rendered.extend(rendered.map_err(LibraryError::from)?);
             let days = library.store().scan(DayRecord::prefix(&show.slug, None));
             parcel.days.extend(days.map_err(LibraryError::from)?);
+            parcel.subscribers.extend(library.subscribers(&show.slug)?);
             parcel.shows.push(show);
         }
         Ok(parcel)
+    }
+
+    /// The same without private shows.
+    pub(crate) fn public(mut self) -> Self {
+        self.shows.retain(|show| !show.is_private);
+        let shows: BTreeSet<Slug> = self.shows.iter().map(|show| show.slug.clone()).collect();
+        self.episodes.retain(|episode| shows.contains(&episode.show));
+        self
     }
 
     /// How many shows and episodes there are.
@@ -261,6 +273,7 @@ impl Parcel {
         put_all(&store, &self.events)?;
         put_all(&store, &self.rendered)?;
         put_all(&store, &self.days)?;
+        put_all(&store, &self.subscribers)?;
         put_all(&store, &self.shows)?;
         if let Some(url) = &self.public_url {
             store.put(&PublicUrlRecord { url: url.clone() }).map_err(LibraryError::from)?;
@@ -284,6 +297,7 @@ impl Parcel {
             events: all(&store)?,
             rendered: all(&store)?,
             days: all(&store)?,
+            subscribers: all(&store)?,
             public_url: public_url.map(|record| record.url),
         })
     }
@@ -447,6 +461,7 @@ pub(crate) fn take_in(
     put_all(library.store(), &parcel.events)?;
     put_all(library.store(), &parcel.rendered)?;
     put_all(library.store(), &parcel.days)?;
+    put_all(library.store(), &parcel.subscribers)?;
     put_all(library.store(), &parcel.shows)?;
     if let Some(url) = parcel.public_url.filter(|_| is_new) {
         library.set_public_url(&url)?;

@@ -113,6 +113,10 @@ fn of_show(
             "put a proxy with a certificate before podpub, and give its --public-url".to_owned(),
         );
     }
+    // What follows is said by directories, of which none is told of it.
+    if show.is_private {
+        return;
+    }
     match (cover, cover.and_then(Cover::complaint)) {
         (None, _) => find(Severity::Error, "Apple", "the show has no cover", edit("--image FILE")),
         (Some(_), Some(complaint)) => find(Severity::Error, "Apple", &complaint, edit("--image FILE")),

@@ -115,6 +115,9 @@ pub(crate) enum Command {
     Stats(StatsArgs),
     /// Tell how episodes, peers and copies stand.
     Status,
+    /// Say who is let in to a private show.
+    #[command(subcommand)]
+    Subscriber(SubscriberCommand),
     /// Plain work on `.torrent` files.
     #[command(subcommand)]
     Torrent(TorrentCommand),
@@ -134,6 +137,10 @@ pub(crate) struct InitArgs {
     /// The show's short name in addresses, such as `night-walks`; it can never be changed. [default: made of the title]
     #[arg(long, value_name = "SLUG")]
     pub(crate) show: Option<Slug>,
+    /// Let in only those whom `podpub subscriber add` gives an address of their own: nobody else finds anything of the
+    /// show, and its torrents are for its subscribers alone. It can never be changed.
+    #[arg(long)]
+    pub(crate) private: bool,
     /// What is said of it.
     #[command(flatten)]
     pub(crate) fields: FieldArgs,
@@ -602,6 +609,33 @@ pub(crate) enum TokenCommand {
     Revoke {
         /// Its name.
         name: String,
+    },
+}
+
+/// What to do with the subscribers of a private show.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SubscriberCommand {
+    /// Let somebody in: show, this once, his own address of the feed, for any podcast app, torrent client or agent.
+    Add {
+        /// Who it is: your own words.
+        name: String,
+        /// The show: its short name or its title. [default: the only one]
+        #[arg(long, value_name = "SHOW")]
+        show: Option<String>,
+    },
+    /// List who is let in.
+    List {
+        /// The show: its short name or its title. [default: the only one]
+        #[arg(long, value_name = "SHOW")]
+        show: Option<String>,
+    },
+    /// Let somebody in no more: his feed, files, torrents and tracker are not found from now on.
+    Revoke {
+        /// The name.
+        name: String,
+        /// The show: its short name or its title. [default: the only one]
+        #[arg(long, value_name = "SHOW")]
+        show: Option<String>,
     },
 }
 

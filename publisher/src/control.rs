@@ -44,8 +44,9 @@ use crate::numbers::{EpisodeNumbers, Which};
 use crate::publish::{Draft, Follow, Intake, PublishError};
 use crate::tokens::Role;
 use crate::wire::{
-    EditEpisode, EditShow, EpisodeInfo, EpisodeName, MadeToken, MoveShow, NewShow, NewToken, PublishLine,
-    PublishRequest, RequestSource, ShowInfo, ShowName, Status, TakeIn, TokenInfo, Unpublish, Unpublished, Upload,
+    EditEpisode, EditShow, EpisodeInfo, EpisodeName, MadeSubscriber, MadeToken, MoveShow, NewShow, NewSubscriber,
+    NewToken, PublishLine, PublishRequest, RequestSource, ShowInfo, ShowName, Status, SubscriberInfo, TakeIn,
+    TokenInfo, Unpublish, Unpublished, Upload,
 };
 use access::Caller;
 use taken::{Json, Path, Query};
@@ -114,7 +115,9 @@ fn api(host: Arc<Host>, ping: Ping) -> (Router, Router) {
         .routes(routes!(export))
         .routes(routes!(take_in))
         .routes(routes!(tokens, create_token))
-        .routes(routes!(revoke_token));
+        .routes(routes!(revoke_token))
+        .routes(routes!(subscribers, create_subscriber))
+        .routes(routes!(revoke_subscriber));
     let calls = for_role(Role::ReadOnly, see).merge(for_role(Role::Editor, edit)).merge(for_role(Role::Owner, own));
     let (calls, mut text) = calls.split_for_parts();
     let (about, about_itself) = OpenApiRouter::new().routes(routes!(describe)).split_for_parts();
@@ -416,6 +419,63 @@ async fn revoke_token(State(state): Shared, Path(name): Path<String>) -> Result<
     let host = Arc::clone(&state.host);
     let revoked = blocking(move || host.library().revoke_token(&name)).await?;
     Ok(axum::Json(TokenInfo::from(revoked)).into_response())
+}
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct OfPrivateShow {
+    /// The show's slug or title; the only show if absent.
+    show: Option<String>,
+}
+
+#[utoipa::path(
+    get,
+    path = "/subscribers",
+    summary = "Who is let in to a private show",
+    params(OfPrivateShow),
+    responses((status = 200, description = "Done.", body = Vec<SubscriberInfo>)),
+)]
+async fn subscribers(State(state): Shared, Query(query): Query<OfPrivateShow>) -> Result<Response, Refusal> {
+    let host = Arc::clone(&state.host);
+    let subscribers = blocking(move || {
+        let library = host.library();
+        library.subscribers(&library.private_show(query.show.as_deref())?)
+    });
+    let infos: Vec<SubscriberInfo> = subscribers.await?.into_iter().map(SubscriberInfo::from).collect();
+    Ok(axum::Json(infos).into_response())
+}
+
+#[utoipa::path(
+    post,
+    path = "/subscribers",
+    summary = "Lets somebody in to a private show, whose addresses are told this once",
+    request_body = NewSubscriber,
+    responses((status = 200, description = "Done.", body = MadeSubscriber)),
+)]
+async fn create_subscriber(State(state): Shared, Json(new): Json<NewSubscriber>) -> Result<Response, Refusal> {
+    let (host, token) = (Arc::clone(&state.host), new_token()?);
+    let made = blocking(move || {
+        let record = host.library().add_subscriber(new.show.as_deref(), &new.name, &token, Utc::now())?;
+        Ok::<_, LibraryError>(MadeSubscriber::new(record, &token, host.urls()))
+    });
+    Ok(axum::Json(made.await?).into_response())
+}
+
+#[utoipa::path(
+    delete,
+    path = "/subscribers/{name}",
+    summary = "Lets a subscriber in no more",
+    params(("name" = String, Path, description = "Who"), OfPrivateShow),
+    responses((status = 200, description = "Done.", body = SubscriberInfo)),
+)]
+async fn revoke_subscriber(
+    State(state): Shared,
+    Path(name): Path<String>,
+    Query(query): Query<OfPrivateShow>,
+) -> Result<Response, Refusal> {
+    let host = Arc::clone(&state.host);
+    let revoked = blocking(move || host.library().revoke_subscriber(query.show.as_deref(), &name)).await?;
+    Ok(axum::Json(SubscriberInfo::from(revoked)).into_response())
 }
 
 /// tus: the version that is spoken.

@@ -477,7 +477,7 @@ impl Host {
         let _turn = self.turn.lock().await;
         let (library, urls) = (self.library.clone(), Arc::clone(&self.urls));
         let show = blocking(move || {
-            let show = library.create_show(new.slug, new.fields, new.history, Utc::now())?;
+            let show = library.create_show(new.slug, new.fields, new.history, new.private, Utc::now())?;
             settle_guids(&library, &urls)?;
             Ok::<_, LibraryError>(show)
         })

@@ -40,6 +40,7 @@ mod rhythm;
 mod feed_length;
 mod keys;
 mod tokens;
+mod subscribers;
 
 mod import;
 mod archive;

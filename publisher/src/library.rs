@@ -40,6 +40,7 @@ use crate::record::{
 };
 use crate::shows::{FieldError, ShowFields};
 use crate::slug::{Slug, page_name};
+use crate::subscribers::{SubscriberError, SubscriberRecord};
 use crate::tokens::{TokenError, TokenRecord};
 use crate::transcript::{Transcript, TranscriptFile};
 use crate::wire::History;
@@ -123,6 +124,15 @@ pub(crate) enum LibraryError {
     /// A token.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// A subscriber of a private show.
+    #[error(transparent)]
+    Subscriber(#[from] SubscriberError),
+    /// A private show whose feeds should lead elsewhere.
+    #[error("the show `{show}` is private: its feeds cannot lead elsewhere, since each subscriber has his own")]
+    StaysPrivate {
+        /// The show.
+        show: Slug,
+    },
     /// A show with that slug is there already.
     #[error("there is a show `{slug}` already: {title}")]
     ShowExists {
@@ -139,6 +149,7 @@ impl LibraryError {
         Some(match self {
             Self::Store(error) => return error.hint().map(Into::into),
             Self::Token(error) => return error.hint(),
+            Self::Subscriber(error) => return error.hint(),
             Self::NoShow { known, .. } if known.is_empty() => "make one with `podpub init --title TITLE`".to_owned(),
             Self::NoShow { .. } => "make it with `podpub init --title TITLE`, or name another with --show".to_owned(),
             Self::WhichShow { .. } => "say which with --show".to_owned(),
@@ -178,6 +189,7 @@ pub(crate) fn shape(dir: &DataDir) -> StateShape {
         .with::<ShowRecord>()
         .with::<SubscriptionRecord>()
         .with::<TokenRecord>()
+        .with::<SubscriberRecord>()
 }
 
 impl Library {
@@ -325,6 +337,7 @@ impl Library {
         slug: Option<Slug>,
         fields: ShowFields,
         history: Option<History>,
+        is_private: bool,
         now: DateTime<Utc>,
     ) -> Result<ShowRecord, LibraryError> {
         let slug = slug.unwrap_or_else(|| Slug::from_title(fields.title.as_deref().unwrap_or_default()));
@@ -332,7 +345,7 @@ impl Library {
             return Err(LibraryError::ShowExists { slug, title: there.title });
         }
         let fields = ShowFields { title: Some(fields.title.clone().unwrap_or_default()), ..fields };
-        let mut show = new_show(slug, String::new(), now);
+        let mut show = ShowRecord { is_private, ..new_show(slug, String::new(), now) };
         let cover = fields.apply(&mut show)?;
         if let Some(History { podcast_guid, more_categories, is_serial }) = history {
             (show.podcast_guid, show.more_categories, show.is_serial) =
@@ -367,6 +380,9 @@ impl Library {
     /// Has the show's feeds lead elsewhere, or not any more.
     pub(crate) fn move_show(&self, wanted: &str, moved: Option<Moved>) -> Result<ShowRecord, LibraryError> {
         let show = ShowRecord { moved, ..self.show(Some(wanted))? };
+        if show.is_private {
+            return Err(LibraryError::StaysPrivate { show: show.slug });
+        }
         self.store.put(&show)?;
         Ok(show)
     }
@@ -584,6 +600,7 @@ pub(crate) fn new_show(slug: Slug, title: String, now: DateTime<Utc>) -> ShowRec
         is_locked: false,
         is_complete: false,
         is_blocked: false,
+        is_private: false,
         tags: Tags::default(),
         podcast_guid: None,
         moved: None,

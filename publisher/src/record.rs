@@ -74,6 +74,9 @@ pub(crate) struct ShowRecord {
     /// What is said beyond that in the podcast namespace.
     #[serde(default)]
     pub(crate) tags: Tags,
+    /// Whether only its subscribers are let in. That it is or is not stays so.
+    #[serde(default)]
+    pub(crate) is_private: bool,
     /// Made once, when the show's public URL is first known; or what it had where it came from.
     pub(crate) podcast_guid: Option<Uuid>,
     /// Where its feeds lead, if it has moved to another host.
@@ -229,6 +232,9 @@ pub(crate) struct EpisodeRecord {
     #[serde(with = "podswarm_core::metainfo::whole")]
     #[schema(value_type = String)]
     pub(crate) info_hash: InfoHash,
+    /// Whether that is for subscribers alone (BEP 27).
+    #[serde(default)]
+    pub(crate) is_private: bool,
     /// Bytes of its metainfo as the library holds it, without tracker and web seed.
     pub(crate) metainfo_length: u64,
     /// Bytes of all its files.
@@ -540,6 +546,7 @@ pub(crate) mod tests {
             is_locked: false,
             is_complete: false,
             is_blocked: false,
+            is_private: false,
             tags: Tags::default(),
             podcast_guid: None,
             moved: None,
@@ -581,6 +588,7 @@ pub(crate) mod tests {
             transcripts: Vec::new(),
             sha256: format!("{n:064x}"),
             info_hash: InfoHash::from_v1([n; 20]),
+            is_private: false,
             metainfo_length: 200,
             length: 1000,
             enclosure: Enclosure { path: None, length: 1000, mime: "audio/mpeg".to_owned() },

@@ -3,7 +3,10 @@
 //! A [`Site`] is made when content changes and swapped in whole. A request sees one site, so whoever reads an item in a
 //! feed finds its page, its torrent and its media, from the same site or a later one.
 //!
-//! Law: an episode that is not released is nowhere in a site.
+//! What a private show's subscribers see is a site of its own, with that show alone. It is the same for all of them but
+//! for the token in its addresses, in the place of which [`ANY_TOKEN`](crate::urls::ANY_TOKEN) stands.
+//!
+//! Law: an episode that is not released is nowhere in a site; a private show is nowhere in that which everybody sees.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,8 +39,10 @@ pub(crate) const HTML: &str = "text/html; charset=utf-8";
 pub(crate) struct Site {
     /// The page of the shows.
     pub(crate) home: Resource,
-    /// Each show under its slug.
-    pub(crate) shows: BTreeMap<Slug, Arc<ShowSite>>,
+    /// Each show that is to be seen, under its slug.
+    shows: BTreeMap<Slug, Arc<ShowSite>>,
+    /// What the subscribers of each private show see.
+    private: BTreeMap<Slug, Arc<Self>>,
 }
 
 /// One show.
@@ -73,11 +78,27 @@ pub(crate) struct EpisodeSite {
 impl Site {
     /// The site of everything in `library`.
     pub(crate) fn build(library: &Library, urls: &Urls, now: DateTime<Utc>) -> Result<Self, LibraryError> {
-        let mut shows = BTreeMap::new();
+        let mut site = Self::of(BTreeMap::new(), BTreeMap::new(), urls);
         for show in library.shows()? {
-            shows.insert(show.slug.clone(), Arc::new(ShowSite::build(library, show, urls, None, now)?));
+            site.put(ShowSite::build(library, show, urls, None, now)?, urls);
         }
-        Ok(Self { home: home(&shows, urls), shows })
+        site.home = home(&site.shows, urls);
+        Ok(site)
+    }
+
+    fn of(shows: BTreeMap<Slug, Arc<ShowSite>>, private: BTreeMap<Slug, Arc<Self>>, urls: &Urls) -> Self {
+        Self { home: home(&shows, urls), shows, private }
+    }
+
+    /// Has the show seen by whom it is for. The page of the shows is to be made after that.
+    fn put(&mut self, show: ShowSite, urls: &Urls) {
+        let slug = show.record.slug.clone();
+        if show.record.is_private {
+            let own = BTreeMap::from([(slug.clone(), Arc::new(show))]);
+            self.private.insert(slug, Arc::new(Self::of(own, BTreeMap::new(), &urls.of(true))));
+        } else {
+            self.shows.insert(slug, Arc::new(show));
+        }
     }
 
     /// The site after a change of `show`; everything else is taken over as it is.
@@ -88,11 +109,27 @@ impl Site {
         urls: &Urls,
         now: DateTime<Utc>,
     ) -> Result<Self, LibraryError> {
-        let mut shows = self.shows.clone();
-        let before = shows.get(&show.slug).map(Arc::as_ref);
-        let site = ShowSite::build(library, show, urls, before, now)?;
-        shows.insert(site.record.slug.clone(), Arc::new(site));
-        Ok(Self { home: home(&shows, urls), shows })
+        let before = self.held(&show.slug).map(Arc::as_ref);
+        let show = ShowSite::build(library, show, urls, before, now)?;
+        let mut site = Self { home: self.home.clone(), shows: self.shows.clone(), private: self.private.clone() };
+        site.put(show, urls);
+        site.home = home(&site.shows, urls);
+        Ok(site)
+    }
+
+    /// What the subscribers of that show see.
+    pub(crate) fn of_subscribers(&self, show: &Slug) -> Option<&Arc<Self>> {
+        self.private.get(show)
+    }
+
+    /// All shows, the private ones among them.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<ShowSite>> {
+        self.shows.values().chain(self.private.values().flat_map(|site| site.shows.values()))
+    }
+
+    /// The show of that slug, be it private or not.
+    pub(crate) fn held(&self, slug: &Slug) -> Option<&Arc<ShowSite>> {
+        self.shows.get(slug).or_else(|| self.private.get(slug)?.shows.get(slug))
     }
 
     /// The show of that slug.
@@ -144,6 +181,7 @@ impl ShowSite {
         let (records, ended): (Vec<_>, Vec<_>) = all.partition(|episode| episode.ended.is_none());
         let withdrawn = withdrawals(&ended);
         let key = ShowKey::of(&library.key(&show.slug)?);
+        let urls = &*urls.of(show.is_private);
         let newest_first: Vec<&EpisodeRecord> = records.iter().collect();
         let page = Resource::new(page::show(&show, &newest_first, urls), HTML, CACHE);
         let documents = feed::feeds(&show, &newest_first, key, withdrawn, urls).into_iter().map(|document| {
@@ -190,7 +228,7 @@ impl EpisodeSite {
             let text = library.transcript(&show.slug, transcript);
             text.inspect_err(|error| tracing::error!(%error, "a transcript cannot be shown")).ok()
         });
-        let page = page::episode(show, &record, &feed::magnet(&record, urls), &said, urls);
+        let page = page::episode(show, &record, feed::magnet(&record, urls).as_ref(), &said, urls);
         let chapters = (!record.chapters.is_empty())
             .then(|| Resource::new(chapters::to_json(&record.chapters), CHAPTERS_MIME, CACHE));
         let enough = numbers::enough(library, &record);
@@ -237,6 +275,7 @@ mod tests {
     use super::*;
     use crate::library::tests::library;
     use crate::record::tests::{episode, show};
+    use crate::urls::ANY_TOKEN;
 
     fn at(seconds: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(1_790_000_000 + seconds, 0).unwrap()
@@ -266,6 +305,29 @@ mod tests {
         assert!(site.episode("a", page_name(&later.file)).is_none());
         assert!(site.episode_by_file("a", &episode("a", 1).file).is_some());
         assert!(site.episode_by_file("a", page_name(&episode("a", 1).file)).is_none());
+    }
+
+    #[test]
+    fn a_private_show_is_in_its_subscribers_site_alone() {
+        let (_dir, library) = library();
+        let private = ShowRecord { is_private: true, ..show("b") };
+        library.store().put(&show("a")).unwrap();
+        library.store().put(&private).unwrap();
+        library.store().put(&EpisodeRecord { is_private: true, ..episode("b", 2) }).unwrap();
+        let built = Site::build(&library, &urls(), at(0)).unwrap();
+        let changed = built.with_show(&library, private, &urls(), at(1)).unwrap();
+        let slug = "b".parse().unwrap();
+        for site in [built, changed] {
+            assert!(site.show("b").is_none() && site.feed("/shows/b/feed.xml").is_none());
+            assert!(!text(&site.home).contains("/b\""), "{}", text(&site.home));
+            assert_eq!((site.all().count(), site.held(&slug).is_some()), (2, true));
+            let own = site.of_subscribers(&slug).unwrap();
+            assert!(own.show("a").is_none() && site.of_subscribers(&"a".parse().unwrap()).is_none());
+            let feed = text(own.feed("/shows/b/feed.xml").unwrap());
+            assert!(feed.contains(&format!("http://a.example/private/{ANY_TOKEN}/media/b/")), "{feed}");
+            assert!(feed.contains("<itunes:block>Yes</itunes:block>") && !feed.contains("magnet:"), "{feed}");
+            assert_eq!(feed.matches("http://a.example/").count(), feed.matches(ANY_TOKEN).count());
+        }
     }
 
     #[test]

@@ -149,7 +149,7 @@ impl Folder<'_> {
         let said = transcript::said(&episode.transcripts, |it| {
             fs::read_to_string(root.join(format!("media/{slug}/{}", it.file))).ok()
         });
-        let page = page::episode(show, episode, &feed::magnet(episode, urls), &said, urls);
+        let page = page::episode(show, episode, feed::magnet(episode, urls).as_ref(), &said, urls);
         self.bytes(&format!("shows/{slug}/{name}.html"), page.as_bytes())
     }
 

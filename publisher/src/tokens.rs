@@ -64,12 +64,17 @@ impl Record for TokenRecord {
     }
 }
 
+/// A name that cannot be shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("has to have 1 to {LONGEST_NAME} visible characters")]
+pub(crate) struct NameError;
+
 /// What can be wrong with a token's name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TokenError {
     /// It cannot be shown.
-    #[error("a token's name has 1 to {LONGEST_NAME} visible characters")]
-    Name,
+    #[error("a token's name {0}")]
+    Name(#[from] NameError),
     /// Another token has it.
     #[error("there is a token `{0}` already")]
     Exists(String),
@@ -82,7 +87,7 @@ impl TokenError {
     /// The way out.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
-            Self::Name => None,
+            Self::Name(_) => None,
             Self::Exists(name) => Some(format!("take another name, or first `podpub token revoke {name}`")),
             Self::None(_) => Some("see `podpub token list`".to_owned()),
         }
@@ -109,10 +114,7 @@ impl Library {
         text: &str,
         now: DateTime<Utc>,
     ) -> Result<TokenRecord, LibraryError> {
-        let name = name.trim();
-        if name.is_empty() || name.chars().count() > LONGEST_NAME || name.chars().any(char::is_control) {
-            return Err(TokenError::Name.into());
-        }
+        let name = checked_name(name).map_err(TokenError::Name)?;
         if self.tokens()?.iter().any(|known| known.name == name) {
             return Err(TokenError::Exists(name.to_owned()).into());
         }
@@ -130,7 +132,15 @@ impl Library {
     }
 }
 
-fn hash(text: &str) -> String {
+/// The name of somebody who has a token, in the owner's words.
+pub(crate) fn checked_name(name: &str) -> Result<&str, NameError> {
+    let name = name.trim();
+    let fits = (1..=LONGEST_NAME).contains(&name.chars().count()) && !name.chars().any(char::is_control);
+    if fits { Ok(name) } else { Err(NameError) }
+}
+
+/// What is kept of a token.
+pub(crate) fn hash(text: &str) -> String {
     HEXLOWER.encode(&Sha256::digest(text.as_bytes()))
 }
 

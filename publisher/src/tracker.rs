@@ -7,7 +7,7 @@
 //! Law: nobody is given an address nearer than his own, unless the owner typed it.
 //! Source: BEP 3, 7, 15, 23, 48 through core's codecs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
@@ -27,6 +27,7 @@ use podswarm_core::tracker::{
 
 use crate::http::Peers;
 use crate::numbers::Numbers;
+use crate::slug::Slug;
 
 /// Answers announces and scrapes.
 pub(crate) struct Tracker {
@@ -44,6 +45,8 @@ struct State {
     rng: Rng,
     /// Swarms whose content our seed does not have at present.
     lost: BTreeSet<[u8; 20]>,
+    /// Swarms of private shows, with the shows whose subscribers may be in each.
+    private: BTreeMap<[u8; 20], BTreeSet<Slug>>,
 }
 
 /// Memory that is used from one announce to the next.
@@ -68,7 +71,8 @@ impl Swarms for Asked<'_> {
         request: &AnnounceRequest,
     ) -> Result<(Answer, &[SocketAddr]), AnnounceFailure> {
         let peers = Peers { remote: from, local: self.local };
-        let AnnounceResponse { interval, complete, incomplete, .. } = self.tracker.enter(peers, request, self.room)?;
+        let AnnounceResponse { interval, complete, incomplete, .. } =
+            self.tracker.enter(peers, request, None, self.room)?;
         let counts = SwarmCounts {
             complete: complete.unwrap_or_default(),
             incomplete: incomplete.unwrap_or_default(),
@@ -78,9 +82,24 @@ impl Swarms for Asked<'_> {
     }
 
     fn scrape(&mut self, info_hash: [u8; 20]) -> SwarmCounts {
-        self.tracker.state().table.swarm(info_hash).unwrap_or_default()
+        self.tracker.state().seen(info_hash, None).unwrap_or_default()
     }
 }
+
+impl State {
+    /// Whether a swarm may be told of to a subscriber of the private show `of`, or to anybody.
+    fn may_see(&self, info_hash: [u8; 20], of: Option<&Slug>) -> bool {
+        self.private.get(&info_hash).is_none_or(|shows| of.is_some_and(|show| shows.contains(show)))
+    }
+
+    /// How a swarm stands that he may be told of.
+    fn seen(&self, info_hash: [u8; 20], of: Option<&Slug>) -> Option<SwarmCounts> {
+        self.table.swarm(info_hash).filter(|_| self.may_see(info_hash, of))
+    }
+}
+
+/// Says why nobody is told of a private swarm here.
+const FOR_SUBSCRIBERS: &str = "this torrent is private: its tracker is the one in the .torrent file of each subscriber";
 
 /// Keeps the secret of the connection ids apart from the dice.
 const UDP: u64 = 1;
@@ -126,7 +145,8 @@ impl Tracker {
     /// A tracker that serves no torrent yet, and has downloads counted.
     pub(crate) fn new(mut rng: Rng, numbers: Numbers) -> Self {
         let responder = Responder::new(&mut rng.fork(UDP));
-        let state = State { table: SwarmTable::new(SwarmTableConfig::default()), rng, lost: BTreeSet::new() };
+        let table = SwarmTable::new(SwarmTableConfig::default());
+        let state = State { table, rng, lost: BTreeSet::new(), private: BTreeMap::new() };
         Self {
             state: Mutex::new(state),
             seed: RwLock::default(),
@@ -171,11 +191,20 @@ impl Tracker {
         }
     }
 
+    /// Has only subscribers of `show` hear of a torrent, and of other shows of which that was said.
+    pub(crate) fn keep_private(&self, info_hash: InfoHash, show: &Slug) {
+        let mut state = self.state();
+        for wire in info_hash.wires() {
+            state.private.entry(wire).or_default().insert(show.clone());
+        }
+    }
+
     /// Serves a torrent no more.
     pub(crate) fn forget(&self, info_hash: InfoHash) {
         let mut state = self.state();
         for wire in info_hash.wires() {
             state.lost.remove(&wire);
+            state.private.remove(&wire);
             state.table.forget(wire);
         }
     }
@@ -188,11 +217,11 @@ impl Tracker {
         swarms.max_by_key(|counts| counts.complete + counts.incomplete).unwrap_or_default()
     }
 
-    /// The body that answers an announce with this query.
-    pub(crate) fn announce(&self, peers: Peers, query: &str) -> Vec<u8> {
+    /// The body that answers an announce with this query, by a subscriber of the private show `of` or by anybody.
+    pub(crate) fn announce(&self, peers: Peers, query: &str, of: Option<&Slug>) -> Vec<u8> {
         let mut room = Room::default();
         let answer = parse_announce_query(query).and_then(|request| {
-            let response = self.enter(peers, &request, &mut room)?;
+            let response = self.enter(peers, &request, of, &mut room)?;
             let response = AnnounceResponse { peers: room.chosen, ..response };
             Ok(encode_announce_response(&response, request.compact))
         });
@@ -210,13 +239,18 @@ impl Tracker {
         &self,
         peers: Peers,
         request: &AnnounceRequest,
+        of: Option<&Slug>,
         room: &mut Room,
     ) -> Result<AnnounceResponse, AnnounceFailure> {
         let Room { own, chosen } = room;
         self.seed.read().unwrap_or_else(PoisonError::into_inner).addresses_for(peers, own);
         let now = self.now();
         let response = {
-            let State { table, rng, lost } = &mut *self.state();
+            let mut state = self.state();
+            if !state.may_see(request.info_hash, of) {
+                return Err(AnnounceFailure::new(FOR_SUBSCRIBERS));
+            }
+            let State { table, rng, lost, .. } = &mut *state;
             if lost.contains(&request.info_hash) {
                 own.clear();
             }
@@ -235,10 +269,14 @@ impl Tracker {
         Ok(response)
     }
 
-    /// The body that answers a scrape with this query.
-    pub(crate) fn scrape(&self, query: &str) -> Vec<u8> {
+    /// The body that answers a scrape with this query, by a subscriber of the private show `of` or by anybody.
+    pub(crate) fn scrape(&self, query: &str, of: Option<&Slug>) -> Vec<u8> {
         match parse_scrape_query(query) {
-            Ok(request) => encode_scrape_response(&self.state().table.scrape(&request)),
+            Ok(mut request) => {
+                let state = self.state();
+                request.info_hashes.retain(|&info_hash| state.may_see(info_hash, of));
+                encode_scrape_response(&state.table.scrape(&request))
+            }
             Err(failure) => encode_failure(&failure),
         }
     }
@@ -339,13 +377,14 @@ mod tests {
         let ask = |hash: char| {
             let hash = hash.to_string().repeat(20);
             let query = format!("info_hash={hash}&peer_id=-XX0000-000000000000&port=7001&left=1&compact=1");
-            String::from_utf8_lossy(&tracker.announce(peers("127.0.0.1", "127.0.0.1"), &query)).into_owned()
+            String::from_utf8_lossy(&tracker.announce(peers("127.0.0.1", "127.0.0.1"), &query, None)).into_owned()
         };
         assert!(ask('a').contains("5:peers6:\u{7f}\0\0\u{1}"), "{}", ask('a'));
         assert!(ask('b').contains("failure reason"), "{}", ask('b'));
         assert_eq!(tracker.swarm(ours).incomplete, 1);
         assert!(
-            String::from_utf8_lossy(&tracker.scrape("info_hash=aaaaaaaaaaaaaaaaaaaa")).contains("10:incompletei1e")
+            String::from_utf8_lossy(&tracker.scrape("info_hash=aaaaaaaaaaaaaaaaaaaa", None))
+                .contains("10:incompletei1e")
         );
         tracker.lose_seed(ours);
         assert!(ask('a').contains("5:peers0:"), "{}", ask('a'));
@@ -354,6 +393,30 @@ mod tests {
         assert_eq!(tracker.swarm(ours).complete, 1);
         tracker.forget(ours);
         assert!(ask('a').contains("failure reason"));
+    }
+
+    #[test]
+    fn a_private_torrent_is_served_to_its_shows_subscribers_alone() {
+        let tracker = Tracker::new(Rng::from_seed_u64(1), Numbers::queue().0);
+        tracker.reach_seed(|own| *own = seed());
+        let (ours, here) = (InfoHash::from_v1([b'a'; 20]), peers("127.0.0.1", "127.0.0.1"));
+        let (show, other) = (Slug::from_title("a"), Slug::from_title("b"));
+        tracker.keep_private(ours, &show);
+        tracker.allow(ours);
+        let query = "info_hash=aaaaaaaaaaaaaaaaaaaa&peer_id=-XX0000-000000000000&port=7001&left=1&compact=1";
+        let announce = |of| String::from_utf8_lossy(&tracker.announce(here, query, of)).into_owned();
+        let scrape = |of| String::from_utf8_lossy(&tracker.scrape("info_hash=aaaaaaaaaaaaaaaaaaaa", of)).into_owned();
+        for of in [None, Some(&other)] {
+            assert!(announce(of).contains("failure reason") && announce(of).contains("private"), "{}", announce(of));
+            assert!(!scrape(of).contains("complete"), "{}", scrape(of));
+        }
+        let request = AnnounceRequest { left: 1, ..AnnounceRequest::new([b'a'; 20], *b"-XX0000-000000000000", 7001) };
+        assert!(ask_over_udp(&tracker, here, &request).unwrap_err().contains("private"));
+        assert_eq!(tracker.swarm(ours).incomplete, 0, "whoever was refused is in no swarm");
+        assert!(announce(Some(&show)).contains("5:peers6:"), "{}", announce(Some(&show)));
+        assert!(scrape(Some(&show)).contains("10:incompletei1e"));
+        tracker.keep_private(ours, &other);
+        assert!(announce(Some(&other)).contains("5:peers6:"), "the same content in two shows is one swarm");
     }
 
     /// Asks over UDP as a client does.
@@ -389,7 +452,7 @@ mod tests {
         for event in ["started", "completed"] {
             let query =
                 format!("info_hash=aaaaaaaaaaaaaaaaaaaa&peer_id=pppppppppppppppppppp&port=7001&left=0&event={event}");
-            tracker.announce(here, &query);
+            tracker.announce(here, &query, None);
         }
         let request = AnnounceRequest { left: 0, event: Some(AnnounceEvent::Completed), ..request };
         let answer = ask_over_udp(&tracker, here, &request).unwrap();

@@ -6,6 +6,7 @@
 //!
 //! Knows nothing of what is served there.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
 use podswarm_core::tracker::Scope;
@@ -28,6 +29,19 @@ pub(crate) struct Urls {
     hubs: Vec<Url>,
     /// The trackers that torrents name where plain files are served; `None` where we serve ourselves, and track.
     trackers_beside_files: Option<Vec<String>>,
+    /// The subscriber whose they are, by his token; `None` where they are everybody's.
+    token: Option<String>,
+}
+
+/// What everything that subscribers of private shows have stands under, followed by the token of each.
+const PRIVATE: &str = "private";
+/// Stands for the token where what subscribers have is the same but for it: as long as one, and none.
+pub(crate) const ANY_TOKEN: &str = "token-of-each-subscriber-token-of-each-subscriber-token-of-each-";
+
+/// The token in a path, and the path that it opens; `None` if it is none of a subscriber.
+pub(crate) fn split_private(path: &str) -> Option<(&str, &str)> {
+    let (token, _) = path.strip_prefix('/')?.strip_prefix(PRIVATE)?.strip_prefix('/')?.split_once('/')?;
+    Some((token, &path["//".len() + PRIVATE.len() + token.len()..]))
 }
 
 /// A public URL that cannot be one.
@@ -49,7 +63,7 @@ impl Urls {
         if !base.path().ends_with('/') {
             base.set_path(&format!("{}/", base.path()));
         }
-        Ok(Self { base, given: true, udp_port: None, has_hub: false, hubs: Vec::new(), trackers_beside_files: None })
+        Ok(Self::new(base, true))
     }
 
     /// The guess for a port that listens at `listen`: that address, or, where it listens at all of them, this
@@ -57,14 +71,36 @@ impl Urls {
     pub(crate) fn guess(listen: SocketAddr) -> Self {
         let ip = if listen.ip().is_unspecified() { default_address() } else { listen.ip() };
         let base = Url::parse(&format!("http://{}/", SocketAddr::new(ip, listen.port())));
+        Self::new(base.expect("an address makes a URL"), false)
+    }
+
+    const fn new(base: Url, given: bool) -> Self {
+        let hubs = Vec::new();
+        Self { base, given, udp_port: None, has_hub: false, hubs, trackers_beside_files: None, token: None }
+    }
+
+    /// The same as the subscriber with that token has them: nothing is there for others, so no hub tells of it, and
+    /// the tracker over UDP, which is told no path that it would look at, is not for him.
+    pub(crate) fn for_subscriber(&self, token: &str) -> Self {
+        let (udp_port, has_hub, hubs) = (None, false, Vec::new());
         Self {
-            base: base.expect("an address makes a URL"),
-            given: false,
-            udp_port: None,
-            has_hub: false,
-            hubs: Vec::new(),
-            trackers_beside_files: None,
+            base: self.join(&[PRIVATE, token, ""]),
+            token: Some(token.to_owned()),
+            udp_port,
+            has_hub,
+            hubs,
+            ..self.clone()
         }
+    }
+
+    /// Those of a show, or of one of its episodes: if that is private, as any subscriber has them.
+    pub(crate) fn of(&self, is_private: bool) -> Cow<'_, Self> {
+        if is_private && !self.are_private() { Cow::Owned(self.for_subscriber(ANY_TOKEN)) } else { Cow::Borrowed(self) }
+    }
+
+    /// Whether they are those of a subscriber.
+    pub(crate) const fn are_private(&self) -> bool {
+        self.token.is_some()
     }
 
     /// The same over https at `port`.
@@ -274,6 +310,34 @@ mod tests {
         assert_eq!(urls.episode(&show, "e-1.mp3").as_str(), "https://a.example/pods/shows/b/e-1");
         assert_eq!(urls.torrent(&show, "e-1.mp3").as_str(), "https://a.example/pods/torrents/b/e-1.mp3.torrent");
         assert_eq!(urls.media_folder(&show).as_str(), "https://a.example/pods/media/b/");
+    }
+
+    #[test]
+    fn a_subscribers_addresses_have_his_token() {
+        let urls =
+            Urls::parse("https://a.example/pods").unwrap().with_udp_tracker(Some(6969)).with_hubs(true, Vec::new());
+        let show = Slug::from_title("b");
+        let own = urls.for_subscriber("t");
+        assert_eq!(own.document(&show, "feed.xml").as_str(), "https://a.example/pods/private/t/shows/b/feed.xml");
+        assert_eq!(own.trackers(), ["https://a.example/pods/private/t/announce"]);
+        assert_eq!((own.hubs(), own.of(true).into_owned()), (Vec::new(), own.clone()));
+        assert!(urls.of(true).media(&show, "e.mp3").as_str().contains(ANY_TOKEN));
+        assert_eq!(*urls.of(false), urls);
+        assert_eq!(ANY_TOKEN.len(), podswarm_core::app::new_token().unwrap().len());
+    }
+
+    #[test]
+    fn a_path_is_split_behind_the_token() {
+        for (path, want) in [
+            ("/private/t/shows/b", Some(("t", "/shows/b"))),
+            ("/private/t/", Some(("t", "/"))),
+            ("/private/t", None),
+            ("/private//x", Some(("", "/x"))),
+            ("/privates/t/x", None),
+            ("/shows/private/t/x", None),
+        ] {
+            assert_eq!(split_private(path), want, "{path}");
+        }
     }
 
     #[test]

@@ -23,6 +23,7 @@ use crate::render::feed;
 use crate::rhythm::Rhythm;
 use crate::shows::ShowFields;
 use crate::slug::Slug;
+use crate::subscribers::SubscriberRecord;
 use crate::tokens::{Role, TokenRecord};
 use crate::urls::Urls;
 
@@ -36,6 +37,9 @@ pub(crate) struct NewShow {
     /// What it brings from where it was published before.
     #[serde(default)]
     pub(crate) history: Option<History>,
+    /// Whether only its subscribers are to be let in, for ever.
+    #[serde(default)]
+    pub(crate) private: bool,
 }
 
 /// What a show brings from where it was published before.
@@ -129,6 +133,54 @@ impl MadeToken {
         // What stands behind the `#` stays in the browser.
         dashboard.set_fragment(Some(&text));
         Self { info: record.into(), token: text, dashboard }
+    }
+}
+
+/// Somebody who is to be let in to a private show.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct NewSubscriber {
+    /// The show's slug or title; the only show if absent.
+    #[serde(default)]
+    pub(crate) show: Option<String>,
+    /// Who it is.
+    pub(crate) name: String,
+}
+
+/// A subscriber of a private show.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct SubscriberInfo {
+    /// The show's slug.
+    pub(crate) show: Slug,
+    /// Who it is.
+    pub(crate) name: String,
+    /// Since when.
+    pub(crate) created: DateTime<Utc>,
+}
+
+impl From<SubscriberRecord> for SubscriberInfo {
+    fn from(SubscriberRecord { show, name, sha256: _, created }: SubscriberRecord) -> Self {
+        Self { show, name, created }
+    }
+}
+
+/// A subscriber who was just let in.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct MadeSubscriber {
+    /// Who.
+    #[serde(flatten)]
+    pub(crate) info: SubscriberInfo,
+    /// His address of the podcast feed, which is told this once.
+    pub(crate) feed: Url,
+    /// His address of the show's page.
+    pub(crate) page: Url,
+}
+
+impl MadeSubscriber {
+    /// The subscriber whose token is `token`, under these addresses.
+    pub(crate) fn new(record: SubscriberRecord, token: &str, urls: &Urls) -> Self {
+        let urls = urls.for_subscriber(token);
+        let (feed, page) = (urls.document(&record.show, "feed.xml"), urls.show(&record.show));
+        Self { info: record.into(), feed, page }
     }
 }
 
@@ -284,6 +336,9 @@ pub(crate) struct ShowInfo {
     /// Where its feeds lead, if it has moved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) moved_to: Option<Url>,
+    /// Whether only its subscribers are let in; then the addresses below have something in the place of their tokens.
+    #[serde(default)]
+    pub(crate) is_private: bool,
     /// Its podcast feed.
     pub(crate) feed: Url,
     /// Its torrent feed.
@@ -322,11 +377,13 @@ impl ShowInfo {
 
     /// The show under these addresses.
     pub(crate) fn new(show: &ShowRecord, episodes: usize, urls: &Urls) -> Self {
+        let urls = &*urls.of(show.is_private);
         Self {
             slug: show.slug.clone(),
             title: show.title.clone(),
             podcast_guid: show.podcast_guid,
             moved_to: show.moved.as_ref().map(|moved| moved.feed.clone()),
+            is_private: show.is_private,
             feed: urls.document(&show.slug, "feed.xml"),
             torrents: urls.document(&show.slug, "torrents.xml"),
             page: urls.show(&show.slug),
@@ -389,13 +446,15 @@ pub(crate) struct EpisodeInfo {
     pub(crate) media: Url,
     /// Its `.torrent` file.
     pub(crate) torrent: Url,
-    /// Its magnet link.
-    pub(crate) magnet: String,
+    /// Its magnet link; a private one has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) magnet: Option<String>,
 }
 
 impl EpisodeInfo {
     /// The episode under these addresses.
     pub(crate) fn new(episode: &EpisodeRecord, urls: &Urls) -> Self {
+        let urls = &*urls.of(episode.is_private);
         Self {
             show: episode.show.clone(),
             guid: episode.guid.clone(),
@@ -416,7 +475,7 @@ impl EpisodeInfo {
             page: urls.episode(&episode.show, &episode.file),
             media: feed::media_url(episode, urls),
             torrent: urls.torrent(&episode.show, &episode.file),
-            magnet: feed::magnet(episode, urls).to_string(),
+            magnet: feed::magnet(episode, urls).map(|magnet| magnet.to_string()),
         }
     }
 }

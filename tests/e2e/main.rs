@@ -29,6 +29,7 @@ mod numbers;
 mod options;
 mod play;
 mod people;
+mod private;
 mod proxy;
 mod reach;
 mod rush;

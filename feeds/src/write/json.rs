@@ -54,12 +54,13 @@ fn item(episode: &Episode) -> Value {
         let length = torrent.folder_length.unwrap_or(media.length);
         json!({ "url": torrent.url.as_str(), "mime_type": TORRENT_MIME, "size_in_bytes": length })
     }));
+    let public = episode.torrent.as_ref().filter(|torrent| torrent.magnet.is_some());
     let own = object([
         ("chapters", episode.chapters_url.as_ref().map(|url| url.as_str().into())),
         ("episode", episode.number.map(Into::into)),
-        ("info_hash", episode.torrent.as_ref().map(|torrent| torrent.info_hash.to_string().into())),
+        ("info_hash", public.map(|torrent| torrent.info_hash.to_string().into())),
         ("integrity", media.sri.as_deref().map(Into::into)),
-        ("magnet", episode.torrent.as_ref().map(|torrent| torrent.magnet.as_str().into())),
+        ("magnet", public.and_then(|torrent| Some(torrent.magnet.as_deref()?.into()))),
         ("season", episode.season.map(Into::into)),
     ]);
     object([

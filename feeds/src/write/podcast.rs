@@ -157,7 +157,8 @@ fn sources(media: &Media, torrent: Option<&TorrentRef>) -> Vec<Extension> {
 
 fn torrent_sources(torrent: &TorrentRef) -> Vec<Extension> {
     let metainfo = [("uri", torrent.url.as_str()), ("contentType", TORRENT_MIME)];
-    vec![element("podcast:source", &metainfo, None), element("podcast:source", &[("uri", &torrent.magnet)], None)]
+    let magnet = torrent.magnet.as_deref().map(|magnet| element("podcast:source", &[("uri", magnet)], None));
+    std::iter::once(element("podcast:source", &metainfo, None)).chain(magnet).collect()
 }
 
 fn integrity(media: &Media) -> Option<Extension> {

@@ -83,7 +83,7 @@ fn episode(name: &str, published: &str) -> Episode {
             url: url(&format!("/torrents/walks/{name}.mp3.torrent")),
             length: 12_345,
             info_hash: hash.parse().expect("an info-hash"),
-            magnet: format!("magnet:?xt=urn:btih:{hash}&dn={name}.mp3&ws=https%3A%2F%2Fpod.example%2Fx"),
+            magnet: Some(format!("magnet:?xt=urn:btih:{hash}&dn={name}.mp3&ws=https%3A%2F%2Fpod.example%2Fx")),
             info_name: format!("{name}.mp3"),
             folder_length: None,
         }),

@@ -54,13 +54,14 @@ fn ezrss_block(episode: &Episode, torrent: &TorrentRef) -> Extension {
     let children = [
         ("fileName", torrent.info_name.clone()),
         ("contentLength", torrent.folder_length.unwrap_or(episode.media.length).to_string()),
-        ("infoHash", torrent.info_hash.to_string()),
-        ("magnetURI", torrent.magnet.clone()),
     ];
+    let swarm =
+        torrent.magnet.clone().map(|magnet| [("infoHash", torrent.info_hash.to_string()), ("magnetURI", magnet)]);
     Extension {
         children: children
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), vec![element(name, &[], Some(value))]))
+            .into_iter()
+            .chain(swarm.into_iter().flatten())
+            .map(|(name, value)| (name.to_owned(), vec![element(name, &[], Some(&value))]))
             .collect(),
         ..element("torrent", &[("xmlns", EZRSS_NAMESPACE)], None)
     }

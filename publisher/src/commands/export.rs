@@ -56,8 +56,16 @@ pub(super) async fn export(context: &Context, args: ExportArgs) -> Result<(), Fa
         }
         Reach::Own(library, _lock) => Parcel::of(&library, args.show.as_deref()).map_err(unavailable)?,
     };
-    if parcel.shows().is_empty() {
-        return Err(Failure::new("there is no show to export"));
+    let all = parcel.shows().len();
+    let parcel = if args.site.is_some() { parcel.public() } else { parcel };
+    match (parcel.shows().len(), all) {
+        (0, 0) => return Err(Failure::new("there is no show to export")),
+        (0, _) => {
+            let failure = Failure::new("a private show does not become plain files, which everybody finds");
+            return Err(failure.with_hint("`podpub export` without --site writes it for another publisher"));
+        }
+        (kept, _) if kept < all => context.out.note("private shows are left out: everybody finds plain files"),
+        _ => {}
     }
     let parts = parcel.parts(context.dir.path()).map_err(refused)?;
     let bytes = parts.iter().map(|part| part.length).sum();

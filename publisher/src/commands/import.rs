@@ -227,7 +227,7 @@ async fn create(
             Err(why) => context.out.warn(format!("left out: the show's cover: {why}")),
         }
     }
-    shows::create(reach, NewShow { slug: args.show.clone(), fields, history: Some(history) }).await
+    shows::create(reach, NewShow { slug: args.show.clone(), fields, history: Some(history), private: false }).await
 }
 
 async fn cover(media: &Desk, url: &Url) -> Result<Cover, String> {

@@ -16,6 +16,7 @@ mod shows;
 mod stats;
 mod status;
 mod tokens;
+mod subscribers;
 mod torrent;
 mod watched;
 
@@ -70,6 +71,7 @@ pub(crate) async fn run(cli: Cli, out: Out) -> Result<(), Failure> {
         Command::Stats(args) => stats::stats(&context, args).await,
         Command::Status => status::status(&context).await,
         Command::Token(command) => tokens::run(&context, command).await,
+        Command::Subscriber(command) => subscribers::run(&context, command).await,
         Command::Torrent(command) => torrent::run(&context.out, command).await,
         Command::Unpublish(args) => episodes::unpublish(&context, args).await,
     }

@@ -407,7 +407,9 @@ fn print(context: &Context, published: &Published) -> Result<(), Failure> {
     out.line(format!("feed     {}", published.show.feed))?;
     out.line(format!("page     {}", episode.page))?;
     out.line(format!("torrent  {}", episode.torrent))?;
-    out.line(format!("magnet   {}", episode.magnet))?;
+    if let Some(magnet) = &episode.magnet {
+        out.line(format!("magnet   {magnet}"))?;
+    }
     if published.live {
         out.line(copies::sentence(published.copies_milli))?;
     }

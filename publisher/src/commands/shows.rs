@@ -20,9 +20,14 @@ pub(super) async fn init(context: &Context, args: InitArgs) -> Result<(), Failur
     let Some(title) = args.fields.title.clone() else {
         return Err(Failure::usage("a show needs a title").with_hint("give one with --title TITLE"));
     };
-    let new = NewShow { slug: args.show, fields: fields(context, args.fields)?, history: None };
+    let new = NewShow { slug: args.show, fields: fields(context, args.fields)?, history: None, private: args.private };
     let show = create(&context.reach().await?, new).await?;
-    context.out.line(format!("made the show `{}`: {title}", show.slug))?;
+    let kind = if show.is_private { "private show" } else { "show" };
+    context.out.line(format!("made the {kind} `{}`: {title}", show.slug))?;
+    if show.is_private {
+        context.out.note(format!("let somebody in with `podpub subscriber add --show {} NAME`", show.slug));
+        return context.out.json(&show);
+    }
     print_show(context, &show)
 }
 
@@ -52,7 +57,8 @@ pub(super) async fn shows(context: &Context) -> Result<(), Failure> {
     }
     for show in &shows {
         let count = if show.episodes == 1 { "1 episode".to_owned() } else { format!("{} episodes", show.episodes) };
-        context.out.line(format!("{}  {} ({count})\n  {}", show.slug, show.title, show.feed))?;
+        let place = if show.is_private { "private: `podpub subscriber list`" } else { show.feed.as_str() };
+        context.out.line(format!("{}  {} ({count})\n  {place}", show.slug, show.title))?;
         if let Some(to) = &show.moved_to {
             context.out.line(format!("  moved to {to}"))?;
         }
@@ -80,7 +86,9 @@ pub(super) async fn create(reach: &Reach, new: NewShow) -> Result<ShowInfo, Fail
     match reach {
         Reach::Daemon(client) => client.post("shows", &new).await,
         Reach::Own(library, _lock) => {
-            let create = |library: &Library| library.create_show(new.slug, new.fields, new.history, Utc::now());
+            let create = move |library: &Library| {
+                library.create_show(new.slug, new.fields, new.history, new.private, Utc::now())
+            };
             change(library.clone(), create).await
         }
     }

@@ -180,7 +180,8 @@ async fn an_upload_is_published_under_its_own_name_and_leaves_nothing() {
 async fn shows_are_made_changed_and_refused_with_a_way_out() {
     let port = port().await;
     let fields = ShowFields { title: Some("A".to_owned()), ..ShowFields::default() };
-    let new = serde_json::to_vec(&NewShow { slug: None, fields: fields.clone(), history: None }).unwrap();
+    let new =
+        serde_json::to_vec(&NewShow { slug: None, fields: fields.clone(), history: None, private: false }).unwrap();
     assert_eq!(port.call(Method::POST, "shows", new.clone()).await.0, 200);
     let (status, body) = port.call(Method::POST, "shows", new).await;
     let error: ApiError = serde_json::from_slice(&body).unwrap();
@@ -230,6 +231,7 @@ async fn a_token_opens_the_public_door_as_far_as_its_role_goes() {
         (Method::POST, "episodes/release", r#"{"episode":"x"}"#, [403, 422, 422]),
         (Method::PATCH, "shows", r#"{"fields":{}}"#, [403, 403, 422]),
         (Method::GET, "tokens", "", [403, 403, 200]),
+        (Method::GET, "subscribers?show=a", "", [403, 403, 422]),
         (Method::GET, "nothing", "", [404, 404, 404]),
     ] {
         for (token, want) in tokens.iter().zip(want) {

@@ -79,8 +79,8 @@ impl Happening {
                 ("PODPUB_PAGE", episode.page.to_string()),
                 ("PODPUB_MEDIA", episode.media.to_string()),
                 ("PODPUB_TORRENT", episode.torrent.to_string()),
-                ("PODPUB_MAGNET", episode.magnet.clone()),
             ]);
+            variables.extend(episode.magnet.clone().map(|magnet| ("PODPUB_MAGNET", magnet)));
         }
         if let Some(disk) = &self.disk {
             variables.extend([("PODPUB_DISK", disk.path.clone()), ("PODPUB_FREE", disk.available.to_string())]);

@@ -64,7 +64,7 @@ impl Host {
     /// The episodes that are out.
     pub(super) fn episodes(&self) -> Vec<Arc<EpisodeSite>> {
         let site = self.site.borrow();
-        site.shows.values().flat_map(|show| show.episodes.values().cloned()).collect()
+        site.all().flat_map(|show| show.episodes.values().cloned()).collect()
     }
 
     /// Seeds an episode of the library; what cannot be seeded is logged, and told by `status`.
@@ -166,6 +166,9 @@ impl Host {
             Ok(torrent) | Err(AddError::AlreadyAdded(torrent)) => torrent,
             Err(error) => return Err(error.into()),
         };
+        if episode.is_private {
+            self.tracker.keep_private(episode.info_hash, &episode.show);
+        }
         self.tracker.allow(episode.info_hash);
         Ok(torrent)
     }

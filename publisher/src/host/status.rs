@@ -105,7 +105,7 @@ impl Host {
             up_rate: status.up_rate,
             peers: engine.peers.into(),
             dht_nodes: status.dht_nodes.unwrap_or_default() as u64,
-            shows: self.site.borrow().shows.len() as u64,
+            shows: self.site.borrow().all().count() as u64,
             episodes: out.len() as u64,
             faulty: out.iter().filter(|episode| episode.error.is_some()).count() as u64,
             tracker_peers: self.tracker.peers() as u64,

@@ -163,7 +163,10 @@ async fn a_show_that_is_changed_is_shown_so() {
     let world = World::new();
     let host = world.start().await;
     let fields = |title: &str| crate::shows::ShowFields { title: Some(title.to_owned()), ..Default::default() };
-    let show = host.create_show(NewShow { slug: None, fields: fields("Before"), history: None }).await.unwrap();
+    let show = host
+        .create_show(NewShow { slug: None, fields: fields("Before"), history: None, private: false })
+        .await
+        .unwrap();
     assert!(world.get(show.feed.as_str()).await.1.contains("Before"));
     host.edit_show(None, fields("After")).await.unwrap();
     assert!(world.get(show.feed.as_str()).await.1.contains("After"));

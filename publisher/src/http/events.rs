@@ -28,6 +28,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use super::private::Reader;
+use crate::library::Library;
 use crate::record::{EventKind, EventRecord};
 use crate::render::feed::media_url;
 use crate::site::Site;
@@ -88,17 +90,21 @@ impl Bus {
 }
 
 /// Everything that a stream reads from.
-pub(crate) struct Source {
+pub(super) struct Source {
     /// The site as it changes.
-    pub(crate) site: watch::Receiver<Arc<Site>>,
+    pub(super) site: watch::Receiver<Arc<Site>>,
+    /// Says whether he who follows is let in still.
+    pub(super) library: Library,
+    /// Who follows.
+    pub(super) reader: Reader,
     /// The addresses that events name.
-    pub(crate) urls: Arc<Urls>,
+    pub(super) urls: Arc<Urls>,
     /// Ends the stream when the daemon stops.
-    pub(crate) stop: CancellationToken,
+    pub(super) stop: CancellationToken,
 }
 
 /// The stream of `show`'s events after the one numbered `last`, or from now on if there is none.
-pub(crate) fn follow(
+pub(super) fn follow(
     bus: &Bus,
     source: Source,
     show: Slug,
@@ -107,8 +113,7 @@ pub(crate) fn follow(
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>> + use<>> {
     // Listen first and look at the log then: an event between the two comes twice and is told once.
     let receiver = bus.sender.subscribe();
-    let log: Vec<EventRecord> =
-        source.site.borrow().shows.get(&show).map(|site| site.events.clone()).unwrap_or_default();
+    let log: Vec<EventRecord> = source.site.borrow().held(&show).map(|site| site.events.clone()).unwrap_or_default();
     let newest = log.last().map_or(0, |event| event.seq);
     // A number that was never given comes from another life of this show.
     let last = last.filter(|&last| last <= newest).unwrap_or(newest);
@@ -154,6 +159,9 @@ impl Follower {
             if event.show != self.show || event.seq <= self.last {
                 continue;
             }
+            if !self.source.reader.is_let_in(&self.source.library).await {
+                return None;
+            }
             self.last = event.seq;
             if let Some(told) = self.tell(&event) {
                 return Some(told);
@@ -163,7 +171,7 @@ impl Follower {
 
     /// The event as it is sent; `None` if its episode is not in the site any more.
     fn tell(&self, event: &EventRecord) -> Option<Event> {
-        let site = self.source.site.borrow();
+        let site = self.source.reader.site(&self.source.site);
         let (show, file) = (event.show.as_str(), &event.file);
         let episode = match event.kind {
             EventKind::Withdrawn => site.ended(show, file)?.0,

@@ -152,7 +152,7 @@ impl Front {
         output.clear();
         if question.path == "/announce" {
             let peers = self.proxies.see_through(peers, question.fields);
-            let body = self.tracker.announce(peers, question.query);
+            let body = self.tracker.announce(peers, question.query, None);
             let (fields, length) = (TRACKER.iter(), HeaderValue::from(body.len()));
             let fields = fields.map(|(name, value)| (name, value)).chain([(&header::CONTENT_LENGTH, &length)]);
             self.head(StatusCode::OK, fields, question.is_last, output);

@@ -3,7 +3,7 @@
 //! In reading order: `listen` accepts connections, as many as there are places, and ends silent ones, `handshake`
 //! agrees on TLS with those that come over https, `streams` ends silent answers over HTTP/2, where each is `kept` with
 //! a place of its own, and `proxies` tells who is behind one; `front` answers what comes most, and leaves the rest to
-//! the router, where `pace` holds up who asks too often; `resource` and `media` (with `range`) answer for what is in
+//! the router, before which `private` lets subscribers in, and where `pace` holds up who asks too often; `resource` and `media` (with `range`) answer for what is in
 //! memory and on disk, `uplink` lets peers have their part of the line meanwhile; `torrents`, `events` and the tracker
 //! do the rest. [`app`] puts them under their paths; it needs no socket, so tests ask it directly.
 //!
@@ -18,6 +18,7 @@ mod kept;
 mod proxies;
 mod front;
 mod pace;
+mod private;
 mod resource;
 mod media;
 mod torrents;
@@ -66,6 +67,7 @@ use crate::tls::Tls;
 use crate::tracker::Tracker;
 use crate::urls::Urls;
 use media::{MediaFile, Meter};
+use private::{Door, Reader};
 use torrents::Torrents;
 
 /// Everything that requests are answered from.
@@ -114,7 +116,9 @@ const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 pub(crate) fn app(web: Web, api: Router) -> App {
     let proxies = web.proxies.clone();
     let front = Front::new(web.site.clone(), Arc::clone(&web.tracker), proxies.clone());
-    App { front: Some(Arc::new(front)), router: router(web, api), proxies, tls: None, came_in: CameIn::default() }
+    let door = Door::new(web, |web| router(web, api));
+    let router = Router::new().fallback(Door::pass).with_state(door);
+    App { front: Some(Arc::new(front)), router, proxies, tls: None, came_in: CameIn::default() }
 }
 
 /// Questions that a network may ask at once, and after how long it may ask one more: many listeners behind one address
@@ -217,6 +221,7 @@ fn held(pace: &Pace, peers: Option<Extension<Peers>>) -> Option<Duration> {
 /// speak no TLS. At home, under an address that is in no certificate, plain http is all there is.
 async fn lead_to_https(
     State(state): Shared,
+    reader: Reader,
     way: Option<Extension<Way>>,
     peers: Option<Extension<Peers>>,
     request: axum::extract::Request,
@@ -228,7 +233,8 @@ async fn lead_to_https(
         return next.run(request).await;
     }
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()?.parse::<Authority>().ok());
-    let base = state.web.urls.base();
+    let urls = reader.urls(&state.web.urls);
+    let base = urls.base();
     let is_ours = host.is_some_and(|host| Some(host.host()) == base.host_str());
     let is_far = peers.is_some_and(|Extension(peers)| Scope::of(peers.remote.ip()) == Scope::Public);
     let target =
@@ -243,8 +249,9 @@ async fn lead_to_https(
     }
 }
 
-async fn home(State(state): Shared, method: Method, headers: HeaderMap) -> Response {
-    state.site().home.respond(&method, &headers)
+async fn home(State(state): Shared, reader: Reader, method: Method, headers: HeaderMap) -> Response {
+    let site = state.site(&reader);
+    reader.respond(&site.home, &method, &headers).await
 }
 
 /// Answers with what `pick` takes.
@@ -254,11 +261,17 @@ fn of_all(pick: fn(&AppState) -> &Resource) -> MethodRouter<Arc<AppState>> {
 
 /// Answers with what `pick` takes from the show of the path's slug.
 fn of_show(pick: fn(&ShowSite) -> Option<&Resource>) -> MethodRouter<Arc<AppState>> {
-    get(async move |State(state): Shared, Path(slug): Path<String>, method: Method, headers: HeaderMap| {
-        let site = state.site();
-        let picked = site.show(&slug).and_then(|show| pick(show));
-        picked.map_or_else(not_found, |picked| picked.respond(&method, &headers))
-    })
+    get(
+        async move |State(state): Shared,
+                    reader: Reader,
+                    Path(slug): Path<String>,
+                    method: Method,
+                    headers: HeaderMap| {
+            let site = state.site(&reader);
+            let picked = site.show(&slug).and_then(|show| pick(show));
+            state.found(picked, &reader, &method, &headers).await
+        },
+    )
 }
 
 /// Leads from an address with a slash too many to the one without.
@@ -272,29 +285,31 @@ async fn without_slash(Path(slug): Path<String>) -> Response {
 /// The page of an episode, or a page of older ones of a feed.
 async fn episode(
     State(state): Shared,
+    reader: Reader,
     Path((slug, name)): Path<(String, String)>,
     method: Method,
     headers: HeaderMap,
 ) -> Response {
-    let site = state.site();
+    let site = state.site(&reader);
     if let Some(feed) = site.show(&slug).and_then(|show| show.feeds.get(&name)) {
-        return feed.respond(&method, &headers);
+        return reader.respond(feed, &method, &headers).await;
     }
     match site.episode(&slug, &name) {
-        Some(episode) => episode.page.respond(&method, &headers),
-        None => state.ended(&site, &slug, &name, |now, urls| urls.episode(&now.show, &now.file)),
+        Some(episode) => reader.respond(&episode.page, &method, &headers).await,
+        None => state.ended(&reader, &slug, &name, |now, urls| urls.episode(&now.show, &now.file)),
     }
 }
 
 async fn chapters(
     State(state): Shared,
+    reader: Reader,
     Path((slug, name)): Path<(String, String)>,
     method: Method,
     headers: HeaderMap,
 ) -> Response {
-    let site = state.site();
+    let site = state.site(&reader);
     let chapters = site.episode(&slug, &name).and_then(|episode| episode.chapters.as_ref());
-    chapters.map_or_else(not_found, |chapters| chapters.respond(&method, &headers))
+    state.found(chapters, &reader, &method, &headers).await
 }
 
 /// The figures of a swarm, for the page and for whoever draws graphs.
@@ -305,8 +320,8 @@ struct SwarmFigures {
     downloaded: u32,
 }
 
-async fn swarm(State(state): Shared, Path((slug, name)): Path<(String, String)>) -> Response {
-    let site = state.site();
+async fn swarm(State(state): Shared, reader: Reader, Path((slug, name)): Path<(String, String)>) -> Response {
+    let site = state.site(&reader);
     let Some(episode) = site.episode(&slug, &name) else { return not_found() };
     let counts = state.web.tracker.swarm(episode.record.info_hash);
     let figures =
@@ -316,17 +331,19 @@ async fn swarm(State(state): Shared, Path((slug, name)): Path<(String, String)>)
 
 async fn follow(
     State(state): Shared,
+    reader: Reader,
     Extension(peers): Extension<Peers>,
     Path(slug): Path<String>,
     headers: HeaderMap,
 ) -> Response {
-    let Some(slug) = state.site().show(&slug).map(|show| show.record.slug.clone()) else { return not_found() };
+    let Some(slug) = state.site(&reader).show(&slug).map(|show| show.record.slug.clone()) else { return not_found() };
     let Some(place) = state.web.bus.admit(peers.remote.ip()) else {
         return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "30")], "too many streams\n").into_response();
     };
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
-    let Web { site, urls, stop, .. } = &state.web;
-    let source = events::Source { site: site.clone(), urls: Arc::clone(urls), stop: stop.clone() };
+    let Web { site, library, urls, stop, .. } = &state.web;
+    let (site, library, urls, stop) = (site.clone(), library.clone(), reader.urls(urls), stop.clone());
+    let source = events::Source { site, library, reader, urls, stop };
     let mut response = events::follow(&state.web.bus, source, slug, last, place).into_response();
     // Nginx would hold events back until its buffer is full.
     response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
@@ -335,12 +352,13 @@ async fn follow(
 
 async fn media(
     State(state): Shared,
+    reader: Reader,
     Extension(peers): Extension<Peers>,
     Path((slug, file)): Path<(String, String)>,
     method: Method,
     headers: HeaderMap,
 ) -> Response {
-    let site = state.site();
+    let site = state.site(&reader);
     let Some(show) = site.show(&slug) else { return not_found() };
     let mut counted = None;
     let found = match site.episode_by_file(&slug, &file) {
@@ -358,7 +376,7 @@ async fn media(
             }
             // Half of one file does not go with half of another.
             None if is_a_rest(&headers) && site.ended(&slug, &file).is_some() => return gone(),
-            None => return state.ended(&site, &slug, &file, feed::media_url),
+            None => return state.ended(&reader, &slug, &file, feed::media_url),
         },
     };
     let meter = state.meter(counted.is_some(), counted, peers, &headers);
@@ -367,12 +385,13 @@ async fn media(
 
 async fn media_in_folder(
     State(state): Shared,
+    reader: Reader,
     Extension(peers): Extension<Peers>,
     Path((slug, folder, path)): Path<(String, String, String)>,
     method: Method,
     headers: HeaderMap,
 ) -> Response {
-    let site = state.site();
+    let site = state.site(&reader);
     let Some(episode) = site.episode_by_file(&slug, &folder).filter(|e| e.record.is_folder()) else {
         return if site.ended(&slug, &folder).is_some() { gone() } else { not_found() };
     };
@@ -398,31 +417,33 @@ async fn media_in_folder(
 
 async fn torrent(
     State(state): Shared,
+    reader: Reader,
     Path((slug, name)): Path<(String, String)>,
     method: Method,
     headers: HeaderMap,
 ) -> Response {
-    let site = state.site();
+    let site = state.site(&reader);
     let file = name.strip_suffix(".torrent").unwrap_or_default();
     let Some(episode) = site.episode_by_file(&slug, file) else {
-        return state.ended(&site, &slug, file, |now, urls| urls.torrent(&now.show, &now.file));
+        return state.ended(&reader, &slug, file, |now, urls| urls.torrent(&now.show, &now.file));
     };
     match state.torrents.of(&episode.record).await {
-        Ok(torrent) => torrent.resource.respond(&method, &headers),
+        Ok(torrent) => reader.respond(&torrent.resource, &method, &headers).await,
         Err(error) => broken(&error),
     }
 }
 
 async fn announce(
     State(state): Shared,
+    reader: Reader,
     Extension(peers): Extension<Peers>,
     RawQuery(query): RawQuery,
 ) -> impl IntoResponse {
-    tracker_answer(state.web.tracker.announce(peers, query.as_deref().unwrap_or_default()))
+    tracker_answer(state.web.tracker.announce(peers, query.as_deref().unwrap_or_default(), reader.show()))
 }
 
-async fn scrape(State(state): Shared, RawQuery(query): RawQuery) -> impl IntoResponse {
-    tracker_answer(state.web.tracker.scrape(query.as_deref().unwrap_or_default()))
+async fn scrape(State(state): Shared, reader: Reader, RawQuery(query): RawQuery) -> impl IntoResponse {
+    tracker_answer(state.web.tracker.scrape(query.as_deref().unwrap_or_default(), reader.show()))
 }
 
 fn tracker_answer(body: Vec<u8>) -> Response {
@@ -476,17 +497,32 @@ pub(crate) async fn health(library: &Library) -> Response {
 }
 
 impl AppState {
-    fn site(&self) -> Arc<Site> {
-        Arc::clone(&self.web.site.borrow())
+    /// The site as `reader` sees it.
+    fn site(&self, reader: &Reader) -> Arc<Site> {
+        reader.site(&self.web.site)
+    }
+
+    /// Answers with what was found for `reader`, if it was.
+    async fn found(&self, it: Option<&Resource>, reader: &Reader, method: &Method, headers: &HeaderMap) -> Response {
+        match it {
+            Some(resource) => reader.respond(resource, method, headers).await,
+            None => not_found(),
+        }
     }
 
     /// Answers for an episode that is offered no more: leads to what took its place, or says that it was taken back.
-    fn ended(&self, site: &Site, slug: &str, name: &str, at: impl Fn(&EpisodeRecord, &Urls) -> url::Url) -> Response {
-        match site.ended(slug, name) {
+    fn ended(
+        &self,
+        reader: &Reader,
+        slug: &str,
+        name: &str,
+        at: impl Fn(&EpisodeRecord, &Urls) -> url::Url,
+    ) -> Response {
+        match self.site(reader).ended(slug, name) {
             None => not_found(),
             Some((_, None)) => gone(),
             Some((_, Some(now))) => {
-                let mut response = Redirect::temporary(at(now, &self.web.urls).as_str()).into_response();
+                let mut response = Redirect::temporary(at(now, &reader.urls(&self.web.urls)).as_str()).into_response();
                 response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=60"));
                 response
             }

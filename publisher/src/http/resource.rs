@@ -21,6 +21,8 @@ use flate2::write::GzEncoder;
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
+use crate::urls::ANY_TOKEN;
+
 /// Content in memory with everything a conditional request needs.
 #[derive(Clone, Debug)]
 pub(crate) struct Resource {
@@ -54,8 +56,7 @@ impl Resource {
     /// Takes the content; `cache_control` tells caches how long to keep it.
     pub(crate) fn new(content: impl Into<Vec<u8>>, content_type: &'static str, cache_control: &'static str) -> Self {
         let content = content.into();
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-        let gzip = encoder.write_all(&content).and_then(|()| encoder.finish()).expect("memory takes every byte");
+        let gzip = zipped(&content, Compression::default());
         let gzip = (gzip.len() < content.len()).then(|| Variant::new(gzip));
         Self {
             plain: Variant::new(content),
@@ -106,6 +107,23 @@ impl Resource {
         response
     }
 
+    /// The answer to a subscriber: his token stands where that of any does. Its tags are those of what is the same for
+    /// all, at an address that no other has.
+    pub(crate) fn respond_with(&self, token: &str, method: &Method, headers: &HeaderMap) -> Response {
+        let answer = self.answer(headers);
+        let mut response = self.respond(&Method::HEAD, headers);
+        if !answer.is_fresh {
+            let bytes = with_token(&self.plain.bytes, token);
+            // This is made for one asker.
+            let bytes = if answer.is_zipped { zipped(&bytes, Compression::fast()) } else { bytes };
+            response.headers_mut().insert(header::CONTENT_LENGTH, bytes.len().into());
+            if *method != Method::HEAD {
+                *response.body_mut() = Body::from(bytes);
+            }
+        }
+        response
+    }
+
     /// What is to be answered to a request with these header fields.
     pub(crate) fn answer(&self, asked: &(impl Fields + ?Sized)) -> Answer<'_> {
         let zipped = self.gzip.as_ref().filter(|_| takes_gzip(asked));
@@ -113,6 +131,24 @@ impl Resource {
         let is_fresh = self.location.is_none() && is_fresh(asked, &variant.etag, self.last_modified.as_ref());
         Answer { resource: self, variant, is_zipped: zipped.is_some(), is_fresh }
     }
+}
+
+fn zipped(content: &[u8], level: Compression) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), level);
+    encoder.write_all(content).and_then(|()| encoder.finish()).expect("memory takes every byte")
+}
+
+/// `content` with `token` in the place of any.
+fn with_token(content: &[u8], token: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(content.len());
+    let mut rest = 0;
+    for at in memchr::memmem::find_iter(content, ANY_TOKEN) {
+        bytes.extend_from_slice(&content[rest..at]);
+        bytes.extend_from_slice(token.as_bytes());
+        rest = at + ANY_TOKEN.len();
+    }
+    bytes.extend_from_slice(&content[rest..]);
+    bytes
 }
 
 /// The answer to one request, before it is written in one way or another.

@@ -11,9 +11,10 @@ use tower::ServiceExt as _;
 use super::*;
 use crate::library::tests::library;
 use crate::record::tests::{episode as record, show as show_record};
-use crate::record::{EventKind, EventRecord};
+use crate::record::{EventKind, EventRecord, ShowRecord};
 use crate::slug::page_name;
 use crate::tls::{make, read};
+use crate::urls::ANY_TOKEN;
 
 /// A port with one show `a` and its episodes 1 and 2, of which each has 1000 bytes of media.
 pub(super) struct Port {
@@ -63,9 +64,10 @@ fn port_at(public_url: &str, tls: Option<Tls>) -> Port {
 fn publish(library: &Library, record: &EpisodeRecord) {
     std::fs::write(library.content(record), MEDIA).unwrap();
     let name = TorrentPath::new([&record.file]).unwrap();
-    let metainfo = MetainfoBuilder::file(name, 1000, 16384, [[7; 20]].into_iter().collect()).build().unwrap();
+    let metainfo = MetainfoBuilder::file(name, 1000, 16384, [[7; 20]].into_iter().collect());
+    let metainfo = metainfo.private(record.is_private).build().unwrap();
     std::fs::write(library.torrent(&record.show, &record.file), metainfo.encode()).unwrap();
-    library.release(&show_record("a"), record).unwrap();
+    library.release(&show_record(record.show.as_str()), record).unwrap();
 }
 
 impl Port {
@@ -348,4 +350,117 @@ async fn a_network_that_asks_too_often_has_to_wait_and_others_do_not() {
         assert_eq!(ask(asker, path).await.status(), 200, "{asker} {path}");
     }
     port.stop.cancel();
+}
+
+/// A port with a private show `b`, too; its subscribers `ann` and `bob` have these tokens.
+fn private_port() -> (Port, [String; 2]) {
+    let port = port();
+    let show = ShowRecord { is_private: true, ..show_record("b") };
+    port.library.store().put(&show).unwrap();
+    port.library.prepare_show(&show.slug).unwrap();
+    publish(&port.library, &EpisodeRecord { is_private: true, ..record("b", 3) });
+    port.library.store().put(&show).unwrap();
+    let tokens = ["ann", "bob"].map(|name| {
+        let token = podswarm_core::app::new_token().unwrap();
+        port.library.add_subscriber(Some("b"), name, &token, chrono::DateTime::UNIX_EPOCH).unwrap();
+        token
+    });
+    let urls = Urls::parse("http://pods.example/").unwrap();
+    port.site.send_replace(Arc::new(Site::build(&port.library, &urls, chrono::DateTime::UNIX_EPOCH).unwrap()));
+    (port, tokens)
+}
+
+/// Every path at which something of the show `b` is.
+fn private_paths() -> Vec<String> {
+    let file = record("b", 3).file;
+    let page = page_name(&file);
+    let documents = ["feed.xml", "torrents.xml", "feed.json", "feed.atom", "events"].map(|it| format!("/shows/b/{it}"));
+    let pages = [
+        "/shows/b".to_owned(),
+        format!("/shows/b/{page}"),
+        format!("/shows/b/{page}/swarm.json"),
+        format!("/media/b/{file}"),
+        format!("/torrents/b/{file}.torrent"),
+    ];
+    documents.into_iter().chain(pages).collect()
+}
+
+#[tokio::test]
+async fn a_private_show_is_found_with_a_token_alone() {
+    let (port, [ann, _]) = private_port();
+    for path in private_paths() {
+        let mine = port.ask("GET", &format!("/private/{ann}{path}"), &[]).await;
+        assert_eq!(mine.status(), 200, "{path}");
+        assert_eq!(mine.headers()["x-robots-tag"], "noindex, nofollow", "{path}");
+        let cache = mine.headers().get(header::CACHE_CONTROL).map(|it| it.to_str().unwrap().to_owned());
+        assert!(!cache.is_some_and(|cache| cache.contains("public")), "{path}");
+        let wrong = ann.replace(|digit| digit != '0', "0");
+        for prefix in ["", &format!("/private/{wrong}"), "/private/", &format!("/private/{ANY_TOKEN}")] {
+            assert_eq!(port.ask("GET", &format!("{prefix}{path}"), &[]).await.status(), 404, "{prefix}{path}");
+        }
+    }
+    let (status, _, home) = port.get(&format!("/private/{ann}/")).await;
+    let home = String::from_utf8(home).unwrap();
+    assert!(status == 200 && home.contains("shows/b") && !home.contains("shows/a"), "{home}");
+    let (_, _, all) = port.get("/").await;
+    assert!(!String::from_utf8(all).unwrap().contains("shows/b"));
+    assert_eq!(port.get(&format!("/private/{ann}/shows/a")).await.0, 404, "it opens its show alone");
+    port.library.revoke_subscriber(Some("b"), "ann").unwrap();
+    for path in private_paths() {
+        assert_eq!(port.ask("GET", &format!("/private/{ann}{path}"), &[]).await.status(), 404, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_subscriber_gets_has_his_token_and_nobody_elses() {
+    let (port, tokens) = private_port();
+    for path in private_paths().iter().filter(|path| !path.ends_with("/events") && !path.starts_with("/media")) {
+        for (own, other) in [(&tokens[0], &tokens[1]), (&tokens[1], &tokens[0])] {
+            let at = format!("/private/{own}{path}");
+            let (_, headers, body) = port.get(&at).await;
+            let text = String::from_utf8_lossy(&body);
+            assert!(!text.contains(other) && !text.contains(ANY_TOKEN), "{path}: {text}");
+            assert_eq!(text.matches("pods.example").count(), text.matches(&**own).count(), "{path}: {text}");
+            let zipped = port.ask("GET", &at, &[("accept-encoding", "gzip")]).await;
+            let is_zipped = zipped.headers().contains_key(header::CONTENT_ENCODING);
+            let length = zipped.headers().get(header::CONTENT_LENGTH).cloned();
+            let bytes = axum::body::to_bytes(zipped.into_body(), 1 << 20).await.unwrap();
+            assert_eq!(length.unwrap(), bytes.len().to_string(), "{path}");
+            if is_zipped {
+                let mut plain = Vec::new();
+                std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&bytes[..]), &mut plain).unwrap();
+                assert_eq!(plain, body, "{path}");
+            }
+            let head = port.ask("HEAD", &at, &[]).await;
+            assert_eq!(head.headers()[header::CONTENT_LENGTH], body.len().to_string(), "{path}");
+            if let Some(tag) = headers.get(header::ETAG) {
+                let again = port.ask("GET", &at, &[("if-none-match", tag.to_str().unwrap())]).await;
+                assert_eq!(again.status(), 304, "{path}");
+            }
+        }
+    }
+    let file = record("b", 3).file;
+    let (_, _, torrent) = port.get(&format!("/private/{}/torrents/b/{file}.torrent", tokens[0])).await;
+    let metainfo = Metainfo::parse(&torrent).unwrap();
+    assert_eq!(metainfo.trackers, [[format!("http://pods.example/private/{}/announce", tokens[0])]]);
+    assert_eq!(metainfo.web_seeds, [format!("http://pods.example/private/{}/media/b/{file}", tokens[0])]);
+}
+
+#[tokio::test]
+async fn a_stream_ends_when_its_subscriber_is_let_in_no_more() {
+    let (port, [ann, bob]) = private_port();
+    let mut streams = Vec::new();
+    for token in [&ann, &bob] {
+        let answer = port.ask("GET", &format!("/private/{token}/shows/b/events"), &[]).await;
+        let mut body = answer.into_body().into_data_stream();
+        body.next().await.unwrap().unwrap();
+        streams.push(body);
+    }
+    port.library.revoke_subscriber(Some("b"), "ann").unwrap();
+    let seq = port.site.borrow().held(&"b".parse().unwrap()).unwrap().events.last().unwrap().seq + 1;
+    let (show, file) = ("b".parse().unwrap(), record("b", 3).file);
+    port.bus.tell(EventRecord { show, seq, kind: EventKind::Episode, file });
+    assert!(streams[0].next().await.is_none());
+    let told = String::from_utf8(streams[1].next().await.unwrap().unwrap().to_vec()).unwrap();
+    assert!(told.contains(&format!("/private/{bob}/torrents/b/")) && !told.contains(&ann), "{told}");
 }

@@ -49,7 +49,7 @@ impl Torrents {
         let (library, urls, episode) = (self.library.clone(), Arc::clone(&self.urls), episode.clone());
         let made = tokio::task::spawn_blocking(move || {
             let metainfo = library.metainfo(&episode.show, &episode.file)?;
-            let bytes = feed::torrent(&episode, metainfo.clone(), &urls);
+            let bytes = feed::torrent(&episode, metainfo.clone(), &urls.of(episode.is_private));
             // The address may get other trackers one day, so it is not kept for ever.
             let resource = Resource::new(bytes, "application/x-bittorrent", "public, max-age=300");
             Ok::<_, LibraryError>(Arc::new(ServedTorrent { metainfo, resource }))

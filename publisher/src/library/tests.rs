@@ -22,7 +22,7 @@ fn now() -> DateTime<Utc> {
 #[test]
 fn a_show_is_made_with_its_key_and_found_by_slug_or_title() {
     let (dir, library) = library();
-    let show = library.create_show(None, titled("My Café"), None, now()).unwrap();
+    let show = library.create_show(None, titled("My Café"), None, false, now()).unwrap();
     assert_eq!(show.slug.as_str(), "my-cafe");
     assert!(dir.path().join("keys/my-cafe.ed25519").exists());
     for wanted in [None, Some("my-cafe"), Some(" my CAFÉ ")] {
@@ -33,8 +33,8 @@ fn a_show_is_made_with_its_key_and_found_by_slug_or_title() {
 #[test]
 fn a_second_show_under_one_slug_is_refused() {
     let (_dir, library) = library();
-    library.create_show(None, titled("A"), None, now()).unwrap();
-    let error = library.create_show(None, titled("a!"), None, now()).unwrap_err();
+    library.create_show(None, titled("A"), None, false, now()).unwrap();
+    let error = library.create_show(None, titled("a!"), None, false, now()).unwrap_err();
     assert_eq!(error.to_string(), "there is a show `a` already: A");
     assert!(error.hint().unwrap().contains("podpub edit --show a"));
 }
@@ -43,9 +43,9 @@ fn a_second_show_under_one_slug_is_refused() {
 fn which_show_is_asked_only_where_there_are_several() {
     let (_dir, library) = library();
     assert!(matches!(library.show(None), Err(LibraryError::NoShow { .. })));
-    library.create_show(None, titled("A"), None, now()).unwrap();
+    library.create_show(None, titled("A"), None, false, now()).unwrap();
     assert!(library.show(None).is_ok());
-    library.create_show(None, titled("B"), None, now()).unwrap();
+    library.create_show(None, titled("B"), None, false, now()).unwrap();
     assert_eq!(library.show(None).unwrap_err().to_string(), "there are several shows: a, b");
     let error = library.show(Some("c")).unwrap_err().to_string();
     assert_eq!(error, "there is no show `c`; there are: a, b");
@@ -54,7 +54,7 @@ fn which_show_is_asked_only_where_there_are_several() {
 #[test]
 fn an_edit_changes_what_it_says_and_lasts() {
     let (dir, library) = library();
-    library.create_show(None, titled("A"), None, now()).unwrap();
+    library.create_show(None, titled("A"), None, false, now()).unwrap();
     let mut fields = ShowFields { author: Some("Ann".to_owned()), ..ShowFields::default() };
     fields.set_image(&crate::fixture::png(4, 4));
     let show = library.edit_show(None, fields).unwrap();
@@ -68,7 +68,7 @@ fn an_edit_changes_what_it_says_and_lasts() {
 #[test]
 fn a_show_without_a_title_is_refused() {
     let (_dir, library) = library();
-    let made = library.create_show(None, ShowFields::default(), None, now());
+    let made = library.create_show(None, ShowFields::default(), None, false, now());
     assert!(matches!(made, Err(LibraryError::Field(FieldError::Title { got: 0 }))));
     assert_eq!(library.shows().unwrap(), []);
 }

@@ -370,7 +370,7 @@ impl Counter {
     fn episode_of(&mut self, info_hash: &[u8; 20]) -> Option<EpisodeKey> {
         if self.swarms.is_none() || self.site.has_changed().unwrap_or(false) {
             let site = Arc::clone(&self.site.borrow_and_update());
-            let episodes = site.shows.values().flat_map(|show| show.episodes.values());
+            let episodes = site.all().flat_map(|show| show.episodes.values());
             let swarms = episodes.flat_map(|episode| {
                 let record = &episode.record;
                 record.info_hash.wires().map(|wire| (wire, EpisodeKey::of(record)))

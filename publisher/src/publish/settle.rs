@@ -4,7 +4,7 @@ use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use podswarm_core::app::write_atomic;
-use podswarm_core::metainfo::{Metainfo, TorrentPath};
+use podswarm_core::metainfo::{Metainfo, MetainfoBuilder, TorrentPath};
 use podswarm_feeds::date::to_the_second;
 use uuid::Uuid;
 
@@ -86,7 +86,7 @@ pub(crate) fn settle(library: &Library, staged: Staged, now: DateTime<Utc>) -> R
     let published = next.or(said.at).or(old.as_ref().map(|old| old.published));
     let published = to_the_second(published.unwrap_or(now));
     let file = free_file_name(&known, published, &title, &staged);
-    let metainfo = make_metainfo(&staged, &file, now)?;
+    let metainfo = make_metainfo(&staged, &file, show.is_private, now)?;
     library.prepare_show(&show.slug)?;
     let (mut staging, looked) = (staged.staging, staged.looked);
     let mut tags = looked.tags;
@@ -142,6 +142,7 @@ pub(crate) fn settle(library: &Library, staged: Staged, now: DateTime<Utc>) -> R
         transcripts: old.as_ref().map(|old| old.transcripts.clone()).unwrap_or_default(),
         sha256: staged.sha256,
         info_hash: metainfo.info_hash,
+        is_private: show.is_private,
         metainfo_length: torrent.len() as u64,
         length: looked.found.length(),
         enclosure: looked.enclosure,
@@ -287,12 +288,13 @@ fn free_file_name(known: &[EpisodeRecord], published: DateTime<Utc>, title: &str
     (8..=64).map(name).find(is_free).unwrap_or_else(|| name(64))
 }
 
-fn make_metainfo(staged: &Staged, file: &str, now: DateTime<Utc>) -> Result<Metainfo, PublishError> {
+fn make_metainfo(staged: &Staged, file: &str, is_private: bool, now: DateTime<Utc>) -> Result<Metainfo, PublishError> {
     let name = TorrentPath::new([file]).expect("a file name of ours is plain ASCII");
     let builder = staged.looked.found.builder(name, staged.piece_length, staged.hashes.clone());
     let program = concat!("Podswarm ", env!("CARGO_PKG_VERSION"));
     let date = Some(now.timestamp());
-    let built = builder.and_then(|it| it.created_by(Some(program.to_owned())).creation_date(date).build());
+    let finish = |it: MetainfoBuilder| it.private(is_private).created_by(Some(program.to_owned())).creation_date(date);
+    let built = builder.and_then(|builder| finish(builder).build());
     built.map_err(|source| PublishError::Metainfo { path: staged.draft.path.clone(), source })
 }
 

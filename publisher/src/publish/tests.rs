@@ -176,7 +176,7 @@ fn with_several_shows_the_tags_or_the_owner_say_which() {
     let world = world();
     for title in ["A", "B"] {
         let fields = crate::shows::ShowFields { title: Some(title.into()), ..Default::default() };
-        world.library.create_show(None, fields, None, now()).unwrap();
+        world.library.create_show(None, fields, None, false, now()).unwrap();
     }
     let path = world.file("a.wav", &fixture::wav(1, 1));
     let error = world.settle(draft(path.clone())).err().unwrap();

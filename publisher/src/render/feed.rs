@@ -121,7 +121,7 @@ fn show_model(show: &ShowRecord, urls: &Urls) -> model::Show {
         copyright: show.copyright.clone(),
         is_locked: show.is_locked,
         is_complete: show.is_complete,
-        is_blocked: show.is_blocked,
+        is_blocked: show.is_blocked || show.is_private,
         tags: tags(show),
         podcast_guid: show.podcast_guid,
         new_feed_url: show.moved.as_ref().map(|moved| moved.feed.clone()),
@@ -176,7 +176,7 @@ fn episode_model(show: &ShowRecord, episode: &EpisodeRecord, urls: &Urls) -> mod
             url: urls.torrent(&show.slug, &episode.file),
             length: episode.metainfo_length + outer_length(episode, urls),
             info_hash: episode.info_hash,
-            magnet: magnet(episode, urls).to_string(),
+            magnet: magnet(episode, urls).map(|magnet| magnet.to_string()),
             info_name: episode.file.clone(),
             folder_length: episode.is_folder().then_some(episode.length),
         }),
@@ -214,14 +214,15 @@ fn web_seed(episode: &EpisodeRecord, urls: &Urls) -> url::Url {
     if episode.is_folder() { urls.media_folder(&episode.show) } else { urls.media(&episode.show, &episode.file) }
 }
 
-/// The magnet link of an episode.
-pub(crate) fn magnet(episode: &EpisodeRecord, urls: &Urls) -> Magnet {
-    Magnet {
+/// The magnet link of an episode; a private one has none: who has but the link asks strangers for the rest (BEP 27).
+pub(crate) fn magnet(episode: &EpisodeRecord, urls: &Urls) -> Option<Magnet> {
+    let link = || Magnet {
         name: Some(episode.file.clone()),
         trackers: urls.trackers(),
         web_seeds: vec![web_seed(episode, urls).into()],
         ..Magnet::new(episode.info_hash)
-    }
+    };
+    (!episode.is_private).then(link)
 }
 
 /// An episode's `.torrent` as it is served: `bare` with our tracker and web seed.
@@ -329,7 +330,7 @@ mod tests {
         assert!(podcast.contains("/media/a/2026-01-01-book-00000001/1.mp3\"") && podcast.contains("length=\"1000\""));
         assert!(!podcast.contains("sha256-"), "{podcast}");
         assert!(torrents.contains("length=\"5000\""));
-        assert_eq!(magnet(&record, &urls()).web_seeds, ["https://pods.example/x/media/a/"]);
+        assert_eq!(magnet(&record, &urls()).unwrap().web_seeds, ["https://pods.example/x/media/a/"]);
     }
 
     #[test]
@@ -352,7 +353,7 @@ mod tests {
             let tiers: Vec<&[&str]> = [trackers].into_iter().filter(|tier| !tier.is_empty()).collect();
             assert_eq!(served.trackers, tiers, "all are one tier");
             assert_eq!(served.web_seeds, ["https://pods.example/x/media/a/2026-01-01-episode-1-00000001.mp3"]);
-            assert_eq!(magnet(&record, &urls).trackers, trackers);
+            assert_eq!(magnet(&record, &urls).unwrap().trackers, trackers);
         }
     }
 }

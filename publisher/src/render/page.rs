@@ -100,7 +100,7 @@ pub(crate) fn show(show: &ShowRecord, episodes: &[&EpisodeRecord], urls: &Urls) 
 pub(crate) fn episode(
     show: &ShowRecord,
     episode: &EpisodeRecord,
-    magnet: &Magnet,
+    magnet: Option<&Magnet>,
     said: &[(Option<u64>, String)],
     urls: &Urls,
 ) -> String {
@@ -131,7 +131,7 @@ pub(crate) fn episode(
                 ul.links {
                     li { a href=(media_path("../..", episode)) download { "File over HTTP" } }
                     li { a href={ "../../torrents/" (show.slug) "/" (episode.file) ".torrent" } { "Torrent" } }
-                    li { a href=(magnet) { "Magnet link" } }
+                    @if let Some(magnet) = magnet { li { a href=(magnet) { "Magnet link" } } }
                 }
                 @if !urls.are_files() {
                     p.soft data-swarm={ (page) "/swarm.json" } {
@@ -336,7 +336,7 @@ mod tests {
     fn an_episodes_page_has_player_notes_magnet_and_torrent() {
         let mut record = record("a", 1);
         record.notes = Some("See https://x.example/".to_owned());
-        let page = episode(&show_record("a"), &record, &Magnet::new(record.info_hash), &[], &urls());
+        let page = episode(&show_record("a"), &record, Some(&Magnet::new(record.info_hash)), &[], &urls());
         for part in [
             "<audio controls preload=\"metadata\" src=\"../../media/a/2026-01-01-episode-1-00000001.mp3\"></audio>",
             "<a href=\"https://x.example/\"",
@@ -356,7 +356,7 @@ mod tests {
         let link = Some("https://river.example/".to_owned());
         record.chapters = vec![Chapter { start_ms: 3_725_900, title: "The river".to_owned(), url: link }];
         let said = [(Some(61_000), "Good evening".to_owned()), (None, "and good night".to_owned())];
-        let page = episode(&show_record("a"), &record, &Magnet::new(record.info_hash), &said, &urls());
+        let page = episode(&show_record("a"), &record, Some(&Magnet::new(record.info_hash)), &said, &urls());
         for part in [
             "#t=3725\" data-at=\"3725\">1:02:05</a> The river <a href=\"https://river.example/\"",
             "data-at=\"61\">1:01</a> Good evening",
@@ -388,7 +388,7 @@ mod tests {
         for page in [
             home([(&show_record, 1)], &urls()),
             show(&show_record, &[&record], &urls()),
-            episode(&show_record, &record, &magnet, &[(Some(1000), record.title.clone())], &urls()),
+            episode(&show_record, &record, Some(&magnet), &[(Some(1000), record.title.clone())], &urls()),
             error("<b>", "<script>"),
         ] {
             assert!(!page.contains("<script>"), "{page}");
@@ -400,7 +400,7 @@ mod tests {
     fn what_no_browser_plays_has_no_player() {
         let mut record = record("a", 1);
         record.enclosure.mime = "application/octet-stream".to_owned();
-        let page = episode(&show_record("a"), &record, &Magnet::new(record.info_hash), &[], &urls());
+        let page = episode(&show_record("a"), &record, Some(&Magnet::new(record.info_hash)), &[], &urls());
         assert!(!page.contains("<audio") && !page.contains("<video"), "{page}");
     }
 

@@ -455,7 +455,7 @@ fn episode(name: &str) -> Episode {
             url: url(&format!("/torrents/{name}.torrent")),
             length: 12_345,
             info_hash: HASH.parse().expect("an info-hash"),
-            magnet: format!("{}&dn={name}.mp3&tr=http%3A%2F%2Ft.example%2Fannounce", magnet()),
+            magnet: Some(format!("{}&dn={name}.mp3&tr=http%3A%2F%2Ft.example%2Fannounce", magnet())),
             info_name: format!("{name}.mp3"),
             folder_length: None,
         }),
@@ -511,7 +511,7 @@ fn what_is_written_is_read_back() {
             item.sources,
             [
                 Source::Torrent { url: torrent.url.clone(), info_hash: Some(torrent.info_hash) },
-                Source::Magnet(torrent.magnet.parse().expect("a magnet link")),
+                Source::Magnet(torrent.magnet.as_deref().expect("a magnet link").parse().expect("a magnet link")),
                 Source::Http {
                     url: episode.media.url.clone(),
                     length: Some(episode.media.length),
