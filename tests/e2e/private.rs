@@ -82,7 +82,11 @@ fn what_cannot_be_is_refused_in_words() {
         ("subscriber", vec!["add", "bob", "--show", "world"], "not private"),
         ("subscriber", vec!["add", "bob"], "several shows"),
         ("subscriber", vec!["revoke", "eve", "--show", "friends"], "no subscriber `eve`"),
-        ("move", vec!["http://new.example/feed.xml", "--show", "friends"], "each subscriber has his own"),
+        (
+            "move",
+            vec!["http://new.example/feed.xml", "--show", "friends", "--unchecked"],
+            "each subscriber has his own",
+        ),
         ("export", vec!["--site", &site, "--base-url", "http://a.example", "--show", "friends"], "plain files"),
     ] {
         let ended = run(&publisher, name, &args);

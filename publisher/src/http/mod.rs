@@ -3,9 +3,10 @@
 //! In reading order: `listen` accepts connections, as many as there are places, and ends silent ones, `handshake`
 //! agrees on TLS with those that come over https, `streams` ends silent answers over HTTP/2, where each is `kept` with
 //! a place of its own, and `proxies` tells who is behind one; `front` answers what comes most, and leaves the rest to
-//! the router, before which `private` lets subscribers in, and where `pace` holds up who asks too often; `resource` and `media` (with `range`) answer for what is in
-//! memory and on disk, `uplink` lets peers have their part of the line meanwhile; `torrents`, `events` and the tracker
-//! do the rest. [`app`] puts them under their paths; it needs no socket, so tests ask it directly.
+//! the router, before which `private` lets subscribers in, and where `pace` holds up who asks too often; `resource` and
+//! `media` (with `range`) answer for what is in memory and on disk, `uplink` lets peers have their part of the line
+//! meanwhile; `torrents`, `events` and the tracker do the rest. [`app`] puts them under their paths; it needs no
+//! socket, so tests ask it directly.
 //!
 //! Law: a path decides nothing about files. Every name in a request is looked up in the site, and what is not there is
 //! not found.
