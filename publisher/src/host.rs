@@ -195,7 +195,7 @@ impl Host {
             }
         }
         tasks.spawn(stop.clone().run_until_cancelled_owned(uplink.clone().keep(engine.clone())));
-        let hooks = Hooks::start(config.hooks, &route, &tasks, &stop).explain(|| "make ready for hooks".to_owned())?;
+        let hooks = Hooks::start(config.hooks, library.store(), &route, &tasks, &stop).await?;
         if engine.port().is_none() {
             tracker.introduce_to(engine.clone());
         }
@@ -408,7 +408,7 @@ impl Host {
         tracing::info!(episode = episode.file, "published");
         if episode.released {
             let occasion = if replaced.is_some() { Occasion::Replaced } else { Occasion::Published };
-            self.tell_hooks(occasion, &episode);
+            self.tell_hooks(occasion, &episode).await;
         }
         Ok(Published { revised: replaced.is_some(), is_new_show, warnings, ..self.published(&show, &episode) })
     }
@@ -434,7 +434,7 @@ impl Host {
         self.retire(&episode).await?;
         if let Some(event) = event {
             self.bus.tell(event);
-            self.tell_hooks(Occasion::Withdrawn, &episode);
+            self.tell_hooks(Occasion::Withdrawn, &episode).await;
         }
         tracing::info!(episode = episode.file, "taken back");
         let (library, urls) = (self.library.clone(), Arc::clone(&self.urls));

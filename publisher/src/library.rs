@@ -31,6 +31,7 @@ use podswarm_feeds::{Tags, Withdrawal};
 
 use crate::cover::Cover;
 use crate::feed_length::FeedLength;
+use crate::hooks::DeliveryRecord;
 use crate::hub::SubscriptionRecord;
 use crate::keys::{self, KeyError};
 use crate::publish::{EpisodeFields, SaidError};
@@ -182,6 +183,7 @@ pub(crate) fn shape(dir: &DataDir) -> StateShape {
     StateShape::new(dir, &["keys", "acme", "listeners"])
         .with::<CopiedRecord>()
         .with::<DayRecord>()
+        .with::<DeliveryRecord>()
         .with::<EpisodeRecord>()
         .with::<EventRecord>()
         .with::<PublicUrlRecord>()

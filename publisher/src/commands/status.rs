@@ -68,8 +68,12 @@ pub(super) async fn status(context: &Context) -> Result<(), Failure> {
             context.out.line(format!("knows {nodes} nodes of the distributed hash table"))?;
         }
     }
-    for HookStatus { hook, done, failed, last_failure } in &status.hooks {
-        context.out.line(format!("hook {hook}: done {done} times, failed {failed} times"))?;
+    for HookStatus { hook, done, failed, last_failure, waiting, trouble } in &status.hooks {
+        let waiting = if *waiting > 0 { format!(", {waiting} waiting") } else { String::new() };
+        context.out.line(format!("hook {hook}: done {done} times, failed {failed} times{waiting}"))?;
+        if let Some(trouble) = trouble {
+            context.out.line(format!("  tried again: {trouble}"))?;
+        }
         if let Some(HookFailure { at, event, error }) = last_failure {
             let at = at.with_timezone(&Local).format("%Y-%m-%d %H:%M:%S");
             context.out.line(format!("  last on {event} at {at}: {error}"))?;

@@ -6,35 +6,43 @@
 //!
 //! A program gets what happened as JSON on its standard input, and in variables that begin with `PODPUB_`. A server
 //! gets the same JSON by POST, signed with HMAC-SHA256 in `X-Hub-Signature-256` if there is a secret; it is tried again
-//! for a quarter of an hour while it cannot be reached, is overloaded or fails.
+//! while it cannot be reached, is overloaded or fails. What it has not taken is kept, and sent after a restart.
 //!
-//! Law: a hook is ended, with everything that it started, when its time is over or the publisher stops.
+//! Laws: a hook is ended, with everything that it started, when its time is over or the publisher stops. What
+//! [`Hooks::tell`] was told is sent to a server at least once, in the order in which it happened, or is given up with a
+//! word in the log.
 
+mod delivery;
 mod hook;
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use podswarm_core::app::hook::{Action, Delivery, Undelivered, WAITS, post as post_once, run};
+use podswarm_core::app::hook::{Action, WAITS, run};
+use podswarm_core::app::{Explain as _, Failure};
 use podswarm_core::net::Route;
-use podswarm_core::net::http::{HttpClient, HttpError, Reach};
+use podswarm_core::net::http::{HttpClient, Reach};
+use podswarm_core::store::{Record as _, Store};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+pub(crate) use delivery::DeliveryRecord;
 pub(crate) use hook::{Hook, Occasion};
 
 use crate::USER_AGENT;
+use crate::host::blocking;
 use crate::wire::{EpisodeInfo, ShowInfo};
+use delivery::{Server, give_up_stray, receiver_of};
 
 /// What may wait for one hook.
-const QUEUE: usize = 64;
+const QUEUE: usize = 256;
 
 /// Something that happened, as hooks are told of it.
 #[derive(Clone, Debug, Serialize)]
@@ -88,8 +96,8 @@ impl Happening {
         variables
     }
 
-    fn json(&self) -> Bytes {
-        serde_json::to_vec(self).expect("what happened has a JSON form").into()
+    fn json(&self) -> String {
+        serde_json::to_string(self).expect("what happened has a JSON form")
     }
 }
 
@@ -104,6 +112,12 @@ pub(crate) struct HookStatus {
     pub(crate) failed: u64,
     /// How it failed last.
     pub(crate) last_failure: Option<HookFailure>,
+    /// What waits for it, that which is being done among it.
+    #[serde(default)]
+    pub(crate) waiting: u64,
+    /// Why the first of that was not taken yet, as one sentence; it is tried again.
+    #[serde(default)]
+    pub(crate) trouble: Option<String>,
 }
 
 /// How a hook failed.
@@ -118,84 +132,195 @@ pub(crate) struct HookFailure {
 }
 
 /// All hooks at work.
-#[derive(Debug, Default)]
-pub(crate) struct Hooks(Vec<Runner>);
+pub(crate) struct Hooks {
+    runners: Vec<Runner>,
+    /// Where deliveries are kept.
+    store: Store,
+    /// The number of the next delivery; held while things are put into the queues, so that all have one order.
+    next: tokio::sync::Mutex<u64>,
+}
 
 #[derive(Debug)]
 struct Runner {
     hook: Arc<Hook>,
-    queue: mpsc::Sender<Arc<Happening>>,
+    /// Names its server, if it has one.
+    receiver: Option<String>,
+    queue: mpsc::Sender<Waiting>,
     status: Arc<Mutex<HookStatus>>,
 }
 
+/// What waits for a hook.
+#[derive(Clone, Debug)]
+struct Waiting {
+    delivery: DeliveryRecord,
+    /// What a program is told besides.
+    variables: Vec<(&'static str, String)>,
+}
+
 impl Hooks {
-    /// Starts a task for each of `hooks`, which asks servers by `route`, until `stop`.
-    pub(crate) fn start(
+    /// Starts a task for each of `hooks`, which asks servers by `route`, until `stop`; what `store` keeps for them goes
+    /// first.
+    pub(crate) async fn start(
         hooks: Vec<Hook>,
+        store: &Store,
         route: &Route,
         tasks: &TaskTracker,
         stop: &CancellationToken,
-    ) -> Result<Self, HttpError> {
+    ) -> Result<Self, Failure> {
         // The owner typed where to: it may be at home.
-        let http = HttpClient::new(Reach::Any, USER_AGENT, route)?;
-        let runners = hooks.into_iter().map(|hook| {
-            let (queue, happenings) = mpsc::channel(QUEUE);
-            let (hook, http) = (Arc::new(hook), http.clone());
-            let name = hook.action.to_string();
-            let status = HookStatus { hook: name, done: 0, failed: 0, last_failure: None };
-            let status = Arc::new(Mutex::new(status));
-            tasks.spawn(hook_task(Arc::clone(&hook), http, happenings, Arc::clone(&status), stop.clone()));
-            Runner { hook, queue, status }
+        let http = HttpClient::new(Reach::Any, USER_AGENT, route).explain(|| "make ready for hooks".to_owned())?;
+        let receivers = receivers(&hooks);
+        let (kept_in, known): (_, Vec<_>) = (store.clone(), receivers.iter().flatten().cloned().collect());
+        let kept = blocking(move || {
+            let kept = kept_in.scan::<DeliveryRecord>("")?;
+            give_up_stray(&kept_in, &kept, &known, Utc::now()).map(|()| kept)
         });
-        Ok(Self(runners.collect()))
+        let mut kept = kept.await.explain(|| "read what servers are still to be told".to_owned())?;
+        kept.sort_by_key(|delivery| delivery.number);
+        let next = kept.last().map_or(0, |last| last.number + 1);
+        let mut runners = Vec::new();
+        for (hook, receiver) in hooks.into_iter().zip(receivers) {
+            let is_own = |delivery: &mut DeliveryRecord| Some(&delivery.receiver) == receiver.as_ref();
+            let own: Vec<_> = kept.extract_if(.., is_own).collect();
+            let (queue, waiting) = mpsc::channel(QUEUE.max(own.len()));
+            let status = HookStatus { waiting: own.len() as u64, ..HookStatus::of(&hook) };
+            for delivery in own {
+                queue.try_send(Waiting { delivery, variables: Vec::new() }).expect("there is room for all of them");
+            }
+            let (hook, status) = (Arc::new(hook), Arc::new(Mutex::new(status)));
+            let work = Work { hook: Arc::clone(&hook), http: http.clone(), store: store.clone(), status };
+            let status = Arc::clone(&work.status);
+            tasks.spawn(stop.clone().run_until_cancelled_owned(work.hook_task(waiting)));
+            runners.push(Runner { hook, receiver, queue, status });
+        }
+        Ok(Self { runners, store: store.clone(), next: tokio::sync::Mutex::new(next) })
     }
 
     /// Whether anybody is to be told of such a thing.
     pub(crate) fn want(&self, occasion: Occasion) -> bool {
-        self.0.iter().any(|runner| runner.hook.on.contains(&occasion))
+        self.runners.iter().any(|runner| runner.hook.on.contains(&occasion))
     }
 
-    /// Has all hooks for it done, some time.
-    pub(crate) fn tell(&self, happening: Happening) {
-        let happening = Arc::new(happening);
-        for runner in self.0.iter().filter(|runner| runner.hook.on.contains(&happening.event)) {
-            if runner.queue.try_send(Arc::clone(&happening)).is_err() {
-                note(&runner.status, happening.event, Err(format!("{QUEUE} others wait for it already")));
+    /// Has all hooks for it done, some time; what goes to servers is kept when this returns.
+    pub(crate) async fn tell(&self, happening: Happening) {
+        let (event, body, variables) = (happening.event, happening.json(), happening.variables());
+        let mut next = self.next.lock().await;
+        let mut waiting = Vec::new();
+        for runner in self.runners.iter().filter(|runner| runner.hook.on.contains(&event)) {
+            let place = match runner.queue.try_reserve() {
+                Ok(place) => Some(place),
+                // The publisher stops; what is kept is sent when it starts again.
+                Err(TrySendError::Closed(())) => None,
+                Err(TrySendError::Full(())) => {
+                    note(&mut runner.status(), event, Err(format!("{QUEUE} others wait for it already")));
+                    continue;
+                }
+            };
+            let receiver = runner.receiver.clone().unwrap_or_default();
+            let (id, at, body) = (Uuid::new_v4(), happening.at, body.clone());
+            let delivery = DeliveryRecord { receiver, number: *next, id, event, at, body };
+            waiting.push((runner, place, Waiting { delivery, variables: variables.clone() }));
+            *next += 1;
+        }
+        let of_servers = waiting.iter().filter(|(runner, ..)| runner.receiver.is_some());
+        let to_keep: Vec<_> = of_servers.map(|(.., waiting)| waiting.delivery.clone()).collect();
+        let store = self.store.clone();
+        if let Err(error) = blocking(move || store.batch(|batch| to_keep.iter().for_each(|it| batch.put(it)))).await {
+            // A full disk is among what is told.
+            tracing::warn!(%event, %error, "what servers are told is not kept, and is lost if the publisher ends");
+        }
+        for (runner, place, waiting) in waiting {
+            if let Some(place) = place {
+                runner.status().waiting += 1;
+                place.send(waiting);
             }
         }
     }
 
     /// How each has done.
     pub(crate) fn status(&self) -> Vec<HookStatus> {
-        self.0.iter().map(|runner| runner.status.lock().unwrap_or_else(PoisonError::into_inner).clone()).collect()
+        self.runners.iter().map(|runner| runner.status().clone()).collect()
     }
 }
 
-async fn hook_task(
+/// Names the server of each hook, where it has one.
+fn receivers(hooks: &[Hook]) -> Vec<Option<String>> {
+    let mut times = BTreeMap::new();
+    let mut name = |hook: &Hook| {
+        let Action::Post { url, .. } = &hook.action else { return None };
+        let before: &mut usize = times.entry(url.clone()).or_default();
+        *before += 1;
+        Some(receiver_of(url, *before - 1))
+    };
+    hooks.iter().map(&mut name).collect()
+}
+
+impl Runner {
+    fn status(&self) -> MutexGuard<'_, HookStatus> {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl HookStatus {
+    /// A hook that has done nothing yet.
+    fn of(hook: &Hook) -> Self {
+        let hook = hook.action.to_string();
+        Self { hook, done: 0, failed: 0, last_failure: None, waiting: 0, trouble: None }
+    }
+}
+
+/// What a hook does its work with.
+struct Work {
     hook: Arc<Hook>,
     http: HttpClient,
-    mut happenings: mpsc::Receiver<Arc<Happening>>,
+    store: Store,
     status: Arc<Mutex<HookStatus>>,
-    stop: CancellationToken,
-) {
-    let work = async {
-        while let Some(happening) = happenings.recv().await {
-            let done = match &hook.action {
-                Action::Run(words) => run(words, happening.variables(), &happening.json(), hook.time).await,
+}
+
+impl Work {
+    async fn hook_task(self, mut queue: mpsc::Receiver<Waiting>) {
+        while let Some(Waiting { delivery, variables }) = queue.recv().await {
+            let done = match &self.hook.action {
+                Action::Run(words) => run(words, variables, delivery.body.as_bytes(), self.hook.time).await,
                 Action::Post { url, secret } => {
-                    let waits = WAITS.into_iter().collect();
-                    post(&http, url.as_str(), secret.as_deref(), &happening, hook.time, waits).await
+                    let server = Server { http: &self.http, url, secret: secret.as_deref(), time: self.hook.time };
+                    let stumble = |error: &str| self.stumble(&delivery, error);
+                    let done = server.deliver(&delivery, WAITS.into_iter(), stumble).await;
+                    self.forget(&delivery).await;
+                    done
                 }
             };
-            note(&status, happening.event, done);
+            let mut status = self.status();
+            (status.waiting, status.trouble) = (status.waiting.saturating_sub(1), None);
+            note(&mut status, delivery.event, done);
         }
-    };
-    stop.run_until_cancelled(work).await;
+    }
+
+    /// Takes note that a server has not taken what it is told next, and says so once.
+    fn stumble(&self, delivery: &DeliveryRecord, error: &str) {
+        let mut status = self.status();
+        if status.trouble.is_none() {
+            let (hook, event, id) = (&status.hook, delivery.event, delivery.id);
+            tracing::warn!(hook, %event, delivery = %id, error, "a server is told later");
+        }
+        status.trouble = Some(error.to_owned());
+    }
+
+    /// Keeps a delivery no longer.
+    async fn forget(&self, delivery: &DeliveryRecord) {
+        let (store, key) = (self.store.clone(), delivery.key());
+        if let Err(error) = blocking(move || store.delete::<DeliveryRecord>(key)).await {
+            tracing::warn!(%error, "a delivery that is over cannot be removed, and is sent again after a restart");
+        }
+    }
+
+    fn status(&self) -> MutexGuard<'_, HookStatus> {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Remembers how it went, and says so if it did not.
-fn note(status: &Mutex<HookStatus>, event: Occasion, done: Result<(), String>) {
-    let mut status = status.lock().unwrap_or_else(PoisonError::into_inner);
+fn note(status: &mut HookStatus, event: Occasion, done: Result<(), String>) {
     match done {
         Ok(()) => status.done += 1,
         Err(error) => {
@@ -203,29 +328,6 @@ fn note(status: &Mutex<HookStatus>, event: Occasion, done: Result<(), String>) {
             status.failed += 1;
             status.last_failure = Some(HookFailure { at: Utc::now(), event, error });
         }
-    }
-}
-
-/// Tells a server, again after each of `waits` while that may help.
-async fn post(
-    http: &HttpClient,
-    url: &str,
-    secret: Option<&str>,
-    happening: &Happening,
-    time: Duration,
-    mut waits: VecDeque<Duration>,
-) -> Result<(), String> {
-    let (event, id, body) = (happening.event.to_string(), Uuid::new_v4().to_string(), happening.json());
-    let delivery = Delivery { event: &event, id: &id, body: &body };
-    loop {
-        let error = match post_once(http, url, secret, &delivery, time).await {
-            Ok(()) => return Ok(()),
-            Err(Undelivered::ForNow(error)) => error,
-            Err(Undelivered::ForGood(error)) => return Err(error),
-        };
-        let Some(wait) = waits.pop_front() else { return Err(error) };
-        tracing::debug!(%error, ?wait, "a server is told again");
-        tokio::time::sleep(wait).await;
     }
 }
 

@@ -1,8 +1,13 @@
 //! Hooks that do, that fail, and that hang.
 
+use std::collections::VecDeque;
+use std::iter::repeat_n;
+
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post as on_post;
+use bytes::Bytes;
+use chrono::TimeDelta;
 use podswarm_core::app::hook::signature;
 use tokio::net::TcpListener;
 
@@ -13,12 +18,22 @@ fn happening(event: Occasion) -> Happening {
     Happening { event, at: DateTime::UNIX_EPOCH, show: None, episode: None, disk: Some(disk) }
 }
 
+/// The first of what a server is told.
+fn delivery() -> DeliveryRecord {
+    let (told, id) = (happening(Occasion::Published), Uuid::from_u128(7));
+    DeliveryRecord { receiver: "it".into(), number: 0, id, event: told.event, at: Utc::now(), body: told.json() }
+}
+
+fn client() -> HttpClient {
+    HttpClient::new(Reach::Any, USER_AGENT, &Route::default()).unwrap()
+}
+
 #[test]
 fn a_program_that_reads_no_json_is_told_by_variables() {
     let told = happening(Occasion::DiskLow);
     let want = [("PODPUB_EVENT", "disk-low"), ("PODPUB_DISK", "/srv"), ("PODPUB_FREE", "1")];
     assert_eq!(told.variables(), want.map(|(name, value)| (name, value.to_owned())));
-    assert!(told.json().starts_with(b"{\"event\":\"disk-low\""), "{:?}", told.json());
+    assert!(told.json().starts_with("{\"event\":\"disk-low\""), "{:?}", told.json());
 }
 
 /// A server that answers with these statuses in turn, and keeps what it was sent.
@@ -38,42 +53,119 @@ async fn server(statuses: &[u16]) -> (String, Arc<Mutex<Vec<(HeaderMap, Bytes)>>
 
 #[tokio::test]
 async fn a_server_is_told_signed_and_again_while_that_may_help() {
-    let http = HttpClient::new(Reach::Any, USER_AGENT, &Route::default()).unwrap();
-    let waits = || VecDeque::from([Duration::from_millis(1); 2]);
-    let tell = async |url: &str| {
-        let told = happening(Occasion::Published);
-        post(&http, url, Some("key"), &told, Duration::from_mins(1), waits()).await
+    let http = client();
+    let tell = async |url: &str, delivery: &DeliveryRecord| {
+        let url = &url.parse().unwrap();
+        let server = Server { http: &http, url, secret: Some("key"), time: Duration::from_mins(1) };
+        let stumbled = Mutex::new(Vec::new());
+        let waits = repeat_n(Duration::from_millis(1), 9);
+        let done = server.deliver(delivery, waits, |error| stumbled.lock().unwrap().push(error.to_owned())).await;
+        (done, stumbled.into_inner().unwrap())
     };
     let (url, heard) = server(&[503, 429]).await;
-    tell(&url).await.unwrap();
+    let (done, stumbled) = tell(&url, &delivery()).await;
+    assert_eq!((done, stumbled), (Ok(()), ["the server answers 503", "the server answers 429"].map(String::from).into()));
     let heard = heard.lock().unwrap().clone();
     assert_eq!(heard.len(), 3);
     for (headers, body) in &heard {
         assert_eq!(headers["x-hub-signature-256"], signature(b"key", body));
-        assert_eq!(headers["x-podswarm-delivery"], heard[0].0["x-podswarm-delivery"], "it is one and the same");
+        assert_eq!(headers["x-podswarm-delivery"], delivery().id.to_string(), "it is one and the same");
         assert_eq!(headers["content-type"], "application/json");
     }
     let (url, heard) = server(&[410]).await;
-    assert!(tell(&url).await.unwrap_err().contains("410"));
+    let refused = tell(&url, &delivery()).await.0.unwrap_err();
+    assert!(refused.contains("410") && refused.contains(&delivery().id.to_string()), "{refused}");
     assert_eq!(heard.lock().unwrap().len(), 1, "who says no is not asked again");
-    let (url, heard) = server(&[500; 9]).await;
-    assert!(tell(&url).await.unwrap_err().contains("500"));
-    assert_eq!(heard.lock().unwrap().len(), 3);
+    // What is too old is tried once, since the publisher may have been away all the time.
+    let old = DeliveryRecord { at: Utc::now() - TimeDelta::days(3), ..delivery() };
+    let (url, heard) = server(&[500, 200]).await;
+    let given_up = tell(&url, &old).await.0.unwrap_err();
+    assert!(given_up.contains("after 3 days") && given_up.contains("500"), "{given_up}");
+    assert_eq!(heard.lock().unwrap().len(), 1);
+}
+
+/// Hooks at work, until they are ended.
+struct AtWork {
+    hooks: Hooks,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl AtWork {
+    async fn start(hooks: &[&str], store: &Store) -> Self {
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let hooks = hooks.iter().map(|hook| hook.parse().unwrap()).collect();
+        let hooks = Hooks::start(hooks, store, &Route::default(), &tasks, &stop).await.unwrap();
+        Self { hooks, tasks, stop }
+    }
+
+    async fn end(self) -> Hooks {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.hooks
+    }
 }
 
 #[tokio::test]
 async fn who_tells_never_waits_and_what_was_too_much_is_a_failure() {
-    let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-    let hook = r#"{ on = ["published"], run = ["tail", "-f", "/dev/null"] }"#.parse().unwrap();
-    let hooks = Hooks::start(vec![hook], &Route::default(), &tasks, &stop).unwrap();
-    assert!(hooks.want(Occasion::Published) && !hooks.want(Occasion::Withdrawn));
+    let hook = r#"{ on = ["published"], run = ["tail", "-f", "/dev/null"] }"#;
+    let work = AtWork::start(&[hook], &Store::in_memory()).await;
+    assert!(work.hooks.want(Occasion::Published) && !work.hooks.want(Occasion::Withdrawn));
     for _ in 0..2 * QUEUE {
-        hooks.tell(happening(Occasion::Published));
-        hooks.tell(happening(Occasion::Withdrawn));
+        work.hooks.tell(happening(Occasion::Published)).await;
+        work.hooks.tell(happening(Occasion::Withdrawn)).await;
     }
-    let status = hooks.status().remove(0);
+    let status = work.hooks.status().remove(0);
     assert!(status.failed >= QUEUE as u64 - 1, "{status:?}");
-    stop.cancel();
-    tasks.close();
-    tasks.wait().await;
+    assert_eq!(status.failed + status.waiting, 2 * QUEUE as u64, "{status:?}");
+    work.end().await;
+}
+
+/// The occasions and the ids that a server was told of, in order.
+fn told(heard: &Mutex<Vec<(HeaderMap, Bytes)>>) -> Vec<[String; 2]> {
+    let names = ["x-podswarm-event", "x-podswarm-delivery"];
+    let heard = heard.lock().unwrap();
+    heard.iter().map(|(headers, _)| names.map(|name| headers[name].to_str().unwrap().to_owned())).collect()
+}
+
+#[tokio::test]
+async fn what_a_server_has_not_taken_is_sent_after_a_restart_in_order() {
+    let store = Store::in_memory();
+    let (url, heard) = server(&[]).await;
+    // Two hooks of one server get what is theirs, and programs are told nothing twice.
+    let hooks = [
+        format!(r#"{{ on = ["published", "withdrawn"], url = "{url}" }}"#),
+        format!(r#"{{ on = ["replaced"], url = "{url}" }}"#),
+        r#"{ on = ["published"], run = ["true"] }"#.to_owned(),
+    ];
+    let hooks = hooks.each_ref().map(String::as_str);
+    let away = AtWork::start(&hooks, &store).await.end().await;
+    for event in [Occasion::Published, Occasion::Replaced, Occasion::Withdrawn] {
+        away.tell(happening(event)).await;
+    }
+    assert_eq!(store.scan::<DeliveryRecord>("").unwrap().len(), 3, "those of servers");
+
+    let work = AtWork::start(&hooks, &store).await;
+    while work.hooks.status().iter().any(|status| status.waiting > 0) {
+        tokio::task::yield_now().await;
+    }
+    let done: Vec<_> = work.hooks.status().iter().map(|status| (status.done, status.failed)).collect();
+    assert_eq!(done, [(2, 0), (1, 0), (0, 0)]);
+    let told = told(&heard);
+    let place = |event: &str| told.iter().position(|[told, _]| told == event).unwrap();
+    assert!(told.len() == 3 && place("published") < place("withdrawn"), "{told:?}");
+    assert!(store.scan::<DeliveryRecord>("").unwrap().is_empty(), "nothing is sent again");
+    work.end().await;
+}
+
+#[tokio::test]
+async fn what_no_hook_wants_any_more_is_kept_for_three_days() {
+    let store = Store::in_memory();
+    let old = DeliveryRecord { number: 1, at: Utc::now() - TimeDelta::days(4), ..delivery() };
+    store.batch(|batch| [delivery(), old].iter().for_each(|delivery| batch.put(delivery))).unwrap();
+    let work = AtWork::start(&[], &store).await;
+    let kept = store.scan::<DeliveryRecord>("").unwrap();
+    assert_eq!(kept.iter().map(|delivery| delivery.number).collect::<Vec<_>>(), [0]);
+    work.end().await;
 }

@@ -20,7 +20,7 @@ const YOUNG: TimeDelta = TimeDelta::days(14);
 
 impl Host {
     /// Has the hooks done for something that happened to an episode.
-    pub(super) fn tell_hooks(&self, event: Occasion, episode: &EpisodeRecord) {
+    pub(super) async fn tell_hooks(&self, event: Occasion, episode: &EpisodeRecord) {
         if !self.hooks.want(event) {
             return;
         }
@@ -29,7 +29,7 @@ impl Host {
             ShowInfo::new(&show.record, episodes, &self.urls)
         });
         let episode = Some(EpisodeInfo::new(episode, &self.urls));
-        self.hooks.tell(Happening { event, at: Utc::now(), show, episode, disk: None });
+        self.hooks.tell(Happening { event, at: Utc::now(), show, episode, disk: None }).await;
     }
 
     /// Looks for what nobody does himself, if a hook wants to know: first copies, and a disk that fills up.
@@ -70,7 +70,7 @@ impl Host {
                 None => store.put(&new).map(|()| true),
             });
             if is_first.await? {
-                self.tell_hooks(Occasion::FirstCopy, record);
+                self.tell_hooks(Occasion::FirstCopy, record).await;
             }
             known.insert(key);
         }
@@ -85,7 +85,8 @@ impl Host {
         let is_low = space.available < space.reserve();
         if is_low && !was_low {
             let disk = Some(Disk { path: shown, available: space.available, reserve: space.reserve() });
-            self.hooks.tell(Happening { event: Occasion::DiskLow, at: Utc::now(), show: None, episode: None, disk });
+            let event = Occasion::DiskLow;
+            self.hooks.tell(Happening { event, at: Utc::now(), show: None, episode: None, disk }).await;
         }
         is_low
     }

@@ -123,7 +123,7 @@ impl Host {
                 self.show(&show.slug).await?;
                 self.bus.tell(event);
                 tracing::info!(episode = episode.file, "released");
-                self.tell_hooks(Occasion::Published, &episode);
+                self.tell_hooks(Occasion::Published, &episode).await;
             }
         }
         Ok(next)
