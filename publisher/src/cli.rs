@@ -23,6 +23,7 @@ use crate::publish::Intake;
 use crate::slug::Slug;
 use crate::tls::parse_domain;
 use crate::tokens::Role;
+use crate::urls::Urls;
 
 /// Publish a podcast from your own machine: seed it, host its feed and its tracker, and let the listeners pass it on.
 #[derive(Debug, Parser)]
@@ -545,6 +546,13 @@ pub(crate) struct ServeArgs {
     /// half of that until somebody else has a whole copy. What peers leave free they have besides.
     #[arg(long, value_name = "PERCENT", default_value_t, help_heading = "Serving")]
     pub(crate) http_share: HttpShare,
+    /// Lead downloads over HTTP that the line has no room for to the same file at this address, where the files of
+    /// `podpub export --site` stand. They are counted as ours.
+    ///
+    /// Nobody is led to a file before the mirror has shown that it has it; one that is down or out of date is left
+    /// alone for five minutes. What is sent to peers and to web seeds' clients is not led anywhere.
+    #[arg(long, value_name = "URL", value_parser = parse_mirror, help_heading = "Serving")]
+    pub(crate) mirror: Option<Urls>,
     /// Count nobody who calls himself something with this text in it: a monitor of yours, or a crawler that is not
     /// known yet. May be given more than once.
     #[arg(long, value_name = "TEXT", help_heading = "Numbers")]
@@ -731,6 +739,11 @@ fn path_or_nothing() -> impl TypedValueParser<Value = PathBuf> {
 fn parse_hub(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.fragment().is_none());
     url.ok_or_else(|| "want an address such as https://pubsubhubbub.appspot.com/".to_owned())
+}
+
+fn parse_mirror(text: &str) -> Result<Urls, String> {
+    let urls = Urls::parse(text).ok();
+    urls.ok_or_else(|| "want an address such as https://mirror.example/, with at most a port and a path".to_owned())
 }
 
 /// Reads a time: RFC 3339, or a date with or without a time of day in local time.

@@ -23,7 +23,7 @@ use crate::archive::{self, ArchiveError};
 use crate::bind::Listen;
 use crate::control;
 use crate::hooks::{Hook, Hooks, Occasion};
-use crate::http::{self, Bus, CameIn, HttpShare, Limits, Proxies, Uplink, Web};
+use crate::http::{self, Bus, CameIn, HttpShare, Limits, Mirror, Proxies, Uplink, Web};
 use crate::hub::Hub;
 use crate::library::{Library, LibraryError};
 use crate::numbers::{self, Counting, EpisodeNumbers, Numbers, NumbersConfig, Which};
@@ -70,6 +70,8 @@ pub(crate) struct HostConfig {
     pub(crate) hubs: Vec<Url>,
     /// The part of a full uplink that downloads over HTTP have.
     pub(crate) http_share: HttpShare,
+    /// Where those that the line has no room for are led.
+    pub(crate) mirror: Option<Urls>,
     /// The engine.
     pub(crate) engine: EngineConfig,
 }
@@ -125,6 +127,8 @@ pub(crate) struct Host {
     sent: Arc<AtomicU64>,
     /// What media over HTTP and peers share.
     uplink: Uplink,
+    /// Who helps where the line is full.
+    mirror: Option<Mirror>,
     /// The most bytes sent to peers that were told as a figure.
     most_sent_to_peers: AtomicU64,
     http_addr: SocketAddr,
@@ -160,6 +164,10 @@ impl Host {
             None => config.public_url.unwrap_or_else(|| Urls::guess(bound.addr)),
         };
         let urls = urls.with_udp_tracker(udp_port).with_hubs(config.hub, config.hubs);
+        if config.mirror.as_ref().is_some_and(|mirror| mirror.base() == urls.base()) {
+            let failure = Failure::usage(format!("the mirror {} is this publisher itself", urls.base()));
+            return Err(failure.with_hint("name another server, which has the files of `podpub export --site`"));
+        }
         let urls = Arc::new(urls);
         let bind = config.engine.bind.as_ref().and_then(Bind::address_now);
         let route = config.engine.route();
@@ -203,6 +211,8 @@ impl Host {
             let (store, site) = (library.store().clone(), site.subscribe());
             Hub::new(store, site, Arc::clone(&urls), &route, tasks.clone(), stop.clone())
         };
+        let make_mirror = |mirror: Urls| Mirror::new(mirror, &route, tasks.clone(), stop.clone());
+        let mirror = config.mirror.map(make_mirror).transpose().explain(|| "make ready for the mirror".to_owned())?;
         let hub = has_hubs.then(make_hub).transpose().explain(|| "make ready for subscribers".to_owned())?;
         let host = Arc::new(Self {
             library,
@@ -224,6 +234,7 @@ impl Host {
             is_stale: Notify::new(),
             sent: Arc::default(),
             uplink,
+            mirror,
             most_sent_to_peers: AtomicU64::default(),
             http_addr: bound.addr,
             https: https.as_ref().map(|(bound, config)| (config.tls.clone(), bound.addr)),
@@ -587,6 +598,7 @@ impl Host {
             bus: self.bus.clone(),
             sent: Arc::clone(&self.sent),
             uplink: self.uplink.clone(),
+            mirror: self.mirror.clone(),
             stop: self.stop.clone(),
         };
         http::app(web, control::public(Arc::clone(self)))

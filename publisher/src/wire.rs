@@ -503,6 +503,9 @@ pub(crate) struct Status {
     /// Downloads over HTTP now; `None` if nothing is served.
     #[serde(default)]
     pub(crate) over_http: Option<UplinkStatus>,
+    /// The mirror, if there is one.
+    #[serde(default)]
+    pub(crate) mirror: Option<MirrorStatus>,
     /// Nodes of the distributed hash table that are known; `None` if none are asked.
     #[serde(default)]
     pub(crate) dht_nodes: Option<usize>,
@@ -587,6 +590,17 @@ impl fmt::Display for UplinkStatus {
             None => Ok(()),
         }
     }
+}
+
+/// How the mirror stands, to which downloads are led while the line is full.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct MirrorStatus {
+    /// Where it is.
+    pub(crate) url: Url,
+    /// Requests that were led there since the start.
+    pub(crate) led: u64,
+    /// Why it, or a file of it, was left alone last, until that is well again.
+    pub(crate) trouble: Option<String>,
 }
 
 /// An address that a daemon listens on.

@@ -23,6 +23,7 @@ mod interface;
 mod life;
 mod media;
 mod memory;
+mod mirror;
 mod moving;
 mod nat;
 mod numbers;

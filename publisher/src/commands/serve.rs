@@ -200,6 +200,7 @@ impl Running {
             proxies: args.trusted_proxy.clone().into(),
             peer_addresses: args.peer_address.clone(),
             http_share: args.http_share,
+            mirror: args.mirror.clone(),
             numbers: NumbersConfig {
                 machines: args.not_counted.clone(),
                 left_out: args.not_counted_from.as_ref().map(BlocklistFile::list).unwrap_or_default(),

@@ -8,7 +8,9 @@ use super::{Context, Reach, likely_urls};
 use crate::control::unavailable;
 use crate::copies;
 use crate::hooks::{HookFailure, HookStatus};
-use crate::wire::{CertificateStatus, EpisodeInfo, EpisodeStatus, Status, SwarmStatus, WatchedFile, WatchedStatus};
+use crate::wire::{
+    CertificateStatus, EpisodeInfo, EpisodeStatus, MirrorStatus, Status, SwarmStatus, WatchedFile, WatchedStatus,
+};
 
 pub(super) async fn status(context: &Context) -> Result<(), Failure> {
     let status = match context.reach().await? {
@@ -48,6 +50,12 @@ pub(super) async fn status(context: &Context) -> Result<(), Failure> {
         ))?;
         if let Some(over_http) = status.over_http.filter(|over_http| over_http.downloads > 0) {
             context.out.line(over_http.to_string())?;
+        }
+        if let Some(MirrorStatus { url, led, trouble }) = &status.mirror {
+            context.out.line(format!("mirror {url}: {led} requests led there"))?;
+            if let Some(trouble) = trouble {
+                context.out.line(format!("  left alone for a while: {trouble}"))?;
+            }
         }
         if let Some(reached) = &status.reached {
             context.out.line(format!("reached from outside: {}", reached.text))?;

@@ -11,6 +11,7 @@ use podswarm_core::net::{TorrentState, TorrentStatus};
 use super::Host;
 use crate::copies;
 use crate::hooks::HookStatus;
+use crate::http::Mirror;
 use crate::library::LibraryError;
 use crate::metrics::Figures;
 use crate::reach::{Reach, Ways};
@@ -36,6 +37,7 @@ impl Host {
             uploaded: episodes.iter().filter_map(|episode| Some(episode.swarm?.uploaded)).sum(),
             sent_over_http: self.sent(),
             over_http: Some(self.uplink.status()),
+            mirror: self.mirror.as_ref().map(Mirror::status),
             dht_nodes: self.engine.status().dht_nodes,
             reached: Some(self.engine.status().reached),
             reach: Some(self.reach()),

@@ -75,24 +75,17 @@ impl MediaFile {
         headers: &HeaderMap,
         meter: Meter,
     ) -> Result<Response, MediaError> {
-        let etag = header_value(&self.etag);
-        let modified = header_value(&http_date(self.modified));
+        let asked = self.asked(method, headers);
         let mut response = Response::new(Body::empty());
         let out = response.headers_mut();
         out.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
         out.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable"));
-        let fresh = is_fresh(headers, &etag, Some(&modified));
-        let may_cut = may_cut(headers, &etag, &modified);
+        let [etag, modified] = self.validators();
         out.insert(header::ETAG, etag);
         out.insert(header::LAST_MODIFIED, modified);
-        if fresh {
+        let Some(asked) = asked else {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             return Ok(response);
-        }
-        let asked = match headers.get(header::RANGE).and_then(|value| value.to_str().ok()) {
-            // A range means something only to GET.
-            Some(range) if may_cut && *method == Method::GET => range::parse(range, self.length),
-            _ => Asked::Whole,
         };
         let file = self.open().await?;
         let (status, content_type, segments) = match asked {
@@ -121,6 +114,26 @@ impl MediaFile {
             *response.body_mut() = Body::from_stream(stream(file, segments, meter));
         }
         Ok(response)
+    }
+
+    /// What a request wants of the file; `None` if the asker has it.
+    pub(crate) fn asked(&self, method: &Method, headers: &HeaderMap) -> Option<Asked> {
+        let [etag, modified] = self.validators();
+        if is_fresh(headers, &etag, Some(&modified)) {
+            return None;
+        }
+        Some(match headers.get(header::RANGE).and_then(|value| value.to_str().ok()) {
+            // A range means something only to GET.
+            Some(range) if *method == Method::GET && may_cut(headers, &etag, &modified) => {
+                range::parse(range, self.length)
+            }
+            _ => Asked::Whole,
+        })
+    }
+
+    /// What tells this state of it from others: its entity tag, and its time.
+    fn validators(&self) -> [HeaderValue; 2] {
+        [header_value(&self.etag), header_value(&http_date(self.modified))]
     }
 
     /// Opens the file, if it still is the one that was published.

@@ -5,8 +5,8 @@
 //! a place of its own, and `proxies` tells who is behind one; `front` answers what comes most, and leaves the rest to
 //! the router, before which `private` lets subscribers in, and where `pace` holds up who asks too often; `resource` and
 //! `media` (with `range`) answer for what is in memory and on disk, `uplink` lets peers have their part of the line
-//! meanwhile; `torrents`, `events` and the tracker do the rest. [`app`] puts them under their paths; it needs no
-//! socket, so tests ask it directly.
+//! meanwhile, and a `mirror` helps when it is full; `torrents`, `events` and the tracker do the rest. [`app`] puts them
+//! under their paths; it needs no socket, so tests ask it directly.
 //!
 //! Law: a path decides nothing about files. Every name in a request is looked up in the site, and what is not there is
 //! not found.
@@ -24,6 +24,7 @@ mod resource;
 mod media;
 mod torrents;
 mod uplink;
+mod mirror;
 mod events;
 
 use std::sync::Arc;
@@ -40,6 +41,7 @@ use axum::middleware;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{MethodRouter, get, post};
 use podswarm_core::app::Failure;
+use podswarm_core::app::range::{Asked, ByteRange};
 use podswarm_core::tracker::Scope;
 use serde::Serialize;
 use tokio::sync::watch;
@@ -49,6 +51,7 @@ pub(crate) use events::Bus;
 pub(crate) use front::Front;
 pub(crate) use listen::{App, CameIn, Limits, Peers, Way, canonical, serve, serve_beside};
 pub(crate) use media::mtime_of;
+pub(crate) use mirror::Mirror;
 pub(crate) use pace::{Pace, seconds};
 pub(crate) use proxies::{Proxies, TrustedProxy};
 pub(crate) use resource::{Resource, etag};
@@ -70,6 +73,7 @@ use crate::urls::Urls;
 use media::{MediaFile, Meter};
 use private::{Door, Reader};
 use torrents::Torrents;
+use uplink::PROBE;
 
 /// Everything that requests are answered from.
 pub(crate) struct Web {
@@ -95,6 +99,8 @@ pub(crate) struct Web {
     pub(crate) sent: Arc<AtomicU64>,
     /// What media go through.
     pub(crate) uplink: Uplink,
+    /// Who helps where that is full.
+    pub(crate) mirror: Option<Mirror>,
     /// Ends streams when the daemon stops.
     pub(crate) stop: CancellationToken,
 }
@@ -129,6 +135,7 @@ const EACH: Duration = Duration::from_millis(10);
 
 /// What answers every question, and those that the front leaves.
 fn router(web: Web, api: Router) -> Router {
+    let policy = page_policy(web.mirror.as_ref());
     let asset = |content: &str, mime| Resource::new(content, mime, "public, max-age=3600");
     let state = AppState {
         torrents: Torrents::new(web.library.clone(), Arc::clone(&web.urls)),
@@ -177,7 +184,7 @@ fn router(web: Web, api: Router) -> Router {
         .route("/assets/dashboard.js", of_all(|state| &state.dashboard[2]))
         .route("/assets/numbers.js", of_all(|state| &state.dashboard[3]))
         .fallback(async || not_found())
-        .layer(middleware::map_response(dress))
+        .layer(middleware::map_response(move |response| dress(response, policy.clone())))
         .layer(middleware::from_fn(preflight))
         .with_state(state)
         // What is public to every origin is what stands above.
@@ -381,7 +388,8 @@ async fn media(
         },
     };
     let meter = state.meter(counted.is_some(), counted, peers, &headers);
-    state.send(&found, &method, &headers, meter).await
+    let there = |urls: &Urls| urls.media(&show.record.slug, &file);
+    state.send(&found, there, &method, &headers, meter).await
 }
 
 async fn media_in_folder(
@@ -413,7 +421,8 @@ async fn media_in_folder(
     // What podcast apps are given of a folder is the episode; the rest comes with its torrent.
     let counted = (record.enclosure.path.as_deref() == Some(path.as_str())).then_some(&**episode);
     let meter = state.meter(true, counted, peers, &headers);
-    state.send(&file, &method, &headers, meter).await
+    let there = |urls: &Urls| urls.media_in(&record.show, &folder, &path);
+    state.send(&file, there, &method, &headers, meter).await
 }
 
 async fn torrent(
@@ -560,7 +569,53 @@ impl AppState {
         Meter { sent: Arc::clone(&self.web.sent), tally, download }
     }
 
-    async fn send(&self, file: &MediaFile, method: &Method, headers: &HeaderMap, meter: Meter) -> Response {
+    /// Leads a download to what is `there` at the mirror, if the line is full and the mirror can serve it.
+    ///
+    /// A page of another origin may not be let in there, and who has a part of the file knows it by a tag of ours.
+    fn lead(
+        &self,
+        file: &MediaFile,
+        there: impl FnOnce(&Urls) -> url::Url,
+        method: &Method,
+        headers: &HeaderMap,
+        meter: &mut Meter,
+    ) -> Option<Response> {
+        let mirror = self.web.mirror.as_ref().filter(|_| self.web.uplink.is_full())?;
+        let is_bound = headers.contains_key(header::ORIGIN) || headers.contains_key(header::IF_RANGE);
+        let waits = meter.download.as_ref().is_some_and(|download| !download.is_of_swarm());
+        if *method != Method::GET || is_bound || !waits {
+            return None;
+        }
+        let part = match file.asked(method, headers)? {
+            Asked::Whole => ByteRange { first: 0, last: file.length.checked_sub(1)? },
+            Asked::Parts(parts) => match parts[..] {
+                [part] if part.length() > PROBE as u64 => part,
+                _ => return None,
+            },
+            Asked::Nothing => return None,
+        };
+        let url = there(mirror.urls());
+        if !mirror.leads(&url, file.length, headers.contains_key(header::RANGE)) {
+            return None;
+        }
+        // What comes of it nobody tells us: it counts as if we had sent it.
+        if let Some(tally) = &mut meter.tally {
+            tally.add(part.first, part.length());
+        }
+        Some((StatusCode::FOUND, [(header::LOCATION, url.as_str()), (header::CACHE_CONTROL, "no-store")]).into_response())
+    }
+
+    async fn send(
+        &self,
+        file: &MediaFile,
+        there: impl FnOnce(&Urls) -> url::Url,
+        method: &Method,
+        headers: &HeaderMap,
+        mut meter: Meter,
+    ) -> Response {
+        if let Some(led) = self.lead(file, there, method, headers, &mut meter) {
+            return led;
+        }
         match file.respond(method, headers, meter).await {
             Ok(mut response) => {
                 if !["audio/", "video/", "image/", "text/", "application/pdf"]
@@ -604,11 +659,16 @@ fn broken(error: &(dyn std::error::Error + 'static)) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, headers, body).into_response()
 }
 
-/// What pages may load: our own style, script, pictures and media, and nothing inline.
-const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; media-src 'self'; connect-src 'self'; \
-     base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-);
+/// What pages may load: our own style, script, pictures and media, those of the mirror, and nothing inline.
+fn page_policy(mirror: Option<&Mirror>) -> HeaderValue {
+    let media = mirror.map(|mirror| format!(" {}", mirror.urls().base().origin().ascii_serialization()));
+    let policy = format!(
+        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; media-src 'self'{}; \
+         connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        media.unwrap_or_default()
+    );
+    HeaderValue::try_from(policy).expect("an origin is ASCII")
+}
 
 /// The headers that every answer bears: everything here is public, and is what its type says.
 static PUBLIC: [(HeaderName, HeaderValue); 3] = [
@@ -621,11 +681,11 @@ static PUBLIC: [(HeaderName, HeaderValue); 3] = [
 ];
 
 /// Adds these headers, and those of pages to pages.
-async fn dress(mut response: Response) -> Response {
+async fn dress(mut response: Response, page_policy: HeaderValue) -> Response {
     let headers = response.headers_mut();
     headers.extend(PUBLIC.clone());
     if headers.get(header::CONTENT_TYPE).is_some_and(|mime| mime == HTML) {
-        headers.insert(header::CONTENT_SECURITY_POLICY, PAGE_POLICY);
+        headers.insert(header::CONTENT_SECURITY_POLICY, page_policy);
         headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     }
     response

@@ -56,6 +56,7 @@ fn port_at(public_url: &str, tls: Option<Tls>) -> Port {
         hub: None,
         sent: Arc::default(),
         uplink: Uplink::new(HttpShare::default()),
+        mirror: None,
         stop: stop.clone(),
     };
     Port { _dir: dir, library, site, bus, stop, app: app(web, Router::new()) }

@@ -62,7 +62,7 @@ const AT_ONCE: u64 = 1 << 20;
 /// How often is looked whether peers are served, while they are not.
 const GLANCE: Duration = Duration::from_millis(100);
 /// Who asks for no more is answered at once: a player that looks whether ranges are served.
-const PROBE: usize = 2 * 1024;
+pub(super) const PROBE: usize = 2 * 1024;
 /// What may go at once: the bytes of a fiftieth of a second, and this at least.
 const LEAST_BURST: u64 = 64 * 1024;
 const BURST_PART: u64 = 50;
@@ -120,6 +120,8 @@ struct Line {
     under_way: UnderWay,
     /// Somebody had to wait since the last look.
     are_short: bool,
+    /// When the line is full no more, unless somebody has to wait until then.
+    full_until: Instant,
     /// Bytes that torrent clients took from the web seed since the last look.
     web_seeded: u64,
     /// Bytes that count against the owner's limit, and of which the engine was not told yet.
@@ -138,6 +140,7 @@ impl Line {
             turns: Turns::default(),
             under_way: UnderWay::default(),
             are_short: false,
+            full_until: Instant::ZERO,
             web_seeded: 0,
             untold: 0,
         }
@@ -146,6 +149,11 @@ impl Line {
     /// Whether nobody has to wait.
     const fn is_free(&self) -> bool {
         self.bucket.is_none()
+    }
+
+    /// Whether more is wanted than may go; one who has just not asked again makes no room.
+    fn is_full(&self, now: Instant) -> bool {
+        now < self.full_until
     }
 
     /// The part of a full line that downloads have now, in percent.
@@ -168,6 +176,9 @@ impl Line {
             downloads: over_http - std::mem::replace(&mut self.sent_before, over_http),
         };
         let (percent, are_short) = (self.percent(), std::mem::take(&mut self.are_short));
+        if are_short {
+            self.full_until = now + STEP;
+        }
         if sent.peers < SERVED {
             self.allowance = None;
         } else {
@@ -339,6 +350,8 @@ struct Shared {
     clock: Clock,
     /// Whether nobody has to wait.
     is_free: AtomicBool,
+    /// Whether more is wanted than may go.
+    is_full: AtomicBool,
     downloads: AtomicUsize,
     /// Rings when somebody waits for a turn.
     news: Notify,
@@ -351,6 +364,7 @@ impl Uplink {
             line: Mutex::new(Line::new(share)),
             clock: Clock::default(),
             is_free: AtomicBool::new(true),
+            is_full: AtomicBool::new(false),
             downloads: AtomicUsize::new(0),
             news: Notify::new(),
         }))
@@ -360,6 +374,11 @@ impl Uplink {
     pub(crate) fn download(&self, asker: IpAddr, of_swarm: bool) -> Download {
         self.0.downloads.fetch_add(1, Ordering::Relaxed);
         Download { uplink: self.clone(), asker, of_swarm, turn: None }
+    }
+
+    /// Whether downloads over HTTP want more than they may have, so that one more would take from the others.
+    pub(crate) fn is_full(&self) -> bool {
+        self.0.is_full.load(Ordering::Relaxed)
     }
 
     /// How it stands.
@@ -386,6 +405,7 @@ impl Uplink {
                     line.look(now, served);
                     look_at = line.look_next(now);
                     self.0.is_free.store(line.is_free(), Ordering::Relaxed);
+                    self.0.is_full.store(line.is_full(now), Ordering::Relaxed);
                 }
                 let again = line.give(now);
                 let untold = std::mem::take(&mut line.untold);
@@ -424,6 +444,11 @@ pub(crate) struct Download {
 }
 
 impl Download {
+    /// Whether it is a part that a torrent client takes.
+    pub(crate) const fn is_of_swarm(&self) -> bool {
+        self.of_swarm
+    }
+
     /// Waits until some of `wants` bytes may be sent, and tells how many; what was given before has left its socket, or
     /// nearly so.
     pub(crate) async fn turn(&mut self, wants: usize) -> usize {

@@ -186,8 +186,13 @@ fn without_peers_nobody_waits_and_under_a_limit_downloads_keep_to_it() {
     let mut rush = Rush::new([("203.0.113.1".parse().unwrap(), 0)]);
     rush.served.limit = Some(Rate(LINE / 5));
     rush.line.look(at(0), rush.served);
-    assert!(!rush.line.is_free());
+    assert!(!rush.line.is_free() && !rush.line.is_full(at(0)));
     assert_is_percent(rush.pass(10, 0), 20);
+    assert!(rush.line.is_full(at(rush.millis)), "one wants more than the limit");
+    rush.line.turns = Turns::default();
+    rush.millis += 1000;
+    rush.line.look(at(rush.millis), rush.served);
+    assert!(!rush.line.is_full(at(rush.millis)), "nobody wants anything");
     // What they take is told, so that peers have only the rest.
     assert_eq!(rush.line.untold, rush.line.sent.total());
 }
