@@ -254,6 +254,8 @@ pub struct FeedUrls {
     pub events: Option<Url>,
     /// The hubs that tell of changes of each of these feeds (`WebSub`).
     pub hubs: Vec<Url>,
+    /// Where servers ask to be told of changes of the feeds in RSS (rssCloud, `http-post`).
+    pub cloud: Option<Url>,
     /// The show's page.
     pub page: Url,
     /// Which of the documents of each feed this is.

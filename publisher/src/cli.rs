@@ -582,7 +582,7 @@ pub(crate) struct ServeArgs {
     /// Tell this hub (WebSub), too, when a feed has changed, and name it in feeds. May be given more than once.
     #[arg(long, value_name = "URL", value_parser = parse_hub, help_heading = "Serving")]
     pub(crate) hub: Vec<Url>,
-    /// Be no hub, to which other servers subscribe, and name none of ours in feeds.
+    /// Be no hub, to which other servers subscribe (WebSub, rssCloud), and name none of ours in feeds.
     #[arg(long, help_heading = "Serving")]
     pub(crate) no_hub: bool,
     /// Serve figures for Prometheus (`/metrics`, and `/healthz`) here, and nowhere else: IP:PORT, or a port of this

@@ -131,6 +131,11 @@ impl Urls {
         &self.hubs
     }
 
+    /// Where subscribers by rssCloud ask, if we are a hub.
+    pub(crate) fn cloud(&self) -> Option<Url> {
+        self.has_hub.then(|| self.join(&["rsscloud", "pleaseNotify"]))
+    }
+
     /// The `Link` field that a feed at the address `own` is served with (`WebSub`, section 4); `None` if there is no
     /// hub.
     pub(crate) fn feed_links(&self, own: &str) -> Option<String> {

@@ -1,7 +1,6 @@
 //! What an owner has done when something happens: programs that are started, a server that is told, a hook that hangs.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::process::Command;
 use std::time::Instant;
@@ -12,30 +11,23 @@ use podswarm_tests::files::scratch;
 use podswarm_tests::net::Net;
 use podswarm_tests::process::{PATIENCE, Program};
 use podswarm_tests::programs::{Publisher, agent, complete};
+use podswarm_tests::web::Request;
 use serde_json::Value;
 
-/// Answers one request with `status`, and returns its head in small letters and its body.
+/// Answers one request with `status`, and returns it with its body.
 #[track_caller]
-fn answer(server: &TcpListener, status: &str) -> (String, Value) {
-    let (stream, _) = server.accept().expect("a connection comes");
-    let mut reader = BufReader::new(stream);
-    let mut head = String::new();
-    while !head.ends_with("\r\n\r\n") {
-        assert!(reader.read_line(&mut head).expect("a head comes") > 0, "{head}");
-    }
-    let head = head.to_lowercase();
-    let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next()?.parse().ok());
-    let mut body = vec![0; length.expect("a request with a body says how long it is")];
-    reader.read_exact(&mut body).expect("the body comes");
-    write!(reader.get_mut(), "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
-        .expect("it is heard");
-    (head, serde_json::from_slice(&body).expect("the body is JSON"))
+fn answer(server: &TcpListener, status: &str) -> (Told, Value) {
+    let request = Request::accept(server);
+    let header = |name: &str| request.header(name).map(str::to_owned);
+    let told = [header("x-podswarm-delivery"), header("x-hub-signature-256")];
+    let body = serde_json::from_slice(&request.body).expect("the body is JSON");
+    request.answer(status, "");
+    assert!(told.iter().all(Option::is_some), "{told:?}");
+    (told, body)
 }
 
-/// The value of a header in a head of small letters.
-fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
-    head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
-}
+/// What a server knows again by: the id of a delivery, and its signature.
+type Told = [Option<String>; 2];
 
 #[test]
 fn a_server_that_was_down_is_told_in_order_after_the_publisher_was_killed() {
@@ -67,11 +59,9 @@ fn a_server_that_was_down_is_told_in_order_after_the_publisher_was_killed() {
     let publisher = Publisher::serve(&home, &data, None);
     let (again, same) = answer(&server, "204 No Content");
     assert_eq!(same, body);
-    for name in ["x-podswarm-delivery", "x-hub-signature-256"] {
-        assert!(header(&again, name).is_some() && header(&again, name) == header(&tried, name), "{tried}{again}");
-    }
+    assert_eq!(again, tried);
     let (next, body) = answer(&server, "204 No Content");
-    assert_ne!(header(&next, "x-podswarm-delivery"), header(&again, "x-podswarm-delivery"));
+    assert_ne!(next[0], again[0]);
     assert_eq!([&same["episode"]["guid"], &body["episode"]["guid"]], [&first.guid, &second.guid].map(String::as_str));
     publisher.await_status(|status| status["hooks"][0]["waiting"] == 0 && status["hooks"][0]["done"] == 2);
     publisher.program.kill();
@@ -117,9 +107,7 @@ fn hooks_are_done_and_one_that_hangs_delays_nothing() {
     let (first, _) = answer(&server, "503 Service Unavailable");
     let (second, body) = answer(&server, "204 No Content");
     assert_eq!((&body["event"], &body["episode"]["guid"]), (&"first-copy".into(), &release.guid.as_str().into()));
-    for name in ["x-podswarm-delivery", "x-hub-signature-256"] {
-        assert!(header(&first, name).is_some() && header(&first, name) == header(&second, name), "{first}{second}");
-    }
+    assert_eq!(first, second);
 
     let run = |name: &str, args: &[&str]| {
         let mut command = publisher.command(name);

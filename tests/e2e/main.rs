@@ -8,6 +8,7 @@ mod api;
 mod arrive;
 mod blocked;
 mod choice;
+mod cloud;
 mod conduct;
 mod crash;
 mod crowd;

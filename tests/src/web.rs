@@ -1,7 +1,7 @@
-//! A web server that serves what a test says, and tells what was asked of it.
+//! A web server that serves what a test says, and tells what was asked of it; and requests that a test answers itself.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -83,5 +83,51 @@ impl Site {
         write!(stream, "HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n")?;
         write!(stream, "Connection: close\r\n\r\n")?;
         if is_head { Ok(()) } else { stream.write_all(&body) }
+    }
+}
+
+/// A request that waits for its answer.
+#[derive(Debug)]
+pub struct Request {
+    /// Its first line and its headers.
+    pub head: String,
+    /// Its body.
+    pub body: Vec<u8>,
+    stream: TcpStream,
+}
+
+impl Request {
+    /// Waits for the next request that comes to `listener`.
+    #[track_caller]
+    pub fn accept(listener: &TcpListener) -> Self {
+        let (stream, _) = listener.accept().expect("a connection comes");
+        let mut reader = BufReader::new(stream);
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            assert!(reader.read_line(&mut head).expect("a head comes") > 0, "{head}");
+        }
+        let mut request = Self { head, body: Vec::new(), stream: reader.get_ref().try_clone().expect("it is open") };
+        let length = request.header("content-length").map_or(0, |length| length.parse().expect("a length is a number"));
+        request.body = vec![0; length];
+        reader.read_exact(&mut request.body).expect("the body comes");
+        request
+    }
+
+    /// What it is for: the second word of its first line.
+    pub fn target(&self) -> &str {
+        self.head.split(' ').nth(1).unwrap_or_default()
+    }
+
+    /// The value of a header, whose name is given in small letters.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut fields = self.head.lines().filter_map(|line| line.split_once(": "));
+        fields.find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    /// Answers it, and ends the connection.
+    pub fn answer(mut self, status: &str, body: &str) {
+        let length = body.len();
+        write!(self.stream, "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}")
+            .expect("it is heard");
     }
 }

@@ -74,7 +74,20 @@ fn channel(show: &Show, newest: Option<&Episode>, urls: &FeedUrls, title: String
         language: Some(if language.is_empty() { "en".to_owned() } else { language }),
         pub_date: newest.map(|episode| date::rfc2822(episode.published)),
         generator: Some("Podswarm".to_owned()),
+        cloud: urls.cloud.as_ref().filter(|_| urls.at.number.is_none()).map(cloud),
         ..rss::Channel::default()
+    }
+}
+
+/// Where servers ask to be told of changes, in parts.
+fn cloud(url: &url::Url) -> rss::Cloud {
+    rss::Cloud {
+        domain: url.host_str().unwrap_or_default().to_owned(),
+        port: url.port_or_known_default().unwrap_or_default().to_string(),
+        path: url.path().to_owned(),
+        // It means something to other protocols only.
+        register_procedure: String::new(),
+        protocol: "http-post".to_owned(),
     }
 }
 

@@ -21,6 +21,7 @@ fn urls() -> FeedUrls {
         atom: url("/shows/walks/feed.atom"),
         events: Some(url("/shows/walks/events")),
         hubs: vec![url("/hub")],
+        cloud: Some(url("/rsscloud/pleaseNotify")),
         page: url("/shows/walks"),
         at: FeedPage::default(),
     }
@@ -107,6 +108,7 @@ fn the_podcast_feed_is_written_byte_for_byte() {
     <copyright>© Ada, 2026</copyright>
     <pubDate>Fri, 20 Nov 2026 18:00:00 +0000</pubDate>
     <generator>Podswarm</generator>
+    <cloud domain="pod.example" port="443" path="/rsscloud/pleaseNotify" registerProcedure="" protocol="http-post"/>
     <image>
       <url>https://pod.example/media/walks/cover-1a2b3c4d.jpg</url>
       <title>Night Walks</title>
@@ -185,6 +187,7 @@ fn the_torrent_feed_is_written_byte_for_byte() {
     <copyright>© Ada, 2026</copyright>
     <pubDate>Fri, 20 Nov 2026 18:00:00 +0000</pubDate>
     <generator>Podswarm</generator>
+    <cloud domain="pod.example" port="443" path="/rsscloud/pleaseNotify" registerProcedure="" protocol="http-post"/>
     <ttl>15</ttl>
     <image>
       <url>https://pod.example/media/walks/cover-1a2b3c4d.jpg</url>

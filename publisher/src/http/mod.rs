@@ -176,6 +176,7 @@ fn router(web: Web, api: Router) -> Router {
         .route("/announce", get(announce))
         .route("/scrape", get(scrape))
         .route("/hub", post(subscribe).layer(DefaultBodyLimit::max(LARGEST_WISH)))
+        .route("/rsscloud/pleaseNotify", post(please_notify).layer(DefaultBodyLimit::max(LARGEST_WISH)))
         .route("/healthz", get(healthz))
         .route("/.well-known/acme-challenge/{token}", get(prove))
         .route("/assets/style.css", of_all(|state| &state.style))
@@ -480,6 +481,12 @@ async fn subscribe(State(state): Shared, Extension(peers): Extension<Peers>, bod
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("60"));
     }
     response
+}
+
+async fn please_notify(State(state): Shared, Extension(peers): Extension<Peers>, body: Bytes) -> Response {
+    let Some(hub) = &state.web.hub else { return not_found() };
+    let answer = hub.please_notify(peers.remote.ip(), &body).await;
+    ([(header::CONTENT_TYPE, "text/xml; charset=utf-8"), (header::CACHE_CONTROL, "no-store")], answer).into_response()
 }
 
 /// Answers an authority that looks whether a name leads here. RFC 8555, section 8.3.

@@ -1,4 +1,4 @@
-//! The hub: servers that subscribe to a feed are sent it whenever it changes.
+//! The hub: servers that subscribe to a feed are sent it whenever it changes, or, by rssCloud, told that it has.
 //!
 //! Who asks is verified by a challenge at the address that he names, and forgotten when his lease is over, when he says
 //! so, or when he answers 410. A feed is sent whole, signed with his secret, again with growing waits until it is
@@ -9,9 +9,11 @@
 //! private network; redirects are not followed; and there are so many subscriptions and so many verifications at
 //! once, in all and of one network.
 //!
-//! Law: nobody is sent anything who has not asked for it. No release waits for a subscriber.
-//! Source: W3C `WebSub`.
+//! Law: nobody is sent anything who has not asked for it, but the question whether he has. No release waits for a
+//! subscriber.
+//! Sources: W3C `WebSub`; the rssCloud walkthrough.
 
+mod cloud;
 mod subscription;
 
 use std::collections::BTreeMap;
@@ -40,7 +42,7 @@ use crate::http::Resource;
 use crate::site::Site;
 use crate::urls::Urls;
 pub(crate) use subscription::SubscriptionRecord;
-use subscription::{Mode, Wish};
+use subscription::{Mode, Proof, Protocol, Wish};
 
 /// Subscriptions at most.
 const MOST: usize = 1000;
@@ -52,6 +54,10 @@ const VERIFICATIONS: [usize; 2] = [64, 8];
 const SENDS: usize = 16;
 /// How long a subscriber may take to answer.
 const TIME: Duration = Duration::from_secs(20);
+/// What forms are sent as.
+const FORM: [(&str, &str); 1] = [("content-type", "application/x-www-form-urlencoded")];
+/// What is said to who asks too much.
+const BUSY: &str = "the hub has too much to do; come again";
 /// The waits before something is sent again.
 const WAITS: [Duration; 5] = [
     Duration::from_secs(2),
@@ -136,7 +142,7 @@ impl Hub {
             return (StatusCode::NOT_FOUND, "hub.topic is no feed of this hub".to_owned());
         }
         let Some(place) = self.verifications.admit(public_network_of(asker)) else {
-            return (StatusCode::SERVICE_UNAVAILABLE, "the hub has too much to do; come again".to_owned());
+            return (StatusCode::SERVICE_UNAVAILABLE, BUSY.to_owned());
         };
         let hub = Arc::clone(self);
         self.spawn(async move {
@@ -150,36 +156,81 @@ impl Hub {
         (StatusCode::ACCEPTED, String::new())
     }
 
+    /// Takes the request of a subscriber by rssCloud, and answers when it is done.
+    pub(crate) async fn please_notify(&self, asker: IpAddr, body: &[u8]) -> String {
+        cloud::answer(&self.take_all(asker, body).await)
+    }
+
+    async fn take_all(&self, asker: IpAddr, body: &[u8]) -> Result<(), String> {
+        let wishes = cloud::read(body, asker)?;
+        if let Some(strange) = wishes.iter().find(|wish| self.feed(&wish.topic).is_none()) {
+            return Err(format!("{:?} is no feed of this hub", strange.topic));
+        }
+        let _place = self.verifications.admit(public_network_of(asker)).ok_or(BUSY)?;
+        for wish in wishes {
+            let callback = wish.callback.host_str().unwrap_or_default().to_owned();
+            if let Err(error) = self.verify(wish).await {
+                tracing::debug!(callback, error, "a subscription was not verified");
+                // What is in reach of us is not told to strangers.
+                return Err(format!("{callback} does not answer there as it should, or there is no room for more"));
+            }
+            tracing::info!(callback, "a subscription was verified");
+        }
+        Ok(())
+    }
+
     /// Asks who is to be subscribed, or no more, whether he wants it; if so it is done.
     async fn verify(&self, wish: Wish) -> Result<(), String> {
-        let Wish { mode, topic, callback, lease, secret } = wish;
+        let network = match wish.proof {
+            Proof::Challenge => self.challenge(&wish).await?,
+            Proof::Asker(ip) => {
+                let notice = cloud::notice(&wish.topic);
+                match told(self.http.post(wish.callback.as_str(), &FORM, notice, TIME).await) {
+                    Told::Over => network_of(ip),
+                    Told::NotYet(error) => return Err(error),
+                }
+            }
+        };
+        let Wish { mode, protocol, topic, callback, lease, secret, .. } = wish;
+        let store = self.store.clone();
+        if mode == Mode::Unsubscribe {
+            let key = SubscriptionRecord::key_of(&topic, &callback);
+            let deleted = blocking(move || store.delete::<SubscriptionRecord>(key)).await;
+            return deleted.map_err(|error| error.to_string());
+        }
+        let until = Utc::now() + lease;
+        let new = SubscriptionRecord { topic, callback, protocol, secret, until, network };
+        blocking(move || subscribe(&store, &new)).await
+    }
+
+    /// Has the callback of a wish return what it is asked; tells the network of who does.
+    async fn challenge(&self, wish: &Wish) -> Result<IpAddr, String> {
         let mut random = [0; 16];
         getrandom::fill(&mut random).expect("the system has random numbers");
         let challenge = HEXLOWER.encode(&random);
-        let mut question = callback.clone();
-        question
-            .query_pairs_mut()
-            .append_pair("hub.mode", mode.as_str())
-            .append_pair("hub.topic", &topic)
-            .append_pair("hub.challenge", &challenge);
-        if mode == Mode::Subscribe {
-            question.query_pairs_mut().append_pair("hub.lease_seconds", &lease.as_secs().to_string());
+        let mut question = wish.callback.clone();
+        match wish.protocol {
+            Protocol::WebSub => {
+                question
+                    .query_pairs_mut()
+                    .append_pair("hub.mode", wish.mode.as_str())
+                    .append_pair("hub.topic", &wish.topic)
+                    .append_pair("hub.challenge", &challenge);
+                if wish.mode == Mode::Subscribe {
+                    let lease = wish.lease.as_secs().to_string();
+                    question.query_pairs_mut().append_pair("hub.lease_seconds", &lease);
+                }
+            }
+            Protocol::RssCloud => {
+                question.query_pairs_mut().append_pair("url", &wish.topic).append_pair("challenge", &challenge);
+            }
         }
         let answer = self.http.get_limited(question.as_str(), &[], 1024, TIME).await;
         let answer = answer.map_err(|error| podswarm_core::app::Failure::from(error).to_string())?;
         if !(200..300).contains(&answer.status) || answer.final_url != question || answer.body != challenge.as_bytes() {
             return Err(format!("it answers {}, and not with the challenge", answer.status));
         }
-        let store = self.store.clone();
-        let key = SubscriptionRecord::key_of(&topic, &callback);
-        if mode == Mode::Unsubscribe {
-            let deleted = blocking(move || store.delete::<SubscriptionRecord>(key)).await;
-            return deleted.map_err(|error| error.to_string());
-        }
-        let network = network_of(answer.remote_addr.map(|addr| addr.ip()).ok_or("nobody knows who answered")?);
-        let until = Utc::now() + lease;
-        let new = SubscriptionRecord { topic, callback, secret, until, network };
-        blocking(move || subscribe(&store, &new)).await
+        Ok(network_of(answer.remote_addr.map(|addr| addr.ip()).ok_or("nobody knows who answered")?))
     }
 
     /// Sends the feeds at these addresses to all who want them, some time.
@@ -241,9 +292,7 @@ impl Hub {
         match listener {
             Listener::Subscriber(key) => self.send(topic, key).await,
             Listener::Hub(hub) => {
-                let body = ping(topic);
-                let headers = [("content-type", "application/x-www-form-urlencoded")];
-                told(self.anywhere.post(hub.as_str(), &headers, body, TIME).await)
+                told(self.anywhere.post(hub.as_str(), &FORM, ping(topic), TIME).await)
             }
         }
     }
@@ -255,13 +304,19 @@ impl Hub {
         // He may have left meanwhile.
         let Ok(Some(subscription)) = subscription else { return Told::Over };
         let Some(feed) = self.feed(topic) else { return Told::Over };
-        let body = feed.bytes().clone();
-        let signed = subscription.secret.as_ref().map(|secret| signature(secret.as_bytes(), &body));
-        let links = self.urls.feed_links(topic);
-        let mut headers = vec![("content-type", feed.content_type())];
-        headers.extend(links.as_deref().map(|links| ("link", links)));
-        headers.extend(signed.as_deref().map(|signed| ("x-hub-signature", signed)));
-        let answer = self.http.post(subscription.callback.as_str(), &headers, body, TIME).await;
+        let callback = subscription.callback.as_str();
+        let answer = match subscription.protocol {
+            Protocol::RssCloud => self.http.post(callback, &FORM, cloud::notice(topic), TIME).await,
+            Protocol::WebSub => {
+                let body = feed.bytes().clone();
+                let signed = subscription.secret.as_ref().map(|secret| signature(secret.as_bytes(), &body));
+                let links = self.urls.feed_links(topic);
+                let mut headers = vec![("content-type", feed.content_type())];
+                headers.extend(links.as_deref().map(|links| ("link", links)));
+                headers.extend(signed.as_deref().map(|signed| ("x-hub-signature", signed)));
+                self.http.post(callback, &headers, body, TIME).await
+            }
+        };
         if matches!(answer, Ok(410)) {
             let (store, key) = (self.store.clone(), key.to_vec());
             if let Err(error) = blocking(move || store.delete::<SubscriptionRecord>(key)).await {

@@ -19,13 +19,17 @@ const LEASES: [Duration; 2] = [Duration::from_hours(1), Duration::from_hours(30 
 /// The longest secret, in bytes, as the standard has it.
 const LONGEST_SECRET: usize = 199;
 /// The longest callback, in bytes.
-const LONGEST_CALLBACK: usize = 2048;
+pub(super) const LONGEST_CALLBACK: usize = 2048;
 
 /// What a subscriber wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Wish {
     /// Whether he subscribes, or has enough.
     pub(super) mode: Mode,
+    /// How he speaks.
+    pub(super) protocol: Protocol,
+    /// What shows that he wants it.
+    pub(super) proof: Proof,
     /// The feed.
     pub(super) topic: String,
     /// Where he is told.
@@ -41,6 +45,26 @@ pub(super) struct Wish {
 pub(super) enum Mode {
     Subscribe,
     Unsubscribe,
+}
+
+/// How a subscriber speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Protocol {
+    /// He is sent the feed.
+    #[default]
+    WebSub,
+    /// He is told that it has changed.
+    RssCloud,
+}
+
+/// What shows that who is to be told wants it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// He returns what he is asked.
+    Challenge,
+    /// He asks from there himself, and takes what he is told.
+    Asker(IpAddr),
 }
 
 impl Mode {
@@ -83,7 +107,8 @@ impl Wish {
             None => LEASE,
             Some(seconds) => Duration::from_secs(seconds.parse().map_err(|_| "hub.lease_seconds is no number")?),
         };
-        Ok(Self { mode, topic, callback, lease: lease.clamp(LEASES[0], LEASES[1]), secret })
+        let (protocol, proof, lease) = (Protocol::WebSub, Proof::Challenge, lease.clamp(LEASES[0], LEASES[1]));
+        Ok(Self { mode, protocol, proof, topic, callback, lease, secret })
     }
 }
 
@@ -94,6 +119,9 @@ pub(crate) struct SubscriptionRecord {
     pub(super) topic: String,
     /// Where its subscriber is told.
     pub(super) callback: Url,
+    /// How.
+    #[serde(default)]
+    pub(super) protocol: Protocol,
     /// What content is signed with for him.
     pub(super) secret: Option<String>,
     /// When it ends, unless he asks again.

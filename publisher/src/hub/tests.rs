@@ -162,6 +162,7 @@ async fn who_lies_is_not_subscribed_who_is_gone_is_dropped_and_who_is_dead_holds
     let record = SubscriptionRecord {
         topic: feed.clone(),
         callback: format!("http://{dead}/").parse().unwrap(),
+        protocol: Protocol::WebSub,
         secret: None,
         until: Utc::now() + Duration::from_hours(1),
         network: dead.ip(),
@@ -204,6 +205,7 @@ fn subscriptions_are_bounded_by_network_and_leases_that_are_over_make_way() {
     let record = |n: usize, network: [u8; 4], hours: i64| SubscriptionRecord {
         topic: "http://a/".to_owned(),
         callback: format!("http://b/{n}").parse().unwrap(),
+        protocol: Protocol::WebSub,
         secret: None,
         until: Utc::now() + chrono::TimeDelta::hours(hours),
         network: network.into(),

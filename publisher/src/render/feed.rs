@@ -78,6 +78,7 @@ pub(crate) fn feeds(
         atom: document(Form::Atom),
         events: urls.events(&show.slug),
         hubs: urls.hubs(),
+        cloud: urls.cloud(),
         page: urls.show(&show.slug),
         at: FeedPage::default(),
     };

@@ -474,6 +474,7 @@ fn show() -> (Show, FeedUrls) {
         atom: url("/shows/feed.atom"),
         events: Some(url("/shows/events")),
         hubs: Vec::new(),
+        cloud: None,
         page: url("/shows"),
         at: FeedPage::default(),
     };
