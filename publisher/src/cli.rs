@@ -570,8 +570,8 @@ pub(crate) struct ServeArgs {
     /// Occasions are published, first-copy (somebody else holds all of an episode), replaced, withdrawn and disk-low. A
     /// program gets what happened as JSON on its standard input and in variables such as `PODPUB_EVENT` and
     /// `PODPUB_TITLE`, and is ended after `time = 60` seconds; no shell reads its arguments. A server gets the JSON by
-    /// POST, signed with `secret = "…"` in `X-Hub-Signature-256`, again until it answers 2xx, for three days at most and
-    /// also after a restart.
+    /// POST, signed with `secret = "…"` in `X-Hub-Signature-256`, again until it answers 2xx, also after a restart, for
+    /// three days at most.
     #[arg(long, value_name = "HOOK", hide_default_value = true, help_heading = "Serving")]
     pub(crate) hook: Vec<Hook>,
     /// Publish what lands in this folder, as soon as it is whole, to the only show; and what lands in a folder in it,

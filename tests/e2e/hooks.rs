@@ -48,9 +48,8 @@ fn a_server_that_was_down_is_told_in_order_after_the_publisher_was_killed() {
     let (tried, body) = answer(&server, "500 Internal Server Error");
     drop(server);
     let second = publisher.publish(&second.path);
-    let status = publisher.await_status(|status| {
-        status["hooks"][0]["waiting"] == 2 && status["hooks"][0]["trouble"].is_string()
-    });
+    let status = publisher
+        .await_status(|status| status["hooks"][0]["waiting"] == 2 && status["hooks"][0]["trouble"].is_string());
     let hook = &status["hooks"][0];
     assert!(hook["done"] == 0 && hook["failed"] == 0, "{hook}");
     publisher.program.kill();
@@ -60,8 +59,8 @@ fn a_server_that_was_down_is_told_in_order_after_the_publisher_was_killed() {
     let (again, same) = answer(&server, "204 No Content");
     assert_eq!(same, body);
     assert_eq!(again, tried);
-    let (next, body) = answer(&server, "204 No Content");
-    assert_ne!(next[0], again[0]);
+    let (later, body) = answer(&server, "204 No Content");
+    assert_ne!(later[0], again[0]);
     assert_eq!([&same["episode"]["guid"], &body["episode"]["guid"]], [&first.guid, &second.guid].map(String::as_str));
     publisher.await_status(|status| status["hooks"][0]["waiting"] == 0 && status["hooks"][0]["done"] == 2);
     publisher.program.kill();

@@ -17,7 +17,6 @@ mod hook;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use podswarm_core::app::hook::{Action, WAITS, run};

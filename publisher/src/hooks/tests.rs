@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::iter::repeat_n;
+use std::time::Duration;
 
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode};
@@ -64,7 +65,10 @@ async fn a_server_is_told_signed_and_again_while_that_may_help() {
     };
     let (url, heard) = server(&[503, 429]).await;
     let (done, stumbled) = tell(&url, &delivery()).await;
-    assert_eq!((done, stumbled), (Ok(()), ["the server answers 503", "the server answers 429"].map(String::from).into()));
+    assert_eq!(
+        (done, stumbled),
+        (Ok(()), ["the server answers 503", "the server answers 429"].map(String::from).into())
+    );
     let heard = heard.lock().unwrap().clone();
     assert_eq!(heard.len(), 3);
     for (headers, body) in &heard {

@@ -86,7 +86,9 @@ enum Answer {
 /// What an answer to HEAD shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Shown {
-    There { has_ranges: bool },
+    There {
+        has_ranges: bool,
+    },
     /// The mirror is well, the file is not.
     Stale(String),
     /// The mirror is not well.
@@ -100,7 +102,11 @@ impl Known {
         }
         match self.files.get(url) {
             Some(File::There { until, has_ranges }) if now < *until => {
-                if *has_ranges || !is_part { Answer::Led } else { Answer::Ours }
+                if *has_ranges || !is_part {
+                    Answer::Led
+                } else {
+                    Answer::Ours
+                }
             }
             Some(File::Looking) => Answer::Ours,
             Some(File::Resting { until }) if now < *until => Answer::Ours,

@@ -185,7 +185,7 @@ fn router(web: Web, api: Router) -> Router {
         .route("/assets/dashboard.js", of_all(|state| &state.dashboard[2]))
         .route("/assets/numbers.js", of_all(|state| &state.dashboard[3]))
         .fallback(async || not_found())
-        .layer(middleware::map_response(move |response| dress(response, policy.clone())))
+        .layer(middleware::map_response(move |response| std::future::ready(dress(response, policy.clone()))))
         .layer(middleware::from_fn(preflight))
         .with_state(state)
         // What is public to every origin is what stands above.
@@ -389,7 +389,7 @@ async fn media(
         },
     };
     let meter = state.meter(counted.is_some(), counted, peers, &headers);
-    let there = |urls: &Urls| urls.media(&show.record.slug, &file);
+    let there = reader.show().is_none().then_some(|urls: &Urls| urls.media(&show.record.slug, &file));
     state.send(&found, there, &method, &headers, meter).await
 }
 
@@ -422,7 +422,7 @@ async fn media_in_folder(
     // What podcast apps are given of a folder is the episode; the rest comes with its torrent.
     let counted = (record.enclosure.path.as_deref() == Some(path.as_str())).then_some(&**episode);
     let meter = state.meter(true, counted, peers, &headers);
-    let there = |urls: &Urls| urls.media_in(&record.show, &folder, &path);
+    let there = reader.show().is_none().then_some(|urls: &Urls| urls.media_in(&record.show, &folder, &path));
     state.send(&file, there, &method, &headers, meter).await
 }
 
@@ -576,13 +576,14 @@ impl AppState {
         Meter { sent: Arc::clone(&self.web.sent), tally, download }
     }
 
-    /// Leads a download to what is `there` at the mirror, if the line is full and the mirror can serve it.
+    /// Leads a download to what is `there` at the mirror, if the line is full and the mirror can serve it; what is
+    /// private is at none.
     ///
     /// A page of another origin may not be let in there, and who has a part of the file knows it by a tag of ours.
     fn lead(
         &self,
         file: &MediaFile,
-        there: impl FnOnce(&Urls) -> url::Url,
+        there: Option<impl FnOnce(&Urls) -> url::Url>,
         method: &Method,
         headers: &HeaderMap,
         meter: &mut Meter,
@@ -601,7 +602,7 @@ impl AppState {
             },
             Asked::Nothing => return None,
         };
-        let url = there(mirror.urls());
+        let url = there?(mirror.urls());
         if !mirror.leads(&url, file.length, headers.contains_key(header::RANGE)) {
             return None;
         }
@@ -609,13 +610,16 @@ impl AppState {
         if let Some(tally) = &mut meter.tally {
             tally.add(part.first, part.length());
         }
-        Some((StatusCode::FOUND, [(header::LOCATION, url.as_str()), (header::CACHE_CONTROL, "no-store")]).into_response())
+        Some(
+            (StatusCode::FOUND, [(header::LOCATION, url.as_str()), (header::CACHE_CONTROL, "no-store")])
+                .into_response(),
+        )
     }
 
     async fn send(
         &self,
         file: &MediaFile,
-        there: impl FnOnce(&Urls) -> url::Url,
+        there: Option<impl FnOnce(&Urls) -> url::Url>,
         method: &Method,
         headers: &HeaderMap,
         mut meter: Meter,
@@ -688,7 +692,7 @@ static PUBLIC: [(HeaderName, HeaderValue); 3] = [
 ];
 
 /// Adds these headers, and those of pages to pages.
-async fn dress(mut response: Response, page_policy: HeaderValue) -> Response {
+fn dress(mut response: Response, page_policy: HeaderValue) -> Response {
     let headers = response.headers_mut();
     headers.extend(PUBLIC.clone());
     if headers.get(header::CONTENT_TYPE).is_some_and(|mime| mime == HTML) {

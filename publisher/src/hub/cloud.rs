@@ -30,7 +30,8 @@ pub(super) fn read(body: &[u8], asker: IpAddr) -> Result<Vec<Wish>, String> {
     };
     let need = |name: &str| field(name).ok_or_else(|| format!("{name} is missing"));
     let port = need("port")?;
-    let port = port.parse::<u16>().ok().filter(|port| *port > 0).ok_or_else(|| format!("port is {port:?}; want a number"))?;
+    let port =
+        port.parse::<u16>().ok().filter(|port| *port > 0).ok_or_else(|| format!("port is {port:?}; want a number"))?;
     let scheme = match need("protocol")?.as_str() {
         // Old clients know no other word.
         "http-post" if port == 443 => "https",
@@ -131,7 +132,10 @@ mod tests {
     #[test]
     fn an_answer_is_xml_whatever_was_asked() {
         let answered = answer(&Err("domain is \"<&\"".to_owned()));
-        assert!(answered.ends_with("success=\"false\" msg=\"domain is &quot;&lt;&amp;&quot;\"></notifyResult>"), "{answered}");
+        assert!(
+            answered.ends_with("success=\"false\" msg=\"domain is &quot;&lt;&amp;&quot;\"></notifyResult>"),
+            "{answered}"
+        );
         assert!(answer(&Ok(())).contains("<notifyResult success=\"true\""));
     }
 }

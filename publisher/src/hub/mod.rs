@@ -291,9 +291,7 @@ impl Hub {
         let Ok(_place) = self.sends.acquire().await else { return Told::Over };
         match listener {
             Listener::Subscriber(key) => self.send(topic, key).await,
-            Listener::Hub(hub) => {
-                told(self.anywhere.post(hub.as_str(), &FORM, ping(topic), TIME).await)
-            }
+            Listener::Hub(hub) => told(self.anywhere.post(hub.as_str(), &FORM, ping(topic), TIME).await),
         }
     }
 
