@@ -375,6 +375,14 @@ impl ShowInfo {
         library.shows()?.iter().map(info).collect()
     }
 
+    /// Where its feed is, for people; of a private show, where that is said.
+    pub(crate) fn found_at(&self) -> String {
+        if self.is_private {
+            return format!("private, at an address of each subscriber: `podpub subscriber list --show {}`", self.slug);
+        }
+        self.feed.to_string()
+    }
+
     /// The show under these addresses.
     pub(crate) fn new(show: &ShowRecord, episodes: usize, urls: &Urls) -> Self {
         let urls = &*urls.of(show.is_private);

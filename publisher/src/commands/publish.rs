@@ -404,9 +404,11 @@ fn print(context: &Context, published: &Published) -> Result<(), Failure> {
         let at = episode.published.with_timezone(&Local).format("%Y-%m-%d %H:%M");
         out.line(format!("appears on {at}"))?;
     }
-    out.line(format!("feed     {}", published.show.feed))?;
-    out.line(format!("page     {}", episode.page))?;
-    out.line(format!("torrent  {}", episode.torrent))?;
+    out.line(format!("feed     {}", published.show.found_at()))?;
+    if !published.show.is_private {
+        out.line(format!("page     {}", episode.page))?;
+        out.line(format!("torrent  {}", episode.torrent))?;
+    }
     if let Some(magnet) = &episode.magnet {
         out.line(format!("magnet   {magnet}"))?;
     }

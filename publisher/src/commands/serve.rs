@@ -27,7 +27,7 @@ use crate::metrics::{self, MetricsAddr};
 use crate::numbers::NumbersConfig;
 use crate::tls::{Acme, AcmeConfig, CertificateFiles, CertificateWatch, Standing, Tls};
 use crate::urls::Urls;
-use crate::wire::{EpisodeStatus, Listening};
+use crate::wire::{EpisodeStatus, Listening, ShowInfo};
 
 /// What a publisher has to know before it serves for the first time.
 const NOTICE: &str = "note, told once: what you publish is public, and so is this machine's address. Feeds, torrents \
@@ -65,7 +65,7 @@ pub(super) async fn serve(context: &Context, args: &ServeArgs) -> Result<(), Fai
     let library = context.open().await?;
     let running = Running::start(context, library, lock, args).await?;
     for show in running.host.library().shows().map_err(control::unavailable)? {
-        context.out.note(format!("{}: {}", show.title, running.host.urls().document(&show.slug, "feed.xml")));
+        context.out.note(format!("{}: {}", show.title, ShowInfo::new(&show, 0, running.host.urls()).found_at()));
     }
     running.until_stopped(context).await
 }

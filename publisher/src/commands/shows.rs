@@ -26,7 +26,6 @@ pub(super) async fn init(context: &Context, args: InitArgs) -> Result<(), Failur
     context.out.line(format!("made the {kind} `{}`: {title}", show.slug))?;
     if show.is_private {
         context.out.note(format!("let somebody in with `podpub subscriber add --show {} NAME`", show.slug));
-        return context.out.json(&show);
     }
     print_show(context, &show)
 }
@@ -57,8 +56,7 @@ pub(super) async fn shows(context: &Context) -> Result<(), Failure> {
     }
     for show in &shows {
         let count = if show.episodes == 1 { "1 episode".to_owned() } else { format!("{} episodes", show.episodes) };
-        let place = if show.is_private { "private: `podpub subscriber list`" } else { show.feed.as_str() };
-        context.out.line(format!("{}  {} ({count})\n  {place}", show.slug, show.title))?;
+        context.out.line(format!("{}  {} ({count})\n  {}", show.slug, show.title, show.found_at()))?;
         if let Some(to) = &show.moved_to {
             context.out.line(format!("  moved to {to}"))?;
         }
@@ -77,7 +75,10 @@ pub(super) async fn all(reach: &Reach) -> Result<Vec<ShowInfo>, Failure> {
 }
 
 fn print_show(context: &Context, show: &ShowInfo) -> Result<(), Failure> {
-    context.out.line(format!("feed  {}\npage  {}", show.feed, show.page))?;
+    context.out.line(format!("feed  {}", show.found_at()))?;
+    if !show.is_private {
+        context.out.line(format!("page  {}", show.page))?;
+    }
     context.out.json(show)
 }
 
