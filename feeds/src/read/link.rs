@@ -32,6 +32,18 @@ impl<'m> FileLink<'m> {
         }
     }
 
+    /// What an alternate enclosure says of each of its sources.
+    pub(super) fn of_alternate(alternate: &'m Extension) -> Self {
+        let attr = |name: &str| alternate.attrs.get(name).map(String::as_str);
+        Self {
+            url: "",
+            mime: attr("type").unwrap_or_default(),
+            length: attr("length").and_then(length),
+            duration: None,
+            is_default: true,
+        }
+    }
+
     /// A torrent by its type, or by its name unless the type says that it is media.
     pub(super) fn is_torrent(&self) -> bool {
         is_torrent_type(self.mime) || (!is_media_type(self.mime) && path_is_torrent(self.url))

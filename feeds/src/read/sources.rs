@@ -194,14 +194,7 @@ impl<'b> Finder<'b> {
 
     /// All sources of an alternate enclosure. Its type and length are those of the media.
     pub(super) fn take_alternate(&mut self, alternate: &Extension) {
-        let attr = |name: &str| alternate.attrs.get(name).map(String::as_str);
-        let media = FileLink {
-            url: "",
-            mime: attr("type").unwrap_or_default(),
-            length: attr("length").and_then(length),
-            duration: None,
-            is_default: true,
-        };
+        let media = FileLink::of_alternate(alternate);
         for source in children(alternate, "source") {
             let attr = |name: &str| source.attrs.get(name).map(String::as_str);
             let Some(url) = attr("uri") else { continue };

@@ -13,7 +13,7 @@ use url::Url;
 
 use super::channel::{Quality, Source, Version};
 use super::convert::{Kept, children, line};
-use super::link::{FileLink, essence, length};
+use super::link::{FileLink, essence};
 use super::sources::{Finder, Found};
 
 /// Further versions of an item are not read.
@@ -44,14 +44,7 @@ pub(super) fn find(
     base: &Url,
 ) {
     for alternate in alternates.iter().filter(|alternate| is_of_the_enclosure(alternate)) {
-        let attr = |name: &str| alternate.attrs.get(name).map(String::as_str);
-        let link = FileLink {
-            url: "",
-            mime: attr("type").unwrap_or_default(),
-            length: attr("length").and_then(length),
-            duration: None,
-            is_default: false,
-        };
+        let link = FileLink::of_alternate(alternate);
         let mut finder = Finder::new(base);
         finder.take_alternate(alternate);
         add(found, finder, link, quality(alternate));
