@@ -78,27 +78,28 @@ pub(crate) struct EpisodeSite {
 impl Site {
     /// The site of everything in `library`.
     pub(crate) fn build(library: &Library, urls: &Urls, now: DateTime<Utc>) -> Result<Self, LibraryError> {
-        let mut site = Self::of(BTreeMap::new(), BTreeMap::new(), urls);
-        for show in library.shows()? {
-            site.put(ShowSite::build(library, show, urls, None, now)?, urls);
-        }
-        site.home = home(&site.shows, urls);
-        Ok(site)
+        let shows = library.shows()?.into_iter().map(|show| ShowSite::build(library, show, urls, None, now));
+        let shows = shows.collect::<Result<Vec<_>, _>>()?;
+        Ok(Self::of(BTreeMap::new(), BTreeMap::new(), shows, urls))
     }
 
-    fn of(shows: BTreeMap<Slug, Arc<ShowSite>>, private: BTreeMap<Slug, Arc<Self>>, urls: &Urls) -> Self {
+    /// The site of those that are known, everybody's and private ones, and of the `new`, each seen by whom it is for.
+    fn of(
+        mut shows: BTreeMap<Slug, Arc<ShowSite>>,
+        mut private: BTreeMap<Slug, Arc<Self>>,
+        new: Vec<ShowSite>,
+        urls: &Urls,
+    ) -> Self {
+        for show in new.into_iter().map(Arc::new) {
+            let slug = show.record.slug.clone();
+            if show.record.is_private {
+                let own = BTreeMap::from([(slug.clone(), show)]);
+                private.insert(slug, Arc::new(Self::of(own, BTreeMap::new(), Vec::new(), &urls.of(true))));
+            } else {
+                shows.insert(slug, show);
+            }
+        }
         Self { home: home(&shows, urls), shows, private }
-    }
-
-    /// Has the show seen by whom it is for. The page of the shows is to be made after that.
-    fn put(&mut self, show: ShowSite, urls: &Urls) {
-        let slug = show.record.slug.clone();
-        if show.record.is_private {
-            let own = BTreeMap::from([(slug.clone(), Arc::new(show))]);
-            self.private.insert(slug, Arc::new(Self::of(own, BTreeMap::new(), &urls.of(true))));
-        } else {
-            self.shows.insert(slug, Arc::new(show));
-        }
     }
 
     /// The site after a change of `show`; everything else is taken over as it is.
@@ -111,10 +112,7 @@ impl Site {
     ) -> Result<Self, LibraryError> {
         let before = self.held(&show.slug).map(Arc::as_ref);
         let show = ShowSite::build(library, show, urls, before, now)?;
-        let mut site = Self { home: self.home.clone(), shows: self.shows.clone(), private: self.private.clone() };
-        site.put(show, urls);
-        site.home = home(&site.shows, urls);
-        Ok(site)
+        Ok(Self::of(self.shows.clone(), self.private.clone(), vec![show], urls))
     }
 
     /// What the subscribers of that show see.
