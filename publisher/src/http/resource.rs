@@ -98,9 +98,7 @@ impl Resource {
     /// The answer to a request by `method` with `headers`: 304 if the asker has it, else 200.
     pub(crate) fn respond(&self, method: &Method, headers: &HeaderMap) -> Response {
         let answer = self.answer(headers);
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = answer.status();
-        response.headers_mut().extend(answer.fields().map(|(name, value)| (name, value.clone())));
+        let mut response = answer.head();
         if let Some(bytes) = answer.body().filter(|_| *method != Method::HEAD) {
             *response.body_mut() = Body::from(bytes.clone());
         }
@@ -111,7 +109,7 @@ impl Resource {
     /// all, at an address that no other has.
     pub(crate) fn respond_with(&self, token: &str, method: &Method, headers: &HeaderMap) -> Response {
         let answer = self.answer(headers);
-        let mut response = self.respond(&Method::HEAD, headers);
+        let mut response = answer.head();
         if !answer.is_fresh {
             let bytes = with_token(&self.plain.bytes, token);
             // This is made for one asker.
@@ -187,6 +185,14 @@ impl<'a> Answer<'a> {
             of_body(header::CONTENT_ENCODING, &GZIP).filter(|_| is_zipped),
         ];
         fields.into_iter().flatten()
+    }
+
+    /// The answer without its body.
+    fn head(&self) -> Response {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = self.status();
+        response.headers_mut().extend(self.fields().map(|(name, value)| (name, value.clone())));
+        response
     }
 
     /// What follows them, unless only the head was asked for.
