@@ -34,6 +34,10 @@ pub const WAITS: [Duration; 5] = [
     Duration::from_mins(3),
     Duration::from_mins(12),
 ];
+/// The wait after those.
+pub const LAST_WAIT: Duration = Duration::from_hours(1);
+/// What happened longer ago is not told any more.
+pub const LONGEST: Duration = Duration::from_hours(3 * 24);
 
 /// What a hook does.
 #[derive(Clone, PartialEq, Eq)]

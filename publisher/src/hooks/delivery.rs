@@ -12,9 +12,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use data_encoding::HEXLOWER;
-use podswarm_core::app::hook::{Delivery, Undelivered, post};
+use podswarm_core::app::hook::{Delivery, LAST_WAIT, LONGEST, Undelivered, post};
 use podswarm_core::net::http::HttpClient;
 use podswarm_core::store::{Record, Store, StoreError};
 use serde::{Deserialize, Serialize};
@@ -23,11 +23,6 @@ use url::Url;
 use uuid::Uuid;
 
 use super::Occasion;
-
-/// A delivery that is older is not tried again.
-const LONGEST: TimeDelta = TimeDelta::days(3);
-/// The wait before a server is told again, after the first ones.
-const LAST_WAIT: Duration = Duration::from_hours(1);
 
 /// Something that a server is told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +39,13 @@ pub(crate) struct DeliveryRecord {
     pub(super) at: DateTime<Utc>,
     /// What is sent, the same each time.
     pub(super) body: String,
+}
+
+impl DeliveryRecord {
+    /// How long ago it happened; nothing, if the clock says that it is to come.
+    fn age(&self, now: DateTime<Utc>) -> Duration {
+        (now - self.at).to_std().unwrap_or_default()
+    }
 }
 
 impl Record for DeliveryRecord {
@@ -69,7 +71,7 @@ pub(super) fn give_up_stray(
     receivers: &[String],
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
-    let is_over = |delivery: &&DeliveryRecord| !receivers.contains(&delivery.receiver) && now - delivery.at > LONGEST;
+    let is_over = |it: &&DeliveryRecord| !receivers.contains(&it.receiver) && it.age(now) > LONGEST;
     let over: Vec<_> = kept.iter().filter(is_over).collect();
     if !over.is_empty() {
         let count = over.len();
@@ -109,9 +111,9 @@ impl Server<'_> {
                 Err(Undelivered::ForNow(error)) => error,
             };
             let wait = waits.next().unwrap_or(LAST_WAIT);
-            let next = TimeDelta::from_std(wait).ok().and_then(|wait| Utc::now().checked_add_signed(wait));
-            if next.is_none_or(|next| next - delivery.at > LONGEST) {
-                return Err(format!("delivery {id} is given up after {} days: {error}", LONGEST.num_days()));
+            if delivery.age(Utc::now()).saturating_add(wait) > LONGEST {
+                let days = LONGEST.as_secs() / (24 * 60 * 60);
+                return Err(format!("delivery {id} is given up after {days} days: {error}"));
             }
             tell(&error);
             tokio::time::sleep(wait).await;

@@ -13,10 +13,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use podswarm_core::app::hook::{Action, Undelivered, WAITS};
+use podswarm_core::app::hook::{Action, LAST_WAIT, LONGEST, Undelivered, WAITS};
 use podswarm_core::time::Instant;
 use podswarm_feeds::poll::Now;
 use serde::{Serialize, Serializer};
@@ -28,10 +27,6 @@ use crate::rules::Hook;
 
 /// So many programs run at the same time, and so many servers are told.
 const AT_ONCE: usize = 4;
-/// The wait before a server is told again, after the first ones.
-const LAST_WAIT: Duration = Duration::from_hours(1);
-/// What came longer ago is not told any more.
-const LONGEST: Duration = Duration::from_hours(3 * 24);
 
 /// What a hook is told of: an episode that is there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
