@@ -327,7 +327,8 @@ fn built() -> &'static Path {
             // With a test among the targets they have the features that tests of the workspace are built with, so what
             // both are made of is built once.
             "dev" => &["--workspace", "--bin", "podpub", "--bin", "podsub", "--test", "tidy"],
-            _ => &["--bins", "-p", "podswarm-publisher", "-p", "podswarm-subscriber"],
+            // And here those that `cargo build --release` gives everybody.
+            _ => &["--workspace", "--bins"],
         };
         // What cargo tells a test of its own package would be news to build scripts, and have them run again.
         let told = std::env::vars_os().map(|(name, _)| name);
