@@ -17,6 +17,11 @@ use super::failure::{Explain, Failure};
 use super::manual::ABOUT_ITSELF;
 use super::out::Out;
 
+/// musl's own allocator has one lock for all threads, which a download at full speed mostly waits for.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Every variable that sets a flag begins so.
 const ENV_PREFIX: &str = "PODSWARM_";
 /// What still runs when a command has ended gets this long: nothing that matters is left to threads of its own.
