@@ -189,6 +189,11 @@ impl Swarm {
         let conns = &self.conns;
         self.leaving.retain(|conn| conns.get(conn).is_some_and(|peer| peer.uploads.pending_bytes() > soon));
         while self.turns.len() < MAX_WIDTH {
+            // Whoever is next takes one place of those under way at most: there is no need to look who that is.
+            let under_way = self.turns.iter().map(|turn| &turn.conn).chain(&self.leaving);
+            if under_way.filter(|conn| self.moves(now, **conn)).count() > self.width.get() {
+                break;
+            }
             let Some(turn) = self.next_turn(now) else { break };
             // What follows on the same connection comes after its bytes anyway.
             let others = self.leaving.iter().filter(|conn| **conn != turn.conn);
