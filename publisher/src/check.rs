@@ -5,11 +5,15 @@
 //! rule and the command that mends it. What cannot be wrong, because it is refused when it is typed or written by us in
 //! one way, is not looked at.
 //!
+//! An episode of a show that is for directories is published only if they would take it ([`refusals`]). Where the feed
+//! is served does not count then: that is the server's and may still change, and `podpub doctor` tells of it.
+//!
 //! Source: Apple's podcast requirements and its guide to RSS, PSP-1, Spotify's delivery specification, the podcast
 //! namespace.
 
 mod said;
 
+use podswarm_feeds::EpisodeKind;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -79,9 +83,12 @@ pub(crate) fn check(library: &Library, wanted: Option<&str>, urls: &Urls) -> Res
     let mut findings = Vec::new();
     for show in shows {
         let episodes = library.episodes(&show.slug)?;
-        let cover = show.image.as_ref().map(|image| library.media_folder(&show.slug).join(&image.file));
-        let cover = cover.and_then(|path| std::fs::read(path).ok()).and_then(|bytes| Cover::from_bytes(bytes).ok());
-        of_show(&show, &episodes, cover.as_ref(), urls, &mut findings);
+        of_place(&show, urls, &mut findings);
+        // What follows is said by directories, of which none is told of it.
+        if !show.is_private {
+            of_show(&show, cover(library, &show).as_ref(), &mut findings);
+            of_list(&show, &episodes, &mut findings);
+        }
         for episode in &episodes {
             of_episode(&show, episode, &mut findings);
         }
@@ -90,33 +97,125 @@ pub(crate) fn check(library: &Library, wanted: Option<&str>, urls: &Urls) -> Res
     Ok(findings)
 }
 
-fn of_show(
-    show: &ShowRecord,
-    episodes: &[EpisodeRecord],
-    cover: Option<&Cover>,
-    urls: &Urls,
-    findings: &mut Vec<Finding>,
-) {
+/// The show's cover, if it has one that can be read.
+fn cover(library: &Library, show: &ShowRecord) -> Option<Cover> {
+    let path = library.media_folder(&show.slug).join(&show.image.as_ref()?.file);
+    Cover::from_bytes(std::fs::read(path).ok()?).ok()
+}
+
+/// An episode that is to be published.
+pub(crate) struct Newcomer<'a> {
+    /// Its media type.
+    pub(crate) mime: &'a str,
+    /// Its number.
+    pub(crate) number: Option<u32>,
+    /// What kind of episode it is.
+    pub(crate) kind: EpisodeKind,
+    /// The picture that it brings, which is the show's if that has none.
+    pub(crate) cover: Option<&'a Cover>,
+}
+
+/// Why directories would refuse `show` with `new` in it.
+pub(crate) fn refusals(library: &Library, show: &ShowRecord, new: &Newcomer<'_>) -> Vec<Finding> {
+    let (own, mut findings) = (cover(library, show), Vec::new());
+    of_show(show, own.as_ref().or(new.cover), &mut findings);
+    findings.retain(|finding| finding.severity == Severity::Error);
+    findings.extend(refusals_of(show, new));
+    findings
+}
+
+/// Why directories would refuse or not play `new`, whatever they say of its show.
+pub(crate) fn refusals_of(show: &ShowRecord, new: &Newcomer<'_>) -> Vec<Finding> {
+    let finding = |Rejection { what, mend }| {
+        let mend = match mend {
+            Mend::File => "give it as MP3, M4A or MP4".to_owned(),
+            Mend::Flag(flag) => format!("publish it with {flag}"),
+        };
+        Finding::new(show, None, Severity::Error, "Apple", &what, mend)
+    };
+    rejections(show, new.mime, new.number, new.kind).into_iter().map(finding).collect()
+}
+
+/// What is said of an episode that is not published because of [`refusals`], before they are named.
+pub(crate) const REFUSED: &str = "directories would refuse it";
+
+/// What `findings` say, on one line, each with whose rule it is.
+pub(crate) fn told(findings: &[Finding]) -> String {
+    findings.iter().map(|finding| format!("{} ({})", finding.what, finding.rule)).collect::<Vec<_>>().join("; ")
+}
+
+/// What mends `findings`, which kept an episode from being published, and how it is published all the same.
+pub(crate) fn way_out(findings: &[Finding]) -> String {
+    let mends: Vec<_> = findings.iter().map(|finding| finding.mend.as_str()).collect();
+    let show = findings.first().map_or("SHOW", |finding| finding.show.as_str());
+    format!(
+        "{}; or publish it with --anyway, or have nothing refused in this show: podpub edit --show {show} --listed=false",
+        mends.join("; ")
+    )
+}
+
+/// Something for which directories refuse an episode, or do not play it. Apple's rules.
+struct Rejection {
+    what: String,
+    mend: Mend,
+}
+
+/// What mends it.
+enum Mend {
+    /// Another file.
+    File,
+    /// A flag of the command line.
+    Flag(&'static str),
+}
+
+/// Why directories would refuse an episode like that.
+fn rejections(show: &ShowRecord, mime: &str, number: Option<u32>, kind: EpisodeKind) -> Vec<Rejection> {
+    let mut found = Vec::new();
+    if !APPLE_TYPES.contains(&mime) {
+        let what = format!("its file is {mime}, and Apple plays MP3, M4A, MP4, M4V, MOV and PDF alone");
+        found.push(Rejection { what, mend: Mend::File });
+    }
+    if show.is_serial && number.is_none() && kind == EpisodeKind::Full {
+        let what = "it has no number, and the episodes of this show are to be heard in their order".to_owned();
+        found.push(Rejection { what, mend: Mend::Flag("--number N") });
+    }
+    found
+}
+
+/// Where the feed is.
+fn of_place(show: &ShowRecord, urls: &Urls, findings: &mut Vec<Finding>) {
+    let mut find = |severity, rule: &str, what: &str, mend: &str| {
+        findings.push(Finding::new(show, None, severity, rule, what, mend.to_owned()));
+    };
+    if !urls.is_worldwide() {
+        let what = format!("the feed is at {}, which nobody outside this network reaches", urls.base());
+        find(Severity::Error, "Apple", &what, "podpub serve --public-url https://YOUR-HOST");
+    } else if urls.base().scheme() != "https" {
+        let what = "the feed is served over http; several apps load https only";
+        let mend = "put a proxy with a certificate before podpub, and give its --public-url";
+        find(Severity::Warning, "PSP-1", what, mend);
+    }
+}
+
+/// Which episodes there are.
+fn of_list(show: &ShowRecord, episodes: &[EpisodeRecord], findings: &mut Vec<Finding>) {
+    if show.is_complete && episodes.iter().any(|episode| !episode.released) {
+        let what = "the show says that no episode comes any more, and one is to come";
+        let mend = format!("podpub edit --show {} --complete=false", show.slug);
+        findings.push(Finding::new(show, None, Severity::Warning, "Apple", what, mend));
+    }
+    if !episodes.iter().any(|episode| episode.released) {
+        let (what, mend) = ("the show has no episode that is out", "podpub publish FILE".to_owned());
+        findings.push(Finding::new(show, None, Severity::Error, "Apple", what, mend));
+    }
+}
+
+/// What is said of the show.
+fn of_show(show: &ShowRecord, cover: Option<&Cover>, findings: &mut Vec<Finding>) {
     let edit = |flag: &str| format!("podpub edit --show {} {flag}", show.slug);
     let mut find = |severity, rule: &str, what: &str, mend: String| {
         findings.push(Finding::new(show, None, severity, rule, what, mend));
     };
-    if !urls.is_worldwide() {
-        let what = format!("the feed is at {}, which nobody outside this network reaches", urls.base());
-        find(Severity::Error, "Apple", &what, "podpub serve --public-url https://YOUR-HOST".to_owned());
-    } else if urls.base().scheme() != "https" {
-        let what = "the feed is served over http; several apps load https only";
-        find(
-            Severity::Warning,
-            "PSP-1",
-            what,
-            "put a proxy with a certificate before podpub, and give its --public-url".to_owned(),
-        );
-    }
-    // What follows is said by directories, of which none is told of it.
-    if show.is_private {
-        return;
-    }
     match (cover, cover.and_then(Cover::complaint)) {
         (None, _) => find(Severity::Error, "Apple", "the show has no cover", edit("--image FILE")),
         (Some(_), Some(complaint)) => find(Severity::Error, "Apple", &complaint, edit("--image FILE")),
@@ -146,15 +245,8 @@ fn of_show(
         let what = "the show is locked, and no address says whose it is: no host could ever take it over";
         find(Severity::Warning, said::RULE, what, edit("--email ADDRESS"));
     }
-    if show.is_complete && episodes.iter().any(|episode| !episode.released) {
-        let what = "the show says that no episode comes any more, and one is to come";
-        find(Severity::Warning, "Apple", what, edit("--complete=false"));
-    }
     for (flag, what) in said::faults(&show.tags, None) {
         find(Severity::Warning, said::RULE, &what, edit(flag));
-    }
-    if !episodes.iter().any(|episode| episode.released) {
-        find(Severity::Error, "Apple", "the show has no episode that is out", "podpub publish FILE".to_owned());
     }
 }
 
@@ -165,9 +257,12 @@ fn of_episode(show: &ShowRecord, episode: &EpisodeRecord, findings: &mut Vec<Fin
         findings.push(Finding::new(show, Some(page), severity, rule, what, mend));
     };
     let mime = episode.enclosure.mime.as_str();
-    if !APPLE_TYPES.contains(&mime) {
-        let what = format!("its file is {mime}; Apple plays MP3, M4A, MP4, M4V, MOV and PDF");
-        find(Severity::Error, "Apple", &what, format!("podpub replace {page} FILE.mp3"));
+    for Rejection { what, mend } in rejections(show, mime, episode.number, episode.kind) {
+        let mend = match mend {
+            Mend::File => format!("podpub replace {page} FILE.mp3"),
+            Mend::Flag(flag) => edit(flag),
+        };
+        find(Severity::Error, "Apple", &what, mend);
     }
     if episode.enclosure.path.as_ref().is_some_and(|path| !path.bytes().all(is_plain)) {
         let what = "the file that apps are given has a name with other than ASCII letters, digits and `-._/`";
@@ -285,6 +380,30 @@ mod tests {
         assert!(check(&library, Some("b"), &urls("https://pods.example/")).is_err());
         let home = check(&library, None, &Urls::guess("192.168.1.5:6969".parse().unwrap())).unwrap();
         assert!(home.len() == 1 && home[0].what.contains("nobody outside"), "{home:#?}");
+    }
+
+    #[test]
+    fn a_show_is_for_directories_once_it_is_whole_unless_its_owner_says_otherwise() {
+        let mut it = show("a");
+        assert!(!it.is_listed(), "a show that a file has made");
+        let image = crate::record::Image { file: "cover.png".to_owned(), mime: "image/png".to_owned() };
+        (it.image, it.category, it.description) = (Some(image), Some("Arts".to_owned()), Some("x".to_owned()));
+        assert!(it.is_listed());
+        assert!(!ShowRecord { is_private: true, ..it.clone() }.is_listed());
+        assert!(!ShowRecord { is_blocked: true, ..it.clone() }.is_listed());
+        assert!(!ShowRecord { listed: Some(false), ..it }.is_listed());
+        assert!(ShowRecord { listed: Some(true), ..show("a") }.is_listed());
+    }
+
+    #[test]
+    fn episodes_that_are_heard_in_their_order_have_numbers() {
+        let serial = ShowRecord { is_serial: true, ..show("a") };
+        let found = |number, kind| {
+            let new = Newcomer { mime: "audio/mpeg", number, kind, cover: None };
+            refusals_of(&serial, &new).into_iter().map(|finding| finding.mend).collect::<Vec<_>>()
+        };
+        assert_eq!(found(None, EpisodeKind::Full), ["publish it with --number N"]);
+        assert!(found(Some(1), EpisodeKind::Full).is_empty() && found(None, EpisodeKind::Trailer).is_empty());
     }
 
     #[test]

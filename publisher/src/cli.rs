@@ -92,7 +92,8 @@ pub(crate) enum Command {
     ///
     /// With `podpub serve` running on the same data directory it hands them over and returns once they are live. With
     /// none running it serves until Ctrl-C; off a terminal it only records them. What is not said is taken from the
-    /// file's own tags. With no show yet, one is made.
+    /// file's own tags. With no show yet, one is made. In a show that is for podcast directories (`podpub edit
+    /// --listed`), what they would refuse is refused.
     Publish(Box<PublishArgs>),
     /// Let an episode out now that is a draft, or that was to appear later.
     Release(EpisodeArgs),
@@ -298,6 +299,9 @@ pub(crate) struct IntakeArgs {
     /// Serve the file where it is instead of a copy of it. It must stay there, unchanged.
     #[arg(long)]
     pub(crate) in_place: bool,
+    /// Publish what podcast directories would refuse, too. `podpub edit --listed=false` says so of a show for good.
+    #[arg(long)]
+    pub(crate) anyway: bool,
 }
 
 impl IntakeArgs {
@@ -389,6 +393,10 @@ pub(crate) struct FieldArgs {
     /// Say that no episode comes any more, so that apps ask seldom; `--complete=false` takes it back.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(crate) complete: Option<bool>,
+    /// Have `publish` refuse what podcast directories would; `--listed=false` has it publish whatever comes. [default:
+    /// once the show has a cover, a category and a description]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) listed: Option<bool>,
     /// What it says beyond that.
     #[command(flatten)]
     pub(crate) tags: TagArgs,

@@ -603,17 +603,6 @@ fn number(headers: &HeaderMap, name: &HeaderName) -> Result<u64, Refusal> {
     })
 }
 
-/// An upload that is being published, and goes if it is not.
-struct Finished(Option<PathBuf>);
-
-impl Drop for Finished {
-    fn drop(&mut self) {
-        if let Some(path) = self.0.take() {
-            uploads::remove(&path);
-        }
-    }
-}
-
 #[utoipa::path(
     post,
     path = "/publish",
@@ -622,7 +611,8 @@ impl Drop for Finished {
     responses(
         (
             status = 200,
-            description = "Lines of JSON, empty ones among them. The last is `published`, `unreadable`, or an `ApiError`.",
+            description = "Lines of JSON, empty ones among them. The last is `published`, `unreadable`, `refused`, or an \
+                           `ApiError`.",
             body = AnswerLine,
             content_type = "application/x-ndjson"
         ),
@@ -638,14 +628,14 @@ async fn publish(
 ) -> Result<Response, Refusal> {
     let host = Arc::clone(&state.host);
     let (path, intake, upload) = match &request.source {
-        RequestSource::Path(path) if caller.is_local => (PathBuf::from(path), request.intake(), Finished(None)),
+        RequestSource::Path(path) if caller.is_local => (PathBuf::from(path), request.intake(), None),
         RequestSource::Path(_) => {
             let failure = Failure::new("a path is read for commands of the publisher's own machine only");
             return Err(Refusal::with(StatusCode::FORBIDDEN, failure.with_hint("upload the file")));
         }
         RequestSource::Upload(upload) => {
-            let path = state.uploads.finish(*upload).await?;
-            (path.clone(), Intake::Move, Finished(Some(path)))
+            let upload = state.uploads.finish(*upload).await?;
+            (upload.path().to_owned(), Intake::Move, Some(upload))
         }
     };
     let (lines, receiver) = mpsc::channel::<Bytes>(16);
@@ -671,10 +661,15 @@ async fn publish(
                 () = tokio::time::sleep(HEARTBEAT) => drop(lines.try_send(Bytes::from_static(b"\n"))),
             }
         };
-        // An upload that is not published is of no use.
-        drop(upload);
+        // An upload that is not published is of no use, unless its owner is asked what he wants.
+        match upload {
+            Some(upload) if matches!(last, AnswerLine::Told(PublishLine::Refused { .. })) => {
+                state.uploads.put_back(upload);
+            }
+            upload => drop(upload),
+        }
         // If nobody is there any more, nobody wants to know.
-        let _ = lines.send(last).await;
+        let _ = lines.send(line(last)).await;
     });
     let stream = futures_util::stream::unfold(receiver, |mut receiver| async move {
         Some((Ok::<_, std::convert::Infallible>(receiver.recv().await?), receiver))
@@ -699,7 +694,7 @@ async fn publish_request(
     path: PathBuf,
     intake: Intake,
     follow: Follow,
-) -> Bytes {
+) -> AnswerLine {
     let is_readable = {
         let path = path.clone();
         blocking(move || std::fs::File::open(path).is_ok()).await
@@ -713,16 +708,18 @@ async fn publish_request(
     };
     let result = match replaces {
         Ok(replaces) => {
-            let draft = Draft { path, name: request.name, intake, said: request.said, replaces };
+            let (name, said, anyway) = (request.name, request.said, request.anyway);
+            let draft = Draft { path, name, intake, said, replaces, anyway };
             host.publish(draft, follow).await
         }
         Err(error) => Err(error.into()),
     };
     match result {
-        Ok(published) => line(PublishLine::Published(Box::new(published))),
+        Ok(published) => PublishLine::Published(Box::new(published)).into(),
+        Err(PublishError::Refused(findings)) => PublishLine::Refused { findings }.into(),
         Err(error) => {
             let error = ApiError::from(&refused(error));
-            if intake == Intake::Copy && !is_readable { line(PublishLine::Unreadable(error)) } else { line(error) }
+            if intake == Intake::Copy && !is_readable { PublishLine::Unreadable(error).into() } else { error.into() }
         }
     }
 }

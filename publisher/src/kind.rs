@@ -25,8 +25,13 @@ pub(crate) struct Kind {
 impl Kind {
     /// Whether podcast apps play it.
     pub(crate) fn is_media(&self) -> bool {
-        self.mime.starts_with("audio/") || self.mime.starts_with("video/")
+        is_media(self.mime)
     }
+}
+
+/// Whether podcast apps play what is of this media type.
+pub(crate) fn is_media(mime: &str) -> bool {
+    mime.starts_with("audio/") || mime.starts_with("video/")
 }
 
 /// Reads the head of the file at `path` and tells what it is; `name` is what it was called when it came.

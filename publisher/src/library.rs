@@ -602,6 +602,7 @@ pub(crate) fn new_show(slug: Slug, title: String, now: DateTime<Utc>) -> ShowRec
         is_locked: false,
         is_complete: false,
         is_blocked: false,
+        listed: None,
         is_private: false,
         tags: Tags::default(),
         podcast_guid: None,

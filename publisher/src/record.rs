@@ -71,6 +71,9 @@ pub(crate) struct ShowRecord {
     /// Whether directories are asked not to show it.
     #[serde(default)]
     pub(crate) is_blocked: bool,
+    /// Whether what is published in it is held to the rules of directories, if its owner has said so.
+    #[serde(default)]
+    pub(crate) listed: Option<bool>,
     /// What is said beyond that in the podcast namespace.
     #[serde(default)]
     pub(crate) tags: Tags,
@@ -103,6 +106,13 @@ pub(crate) struct ShowRecord {
 }
 
 impl ShowRecord {
+    /// Whether it is for podcast directories. One of which its owner has not said so is, once it has what they ask of a
+    /// show beyond its title.
+    pub(crate) fn is_listed(&self) -> bool {
+        let is_complete = self.image.is_some() && self.category.is_some() && self.description.is_some();
+        !self.is_private && !self.is_blocked && self.listed.unwrap_or(is_complete)
+    }
+
     /// How its episodes are treated in their swarms.
     pub(crate) const fn conduct(&self) -> Conduct {
         Self::conduct_of(self.episode_up, self.find_peers)
@@ -546,6 +556,7 @@ pub(crate) mod tests {
             is_locked: false,
             is_complete: false,
             is_blocked: false,
+            listed: None,
             is_private: false,
             tags: Tags::default(),
             podcast_guid: None,

@@ -47,6 +47,8 @@ pub(crate) struct ShowFields {
     pub(crate) complete: Option<bool>,
     /// Whether directories are asked not to show it.
     pub(crate) blocked: Option<bool>,
+    /// Whether what is published in it is held to the rules of directories.
+    pub(crate) listed: Option<bool>,
     /// What is said beyond that in the podcast namespace: takes the place of all of the same name, none takes them
     /// back.
     pub(crate) tags: Tags,
@@ -120,6 +122,9 @@ pub(crate) enum FieldError {
         /// What was given.
         got: String,
     },
+    /// A private show that is to be for directories.
+    #[error("a private show stands in no directory, so that its episodes are not held to their rules")]
+    StaysPrivate,
     /// Not a picture.
     #[error("the show's image")]
     Image(#[source] CoverError),
@@ -178,6 +183,10 @@ impl ShowFields {
         changed.is_locked = self.locked.unwrap_or(changed.is_locked);
         changed.is_complete = self.complete.unwrap_or(changed.is_complete);
         changed.is_blocked = self.blocked.unwrap_or(changed.is_blocked);
+        changed.listed = self.listed.or(changed.listed);
+        if self.listed == Some(true) && changed.is_private {
+            return Err(FieldError::StaysPrivate);
+        }
         changed.tags.replace(self.tags);
         changed.tags.check(Place::Show)?;
         match self.rhythm.as_deref().map(str::trim) {

@@ -13,6 +13,7 @@ use url::Url;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use crate::check::Finding;
 use crate::feed_length::FeedLength;
 use crate::hooks::HookStatus;
 use crate::library::{Library, LibraryError};
@@ -198,6 +199,9 @@ pub(crate) struct PublishRequest {
     /// The episode whose content it replaces, if it is not a new one.
     #[serde(default)]
     pub(crate) replaces: Option<EpisodeName>,
+    /// Whether it is to be published though directories would refuse it.
+    #[serde(default)]
+    pub(crate) anyway: bool,
 }
 
 /// Which episode is meant.
@@ -279,6 +283,12 @@ pub(crate) enum PublishLine {
     Published(Box<Published>),
     /// The daemon cannot read the path; the bytes may be uploaded instead. The last line.
     Unreadable(ApiError),
+    /// Directories would refuse it, and the show is for them; with `anyway` it is published all the same. An upload is
+    /// still there, as it was. The last line.
+    Refused {
+        /// Why, with what mends it.
+        findings: Vec<Finding>,
+    },
 }
 
 /// A published episode.
@@ -339,6 +349,9 @@ pub(crate) struct ShowInfo {
     /// Whether only its subscribers are let in; then the addresses below have something in the place of their tokens.
     #[serde(default)]
     pub(crate) is_private: bool,
+    /// Whether what is published in it is held to the rules of directories.
+    #[serde(default)]
+    pub(crate) is_listed: bool,
     /// Its podcast feed.
     pub(crate) feed: Url,
     /// Its torrent feed.
@@ -392,6 +405,7 @@ impl ShowInfo {
             podcast_guid: show.podcast_guid,
             moved_to: show.moved.as_ref().map(|moved| moved.feed.clone()),
             is_private: show.is_private,
+            is_listed: show.is_listed(),
             feed: urls.document(&show.slug, "feed.xml"),
             torrents: urls.document(&show.slug, "torrents.xml"),
             page: urls.show(&show.slug),

@@ -284,6 +284,56 @@ fn refusals_are_one_sentence_with_exit_code_1() {
     assert_eq!(output.status.code(), Some(2));
 }
 
+/// The head of a PNG file of that many pixels, which is all that is looked at.
+fn png(pixels: u32) -> Vec<u8> {
+    let size = pixels.to_be_bytes();
+    [b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR", &size[..], &size, b"\x08\x02\0\0\0\0\0\0\0\0\0\0\0IEND\xae\x42\x60\x82"]
+        .concat()
+}
+
+#[test]
+fn a_show_for_directories_is_published_as_they_take_it() {
+    let world = World::new();
+    let song = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/hello-swarm.mp3");
+    world.json(&["init", "--title", "Listed", "--show", "listed", "--listed"]);
+    let publish = |args: &[&str]| world.run(&[&["publish", "--show", "listed"], args].concat());
+    let refused = publish(&[arg(&song)]);
+    let stderr = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{stderr}");
+    assert!(refused.stdout.is_empty() && world.json(&["episodes"]).is_empty(), "nothing is published");
+    for part in ["the show has no category (Apple)", "podpub edit --show listed --category", "--anyway"] {
+        assert!(stderr.contains(part), "{part}: {stderr}");
+    }
+    let told = publish(&[arg(&song), "--json"]).stdout;
+    let told: Vec<Value> = text(&told).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(
+        !told.is_empty() && told.iter().all(|it| it["event"] == "finding" && it["severity"] == "error"),
+        "{told:?}"
+    );
+
+    // What it says mends it.
+    let cover = world.path("cover.png");
+    std::fs::write(&cover, png(1400)).unwrap();
+    let image = ["edit", "--image", arg(&cover), "--category", "Arts", "--description", "Of swarms"];
+    assert!(world.run(&image).status.success());
+    let done = publish(&[arg(&song)]);
+    assert!(done.status.success(), "{}", text(&done.stderr));
+
+    let wav = world.wav("a.wav", 1);
+    let refused = publish(&[arg(&wav)]);
+    assert!(
+        refused.status.code() == Some(1) && text(&refused.stderr).contains("audio/wav"),
+        "{}",
+        text(&refused.stderr)
+    );
+    let page = world.json(&["episodes"])[0]["guid"].as_str().unwrap().to_owned();
+    assert_eq!(world.run(&["replace", &page, arg(&wav)]).status.code(), Some(1));
+    let anyway = publish(&[arg(&wav), "--anyway"]);
+    assert!(anyway.status.success() && text(&anyway.stderr).contains("warning: directories would refuse it"));
+    world.json(&["edit", "--listed=false"]);
+    assert!(publish(&[arg(&world.wav("b.wav", 2))]).status.success());
+}
+
 #[test]
 fn a_torrent_is_made_shown_and_verified() {
     let world = World::new();

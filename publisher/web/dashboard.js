@@ -241,30 +241,58 @@ async function published(request, progress) {
     if (done) break;
   }
   if (last?.published) return last.published;
+  if (last?.refused) throw Object.assign(new Error("directories would refuse it"), last.refused);
   throw new Refused(0, last?.unreadable ?? (last?.error ? last : { error: "the publisher broke off" }));
+}
+
+/** Why directories would refuse a file, and what its owner can do: have it published `anyway`, or `leave` it. */
+function objections(findings, anyway, leave) {
+  const said = findings.map(({ what, rule, mend }) => make("li", {}, `${what} (${rule}). What mends it: ${mend}`));
+  const button = (name, onclick) => make("button", { type: "button", onclick }, name);
+  const acts = make("p", { class: "row" }, button("Publish anyway", anyway), button("Leave it", leave));
+  return make("div", {}, make("ul", {}, ...said), acts);
 }
 
 /** Uploads and publishes one file, and shows how far it is. */
 async function bring(file, said, replaces) {
   const bar = make("progress", { max: file.size || 1, value: 0, "aria-label": `Sending ${file.name}` });
   const word = make("span", {}, `${file.name}: sending`);
-  $("uploads").append(make("li", {}, word, bar));
-  try {
-    const number = await upload(file, (done) => {
-      bar.value = done;
-    });
-    word.textContent = `${file.name}: hashing`;
-    const request = { source: { upload: number }, name: file.name, in_place: false, said, replaces };
-    const done = await published(request, (part, total) => {
-      [bar.value, bar.max] = [part, total];
-    });
-    const what = done.already ? "was published already" : done.revised ? "is in its place" : done.live ? "is out" : "is recorded";
-    word.replaceChildren(`${file.name} ${what}: “${done.episode.title}”`, ...done.warnings.map((warning) => make("span", { class: "soft" }, ` ${warning}`)));
-  } catch (trouble) {
-    word.textContent = `${file.name} is not published: ${trouble.message}`;
-  }
-  bar.remove();
-  await refresh();
+  const item = make("li", {}, word, bar);
+  $("uploads").append(item);
+  let number = null;
+  const go = async (anyway) => {
+    try {
+      number ??= await upload(file, (done) => {
+        bar.value = done;
+      });
+      word.textContent = `${file.name}: hashing`;
+      const request = { source: { upload: number }, name: file.name, in_place: false, said, replaces, anyway };
+      const done = await published(request, (part, total) => {
+        [bar.value, bar.max] = [part, total];
+      });
+      const what = done.already ? "was published already" : done.revised ? "is in its place" : done.live ? "is out" : "is recorded";
+      word.replaceChildren(`${file.name} ${what}: “${done.episode.title}”`, ...done.warnings.map((warning) => make("span", { class: "soft" }, ` ${warning}`)));
+    } catch (trouble) {
+      word.textContent = `${file.name} is not published: ${trouble.message}`;
+      if (trouble.findings) {
+        const why = objections(
+          trouble.findings,
+          () => {
+            why.remove();
+            go(true);
+          },
+          () => {
+            item.remove();
+            ask("DELETE", `uploads/${number}`).catch(tell);
+          },
+        );
+        item.append(why);
+      }
+    }
+    bar.remove();
+    await refresh();
+  };
+  await go(false);
 }
 
 async function replace(episode, file) {

@@ -223,8 +223,29 @@ fn an_owner_publishes_schedules_changes_and_takes_back_on_the_dashboard() {
     let drawn = drawn.as_str().expect("it is text");
     assert!(drawn.starts_with("1 over HTTP and 0 in swarms in 30 days. | true | "), "{drawn}");
     assert!(drawn.contains(" 1 0"), "the table has it, too: {drawn}");
+    let mut listed = publisher.command("edit");
+    listed.arg("--listed");
+    assert_eq!(Program::start("podpub edit", listed).end(PATIENCE).code, Some(0));
+    let refused = with_tools(
+        &browser,
+        "drop(form.elements.files, 'Anyway.wav', 5);
+         form.requestSubmit();
+         const button = name => [...document.querySelectorAll('#uploads button')].find(it => it.textContent === name);
+         await until(() => button('Publish anyway'));
+         return document.getElementById('uploads').textContent;",
+    );
+    let refused = refused.as_str().expect("it is text");
+    assert!(refused.contains("directories would refuse it") && refused.contains("no category (Apple)"), "{refused}");
     keep_pictures(&browser, "dashboard");
     check_access(&browser, "the dashboard");
+    with_tools(
+        &browser,
+        "[...document.querySelectorAll('#uploads button')].find(it => it.textContent === 'Publish anyway').click();
+         await until(() => article('Anyway')?.querySelector('.stands').textContent.includes('copies out'));
+         press('Anyway', 'Take back');
+         document.querySelector('#farewell button[value=yes]').click();
+         await until(() => !article('Anyway'));",
+    );
     with_tools(&browser, "press('Next Year', 'Edit'); await until(() => document.getElementById('editor').open);");
     check_access(&browser, "the dashboard's editor");
     with_tools(&browser, "document.querySelector('#editor button:not([value=save])').click();");

@@ -182,6 +182,27 @@ fn what_is_no_episode_is_told_and_tried_again_when_it_is_another() {
 }
 
 #[test]
+fn what_directories_would_refuse_waits_until_the_show_is_mended() {
+    let house = House::new();
+    let publisher = house.serve();
+    ask(&publisher, "init", &["--title", "Main", "--listed"]);
+    age(&house.copy(&short_episode("Early"), "early.mp3"));
+    house.await_files(&publisher, &["early.mp3", "early.mp3.failed.txt"]);
+    let note = fs::read_to_string(house.folder.join("early.mp3.failed.txt")).expect("it is text");
+    assert!(note.contains("no category (Apple)") && note.contains("podpub edit --show main --category"), "{note}");
+    let status = publisher.full_status();
+    let error = status["watched"]["failed"][0]["error"].as_str().expect("it is told");
+    assert!(error.contains("no category"), "{error}");
+    // Also by who comes later.
+    drop(publisher);
+    let publisher = house.serve();
+    publisher.await_status(|status| status["watched"]["failed"][0]["file"] == "early.mp3");
+    ask(&publisher, "edit", &["--listed=false"]);
+    house.await_files(&publisher, &["published/early.mp3"]);
+    assert_eq!(titles(&publisher, "main"), ["Early"]);
+}
+
+#[test]
 fn what_came_while_nobody_watched_is_published_once() {
     let house = House::new();
     let publisher = house.serve();

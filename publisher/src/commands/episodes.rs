@@ -76,6 +76,7 @@ pub(super) async fn edit(context: &Context, args: EditArgs) -> Result<(), Failur
         copyright,
         locked,
         complete,
+        listed,
         tags,
     } = args.fields;
     let of_shows = [
@@ -94,6 +95,7 @@ pub(super) async fn edit(context: &Context, args: EditArgs) -> Result<(), Failur
         (copyright.is_some(), "--copyright"),
         (locked.is_some(), "--locked"),
         (complete.is_some(), "--complete"),
+        (listed.is_some(), "--listed"),
     ];
     if let Some((_, flag)) = of_shows.into_iter().find(|(is_given, _)| *is_given) {
         let failure = Failure::usage(format!("{flag} is said of a show, not of an episode"));

@@ -330,11 +330,12 @@ impl Work<'_> {
         let (client, request) = match self.reach {
             Reach::Daemon(client) => {
                 let source = RequestSource::Path(path.display().to_string());
-                (client, PublishRequest { source, name, in_place: false, said, replaces: None })
+                (client, PublishRequest { source, name, in_place: false, said, replaces: None, anyway: false })
             }
             Reach::Own(library, _lock) => {
                 let (library, urls) = (library.clone(), likely_urls(library)?);
-                let draft = Draft { path: path.to_owned(), name, intake: Intake::Copy, said, replaces: None };
+                let draft =
+                    Draft { path: path.to_owned(), name, intake: Intake::Copy, said, replaces: None, anyway: false };
                 let work = blocking(move || record(&library, &urls, draft, &Follow::default()));
                 return work.await.map_err(refused);
             }
@@ -343,7 +344,7 @@ impl Work<'_> {
         if !is_remote && let PublishLine::Published(published) = ask(client, None, &request).await? {
             return Ok(*published);
         }
-        send(client, None, path, |source| PublishRequest { source, ..request }).await
+        send(self.context, client, None, path, |source| PublishRequest { source, ..request }).await
     }
 }
 

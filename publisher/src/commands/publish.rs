@@ -32,6 +32,8 @@ struct Wish {
     intake: Intake,
     /// The episode whose content it replaces, if it is not a new one.
     replaces: Option<EpisodeName>,
+    /// Whether it is published though directories would refuse it.
+    anyway: bool,
 }
 
 pub(super) async fn publish(context: &Context, args: PublishArgs) -> Result<(), Failure> {
@@ -67,7 +69,7 @@ pub(super) async fn publish(context: &Context, args: PublishArgs) -> Result<(), 
         version: args.intake.version.chosen(),
         origin: None,
     };
-    let wish = Wish { said, intake: args.intake.intake(), replaces: None };
+    let wish = Wish { said, intake: args.intake.intake(), replaces: None, anyway: args.intake.anyway };
     if serves(&args)
         && context.remote.is_none()
         && let Access::Owner(lock) = acquire(&context.dir).await?
@@ -86,7 +88,8 @@ pub(super) async fn replace(context: &Context, args: ReplaceArgs) -> Result<(), 
         version: args.intake.version.chosen(),
         ..Said::default()
     };
-    let wish = Wish { said, intake: args.intake.intake(), replaces: Some(EpisodeName { show, episode }) };
+    let replaces = Some(EpisodeName { show, episode });
+    let wish = Wish { said, intake: args.intake.intake(), replaces, anyway: args.intake.anyway };
     bring(context, &wish, &[args.path], &ServeArgs::default()).await
 }
 
@@ -152,7 +155,8 @@ where
 fn draft(context: &Context, library: &Library, wish: &Wish, path: PathBuf) -> Result<Draft, Failure> {
     let replaces = wish.replaces.as_ref().map(|name| library.episode(name.show.as_deref(), &name.episode)).transpose();
     let said = companions::beside(&|text| context.out.note(text), &path, &wish.said)?;
-    Ok(Draft { path, name: None, intake: wish.intake, said, replaces: replaces.map_err(unavailable)? })
+    let replaces = replaces.map_err(unavailable)?;
+    Ok(Draft { path, name: None, intake: wish.intake, said, replaces, anyway: wish.anyway })
 }
 
 /// Shows how the hashing of `path` proceeds.
@@ -179,7 +183,7 @@ async fn record_only(
     let draft = draft(context, library, wish, path)?;
     let (cancel, library, urls) = (Arc::clone(&follow.cancel), library.clone(), urls.clone());
     let work = blocking(move || record(&library, &urls, draft, &follow));
-    interruptible(work, &cancel).await
+    interruptible(context, work, &cancel).await
 }
 
 /// Brings what `draft` names into the library.
@@ -202,16 +206,27 @@ pub(super) fn record(library: &Library, urls: &Urls, draft: Draft, follow: &Foll
 
 /// Waits for `work`, and gives it up when the process is asked to stop.
 async fn interruptible(
+    context: &Context,
     work: impl Future<Output = Result<Published, PublishError>>,
     cancel: &AtomicBool,
 ) -> Result<Published, Failure> {
     tokio::pin!(work);
     tokio::select! {
-        result = &mut work => return result.map_err(refused),
+        result = &mut work => return result.map_err(|error| kept_out(context, error)),
         () = shutdown_signal() => cancel.store(true, Ordering::Relaxed),
     }
     // What was promised before the signal came is kept.
-    work.await.map_err(refused)
+    work.await.map_err(|error| kept_out(context, error))
+}
+
+/// Says why nothing is published; to programs, each thing for which directories would refuse it.
+fn kept_out(context: &Context, error: PublishError) -> Failure {
+    if let PublishError::Refused(findings) = &error
+        && let Err(failure) = findings.iter().try_for_each(|finding| context.out.json(finding))
+    {
+        return failure;
+    }
+    refused(error)
 }
 
 /// Publishes and serves until the process is asked to stop.
@@ -223,7 +238,7 @@ async fn in_foreground(context: &Context, args: &PublishArgs, wish: &Wish, lock:
         let follow = follow(context, &path);
         let cancel = Arc::clone(&follow.cancel);
         let draft = draft(context, host.library(), wish, path)?;
-        interruptible(host.publish(draft, follow), &cancel).await
+        interruptible(context, host.publish(draft, follow), &cancel).await
     });
     if let Err(failure) = published.await {
         running.stop().await;
@@ -255,10 +270,12 @@ async fn through_daemon(
         in_place: wish.intake == Intake::InPlace,
         said: said.clone(),
         replaces: wish.replaces.clone(),
+        anyway: wish.anyway,
     };
     if let Some(text) = path.to_str().filter(|_| !is_remote) {
         match ask(client, Some(&progress), &request(RequestSource::Path(text.to_owned()))).await? {
             PublishLine::Published(published) => return Ok(*published),
+            PublishLine::Refused { findings } => return Err(kept_out(context, PublishError::Refused(findings))),
             PublishLine::Unreadable(error) if !path.is_file() => return Err(error.into()),
             _ => {}
         }
@@ -268,11 +285,12 @@ async fn through_daemon(
         return Err(failure.with_hint("leave out --in-place, and it is sent a copy"));
     }
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
-    send(client, Some(&progress), &path, |source| PublishRequest { name, ..request(source) }).await
+    send(context, client, Some(&progress), &path, |source| PublishRequest { name, ..request(source) }).await
 }
 
 /// Sends the bytes of the file at `path`, and has them published as `request` says.
 pub(super) async fn send(
+    context: &Context,
     client: &ControlClient,
     progress: Option<&Progress>,
     path: &Path,
@@ -281,6 +299,12 @@ pub(super) async fn send(
     let Upload { upload } = upload(client, progress, path).await?;
     match ask(client, progress, &request(RequestSource::Upload(upload))).await? {
         PublishLine::Published(published) => Ok(*published),
+        PublishLine::Refused { findings } => {
+            // Whoever asks again sends it again. What is not deleted goes by itself, some time.
+            let there = api_path(&["uploads", &upload.to_string()], &[]);
+            drop(client.send(client.request(Method::DELETE, &there)?).await);
+            Err(kept_out(context, PublishError::Refused(findings)))
+        }
         PublishLine::Unreadable(error) => Err(error.into()),
         PublishLine::Hashing { .. } => Err(broken_off()),
     }
@@ -390,7 +414,10 @@ fn print(context: &Context, published: &Published) -> Result<(), Failure> {
         out.warn(warning);
     }
     if published.is_new_show {
-        out.note(format!("made the show `{}`; say more of it with `podpub edit`", episode.show));
+        out.note(format!(
+            "made the show `{}`; `podpub edit` says more of it, and `podpub check` tells what directories want",
+            episode.show
+        ));
     }
     let what = match published {
         Published { already: true, .. } => "published already",

@@ -132,6 +132,7 @@ fn fields(context: &Context, args: FieldArgs) -> Result<ShowFields, Failure> {
         locked: args.locked,
         complete: args.complete,
         blocked: args.tags.block,
+        listed: args.listed,
         tags: companions::tags(&args.tags)?,
         image: None,
         rhythm: args.rhythm.map(rhythm).transpose()?,

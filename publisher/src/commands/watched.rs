@@ -3,7 +3,8 @@
 //! A file is whole when its writer has closed it, as far as the system tells, and has not been touched for a moment;
 //! where it does not tell, as of a folder on another machine, when it has not been touched for a while. A file of a
 //! sub-folder belongs to the show of that name. What is published goes to `published` beside it; what cannot be
-//! published stays, with a note beside it, until it or the note is another.
+//! published stays, with a note beside it, until it or the note is another, or, where directories would refuse it, its
+//! show.
 //!
 //! Law: a file is published once: one that was, and was not moved away before we stopped, is known by its content.
 
@@ -22,10 +23,12 @@ use podswarm_core::net::create::HashError;
 use tokio_util::sync::CancellationToken;
 
 use super::companions;
+use crate::check::REFUSED;
 use crate::control::refused;
 use crate::host::{Host, blocking};
 use crate::kind;
 use crate::publish::{Draft, Follow, Intake, PublishError, Said};
+use crate::record::ShowRecord;
 use crate::wire::{Published, WatchedFile, WatchedStatus};
 
 /// How often the folder is looked at.
@@ -86,7 +89,12 @@ enum State {
     /// Nothing yet.
     Waiting,
     /// It was tried, and this is why it is not published.
-    Failed(String),
+    Failed {
+        /// The reason.
+        why: String,
+        /// The show as it was, where that decided it.
+        show: Option<Box<ShowRecord>>,
+    },
     /// It is not to be tried again as it is, and no note beside it could say so.
     Stuck(String),
 }
@@ -128,6 +136,12 @@ impl Watched {
     pub(super) async fn watch_task(mut self, host: Arc<Host>, out: Out, stop: CancellationToken) {
         let work = async {
             loop {
+                if self.has_refused() {
+                    let of_host = Arc::clone(&host);
+                    if let Ok(shows) = blocking(move || of_host.library().shows()).await {
+                        self.admit(&shows);
+                    }
+                }
                 let whole;
                 (self, whole) = blocking(move || self.look(Instant::now(), SystemTime::now())).await;
                 host.tell_watched(self.status());
@@ -139,6 +153,22 @@ impl Watched {
             }
         };
         let _: Option<std::convert::Infallible> = stop.run_until_cancelled(work).await;
+    }
+
+    /// Whether a file is not published because of its show.
+    fn has_refused(&self) -> bool {
+        self.files.values().any(|seen| matches!(seen.state, State::Failed { show: Some(_), .. }))
+    }
+
+    /// Has files tried again whose show is another than it was.
+    fn admit(&mut self, shows: &[ShowRecord]) {
+        for seen in self.files.values_mut() {
+            if let State::Failed { show: Some(show), .. } = &seen.state
+                && !shows.contains(show)
+            {
+                seen.state = State::Waiting;
+            }
+        }
     }
 
     /// Looks at all files, and gives those to publish now, the oldest first.
@@ -176,7 +206,7 @@ impl Watched {
             if let Some(&writer) = told.get(&path) {
                 (seen.since, seen.writer) = (now, writer);
             }
-            if matches!(seen.state, State::Failed(_)) && !note.exists() {
+            if matches!(seen.state, State::Failed { .. }) && !note.exists() {
                 seen.state = State::Waiting;
             }
         }
@@ -242,17 +272,17 @@ impl Watched {
                 }
                 return;
             }
-            Err(failure) => {
+            Err(Kept { failure, show }) => {
                 tracing::warn!(file = name, error = %failure, "cannot publish from the watched folder");
                 out.warn(format!("`{name}` in the watched folder: {failure}"));
-                let (note, text) = (note_of(&path), note_text(&name, &failure));
+                let (note, text) = (note_of(&path), note_text(&name, &failure, show.is_some()));
                 let noted = blocking(move || fs::write(note, text)).await;
                 if let Err(error) = noted {
                     tracing::warn!(file = name, %error, "cannot write a note beside it");
                     // Without its note it would be tried again at once.
                     State::Stuck(failure.to_string())
                 } else {
-                    State::Failed(failure.to_string())
+                    State::Failed { why: failure.to_string(), show }
                 }
             }
         };
@@ -267,7 +297,9 @@ impl Watched {
             let file = self.name_of(path);
             match &seen.state {
                 State::Waiting => waiting.push(file),
-                State::Failed(error) | State::Stuck(error) => failed.push(WatchedFile { file, error: error.clone() }),
+                State::Failed { why: error, .. } | State::Stuck(error) => {
+                    failed.push(WatchedFile { file, error: error.clone() });
+                }
             }
         }
         let folder = self.folder.display().to_string();
@@ -280,8 +312,21 @@ impl Watched {
     }
 }
 
+/// Why a file is not published.
+struct Kept {
+    failure: Failure,
+    /// The show as it is, if directories would refuse the file in it.
+    show: Option<Box<ShowRecord>>,
+}
+
+impl From<Failure> for Kept {
+    fn from(failure: Failure) -> Self {
+        Self { failure, show: None }
+    }
+}
+
 /// Publishes the file, with what lies beside it. `None` if somebody writes to it after all, or has taken it away.
-async fn publish(host: &Arc<Host>, path: &Path, said: Said) -> Result<Option<Published>, Failure> {
+async fn publish(host: &Arc<Host>, path: &Path, said: Said) -> Result<Option<Published>, Kept> {
     let said = {
         let path = path.to_owned();
         blocking(move || {
@@ -298,13 +343,19 @@ async fn publish(host: &Arc<Host>, path: &Path, said: Said) -> Result<Option<Pub
         .await?
     };
     let Some(said) = said else { return Ok(None) };
-    let draft = Draft { path: path.to_owned(), name: None, intake: Intake::Copy, said, replaces: None };
+    let draft = Draft { path: path.to_owned(), name: None, intake: Intake::Copy, said, replaces: None, anyway: false };
     match host.publish(draft, Follow::default()).await {
         Ok(published) => Ok(Some(published)),
         Err(PublishError::Hash(HashError::Changed { .. } | HashError::Length { .. }) | PublishError::Cancelled) => {
             Ok(None)
         }
-        Err(error) => Err(refused(error)),
+        Err(PublishError::Refused(findings)) => {
+            let show = findings.first().map(|finding| finding.show.clone());
+            let library = host.library().clone();
+            let show = blocking(move || library.show(show.as_deref())).await.ok();
+            Err(Kept { failure: refused(PublishError::Refused(findings)), show: show.map(Box::new) })
+        }
+        Err(error) => Err(refused(error).into()),
     }
 }
 
@@ -393,9 +444,10 @@ fn note_of(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
-fn note_text(name: &str, failure: &Failure) -> String {
+fn note_text(name: &str, failure: &Failure, is_of_show: bool) -> String {
     let hint = failure.hint().map(|hint| format!("hint: {hint}\n")).unwrap_or_default();
-    format!("{name} is not published: {failure}\n{hint}Remove this note, and it is tried again.\n")
+    let when = if is_of_show { "Change the show, or remove this note" } else { "Remove this note" };
+    format!("{name} is not published: {failure}\n{hint}{when}, and it is tried again.\n")
 }
 
 /// What a note says of a file that has not changed since.
@@ -405,7 +457,11 @@ fn told_before(note: &Path, modified: Option<SystemTime>) -> State {
         (Some(written), Ok(text)) if modified.is_none_or(|modified| modified <= written) => {
             let first = text.lines().next().unwrap_or_default();
             let why = first.split_once(" is not published: ").map_or(first, |(_, why)| why);
-            State::Failed(why.to_owned())
+            // The show may have changed while nobody looked.
+            if why.starts_with(REFUSED) {
+                return State::Waiting;
+            }
+            State::Failed { why: why.to_owned(), show: None }
         }
         _ => State::Waiting,
     }

@@ -99,13 +99,21 @@ impl Port {
     }
 
     async fn publish_status(&self, source: RequestSource) -> u16 {
-        let request = PublishRequest { source, name: None, in_place: false, said: Said::default(), replaces: None };
+        let request = PublishRequest {
+            source,
+            name: None,
+            in_place: false,
+            said: Said::default(),
+            replaces: None,
+            anyway: false,
+        };
         self.call(Method::POST, "publish", serde_json::to_vec(&request).unwrap()).await.0
     }
 
     async fn publish(&self, source: RequestSource, name: Option<&str>) -> PublishLine {
         let name = name.map(str::to_owned);
-        let request = PublishRequest { source, name, in_place: false, said: Said::default(), replaces: None };
+        let request =
+            PublishRequest { source, name, in_place: false, said: Said::default(), replaces: None, anyway: false };
         let (status, body) = self.call(Method::POST, "publish", serde_json::to_vec(&request).unwrap()).await;
         assert_eq!(status, 200);
         let last = body.split(|&byte| byte == b'\n').rfind(|line| !line.is_empty()).unwrap();
@@ -172,6 +180,33 @@ async fn an_upload_is_published_under_its_own_name_and_leaves_nothing() {
     assert_eq!(port.append(upload, "100", &audio[100..]).await, (204, Some(audio.len() as u64)));
     let line = port.publish(RequestSource::Upload(upload.upload), Some("My talk.wav")).await;
     assert!(matches!(line, PublishLine::Published(published) if published.episode.title == "My talk"));
+    assert_eq!(std::fs::read_dir(port.host.library().staging()).unwrap().count(), 0);
+    port.host.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_upload_that_directories_would_refuse_stays_until_its_owner_decides() {
+    let port = port().await;
+    let fields = ShowFields { title: Some("A".to_owned()), listed: Some(true), ..ShowFields::default() };
+    let new = NewShow { slug: None, fields, history: None, private: false };
+    assert_eq!(port.call(Method::POST, "shows", serde_json::to_vec(&new).unwrap()).await.0, 200);
+    let audio = fixture::wav(1, 1);
+    let upload = port.create_upload(audio.len()).await;
+    assert_eq!(port.append(upload, "0", &audio).await.0, 204);
+    let source = RequestSource::Upload(upload.upload);
+    let line = port.publish(source.clone(), Some("a.wav")).await;
+    let PublishLine::Refused { findings } = line else { panic!("{line:?}") };
+    let has = |what: &str| findings.iter().any(|it| it.what.contains(what) && it.rule == "Apple");
+    assert!(has("no cover") && has("no category") && has("audio/wav"), "{findings:?}");
+    let there = format!("uploads/{}", upload.upload);
+    assert_eq!(port.tus(Method::HEAD, &there, &[], &[]).await, (200, Some(audio.len() as u64)));
+
+    let said = Said::default();
+    let request = PublishRequest { source, name: None, in_place: false, said, replaces: None, anyway: true };
+    let (_, body) = port.call(Method::POST, "publish", serde_json::to_vec(&request).unwrap()).await;
+    let said = String::from_utf8(body).unwrap();
+    assert!(said.contains("\"live\":true") && said.contains("no category"), "it is out, and warned of: {said}");
+    assert_eq!(port.tus(Method::HEAD, &there, &[], &[]).await.0, 404);
     assert_eq!(std::fs::read_dir(port.host.library().staging()).unwrap().count(), 0);
     port.host.shutdown().await;
 }
@@ -245,7 +280,8 @@ async fn a_token_opens_the_public_door_as_far_as_its_role_goes() {
     let (status, body) = port.ask_public("203.0.113.9:9", &tokens[2], Method::GET, "status", "").await;
     assert!(status == 403 && body.contains("https"), "{status} {body}");
     let source = RequestSource::Path("/etc/hostname".to_owned());
-    let request = PublishRequest { source, name: None, in_place: true, said: Said::default(), replaces: None };
+    let request =
+        PublishRequest { source, name: None, in_place: true, said: Said::default(), replaces: None, anyway: false };
     let request = serde_json::to_string(&request).unwrap();
     let (status, body) = port.ask_public(near, &tokens[2], Method::POST, "publish", &request).await;
     assert!(status == 403 && body.contains("upload"), "{status} {body}");

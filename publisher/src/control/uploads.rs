@@ -46,6 +46,30 @@ struct Entry {
     written: Arc<tokio::sync::Mutex<u64>>,
 }
 
+/// A whole upload that was taken out, to be published. What is not moved away goes with it.
+#[derive(Debug)]
+pub(super) struct Finished {
+    upload: Uuid,
+    entry: Entry,
+    path: PathBuf,
+    is_kept: bool,
+}
+
+impl Finished {
+    /// Where it lies.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Finished {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            remove(&self.path);
+        }
+    }
+}
+
 /// How much of an upload is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Extent {
@@ -134,14 +158,24 @@ impl Uploads {
     }
 
     /// Takes a whole one out, to be published.
-    pub(super) async fn finish(&self, upload: Uuid) -> Result<PathBuf, Refusal> {
+    pub(super) async fn finish(&self, upload: Uuid) -> Result<Finished, Refusal> {
+        let entry = self.entry(upload)?;
         let Extent { offset, length } = self.extent(upload).await?;
         if offset < length {
             let failure = Failure::new(format!("only {offset} of the upload's {length} bytes are there"));
             return Err(Refusal::with(StatusCode::CONFLICT, failure));
         }
         self.open().remove(&upload);
-        Ok(self.path(upload))
+        Ok(Finished { upload, entry, path: self.path(upload), is_kept: false })
+    }
+
+    /// Puts one back that was not published, for who may ask for it again; one too many goes.
+    pub(super) fn put_back(&self, mut finished: Finished) {
+        let mut open = self.open();
+        if open.len() < MOST && finished.path.exists() {
+            finished.is_kept = true;
+            open.insert(finished.upload, Entry { touched: Instant::now(), ..finished.entry.clone() });
+        }
     }
 
     /// Gives one up.
@@ -192,6 +226,6 @@ fn saying(path: &Path) -> String {
 }
 
 /// What stays is swept at the next start.
-pub(super) fn remove(path: &Path) {
+fn remove(path: &Path) {
     let _ = std::fs::remove_file(path);
 }

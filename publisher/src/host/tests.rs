@@ -40,7 +40,7 @@ impl World {
     fn draft(&self, name: &str, seed: u8) -> Draft {
         let path = self.dir.path().join(name);
         std::fs::write(&path, fixture::wav(1, seed)).unwrap();
-        Draft { path, name: None, intake: Intake::Copy, said: Said::default(), replaces: None }
+        Draft { path, name: None, intake: Intake::Copy, said: Said::default(), replaces: None, anyway: false }
     }
 
     async fn get(&self, url: &str) -> (u16, String) {

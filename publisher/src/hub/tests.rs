@@ -78,7 +78,7 @@ impl World {
         let path: PathBuf = self.dir.path().join(format!("{seed}.wav"));
         std::fs::write(&path, fixture::wav(1, seed)).unwrap();
         let said = Said { title: Some(format!("Episode {seed}")), ..Said::default() };
-        let draft = Draft { path, name: None, intake: Intake::Copy, said, replaces: None };
+        let draft = Draft { path, name: None, intake: Intake::Copy, said, replaces: None, anyway: false };
         host.publish(draft, Follow::default()).await.unwrap().show.feed.to_string()
     }
 

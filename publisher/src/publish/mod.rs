@@ -2,7 +2,8 @@
 //!
 //! 1. [`stage`] looks at the path, copies it into a staging folder and hashes it on the way (`stage`).
 //! 2. [`settle`] decides what it is called and which show it belongs to, from what was typed, then from its own tags,
-//!    then from its name; and puts its files in place (`settle`).
+//!    then from its name; refuses what directories would, in a show that is for them; and puts its files in place
+//!    (`settle`).
 //! 3. The host seeds it and registers it with the tracker; then [`Settled::record`] makes it an episode. From that
 //!    moment a crash cannot undo it; before it, nothing of it remains (`staging`).
 //!
@@ -32,6 +33,7 @@ pub(crate) use settle::{Outcome, Recorded, Settled, settle};
 pub(crate) use stage::stage;
 
 use crate::chapters::{self, Chapter};
+use crate::check::{self, Finding};
 use crate::cover::CoverError;
 use crate::library::LibraryError;
 use crate::record::EpisodeRecord;
@@ -52,6 +54,8 @@ pub(crate) struct Draft {
     pub(crate) said: Said,
     /// The episode whose content it replaces, if it is not a new one.
     pub(crate) replaces: Option<EpisodeRecord>,
+    /// Whether it is published though directories would refuse it.
+    pub(crate) anyway: bool,
 }
 
 /// Follows the hashing, and ends it early.
@@ -237,6 +241,9 @@ pub(crate) enum PublishError {
         #[source]
         source: MetainfoError,
     },
+    /// It, or its show, is nothing that directories take, and the show is for them.
+    #[error("{}: {}", check::REFUSED, check::told(.0))]
+    Refused(Vec<Finding>),
     /// Something said of it.
     #[error(transparent)]
     Said(#[from] SaidError),
@@ -262,6 +269,7 @@ impl PublishError {
             ),
             Self::NoSpace { .. } => Some("free some space, or serve the original with --in-place".to_owned()),
             Self::Library(error) => error.hint(),
+            Self::Refused(findings) => Some(check::way_out(findings)),
             Self::Said(SaidError::NoRhythm(show)) => {
                 Some(format!("say when they appear, such as `podpub edit --show {show} --rhythm \"0 6 * * mon\"`"))
             }

@@ -5,13 +5,16 @@ use std::path::Path;
 use chrono::{DateTime, Utc};
 use podswarm_core::app::write_atomic;
 use podswarm_core::metainfo::{Metainfo, MetainfoBuilder, TorrentPath};
+use podswarm_feeds::EpisodeKind;
 use podswarm_feeds::date::to_the_second;
 use uuid::Uuid;
 
-use super::stage::{CONTENT, Staged};
+use super::stage::{CONTENT, Looked, Staged};
 use super::staging::{Plan, Staging};
-use super::{PublishError, Said, SaidError, rename};
+use super::{Draft, PublishError, Said, SaidError, rename};
+use crate::check::{self, Newcomer};
 use crate::cover::Cover;
+use crate::kind::is_media;
 use crate::library::{Library, LibraryError, new_show};
 use crate::notes;
 use crate::record::{EpisodeRecord, EventRecord, Image, Place, ShowRecord};
@@ -82,6 +85,13 @@ pub(crate) fn settle(library: &Library, staged: Staged, now: DateTime<Utc>) -> R
         }
         return Ok(Outcome::Already { show: Box::new(show), episode: Box::new(episode.clone()) });
     }
+    let admitted = match admit(library, &staged.draft, &staged.looked, &show) {
+        Ok(admitted) => admitted,
+        Err(error) => {
+            staged.give_back();
+            return Err(error);
+        }
+    };
     let next = said.next.then(|| next_free(&show, &known, now)).transpose()?;
     let published = next.or(said.at).or(old.as_ref().map(|old| old.published));
     let published = to_the_second(published.unwrap_or(now));
@@ -175,7 +185,7 @@ pub(crate) fn settle(library: &Library, staged: Staged, now: DateTime<Utc>) -> R
     }
     let image = image.or_else(|| old.as_ref()?.image.clone());
     episode.image = image.filter(|image| show.image.as_ref() != Some(image));
-    let warnings = looked.warnings;
+    let warnings = looked.warnings.into_iter().chain(admitted).collect();
     let settled = Settled { staging, show, is_new_show, episode, is_known, replaced: old, metainfo, warnings };
     Ok(Outcome::New(Box::new(settled)))
 }
@@ -237,6 +247,41 @@ fn clean_title(title: &str) -> Option<String> {
     let line = title.split_whitespace().collect::<Vec<_>>().join(" ");
     let visible: String = line.chars().filter(|c| !c.is_control()).take(255).collect();
     (!visible.trim().is_empty()).then(|| visible.trim().to_owned())
+}
+
+/// Refuses what directories would, if the show is for them; else gives what its owner should know of that.
+pub(super) fn admit(
+    library: &Library,
+    draft: &Draft,
+    looked: &Looked,
+    show: &ShowRecord,
+) -> Result<Option<String>, PublishError> {
+    // What its listeners know already is out, whatever directories say.
+    if draft.said.origin.is_some() || show.is_private {
+        return Ok(None);
+    }
+    let old = draft.replaces.as_ref();
+    let new = Newcomer {
+        mime: &looked.enclosure.mime,
+        number: draft.said.number.or(old.and_then(|old| old.number)).or(looked.tags.number),
+        kind: old.map_or_else(EpisodeKind::default, |old| old.kind),
+        cover: looked.tags.cover.as_ref(),
+    };
+    let is_listed = show.is_listed();
+    let found = match old {
+        None if is_listed => check::refusals(library, show, &new),
+        // What takes the place of another may be what mends the show.
+        _ => check::refusals_of(show, &new),
+    };
+    if is_listed && !draft.anyway && !found.is_empty() {
+        return Err(PublishError::Refused(found));
+    }
+    // That no app plays what is no media is told already.
+    let is_told = !is_listed && !is_media(new.mime);
+    if found.is_empty() || is_told || show.listed == Some(false) {
+        return Ok(None);
+    }
+    Ok(Some(format!("{}: {}", check::REFUSED, check::told(&found))))
 }
 
 /// The show that the content belongs to, and whether it is new.

@@ -18,7 +18,7 @@ use super::{Draft, Follow, Intake, PublishError};
 use crate::chapters::Chapter;
 use crate::kind::{self, Kind};
 use crate::library::Library;
-use crate::record::{Enclosure, Place};
+use crate::record::{Enclosure, EpisodeRecord, Place};
 use crate::tags::{self, Tags};
 use crate::timeline;
 
@@ -36,6 +36,17 @@ pub(crate) struct Staged {
     pub(super) hashes: ContentHashes,
     /// Names the content, in lower-case hex.
     pub(super) sha256: String,
+}
+
+impl Staged {
+    /// Puts what was moved here back where it was: it may be asked for again.
+    pub(super) fn give_back(self) {
+        if self.draft.intake == Intake::Move
+            && let Err(error) = fs::rename(self.staging.path(CONTENT), &self.looked.original)
+        {
+            tracing::warn!(path = %self.looked.original.display(), %error, "cannot be put back");
+        }
+    }
 }
 
 /// What a look at the content tells, before it is read through.
@@ -61,7 +72,12 @@ pub(crate) fn stage(library: &Library, draft: Draft, follow: &Follow) -> Result<
     draft.said.check()?;
     let looked = look(&draft)?;
     // Whoever has to say which show it is wants to know before an hour of video is hashed.
-    settle::show_for(library, &draft.said, &looked.tags, "", Utc::now())?;
+    let (show, _) = settle::show_for(library, &draft.said, &looked.tags, "", Utc::now())?;
+    // And so does whoever is refused. What the show may have already is told so, once its hash shows it.
+    let may_be_here = |episode: &EpisodeRecord| episode.length == looked.found.length();
+    if !library.all_episodes(&show.slug)?.iter().any(may_be_here) {
+        settle::admit(library, &draft, &looked, &show)?;
+    }
     let staging = Staging::new(library)?;
     let (found, content) = (&looked.found, staging.path(CONTENT));
     let (files, copies): (_, Option<Vec<PathBuf>>) = match draft.intake {

@@ -16,7 +16,7 @@ fn now() -> DateTime<Utc> {
 }
 
 fn draft(path: PathBuf) -> Draft {
-    Draft { path, name: None, intake: Intake::Copy, said: Said::default(), replaces: None }
+    Draft { path, name: None, intake: Intake::Copy, said: Said::default(), replaces: None, anyway: false }
 }
 
 struct World {
@@ -249,4 +249,76 @@ fn a_publish_that_is_given_up_leaves_nothing() {
     let error = stage(&world.library, draft(world.file("a.wav", &fixture::wav(1, 1))), &follow).err().unwrap();
     assert!(matches!(error, PublishError::Cancelled));
     assert_eq!(world.files_below("staging"), 0);
+}
+
+/// A show that has all that directories ask, and is for them.
+fn listed(world: &World) {
+    let said = |text: &str| Some(text.to_owned());
+    let mut fields = crate::shows::ShowFields {
+        title: said("Listed"),
+        category: said("Arts"),
+        description: said("Of much."),
+        ..Default::default()
+    };
+    fields.set_image(&fixture::png(1400, 1400));
+    world.library.create_show(None, fields, None, false, now()).unwrap();
+}
+
+#[test]
+fn a_show_for_directories_takes_what_they_do() {
+    let world = world();
+    listed(&world);
+    let path = world.file("a.wav", &fixture::wav(1, 1));
+    let refused = |draft: Draft| match world.settle(draft).err() {
+        Some(error @ PublishError::Refused(_)) => (error.to_string(), error.hint().unwrap()),
+        other => panic!("{other:?}"),
+    };
+    let (why, way_out) = refused(draft(path.clone()));
+    assert!(why.starts_with("directories would refuse it: its file is audio/wav"), "{why}");
+    assert!(why.ends_with("(Apple)") && way_out.contains("MP3") && way_out.contains("--anyway"), "{why}: {way_out}");
+    assert!(way_out.contains("podpub edit --show listed --listed=false"), "{way_out}");
+    assert_eq!((world.files_below("media"), world.files_below("staging")), (1, 0), "the cover alone is there");
+
+    let anyway = Draft { anyway: true, ..draft(path.clone()) };
+    let Outcome::New(settled) = world.settle(anyway).unwrap() else { panic!("it is new") };
+    assert!(settled.warnings[0].contains("audio/wav"), "{:?}", settled.warnings);
+    let Recorded { episode, .. } = settled.record(&world.library, now()).unwrap();
+    // What is there already is told so, as ever; what takes its place is looked at like it.
+    assert!(matches!(world.settle(draft(path)).unwrap(), Outcome::Already { .. }));
+    let other = world.file("b.wav", &fixture::wav(2, 2));
+    refused(Draft { replaces: Some(episode), ..draft(other.clone()) });
+    // What came from elsewhere is out, whatever directories say.
+    let known =
+        Said { origin: Some(super::super::Origin { guid: "x".into(), ..Default::default() }), ..Said::default() };
+    world.publish(Draft { said: known, ..draft(other.clone()) });
+
+    let edit = |fields| world.library.edit_show(None, fields).unwrap();
+    edit(crate::shows::ShowFields { listed: Some(false), ..Default::default() });
+    let third = world.file("c.wav", &fixture::wav(3, 3));
+    let Outcome::New(settled) = world.settle(draft(third)).unwrap() else { panic!("it is new") };
+    assert!(settled.warnings.is_empty(), "its owner has said that it is for no directory");
+}
+
+#[test]
+fn a_show_that_is_to_be_listed_names_all_that_it_lacks() {
+    let world = world();
+    let fields = crate::shows::ShowFields { title: Some("Bare".into()), listed: Some(true), ..Default::default() };
+    world.library.create_show(None, fields, None, false, now()).unwrap();
+    let audio = [b"ID3\x04\0\0\0\0\0\0".as_slice(), &[0; 400]].concat();
+    let path = world.file("a.mp3", &audio);
+    let Some(PublishError::Refused(findings)) = world.settle(draft(path.clone())).err() else { panic!("published") };
+    let said: Vec<_> = findings.iter().map(|finding| finding.what.as_str()).collect();
+    assert_eq!(said, ["the show has no cover", "the show has no category", "the show has no description"]);
+    assert!(findings.iter().all(|finding| finding.mend.starts_with("podpub edit --show bare --")), "{findings:?}");
+    // An upload that is refused late, since something of its length is there, is not lost either.
+    let upload = world.file("upload", &fixture::wav(1, 1));
+    world.publish(Draft { anyway: true, ..draft(upload.clone()) });
+    fs::write(&upload, fixture::wav(1, 9)).unwrap();
+    let moved = Draft { intake: Intake::Move, name: Some("b.wav".into()), ..draft(upload.clone()) };
+    assert!(matches!(world.settle(moved).err(), Some(PublishError::Refused(_))));
+    assert_eq!(fs::read(&upload).unwrap(), fixture::wav(1, 9), "it may be asked for again");
+
+    let private = crate::shows::ShowFields { title: Some("Mine".into()), listed: Some(true), ..Default::default() };
+    let error = world.library.create_show(None, private, None, true, now()).unwrap_err();
+    assert!(error.to_string().contains("no directory"), "{error}");
 }
