@@ -19,6 +19,9 @@
 //! Hundreds of sockets would swallow whole megabytes, which say nothing of what the line carries, cannot be called
 //! back, and stand in it before what peers are sent.
 //!
+//! A turn may be minutes away, and apps take a server for dead that is silent for much less. So whoever waits is sent a
+//! few bytes now and then, and keeps his place.
+//!
 //! [`Line`] decides and knows no clock; [`Uplink`] asks it for those who download, and tells it how peers fare.
 //!
 //! Laws: a turn is given to every network that waits before any gets a second one; one who has a turn and does not
@@ -63,6 +66,11 @@ const AT_ONCE: u64 = 1 << 20;
 const GLANCE: Duration = Duration::from_millis(100);
 /// Who asks for no more is answered at once: a player that looks whether ranges are served.
 pub(super) const PROBE: usize = 2 * 1024;
+/// For so long nobody who waits is without a byte. Players give up after eight or ten silent seconds, apps after
+/// thirty, proxies on the way after sixty, and so does our own port at last.
+const SILENCE: Duration = Duration::from_secs(5);
+/// What he is sent then: next to nothing, also to thousands.
+const SIGN: usize = 64;
 /// What may go at once: the bytes of a fiftieth of a second, and this at least.
 const LEAST_BURST: u64 = 64 * 1024;
 const BURST_PART: u64 = 50;
@@ -373,7 +381,7 @@ impl Uplink {
     /// A download of this asker's; `of_swarm` if it is a part that a torrent client takes.
     pub(crate) fn download(&self, asker: IpAddr, of_swarm: bool) -> Download {
         self.0.downloads.fetch_add(1, Ordering::Relaxed);
-        Download { uplink: self.clone(), asker, of_swarm, turn: None }
+        Download { uplink: self.clone(), asker, of_swarm, turn: None, waiting: None }
     }
 
     /// Whether downloads over HTTP want more than they may have, so that one more would take from the others.
@@ -441,6 +449,8 @@ pub(crate) struct Download {
     of_swarm: bool,
     /// The last turn, until it is asked for the next.
     turn: Option<Turn>,
+    /// The next one, while it is waited for.
+    waiting: Option<oneshot::Receiver<Turn>>,
 }
 
 impl Download {
@@ -454,29 +464,39 @@ impl Download {
     pub(crate) async fn turn(&mut self, wants: usize) -> usize {
         let shared = &self.uplink.0;
         let bytes = wants as u64;
-        let waiting = {
-            let (now, mut line) = (shared.clock.now(), self.uplink.line());
-            if self.of_swarm {
-                line.seed(bytes);
-                return wants;
+        let waiting = match &mut self.waiting {
+            Some(waiting) => waiting,
+            none => {
+                let (now, mut line) = (shared.clock.now(), self.uplink.line());
+                if self.of_swarm {
+                    line.seed(bytes);
+                    return wants;
+                }
+                if let Some(turn) = self.turn.take() {
+                    line.under_way.remove(turn);
+                }
+                if shared.is_free.load(Ordering::Relaxed) || wants <= PROBE {
+                    let downloads = shared.downloads.load(Ordering::Relaxed).max(1) as u64;
+                    let bytes = bytes.min((AT_ONCE / downloads).max(LEAST_TURN));
+                    line.take(now, bytes);
+                    return to_usize(bytes);
+                }
+                let (answer, turn) = oneshot::channel();
+                line.turns.push(Waiting { asker: self.asker, wants: bytes, answer });
+                shared.news.notify_one();
+                none.insert(turn)
             }
-            if let Some(turn) = self.turn.take() {
-                line.under_way.remove(turn);
-            }
-            if shared.is_free.load(Ordering::Relaxed) || wants <= PROBE {
-                let downloads = shared.downloads.load(Ordering::Relaxed).max(1) as u64;
-                let bytes = bytes.min((AT_ONCE / downloads).max(LEAST_TURN));
-                line.take(now, bytes);
-                return to_usize(bytes);
-            }
-            let (answer, turn) = oneshot::channel();
-            line.turns.push(Waiting { asker: self.asker, wants: bytes, answer });
-            turn
         };
-        shared.news.notify_one();
+        let Ok(turn) = tokio::time::timeout(SILENCE, waiting).await else {
+            let sign = wants.min(SIGN);
+            self.uplink.line().take(shared.clock.now(), sign as u64);
+            return sign;
+        };
+        self.waiting = None;
         // The line is kept as long as the daemon runs.
-        let Ok(turn) = waiting.await else { return wants };
-        to_usize(self.turn.insert(turn).bytes)
+        let Ok(turn) = turn else { return wants };
+        // Signs may have been a part of what was asked for.
+        to_usize(self.turn.insert(turn).bytes).min(wants)
     }
 }
 
@@ -488,7 +508,11 @@ fn to_usize(bytes: u64) -> usize {
 impl Drop for Download {
     fn drop(&mut self) {
         self.uplink.0.downloads.fetch_sub(1, Ordering::Relaxed);
-        if let Some(turn) = self.turn.take() {
+        let given = self.waiting.take().and_then(|mut waiting| {
+            waiting.close();
+            waiting.try_recv().ok()
+        });
+        for turn in self.turn.take().into_iter().chain(given) {
             self.uplink.line().under_way.remove(turn);
             self.uplink.0.news.notify_one();
         }

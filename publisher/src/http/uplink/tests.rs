@@ -237,3 +237,33 @@ async fn a_download_of_a_free_line_goes_at_once_and_is_counted_until_it_ends() {
     drop(download);
     assert_eq!(uplink.status().downloads, 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_long_gets_a_sign_of_life_and_keeps_his_place() {
+    let uplink = Uplink::new(HttpShare::default());
+    uplink.0.is_free.store(false, Ordering::Relaxed);
+    let [mut first, mut second] = [1, 2].map(|n| uplink.download(IpAddr::from([203, 0, 113, n]), false));
+    let begun = tokio::time::Instant::now();
+    for _ in 0..20 {
+        assert_eq!(first.turn(64 << 10).await, SIGN);
+    }
+    assert_eq!(begun.elapsed(), SILENCE * 20);
+    assert!(begun.elapsed() > crate::http::Limits::default().idle, "a port ends what is silent for so long");
+    assert_eq!(second.turn(64 << 10).await, SIGN);
+    let now = uplink.0.clock.now();
+    assert_eq!(uplink.line().sent.total(), 21 * SIGN as u64, "signs count");
+
+    // Both wait once, and the first is the first.
+    let first_two = uplink.line().turns.order.clone();
+    assert_eq!(first_two, [1, 2].map(|n| IpAddr::from([203, 0, 113, n])));
+    uplink.line().under_way.room = LEAST_TURN;
+    assert!(uplink.line().give(now).is_some(), "one has what there is");
+    assert_eq!(first.turn(100).await, 100, "of what it asked for that is left");
+    assert_eq!(second.turn(64 << 10).await, SIGN);
+    // Who goes away leaves room, also if he has not heard that it is his turn.
+    drop(first);
+    assert_eq!(uplink.line().give(uplink.0.clock.now()), None);
+    drop(second);
+    assert_eq!(uplink.line().under_way.bytes, 0);
+    assert_eq!(uplink.status().downloads, 0);
+}
