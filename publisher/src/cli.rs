@@ -202,6 +202,10 @@ pub(crate) struct ImportArgs {
     /// The short name that the show gets in addresses. [default: made of its title]
     #[arg(long, value_name = "SLUG")]
     pub(crate) show: Option<Slug>,
+    /// Make it a private show, for those alone whom `podpub subscriber add` gives an address of their own; it can never
+    /// be changed.
+    #[arg(long)]
+    pub(crate) private: bool,
     /// Only this many episodes, the newest.
     #[arg(long, value_name = "N")]
     pub(crate) newest: Option<usize>,

@@ -85,6 +85,10 @@ pub(super) async fn import(context: &Context, args: ImportArgs) -> Result<(), Fa
     if let Place::File(path) = &place
         && export::is_export(path)
     {
+        if args.private {
+            let failure = Failure::usage("the shows of an export stay as they are, private or public");
+            return Err(failure.with_hint("leave out --private"));
+        }
         return export::import(context, path).await;
     }
     let feed = feed::read(&place, &args.route.route()).await.map_err(refusal)?;
@@ -96,6 +100,10 @@ pub(super) async fn import(context: &Context, args: ImportArgs) -> Result<(), Fa
     let (wanted, without) = sort_out(&feed, args.newest);
     let reach = context.reach().await?;
     let known = existing(&reach, args.show.as_ref(), &told).await?;
+    if let Some(public) = known.as_ref().filter(|show| args.private && !show.is_private) {
+        let failure = Failure::new(format!("the show `{}` is here already, and is public for ever", public.slug));
+        return Err(failure.with_hint("leave out --private, and it is brought what is new"));
+    }
     let guids: BTreeSet<String> = match &known {
         Some(show) => guids(&reach, show).await?.into_iter().collect(),
         None => BTreeSet::new(),
@@ -227,7 +235,8 @@ async fn create(
             Err(why) => context.out.warn(format!("left out: the show's cover: {why}")),
         }
     }
-    shows::create(reach, NewShow { slug: args.show.clone(), fields, history: Some(history), private: false }).await
+    let (slug, history, private) = (args.show.clone(), Some(history), args.private);
+    shows::create(reach, NewShow { slug, fields, history, private }).await
 }
 
 async fn cover(media: &Desk, url: &Url) -> Result<Cover, String> {
@@ -499,14 +508,16 @@ fn finish(
         show.slug,
         show.episodes
     ))?;
-    out.line(format!("feed  {}\npage  {}", show.feed, show.page))?;
+    shows::print_addresses(context, show)?;
     out.json(&Summary { event: "import", show, imported, present, left_out, without_file })?;
     if left_out > 0 {
         let failure = Failure::new(format!("{} of the feed could not be had", count(left_out, "episode")));
         let hint = "run the same command again: what is here is not fetched again";
         return Err(if tally.may_pass { failure.with_hint(hint) } else { failure });
     }
-    if let Some(old) = &feed.url {
+    if show.is_private {
+        shows::note_door(context, show);
+    } else if let Some(old) = &feed.url {
         out.note(format!(
             "once it is served where people reach it, have {old} answer 301 with the new address, for four weeks at \
              least; apps know the episodes by their guids, and nobody gets them twice"

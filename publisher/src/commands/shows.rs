@@ -25,9 +25,14 @@ pub(super) async fn init(context: &Context, args: InitArgs) -> Result<(), Failur
     let kind = if show.is_private { "private show" } else { "show" };
     context.out.line(format!("made the {kind} `{}`: {title}", show.slug))?;
     if show.is_private {
-        context.out.note(format!("let somebody in with `podpub subscriber add --show {} NAME`", show.slug));
+        note_door(context, &show);
     }
     print_show(context, &show)
+}
+
+/// Says how somebody is let in to a private show.
+pub(super) fn note_door(context: &Context, show: &ShowInfo) {
+    context.out.note(format!("let somebody in with `podpub subscriber add --show {} NAME`", show.slug));
 }
 
 pub(super) async fn edit(context: &Context, show: Option<String>, args: FieldArgs) -> Result<(), Failure> {
@@ -75,11 +80,14 @@ pub(super) async fn all(reach: &Reach) -> Result<Vec<ShowInfo>, Failure> {
 }
 
 fn print_show(context: &Context, show: &ShowInfo) -> Result<(), Failure> {
-    context.out.line(format!("feed  {}", show.found_at()))?;
-    if !show.is_private {
-        context.out.line(format!("page  {}", show.page))?;
-    }
+    print_addresses(context, show)?;
     context.out.json(show)
+}
+
+/// Prints where it is, for people; of a private show, that each subscriber has an address of his own.
+pub(super) fn print_addresses(context: &Context, show: &ShowInfo) -> Result<(), Failure> {
+    context.out.line(format!("feed  {}", show.found_at()))?;
+    if show.is_private { Ok(()) } else { context.out.line(format!("page  {}", show.page)) }
 }
 
 /// Makes a show, with or without a running publisher.

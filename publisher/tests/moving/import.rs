@@ -296,3 +296,34 @@ fn a_thousand_episodes_come_with_their_guids_cut_off_and_taken_up_again() {
     assert_eq!(is, was);
     drop(daemon);
 }
+
+#[test]
+fn a_show_comes_to_be_private() {
+    let (world, host) = (World::new(), Host::start());
+    host.put("/feed", rss("<language>en</language>", &item(&host, 1, DAY)));
+    let (url, (_daemon, base)) = (host.url("/feed"), world.serve("new", &["--public-url", "http://pods.example"]));
+    world.done("new", &["import", "--private", &url, "--dry-run"]);
+    let ended = world.done("new", &["import", "--private", &url]);
+    assert_eq!(
+        (&ended.the("import")["show"]["is_private"], &ended.the("import")["imported"]),
+        (&true.into(), &1.into())
+    );
+    assert!(ended.stderr.contains("podpub subscriber add --show night-walks"), "{}", ended.stderr);
+    assert_eq!(get(&format!("{base}/shows/night-walks/feed.xml")).0, 404, "nobody else finds it");
+    let made = world.done("new", &["subscriber", "add", "ann"]);
+    let way = made.events[0]["feed"].as_str().unwrap().replace("http://pods.example", &base);
+    let channel = feed(&way);
+    assert_eq!((channel.items.len(), channel.items[0].guid.as_str(), channel.is_blocked), (1, "ep-1", true));
+    // What is new comes into it, whether that is said again or not.
+    host.put("/feed", rss("<language>en</language>", &item(&host, 2, DAY)));
+    assert_eq!(world.done("new", &["import", &url]).the("import")["show"]["is_private"], true);
+    assert_eq!(feed(&way).items.len(), 2);
+
+    // A show never changes its kind.
+    world.done("other", &["import", &url]);
+    let refused = world.run("other", &["import", "--private", &url]);
+    assert!(refused.code == Some(1) && refused.stderr.contains("public for ever"), "{}", refused.stderr);
+    world.done("new", &["export", "backup"]);
+    let refused = world.run("third", &["import", "--private", "backup"]);
+    assert!(refused.code == Some(2) && refused.stderr.contains("stay as they are"), "{}", refused.stderr);
+}
