@@ -224,7 +224,10 @@ async fn create_show(State(state): Shared, Json(new): Json<NewShow>) -> Result<R
     path = "/shows/move",
     summary = "Has feeds lead to another host, or back",
     request_body = MoveShow,
-    responses((status = 200, description = "Done.", body = ShowInfo)),
+    responses(
+        (status = 200, description = "Done.", body = ShowInfo),
+        (status = 404, description = "There is no such show.", body = ApiError)
+    ),
 )]
 async fn move_show(State(state): Shared, Json(wanted): Json<MoveShow>) -> Result<Response, Refusal> {
     Ok(axum::Json(state.host.move_show(wanted).await?).into_response())
@@ -236,7 +239,10 @@ async fn move_show(State(state): Shared, Json(wanted): Json<MoveShow>) -> Result
     path = "/export",
     summary = "The records of an export; its files are read by the command",
     params(OfShow),
-    responses((status = 200, description = "Done.", body = Parcel)),
+    responses(
+        (status = 200, description = "Done.", body = Parcel),
+        (status = 404, description = "There is no such show.", body = ApiError)
+    ),
 )]
 async fn export(State(state): Shared, Query(query): Query<OfShow>) -> Result<Response, Refusal> {
     let host = Arc::clone(&state.host);
@@ -271,7 +277,10 @@ async fn take_in(
     path = "/shows",
     summary = "Changes a show",
     request_body = EditShow,
-    responses((status = 200, description = "Done.", body = ShowInfo)),
+    responses(
+        (status = 200, description = "Done.", body = ShowInfo),
+        (status = 404, description = "There is no such show.", body = ApiError)
+    ),
 )]
 async fn edit_show(State(state): Shared, Json(edit): Json<EditShow>) -> Result<Response, Refusal> {
     Ok(axum::Json(state.host.edit_show(edit.show, edit.fields).await?).into_response())
@@ -282,7 +291,10 @@ async fn edit_show(State(state): Shared, Json(edit): Json<EditShow>) -> Result<R
     path = "/shows/guids",
     summary = "What the episodes of a show are known by, those taken back among them",
     params(ShowName),
-    responses((status = 200, description = "Done.", body = Vec<String>)),
+    responses(
+        (status = 200, description = "Done.", body = Vec<String>),
+        (status = 404, description = "There is no such show.", body = ApiError)
+    ),
 )]
 async fn guids(State(state): Shared, Query(name): Query<ShowName>) -> Result<Response, Refusal> {
     let host = Arc::clone(&state.host);
@@ -294,7 +306,10 @@ async fn guids(State(state): Shared, Query(name): Query<ShowName>) -> Result<Res
     path = "/shows/refresh",
     summary = "Shows episodes that were brought in",
     request_body = ShowName,
-    responses((status = 200, description = "Done.", body = ShowInfo)),
+    responses(
+        (status = 200, description = "Done.", body = ShowInfo),
+        (status = 404, description = "There is no such show.", body = ApiError)
+    ),
 )]
 async fn refresh(State(state): Shared, Json(name): Json<ShowName>) -> Result<Response, Refusal> {
     Ok(axum::Json(state.host.refresh(&name.show).await?).into_response())
@@ -312,7 +327,10 @@ struct OfShow {
     path = "/episodes",
     summary = "All episodes, those not out yet among them",
     params(OfShow),
-    responses((status = 200, description = "Done.", body = Vec<EpisodeInfo>)),
+    responses(
+        (status = 200, description = "Done.", body = Vec<EpisodeInfo>),
+        (status = 404, description = "There is no such show.", body = ApiError)
+    ),
 )]
 async fn episodes(State(state): Shared, Query(query): Query<OfShow>) -> Result<Response, Refusal> {
     let host = Arc::clone(&state.host);
@@ -328,7 +346,10 @@ async fn episodes(State(state): Shared, Query(query): Query<OfShow>) -> Result<R
     path = "/stats",
     summary = "How often episodes were downloaded",
     params(Which),
-    responses((status = 200, description = "Done.", body = Vec<EpisodeNumbers>)),
+    responses(
+        (status = 200, description = "Done.", body = Vec<EpisodeNumbers>),
+        (status = 404, description = "There is no such show or episode.", body = ApiError)
+    ),
 )]
 async fn stats(State(state): Shared, Query(which): Query<Which>) -> Result<Response, Refusal> {
     Ok(axum::Json(state.host.stats(which).await?).into_response())
@@ -339,7 +360,10 @@ async fn stats(State(state): Shared, Query(which): Query<Which>) -> Result<Respo
     path = "/check",
     summary = "What podcast directories would say",
     params(OfShow),
-    responses((status = 200, description = "Done.", body = Vec<Finding>)),
+    responses(
+        (status = 200, description = "Done.", body = Vec<Finding>),
+        (status = 404, description = "There is no such show.", body = ApiError)
+    ),
 )]
 async fn findings(State(state): Shared, Query(query): Query<OfShow>) -> Result<Response, Refusal> {
     let host = Arc::clone(&state.host);
@@ -352,7 +376,10 @@ async fn findings(State(state): Shared, Query(query): Query<OfShow>) -> Result<R
     path = "/episodes",
     summary = "Changes an episode",
     request_body = EditEpisode,
-    responses((status = 200, description = "Done.", body = EpisodeInfo)),
+    responses(
+        (status = 200, description = "Done.", body = EpisodeInfo),
+        (status = 404, description = "There is no such episode or show.", body = ApiError)
+    ),
 )]
 async fn edit_episode(State(state): Shared, Json(edit): Json<EditEpisode>) -> Result<Response, Refusal> {
     Ok(axum::Json(state.host.edit_episode(edit).await?).into_response())
@@ -363,7 +390,10 @@ async fn edit_episode(State(state): Shared, Json(edit): Json<EditEpisode>) -> Re
     path = "/episodes/release",
     summary = "Lets an episode out that waits",
     request_body = EpisodeName,
-    responses((status = 200, description = "Done.", body = EpisodeInfo)),
+    responses(
+        (status = 200, description = "Done.", body = EpisodeInfo),
+        (status = 404, description = "There is no such episode or show.", body = ApiError)
+    ),
 )]
 async fn release(State(state): Shared, Json(name): Json<EpisodeName>) -> Result<Response, Refusal> {
     Ok(axum::Json(state.host.release(name).await?).into_response())
@@ -374,7 +404,10 @@ async fn release(State(state): Shared, Json(name): Json<EpisodeName>) -> Result<
     path = "/episodes/unpublish",
     summary = "Takes an episode back",
     request_body = Unpublish,
-    responses((status = 200, description = "Done.", body = Unpublished)),
+    responses(
+        (status = 200, description = "Done.", body = Unpublished),
+        (status = 404, description = "There is no such episode or show.", body = ApiError)
+    ),
 )]
 async fn unpublish(State(state): Shared, Json(which): Json<Unpublish>) -> Result<Response, Refusal> {
     Ok(axum::Json(state.host.unpublish(which).await?).into_response())
@@ -413,7 +446,10 @@ async fn create_token(State(state): Shared, Json(new): Json<NewToken>) -> Result
     path = "/tokens/{name}",
     summary = "Has a token open nothing from now on",
     params(("name" = String, Path, description = "Who has it")),
-    responses((status = 200, description = "Done.", body = TokenInfo)),
+    responses(
+        (status = 200, description = "Done.", body = TokenInfo),
+        (status = 404, description = "There is no such token.", body = ApiError)
+    ),
 )]
 async fn revoke_token(State(state): Shared, Path(name): Path<String>) -> Result<Response, Refusal> {
     let host = Arc::clone(&state.host);
@@ -433,7 +469,10 @@ struct OfPrivateShow {
     path = "/subscribers",
     summary = "Who is let in to a private show",
     params(OfPrivateShow),
-    responses((status = 200, description = "Done.", body = Vec<SubscriberInfo>)),
+    responses(
+        (status = 200, description = "Done.", body = Vec<SubscriberInfo>),
+        (status = 404, description = "There is no such show.", body = ApiError)
+    ),
 )]
 async fn subscribers(State(state): Shared, Query(query): Query<OfPrivateShow>) -> Result<Response, Refusal> {
     let host = Arc::clone(&state.host);
@@ -450,7 +489,10 @@ async fn subscribers(State(state): Shared, Query(query): Query<OfPrivateShow>) -
     path = "/subscribers",
     summary = "Lets somebody in to a private show, whose addresses are told this once",
     request_body = NewSubscriber,
-    responses((status = 200, description = "Done.", body = MadeSubscriber)),
+    responses(
+        (status = 200, description = "Done.", body = MadeSubscriber),
+        (status = 404, description = "There is no such show.", body = ApiError)
+    ),
 )]
 async fn create_subscriber(State(state): Shared, Json(new): Json<NewSubscriber>) -> Result<Response, Refusal> {
     let (host, token) = (Arc::clone(&state.host), new_token()?);
@@ -466,7 +508,10 @@ async fn create_subscriber(State(state): Shared, Json(new): Json<NewSubscriber>)
     path = "/subscribers/{name}",
     summary = "Lets a subscriber in no more",
     params(("name" = String, Path, description = "Who"), OfPrivateShow),
-    responses((status = 200, description = "Done.", body = SubscriberInfo)),
+    responses(
+        (status = 200, description = "Done.", body = SubscriberInfo),
+        (status = 404, description = "There is no such subscriber or show.", body = ApiError)
+    ),
 )]
 async fn revoke_subscriber(
     State(state): Shared,
@@ -782,7 +827,8 @@ impl Refusal {
 
 impl From<LibraryError> for Refusal {
     fn from(error: LibraryError) -> Self {
-        unavailable(error).into()
+        let status = if error.is_missing() { StatusCode::NOT_FOUND } else { StatusCode::UNPROCESSABLE_ENTITY };
+        Self::with(status, unavailable(error))
     }
 }
 

@@ -145,6 +145,17 @@ pub(crate) enum LibraryError {
 }
 
 impl LibraryError {
+    /// Whether what was named is not there.
+    pub(crate) const fn is_missing(&self) -> bool {
+        matches!(
+            self,
+            Self::NoShow { .. }
+                | Self::NoEpisode { .. }
+                | Self::Token(TokenError::None(_))
+                | Self::Subscriber(SubscriberError::None { .. })
+        )
+    }
+
     /// The way out, if one is known.
     pub(crate) fn hint(&self) -> Option<String> {
         Some(match self {

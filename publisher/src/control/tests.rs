@@ -263,10 +263,17 @@ async fn a_token_opens_the_public_door_as_far_as_its_role_goes() {
     for (method, path, body, want) in [
         (Method::GET, "status", "", [200, 200, 200]),
         (Method::GET, "shows", "", [200, 200, 200]),
-        (Method::POST, "episodes/release", r#"{"episode":"x"}"#, [403, 422, 422]),
-        (Method::PATCH, "shows", r#"{"fields":{}}"#, [403, 403, 422]),
+        (Method::POST, "episodes/release", r#"{"episode":"x"}"#, [403, 404, 404]),
+        (Method::PATCH, "episodes", r#"{"episode":"x","fields":{"title":"y"}}"#, [403, 404, 404]),
+        (Method::POST, "episodes/unpublish", r#"{"episode":"x","delete_file":false}"#, [403, 404, 404]),
+        (Method::GET, "episodes?show=x", "", [404, 404, 404]),
+        (Method::GET, "stats?episode=x", "", [404, 404, 404]),
+        (Method::GET, "check?show=x", "", [404, 404, 404]),
+        (Method::PATCH, "shows", r#"{"fields":{}}"#, [403, 403, 404]),
+        (Method::POST, "shows", r#"{"fields":{"title":""}}"#, [403, 403, 422]),
+        (Method::DELETE, "tokens/nobody", "", [403, 403, 404]),
         (Method::GET, "tokens", "", [403, 403, 200]),
-        (Method::GET, "subscribers?show=a", "", [403, 403, 422]),
+        (Method::GET, "subscribers?show=a", "", [403, 403, 404]),
         (Method::GET, "nothing", "", [404, 404, 404]),
     ] {
         for (token, want) in tokens.iter().zip(want) {
