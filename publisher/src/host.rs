@@ -246,6 +246,7 @@ impl Host {
             tasks,
         });
         host.seed_library().await;
+        host.tell_untold().await.explain(|| "tell hooks what they were not told yet".to_owned())?;
         let app = http::App { came_in: host.came_in.clone(), ..host.app() };
         let (limits, stop) = (Limits::of_process(), host.stop.clone());
         let places = limits.places();
@@ -391,8 +392,8 @@ impl Host {
             }
             return Err(PublishError::Seed(error.into()));
         }
-        let library = self.library.clone();
-        let recorded = match blocking(move || settled.record(&library, now)).await {
+        let (library, wanted) = (self.library.clone(), self.hooks.wanted().clone());
+        let recorded = match blocking(move || settled.record(&library, now, &wanted)).await {
             Ok(recorded) => recorded,
             Err(error) => {
                 if is_ours_alone {
@@ -419,7 +420,7 @@ impl Host {
         tracing::info!(episode = episode.file, "published");
         if episode.released {
             let occasion = if replaced.is_some() { Occasion::Replaced } else { Occasion::Published };
-            self.tell_hooks(occasion, &episode).await;
+            self.tell_hooks(occasion, &episode, now).await;
         }
         Ok(Published { revised: replaced.is_some(), is_new_show, warnings, ..self.published(&show, &episode) })
     }
@@ -437,15 +438,15 @@ impl Host {
     /// Takes an episode back: it is in the feeds no more, and listeners are told. One that is not out yet is forgotten.
     pub(crate) async fn unpublish(&self, unpublish: Unpublish) -> Result<Unpublished, LibraryError> {
         let _turn = self.turn.lock().await;
-        let library = self.library.clone();
+        let (library, wanted, now) = (self.library.clone(), self.hooks.wanted().clone(), Utc::now());
         let Unpublish { name, delete_file } = unpublish;
-        let taken = blocking(move || library.unpublish(name.show.as_deref(), &name.episode, Utc::now()));
+        let taken = blocking(move || library.unpublish(name.show.as_deref(), &name.episode, now, &wanted));
         let (episode, event) = taken.await?;
         self.show(&episode.show).await?;
         self.retire(&episode).await?;
         if let Some(event) = event {
             self.bus.tell(event);
-            self.tell_hooks(Occasion::Withdrawn, &episode).await;
+            self.tell_hooks(Occasion::Withdrawn, &episode, now).await;
         }
         tracing::info!(episode = episode.file, "taken back");
         let (library, urls) = (self.library.clone(), Arc::clone(&self.urls));

@@ -31,7 +31,7 @@ use podswarm_feeds::{Tags, Withdrawal};
 
 use crate::cover::Cover;
 use crate::feed_length::FeedLength;
-use crate::hooks::DeliveryRecord;
+use crate::hooks::{DeliveryRecord, Occasion, UntoldRecord, Wanted};
 use crate::hub::SubscriptionRecord;
 use crate::keys::{self, KeyError};
 use crate::publish::{EpisodeFields, SaidError};
@@ -203,6 +203,7 @@ pub(crate) fn shape(dir: &DataDir) -> StateShape {
         .with::<SubscriptionRecord>()
         .with::<TokenRecord>()
         .with::<SubscriberRecord>()
+        .with::<UntoldRecord>()
 }
 
 impl Library {
@@ -436,18 +437,25 @@ impl Library {
         fs::read_to_string(&path).map_err(|source| LibraryError::Io { action: "read", path, source })
     }
 
-    /// Marks `episode` released and logs the event that tells so, both or neither; `show` is stored with them.
+    /// Marks `episode` released and logs the event that tells so, both or neither; `show`, and what hooks `wanted` to
+    /// be told of, are stored with them.
     pub(crate) fn release(
         &self,
         show: &ShowRecord,
         episode: &EpisodeRecord,
+        now: DateTime<Utc>,
+        wanted: &Wanted,
     ) -> Result<(EpisodeRecord, EventRecord), LibraryError> {
         let episode = EpisodeRecord { released: true, draft: false, ..episode.clone() };
         let event = self.next_event(EventKind::Episode, &episode)?;
+        let untold = wanted.untold(Occasion::Published, &episode, now);
         self.store.batch(|batch| {
             batch.put(show);
             batch.put(&episode);
             batch.put(&event);
+            if let Some(untold) = &untold {
+                batch.put(untold);
+            }
         })?;
         Ok((episode, event))
     }
@@ -458,15 +466,19 @@ impl Library {
         Ok(EventRecord { show: episode.show.clone(), seq: last + 1, kind, file: episode.file.clone() })
     }
 
-    /// Puts `new` in the place of `old`, which has the same guid, and logs the event that tells so if `old` was out.
+    /// Puts `new` in the place of `old`, which has the same guid, and logs the event that tells so if `old` was out,
+    /// with what hooks `wanted` to be told of.
     pub(crate) fn replace(
         &self,
         show: &ShowRecord,
         old: &EpisodeRecord,
         new: &EpisodeRecord,
+        now: DateTime<Utc>,
+        wanted: &Wanted,
     ) -> Result<Option<EventRecord>, LibraryError> {
         let ended = EpisodeRecord { ended: Some(Ending::Replaced), ..old.clone() };
         let event = old.released.then(|| self.next_event(EventKind::Revised, new)).transpose()?;
+        let untold = event.as_ref().and_then(|_| wanted.untold(Occasion::Replaced, new, now));
         self.store.batch(|batch| {
             batch.put(show);
             batch.put(&ended);
@@ -474,19 +486,23 @@ impl Library {
             if let Some(event) = &event {
                 batch.put(event);
             }
+            if let Some(untold) = &untold {
+                batch.put(untold);
+            }
         })?;
         Ok(event)
     }
 
-    /// Takes an episode back. Of one that is out this is signed, and the event that tells it logged; one that nobody
-    /// was told of is forgotten.
+    /// Takes an episode back. Of one that is out this is signed, and the event that tells it logged, with what hooks
+    /// `wanted` to be told of; one that nobody was told of is forgotten.
     pub(crate) fn unpublish(
         &self,
         show: Option<&str>,
-        wanted: &str,
+        named: &str,
         now: DateTime<Utc>,
+        wanted: &Wanted,
     ) -> Result<(EpisodeRecord, Option<EventRecord>), LibraryError> {
-        let episode = self.episode(show, wanted)?;
+        let episode = self.episode(show, named)?;
         if !episode.released {
             self.store.delete::<EpisodeRecord>(EpisodeRecord::key_of(&episode.show, &episode.file))?;
             return Ok((episode, None));
@@ -494,9 +510,13 @@ impl Library {
         let withdrawal = Withdrawal::sign(&self.key(&episode.show)?, &episode.guid, now);
         let episode = EpisodeRecord { ended: Some(Ending::Withdrawn(withdrawal)), ..episode };
         let event = self.next_event(EventKind::Withdrawn, &episode)?;
+        let untold = wanted.untold(Occasion::Withdrawn, &episode, now);
         self.store.batch(|batch| {
             batch.put(&episode);
             batch.put(&event);
+            if let Some(untold) = &untold {
+                batch.put(untold);
+            }
         })?;
         Ok((episode, Some(event)))
     }

@@ -12,6 +12,7 @@ use super::publish::notes;
 use super::{Context, Reach, companions, likely_urls};
 use crate::cli::{EditArgs, EpisodeArgs, FieldArgs, UnpublishArgs};
 use crate::control::unavailable;
+use crate::hooks::Wanted;
 use crate::host::{blocking, unpublished};
 use crate::library::{Library, LibraryError};
 use crate::publish::EpisodeFields;
@@ -145,7 +146,7 @@ pub(super) async fn release(context: &Context, args: EpisodeArgs) -> Result<(), 
                     return Ok(episode);
                 }
                 let show = library.show(Some(episode.show.as_str()))?;
-                Ok(library.release(&show, &episode)?.0)
+                Ok(library.release(&show, &episode, Utc::now(), &Wanted::default())?.0)
             };
             let released = change_own(library, change).await?;
             context.out.note("recorded only: nothing is served until you run `podpub serve`");
@@ -162,7 +163,8 @@ pub(super) async fn unpublish(context: &Context, args: UnpublishArgs) -> Result<
         Reach::Own(library, _lock) => {
             let (urls, Unpublish { name, delete_file }) = (likely_urls(&library)?, unpublish);
             let work = blocking(move || {
-                let (episode, _event) = library.unpublish(name.show.as_deref(), &name.episode, Utc::now())?;
+                let (episode, _event) =
+                    library.unpublish(name.show.as_deref(), &name.episode, Utc::now(), &Wanted::default())?;
                 unpublished(&library, &episode, &urls, delete_file)
             });
             let taken = work.await.map_err(unavailable)?;

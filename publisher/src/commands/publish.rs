@@ -18,6 +18,7 @@ use super::{Context, companions, doctor, likely_urls, public_url};
 use crate::cli::{EpisodeArgs, PublishArgs, ReplaceArgs, ServeArgs};
 use crate::control::{refused, unavailable};
 use crate::copies;
+use crate::hooks::Wanted;
 use crate::host::blocking;
 use crate::library::Library;
 use crate::publish::{self, Draft, Follow, Intake, Outcome, PublishError, Recorded, Said};
@@ -198,7 +199,7 @@ pub(super) fn record(library: &Library, urls: &Urls, draft: Draft, follow: &Foll
         Outcome::New(settled) => {
             let (is_new_show, warnings) = (settled.is_new_show, settled.warnings.clone());
             let revised = settled.replaced.is_some();
-            let Recorded { show, episode, .. } = settled.record(library, now)?;
+            let Recorded { show, episode, .. } = settled.record(library, now, &Wanted::default())?;
             Ok(Published { revised, is_new_show, warnings, ..tell(&show, &episode)? })
         }
     }

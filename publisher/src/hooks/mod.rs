@@ -8,12 +8,14 @@
 //! gets the same JSON by POST, signed with HMAC-SHA256 in `X-Hub-Signature-256` if there is a secret; it is tried again
 //! while it cannot be reached, is overloaded or fails. What it has not taken is kept, and sent after a restart.
 //!
-//! Laws: a hook is ended, with everything that it started, when its time is over or the publisher stops. What
-//! [`Hooks::tell`] was told is sent to a server at least once, in the order in which it happened, or is given up with a
-//! word in the log.
+//! Laws: a hook is ended, with everything that it started, when its time is over or the publisher stops. What happened
+//! to an episode is stored with an [`UntoldRecord`], so that a publisher that is killed before it comes to
+//! [`Hooks::tell`] tells it later. What that was told is sent to a server at least once, in the order in which it
+//! happened, or is given up with a word in the log.
 
 mod delivery;
 mod hook;
+mod untold;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,6 +36,7 @@ use uuid::Uuid;
 
 pub(crate) use delivery::DeliveryRecord;
 pub(crate) use hook::{Hook, Occasion};
+pub(crate) use untold::{UntoldRecord, Wanted};
 
 use crate::USER_AGENT;
 use crate::host::blocking;
@@ -133,6 +136,8 @@ pub(crate) struct HookFailure {
 /// All hooks at work.
 pub(crate) struct Hooks {
     runners: Vec<Runner>,
+    /// The occasions on which one of them wants to be told.
+    wanted: Wanted,
     /// Where deliveries are kept.
     store: Store,
     /// The number of the next delivery; held while things are put into the queues, so that all have one order.
@@ -169,6 +174,7 @@ impl Hooks {
         // The owner typed where to: it may be at home.
         let http = HttpClient::new(Reach::Any, USER_AGENT, route).explain(|| "make ready for hooks".to_owned())?;
         let receivers = receivers(&hooks);
+        let wanted = hooks.iter().flat_map(|hook| &hook.on).copied().collect();
         let (kept_in, known): (_, Vec<_>) = (store.clone(), receivers.iter().flatten().cloned().collect());
         let kept = blocking(move || {
             let kept = kept_in.scan::<DeliveryRecord>("")?;
@@ -192,15 +198,15 @@ impl Hooks {
             tasks.spawn(stop.clone().run_until_cancelled_owned(work.hook_task(waiting)));
             runners.push(Runner { hook, receiver, queue, status });
         }
-        Ok(Self { runners, store: store.clone(), next: tokio::sync::Mutex::new(next) })
+        Ok(Self { runners, wanted, store: store.clone(), next: tokio::sync::Mutex::new(next) })
     }
 
-    /// Whether anybody is to be told of such a thing.
-    pub(crate) fn want(&self, occasion: Occasion) -> bool {
-        self.runners.iter().any(|runner| runner.hook.on.contains(&occasion))
+    /// The occasions on which somebody is to be told.
+    pub(crate) const fn wanted(&self) -> &Wanted {
+        &self.wanted
     }
 
-    /// Has all hooks for it done, some time; what goes to servers is kept when this returns.
+    /// Has all hooks for it done, some time; what goes to servers is kept when this returns, and it is untold no more.
     pub(crate) async fn tell(&self, happening: Happening) {
         let (event, body, variables) = (happening.event, happening.json(), happening.variables());
         let mut next = self.next.lock().await;
@@ -223,8 +229,19 @@ impl Hooks {
         }
         let of_servers = waiting.iter().filter(|(runner, ..)| runner.receiver.is_some());
         let to_keep: Vec<_> = of_servers.map(|(.., waiting)| waiting.delivery.clone()).collect();
+        let untold = happening.episode.as_ref().map(|it| UntoldRecord::key_of(&it.show, &it.file, event));
         let store = self.store.clone();
-        if let Err(error) = blocking(move || store.batch(|batch| to_keep.iter().for_each(|it| batch.put(it)))).await {
+        let keep = move || {
+            store.batch(|batch| {
+                for delivery in &to_keep {
+                    batch.put(delivery);
+                }
+                if let Some(key) = untold {
+                    batch.delete::<UntoldRecord>(key);
+                }
+            })
+        };
+        if let Err(error) = blocking(keep).await {
             // A full disk is among what is told.
             tracing::warn!(%event, %error, "what servers are told is not kept, and is lost if the publisher ends");
         }

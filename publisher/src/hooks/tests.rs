@@ -115,7 +115,7 @@ impl AtWork {
 async fn who_tells_never_waits_and_what_was_too_much_is_a_failure() {
     let hook = r#"{ on = ["published"], run = ["tail", "-f", "/dev/null"] }"#;
     let work = AtWork::start(&[hook], &Store::in_memory()).await;
-    assert!(work.hooks.want(Occasion::Published) && !work.hooks.want(Occasion::Withdrawn));
+    assert!(work.hooks.wanted().has(Occasion::Published) && !work.hooks.wanted().has(Occasion::Withdrawn));
     for _ in 0..2 * QUEUE {
         work.hooks.tell(happening(Occasion::Published)).await;
         work.hooks.tell(happening(Occasion::Withdrawn)).await;

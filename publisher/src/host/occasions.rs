@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use podswarm_core::app::free_space;
+use podswarm_core::store::{Batch, Record as _, StoreError};
 
 use super::{Host, blocking};
-use crate::hooks::{Disk, Happening, Occasion};
+use crate::hooks::{Disk, Happening, Occasion, UntoldRecord};
 use crate::library::LibraryError;
 use crate::record::{CopiedRecord, EpisodeRecord};
 use crate::wire::{EpisodeInfo, ShowInfo};
@@ -20,8 +21,8 @@ const YOUNG: TimeDelta = TimeDelta::days(14);
 
 impl Host {
     /// Has the hooks done for something that happened to an episode.
-    pub(super) async fn tell_hooks(&self, event: Occasion, episode: &EpisodeRecord) {
-        if !self.hooks.want(event) {
+    pub(super) async fn tell_hooks(&self, event: Occasion, episode: &EpisodeRecord, at: DateTime<Utc>) {
+        if !self.hooks.wanted().has(event) {
             return;
         }
         let show = self.site.borrow().show(episode.show.as_str()).map(|show| {
@@ -29,12 +30,35 @@ impl Host {
             ShowInfo::new(&show.record, episodes, &self.urls)
         });
         let episode = Some(EpisodeInfo::new(episode, &self.urls));
-        self.hooks.tell(Happening { event, at: Utc::now(), show, episode, disk: None }).await;
+        self.hooks.tell(Happening { event, at, show, episode, disk: None }).await;
+    }
+
+    /// Has hooks done for what happened before the publisher was killed, and was not told any more.
+    pub(super) async fn tell_untold(&self) -> Result<(), LibraryError> {
+        let store = self.library.store().clone();
+        let mut untold = blocking(move || store.scan::<UntoldRecord>("")).await?;
+        untold.sort_by_key(|untold| untold.at);
+        for untold in untold {
+            let (store, key) = (self.library.store().clone(), untold.key());
+            let UntoldRecord { show, file, event, at } = untold;
+            let is_wanted = self.hooks.wanted().has(event);
+            let episode = blocking(move || {
+                let episode = store.get::<EpisodeRecord>(EpisodeRecord::key_of(&show, &file))?;
+                if !is_wanted || episode.is_none() {
+                    store.delete::<UntoldRecord>(key)?;
+                }
+                Ok::<_, StoreError>(episode)
+            });
+            if let Some(episode) = episode.await? {
+                self.tell_hooks(event, &episode, at).await;
+            }
+        }
+        Ok(())
     }
 
     /// Looks for what nobody does himself, if a hook wants to know: first copies, and a disk that fills up.
     pub(super) async fn watch_task(self: Arc<Self>) {
-        let [copies, disk] = [Occasion::FirstCopy, Occasion::DiskLow].map(|occasion| self.hooks.want(occasion));
+        let [copies, disk] = [Occasion::FirstCopy, Occasion::DiskLow].map(|it| self.hooks.wanted().has(it));
         if !copies && !disk {
             return;
         }
@@ -64,13 +88,20 @@ impl Host {
             }
             let store = self.library.store().clone();
             let new = CopiedRecord { show: record.show.clone(), file: record.file.clone(), at: now };
+            let untold = self.hooks.wanted().untold(Occasion::FirstCopy, record, now);
             let key_of_record = key.clone();
+            let put = move |batch: &mut Batch| {
+                batch.put(&new);
+                if let Some(untold) = &untold {
+                    batch.put(untold);
+                }
+            };
             let is_first = blocking(move || match store.get::<CopiedRecord>(&key_of_record)? {
                 Some(_) => Ok(false),
-                None => store.put(&new).map(|()| true),
+                None => store.batch(put).map(|()| true),
             });
             if is_first.await? {
-                self.tell_hooks(Occasion::FirstCopy, record).await;
+                self.tell_hooks(Occasion::FirstCopy, record, now).await;
             }
             known.insert(key);
         }

@@ -118,12 +118,12 @@ impl Host {
                     continue;
                 }
                 self.seed_episode(&episode).await;
-                let (library, show_record) = (self.library.clone(), show.clone());
-                let (episode, event) = blocking(move || library.release(&show_record, &episode)).await?;
+                let (library, show_record, wanted) = (self.library.clone(), show.clone(), self.hooks.wanted().clone());
+                let (episode, event) = blocking(move || library.release(&show_record, &episode, now, &wanted)).await?;
                 self.show(&show.slug).await?;
                 self.bus.tell(event);
                 tracing::info!(episode = episode.file, "released");
-                self.tell_hooks(Occasion::Published, &episode).await;
+                self.tell_hooks(Occasion::Published, &episode, now).await;
             }
         }
         Ok(next)

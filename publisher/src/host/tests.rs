@@ -6,6 +6,7 @@ use podswarm_core::net::PeerPort;
 
 use super::*;
 use crate::fixture;
+use crate::hooks::UntoldRecord;
 use crate::library::touched;
 use crate::publish::{EpisodeFields, Intake, Said};
 
@@ -26,6 +27,10 @@ impl World {
     }
 
     async fn start(&self) -> Arc<Host> {
+        self.start_with(Vec::new()).await
+    }
+
+    async fn start_with(&self, hooks: Vec<Hook>) -> Arc<Host> {
         let (library, _) = Library::open(&self.root()).unwrap();
         let engine = EngineConfig {
             peer_port: PeerPort::Exactly(0),
@@ -33,7 +38,7 @@ impl World {
             ..EngineConfig::default()
         };
         let listen = "127.0.0.1:0".parse().unwrap();
-        let config = HostConfig { listen, engine, udp_tracker: true, ..HostConfig::default() };
+        let config = HostConfig { listen, engine, udp_tracker: true, hooks, ..HostConfig::default() };
         Host::start(library, config).await.unwrap().0
     }
 
@@ -298,5 +303,46 @@ async fn what_is_said_of_an_episode_can_be_changed_but_not_that_it_is_out() {
     let later = EpisodeFields { at: Some(Utc::now() + chrono::Duration::hours(1)), ..EpisodeFields::default() };
     let error = host.edit_episode(EditEpisode { name: name("another title"), fields: later }).await.unwrap_err();
     assert_eq!(error.to_string(), "“Another title” is out already; it cannot appear later");
+    host.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_was_stored_just_before_a_kill_is_told_to_hooks_after_it() {
+    let world = World::new();
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let hear = move |body: axum::Json<serde_json::Value>| async move { tell.send(body.0).unwrap() };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let server = axum::Router::new().route("/", axum::routing::post(hear));
+    tokio::spawn(async move { axum::serve(listener, server).await });
+    let hook = |on: &str| format!(r#"{{ on = ["{on}"], url = "{url}" }}"#).parse::<Hook>().unwrap();
+
+    // As far as a publisher comes that is killed before it has told anybody.
+    let (draft, root, at) = (world.draft("a.wav", 1), world.root(), Utc::now());
+    let stored = blocking(move || {
+        let (library, _) = Library::open(&root).unwrap();
+        let staged = publish::stage(&library, draft, &Follow::default()).unwrap();
+        let Outcome::New(settled) = publish::settle(&library, staged, at).unwrap() else { panic!("it is new") };
+        let Recorded { episode, .. } =
+            settled.record(&library, at, &[Occasion::Published].into_iter().collect()).unwrap();
+        let wanted = [Occasion::Withdrawn].into_iter().collect();
+        library.unpublish(None, &episode.guid, at + chrono::Duration::seconds(1), &wanted).unwrap().0
+    });
+    let stored = stored.await;
+    let host = world.start_with(vec![hook("published")]).await;
+    let said = told.recv().await.unwrap();
+    assert_eq!((&said["event"], &said["episode"]["guid"]), (&"published".into(), &stored.guid.as_str().into()));
+    let untold = || host.library.store().scan::<UntoldRecord>("").unwrap();
+    assert!(untold().is_empty(), "of what no hook wants to be told any more nothing is kept");
+    host.publish(world.draft("b.wav", 2), Follow::default()).await.unwrap();
+    assert_eq!(told.recv().await.unwrap()["episode"]["title"], "b");
+    assert!(untold().is_empty());
+    host.shutdown().await;
+    drop(host);
+
+    // It is told once.
+    let host = world.start_with(vec![hook("published")]).await;
+    host.publish(world.draft("c.wav", 3), Follow::default()).await.unwrap();
+    assert_eq!(told.recv().await.unwrap()["episode"]["title"], "c");
     host.shutdown().await;
 }

@@ -9,6 +9,7 @@ use podswarm_core::rng::Rng;
 use tower::ServiceExt as _;
 
 use super::*;
+use crate::hooks::Wanted;
 use crate::library::tests::library;
 use crate::record::tests::{episode as record, show as show_record};
 use crate::record::{EventKind, EventRecord, ShowRecord};
@@ -68,7 +69,8 @@ fn publish(library: &Library, record: &EpisodeRecord) {
     let metainfo = MetainfoBuilder::file(name, 1000, 16384, [[7; 20]].into_iter().collect());
     let metainfo = metainfo.private(record.is_private).build().unwrap();
     std::fs::write(library.torrent(&record.show, &record.file), metainfo.encode()).unwrap();
-    library.release(&show_record(record.show.as_str()), record).unwrap();
+    let (show, wanted) = (show_record(record.show.as_str()), Wanted::default());
+    library.release(&show, record, record.published, &wanted).unwrap();
 }
 
 impl Port {

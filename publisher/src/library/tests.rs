@@ -80,7 +80,7 @@ fn a_release_counts_events_up_from_one() {
     for n in 1..=2 {
         let mut record = episode("a", n);
         record.released = false;
-        let (record, event) = library.release(&show("a"), &record).unwrap();
+        let (record, event) = library.release(&show("a"), &record, record.published, &Wanted::default()).unwrap();
         assert!(record.released);
         assert_eq!(event.seq, u64::from(n));
     }
@@ -95,7 +95,7 @@ fn of_two_episodes_of_one_second_the_one_that_came_last_is_the_newest() {
     let (last, mut first) = (episode("a", 1), episode("a", 2));
     (first.published, first.added) = (last.published, last.added - Duration::milliseconds(300));
     for record in [&first, &last] {
-        library.release(&show("a"), record).unwrap();
+        library.release(&show("a"), record, record.published, &Wanted::default()).unwrap();
     }
     let titles: Vec<String> =
         library.episodes(&show("a").slug).unwrap().into_iter().map(|episode| episode.title).collect();

@@ -14,6 +14,7 @@ use super::staging::{Plan, Staging};
 use super::{Draft, PublishError, Said, SaidError, rename};
 use crate::check::{self, Newcomer};
 use crate::cover::Cover;
+use crate::hooks::Wanted;
 use crate::kind::is_media;
 use crate::library::{Library, LibraryError, new_show};
 use crate::notes;
@@ -199,16 +200,21 @@ impl Settled {
         }
     }
 
-    /// Stores the episode, with its show and, if its time has come by `now`, the event that tells of it. From here on
-    /// it is published.
-    pub(crate) fn record(self, library: &Library, now: DateTime<Utc>) -> Result<Recorded, LibraryError> {
+    /// Stores the episode, with its show and, if its time has come by `now`, the event that tells of it and what hooks
+    /// `wanted` to be told of. From here on it is published.
+    pub(crate) fn record(
+        self,
+        library: &Library,
+        now: DateTime<Utc>,
+        wanted: &Wanted,
+    ) -> Result<Recorded, LibraryError> {
         let is_due = self.is_due(now);
         let Self { staging, show, episode, replaced, is_known, .. } = self;
         let recorded = if let Some(old) = replaced {
-            let event = library.replace(&show, &old, &episode)?;
+            let event = library.replace(&show, &old, &episode, now, wanted)?;
             Recorded { show, episode, event }
         } else if is_due && !is_known {
-            let (episode, event) = library.release(&show, &episode)?;
+            let (episode, event) = library.release(&show, &episode, now, wanted)?;
             Recorded { show, episode, event: Some(event) }
         } else {
             library.store().batch(|batch| {

@@ -44,7 +44,7 @@ impl World {
 
     fn publish(&self, draft: Draft) -> Recorded {
         match self.settle(draft).unwrap() {
-            Outcome::New(settled) => settled.record(&self.library, now()).unwrap(),
+            Outcome::New(settled) => settled.record(&self.library, now(), &Wanted::default()).unwrap(),
             Outcome::Already { .. } => panic!("published already"),
         }
     }
@@ -282,7 +282,7 @@ fn a_show_for_directories_takes_what_they_do() {
     let anyway = Draft { anyway: true, ..draft(path.clone()) };
     let Outcome::New(settled) = world.settle(anyway).unwrap() else { panic!("it is new") };
     assert!(settled.warnings[0].contains("audio/wav"), "{:?}", settled.warnings);
-    let Recorded { episode, .. } = settled.record(&world.library, now()).unwrap();
+    let Recorded { episode, .. } = settled.record(&world.library, now(), &Wanted::default()).unwrap();
     // What is there already is told so, as ever; what takes its place is looked at like it.
     assert!(matches!(world.settle(draft(path)).unwrap(), Outcome::Already { .. }));
     let other = world.file("b.wav", &fixture::wav(2, 2));
