@@ -1,15 +1,22 @@
 //! `feed.atom`: the show as Atom.
 //!
 //! Each entry has the file over HTTP and its `.torrent` as enclosures. Entries are known by the same guids as in the
-//! other feeds, in the form that Atom wants.
+//! other feeds, in the form that Atom wants. What RSS says in the podcast namespace stands here in the same elements:
+//! chapters, transcripts, people, the file in every way that it can be had, and what the show has taken back. Seasons
+//! and numbers do, too, since Apple's tags are for RSS.
 //!
-//! Source: RFC 4287; RFC 4122 for `urn:uuid`.
+//! Source: RFC 4287, section 6 for elements of others; RFC 4122 for `urn:uuid`; the podcast namespace.
 
+use std::collections::BTreeMap;
+
+use atom_syndication::extension::{Extension, ExtensionMap};
 use atom_syndication::{Content, Entry, Feed, FixedDateTime, Generator, Link, Person, Text};
 use chrono::{DateTime, Utc};
+use quick_xml::escape::escape;
 
+use super::podcast::{said_of_episode, said_of_show};
 use super::text::{clean, clean_line};
-use super::{TORRENT_MIME, newest_first};
+use super::{PODCAST_NAMESPACE, TORRENT_MIME, newest_first, podcast_extensions};
 use crate::date::to_the_second;
 use crate::model::{Episode, FeedUrls, Show};
 
@@ -35,6 +42,7 @@ pub fn atom_feed(show: &Show, episodes: &[Episode], urls: &FeedUrls, updated: Da
     links.extend(urls.hubs.iter().filter(|_| urls.at.number.is_none()).map(hub));
     links.extend(urls.at.links(&urls.atom).iter().map(|(rel, url)| link(rel, url.as_str(), ATOM_MIME, None)));
     let name = show.author.as_deref().map_or_else(|| title.clone(), clean_line);
+    let said = podcast_extensions(show, show.podcast_guid, said_of_show(show));
     let feed = Feed {
         title: Text::plain(title),
         id,
@@ -46,6 +54,8 @@ pub fn atom_feed(show: &Show, episodes: &[Episode], urls: &FeedUrls, updated: Da
         links,
         rights: show.copyright.as_deref().map(|text| Text::plain(clean_line(text))),
         entries: episodes.into_iter().map(entry).collect(),
+        namespaces: BTreeMap::from([("podcast".to_owned(), PODCAST_NAMESPACE.to_owned())]),
+        extensions: said.into_iter().map(|(prefix, elements)| (prefix, in_atom(elements))).collect(),
         lang: Some(clean_line(&show.language)).filter(|language| !language.is_empty()),
         ..Feed::default()
     };
@@ -71,8 +81,21 @@ fn entry(episode: &Episode) -> Entry {
         published: Some(fixed(episode.published)),
         links,
         content: (!episode.notes.is_empty()).then_some(content),
+        extensions: ExtensionMap::from([("podcast".to_owned(), in_atom(said_of_episode(episode)))]),
         ..Entry::default()
     }
+}
+
+/// Elements of RSS, by name, as those of Atom.
+fn in_atom(elements: BTreeMap<String, Vec<rss::extension::Extension>>) -> BTreeMap<String, Vec<Extension>> {
+    let each = |element: rss::extension::Extension| Extension {
+        name: element.name,
+        value: element.value,
+        // Atom's writer writes them as they are.
+        attrs: element.attrs.into_iter().map(|(name, value)| (name, escape(value).into_owned())).collect(),
+        children: in_atom(element.children),
+    };
+    elements.into_iter().map(|(name, elements)| (name, elements.into_iter().map(each).collect())).collect()
 }
 
 fn link(rel: &str, href: &str, mime: &str, length: Option<u64>) -> Link {

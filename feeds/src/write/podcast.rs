@@ -4,6 +4,8 @@
 //! `podcast:alternateEnclosure` whose sources are HTTP, `.torrent` and magnet in this order, then the rest. An episode
 //! that is a folder has the one file that apps play in `<enclosure>`, and the whole as a torrent alone.
 //!
+//! What is said in the podcast namespace stands here for Atom, too.
+//!
 //! Source: Apple's podcast requirements, PSP-1, the podcast namespace's `alternateEnclosure`, `source`, `integrity`.
 
 use std::collections::BTreeMap;
@@ -55,7 +57,8 @@ fn yes() -> String {
     "Yes".to_owned()
 }
 
-fn said_of_show(show: &Show) -> BTreeMap<String, Vec<Extension>> {
+/// What is said of a show in the podcast namespace.
+pub(super) fn said_of_show(show: &Show) -> BTreeMap<String, Vec<Extension>> {
     let mut said = elements(&show.tags);
     let owner: Vec<(&str, &str)> = show.email.as_deref().map(|email| ("owner", email)).into_iter().collect();
     let locked = element("podcast:locked", &owner, Some(if show.is_locked { "yes" } else { "no" }));
@@ -73,29 +76,38 @@ fn itunes_category(category: &str) -> ITunesCategory {
     ITunesCategory { text: clean_line(parent), subcategory }
 }
 
-fn podcast_item(episode: &Episode) -> rss::Item {
-    let media = &episode.media;
+/// What is said of an episode in the podcast namespace.
+pub(super) fn said_of_episode(episode: &Episode) -> BTreeMap<String, Vec<Extension>> {
     let chapters = episode
         .chapters_url
         .as_ref()
         .map(|url| element("podcast:chapters", &[("url", url.as_str()), ("type", CHAPTERS_MIME)], None));
-    let named = |tag: &str, number: Option<u32>, attribute: &str, name: &Option<String>| {
-        let number = number?.to_string();
-        let name = name.as_deref()?;
-        Some(element(tag, &[(attribute, name)], Some(&number)))
+    let numbered = |tag: &str, number: Option<u32>, attribute: &str, name: &Option<String>| {
+        let name = name.as_deref().map(|name| (attribute, name));
+        Some(element(tag, name.as_slice(), Some(&number?.to_string())))
     };
-    let season = named("podcast:season", episode.season, "name", &episode.season_name);
-    let number = named("podcast:episode", episode.number, "display", &episode.number_name);
     let own = [
         ("alternateEnclosure", vec![alternate_enclosure(episode)]),
         ("chapters", chapters.into_iter().collect()),
-        ("episode", number.into_iter().collect()),
-        ("season", season.into_iter().collect()),
+        ("episode", numbered("podcast:episode", episode.number, "display", &episode.number_name).into_iter().collect()),
+        ("season", numbered("podcast:season", episode.season, "name", &episode.season_name).into_iter().collect()),
         ("transcript", episode.transcripts.iter().map(transcript).collect()),
     ];
     let own = own.into_iter().filter(|(_, elements)| !elements.is_empty());
     let mut said = elements(&episode.tags);
     said.extend(own.map(|(name, elements)| (name.to_owned(), elements)));
+    said
+}
+
+fn podcast_item(episode: &Episode) -> rss::Item {
+    let media = &episode.media;
+    let mut said = said_of_episode(episode);
+    // Apple's tags tell the numbers; these are for names that they have no place for.
+    for (tag, name) in [("season", &episode.season_name), ("episode", &episode.number_name)] {
+        if name.is_none() {
+            said.remove(tag);
+        }
+    }
     rss::Item {
         enclosure: Some(rss::Enclosure {
             url: media.url.to_string(),

@@ -265,14 +265,33 @@ fn hostile_text_stays_text() {
 }
 
 #[test]
-fn what_was_taken_back_is_read_from_either_feed_as_the_show_signed_it() {
+fn hostile_attributes_stay_attributes_in_atom() {
+    let mut tags = Tags::default();
+    tags.push(
+        "person",
+        Tag {
+            text: "<b>".to_owned(),
+            attributes: [("href".to_owned(), "\"><x a='&".to_owned())].into(),
+            ..Tag::default()
+        },
+    );
+    let odd = Episode { tags: tags.clone(), ..episode("odd", "2026-11-20T18:00:00Z") };
+    let xml = atom_feed(&show(), &[odd], &urls(), at("2026-11-21T00:00:00Z"));
+    assert!(!xml.contains("<x") && !xml.contains("<b>"), "{xml}");
+    let read = crate::read::parse(xml.as_bytes(), &urls().feed, None).expect("well-formed");
+    assert_eq!(read.items[0].tags, tags);
+    assert!(xml.parse::<atom_syndication::Feed>().is_ok(), "{xml}");
+}
+
+#[test]
+fn what_was_taken_back_is_read_from_every_feed_as_the_show_signed_it() {
     let key = ed25519_dalek::SigningKey::from_bytes(&[9; 32]);
     let withdrawn: Vec<_> =
         ["one", "two & three"].map(|guid| Withdrawal::sign(&key, guid, at("2026-11-20T18:00:00Z"))).to_vec();
     let show = Show { key: Some(ShowKey::of(&key)), withdrawn: withdrawn.clone(), ..show() };
     let episodes = [episode("a", "2026-11-19T06:00:00Z")];
     let feeds = [podcast_feed, torrent_feed, json_feed].map(|write| write(&show, &episodes, &urls()));
-    for feed in feeds {
+    for feed in feeds.into_iter().chain([atom_feed(&show, &episodes, &urls(), at("2026-11-21T00:00:00Z"))]) {
         let channel = crate::read::parse(feed.as_bytes(), &urls().feed, None).unwrap();
         assert_eq!(channel.key, Some(ShowKey::of(&key)));
         assert_eq!(channel.withdrawn, withdrawn, "{feed}");
@@ -293,13 +312,15 @@ fn chapters_and_transcripts_are_named_with_their_types() {
         transcripts: vec![transcript("a.vtt", "text/vtt", true), transcript("a.txt", "text/plain", false)],
         ..episode("a", "2026-11-19T06:00:00Z")
     };
-    let feed = podcast_feed(&show(), &[episode], &urls());
+    let episodes = [episode];
+    let feed = podcast_feed(&show(), &episodes, &urls());
+    let atom = atom_feed(&show(), &episodes, &urls(), at("2026-11-21T00:00:00Z"));
     for line in [
-        r#"<podcast:chapters type="application/json+chapters" url="https://pod.example/shows/walks/a/chapters.json"/>"#,
-        r#"<podcast:transcript language="en" rel="captions" type="text/vtt" url="https://pod.example/media/walks/a.vtt"/>"#,
-        r#"<podcast:transcript language="en" type="text/plain" url="https://pod.example/media/walks/a.txt"/>"#,
+        r#"<podcast:chapters type="application/json+chapters" url="https://pod.example/shows/walks/a/chapters.json""#,
+        r#"<podcast:transcript language="en" rel="captions" type="text/vtt" url="https://pod.example/media/walks/a.vtt""#,
+        r#"<podcast:transcript language="en" type="text/plain" url="https://pod.example/media/walks/a.txt""#,
     ] {
-        assert!(feed.contains(line), "{line}: {feed}");
+        assert!(feed.contains(&format!("{line}/>")) && atom.contains(&format!("{line}>")), "{line}: {feed}{atom}");
     }
 }
 
@@ -319,12 +340,13 @@ fn every_form_of_a_show_is_read_as_the_same_episodes() {
         }
         assert_eq!(other.items.len(), 2);
     }
-    for (json, rss) in json.items.iter().zip(&rss.items) {
-        assert_eq!((&json.sources, json.info_hash, json.duration), (&rss.sources, rss.info_hash, rss.duration));
-        assert_eq!((json.season, json.number), (rss.season, rss.number));
+    for ((json, atom), rss) in json.items.iter().zip(&atom.items).zip(&rss.items) {
+        for other in [json, atom] {
+            assert_eq!((&other.sources, other.info_hash), (&rss.sources, rss.info_hash));
+            assert_eq!((other.season, other.number), (rss.season, rss.number));
+        }
+        assert_eq!((json.duration, &atom.integrity), (rss.duration, &rss.integrity));
     }
-    let first = |channel: &crate::read::Channel| channel.items[0].sources[0].clone();
-    assert!(matches!(first(&atom), crate::read::Source::Torrent { .. }));
 }
 
 #[test]
@@ -377,7 +399,9 @@ fn tags_stand_where_they_are_said_and_are_read_as_they_were() {
         is_blocked: true,
         ..episode("a", "2026-11-19T06:00:00Z")
     };
-    let feed = podcast_feed(&show, &[episode], &urls());
+    let episodes = [episode];
+    let feed = podcast_feed(&show, &episodes, &urls());
+    let atom = atom_feed(&show, &episodes, &urls(), at("2026-11-21T00:00:00Z"));
     for line in [
         r#"<podcast:locked owner="ada@pod.example">yes</podcast:locked>"#,
         r#"<podcast:person href="https://ada.example/" role="host">Ada &amp; Bo</podcast:person>"#,
@@ -389,7 +413,10 @@ fn tags_stand_where_they_are_said_and_are_read_as_they_were() {
         "<itunes:block>Yes</itunes:block>",
     ] {
         assert!(feed.contains(line), "{line}: {feed}");
+        assert_eq!(atom.contains(line), !line.contains("itunes:"), "{line}: {atom}");
     }
+    let read_atom = crate::read::parse(atom.as_bytes(), &urls().feed, None).unwrap();
+    assert_eq!((&read_atom.tags, &read_atom.items[0].tags, &read_atom.key), (&of_show, &of_episode, &show.key));
     let read = crate::read::parse(feed.as_bytes(), &urls().feed, None).unwrap();
     assert_eq!((&read.tags, &read.copyright, read.is_complete), (&of_show, &show.copyright, true));
     assert!(read.is_blocked && read.key == show.key, "{read:?}");
