@@ -150,7 +150,10 @@ mod tests {
         let refused = |wanted, name| library.add_subscriber(Some(wanted), name, "x", now).unwrap_err().to_string();
         assert_eq!(refused("a", "ann"), "`a` has a subscriber `ann` already");
         assert_eq!(refused("c", "ann"), "the show `c` is not private: everybody may subscribe to it");
-        assert_eq!(refused("a", "\n"), "a subscriber's name has to have 1 to 64 visible characters");
+        for name in ["\n", " ", "..", &"x".repeat(65)] {
+            let why = "a subscriber's name has to have 1 to 64 visible characters, not points alone";
+            assert_eq!(refused("a", name), why, "{name}");
+        }
         library.revoke_subscriber(Some("a"), "ann").unwrap();
         assert_eq!(library.subscriber("sesame").unwrap(), None);
         assert!(library.subscriber("open").unwrap().is_some(), "the other show's");

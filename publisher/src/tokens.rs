@@ -64,9 +64,9 @@ impl Record for TokenRecord {
     }
 }
 
-/// A name that cannot be shown.
+/// A name that cannot be shown, or not be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("has to have 1 to {LONGEST_NAME} visible characters")]
+#[error("has to have 1 to {LONGEST_NAME} visible characters, not points alone")]
 pub(crate) struct NameError;
 
 /// What can be wrong with a token's name.
@@ -135,8 +135,10 @@ impl Library {
 /// The name of somebody who has a token, in the owner's words.
 pub(crate) fn checked_name(name: &str) -> Result<&str, NameError> {
     let name = name.trim();
-    let fits = (1..=LONGEST_NAME).contains(&name.chars().count()) && !name.chars().any(char::is_control);
-    if fits { Ok(name) } else { Err(NameError) }
+    let is_shown = (1..=LONGEST_NAME).contains(&name.chars().count()) && !name.chars().any(char::is_control);
+    // As a part of an address `.` and `..` walk up, so nobody could be revoked who is called so.
+    let is_found = name.chars().any(|sign| sign != '.');
+    if is_shown && is_found { Ok(name) } else { Err(NameError) }
 }
 
 /// What is kept of a token.
