@@ -75,6 +75,7 @@ function bytes(n) {
 }
 
 const rate = (n) => `${bytes(n)}/s`;
+const day = (time) => new Date(time).toLocaleDateString([], { dateStyle: "medium" });
 const moment = (time) => new Date(time).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
 const wayIn = (status) => (status.reached ? `Reached from outside: ${status.reached.text}.` : "");
 

@@ -8,6 +8,7 @@ use podswarm_core::metainfo::InfoHash;
 use podswarm_core::net::{BlocklistStatus, Discovery, InterfaceStatus, ProxyStatus, Reached};
 use podswarm_core::rate::Rate;
 use podswarm_feeds::Tags;
+use qrcode::QrCode;
 use serde::{Deserialize, Serialize};
 use url::Url;
 use utoipa::{IntoParams, ToSchema};
@@ -174,6 +175,10 @@ pub(crate) struct MadeSubscriber {
     pub(crate) feed: Url,
     /// His address of the show's page.
     pub(crate) page: Url,
+    /// The feed's address as a QR code: its rows from the top, each of ones, which are dark, and zeros. Absent if the
+    /// address is too long for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) qr: Option<Vec<String>>,
 }
 
 impl MadeSubscriber {
@@ -181,8 +186,16 @@ impl MadeSubscriber {
     pub(crate) fn new(record: SubscriberRecord, token: &str, urls: &Urls) -> Self {
         let urls = urls.for_subscriber(token);
         let (feed, page) = (urls.document(&record.show, "feed.xml"), urls.show(&record.show));
-        Self { info: record.into(), feed, page }
+        let qr = qr_code(feed.as_str());
+        Self { info: record.into(), feed, page, qr }
     }
+}
+
+/// The rows of a QR code, if one can hold the text.
+fn qr_code(text: &str) -> Option<Vec<String>> {
+    let code = QrCode::new(text).ok()?;
+    let rows = code.to_colors();
+    Some(rows.chunks(code.width()).map(|row| row.iter().map(|it| it.select('1', '0')).collect()).collect())
 }
 
 /// Something to be published by the daemon.
@@ -683,4 +696,18 @@ pub(crate) struct SwarmStatus {
     pub(crate) up_rate: u64,
     /// Full copies that others hold, in thousandths.
     pub(crate) copies_milli: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_qr_code_is_a_square_of_rows_with_a_mark_in_three_corners() {
+        let rows = qr_code(&format!("https://pods.example/private/{}/shows/friends/feed.xml", "f".repeat(64))).unwrap();
+        assert!(rows.iter().all(|row| row.len() == rows.len() && row.bytes().all(|it| matches!(it, b'0' | b'1'))));
+        let mark = "1111111";
+        assert!(rows[0].starts_with(mark) && rows[0].ends_with(mark) && rows.last().unwrap().starts_with(mark));
+        assert_eq!(qr_code(&"f".repeat(5000)), None);
+    }
 }

@@ -20,6 +20,15 @@ const ask = (method, path, body, more) => answerTo(method, path, { ...bearer(), 
 const json = async (...call) => (await ask(...call)).json();
 const may = (needed) => ROLES.indexOf(role) >= ROLES.indexOf(needed);
 
+/** What stands below `folder` of the public URL, as this page reaches it, wherever it was opened. */
+const here = (url, folder) => new URL(url).pathname.replace(new RegExp(`^.*?/${folder}/`), `${folder}/`);
+
+/** Tells why what was just asked for is refused, where it is seen. */
+function tellRefused(trouble) {
+  tell(trouble);
+  $("trouble").scrollIntoView({ block: "nearest" });
+}
+
 /** A time as `datetime-local` wants it. */
 function local(time) {
   const at = new Date(time);
@@ -92,12 +101,12 @@ function spreadFigure(title) {
   return make("figure", { hidden: true }, plotOf(`How ${title} spreads`), make("figcaption", { class: "soft" }));
 }
 
-function article(episode) {
+function article(episode, show) {
   const { swarm, ...rest } = episode;
-  return drawnOnce(episode.guid, [rest, role], episode, () => drawArticle(episode));
+  return drawnOnce(episode.guid, [rest, role], episode, () => drawArticle(episode, show));
 }
 
-function drawArticle(episode) {
+function drawArticle(episode, show) {
   const text = make("p", { class: "stands" });
   const bar = make("progress", { max: 1000, "aria-label": `How much of ${episode.title} is out` });
   const figure = spreadFigure(episode.title);
@@ -108,8 +117,9 @@ function drawArticle(episode) {
     drawSpread(figure, now);
   };
   const name = { show: episode.show, episode: episode.guid };
-  const title = episode.released
-    ? make("a", { href: new URL(episode.page).pathname.replace(/^.*\/shows\//, "shows/") }, episode.title)
+  // What is private has a page below the address of each subscriber, and none for who has no such address.
+  const title = episode.released && !show.is_private
+    ? make("a", { href: here(episode.page, "shows") }, episode.title)
     : episode.title;
   const facts = [moment(episode.published), bytes(episode.length)].join(" · ");
   const file = make("input", { type: "file", hidden: true, onchange: (event) => replace(episode, event.target.files[0]) });
@@ -134,10 +144,15 @@ function drawArticle(episode) {
   return { element, update };
 }
 
-function episodes(shows, status) {
-  const sections = shows.map((show) => {
+function episodes(shows, status, subscribers) {
+  const sections = shows.map((show, n) => {
     const own = status.episodes.filter((episode) => episode.show === show.slug);
-    return [make("h2", {}, show.title), ...own.map(article), own.length ? null : make("p", { class: "soft" }, "No episode yet.")];
+    return [
+      make("h2", {}, show.title),
+      show.is_private ? letIn(show, subscribers[n]) : null,
+      ...own.map((episode) => article(episode, show)),
+      own.length ? null : make("p", { class: "soft" }, "No episode yet."),
+    ];
   });
   putIn($("shows"), sections.flat().filter(Boolean));
 }
@@ -147,7 +162,7 @@ async function act(method, path, body) {
     await ask(method, path, body);
     tell();
   } catch (trouble) {
-    tell(trouble);
+    tellRefused(trouble);
   }
   await refresh();
 }
@@ -177,6 +192,93 @@ async function edit(episode) {
 async function unpublish(episode) {
   if ((await asked($("farewell"))) !== "yes") return;
   await act("POST", "episodes/unpublish", { show: episode.show, episode: episode.guid, delete_file: false });
+}
+
+// --- subscribers of private shows ----------------------------------------------------------------------------------
+
+/** Who is let in to a private show; `subscribers` are told to owners alone. */
+function letIn(show, subscribers) {
+  return drawnOnce(`subscribers/${show.slug}`, role, subscribers, () => drawLetIn(show));
+}
+
+function drawLetIn(show) {
+  const head = make("h3", {}, "Who is let in");
+  if (!may("owner")) {
+    const word = "Only whom an owner lets in, each by an address of their own. So nothing here leads to the show’s pages.";
+    return { element: make("article", {}, head, make("p", { class: "soft" }, word)) };
+  }
+  const list = make("ul", { class: "people" });
+  const nobody = make("p", { class: "stands" }, "Nobody yet.");
+  const name = make("input", { name: "name", maxlength: 64, autocomplete: "off", required: true });
+  const form = make("form", { class: "row" }, make("label", {}, "Name ", name), make("button", {}, "Let in"));
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    try {
+      const made = await json("POST", "subscribers", { show: show.slug, name: name.value });
+      tell();
+      form.reset();
+      await showAddress(made);
+    } catch (trouble) {
+      tellRefused(trouble);
+    }
+    await refresh();
+  });
+  const row = (it) => make(
+    "li",
+    {},
+    make("strong", {}, it.name),
+    make("span", { class: "soft" }, `since ${day(it.created)}`),
+    make("button", { type: "button", "aria-label": `Revoke ${it.name}`, onclick: async () => (await revoke(show, it.name)) && name.focus() }, "Revoke"),
+  );
+  const word = "Each has an address of their own, which is shown once. So nothing here leads to the show’s pages: let yourself in to see them.";
+  const element = make("article", {}, head, make("p", { class: "soft" }, word), list, nobody, form);
+  const update = (subscribers) => {
+    putIn(list, subscribers.map(row));
+    list.hidden = subscribers.length === 0;
+    nobody.hidden = !list.hidden;
+  };
+  return { element, update };
+}
+
+/** Asks, and revokes if that is wanted; whether it was. */
+async function revoke(show, name) {
+  $("revoked").textContent = `Revoke ${name}?`;
+  if ((await asked($("revocation"))) !== "yes") return false;
+  await act("DELETE", `subscribers/${encodeURIComponent(name)}?show=${encodeURIComponent(show.slug)}`);
+  return true;
+}
+
+/** Shows the address of somebody who was just let in, until that is closed. */
+async function showAddress(made) {
+  const { feed } = $("address").querySelector("form").elements;
+  feed.value = made.feed;
+  $("addressed").textContent = `${made.name} is let in`;
+  $("copied").textContent = "";
+  $("readable").hidden = !made.feed.startsWith("http:");
+  $("private").href = here(made.page, "private");
+  $("code").replaceChildren(...(made.qr ? [drawCode(made.qr)] : []));
+  await asked($("address"));
+  feed.value = "";
+  $("private").removeAttribute("href");
+  $("code").replaceChildren();
+}
+
+/** A QR code, of which each row is a text of ones, which are dark, and zeros; it has a light frame, as readers want. */
+function drawCode(rows) {
+  const dark = rows.flatMap((row, y) => [...row].map((it, x) => (it === "1" ? `M${x} ${y}h1v1h-1z` : "")));
+  const size = rows.length + 8;
+  const looks = { viewBox: `-4 -4 ${size} ${size}`, role: "img", "aria-label": "The address as a QR code", "shape-rendering": "crispEdges" };
+  return shape("svg", looks, shape("path", { d: dark.join("") }));
+}
+
+function prepareAddress() {
+  const { feed } = $("address").querySelector("form").elements;
+  $("copy").addEventListener("click", async () => {
+    feed.select();
+    // Over plain http a browser lets no page do it, except for this machine's own.
+    const isCopied = await navigator.clipboard?.writeText(feed.value).then(() => true, () => false);
+    $("copied").textContent = isCopied ? "Copied." : "It is selected, but this browser wants you to copy it.";
+  });
 }
 
 // --- publishing ----------------------------------------------------------------------------------------------------
@@ -366,10 +468,14 @@ async function refresh() {
   try {
     role ??= (await json("GET", "me")).role;
     const [shows, status] = await Promise.all([json("GET", "shows"), json("GET", "status")]);
+    const isOurs = (show) => show.is_private && may("owner");
+    const subscribers = await Promise.all(
+      shows.map((show) => isOurs(show) && json("GET", `subscribers?show=${encodeURIComponent(show.slug)}`)),
+    );
     figures(status);
     sample(status);
     offer(shows);
-    episodes(shows, status);
+    episodes(shows, status, subscribers);
     $("publish").hidden = !may("editor");
     enter(true);
     await numbers();
@@ -409,6 +515,7 @@ $("leave").addEventListener("click", () => {
 });
 
 prepare();
+prepareAddress();
 prepareNumbers();
 if (!room.getItem("token")) enter(false);
 refresh();

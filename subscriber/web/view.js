@@ -19,8 +19,6 @@ async function ask(question, more = {}) {
   return Object.values(await answer.json())[0];
 }
 
-const day = (time) => (time ? new Date(time).toLocaleDateString([], { dateStyle: "medium" }) : "no date");
-
 /** `3:20`, `1:05:00`. */
 function clock(seconds) {
   const [h, m, s] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, Math.floor(seconds) % 60];
@@ -113,7 +111,7 @@ function drawArticle(it, withShow, withTitle) {
   const button = (name, onclick, attributes) =>
     make("button", { type: "button", onclick, "aria-label": `${name}: ${it.title}`, ...attributes }, name);
   const turn = it.is_paused ? "resume" : "pause";
-  const about = [withShow ? it.show : null, day(it.published), it.duration ? clock(it.duration) : null];
+  const about = [withShow ? it.show : null, it.published ? day(it.published) : "no date", it.duration ? clock(it.duration) : null];
   const element = make(
     "article",
     { class: withShow ? "item" : "item bare", ...named },

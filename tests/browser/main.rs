@@ -170,6 +170,15 @@ fn keep_pictures(browser: &Browser, name: &str) {
     browser.darken(false);
 }
 
+/// Makes a token of that role.
+#[track_caller]
+fn token(publisher: &Publisher, role: &str) -> String {
+    let mut command = publisher.command("token");
+    command.args(["add", role, "--role", role]);
+    let made = Program::start("podpub token", command).end(PATIENCE).lines.pop().expect("a token is told").json();
+    made["token"].as_str().expect("a token is text").to_owned()
+}
+
 #[test]
 fn an_owner_publishes_schedules_changes_and_takes_back_on_the_dashboard() {
     let (folder, mut net) = (scratch(), Net::new());
@@ -179,10 +188,7 @@ fn an_owner_publishes_schedules_changes_and_takes_back_on_the_dashboard() {
     // A listener's app, whose download is counted.
     let media = http::get(&home, &release.media, &[("user-agent", "AntennaPod/3.4.0")]);
     assert_eq!(media.status, 200);
-    let mut command = publisher.command("token");
-    command.args(["add", "anna"]);
-    let made = Program::start("podpub token", command).end(PATIENCE).lines.pop().expect("a token is told").json();
-    let token = made["token"].as_str().expect("a token is text");
+    let token = token(&publisher, "editor");
 
     let browser = Browser::start(&home, folder.path());
     browser.open(&format!("http://127.0.0.1:{}/dashboard#{token}", publisher.http_port));
@@ -278,4 +284,83 @@ fn an_owner_publishes_schedules_changes_and_takes_back_on_the_dashboard() {
     );
     assert_eq!(out, "true the token is missing or wrong.");
     check_access(&browser, "the dashboard's door");
+}
+
+#[test]
+fn an_owner_lets_subscribers_in_and_shuts_them_out_on_the_dashboard() {
+    let (folder, mut net) = (scratch(), Net::new());
+    let home = net.host("publisher");
+    let publisher = Publisher::serve(&home, &folder.path().join("podpub"), None);
+    let mut command = publisher.command("init");
+    command.args(["--private", "--title", "Among Friends"]);
+    assert_eq!(Program::start("podpub init", command).end(PATIENCE).code, Some(0));
+    publisher.publish(&sample());
+    let dashboard = format!("http://127.0.0.1:{}/dashboard#", publisher.http_port);
+    let [editor, owner] = ["editor", "owner"].map(|role| token(&publisher, role));
+
+    let browser = Browser::start(&home, folder.path());
+    browser.open(&format!("{dashboard}{editor}"));
+    let seen = with_tools(
+        &browser,
+        "const known = await until(() => article('Who is let in'));
+         return known.innerText + known.querySelectorAll('form, button').length + !!article('Hello, Swarm').querySelector('a');",
+    );
+    assert!(seen.as_str().is_some_and(|text| text.contains("an owner lets in") && text.ends_with("0false")), "{seen}");
+
+    browser.open("about:blank");
+    browser.open(&format!("{dashboard}{owner}"));
+    let let_in = "
+        const name = await until(() => article('Who is let in')?.querySelector('input'));
+        name.value = 'Ann & <b>Bo</b>/1';
+        name.form.requestSubmit();
+    ";
+    let made = with_tools(
+        &browser,
+        &format!(
+            "{let_in}
+             await until(() => $('address').open);
+             $('copy').click();
+             await until(() => $('copied').textContent);
+             const feed = $('address').querySelector('[name=feed]');
+             return {{ feed: feed.value, page: $('private').href, drawn: $('code').querySelector('path').getBBox().width,
+                 selected: feed.selectionEnd - feed.selectionStart === feed.value.length }};"
+        ),
+    );
+    let text = |key: &str| made[key].as_str().unwrap_or_else(|| panic!("{made}")).to_owned();
+    let (feed, page) = (text("feed"), text("page"));
+    assert!(made["selected"] == true && made["drawn"].as_f64() >= Some(21.0), "{made}");
+    assert!(page.starts_with(&format!("http://127.0.0.1:{}/private/", publisher.http_port)), "{page}");
+    for url in [&feed, &page] {
+        assert_eq!(http::get(&home, url, &[]).status, 200, "{url}");
+    }
+    keep_pictures(&browser, "dashboard-address");
+    check_access(&browser, "the address of a subscriber");
+
+    // It is gone when it was seen; nobody is let in twice under one name.
+    let again = with_tools(
+        &browser,
+        &format!(
+            "document.querySelector('#address button[value]').click();
+             await until(() => article('Who is let in').querySelector('li strong')?.textContent === 'Ann & <b>Bo</b>/1');
+             const left = document.documentElement.outerHTML.includes('/private/') || $('address').querySelector('input').value !== '';
+             {let_in}
+             await until(() => !$('trouble').hidden);
+             return left + ' ' + $('trouble').textContent;"
+        ),
+    );
+    assert!(again.as_str().is_some_and(|text| text.starts_with("false `among-friends` has a subscriber")), "{again}");
+    keep_pictures(&browser, "dashboard-private");
+    check_access(&browser, "the dashboard with a private show");
+
+    let revoked = with_tools(
+        &browser,
+        "article('Who is let in').querySelector('li button').click();
+         await until(() => $('revocation').open);
+         const question = $('revoked').textContent;
+         document.querySelector('#revocation button[value=yes]').click();
+         await until(() => !article('Who is let in').querySelector('li'));
+         return question;",
+    );
+    assert_eq!(revoked, "Revoke Ann & <b>Bo</b>/1?");
+    assert_eq!(http::get(&home, &feed, &[]).status, 404);
 }
