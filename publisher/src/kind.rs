@@ -10,6 +10,9 @@
 use std::io::{self, Read};
 use std::path::Path;
 
+/// The type of what is neither audio nor video nor a document that apps take.
+pub(crate) const BYTES: &str = "application/octet-stream";
+
 /// How many bytes of a file [`of`] wants to see.
 const HEAD: u64 = 512;
 
@@ -50,10 +53,8 @@ pub(crate) fn of(head: &[u8], extension: &str) -> Kind {
         Some(found) => found,
         None => match named {
             "pdf" if head.starts_with(b"%PDF-") => ("application/pdf", "pdf"),
-            ext if ext.len() <= 8 && ext.bytes().all(|b| b.is_ascii_alphanumeric()) => {
-                ("application/octet-stream", ext)
-            }
-            _ => ("application/octet-stream", ""),
+            ext if ext.len() <= 8 && ext.bytes().all(|b| b.is_ascii_alphanumeric()) => (BYTES, ext),
+            _ => (BYTES, ""),
         },
     };
     Kind { mime, extension: extension.to_owned() }

@@ -5,6 +5,7 @@
 //! shows/SLUG/feed.xml  torrents.xml  feed.json  feed.atom     the feeds
 //! shows/SLUG/PAGE/chapters.json
 //! media/SLUG/…  torrents/SLUG/FILE.torrent  assets/…
+//! nginx-include.conf                                          what nginx is to know of them
 //! ```
 //!
 //! The paths are those that the publisher serves, with `.html` where pages are. Torrents name the files as their web
@@ -14,23 +15,28 @@
 //! Law: what a feed names is written before it; what has not changed is not touched; nothing that we did not write is
 //! removed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use podswarm_core::metainfo::Metainfo;
+use podswarm_feeds::write::TORRENT_MIME;
 use podswarm_feeds::{ShowKey, podcast_guid};
 
 use crate::archive::{ArchiveError, Parcel, Part, Told, place, save};
 use crate::library::LibraryError;
-use crate::record::{EpisodeRecord, ShowRecord};
+use crate::record::{EpisodeRecord, Image, ShowRecord};
+use crate::render::feed::Form;
 use crate::render::{assets, feed, page};
+use crate::site::HTML;
 use crate::slug::page_name;
 use crate::urls::Urls;
-use crate::{chapters, keys, transcript};
+use crate::{chapters, keys, kind, transcript};
 
 /// Says that a folder is ours.
 const MARK: &str = ".podpub-site";
+/// What nginx includes.
+const NGINX: &str = "nginx-include.conf";
 /// What we write into.
 const FOLDERS: [&str; 4] = ["assets", "media", "shows", "torrents"];
 
@@ -77,8 +83,10 @@ pub(crate) fn write(
     }
     let mut site = Folder { path: folder, outcome: Outcome::default(), kept: BTreeSet::new() };
     let mut done = 0;
+    let mut types = Types::of_documents();
     for part in offered_parts(parcel, root)? {
         site.file(&part)?;
+        types.add_file(&part)?;
         done += part.length;
         told(done);
     }
@@ -93,7 +101,12 @@ pub(crate) fn write(
             show.podcast_guid = show.podcast_guid.or_else(|| Some(podcast_guid(feed.as_str())));
         }
         let episodes = parcel.offered(&show.slug);
+        types.add_images(&show.image);
         for episode in &episodes {
+            types.add_images(&episode.image);
+            for transcript in &episode.transcripts {
+                types.add(transcript.kind.extension(), transcript.kind.content_type());
+            }
             site.episode(root, &show, episode, urls)?;
         }
         site.show(parcel, root, &show, &episodes, urls)?;
@@ -101,6 +114,7 @@ pub(crate) fn write(
     }
     let home = page::home(listed.iter().map(|(show, episodes)| (show, *episodes)), urls);
     site.bytes("index.html", home.as_bytes())?;
+    site.bytes(NGINX, types.for_nginx().as_bytes())?;
     for name in FOLDERS {
         site.sweep(&folder.join(name), delete)?;
     }
@@ -127,6 +141,77 @@ fn offered_parts(parcel: &Parcel, root: &Path) -> Result<Vec<Part>, ArchiveError
         wanted.contains(&own.join("/"))
     });
     Ok(parts)
+}
+
+/// The types of the files, by their extensions: web servers do not know all of them.
+struct Types(BTreeMap<String, String>);
+
+impl Types {
+    /// Those of what we write ourselves.
+    fn of_documents() -> Self {
+        let mut types = Self(BTreeMap::new());
+        for (extension, mime) in [
+            ("atom", Form::Atom.mime()),
+            ("css", assets::CSS),
+            ("html", HTML),
+            ("js", assets::JAVASCRIPT),
+            ("json", "application/json"),
+            ("torrent", TORRENT_MIME),
+            ("xml", Form::Podcast.mime()),
+        ] {
+            types.add(extension, mime);
+        }
+        types
+    }
+
+    /// The first that is said of an extension holds. What might be more than a word to a server is left out.
+    fn add(&mut self, extension: &str, mime: &str) {
+        let is_word = !extension.is_empty() && extension.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let is_type = mime.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/+-.;= ".contains(&byte));
+        if is_word && is_type {
+            self.0.entry(extension.to_ascii_lowercase()).or_insert_with(|| mime.to_owned());
+        }
+    }
+
+    fn add_images<'a>(&mut self, images: impl IntoIterator<Item = &'a Image>) {
+        for Image { file, mime } in images {
+            self.add(extension(file), mime);
+        }
+    }
+
+    /// Adds that of audio, video and the like.
+    fn add_file(&mut self, part: &Part) -> Result<(), ArchiveError> {
+        let extension = extension(&part.place).to_ascii_lowercase();
+        if !self.0.contains_key(&extension) {
+            let kind = kind::of_file(&part.source, Path::new(&part.place));
+            let kind = kind.map_err(ArchiveError::io("read", &part.source))?;
+            if kind.mime != kind::BYTES {
+                self.add(&extension, kind.mime);
+            }
+        }
+        Ok(())
+    }
+
+    /// What a `server` of nginx includes: it then serves the files under these types and no others, to pages of every
+    /// origin.
+    fn for_nginx(&self) -> String {
+        let types = self
+            .0
+            .iter()
+            .fold(String::new(), |types, (extension, mime)| format!("{types}    \"{mime}\" {extension};\n"));
+        format!(
+            "# Written by `podpub export --site`; include it in the `server` that serves this folder.\n\
+             types {{\n{types}}}\n\
+             default_type {};\n\
+             add_header Access-Control-Allow-Origin *;\n\
+             add_header X-Content-Type-Options nosniff;\n",
+            kind::BYTES
+        )
+    }
+}
+
+fn extension(path: &str) -> &str {
+    Path::new(path).extension().and_then(|extension| extension.to_str()).unwrap_or_default()
 }
 
 impl Folder<'_> {

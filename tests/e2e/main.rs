@@ -35,6 +35,7 @@ mod private;
 mod proxy;
 mod reach;
 mod rush;
+mod still;
 mod uplink;
 mod view;
 mod watched;

@@ -5,7 +5,7 @@
 //! that figures of different machines and crowds compare.
 
 use std::fmt;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -20,6 +20,7 @@ use crate::files::{MIB, assert_same_bytes, only_file_like, random_file, scratch}
 use crate::net::{Host, Link, Net};
 use crate::process::{PATIENCE, Program};
 use crate::programs::{Publisher, Release, agent, complete, podpub, without_web_seeds};
+use crate::web::Nginx;
 
 /// The publisher's link.
 pub const PUBLISHER: Link = Link { up_mbit: 20, down_mbit: 50 };
@@ -309,7 +310,8 @@ fn serve(kind: Kind, home: &Host, folder: &Path, episode: &Path) -> (Server, Sou
         }
         Kind::Http => {
             let url = format!("http://{}/{}", SocketAddr::new(home.v4(), 8080), "A%20crowded%20episode.mp3");
-            (Server::Theirs { _programs: vec![nginx(home, folder)] }, Source::Url(url))
+            let nginx = Nginx { main: "worker_processes 2;", http: "sendfile on; tcp_nopush on;", ..Nginx::default() };
+            (Server::Theirs { _programs: vec![nginx.serve(home, folder, folder)] }, Source::Url(url))
         }
     }
 }
@@ -378,34 +380,8 @@ pub fn opentracker(host: &Host, folder: &Path, torrents: &[PathBuf]) -> Program 
     let mut command = host.command("opentracker");
     command.args(["-i", &host.v4().to_string(), "-p", "6969", "-P", "6969", "-w", "allowed", "-d"]).arg(&root);
     let tracker = Program::start(&format!("opentracker on {}", host.name()), command);
-    wait_for_port(host, 6969);
+    host.wait_for_port(6969);
     tracker
-}
-
-/// Waits until something listens on `port` of `host`, for programs that do not say when they do.
-fn wait_for_port(host: &Host, port: u16) {
-    let (addr, end) = (SocketAddr::new(host.v4(), port), Instant::now() + PATIENCE);
-    while host.within(|| TcpStream::connect(addr)).is_err() {
-        assert!(Instant::now() < end, "nothing listens on {addr}");
-        thread::park_timeout(Duration::from_millis(10));
-    }
-}
-
-/// Serves `folder` from `host`, on port 8080.
-fn nginx(host: &Host, folder: &Path) -> Program {
-    let config = folder.join("nginx.conf");
-    let text = format!(
-        "daemon off; user root; worker_processes 2; pid {0}/nginx.pid; error_log stderr;\n\
-         events {{ worker_connections 1024; }}\n\
-         http {{ access_log off; sendfile on; tcp_nopush on; server {{ listen 8080; root {0}; }} }}\n",
-        folder.display(),
-    );
-    std::fs::write(&config, text).expect("the run's folder is ours");
-    let mut command = host.command("nginx");
-    command.arg("-c").arg(config);
-    let server = Program::start(&format!("nginx on {}", host.name()), command);
-    wait_for_port(host, 8080);
-    server
 }
 
 /// Makes a `.torrent` of a file beside it, with the pieces that we would choose.

@@ -17,13 +17,13 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
@@ -190,6 +190,16 @@ impl Host {
         command.arg(format!("--net={}", self.namespace.path()));
         command.args(["--", "setpriv", "--pdeathsig", "KILL", "--"]).arg(program);
         command
+    }
+
+    /// Waits until something listens on a port of it, for programs that do not say when they do.
+    #[track_caller]
+    pub fn wait_for_port(&self, port: u16) {
+        let (addr, end) = (SocketAddr::new(self.v4(), port), Instant::now() + PATIENCE);
+        while self.within(|| TcpStream::connect(addr)).is_err() {
+            assert!(Instant::now() < end, "nothing listens on {addr}");
+            thread::park_timeout(Duration::from_millis(10));
+        }
     }
 
     /// Runs `work` on a thread of this host: its sockets are the host's.
@@ -460,9 +470,9 @@ impl Router {
     /// Waits until these are mapped. Panics if it takes longer than `limit`.
     #[track_caller]
     pub fn await_mapped(&self, want: &[&str], limit: Duration) {
-        let end = std::time::Instant::now() + limit;
+        let end = Instant::now() + limit;
         while self.mapped() != want {
-            assert!(std::time::Instant::now() < end, "mapped are {:?}, not {want:?}", self.mapped());
+            assert!(Instant::now() < end, "mapped are {:?}, not {want:?}", self.mapped());
             thread::yield_now();
         }
     }
@@ -555,8 +565,7 @@ impl Namespace {
 #[cfg(test)]
 mod tests {
     use std::io::Read as _;
-    use std::net::{TcpListener, TcpStream};
-    use std::time::Instant;
+    use std::net::TcpListener;
 
     use super::*;
 

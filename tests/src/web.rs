@@ -1,12 +1,15 @@
-//! A web server that serves what a test says, and tells what was asked of it; and requests that a test answers itself.
+//! Web servers: one that serves what a test says and tells what was asked of it, nginx over a folder, and requests that
+//! a test answers itself.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use crate::net::Host;
+use crate::process::Program;
 
 /// A running server; it answers until the test's process ends. Clones are the same server.
 #[derive(Clone, Debug)]
@@ -83,6 +86,40 @@ impl Site {
         write!(stream, "HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n")?;
         write!(stream, "Connection: close\r\n\r\n")?;
         if is_head { Ok(()) } else { stream.write_all(&body) }
+    }
+}
+
+/// What is said to nginx besides which folder it serves.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Nginx<'a> {
+    /// Of its processes.
+    pub main: &'a str,
+    /// Of all that it serves.
+    pub http: &'a str,
+    /// Of the folder.
+    pub server: &'a str,
+}
+
+impl Nginx<'_> {
+    /// Serves the folder `root` on port 8080 of `host`; what it needs for itself lies in `folder`.
+    #[track_caller]
+    pub fn serve(&self, host: &Host, folder: &Path, root: &Path) -> Program {
+        let Self { main, http, server } = self;
+        let (pid, root) = (folder.join("nginx.pid"), root.display());
+        let text = format!(
+            "daemon off; user root; pid {}; error_log stderr; {main}\n\
+             events {{ worker_connections 768; }}\n\
+             http {{ access_log off; {http}\n\
+             server {{ listen 8080; root {root}; {server} }} }}\n",
+            pid.display()
+        );
+        let config = folder.join("nginx.conf");
+        std::fs::write(&config, text).expect("the test's folder is ours");
+        let mut command = host.command("nginx");
+        command.arg("-c").arg(config);
+        let program = Program::start(&format!("nginx on {}", host.name()), command);
+        host.wait_for_port(8080);
+        program
     }
 }
 

@@ -47,8 +47,8 @@ const PODCAST_NAMESPACE: &str = "https://podcastindex.org/namespace/1.0";
 /// Our own object in JSON Feed, for what it has no word for.
 pub(crate) const OWN: &str = "_podswarm";
 
-/// Type of a `.torrent`. Torrent clients compare it as a whole, so nothing may follow it.
-const TORRENT_MIME: &str = "application/x-bittorrent";
+/// Type of a `.torrent` file. Torrent clients compare it as a whole, so nothing may follow it.
+pub const TORRENT_MIME: &str = "application/x-bittorrent";
 
 /// So many withdrawals a feed names: an agent that was away longer than they go back has the tracker's refusal.
 const MOST_WITHDRAWN: usize = 100;

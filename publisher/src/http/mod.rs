@@ -63,8 +63,9 @@ use crate::hub::Hub;
 use crate::library::Library;
 use crate::numbers::{EpisodeKey, Numbers, torrent_client};
 use crate::record::{EpisodeRecord, Place};
+use crate::render::assets::{self, CSS, JAVASCRIPT};
 use crate::render::feed::{self, Form};
-use crate::render::{assets, page};
+use crate::render::page;
 use crate::site::{EpisodeSite, HTML, ShowSite, Site};
 use crate::slug::Slug;
 use crate::tls::Tls;
@@ -114,10 +115,6 @@ struct AppState {
 }
 
 type Shared = State<Arc<AppState>>;
-
-/// The types of what pages load.
-const CSS: &str = "text/css; charset=utf-8";
-const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// The service of the public port; `api` is what stands under `/api/v1`.
 pub(crate) fn app(web: Web, api: Router) -> App {
@@ -416,7 +413,7 @@ async fn media_in_folder(
     let on_disk = state.web.library.content(record).join(entry.path.to_path_buf());
     let looked_at = on_disk.clone();
     let kind = blocking(move || crate::kind::of_file(&looked_at, &looked_at)).await;
-    let mime = kind.map_or("application/octet-stream", |kind| kind.mime).to_owned();
+    let mime = kind.map_or(crate::kind::BYTES, |kind| kind.mime).to_owned();
     let etag = etag(format!("{}/{path}", record.sha256).as_bytes());
     let file = MediaFile { path: on_disk, length: entry.length, mtime: None, mime, etag, modified: record.added };
     // What podcast apps are given of a folder is the episode; the rest comes with its torrent.

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use podswarm_core::metainfo::Metainfo;
+use podswarm_feeds::write::TORRENT_MIME;
 
 use super::resource::Resource;
 use crate::library::{Library, LibraryError};
@@ -51,7 +52,7 @@ impl Torrents {
             let metainfo = library.metainfo(&episode.show, &episode.file)?;
             let bytes = feed::torrent(&episode, metainfo.clone(), &urls.of(episode.is_private));
             // The address may get other trackers one day, so it is not kept for ever.
-            let resource = Resource::new(bytes, "application/x-bittorrent", "public, max-age=300");
+            let resource = Resource::new(bytes, TORRENT_MIME, "public, max-age=300");
             Ok::<_, LibraryError>(Arc::new(ServedTorrent { metainfo, resource }))
         });
         let made = made.await.expect("making a torrent does not panic")?;

@@ -3,6 +3,11 @@
 
 use podswarm_core::app::web;
 
+/// The type of styles.
+pub(crate) const CSS: &str = "text/css; charset=utf-8";
+/// The type of scripts.
+pub(crate) const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
+
 /// The dashboard itself.
 pub(crate) const DASHBOARD: &str = include_str!("../../web/dashboard.html");
 

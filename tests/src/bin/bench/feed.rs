@@ -9,6 +9,7 @@ use podswarm_tests::http;
 use podswarm_tests::net::{Host, Net};
 use podswarm_tests::process::{PATIENCE, Program};
 use podswarm_tests::programs::Publisher;
+use podswarm_tests::web::Nginx;
 
 use crate::report::{Section, median, short};
 use crate::tracker::wrk;
@@ -115,22 +116,9 @@ fn nginx(host: &Host, folder: &Path, feed: &[u8]) -> Program {
     let mut gzip = host.command("gzip");
     gzip.arg("--keep").arg(root.join("feed.xml"));
     Program::start("gzip", gzip).end(PATIENCE);
-    let text = format!(
-        "daemon off; master_process off; user root; pid {0}/nginx.pid; error_log stderr;\n\
-         events {{ worker_connections 768; }}\n\
-         http {{ sendfile on; tcp_nopush on; types_hash_max_size 2048; include /etc/nginx/mime.types;\n\
-         default_type application/octet-stream; access_log {0}/access.log; gzip on; gzip_static on;\n\
-         server {{ listen 8080; root {0}; }} }}\n",
-        root.display(),
-    );
-    let config = root.join("nginx.conf");
-    std::fs::write(&config, text).expect("the run's folder is ours");
-    let mut command = host.command("nginx");
-    command.arg("-c").arg(config);
-    let program = Program::start(&format!("nginx on {}", host.name()), command);
-    let (end, at) = (Instant::now() + PATIENCE, SocketAddr::new(host.v4(), 8080));
-    while Instant::now() < end && host.within(|| std::net::TcpStream::connect(at)).is_err() {
-        std::thread::yield_now();
-    }
-    program
+    let log = folder.join("access.log");
+    let http = "sendfile on; tcp_nopush on; types_hash_max_size 2048; include /etc/nginx/mime.types;\n\
+        default_type application/octet-stream; gzip on; gzip_static on;";
+    let server = format!("access_log {};", log.display());
+    Nginx { main: "master_process off;", http, server: &server }.serve(host, folder, &root)
 }
