@@ -1,6 +1,7 @@
-//! Every option stands in the help, in the configuration file and in the README's reference, which say the same of it.
+//! Every option stands in the help, in the configuration file and in the README's reference, which say the same of it;
+//! every command stands in the README of its program.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -131,5 +132,35 @@ fn the_readme_tells_of_no_option_that_is_not_there() {
     for (name, row) in in_readme() {
         let told = all.get(&name).unwrap_or_else(|| panic!("no help tells of --{name}, which the README names"));
         assert_eq!(row.value, told.value, "--{name}");
+    }
+}
+
+/// The commands below `path` that do something themselves, each with the words that lead to it.
+fn commands_below(program: &Path, path: &[&str]) -> BTreeSet<String> {
+    let help = output(program, &[path, &["--help"]].concat());
+    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    // What is indented further goes on with the line before.
+    let names = listed.filter_map(|line| line.strip_prefix("  ")?.split(' ').next()).filter(|name| !name.is_empty());
+    let names: Vec<&str> = names.filter(|name| *name != "help").collect();
+    if names.is_empty() {
+        return BTreeSet::from([path.join(" ")]);
+    }
+    names.iter().flat_map(|name| commands_below(program, &[path, &[name]].concat())).collect()
+}
+
+#[test]
+fn every_command_has_a_row_in_the_readme_of_its_program_and_no_row_is_of_another() {
+    for (program, name, readme) in
+        [(podpub(), "podpub", "../publisher/README.md"), (podsub(), "podsub", "../subscriber/README.md")]
+    {
+        let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join(readme);
+        let readme = std::fs::read_to_string(readme).expect("the README reads");
+        let begin = format!("| `{name} ");
+        let cells = readme.lines().filter(|line| line.starts_with(&begin)).filter_map(|line| line.split(" | ").next());
+        let codes = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2));
+        // Values are in capitals.
+        let is_command = |word: &&str| word.bytes().all(|byte| byte.is_ascii_lowercase());
+        let words = codes.map(|code| code.split(' ').skip(1).take_while(is_command).collect::<Vec<_>>().join(" "));
+        assert_eq!(words.collect::<BTreeSet<_>>(), commands_below(&program, &[]), "{name}");
     }
 }
