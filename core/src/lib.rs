@@ -21,6 +21,7 @@ pub mod background;
 pub mod swarm;
 pub mod finder;
 pub mod session;
+pub mod witness;
 #[cfg(feature = "store")]
 pub mod store;
 #[cfg(feature = "net")]

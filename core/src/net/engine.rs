@@ -25,6 +25,7 @@ use super::clock::{Clock, week_minute};
 use super::connection::{Connection, FromPeer};
 use super::create::Watch;
 use super::http::HttpClient;
+use super::knock::knock;
 use super::pacing::Pacing;
 use super::pool::Pool;
 use super::port_map::PortMap;
@@ -52,7 +53,7 @@ use crate::bitfield::Bitfield;
 use crate::blocklist::Blocklist;
 use crate::metainfo::merkle::Sha256Digest;
 use crate::metainfo::{FileChoice, InfoHash, Metainfo};
-use crate::peer::{ConnId, Direction, PeerId};
+use crate::peer::{ConnId, Direction, Handshake, PeerId, Reserved};
 use crate::piece::WebSeedId;
 use crate::rate::Rate;
 use crate::rng::Rng;
@@ -64,6 +65,7 @@ use crate::time::Instant;
 use crate::timetable::{LimitStatus, RateLimits, Timetable};
 use crate::tracker::Scope;
 use crate::utp::{Endpoint, EndpointConfig, Ways};
+use crate::witness::{Knocked, Nonce};
 
 /// How often figures are published while something happens.
 const PUBLISH_EVERY: Duration = Duration::from_millis(500);
@@ -95,6 +97,8 @@ pub(crate) enum Command {
     Look(u64, oneshot::Sender<SwarmDetail>),
     Limit(RateLimits, oneshot::Sender<()>),
     SentBeside(u64),
+    Knock(SocketAddr, Handshake, oneshot::Sender<Knocked>),
+    AwaitKnock(PeerId, oneshot::Sender<SocketAddr>),
     Shutdown(oneshot::Sender<()>),
 }
 
@@ -269,6 +273,25 @@ impl Engine {
         let _ = self.commands.try_send(Command::SentBeside(bytes));
     }
 
+    /// Dials `addr` to see whether peers are let in there, shows the nonce in a handshake of the torrent, and goes.
+    ///
+    /// Who is in the block list is not dialled, and nobody is through a proxy.
+    pub async fn knock(&self, addr: SocketAddr, torrent: &InfoHash, nonce: Nonce) -> Knocked {
+        let (done, answer) = oneshot::channel();
+        let ours = Handshake::of(torrent, Reserved::OURS, nonce.peer_id());
+        let is_asked = self.commands.send(Command::Knock(addr, ours, done)).await.is_ok();
+        if is_asked { answer.await.unwrap_or(Knocked::NotTried) } else { Knocked::NotTried }
+    }
+
+    /// From now on waits for somebody who dials us over TCP and shows the nonce. The answer is his address; none comes
+    /// once the engine has stopped.
+    pub async fn await_knock(&self, nonce: Nonce) -> oneshot::Receiver<SocketAddr> {
+        let (done, answer) = oneshot::channel();
+        // An engine that has stopped drops it.
+        let _ = self.commands.send(Command::AwaitKnock(nonce.peer_id(), done)).await;
+        answer
+    }
+
     /// The figures of all torrents together.
     pub fn status(&self) -> EngineStatus {
         let dht_nodes = self.nodes.as_ref().map(|nodes| *nodes.borrow());
@@ -374,6 +397,8 @@ struct Task {
     /// Swarms whose figures have changed since they were published.
     changed: BTreeSet<SwarmId>,
     publish_at: Option<Instant>,
+    /// Who is told when somebody by this id dials us.
+    awaited: BTreeMap<PeerId, oneshot::Sender<SocketAddr>>,
     /// Announces under way, and how many of them say goodbye.
     announcing: usize,
     next_key: u64,
@@ -442,6 +467,7 @@ impl Task {
             torrents,
             changed: BTreeSet::new(),
             publish_at: None,
+            awaited: BTreeMap::new(),
             announcing: 0,
             next_key: 0,
             next_incoming: INCOMING,
@@ -553,6 +579,11 @@ impl Task {
                 let _ = done.send(());
             }
             Command::SentBeside(bytes) => self.input(Input::SentBeside(bytes)),
+            Command::Knock(addr, ours, done) => self.knock(addr, ours, done),
+            Command::AwaitKnock(name, done) => {
+                self.awaited.retain(|_, waiting| !waiting.is_closed());
+                self.awaited.insert(name, done);
+            }
             Command::Shutdown(done) => self.stopping = Some(done),
         }
     }
@@ -866,6 +897,7 @@ impl Task {
                 self.input(Input::KeyRefused(conn));
             }
             FromPeer::Handshake(conn, handshake) => {
+                self.somebody_knocks(conn, handshake.peer_id);
                 self.input(Input::Handshake(conn, handshake));
                 self.touch_swarm_of(conn);
                 self.router.came_in(self.session.is_reached());
@@ -884,6 +916,19 @@ impl Task {
                 self.touch(id);
                 self.input(Input::Swarm(id, input));
             }
+        }
+    }
+
+    /// Tells who waits for it that somebody has dialled us by this id.
+    fn somebody_knocks(&mut self, conn: ConnId, name: PeerId) {
+        if conn.0 < INCOMING || self.awaited.is_empty() {
+            return;
+        }
+        let from = self.conns.get(&conn).and_then(Connection::tcp);
+        if let Some((_, from)) = from
+            && let Some(waiting) = self.awaited.remove(&name)
+        {
+            let _ = waiting.send(from);
         }
     }
 
@@ -922,6 +967,17 @@ impl Task {
     fn input(&mut self, input: Input) {
         self.session.handle(self.clock.now(), input);
         self.drain();
+    }
+
+    fn knock(&self, addr: SocketAddr, ours: Handshake, done: oneshot::Sender<Knocked>) {
+        if self.config.proxy.is_some() || self.session.blocklist().contains(addr.ip()) {
+            let _ = done.send(Knocked::NotTried);
+            return;
+        }
+        let (route, encryption) = (self.dialler.route.clone(), self.config.encryption);
+        tokio::spawn(async move {
+            let _ = done.send(knock(&route, encryption, addr, ours).await);
+        });
     }
 
     fn dial(&self, conn: ConnId, addr: SocketAddr, way: DialWay) {

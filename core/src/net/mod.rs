@@ -6,10 +6,10 @@
 //! In reading order: [`clock`], [`durable`], `pool` and `buffers` are tools; [`route`] says how we go out, and
 //! [`proxy`] through whom; [`http`] asks trackers and web servers, `udp_tracker` trackers over UDP; [`create`] hashes
 //! files; [`storage`] and `resume` keep a torrent's files; `utp` and `stream` carry bytes, `receive`, `opening`,
-//! `pacing` and `connection` are one connection, `trips` says what the system knows of it, `web_seed` is one web
-//! server; `listen` and `udp` are the ports where peers reach us, [`blocks`] says who may not,
-//! [`port_map`] has a router let them in, `reached` says whether they get there; `lsd` speaks to the neighbours, `dht`
-//! to the distributed hash table; `engine` is the task; [`torrent`] its handles.
+//! `pacing` and `connection` are one connection, `trips` says what the system knows of it, `knock` only looks
+//! whether there could be one, `web_seed` is one web server; `listen` and `udp` are the ports where peers reach us,
+//! [`blocks`] says who may not, [`port_map`] has a router let them in, `reached` says whether they get there; `lsd`
+//! speaks to the neighbours, `dht` to the distributed hash table; `engine` is the task; [`torrent`] its handles.
 #![expect(clippy::disallowed_methods, reason = "the rim is where clocks, tasks and sockets are")]
 
 pub mod clock;
@@ -31,6 +31,7 @@ mod opening;
 mod pacing;
 mod trips;
 mod connection;
+mod knock;
 mod web_seed;
 mod udp;
 mod listen;

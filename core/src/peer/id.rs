@@ -14,9 +14,16 @@ pub struct PeerId(pub [u8; 20]);
 impl PeerId {
     /// A new id of this client.
     pub fn generate(rng: &mut Rng) -> Self {
+        let mut bytes = [0; 12];
+        rng.fill(&mut bytes);
+        Self::ending_in(bytes)
+    }
+
+    /// The id of this client with these bytes after its first 8.
+    pub fn ending_in(bytes: [u8; 12]) -> Self {
         let mut id = [0; 20];
         id[..8].copy_from_slice(PREFIX);
-        rng.fill(&mut id[8..]);
+        id[8..].copy_from_slice(&bytes);
         Self(id)
     }
 
