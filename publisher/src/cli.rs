@@ -59,7 +59,8 @@ pub(crate) enum Command {
     Config,
     /// Tell whether listeners outside the house reach the publisher, and what mends it if not.
     ///
-    /// Ends in PUBLIC, HOUSE ONLY or UNKNOWN. Exit code 1 if something is to be mended that keeps listeners out.
+    /// A few agents outside, if any listen, are asked to connect back, which takes ten seconds at most. Ends in PUBLIC,
+    /// HOUSE ONLY or UNKNOWN. Exit code 1 if something is to be mended that keeps listeners out.
     Doctor,
     /// Change what is said of a show, or of an episode; an empty value takes back what was said.
     Edit(Box<EditArgs>),

@@ -42,6 +42,7 @@ use crate::http::seconds;
 use crate::library::LibraryError;
 use crate::numbers::{EpisodeNumbers, Which};
 use crate::publish::{Draft, Follow, Intake, PublishError};
+use crate::reach::Reach;
 use crate::tokens::Role;
 use crate::wire::{
     EditEpisode, EditShow, EpisodeInfo, EpisodeName, MadeSubscriber, MadeToken, MoveShow, NewShow, NewSubscriber,
@@ -94,6 +95,7 @@ fn api(host: Arc<Host>, ping: Ping) -> (Router, Router) {
         .routes(routes!(tell))
         .routes(routes!(me))
         .routes(routes!(status))
+        .routes(routes!(ask_outside))
         .routes(routes!(shows))
         .routes(routes!(guids))
         .routes(routes!(findings))
@@ -195,6 +197,18 @@ async fn me(Extension(caller): Extension<Caller>) -> impl IntoResponse {
 async fn status(State(state): Shared) -> Result<Response, Refusal> {
     let (host, version) = (Arc::clone(&state.host), state.ping.version.clone());
     Ok(axum::Json(blocking(move || host.status(version)).await?).into_response())
+}
+
+#[utoipa::path(
+    post,
+    path = "/reach",
+    summary = "Asks agents outside to connect back; the status tells what comes of it",
+    responses((status = 200, description = "They are asked.", body = Reach)),
+)]
+async fn ask_outside(State(state): Shared) -> Result<Response, Refusal> {
+    state.host.ask_outside().await;
+    let host = Arc::clone(&state.host);
+    Ok(axum::Json(blocking(move || host.reach()).await).into_response())
 }
 
 #[utoipa::path(

@@ -28,6 +28,7 @@ use crate::hub::Hub;
 use crate::library::{Library, LibraryError};
 use crate::numbers::{self, Counting, EpisodeNumbers, Numbers, NumbersConfig, Which};
 use crate::publish::{self, Draft, Follow, Outcome, PublishError, Recorded, Settled};
+use crate::reach::Outside;
 use crate::record::{EpisodeRecord, ShowRecord};
 use crate::site::Site;
 use crate::slug::Slug;
@@ -43,6 +44,7 @@ use crate::wire::{
 mod seed;
 mod tasks;
 mod occasions;
+mod reached;
 mod status;
 
 /// How a host is to run.
@@ -139,8 +141,10 @@ pub(crate) struct Host {
     watched: std::sync::Mutex<Option<WatchedStatus>>,
     /// How the ports for listeners stand at the router, that of https last.
     doors: Vec<watch::Receiver<PortMap>>,
-    /// Whether somebody has come in there from outside.
+    /// Who has come in there from outside.
     came_in: CameIn,
+    /// Agents outside that can be asked to connect back.
+    outside: Outside,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -242,6 +246,7 @@ impl Host {
             watched: std::sync::Mutex::default(),
             doors: maps,
             came_in: CameIn::default(),
+            outside: Outside::new(system_rng()),
             stop,
             tasks,
         });
@@ -592,6 +597,7 @@ impl Host {
             library: self.library.clone(),
             urls: Arc::clone(&self.urls),
             tracker: Arc::clone(&self.tracker),
+            outside: self.outside.clone(),
             proxies: self.proxies.clone(),
             tls: self.https.as_ref().map(|(tls, _)| tls.clone()),
             numbers: self.numbers.clone(),

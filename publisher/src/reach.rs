@@ -1,13 +1,19 @@
 //! Whether listeners outside the house reach this publisher: a verdict, what speaks for it, and what mends it.
 //!
-//! What a router says is a claim, and somebody who comes in from outside is a proof. A public URL that means nothing
-//! outside is a fault however open the ports are: it stands in every feed.
+//! What a router says is a claim, and somebody who comes in from outside is a proof; an agent there can be asked to
+//! come: `witnesses` says whom and what that proves, `outside` asks them. A public URL that means nothing outside is a
+//! fault however open the ports are: it stands in every feed.
 //!
-//! Law: where nothing is known, that is the verdict.
+//! Laws: where nothing is known, that is the verdict. What an agent only tells takes away no proof.
+
+mod outside;
+mod witnesses;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
+use podswarm_core::app::human_duration;
 use podswarm_core::net::{PortMap, Reached};
 use podswarm_core::tracker::Scope;
 use serde::{Deserialize, Serialize};
@@ -15,6 +21,9 @@ use url::Host;
 use utoipa::ToSchema;
 
 use crate::urls::Urls;
+
+pub(crate) use outside::{Chosen, Outside, Seat};
+pub(crate) use witnesses::{Findings, LIFE, Refusal, Shown};
 
 /// From where the publisher is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -47,7 +56,7 @@ pub(crate) struct Reach {
     pub(crate) why: String,
     /// What the owner can do, the most useful first.
     pub(crate) mends: Vec<String>,
-    /// Whether more will be known in a moment: the router is being asked.
+    /// Whether more will be known in a moment: the router is being asked, or agents outside are.
     pub(crate) is_asking: bool,
 }
 
@@ -90,13 +99,17 @@ pub(crate) struct Ways<'a> {
     pub(crate) has_proxy: bool,
     /// How the port for peers stands.
     pub(crate) peers: &'a Reached,
+    /// Which port that is; `None` if nobody can dial us.
+    pub(crate) peer_port: Option<u16>,
+    /// What came of asking agents outside to connect back.
+    pub(crate) outside: &'a Findings,
 }
 
 impl Ways<'_> {
     /// The verdict.
     pub(crate) fn judge(&self) -> Reach {
         let mut reach = self.of_the_door();
-        reach.is_asking = *self.port_map == PortMap::Asking;
+        reach.is_asking = *self.port_map == PortMap::Asking || self.outside.is_open;
         if reach.verdict != Verdict::HouseOnly && self.is_changing() {
             reach = reach.mend(
                 "an address of a home line changes: have a name follow it (dynamic DNS), and give that as --public-url",
@@ -107,10 +120,67 @@ impl Ways<'_> {
                 "Apple and other directories want https: `podpub serve --acme DOMAIN`, or --tls-cert with a certificate",
             );
         }
-        if reach.verdict == Verdict::Public && self.peers.is_reached == Some(false) {
-            reach = reach.mend(format!("peers outside cannot dial us: {}", self.peers.text));
+        match reach.verdict {
+            Verdict::HouseOnly => reach,
+            _ if !self.outside.shut.is_empty() => reach.mend(self.shut()),
+            Verdict::Public if self.peers.is_reached == Some(false) => {
+                reach.mend(format!("peers outside cannot dial us: {}", self.peers.text))
+            }
+            _ => reach,
         }
-        reach
+    }
+
+    /// What agents outside say of the port for peers, none of whom got in there.
+    fn shut(&self) -> String {
+        let who = match self.outside.shut_out {
+            1 => "an agent outside was".to_owned(),
+            many => format!("{many} agents outside were"),
+        };
+        let at: Vec<_> = self.outside.shut.iter().map(|tried| format!("{} ({})", tried.addr, tried.outcome)).collect();
+        let port = self.peer_port.unwrap_or_default();
+        let again = self.outside.again.map(|wait| format!("; it can be asked again in {}", human_duration(wait)));
+        format!(
+            "{who} not let in at the port for peers, {}: open port {port}, TCP and UDP, at the router and at any \
+             firewall{}",
+            at.join(", "),
+            again.unwrap_or_default()
+        )
+    }
+
+    /// The verdict where somebody has come in: who came back when he was asked has proven more.
+    fn proven(&self) -> Reach {
+        let Findings { asked, came, is_open, feed, peers, .. } = self.outside;
+        let (url, port) = (self.urls.base(), self.listen.port());
+        let why = match (feed, peers) {
+            (None, _) => match self.outside.again.filter(|_| *asked == Some(0)) {
+                None => "somebody from outside has come in".to_owned(),
+                Some(wait) => format!(
+                    "somebody from outside has come in; agents there can be asked to connect back in {}",
+                    human_duration(wait)
+                ),
+            },
+            (Some(feed), None) => format!("an agent outside connected back to {url} {}", ago(*feed)),
+            (Some(feed), Some(peers)) => {
+                let port = self.peer_port.unwrap_or_default();
+                let when = match (ago(*feed), ago(*peers)) {
+                    (feed, peers) if feed == peers => format!("and to the port for peers, {port}, {feed}"),
+                    (feed, peers) => format!("{feed}, and to the port for peers, {port}, {peers}"),
+                };
+                format!("an agent outside connected back to {url} {when}")
+            }
+        };
+        match asked {
+            Some(1) if *came == 0 && !is_open => {
+                Reach::new(Verdict::Public, format!("{why}; but the one that was asked last to connect back did not"))
+                    .mend(still_open(port))
+            }
+            Some(asked @ 2..) if *came == 0 && !is_open => Reach::new(
+                Verdict::Public,
+                format!("{why}; but of {asked} that were asked last to connect back none did"),
+            )
+            .mend(still_open(port)),
+            _ => Reach::new(Verdict::Public, why),
+        }
     }
 
     /// From where the port for listeners is reached under the public URL.
@@ -134,10 +204,13 @@ impl Ways<'_> {
                 format!("feeds name {url}, which means nothing outside your house"),
             ));
         }
-        if self.came_in {
-            return Reach::new(Verdict::Public, "somebody from outside has come in");
+        if self.came_in || self.outside.feed.is_some() {
+            return self.proven();
         }
-        let yet = "nobody from outside has come in yet";
+        let yet = match self.outside.asked {
+            Some(0) => "nobody from outside has come in yet, and no agent outside could be asked to connect back",
+            _ => "nobody from outside has come in yet",
+        };
         match self.port_map {
             PortMap::Public { ip } if public.contains(&ip) => {
                 Reach::new(Verdict::Public, format!("this machine's own address {ip} is public; {yet}"))
@@ -231,9 +304,23 @@ impl Ways<'_> {
     }
 }
 
+/// What mends it if nobody comes back any more.
+fn still_open(port: u16) -> String {
+    format!("see whether the router still forwards port {port} to this machine, and whether the public URL leads here")
+}
+
+/// How long ago something was.
+fn ago(time: Duration) -> String {
+    if time < A_MOMENT { "a moment ago".to_owned() } else { format!("{} ago", human_duration(time)) }
+}
+
+/// What was less long ago has just been.
+const A_MOMENT: Duration = Duration::from_mins(1);
+
 #[cfg(test)]
 mod tests {
     use podswarm_core::net::port_map::MapProtocol;
+    use podswarm_core::witness::{Knocked, Tried};
 
     use super::*;
 
@@ -247,7 +334,96 @@ mod tests {
         let hosts: Vec<IpAddr> = hosts.iter().map(|ip| ip.parse().unwrap()).collect();
         let listen = "0.0.0.0:6969".parse().unwrap();
         let peers = Reached::default();
-        Ways { urls: &urls, hosts: &hosts, listen, port_map, came_in, has_proxy: false, peers: &peers }.judge()
+        let ways = Ways { urls: &urls, hosts: &hosts, listen, port_map, came_in, ..nowhere(&urls, &peers) };
+        ways.judge()
+    }
+
+    /// Of the ways in nothing is known.
+    fn nowhere<'a>(urls: &'a Urls, peers: &'a Reached) -> Ways<'a> {
+        const NOTHING: &Findings = &Findings {
+            asked: None,
+            came: 0,
+            is_open: false,
+            feed: None,
+            peers: None,
+            shut: Vec::new(),
+            shut_out: 0,
+            again: None,
+        };
+        Ways {
+            urls,
+            hosts: &[],
+            listen: "0.0.0.0:6969".parse().unwrap(),
+            port_map: &PortMap::Off,
+            came_in: false,
+            has_proxy: false,
+            peers,
+            peer_port: Some(6881),
+            outside: NOTHING,
+        }
+    }
+
+    /// What is said where this came of asking agents outside.
+    fn judge_found(came_in: bool, outside: &Findings) -> Reach {
+        let (urls, hosts) = (Urls::parse("https://pods.example").unwrap(), ["198.18.0.1".parse().unwrap()]);
+        let peers = Reached::default();
+        Ways { hosts: &hosts, came_in, outside, ..nowhere(&urls, &peers) }.judge()
+    }
+
+    #[test]
+    fn who_connects_back_proves_it_and_who_does_not_disproves_nothing() {
+        let at = |secs| Some(Duration::from_secs(secs));
+        let shut = vec![Tried { addr: "198.18.0.1:6881".parse().unwrap(), outcome: Knocked::Silent }];
+        let found = Findings { asked: Some(3), ..Findings::default() };
+        for (came_in, found, verdict, says) in [
+            (false, Findings { asked: Some(0), ..found.clone() }, Verdict::Unknown, "no agent outside could be asked"),
+            (true, found.clone(), Verdict::Public, "come in; but of 3 that were asked last to connect back none did"),
+            (true, Findings { asked: Some(1), ..found.clone() }, Verdict::Public, "the one that was asked last"),
+            (true, Findings { is_open: true, ..found.clone() }, Verdict::Public, "somebody from outside has come in"),
+            (true, found.clone(), Verdict::Public, "see whether the router still forwards port 6969"),
+            (
+                true,
+                Findings { asked: Some(0), again: at(70), ..found.clone() },
+                Verdict::Public,
+                "come in; agents there can be asked to connect back in 1 min 10 s",
+            ),
+            (
+                false,
+                Findings { came: 1, feed: at(1), ..found.clone() },
+                Verdict::Public,
+                "an agent outside connected back to https://pods.example/ a moment ago",
+            ),
+            (
+                true,
+                Findings { came: 3, feed: at(200), peers: at(200), ..found.clone() },
+                Verdict::Public,
+                "to https://pods.example/ and to the port for peers, 6881, 3 min 20 s ago",
+            ),
+            (
+                true,
+                Findings { came: 3, feed: at(1), peers: at(200), ..found.clone() },
+                Verdict::Public,
+                "a moment ago, and to the port for peers, 6881, 3 min 20 s ago",
+            ),
+            (
+                true,
+                Findings { came: 1, feed: at(1), shut: shut.clone(), shut_out: 1, ..found.clone() },
+                Verdict::Public,
+                "an agent outside was not let in at the port for peers, 198.18.0.1:6881 (no answer): open port 6881",
+            ),
+            (
+                true,
+                Findings { came: 2, feed: at(1), shut, shut_out: 2, again: at(70), ..found },
+                Verdict::Public,
+                "2 agents outside were not let in",
+            ),
+        ] {
+            let reach = judge_found(came_in, &found);
+            assert_eq!((reach.verdict, reach.is_asking), (verdict, found.is_open), "{reach:?}");
+            let told = format!("{reach} {}", reach.mends.join(" "));
+            assert!(told.contains(says), "{says}: {told}");
+            assert_eq!(told.contains(" in 1 min 10 s"), found.again.is_some(), "{told}");
+        }
     }
 
     #[test]
@@ -300,17 +476,7 @@ mod tests {
     fn http_and_peers_that_cannot_dial_are_told_where_all_else_is_well() {
         let peers = Reached { is_reached: Some(false), addr: None, text: "no: the router refuses".to_owned() };
         let (urls, hosts) = (Urls::parse("http://198.18.0.1:6969").unwrap(), ["198.18.0.1".parse().unwrap()]);
-        let listen = "0.0.0.0:6969".parse().unwrap();
-        let ways = |port_map| Ways {
-            urls: &urls,
-            hosts: &hosts,
-            listen,
-            port_map,
-            came_in: true,
-            has_proxy: false,
-            peers: &peers,
-        };
-        let reach = ways(&PortMap::Off).judge();
+        let reach = Ways { hosts: &hosts, came_in: true, ..nowhere(&urls, &peers) }.judge();
         assert!(reach.mends.iter().any(|mend| mend.contains("--acme")), "{reach:?}");
         assert!(reach.mends.iter().any(|mend| mend.contains("the router refuses")), "{reach:?}");
     }
@@ -319,15 +485,7 @@ mod tests {
     fn a_port_of_this_machine_alone_is_open_to_nobody_but_a_proxy() {
         let (urls, hosts) = (Urls::parse("https://198.18.0.1").unwrap(), ["198.18.0.1".parse().unwrap()]);
         let (listen, peers) = ("127.0.0.1:6969".parse().unwrap(), Reached::default());
-        let ways = |has_proxy, came_in| Ways {
-            urls: &urls,
-            hosts: &hosts,
-            listen,
-            port_map: &PortMap::Off,
-            came_in,
-            has_proxy,
-            peers: &peers,
-        };
+        let ways = |has_proxy, came_in| Ways { hosts: &hosts, listen, came_in, has_proxy, ..nowhere(&urls, &peers) };
         assert_eq!(ways(false, false).judge().verdict, Verdict::HouseOnly);
         assert_eq!(ways(true, false).judge().verdict, Verdict::Unknown);
         assert_eq!(ways(true, true).judge().verdict, Verdict::Public);

@@ -168,6 +168,11 @@ impl Site {
 }
 
 impl ShowSite {
+    /// Its newest episode.
+    pub(crate) fn newest(&self) -> Option<&EpisodeRecord> {
+        self.episodes.values().map(|episode| &episode.record).max_by_key(|record| record.published)
+    }
+
     fn build(
         library: &Library,
         show: ShowRecord,

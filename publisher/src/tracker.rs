@@ -162,6 +162,13 @@ impl Tracker {
         change(&mut self.seed.write().unwrap_or_else(PoisonError::into_inner));
     }
 
+    /// Where he who asks is told that the own seed is.
+    pub(crate) fn seed_addresses(&self, peers: Peers) -> Vec<SocketAddr> {
+        let mut addresses = Vec::new();
+        self.seed.read().unwrap_or_else(PoisonError::into_inner).addresses_for(peers, &mut addresses);
+        addresses
+    }
+
     /// The addresses of the public URL's host, as far as they were found.
     pub(crate) fn public_host(&self) -> Vec<IpAddr> {
         self.seed.read().unwrap_or_else(PoisonError::into_inner).public_host.clone()

@@ -292,6 +292,7 @@ pub struct PlayArgs {
 }
 
 /// The arguments of `run`.
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the owner's")]
 #[derive(Args, Debug)]
 pub struct RunArgs {
     /// Follow these feeds, too.
@@ -325,6 +326,10 @@ pub struct RunArgs {
     /// network, such as `0.0.0.0:6971`. [default: as `podsub phone` left it]
     #[arg(long, value_name = "IP:PORT")]
     pub phone: Option<PhoneAddr>,
+    /// Do not connect back to publishers who ask whether they are reached from outside. Else it is done over HTTP and,
+    /// unless --http-only is given, at the port for peers; to a feed's own host alone, every two minutes at most.
+    #[arg(long)]
+    pub no_connect_back: bool,
     /// The time zone in which schedules are read, such as `Europe/Berlin`. [default: the system's]
     #[arg(long, value_name = "ZONE", value_parser = time_zone)]
     pub timezone: Option<Tz>,

@@ -141,6 +141,7 @@ pub fn settings(duty: Duty, library: PathBuf, zone: Tz) -> Settings {
         seeding: Seeding::Off,
         enough: Enough::default(),
         sources: Sources::All,
+        connects_back: false,
         rules: Rules::default(),
         limits: Limits::default(),
     }

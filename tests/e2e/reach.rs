@@ -14,6 +14,7 @@ use serde_json::Value;
 /// A home behind a router, and somebody outside.
 struct Home {
     folder: tempfile::TempDir,
+    net: Net,
     router: Router,
     inside: Host,
     outside: Host,
@@ -25,7 +26,7 @@ impl Home {
         let outside = net.host("outside");
         let mut router = net.router("router");
         let inside = router.host("inside");
-        Self { folder, router, inside, outside }
+        Self { folder, net, router, inside, outside }
     }
 
     fn data(&self) -> PathBuf {
@@ -74,6 +75,46 @@ fn a_home_whose_router_maps_is_public_once_its_feeds_say_where() {
     assert!(ended.stderr.contains("\nPUBLIC: the router lets others in"), "{}", ended.stderr);
     assert_eq!(http::get(&home.outside, &address, &[]).status, 200);
     home.assert_verdict(0, "public", "somebody from outside has come in");
+    publisher.program.stop(PATIENCE);
+    daemon.stop(PATIENCE);
+}
+
+/// Starts an agent that follows `feed`, and waits until it is told of releases.
+#[track_caller]
+fn listener(host: &Host, data: &Path, feed: &str, flags: &[&str]) -> Program {
+    let mut command = podsub_on(host, &[]);
+    command.args(["run", "--json", "--data-dir"]).arg(data).args(flags).arg(feed);
+    let mut agent = Program::start(&format!("podsub on {}", host.name()), command);
+    agent.event("stream_open", PATIENCE);
+    agent
+}
+
+#[test]
+fn an_agent_outside_that_is_asked_connects_back_and_finds_the_port_that_is_closed() {
+    let mut home = Home::new();
+    let far = home.net.host("far");
+    let daemon = home.router.offer(&[Offer::Upnp], home.folder.path());
+    let publisher = home.serve(Some(home.router.v4()));
+    home.router.await_mapped(&["tcp 6881", "tcp 6969", "udp 6881", "udp 6969"], PATIENCE);
+    let feed = publisher.publish(&sample()).feed;
+    let data = |name: &str| home.folder.path().join(name);
+
+    let unwilling = listener(&far, &data("far"), &feed, &["--no-connect-back"]);
+    home.assert_verdict(0, "public", "somebody from outside has come in\"");
+    assert_eq!(unwilling.stop(PATIENCE).code, Some(0));
+
+    let agent = listener(&home.outside, &data("outside"), &feed, &[]);
+    let back = format!("connected back to http://{}:6969/ and to the port for peers, 6881", home.router.v4());
+    home.assert_verdict(0, "public", &back);
+
+    home.inside.close_tcp_all_but(publisher.http_port);
+    let other = listener(&far, &data("far"), &feed, &[]);
+    let shut = format!("an agent outside was not let in at the port for peers, {}:6881 (refused)", home.router.v4());
+    home.assert_verdict(0, "public", &shut);
+    home.assert_verdict(0, "public", "open port 6881, TCP and UDP, at the router");
+    for agent in [agent, other] {
+        assert_eq!(agent.stop(PATIENCE).code, Some(0));
+    }
     publisher.program.stop(PATIENCE);
     daemon.stop(PATIENCE);
 }

@@ -7,10 +7,11 @@ use podswarm_core::rate::ByteCount;
 use serde::Serialize;
 
 use super::Context;
+use crate::host::Host;
 use crate::reach::{Reach, Verdict};
 use crate::wire::{CertificateStatus, Status};
 
-/// A router has said by then whether it lets others in, or will not say.
+/// A router has said by then whether it lets others in, and agents outside have come, or will not.
 const PATIENCE: Duration = Duration::from_secs(12);
 /// The time between two looks.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -35,7 +36,10 @@ pub(super) async fn doctor(context: &Context) -> Result<(), Failure> {
         },
     };
     let status = match &client {
-        Some(client) => settled(client).await?,
+        Some(client) => {
+            ask(client).await;
+            settled(client).await?
+        }
         None => Status::default(),
     };
     let reach = status.reach.unwrap_or_else(Reach::nobody);
@@ -59,7 +63,18 @@ pub(super) async fn doctor(context: &Context) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The status, once the router has said what it will.
+/// Has agents outside be asked to connect back.
+async fn ask(client: &ControlClient) {
+    // A publisher that cannot ask is of an older version, and has its verdict all the same.
+    let _ = client.post::<_, Reach>("reach", &()).await;
+}
+
+/// Whether agents outside are to be asked: who knows all has no need of them.
+fn is_open(reach: &Reach, is_dialled: Option<bool>) -> bool {
+    reach.verdict == Verdict::Unknown || reach.verdict == Verdict::Public && is_dialled != Some(true)
+}
+
+/// The status, once the router, and who was asked outside, have said what they will.
 async fn settled(client: &ControlClient) -> Result<Status, Failure> {
     let end = tokio::time::Instant::now() + PATIENCE;
     loop {
@@ -81,18 +96,29 @@ fn print<E>(reach: &Reach, mut line: impl FnMut(String) -> Result<(), E>) -> Res
 /// Says at the end of a publish from where the episode is reached.
 pub(super) async fn tell(context: &Context, client: &ControlClient) {
     // What was published is published, whether that can be told or not.
-    if let Ok(Status { reach: Some(reach), .. }) = settled(client).await {
-        note(context, &reach);
+    let Ok(Status { reach: Some(mut reach), reached, .. }) = settled(client).await else { return };
+    if is_open(&reach, reached.and_then(|reached| reached.is_reached)) {
+        ask(client).await;
+        reach = settled(client).await.ok().and_then(|status| status.reach).unwrap_or(reach);
     }
+    note(context, &reach);
 }
 
 /// The same of a publisher in this process.
-pub(super) async fn tell_own(context: &Context, reach: impl Fn() -> Reach) {
-    let end = tokio::time::Instant::now() + PATIENCE;
-    while reach().is_asking && tokio::time::Instant::now() < end {
-        tokio::time::sleep(PAUSE).await;
+pub(super) async fn tell_own(context: &Context, host: &Host) {
+    let settled = async || {
+        let end = tokio::time::Instant::now() + PATIENCE;
+        while host.reach().is_asking && tokio::time::Instant::now() < end {
+            tokio::time::sleep(PAUSE).await;
+        }
+        host.reach()
+    };
+    let mut reach = settled().await;
+    if is_open(&reach, host.is_dialled()) {
+        host.ask_outside().await;
+        reach = settled().await;
     }
-    note(context, &reach());
+    note(context, &reach);
 }
 
 fn note(context: &Context, reach: &Reach) {

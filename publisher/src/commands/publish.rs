@@ -247,7 +247,7 @@ async fn in_foreground(context: &Context, args: &PublishArgs, wish: &Wish, lock:
     }
     context.out.note("serving until you press Ctrl-C");
     let (told, reached) = (context.clone(), Arc::clone(host));
-    let verdict = tokio::spawn(async move { doctor::tell_own(&told, || reached.reach()).await });
+    let verdict = tokio::spawn(async move { doctor::tell_own(&told, &reached).await });
     let copies = tokio::spawn(Running::tell_when_safe(Arc::clone(host), context.out.clone()));
     let stopped = running.until_stopped(context).await;
     copies.abort();

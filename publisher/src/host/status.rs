@@ -14,7 +14,6 @@ use crate::hooks::HookStatus;
 use crate::http::Mirror;
 use crate::library::LibraryError;
 use crate::metrics::Figures;
-use crate::reach::{Reach, Ways};
 use crate::record::EpisodeRecord;
 use crate::tls::Standing;
 use crate::wire::{CertificateStatus, EpisodeInfo, EpisodeStatus, Status, SwarmStatus, WatchedStatus};
@@ -57,28 +56,6 @@ impl Host {
 
     fn watched(&self) -> MutexGuard<'_, Option<WatchedStatus>> {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// From where listeners reach us.
-    pub(crate) fn reach(&self) -> Reach {
-        let https = self.https.as_ref().map(|(_, addr)| *addr);
-        let port_map = self.doors.last().map(|door| door.borrow().clone()).unwrap_or_default();
-        let hosts = self.tracker.public_host();
-        let literal = match self.urls.host() {
-            url::Host::Domain(_) => None,
-            url::Host::Ipv4(ip) => Some(ip.into()),
-            url::Host::Ipv6(ip) => Some(ip.into()),
-        };
-        let ways = Ways {
-            urls: &self.urls,
-            hosts: &literal.map_or(hosts, |ip| vec![ip]),
-            listen: https.unwrap_or(self.http_addr),
-            port_map: &port_map,
-            came_in: self.came_in.is_so(),
-            has_proxy: self.proxies.are_there(),
-            peers: &self.engine.status().reached,
-        };
-        ways.judge()
     }
 
     fn certificate_status(&self) -> Option<CertificateStatus> {

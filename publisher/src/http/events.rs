@@ -4,6 +4,8 @@
 //! (`Last-Event-ID`) and is told what it missed. An agent that just came is told the number that holds now, so that
 //! even its first break loses nothing. A comment every twenty seconds keeps the way open through proxies.
 //!
+//! An agent outside that offers it is asked on its stream, now and then, to connect back (see [`crate::reach`]).
+//!
 //! An agent that reads too slowly is dropped, and catches up when it comes back. Streams are bounded in all and per
 //! address; nothing here is the only way to hear of an episode, the feed is.
 //!
@@ -21,6 +23,7 @@ use futures_util::Stream;
 use podswarm_core::app::{Place, Quota};
 use podswarm_core::metainfo::InfoHash;
 use podswarm_core::tracker::public_network_of;
+use podswarm_core::witness::{self, Nonce, Question};
 use podswarm_feeds::Withdrawal;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::{self, error::RecvError};
@@ -30,6 +33,7 @@ use url::Url;
 
 use super::private::Reader;
 use crate::library::Library;
+use crate::reach::Seat;
 use crate::record::{EventKind, EventRecord};
 use crate::render::feed::media_url;
 use crate::site::Site;
@@ -99,6 +103,8 @@ pub(super) struct Source {
     pub(super) reader: Reader,
     /// The addresses that events name.
     pub(super) urls: Arc<Urls>,
+    /// His place among those who can be asked to connect back, if he can.
+    pub(super) seat: Option<Seat>,
     /// Ends the stream when the daemon stops.
     pub(super) stop: CancellationToken,
 }
@@ -150,6 +156,9 @@ impl Follower {
             } else {
                 tokio::select! {
                     () = self.source.stop.cancelled() => return None,
+                    nonce = asked(self.source.seat.as_ref()) => {
+                        return if self.is_let_in().await { Some(question(nonce)) } else { None };
+                    }
                     event = self.receiver.recv() => match event {
                         Ok(event) => event,
                         Err(RecvError::Lagged(_) | RecvError::Closed) => return None,
@@ -159,7 +168,7 @@ impl Follower {
             if event.show != self.show || event.seq <= self.last {
                 continue;
             }
-            if !self.source.reader.is_let_in(&self.source.library).await {
+            if !self.is_let_in().await {
                 return None;
             }
             self.last = event.seq;
@@ -167,6 +176,11 @@ impl Follower {
                 return Some(told);
             }
         }
+    }
+
+    /// Whether he who follows is let in still.
+    async fn is_let_in(&self) -> bool {
+        self.source.reader.is_let_in(&self.source.library).await
     }
 
     /// The event as it is sent; `None` if its episode is not in the site any more.
@@ -191,4 +205,18 @@ impl Follower {
         let json = serde_json::to_string(&data).expect("event data has a JSON form");
         Some(Event::default().id(event.seq.to_string()).event(event.kind.as_str()).data(json))
     }
+}
+
+/// Waits until somebody in this place is to be asked to connect back.
+async fn asked(seat: Option<&Seat>) -> Nonce {
+    match seat {
+        Some(seat) => seat.asked().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The event that asks. It has no number: who misses it is not asked again.
+fn question(nonce: Nonce) -> Event {
+    let json = serde_json::to_string(&Question { nonce }).expect("a question has a JSON form");
+    Event::default().event(witness::EVENT).data(json)
 }

@@ -4,17 +4,19 @@
 //! many as [`Limits::connections`], and from one public address [`Limits::connections_per_network`]; beyond that an
 //! asker is told to come again. When the process runs out of descriptors the loop waits instead of spinning.
 //!
-//! Handlers learn both ends of their connection as a [`Peers`] extension, and who can read it as a [`Way`]. Where a
+//! Handlers learn both ends of their connection as a [`Peers`] extension, since when it is there as [`Opened`], and who
+//! can read it as a [`Way`]. Where a
 //! trusted proxy connects, the asker is whom it names, one request after another, and the asker's network is held to as
 //! many requests as it may have connections; so is every network over HTTP/2, where a connection carries many.
 //!
 //! Why not `axum::serve`: it sets no timer, so a slow sender of headers would hold its socket for ever.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -27,7 +29,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use podswarm_core::app::{Guarded, Place, Quota};
 use podswarm_core::net::rest_after_accept;
-use podswarm_core::tracker::{Scope, public_network_of};
+use podswarm_core::tracker::{Scope, network_of, public_network_of};
 use socket2::SockRef;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
@@ -75,6 +77,18 @@ pub(crate) struct Peers {
     pub(crate) local: SocketAddr,
 }
 
+impl Peers {
+    /// Whether the asker is somebody outside, as far as the two addresses tell.
+    pub(crate) fn are_apart(&self) -> bool {
+        let (remote, local) = (network_of(self.remote.ip()), network_of(self.local.ip()));
+        remote != local && Scope::of(remote) == Scope::Public
+    }
+}
+
+/// When a connection was opened.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Opened(pub(crate) Instant);
+
 /// Who can read what is asked and answered, on its way to us.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Way {
@@ -98,26 +112,44 @@ pub(crate) struct App {
     pub(crate) proxies: Proxies,
     /// What is shown in the handshake, if TLS is spoken.
     pub(crate) tls: Option<Tls>,
-    /// Whether somebody has come in from outside.
+    /// Who has come in from outside.
     pub(crate) came_in: CameIn,
 }
 
-/// Whether somebody has come in from outside, which proves that it can be done; clones share it.
+/// Who has come in from outside, which proves that it can be done; clones share it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct CameIn(Arc<AtomicBool>);
+pub(crate) struct CameIn(Arc<Arrivals>);
+
+#[derive(Debug, Default)]
+struct Arrivals {
+    /// The first networks that came.
+    networks: Mutex<BTreeSet<IpAddr>>,
+    /// Whether no more are looked for.
+    is_full: AtomicBool,
+}
 
 impl CameIn {
-    /// Whether somebody has.
-    pub(crate) fn is_so(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+    /// Networks that are remembered: our own ones, which routers may show us, are fewer.
+    const MOST: usize = 8;
+
+    /// Whether somebody has who has none of our `own` addresses outside.
+    pub(crate) fn is_so(&self, own: &[IpAddr]) -> bool {
+        let is_own = |network: &IpAddr| own.iter().any(|ip| network_of(*ip) == *network);
+        self.networks().iter().any(|network| !is_own(network))
     }
 
-    /// Somebody is here. Who has the address that he asks at is this machine itself.
+    /// Somebody is here. Who has the address that he asks at is this machine itself, or one beside it.
     fn note(&self, peers: Peers) {
-        let (remote, local) = (peers.remote.ip(), peers.local.ip());
-        if !self.is_so() && remote != local && Scope::of(remote) == Scope::Public {
-            self.0.store(true, Ordering::Relaxed);
+        if self.0.is_full.load(Ordering::Relaxed) || !peers.are_apart() {
+            return;
         }
+        let mut networks = self.networks();
+        networks.insert(network_of(peers.remote.ip()));
+        self.0.is_full.store(networks.len() >= Self::MOST, Ordering::Relaxed);
+    }
+
+    fn networks(&self) -> MutexGuard<'_, BTreeSet<IpAddr>> {
+        self.0.networks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -328,7 +360,8 @@ async fn connection(
         (false, Some(_)) => Way::Secret,
         (false, None) => Way::Open,
     };
-    let desk = Desk { peers, way, proxies: is_proxy.then_some(proxies), router, places, came_in };
+    let opened = Opened(Instant::now());
+    let desk = Desk { peers, opened, way, proxies: is_proxy.then_some(proxies), router, places, came_in };
     let stream = guest.into_stream()?;
     let Some(tls) = tls else { return attend(stream, heard, front, desk, limits, stop).await };
     let greeting = Box::pin(tokio::time::timeout(limits.head, shake_hands(stream, &tls)));
@@ -421,6 +454,7 @@ async fn route_streams<L: Line>(
 /// Where the requests of one connection are answered, by the router.
 struct Desk {
     peers: Peers,
+    opened: Opened,
     way: Way,
     /// Who is believed, where one of them connects: who asks is seen from each request then.
     proxies: Option<Proxies>,
@@ -460,6 +494,7 @@ impl Desk {
         };
         request.extensions_mut().insert(asker);
         request.extensions_mut().insert(self.way);
+        request.extensions_mut().insert(self.opened);
         let is_refused = matches!(place, Some(None));
         let answer = (!is_refused).then(|| TowerToHyperService::new(self.router.clone()).call(request));
         async move {
@@ -579,7 +614,7 @@ mod tests {
     #[tokio::test]
     async fn who_does_not_read_is_cut_off() {
         let (held, dropped) = tokio::sync::oneshot::channel::<()>();
-        let held = Arc::new(std::sync::Mutex::new(Some(held)));
+        let held = Arc::new(Mutex::new(Some(held)));
         // An answer without end that holds something until it is dropped with its connection.
         let endless = async move || {
             let held = held.lock().unwrap().take();
@@ -597,6 +632,26 @@ mod tests {
         let mut deaf = TcpStream::connect(addr).await.unwrap();
         deaf.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
         dropped.await.unwrap_err();
+    }
+
+    #[test]
+    fn who_comes_from_our_own_network_has_not_come_from_outside() {
+        let came_in = CameIn::default();
+        let come = |remote: &str, local: &str| {
+            let addr = |ip: &str| SocketAddr::new(ip.parse().unwrap(), 1);
+            came_in.note(Peers { remote: addr(remote), local: addr(local) });
+        };
+        let own = ["198.18.0.1".parse().unwrap()];
+        come("192.168.1.2", "192.168.1.1");
+        come("198.18.0.9", "198.18.0.9");
+        come("2001:db8::2", "2001:db8::1");
+        // As a router shows hosts of its own network.
+        come("198.18.0.1", "192.168.1.1");
+        assert!(!came_in.is_so(&own) && came_in.is_so(&[]));
+        for n in 2..100 {
+            come(&format!("198.18.0.{n}"), "192.168.1.1");
+        }
+        assert!(came_in.is_so(&own) && came_in.networks().len() == CameIn::MOST);
     }
 
     #[test]

@@ -5,8 +5,8 @@
 //! a place of its own, and `proxies` tells who is behind one; `front` answers what comes most, and leaves the rest to
 //! the router, before which `private` lets subscribers in, and where `pace` holds up who asks too often; `resource` and
 //! `media` (with `range`) answer for what is in memory and on disk, `uplink` lets peers have their part of the line
-//! meanwhile, and a `mirror` helps when it is full; `torrents`, `events` and the tracker do the rest. [`app`] puts them
-//! under their paths; it needs no socket, so tests ask it directly.
+//! meanwhile, and a `mirror` helps when it is full; `torrents`, `events`, `witness` and the tracker do the rest.
+//! [`app`] puts them under their paths; it needs no socket, so tests ask it directly.
 //!
 //! Law: a path decides nothing about files. Every name in a request is looked up in the site, and what is not there is
 //! not found.
@@ -26,6 +26,7 @@ mod torrents;
 mod uplink;
 mod mirror;
 mod events;
+mod witness;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -43,13 +44,14 @@ use axum::routing::{MethodRouter, get, post};
 use podswarm_core::app::Failure;
 use podswarm_core::app::range::{Asked, ByteRange};
 use podswarm_core::tracker::Scope;
+use podswarm_core::witness::{OFFER, Offer};
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use events::Bus;
 pub(crate) use front::Front;
-pub(crate) use listen::{App, CameIn, Limits, Peers, Way, canonical, serve, serve_beside};
+pub(crate) use listen::{App, CameIn, Limits, Opened, Peers, Way, canonical, serve, serve_beside};
 pub(crate) use media::mtime_of;
 pub(crate) use mirror::Mirror;
 pub(crate) use pace::{Pace, seconds};
@@ -62,6 +64,7 @@ use crate::host::blocking;
 use crate::hub::Hub;
 use crate::library::Library;
 use crate::numbers::{EpisodeKey, Numbers, torrent_client};
+use crate::reach::Outside;
 use crate::record::{EpisodeRecord, Place};
 use crate::render::assets::{self, CSS, JAVASCRIPT};
 use crate::render::feed::{self, Form};
@@ -92,6 +95,8 @@ pub(crate) struct Web {
     pub(crate) tls: Option<Tls>,
     /// Where events come from.
     pub(crate) bus: Bus,
+    /// Who listens outside.
+    pub(crate) outside: Outside,
     /// Takes note of what is downloaded.
     pub(crate) numbers: Numbers,
     /// Takes subscribers, if it is to.
@@ -159,6 +164,7 @@ fn router(web: Web, api: Router) -> Router {
         .route("/shows/{slug}/{episode}/swarm.json", get(swarm))
         .route("/shows/{slug}/{episode}/chapters.json", get(chapters))
         .route("/torrents/{slug}/{name}", get(torrent))
+        .route("/shows/{slug}/reach/{nonce}", witness::route())
         .route_layer(middleware::from_fn_with_state(pace.clone(), hold_pages));
     // Feeds and announces are answered sooner than refused; media, streams of events and the hub have rules of their
     // own.
@@ -347,9 +353,11 @@ async fn follow(
         return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "30")], "too many streams\n").into_response();
     };
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
-    let Web { site, library, urls, stop, .. } = &state.web;
+    let offer = headers.get(OFFER).and_then(|offer| Offer::read(offer.to_str().ok()?)).filter(|_| peers.are_apart());
+    let Web { site, library, urls, stop, outside, .. } = &state.web;
+    let seat = offer.and_then(|offer| outside.sit_down(peers.remote.ip(), slug.clone(), offer));
     let (site, library, urls, stop) = (site.clone(), library.clone(), reader.urls(urls), stop.clone());
-    let source = events::Source { site, library, reader, urls, stop };
+    let source = events::Source { site, library, reader, urls, seat, stop };
     let mut response = events::follow(&state.web.bus, source, slug, last, place).into_response();
     // Nginx would hold events back until its buffer is full.
     response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));

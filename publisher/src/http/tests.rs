@@ -23,6 +23,7 @@ pub(super) struct Port {
     library: Library,
     site: watch::Sender<Arc<Site>>,
     bus: Bus,
+    outside: Outside,
     stop: CancellationToken,
     pub(super) app: App,
 }
@@ -45,11 +46,13 @@ fn port_at(public_url: &str, tls: Option<Tls>) -> Port {
     let site = watch::Sender::new(Arc::new(Site::build(&library, &urls, chrono::DateTime::UNIX_EPOCH).unwrap()));
     let tracker = Arc::new(Tracker::new(Rng::from_seed_u64(1), Numbers::queue().0));
     let (bus, stop) = (Bus::default(), CancellationToken::new());
+    let outside = Outside::new(Rng::from_seed_u64(2));
     let web = Web {
         site: site.subscribe(),
         library: library.clone(),
         urls,
         tracker,
+        outside: outside.clone(),
         proxies: Proxies::default(),
         tls,
         bus: bus.clone(),
@@ -60,7 +63,7 @@ fn port_at(public_url: &str, tls: Option<Tls>) -> Port {
         mirror: None,
         stop: stop.clone(),
     };
-    Port { _dir: dir, library, site, bus, stop, app: app(web, Router::new()) }
+    Port { _dir: dir, library, site, bus, outside, stop, app: app(web, Router::new()) }
 }
 
 fn publish(library: &Library, record: &EpisodeRecord) {
@@ -466,4 +469,54 @@ async fn a_stream_ends_when_its_subscriber_is_let_in_no_more() {
     assert!(streams[0].next().await.is_none());
     let told = String::from_utf8(streams[1].next().await.unwrap().unwrap().to_vec()).unwrap();
     assert!(told.contains(&format!("/private/{bob}/torrents/b/")) && !told.contains(&ann), "{told}");
+}
+
+/// Asks for `path` from outside, over a connection of that time.
+async fn from_outside(port: &Port, method: &str, path: &str, opened: Instant, body: &str) -> Response {
+    let peers = Peers { remote: "198.18.0.2:50000".parse().unwrap(), local: "198.18.0.1:6969".parse().unwrap() };
+    let request = Request::builder().method(method).uri(path).header("host", "pods.example").extension(peers);
+    let request = request.header(OFFER, "feed, peers").header(header::CONTENT_TYPE, "application/json");
+    let request = request.extension(Opened(opened)).body(Body::from(body.to_owned())).unwrap();
+    port.app.router.clone().oneshot(request).await.unwrap()
+}
+
+#[tokio::test]
+async fn an_agent_outside_is_asked_on_its_stream_and_shows_what_it_was_asked_with() {
+    let (port, [ann, _]) = private_port();
+    let before = Instant::now();
+    let below = format!("/private/{ann}/shows/b");
+    let mut stream =
+        from_outside(&port, "GET", &format!("{below}/events"), before, "").await.into_body().into_data_stream();
+    stream.next().await.unwrap().unwrap();
+    let mut at_home = port.ask("GET", "/shows/a/events", &[(OFFER, "feed")]).await.into_body().into_data_stream();
+    at_home.next().await.unwrap().unwrap();
+
+    let chosen = port.outside.choose(&[]);
+    assert_eq!(chosen.len(), 1, "who is at home is not asked");
+    port.outside.ring(&chosen);
+    let told = String::from_utf8(stream.next().await.unwrap().unwrap().to_vec()).unwrap();
+    let nonce = chosen[0].nonce.to_string();
+    assert_eq!(told, format!("event: reach\ndata: {{\"nonce\":\"{nonce}\"}}\n\n"));
+
+    let at = format!("{below}/reach/{nonce}");
+    for (path, opened, want) in [
+        (format!("/shows/b/reach/{nonce}"), Instant::now(), 404),
+        (format!("/shows/a/reach/{nonce}"), Instant::now(), 404),
+        (format!("{below}/reach/000000000000000000000000"), Instant::now(), 404),
+        (format!("{below}/reach/x"), Instant::now(), 404),
+        (at.clone(), before, 409),
+        (at.clone(), Instant::now(), 200),
+    ] {
+        assert_eq!(port.outside.findings().feed, None);
+        assert_eq!(from_outside(&port, "GET", &path, opened, "").await.status(), want, "{path}");
+    }
+    assert_eq!((port.outside.findings().came, port.outside.findings().feed.is_some()), (1, true));
+    for (body, want) in [("{", 400), ("{\"peers\":[{\"addr\":\"x\"}]}", 422), ("{\"peers\":[]}", 204)] {
+        let answer = from_outside(&port, "POST", &at, Instant::now(), body).await;
+        assert_eq!(answer.status(), want, "{body}");
+    }
+    let long = format!("{{\"peers\":[]{}}}", " ".repeat(5 << 10));
+    assert_eq!(from_outside(&port, "POST", &at, Instant::now(), &long).await.status(), 413);
+    drop(stream);
+    assert!(port.outside.choose(&[]).is_empty());
 }

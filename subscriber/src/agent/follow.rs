@@ -1,6 +1,9 @@
 //! The agent and its feeds: polling them, hearing from them, taking in what they say.
 
+use std::time::Duration;
+
 use podswarm_core::time::Instant;
+use podswarm_core::witness::{self, Nonce};
 use podswarm_feeds::poll::{self, Now, Outcome, Poller};
 use url::Url;
 
@@ -20,9 +23,18 @@ pub(super) struct Follow {
     pub(super) stream: Stream,
     /// The stream has answered.
     pub(super) is_told: bool,
+    /// When we last connected back to its publisher.
+    connected_back: Option<Instant>,
     /// A poll has ended since the agent began.
     pub(super) is_polled: bool,
     pub(super) is_paused: bool,
+}
+
+impl Follow {
+    /// How long we do not connect back to its publisher yet.
+    fn rest(&self, now: Instant) -> Duration {
+        self.connected_back.map_or(Duration::ZERO, |at| witness::REST.saturating_sub(now - at))
+    }
 }
 
 impl Agent {
@@ -33,7 +45,8 @@ impl Agent {
         let rng = self.rng.fork(u64::from(id.0));
         let poller = Poller::new(state, self.settings.interval, now, rng);
         let is_due = poller.next_due().is_none_or(|at| at <= now.wall);
-        let follow = Follow { poller, stream: Stream::default(), is_told: false, is_polled: false, is_paused };
+        let (stream, connected_back) = (Stream::default(), None);
+        let follow = Follow { poller, stream, is_told: false, connected_back, is_polled: false, is_paused };
         self.follows.insert(id, follow);
         self.order_treat(id);
         if !is_due {
@@ -288,6 +301,7 @@ impl Agent {
                     self.queue.hurry(now.instant, id);
                 }
             }
+            StreamNews::Asked { nonce } => self.connect_back(now, id, nonce),
             StreamNews::Event { last_id } => {
                 follow.poller.handle(now, poll::Input::Pushed);
                 if let Some(feed) = self.catalogue.feed_mut(id) {
@@ -301,6 +315,23 @@ impl Agent {
             }
         }
         self.drain_poller(now, id);
+    }
+
+    /// Connects back to a feed's publisher who asks for it, if the owner lets us, and not often.
+    ///
+    /// To the feed's own host, and to no other: neither to one in our own network, nor where the feed says that its
+    /// events are.
+    fn connect_back(&mut self, now: Now, id: FeedId, nonce: Nonce) {
+        let (Some(feed), Some(follow)) = (self.catalogue.feed(id), self.follows.get_mut(&id)) else { return };
+        if !self.settings.connects_back || feed.is_local || !follow.rest(now.instant).is_zero() {
+            return;
+        }
+        let events = feed.events_url.as_deref().and_then(|url| Url::parse(url).ok());
+        let Some(events) = events.filter(|events| events.host() == feed.url().host()) else { return };
+        if let Ok(url) = events.join(&format!("{}/{nonce}", witness::PATH)) {
+            follow.connected_back = Some(now.instant);
+            self.outputs.push_back(Output::ConnectBack { url, nonce });
+        }
     }
 
     /// Polls and connects what is due.
@@ -322,7 +353,8 @@ impl Agent {
         let (Some(url), Some(follow)) = (feed.events_url.clone(), self.follows.get_mut(&id)) else { return };
         if let Some(serial) = follow.stream.connect_if_due(now.instant) {
             let (last_event_id, is_local) = (feed.last_event_id.clone(), feed.is_local);
-            self.outputs.push_back(Output::Listen { feed: id, serial, url, last_event_id, is_local });
+            let rest = follow.rest(now.instant);
+            self.outputs.push_back(Output::Listen { feed: id, serial, url, last_event_id, is_local, rest });
         }
     }
 

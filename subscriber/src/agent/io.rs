@@ -9,6 +9,7 @@ use podswarm_core::app::Space;
 use podswarm_core::app::hook::Undelivered;
 use podswarm_core::metainfo::InfoHash;
 use podswarm_core::net::Conduct;
+use podswarm_core::witness::Nonce;
 use podswarm_feeds::poll;
 use url::Url;
 
@@ -193,6 +194,11 @@ pub enum Deletion {
 /// Something of an event stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StreamNews {
+    /// The publisher asks us to connect back.
+    Asked {
+        /// What to show him.
+        nonce: Nonce,
+    },
     /// An event came.
     Event {
         /// What to name when connecting again.
@@ -210,6 +216,13 @@ pub enum StreamNews {
 /// What to do.
 #[derive(Clone, Debug)]
 pub enum Output {
+    /// Show a publisher that we get to him from outside, over a new connection.
+    ConnectBack {
+        /// Where to show it.
+        url: Url,
+        /// What.
+        nonce: Nonce,
+    },
     /// Count what was sent of all that is exchanged; answer with [`Input::Counted`].
     Count,
     /// Stop seeding a file and delete it, if it looks as it did; answer with [`Input::Deleted`].
@@ -242,6 +255,8 @@ pub enum Output {
         last_event_id: Option<String>,
         /// It may be at a private or loopback address.
         is_local: bool,
+        /// How long its publisher need not ask us to connect back yet.
+        rest: Duration,
     },
     /// Measure the library's disk, and answer with [`Input::Measured`].
     Measure,

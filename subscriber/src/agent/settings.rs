@@ -27,6 +27,8 @@ pub struct Settings {
     pub enough: Enough,
     /// Which sources are used.
     pub sources: Sources,
+    /// Whether publishers that ask for it are shown that we get to them from outside.
+    pub connects_back: bool,
     /// What is wanted of all feeds.
     pub rules: Rules,
     /// What the disk is for.

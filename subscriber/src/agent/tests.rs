@@ -6,6 +6,7 @@ use podswarm_core::app::hook::{Undelivered, WAITS};
 use podswarm_core::metainfo::InfoHash;
 use podswarm_core::net::Conduct;
 use podswarm_core::rate::Rate;
+use podswarm_core::witness::Nonce;
 use podswarm_feeds::Withdrawal;
 use podswarm_feeds::poll::{self, Outcome, Reply, Validators};
 use podswarm_feeds::schedule::Schedule;
@@ -38,6 +39,8 @@ struct World {
     torrents: BTreeMap<String, InfoHash>,
     /// Downloads that start never end.
     is_slow: bool,
+    /// The feed's host is in our own network.
+    is_local: bool,
     feeds: BTreeMap<FeedId, Feed>,
     episodes: BTreeMap<EpisodeId, Episode>,
     events: Vec<Event>,
@@ -49,6 +52,8 @@ struct World {
     seeded: Vec<EpisodeId>,
     stopped: Vec<EpisodeId>,
     listening: Option<u64>,
+    /// How long we do not connect back, as was said when the stream was opened.
+    rest: Duration,
     /// Files that were to be deleted, and those of them that their owner has changed.
     deleted: Vec<EpisodeId>,
     changed: Vec<EpisodeId>,
@@ -56,6 +61,8 @@ struct World {
     sent: Vec<(EpisodeId, u64)>,
     /// How the episodes of the feed were to be treated, one after another.
     conducts: Vec<Conduct>,
+    /// Where publishers were shown that we get to them.
+    shown: Vec<String>,
     /// The hooks that were done, for which episodes.
     hooked: Vec<(u64, String, String)>,
     /// What comes of them; `None` if they hang.
@@ -72,6 +79,7 @@ fn settings(duty: Duty) -> Settings {
         seeding: Seeding::On,
         enough: Enough::default(),
         sources: Sources::All,
+        connects_back: true,
         rules: Rules::default(),
         limits: Limits::default(),
     }
@@ -90,6 +98,7 @@ impl World {
             is_down: false,
             torrents: BTreeMap::new(),
             is_slow: false,
+            is_local: false,
             feeds: BTreeMap::new(),
             episodes: BTreeMap::new(),
             events: Vec::new(),
@@ -99,10 +108,12 @@ impl World {
             seeded: Vec::new(),
             stopped: Vec::new(),
             listening: None,
+            rest: Duration::ZERO,
             deleted: Vec::new(),
             changed: Vec::new(),
             sent: Vec::new(),
             conducts: Vec::new(),
+            shown: Vec::new(),
             hooked: Vec::new(),
             hooks_end: Some(Ok(())),
         }
@@ -155,8 +166,12 @@ impl World {
 
     fn act(&mut self, output: Output) -> Option<Input> {
         match output {
+            Output::ConnectBack { url, nonce } => {
+                assert!(url.path().ends_with(&nonce.to_string()));
+                self.shown.push(url.to_string());
+            }
             Output::Count => return Some(Input::Counted(self.sent.clone())),
-            Output::Listen { serial, .. } => self.listening = Some(serial),
+            Output::Listen { serial, rest, .. } => (self.listening, self.rest) = (Some(serial), rest),
             Output::Unlisten { .. } => self.listening = None,
             Output::Delete { id, .. } => {
                 let outcome = if self.changed.contains(&id) { Deletion::Changed } else { Deletion::Done };
@@ -210,7 +225,7 @@ impl World {
         };
         let found = (!is_unchanged).then(|| Box::new(found));
         let reply = Reply { outcome, moved_to: None, max_age: None, bytes: 1000 };
-        Input::Polled { feed, url: fetch.url.clone(), reply, found, is_local: false }
+        Input::Polled { feed, url: fetch.url.clone(), reply, found, is_local: self.is_local }
     }
 
     fn prepare(&self, id: EpisodeId, attempt: u64, source: &Source) -> Input {
@@ -325,6 +340,49 @@ fn what_was_released_while_the_stream_was_down_is_found_when_it_stands_again() {
     world.pass(10);
     world.stream(StreamNews::Open);
     assert_eq!(world.complete(), ["a"]);
+}
+
+#[test]
+fn a_publisher_who_asks_is_shown_that_we_get_to_him_and_not_often() {
+    let nonces: Vec<Nonce> = (0..9).map(|n| Nonce::generate(&mut Rng::from_seed_u64(n))).collect();
+    let mut world = World::new();
+    world.events_url = Some("http://host.example:8080/shows/x/events?all".parse().unwrap());
+    world.subscribe(None);
+    world.stream(StreamNews::Open);
+    let polls = world.polls.len();
+    for nonce in &nonces[..3] {
+        world.stream(StreamNews::Asked { nonce: *nonce });
+    }
+    assert_eq!(world.shown, [format!("http://host.example:8080/shows/x/reach/{}", nonces[0])]);
+    world.pass(119);
+    world.stream(StreamNews::Asked { nonce: nonces[3] });
+    assert_eq!(world.shown.len(), 1, "it is too soon");
+    world.pass(1);
+    world.stream(StreamNews::Asked { nonce: nonces[4] });
+    assert_eq!(world.shown.len(), 2);
+    assert_eq!(world.polls.len(), polls, "that is no news");
+    world.stream(StreamNews::Lost { retry: None });
+    world.pass(60);
+    assert!(world.rest >= Duration::from_mins(1), "whoever asks then is told that it is too soon");
+}
+
+#[test]
+fn nobody_is_connected_back_to_who_is_not_the_feeds_own_host_or_against_the_owners_will() {
+    let nonce = Nonce::generate(&mut Rng::from_seed_u64(1));
+    let not = Settings { connects_back: false, ..settings(Duty::Everything) };
+    for (settings, events, is_local) in [
+        (settings(Duty::Everything), "http://other.example/events", false),
+        (settings(Duty::Everything), "http://198.51.100.1/events", false),
+        (settings(Duty::Everything), "http://host.example/events", true),
+        (not, "http://host.example/events", false),
+    ] {
+        let mut world = World::with(settings);
+        (world.events_url, world.is_local) = (Some(events.parse().unwrap()), is_local);
+        world.subscribe(None);
+        world.stream(StreamNews::Open);
+        world.stream(StreamNews::Asked { nonce });
+        assert!(world.shown.is_empty(), "{events}");
+    }
 }
 
 #[test]

@@ -75,6 +75,7 @@ async fn own(out: &Out, dir: &DataDir, lock: DataDirLock, args: &RunArgs, urls: 
         seeding: if args.no_seed { Seeding::Off } else { Seeding::On },
         enough: Enough { ratio: args.seed_ratio, time: args.seed_time },
         sources: if args.sources.http_only { Sources::HttpOnly } else { Sources::All },
+        connects_back: !args.no_connect_back,
         rules: args.rules.all.clone(),
         limits: Limits { quota: args.quota.map(|size| size.0), leave_free: args.leave_free.map(|size| size.0) },
     };

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use chrono::Utc;
 use podswarm_core::app::{DataDir, Failure};
@@ -10,6 +11,7 @@ use podswarm_core::metainfo::InfoHash;
 use podswarm_core::net::clock::Clock;
 use podswarm_core::net::http::{HttpClient, Reach};
 use podswarm_core::net::{Conduct, Engine, Route, Torrent};
+use podswarm_core::witness::Offer;
 use podswarm_feeds::poll::Now;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -29,6 +31,8 @@ pub(super) struct Kit {
     pub(super) library: Library,
     pub(super) engine: Option<Engine>,
     pub(super) seeding: Seeding,
+    /// What publishers are offered, if we connect back to them.
+    pub(super) offer: Option<Offer>,
     /// Where players find episodes.
     pub(super) web: Option<WebSite>,
     pub(super) polls: Semaphore,
@@ -67,8 +71,12 @@ impl Kit {
     ) -> Result<Self, Failure> {
         Ok(Self {
             library,
-            engine,
             seeding: settings.seeding,
+            // Through a proxy nobody is dialled for this.
+            offer: settings
+                .connects_back
+                .then_some(Offer { peers: engine.is_some() && route.proxy.is_none(), rest: Duration::ZERO }),
+            engine,
             web,
             polls: Semaphore::new(POLLS_AT_ONCE),
             stop: CancellationToken::new(),

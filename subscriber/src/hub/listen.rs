@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use podswarm_core::net::http::HttpError;
+use podswarm_core::witness::{self, Offer, Question};
 
 use super::kit::Kit;
 use crate::address::reach_of_links;
@@ -30,6 +31,8 @@ pub(super) struct Listener {
     pub(super) url: String,
     pub(super) last_event_id: Option<String>,
     pub(super) is_local: bool,
+    /// How long we do not connect back yet.
+    pub(super) rest: Duration,
 }
 
 impl Listener {
@@ -78,7 +81,14 @@ impl Listener {
                 tracing::warn!(%url, %error, "the event stream is given up");
                 return End::Refused;
             }
-            let has_news = std::iter::from_fn(|| parser.poll()).count() > 0;
+            let mut has_news = false;
+            while let Some(event) = parser.poll() {
+                if event.kind != witness::EVENT {
+                    has_news = true;
+                } else if let Ok(Question { nonce }) = serde_json::from_str(&event.data) {
+                    self.tell(StreamNews::Asked { nonce }).await;
+                }
+            }
             if has_news {
                 // What is new is in the feed: an event only says when to look.
                 self.tell(StreamNews::Event { last_id: parser.last_id().map(str::to_owned) }).await;
@@ -89,6 +99,10 @@ impl Listener {
     async fn open(&self) -> Result<reqwest::Response, HttpError> {
         let mut headers = vec![("accept", "text/event-stream"), ("cache-control", "no-store")];
         headers.extend(self.last_event_id.as_deref().map(|id| ("last-event-id", id)));
+        // One in our own network need not be asked about from outside.
+        let offer =
+            self.kit.offer.filter(|_| !self.is_local).map(|offer| Offer { rest: self.rest, ..offer }.to_string());
+        headers.extend(offer.as_deref().map(|offer| (witness::OFFER, offer)));
         self.kit.http(reach_of_links(self.is_local)).stream(&self.url, &headers).await
     }
 }

@@ -7,6 +7,7 @@
 //! Decides nothing. Law: what the agent wants saved is on the disk before anything after it is done or told.
 
 mod answer;
+mod connect_back;
 mod fetch;
 mod find;
 mod hook;

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::kit::{Kit, Live};
 use super::listen::Listener;
-use super::{Message, fetch, hook, poll, prepare};
+use super::{Message, connect_back, fetch, hook, poll, prepare};
 use crate::agent::catalogue::Change;
 use crate::agent::event::Event;
 use crate::agent::{Agent, Input, Output};
@@ -172,13 +172,16 @@ impl Task {
     fn start(&mut self, output: Output) {
         let kit = Arc::clone(&self.kit);
         match output {
-            Output::Listen { feed, serial, url, last_event_id, is_local } => {
+            Output::Listen { feed, serial, url, last_event_id, is_local, rest } => {
                 let cancel = self.kit.stop.child_token();
                 self.streams.insert(feed, cancel.clone());
-                let listener = Listener { kit, feed, serial, url, last_event_id, is_local };
+                let listener = Listener { kit, feed, serial, url, last_event_id, is_local, rest };
                 tokio::spawn(async move {
                     cancel.run_until_cancelled(listener.listen()).await;
                 });
+            }
+            Output::ConnectBack { url, nonce } => {
+                kit.clone().spawn(connect_back::connect_back(kit, url, nonce));
             }
             Output::Unlisten { feed } => {
                 if let Some(cancel) = self.streams.remove(&feed) {
