@@ -1,6 +1,7 @@
 //! A real browser: headless Chromium on a host, driven over the `WebDriver` protocol.
 //!
-//! Source: W3C `WebDriver`, of which it uses sessions, navigation and asynchronous scripts.
+//! Source: W3C `WebDriver`, of which it uses sessions, navigation and asynchronous scripts; the Chrome `DevTools`
+//! Protocol for pictures and colours.
 
 use std::path::Path;
 
@@ -78,15 +79,34 @@ impl Browser {
     #[track_caller]
     pub fn darken(&self, is_dark: bool) {
         let feature = json!({ "name": "prefers-color-scheme", "value": if is_dark { "dark" } else { "light" } });
-        let command = json!({ "cmd": "Emulation.setEmulatedMedia", "params": { "features": [feature] } });
-        value(&http::post(&self.host, &format!("{}/goog/cdp/execute", self.session), &command));
+        self.tell("Emulation.setEmulatedMedia", &json!({ "features": [feature] }));
     }
 
     /// A picture of what the window shows, as PNG.
     #[track_caller]
     pub fn picture(&self) -> Vec<u8> {
         let shown = value(&http::get(&self.host, &format!("{}/screenshot", self.session), &[]));
-        BASE64.decode(shown.as_str().expect("a picture is text").as_bytes()).expect("a picture is base64")
+        decoded(&shown)
+    }
+
+    /// A picture of what a window of that width and height would show, each of its pixels drawn as `scale` squared, as
+    /// `png` or, much smaller, as `webp`.
+    #[track_caller]
+    pub fn picture_of(&self, width: u32, height: u32, scale: f64, format: &str) -> Vec<u8> {
+        let window = json!({ "width": width, "height": height, "deviceScaleFactor": scale, "mobile": false });
+        self.tell("Emulation.setDeviceMetricsOverride", &window);
+        self.tell("Emulation.setScrollbarsHidden", &json!({ "hidden": true }));
+        let shown = self.tell("Page.captureScreenshot", &json!({ "format": format }));
+        self.tell("Emulation.setScrollbarsHidden", &json!({ "hidden": false }));
+        self.tell("Emulation.clearDeviceMetricsOverride", &json!({}));
+        decoded(&shown["data"])
+    }
+
+    /// Gives the browser a command of its own protocol for developers.
+    #[track_caller]
+    fn tell(&self, command: &str, params: &Value) -> Value {
+        let command = json!({ "cmd": command, "params": params });
+        value(&http::post(&self.host, &format!("{}/goog/cdp/execute", self.session), &command))
     }
 
     /// Runs the body of an `async` function in the page and returns what it returns.
@@ -98,6 +118,11 @@ impl Browser {
         let url = format!("{}/execute/async", self.session);
         value(&http::post(&self.host, &url, &json!({ "script": script, "args": [] })))
     }
+}
+
+#[track_caller]
+fn decoded(picture: &Value) -> Vec<u8> {
+    BASE64.decode(picture.as_str().expect("a picture is text").as_bytes()).expect("a picture is base64")
 }
 
 #[track_caller]
