@@ -99,7 +99,7 @@ pub enum TagError {
         name: &'static str,
     },
     /// An attribute is missing.
-    #[error("podcast:{name} lacks `{attribute}`")]
+    #[error("podcast:{name} lacks `{attribute}`; it is said as in `TEXT; {attribute}=…`")]
     Lacks {
         /// Its name.
         name: &'static str,
