@@ -14,6 +14,7 @@
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -330,9 +331,16 @@ impl Hall {
     fn let_in(&self, asker: Asker, heard: Vec<u8>) {
         let Self { app, limits, places, stop, tasks } = self;
         let (app, limits, places, stop) = (app.clone(), *limits, places.clone(), stop.clone());
+        let Asker { guest, peers, place } = asker;
+        // In a box of its own, which is gone when the long part begins.
+        let meeting = Box::pin(connection(guest, heard, peers, app, limits, places, stop));
         tasks.spawn(async move {
-            let Asker { guest, peers, place } = asker;
-            if let Err(error) = connection(guest, heard, peers, app, limits, places, stop).await {
+            let ended = match meeting.await {
+                Ok(Some(rest)) => rest.await,
+                Ok(None) => Ok(()),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = ended {
                 tracing::debug!(remote = %peers.remote, %error, "connection ended");
             }
             drop(place);
@@ -343,7 +351,11 @@ impl Hall {
 /// Why a connection ended too early.
 type Broken = Box<dyn std::error::Error + Send + Sync>;
 
-/// Serves the requests of one connection. `heard` has been read of it already.
+/// All that is left of a connection when the router has it.
+type Rest = Pin<Box<dyn Future<Output = Result<(), Broken>> + Send>>;
+
+/// Serves the requests of one connection, up to the first that is for the router, whose work is returned. `heard` has
+/// been read of it already.
 async fn connection(
     guest: Guest,
     heard: Vec<u8>,
@@ -352,7 +364,7 @@ async fn connection(
     limits: Limits,
     places: Places,
     stop: CancellationToken,
-) -> Result<(), Broken> {
+) -> Result<Option<Rest>, Broken> {
     let App { front, router, proxies, tls, came_in } = app;
     let is_proxy = proxies.trust(peers.remote.ip());
     let way = match (is_proxy, &tls) {
@@ -365,16 +377,16 @@ async fn connection(
     let stream = guest.into_stream()?;
     let Some(tls) = tls else { return attend(stream, heard, front, desk, limits, stop).await };
     let greeting = Box::pin(tokio::time::timeout(limits.head, shake_hands(stream, &tls)));
-    let Some(Secured { stream, is_http_2 }) = greeting.await?? else { return Ok(()) };
+    let Some(Secured { stream, is_http_2 }) = greeting.await?? else { return Ok(None) };
     if is_http_2 {
-        Box::pin(route_streams(Guarded::new(stream, limits.idle), desk, limits, stop)).await
+        Ok(Some(Box::pin(route_streams(Guarded::new(stream, limits.idle), desk, limits, stop))))
     } else {
         Box::pin(attend(stream, heard, front, desk, limits, stop)).await
     }
 }
 
-/// Serves the requests of a connection over HTTP/1: those that the front knows, and from the first other one on all in
-/// the router.
+/// Serves the requests of a connection over HTTP/1 that the front knows. From the first other one on all are the
+/// router's.
 async fn attend<L: Line>(
     stream: L,
     heard: Vec<u8>,
@@ -382,16 +394,15 @@ async fn attend<L: Line>(
     desk: Desk,
     limits: Limits,
     stop: CancellationToken,
-) -> Result<(), Broken> {
+) -> Result<Option<Rest>, Broken> {
     let mut stream = Guarded::new(stream, limits.head);
     if let Some(front) = front {
         let rest = front.attend(&mut stream, heard, desk.peers, limits.idle, &stop).await?;
-        let Some(rest) = rest else { return Ok(()) };
+        let Some(rest) = rest else { return Ok(None) };
         stream.unread(rest);
     }
     stream.bear(limits.idle);
-    // In a box of its own, as most connections never come here.
-    Box::pin(route(stream, desk, limits, stop)).await
+    Ok(Some(Box::pin(route(stream, desk, limits, stop))))
 }
 
 /// Serves requests of every kind over HTTP/1.
