@@ -22,8 +22,8 @@ class Refused extends Error {
 const bearer = () => ({ authorization: `Bearer ${room.getItem("token")}` });
 
 /** The answer to a request with `body` as JSON, if there is one; a refusal is thrown. */
-async function answerTo(method, path, headers, body) {
-  const init = { method, headers: { ...headers }, cache: "no-store" };
+async function answerTo(method, path, headers, body, keepalive = false) {
+  const init = { method, headers: { ...headers }, cache: "no-store", keepalive };
   if (body !== undefined) {
     init.headers["content-type"] = "application/json";
     init.body = JSON.stringify(body);

@@ -16,7 +16,7 @@ use podswarm_core::timetable::{LimitStatus, RateLimits};
 use podswarm_feeds::poll::Counts;
 use serde::{Deserialize, Serialize};
 
-use crate::records::{Backlog, Episode, EpisodeId, Feed, FeedId, Shared, Source, Stage, Why};
+use crate::records::{Backlog, Episode, EpisodeId, Feed, FeedId, Heard, Shared, Source, Stage, Why};
 use crate::rules::{RuleName, Rules};
 use podswarm_feeds::schedule::Schedule;
 
@@ -72,6 +72,19 @@ pub enum Ask {
     First {
         /// How people name it.
         episode: String,
+    },
+    /// To tell how far an episode was heard; answered with [`Reply::Episodes`] as it is then.
+    Heard {
+        /// How people name it.
+        episode: String,
+        /// Where playing stopped, in seconds.
+        position: u64,
+        /// Where it had begun.
+        #[serde(default)]
+        started: u64,
+        /// The playing time, as the player knows it.
+        #[serde(default)]
+        total: Option<u64>,
     },
     /// All that is known of a feed or an episode; answered with [`Reply::Feed`] or [`Reply::Episode`].
     Info {
@@ -200,7 +213,23 @@ pub enum PhoneWish {
         /// With a new token, so that the old address is good for nothing.
         #[serde(default)]
         renew: bool,
+        /// Whether apps are kept in step.
+        #[serde(default)]
+        sync: SyncWish,
     },
+}
+
+/// What is wished of apps that are kept in step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SyncWish {
+    /// That it stays as it is.
+    #[default]
+    Leave,
+    /// That they are, by a new password.
+    On,
+    /// That none is.
+    Off,
 }
 
 /// How the phone's listener stands.
@@ -210,6 +239,21 @@ pub struct PhoneView {
     pub addr: Option<SocketAddr>,
     /// The feed's address, with the token.
     pub url: Option<String>,
+    /// What apps are kept in step by, if any is.
+    #[serde(default)]
+    pub sync: Option<SyncView>,
+}
+
+/// What an app is told to be kept in step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncView {
+    /// The server.
+    pub server: String,
+    /// The user's name.
+    pub user: String,
+    /// The password, where it was just made; it is kept nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<String>,
 }
 
 /// A feed is followed.
@@ -411,6 +455,9 @@ pub struct EpisodeView {
     pub trouble: Option<String>,
     /// How its download or its seeding stands.
     pub transfer: Option<Transfer>,
+    /// How far it was heard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heard: Option<Heard>,
     /// What its feed says about it; only where one episode was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub notes: Option<String>,
@@ -623,6 +670,7 @@ impl EpisodeView {
             seeded: None,
             trouble: None,
             transfer: None,
+            heard: episode.heard.clone(),
             notes: None,
         }
     }

@@ -247,6 +247,7 @@ pub struct ImportArgs {
 }
 
 /// The arguments of `phone`.
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch on the command line")]
 #[derive(Args, Debug)]
 pub struct PhoneArgs {
     /// Listen at this address of a private network. It is remembered. [default: all addresses, port 6971 or the next
@@ -259,8 +260,15 @@ pub struct PhoneArgs {
     /// Draw the QR code also where no terminal is.
     #[arg(long)]
     pub qr: bool,
+    /// Keep apps in step with the agent, as gpodder.net does: what is followed, and how far each episode was heard.
+    /// Prints a user name and a new password for them, once.
+    #[arg(long)]
+    pub sync: bool,
+    /// Keep no app in step any more; the feed stays open.
+    #[arg(long, conflicts_with = "sync")]
+    pub no_sync: bool,
     /// Close it again.
-    #[arg(long, conflicts_with_all = ["listen", "new_token", "qr"])]
+    #[arg(long, conflicts_with_all = ["listen", "new_token", "qr", "sync", "no_sync"])]
     pub off: bool,
 }
 
@@ -371,6 +379,10 @@ pub struct RuleFlags {
     /// Keep an episode for so long, such as `30d`; `ever` deletes none. [default: ever]
     #[arg(long, value_name = "TIME|ever")]
     pub keep_for: Option<KeepFor>,
+    /// Keep an episode for so long once it was heard to its end, in the browser or in an app that `podsub phone --sync`
+    /// keeps in step, such as `2d`; `0s` deletes it then, `ever` never for that. [default: ever]
+    #[arg(long, value_name = "TIME|ever")]
+    pub keep_played: Option<KeepFor>,
     /// Call files so, below the show's folder, such as `Season {season:02}/{number:02} {title}`.
     /// [default: {date} {title}]
     #[arg(long, value_name = "TEMPLATE")]
@@ -472,8 +484,20 @@ impl RuleFlags {
             }
         };
         let skip = (!self.skip.is_empty()).then_some(self.skip);
-        let Self { keep, keep_for, name, episode_up, episode_down, find_peers, quality, .. } = self;
-        Ok(Rules { take, skip, keep, keep_for, name, episode_up, episode_down, find_peers, on_complete, quality })
+        let Self { keep, keep_for, keep_played, name, episode_up, episode_down, find_peers, quality, .. } = self;
+        Ok(Rules {
+            take,
+            skip,
+            keep,
+            keep_for,
+            keep_played,
+            name,
+            episode_up,
+            episode_down,
+            find_peers,
+            on_complete,
+            quality,
+        })
     }
 }
 
@@ -510,6 +534,7 @@ impl FromArgMatches for RuleArgs {
             ("skip", RuleName::Skip),
             ("keep", RuleName::Keep),
             ("keep_for", RuleName::KeepFor),
+            ("keep_played", RuleName::KeepPlayed),
             ("name", RuleName::Name),
             ("episode_up", RuleName::EpisodeUp),
             ("episode_down", RuleName::EpisodeDown),

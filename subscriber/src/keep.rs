@@ -11,8 +11,8 @@ use podswarm_core::app::upgrade::StateShape;
 use podswarm_core::store::{Record, Store, StoreError};
 use serde::{Deserialize, Serialize};
 
-use crate::agent::catalogue::{Catalogue, Change};
-use crate::records::{Episode, EpisodeId, Feed, FeedId, Notes};
+use crate::agent::catalogue::{Catalogue, Change, feed_mark, loose_mark};
+use crate::records::{Device, Episode, EpisodeId, Feed, FeedId, Left, Loose, Notes};
 
 /// Changes that are written with one sync; a large feed, read for the first time, takes several.
 const BATCH: usize = 200;
@@ -65,9 +65,41 @@ impl Record for Notes {
     }
 }
 
+impl Record for Left {
+    const KIND: &'static str = "left";
+    const VERSION: u8 = 1;
+
+    fn key(&self) -> Vec<u8> {
+        mark_key(feed_mark(&self.url))
+    }
+}
+
+impl Record for Loose {
+    const KIND: &'static str = "loose";
+    const VERSION: u8 = 1;
+
+    fn key(&self) -> Vec<u8> {
+        mark_key(loose_mark(self))
+    }
+}
+
+impl Record for Device {
+    const KIND: &'static str = "device";
+    const VERSION: u8 = 1;
+
+    fn key(&self) -> Vec<u8> {
+        self.id.clone().into_bytes()
+    }
+}
+
 /// What this version knows of the state in `dir`.
 pub fn shape(dir: &DataDir) -> StateShape {
-    StateShape::new(dir, &[]).with::<Episode>().with::<Feed>().with::<Memory>().with::<Notes>()
+    let shape = StateShape::new(dir, &[]).with::<Episode>().with::<Feed>().with::<Memory>().with::<Notes>();
+    shape.with::<Device>().with::<Left>().with::<Loose>()
+}
+
+fn mark_key(mark: u64) -> Vec<u8> {
+    mark.to_be_bytes().to_vec()
 }
 
 fn feed_key(id: FeedId) -> Vec<u8> {
@@ -82,7 +114,28 @@ fn episode_key(id: EpisodeId) -> Vec<u8> {
 pub fn load(store: &Store) -> Result<(Catalogue, Memory), StoreError> {
     let memory = store.get::<Memory>([])?.unwrap_or_default();
     let catalogue = Catalogue::new(store.scan("")?, store.scan("")?, memory.last_feed);
-    Ok((catalogue, memory))
+    Ok((catalogue.with_past(store.scan("")?, store.scan("")?), memory))
+}
+
+/// The devices that were kept in step, in order of their names. Blocks the thread.
+pub fn devices(store: &Store) -> Result<Vec<Device>, StoreError> {
+    store.scan("")
+}
+
+/// Remembers a device; beyond `most` of them the one is forgotten that has been away the longest. Blocks the thread.
+pub fn put_device(store: &Store, device: &Device, most: usize) -> Result<(), StoreError> {
+    let mut others = devices(store)?;
+    if others.contains(device) {
+        return Ok(());
+    }
+    others.retain(|other| other.id != device.id);
+    others.sort_by_key(|other| std::cmp::Reverse(other.seen));
+    store.batch(|batch| {
+        for gone in others.iter().skip(most.saturating_sub(1)) {
+            batch.delete::<Device>(gone.id.as_str());
+        }
+        batch.put(device);
+    })
 }
 
 /// What a feed says about an episode. Blocks the thread.
@@ -143,6 +196,10 @@ pub fn save(store: &Store, changes: &[Change]) -> Result<(), StoreError> {
                     }
                     Change::Episode(episode) => batch.put(&**episode),
                     Change::Feed(feed) => batch.put(&**feed),
+                    Change::DropLeft(mark) => batch.delete::<Left>(mark_key(*mark)),
+                    Change::DropLoose(mark) => batch.delete::<Loose>(mark_key(*mark)),
+                    Change::Left(left) => batch.put(left),
+                    Change::Loose(loose) => batch.put(&**loose),
                     Change::Notes(notes) => batch.put(notes),
                 }
             }

@@ -7,8 +7,10 @@
 //!
 //! Law: an episode's id never names another episode, and its guid names it for as long as the feed is followed.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use podswarm_core::metainfo::InfoHash;
@@ -128,6 +130,12 @@ pub struct Feed {
     pub paused: bool,
     /// Its own host is private or loopback, so that what it links to may be so too.
     pub is_local: bool,
+    /// The owner typed its address here, so that it may lie in a private network. One that an app named may not.
+    #[serde(default = "yes")]
+    pub is_typed: bool,
+    /// When it was followed, in the order of all that apps are told of; see [`Heard::stamp`].
+    #[serde(default)]
+    pub stamp: u64,
     /// Where its events come from, if it has a stream.
     pub events_url: Option<String>,
     /// The id of the last event that was acted on.
@@ -159,6 +167,8 @@ impl Feed {
             schedule: None,
             paused: false,
             is_local: false,
+            is_typed: true,
+            stamp: 0,
             events_url: None,
             last_event_id: None,
             rules: Rules::default(),
@@ -183,6 +193,10 @@ impl Feed {
     pub fn is_new(&self) -> bool {
         self.folder.is_empty()
     }
+}
+
+const fn yes() -> bool {
+    true
 }
 
 /// Where an episode is to be had, and what is said of it.
@@ -322,6 +336,8 @@ pub enum Stage {
 pub enum Expiry {
     /// So many newer ones of its feed were there.
     Count(u32),
+    /// It had been heard for so long.
+    Played(Span),
     /// The library may take so many bytes.
     Quota(u64),
     /// It had been there for so long.
@@ -332,6 +348,8 @@ impl fmt::Display for Expiry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Count(count) => write!(f, "the {count} newest are kept"),
+            Self::Played(Span(Duration::ZERO)) => f.write_str("it is kept until it is heard"),
+            Self::Played(span) => write!(f, "it is kept for {span} once it is heard"),
             Self::Quota(bytes) => write!(f, "the library may take {}", ByteCount(*bytes)),
             Self::Time(span) => write!(f, "it is kept for {span}"),
         }
@@ -368,6 +386,76 @@ impl Shared {
         let milli = (u128::from(self.sent) * 1000).checked_div(u128::from(length)).unwrap_or(0);
         u64::try_from(milli).unwrap_or(u64::MAX)
     }
+}
+
+/// How far an episode was heard, by whatever played it last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heard {
+    /// Where playing stopped, in seconds from its beginning.
+    pub position: u64,
+    /// Where it had begun.
+    #[serde(default)]
+    pub started: u64,
+    /// The playing time in seconds, as the player knows it.
+    #[serde(default)]
+    pub total: Option<u64>,
+    /// When that was.
+    pub at: DateTime<Utc>,
+    /// When it first came to its end; `None` if it did not, or is to count as new again.
+    #[serde(default)]
+    pub ended: Option<DateTime<Utc>>,
+    /// The device that played it, by the name that its app gives it; `None` if podsub did.
+    #[serde(default)]
+    pub device: Option<String>,
+    /// Its place among all changes that apps are told of: seconds since 1970, or the next free number.
+    pub stamp: u64,
+}
+
+impl Heard {
+    /// It was not heard, or counts as new again.
+    pub fn is_new(&self) -> bool {
+        self.position == 0 && self.ended.is_none()
+    }
+}
+
+/// What an app says was played of a feed that is followed, while no episode of it is known to be that.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loose {
+    /// The feed's address, as the app has it.
+    pub podcast: String,
+    /// The file's address.
+    pub episode: String,
+    /// The item's guid, if the app tells it.
+    #[serde(default)]
+    pub guid: Option<String>,
+    /// How far.
+    pub heard: Heard,
+}
+
+/// A feed that is followed no longer, for the apps that are yet to be told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Left {
+    /// Where it was polled.
+    pub url: String,
+    /// When it was removed; see [`Heard::stamp`].
+    pub stamp: u64,
+}
+
+/// A device with an app that is kept in step with us.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    /// What its app calls it.
+    pub id: String,
+    /// What its owner calls it.
+    #[serde(default)]
+    pub caption: String,
+    /// `desktop`, `laptop`, `mobile`, `server` or `other`.
+    pub kind: String,
+    /// When it asked last, by the day.
+    pub seen: NaiveDate,
+    /// The feeds that it has put into its list or was told of, by mark: only these can be missing from its list.
+    #[serde(default)]
+    pub knows: BTreeSet<u64>,
 }
 
 /// Something that is to be done now that an episode is there.
@@ -430,6 +518,9 @@ pub struct Episode {
     /// When its publisher took it back: it is neither fetched nor seeded. What is there stays the owner's.
     #[serde(default)]
     pub withdrawn: Option<DateTime<Utc>>,
+    /// How far it was heard, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heard: Option<Heard>,
 }
 
 impl Episode {

@@ -11,7 +11,7 @@ use podswarm_core::dht::scrape::Estimate;
 use podswarm_core::rate::ByteCount;
 
 use crate::ask::{EpisodeView, FeedView, StageName, Status, TrackerFigures, Transfer};
-use crate::records::{Shared, Source};
+use crate::records::{Heard, Shared, Source};
 
 /// The feeds as a table, with what is wrong below each.
 pub fn feeds(feeds: &[FeedView], now: DateTime<Utc>) -> String {
@@ -201,6 +201,9 @@ pub fn episode(episode: &EpisodeView) -> String {
     for path in &episode.former {
         say("earlier file", path.display().to_string());
     }
+    if let Some(heard) = &episode.heard {
+        say("heard", self::heard(heard, episode.duration));
+    }
     if let Some(transfer) = &episode.transfer {
         say("transfer", progress(transfer));
     }
@@ -224,6 +227,28 @@ pub fn episode(episode: &EpisodeView) -> String {
         lines.push(plain_text(notes));
     }
     lines.join("\n")
+}
+
+/// `to 12 min 5 s of 45 min, by phone, on 2026-11-22 18:30`, `to the end, …`, `new again`.
+pub fn heard(heard: &Heard, duration: Option<u64>) -> String {
+    if heard.is_new() {
+        return "not, or it is to count as new".to_owned();
+    }
+    let length = heard.total.or(duration);
+    let is_at_end = heard.ended.is_some() && length.is_some_and(|length| heard.position + 1 >= length);
+    let time = |seconds| human_duration(Duration::from_secs(seconds));
+    let mut words = match length {
+        _ if is_at_end => "to the end".to_owned(),
+        Some(length) => format!("to {} of {}", time(heard.position), time(length)),
+        None => format!("to {}", time(heard.position)),
+    };
+    if heard.ended.is_some() && !is_at_end {
+        words.push_str(", and once to the end");
+    }
+    if let Some(device) = &heard.device {
+        let _ = write!(words, ", on {device}");
+    }
+    format!("{words}, {}", local(heard.at))
 }
 
 /// How everything stands.

@@ -9,7 +9,8 @@
 //!
 //! Bytes of an episode that is being fetched are given once they are verified; where the asker reads is fetched first.
 //! A body holds one read's bytes at a time, and ends when the asker goes. NAME is there for players that look at it.
-//! `phone` opens feed and media to the house's network, if the owner wants it; `serve` is the loop under both.
+//! `phone` opens feed and media to the house's network, if the owner wants it, and there `sync` keeps podcast apps in
+//! step for who passes the `gate`; `serve` is the loop under all of it.
 //!
 //! Laws: the agent's own listener is on loopback alone; nothing is answered without the token, nor under another
 //! host's name, nor outside of what is kept and fetched.
@@ -18,11 +19,13 @@
 
 mod body;
 mod feed;
+mod gate;
 mod media;
 mod pages;
 mod phone;
 mod serve;
 mod shelf;
+mod sync;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
@@ -42,6 +45,7 @@ use podswarm_core::app::{
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use gate::{draw_password, forget_password};
 use pages::Door;
 pub use phone::PhoneAddr;
 pub(crate) use phone::{PhoneLine, forget_token as forget_phone_token};
@@ -111,6 +115,11 @@ impl WebSite {
     fn media_url_at(&self, host: &str, key: &str, name: &str) -> String {
         let name = utf8_percent_encode(name, ESCAPED);
         format!("http://{host}/media/{key}/{name}?token={}", self.token)
+    }
+
+    /// The address of the feed of what is kept for who reaches us at `host`.
+    fn feed_url_at(&self, host: &str) -> String {
+        format!("http://{host}/feed.xml?token={}", self.token)
     }
 
     /// The address of the owner's view, which lets one browser in, once and soon.

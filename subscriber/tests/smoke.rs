@@ -12,6 +12,8 @@ mod pages;
 mod phone;
 #[path = "smoke/rules.rs"]
 mod rules;
+#[path = "smoke/sync.rs"]
+mod sync;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;

@@ -3,6 +3,8 @@
 
 const WHO = "agent";
 const RECENT = 200;
+/** Seconds of an episode after which the agent is told again how far it was heard, and that are not worth telling. */
+const [REPORTED, GLANCE] = [10, 5];
 const VIEWS = { listen, podcasts, feed, transfers, history: past, episode };
 
 const room = localStorage;
@@ -83,14 +85,17 @@ function stands(it) {
 const isWanted = (it) => it.stage === "wanted";
 const canPlay = (it) => it.stage === "complete" || (it.sources.length > 0 && !it.withdrawn);
 
-/** Where the listener stopped, if he did. */
+/** How far the listener has come, on whatever he listened with. */
 function place(it) {
-  const at = Number(room.getItem(`at:${it.id}`) ?? 0);
-  return at ? `heard to ${clock(at)}` : null;
+  const { position = 0, total, ended } = it.heard ?? {};
+  const isAtEnd = ended && position + 1 >= (total ?? it.duration ?? Infinity);
+  if (isAtEnd) return "heard to the end";
+  const parts = [position ? `heard to ${clock(position)}` : null, ended ? "once to the end" : null];
+  return parts.filter(Boolean).join(", ") || null;
 }
 
 function article(it, withShow = true, withTitle = true) {
-  const { transfer, shared, trouble, ...rest } = it;
+  const { transfer, shared, trouble, heard: reached, ...rest } = it;
   const looks = [rest, Boolean(transfer), heard?.id === it.id];
   return drawnOnce(`${it.id} ${withShow}`, looks, it, () => drawArticle(it, withShow, withTitle));
 }
@@ -453,6 +458,23 @@ function past(view) {
 
 // --- the player ----------------------------------------------------------------------------------------------------
 
+/** Tells the agent how far an episode was heard, where that is so many seconds from what it knows. */
+function reporter(id, media) {
+  let [from, told] = [null, null];
+  return (seconds) => {
+    const position = Math.floor(media.currentTime);
+    // A glance is not listening, and what has no time yet is not at its beginning.
+    if (media.readyState === 0 || (told === null && position <= GLANCE)) return;
+    from ??= position;
+    if (told !== null && Math.abs(position - told) < seconds) return;
+    told = position;
+    const total = Number.isFinite(media.duration) ? Math.floor(media.duration) : null;
+    const started = Math.min(from, position);
+    // What is not told now is told with the next one.
+    answerTo("POST", "ask", bearer(), { ask: "heard", episode: id, position, started, total }, true).catch(() => null);
+  };
+}
+
 async function play(it) {
   try {
     const playing = await ask("play", { episode: it.id });
@@ -461,16 +483,14 @@ async function play(it) {
     const isVideo = /\.(mp4|m4v|mov|webm|mkv)$/i.test(url.pathname);
     // By the path: the way here may lead through a tunnel with another port.
     const media = make(isVideo ? "video" : "audio", { controls: true, preload: "auto", src: url.pathname + url.search, "aria-label": it.title });
-    heard = { id: it.id, media };
-    const at = Number(room.getItem(`at:${it.id}`) ?? 0);
+    heard = { id: it.id, media, report: reporter(it.id, media) };
+    const at = playing.episode.heard?.position ?? 0;
     media.addEventListener("loadedmetadata", () => {
       if (at && at < media.duration - 5) media.currentTime = at;
       media.playbackRate = Number($("speed").value);
     });
-    media.addEventListener("timeupdate", () => {
-      if (media.currentTime > 5) room.setItem(`at:${it.id}`, Math.floor(media.currentTime));
-    });
-    media.addEventListener("ended", () => room.removeItem(`at:${it.id}`));
+    media.addEventListener("timeupdate", () => heard?.media === media && heard.report(REPORTED));
+    for (const stop of ["pause", "ended"]) media.addEventListener(stop, () => heard?.media === media && heard.report(1));
     media.addEventListener("error", () => tell(`“${it.title}” cannot be played here`));
     $("media").replaceChildren(media);
     $("played").textContent = it.title;
@@ -487,6 +507,7 @@ async function play(it) {
 }
 
 function shut() {
+  heard?.report(1);
   heard?.media.pause();
   heard?.media.removeAttribute("src");
   heard?.media.load();
@@ -590,6 +611,7 @@ async function begin() {
 }
 
 preparePlayer();
+addEventListener("pagehide", () => heard?.report(1));
 addEventListener("hashchange", () => {
   if (location.hash.startsWith("#ticket=")) begin();
   else if (location.hash !== "#view") turn(true);

@@ -101,12 +101,30 @@ fn a_listener_follows_listens_and_watches_in_a_browser() {
              const coming = await until(() => article('{}'));
              [...coming.querySelectorAll('button')].find(it => it.textContent === 'Play').click();
              const audio = await until(() => document.querySelector('audio'));
-             await until(() => audio.currentTime > 6);
-             return {{ token: audio.src.includes('token='), at: localStorage.getItem('at:1/2'), title: $('played').textContent }};",
+             await until(() => audio.currentTime > 7);
+             audio.pause();
+             const place = await until(() => article('{}').innerText.includes('heard to 0:0'));
+             return {{ token: audio.src.includes('token='), place, title: $('played').textContent }};",
+            long.title, long.title
+        ),
+    );
+    assert!(heard["token"] == true && heard["place"] == true && heard["title"] == long.title.as_str(), "{heard}");
+    // Another browser goes on where this one stopped: the agent knows.
+    let known = podsub(&listener, &data, &["info", "1/2"]).end(PATIENCE);
+    let known = known.lines.first().expect("an answer").json();
+    assert!(known["heard"]["position"].as_u64().is_some_and(|seconds| seconds > 5), "{known}");
+    let again = with_tools(
+        &browser,
+        &format!(
+            "$('shut').click();
+             (await until(() => [...article('{}').querySelectorAll('button')].find(it => it.textContent === 'Play'))).click();
+             const audio = await until(() => document.querySelector('audio'));
+             await until(() => audio.currentTime > 5);
+             return audio.currentTime;",
             long.title
         ),
     );
-    assert!(heard["token"] == true && heard["at"].is_string() && heard["title"] == long.title.as_str(), "{heard}");
+    assert!(again.as_f64().is_some_and(|seconds| seconds > 5.0), "{again}");
     keep_pictures(&browser, "listener-listen");
     check_access(&browser, "the episodes and the player");
 

@@ -142,6 +142,114 @@ fn gpodder_newsboat_and_feedparser_take_an_episode_from_what_we_keep() {
     assert_eq!(agent.stop(PATIENCE).code, Some(0));
 }
 
+/// mygpoclient, the library of gPodder and others: refused without the password, then a list and a play go up.
+const UP: &str = "
+import sys
+from mygpoclient import api, http
+server, user, password, feed, media = sys.argv[1:]
+try:
+    api.MygPodderClient(user, 'wrong', server).get_devices()
+    sys.exit('a wrong password is let in')
+except http.Unauthorized:
+    pass
+client = api.MygPodderClient(user, password, server)
+assert client.update_device_settings('desk', 'At the desk', 'desktop')
+assert client.put_subscriptions('desk', [feed])
+assert client.get_subscriptions('desk') == [feed]
+assert [(d.device_id, d.caption, d.type, d.subscriptions) for d in client.get_devices()] == [('desk', 'At the desk', 'desktop', 1)]
+result = client.update_subscriptions('desk', ['http://192.168.1.1/feed'], [])
+assert result.update_urls == [('http://192.168.1.1/feed', '')], result.update_urls
+play = api.EpisodeAction(feed, media, 'play', 'desk', '2020-11-20T06:00:00', 0, 1, 600)
+print(client.upload_episode_actions([play]))
+";
+
+/// The same: what was played since.
+const DOWN: &str = "
+import sys
+from mygpoclient import api
+server, user, password, since, feed, media = sys.argv[1:]
+client = api.MygPodderClient(user, password, server)
+changes = client.download_episode_actions(int(since))
+print([(a.action, a.position) for a in changes.actions if (a.podcast, a.episode) == (feed, media)])
+client.update_subscriptions('desk', [], [feed])
+assert client.pull_subscriptions('desk', int(since)).remove == [feed]
+";
+
+/// gPodder's own part for gpodder.net. It asks the server when the program ends, so that what one run was told the next
+/// one knows.
+const GPODDER: &str = "
+import sys, types
+import gpodder
+from gpodder import config, my
+server, user, password, feed, media = sys.argv[1:]
+settings = config.Config(gpodder.home + '/Settings.json')
+settings.mygpo.server, settings.mygpo.username, settings.mygpo.password = server, user, password
+settings.mygpo.device.uid, settings.mygpo.device.caption = 'gpodder', 'gPodder'
+settings.mygpo.enabled = True
+client = my.MygPoClient(settings)
+print('list', [(a.is_add, a.url) for a in client.get_received_actions()])
+class Episode:
+    url, channel = media, types.SimpleNamespace(url=feed)
+    current_position = current_position_updated = total_time = 0
+    mark = save = lambda self, **how: None
+episode = Episode()
+client.process_episode_actions(lambda podcast, url: episode if (podcast, url) == (feed, media) else None)
+print('position', episode.current_position)
+if not episode.current_position:
+    client.create_device()
+    client.on_subscribe([feed])
+    client.on_playback_full(episode, 0, 2, 600)
+";
+
+#[test]
+fn gpodder_and_its_library_are_kept_in_step_with_us() {
+    let home = Home::new();
+    let mut command = podsub_on(&home.listener, &[]);
+    command.args(["--json", "--data-dir"]).arg(home.path("box")).args(["run", "--web", "0"]);
+    let mut agent = Program::start("podsub run", command);
+    let (_, at) = agent.wait_for("the web listener", PATIENCE, |line| {
+        let event = line.json();
+        (event["kind"] == "web").then(|| event["addr"].as_str().expect("an address").to_owned())
+    });
+    let view = home.podsub("box", &["--json", "phone", "--sync"]).lines.first().expect("an answer").json();
+    let said = |name: &str| view["sync"][name].as_str().expect("it tells how").to_owned();
+    let (server, user, password) = (said("server"), said("user"), said("password"));
+    let python = |script: &str, arguments: &[&str]| {
+        let mut command = home.listener.command("/usr/bin/python3");
+        command.env("GPODDER_HOME", home.path("gpodder")).args(["-c", script, &server, &user, &password]);
+        command.args(arguments);
+        text(&Home::run("python3", command))
+    };
+    std::fs::create_dir_all(home.path("gpodder")).expect("the test's folder is ours");
+    let since = python(UP, &[&home.feed, &home.media]);
+    agent.event("complete", PATIENCE);
+    let feeds = text(&home.podsub("box", &["feeds"]));
+    assert!(feeds.contains(home.feed.as_str()) || feeds.lines().count() == 2, "{feeds}");
+    let heard =
+        || home.podsub("box", &["--json", "info", "1/1"]).lines.first().expect("an answer").json()["heard"].clone();
+    assert_eq!(
+        (&heard()["position"], &heard()["device"]),
+        (&1.into(), &"desk".into()),
+        "what came before the feed was read"
+    );
+
+    // gPodder learns at its end; what it played comes to us, and what is played here to it.
+    python(GPODDER, &[&home.feed, &home.media]);
+    let told = python(GPODDER, &[&home.feed, &home.media]);
+    assert!(told.contains(&format!("(True, '{}')", home.feed)) && told.contains("position 1"), "{told}");
+    let token = std::fs::read_to_string(home.path("box/page-token")).expect("the agent has one");
+    let mut command = home.listener.command("curl");
+    let body = r#"{"ask":"heard","episode":"1/1","position":3,"total":600}"#;
+    command.args(["-sSf", "-H", "content-type: application/json", "-d", body, &format!("http://{at}/api/v1/ask")]);
+    command.args(["-H", &format!("authorization: Bearer {}", token.trim())]);
+    Home::run("curl", command);
+    let down = python(DOWN, &[since.trim(), &home.feed, &home.media]);
+    assert!(down.contains("('play', 3)"), "{down}");
+    let feeds = text(&home.podsub("box", &["feeds"]));
+    assert!(feeds.contains("no feeds are followed"), "{feeds}");
+    assert_eq!(agent.stop(PATIENCE).code, Some(0));
+}
+
 #[test]
 fn gpodder_takes_our_subscriptions_and_gives_them_back() {
     let home = Home::new();

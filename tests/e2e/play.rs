@@ -190,3 +190,39 @@ fn without_an_agent_the_command_fetches_serves_and_ends_with_its_player() {
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
     assert!(ended.stderr.contains("/nowhere/player"), "{}", ended.stderr);
 }
+
+/// A player that speaks as mpv does: it begins where it is told to, and nine seconds pass in an instant.
+const MPV: &str = r"#!/usr/bin/python3
+import json, socket, sys
+told = dict(argument.split('=', 1) for argument in sys.argv if argument.startswith('--'))
+begin = int(told.get('--start', 0))
+server = socket.socket(socket.AF_UNIX)
+server.bind(told['--input-ipc-server'])
+server.listen()
+link, _ = server.accept()
+link.makefile().readline()
+def say(**what):
+    link.sendall((json.dumps(what) + '\n').encode())
+say(event='property-change', id=1, name='duration', data=600.25)
+for second in range(begin, begin + 10):
+    say(event='property-change', id=2, name='time-pos', data=second + 0.5)
+say(event='end-file', reason='quit')
+link.close()
+print('begins at', begin, file=sys.stderr)
+";
+
+#[test]
+fn a_player_begins_where_listening_stopped() {
+    let home = Home::new(Format::Mp3);
+    let _agent = home.agent();
+    let player = home.data.join("mpv");
+    std::fs::write(&player, MPV).expect("the test's folder is ours");
+    let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&player, permissions).expect("the test's folder is ours");
+    for begin in [0, 9] {
+        let ended = home.podsub(&["play", "--player", player.to_str().expect("it is text"), "1/1"]).end(PATIENCE);
+        assert!(ended.code == Some(0) && ended.stderr.contains(&format!("begins at {begin}")), "{}", ended.stderr);
+        let info = home.podsub(&["info", "1/1"]).end(PATIENCE).lines[0].json();
+        assert_eq!((&info["heard"]["position"], &info["heard"]["total"]), (&(begin + 9).into(), &600.into()), "{info}");
+    }
+}

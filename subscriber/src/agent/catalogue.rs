@@ -28,9 +28,9 @@ use podswarm_feeds::read::opml::same_feed_key;
 use podswarm_feeds::{ShowKey, Withdrawal};
 use url::Url;
 
-use super::found::{Found, mark};
+use super::found::{Found, bounded_guid, mark};
 use crate::names;
-use crate::records::{Episode, EpisodeId, Feed, FeedId, Notes, Offer, Shared, Stage, Why};
+use crate::records::{Episode, EpisodeId, Feed, FeedId, Left, Loose, Notes, Offer, Shared, Stage, Why};
 use crate::rules::{Keep, Rules, Terms};
 
 /// So many new episodes of one feed are taken within 24 hours without the owner's asking.
@@ -39,6 +39,12 @@ pub const NEW_PER_DAY: usize = 48;
 /// So many episodes of one feed are remembered. Beyond that the oldest that were never wanted and that the feed no
 /// longer has are forgotten.
 pub const MAX_EPISODES: usize = 10_000;
+
+/// So many feeds that were removed are remembered for the apps that are yet to be told.
+pub const MAX_LEFT: usize = 1000;
+
+/// So many things that were played and are no episode yet are remembered.
+pub const MAX_LOOSE: usize = 4096;
 
 /// A change of the records, to be made durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +57,14 @@ pub enum Change {
     Episode(Box<Episode>),
     /// The feed is new or has changed.
     Feed(Box<Feed>),
+    /// What nobody needs to be told of this feed any more, by its mark.
+    DropLeft(u64),
+    /// What was played is known to be an episode, or is forgotten, by its mark.
+    DropLoose(u64),
+    /// A feed is followed no longer.
+    Left(Left),
+    /// Something was played that is no episode yet.
+    Loose(Box<Loose>),
     /// An episode's notes are new or have changed.
     Notes(Notes),
 }
@@ -84,6 +98,12 @@ pub struct Catalogue {
     last_feed: u32,
     /// What is wanted of all feeds.
     rules: Rules,
+    /// Feeds that were removed, by [`feed_mark`].
+    left: BTreeMap<u64, Left>,
+    /// What was played of feeds and is no episode yet, by [`loose_mark`].
+    loose: BTreeMap<u64, Loose>,
+    /// The last of all changes that apps are told of.
+    stamp: u64,
 }
 
 impl Catalogue {
@@ -100,6 +120,84 @@ impl Catalogue {
             }
         }
         catalogue
+    }
+
+    /// The same, with what it knows of feeds that were removed, and of what was played and is no episode yet.
+    #[must_use]
+    pub fn with_past(mut self, left: Vec<Left>, loose: Vec<Loose>) -> Self {
+        for left in left {
+            self.put_left(left);
+        }
+        for loose in loose {
+            self.put_loose(loose);
+        }
+        self
+    }
+
+    /// The last of all changes that apps are told of.
+    pub const fn stamp(&self) -> u64 {
+        self.stamp
+    }
+
+    /// What the next change is marked with: the time, but never a mark that an app may have been told.
+    pub fn next_stamp(&self, wall: DateTime<Utc>) -> u64 {
+        u64::try_from(wall.timestamp()).unwrap_or_default().max(self.stamp + 1)
+    }
+
+    /// Feeds that were removed, as many as are remembered.
+    pub fn left(&self) -> impl Iterator<Item = &Left> {
+        self.left.values()
+    }
+
+    /// What was played of feeds that are followed and is no episode yet.
+    pub fn loose(&self) -> impl Iterator<Item = &Loose> {
+        self.loose.values()
+    }
+
+    /// The same by its mark.
+    pub fn loose_at(&self, mark: u64) -> Option<&Loose> {
+        self.loose.get(&mark)
+    }
+
+    /// Remembers that a feed was removed; gives what is to be made durable.
+    pub fn put_left(&mut self, left: Left) -> Vec<Change> {
+        self.stamp = self.stamp.max(left.stamp);
+        let mut changes = vec![Change::Left(left.clone())];
+        self.left.insert(feed_mark(&left.url), left);
+        if self.left.len() > MAX_LEFT
+            && let Some(oldest) = self.left.iter().min_by_key(|(_, left)| left.stamp).map(|(mark, _)| *mark)
+        {
+            changes.extend(self.drop_left(oldest));
+        }
+        changes
+    }
+
+    /// Forgets that a feed was removed, as when it is followed again.
+    pub fn drop_left(&mut self, mark: u64) -> Option<Change> {
+        self.left.remove(&mark).map(|_| Change::DropLeft(mark))
+    }
+
+    /// Remembers what was played and is no episode yet; gives what is to be made durable.
+    pub fn put_loose(&mut self, loose: Loose) -> Vec<Change> {
+        self.stamp = self.stamp.max(loose.heard.stamp);
+        let mut changes = vec![Change::Loose(Box::new(loose.clone()))];
+        self.loose.insert(loose_mark(&loose), loose);
+        if self.loose.len() > MAX_LOOSE
+            && let Some(oldest) = self.loose.iter().min_by_key(|(_, loose)| loose.heard.stamp).map(|(mark, _)| *mark)
+        {
+            changes.extend(self.drop_loose(oldest));
+        }
+        changes
+    }
+
+    /// Forgets what was played, as when its episode is known.
+    pub fn drop_loose(&mut self, mark: u64) -> Option<Change> {
+        self.loose.remove(&mark).map(|_| Change::DropLoose(mark))
+    }
+
+    /// The episode of a feed that has this guid.
+    pub fn episode_by_guid(&self, feed: FeedId, guid: &str) -> Option<EpisodeId> {
+        self.by_guid.get(&(feed, bounded_guid(guid.to_owned()))).copied()
     }
 
     /// The same, for an owner who wants this of all feeds.
@@ -175,12 +273,14 @@ impl Catalogue {
         if !feed.is_new() {
             self.last_feed = self.last_feed.max(feed.id.0);
         }
+        self.stamp = self.stamp.max(feed.stamp);
         self.feeds.insert(feed.id, feed);
     }
 
     /// Puts an episode in, new or changed.
     pub fn put(&mut self, episode: Episode) {
         self.forget(episode.id);
+        self.stamp = self.stamp.max(episode.heard.as_ref().map_or(0, |heard| heard.stamp));
         self.by_guid.insert((episode.id.feed, episode.guid.clone()), episode.id);
         for key in keys_of(&episode) {
             self.by_hash.entry(key).or_default().insert(episode.id);
@@ -389,6 +489,7 @@ impl Catalogue {
         episode.former.clone_from(&old.former);
         (episode.due, episode.untold) = (old.due.clone(), old.untold);
         (episode.paused, episode.withdrawn) = (old.paused, old.withdrawn);
+        episode.heard.clone_from(&old.heard);
         if *old == episode {
             return Update::Nothing;
         }
@@ -513,6 +614,16 @@ fn keys_of(episode: &Episode) -> BTreeSet<[u8; 20]> {
 /// The v1 hash and the beginning of the v2 hash, of which a hybrid has both.
 fn hash_keys(hash: InfoHash) -> [Option<[u8; 20]>; 2] {
     [hash.v1(), hash.v2().and_then(|v2| v2.first_chunk().copied())]
+}
+
+/// Names a feed by its address, however its scheme and its last slash are written.
+pub fn feed_mark(url: &str) -> u64 {
+    mark(&same_feed_key(url))
+}
+
+/// Names what was played by the feed's address and the file's.
+pub fn loose_mark(loose: &Loose) -> u64 {
+    mark(&[same_feed_key(&loose.podcast).as_str(), &loose.episode].join("\n"))
 }
 
 /// Tells episodes of one feed apart by first source and title; `None` without a source.

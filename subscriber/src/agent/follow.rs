@@ -7,12 +7,12 @@ use podswarm_core::witness::{self, Nonce};
 use podswarm_feeds::poll::{self, Now, Outcome, Poller};
 use url::Url;
 
-use super::catalogue::{Change, Reading};
+use super::catalogue::{Change, Reading, feed_mark};
 use super::event::{About, Event};
 use super::found::FoundFeed;
 use super::stream::Stream;
 use super::{Agent, Duty, Output, StreamNews, Target};
-use crate::records::{Backlog, EpisodeId, Feed, FeedId, Stage};
+use crate::records::{Backlog, EpisodeId, Feed, FeedId, Left, Stage};
 use crate::rules::{RuleName, Rules};
 use podswarm_feeds::schedule::Schedule;
 
@@ -67,16 +67,36 @@ impl Agent {
         rules: Rules,
     ) {
         if let Some(known) = self.catalogue.feed_at(&url).map(|feed| feed.id) {
+            if let Some(feed) = self.catalogue.feed_mut(known) {
+                feed.is_typed = true;
+            }
             if !rules.is_empty() {
                 self.edit(now, known, rules, &[], None);
             }
             self.subscribe_again(now, known, schedule, backlog);
             return;
         }
-        let id = self.catalogue.free_number();
-        let mut feed = Feed::new(id, url, now.wall);
+        let mut feed = Feed::new(self.catalogue.free_number(), url, now.wall);
         (feed.schedule, feed.backlog, feed.rules) = (schedule, backlog.unwrap_or_default(), rules);
+        self.begin(now, feed);
+    }
+
+    /// Follows feeds that an app has named.
+    pub(super) fn follow_for_app(&mut self, now: Now, urls: Vec<Url>) {
+        for url in urls {
+            if self.catalogue.feed_at(&url).is_none() {
+                let feed = Feed::new(self.catalogue.free_number(), url, now.wall);
+                self.begin(now, Feed { is_typed: false, ..feed });
+            }
+        }
+    }
+
+    fn begin(&mut self, now: Now, mut feed: Feed) {
+        let id = feed.id;
+        feed.stamp = self.catalogue.next_stamp(now.wall);
+        let again = self.catalogue.drop_left(feed_mark(feed.url().as_str()));
         self.catalogue.put_feed(feed);
+        self.save(again.into_iter().collect());
         self.save_feed(id);
         self.follow(now, id);
         self.poll_now(now, id);
@@ -123,7 +143,8 @@ impl Agent {
         newest.filter(|episode| matches!(episode.stage, Stage::Seen { .. })).map(|episode| episode.id).collect()
     }
 
-    pub(super) fn remove(&mut self, id: FeedId) {
+    pub(super) fn remove(&mut self, now: Now, id: FeedId) {
+        let Some(url) = self.catalogue.feed(id).map(|feed| feed.url().to_string()) else { return };
         if self.follows.remove(&id).is_some_and(|follow| follow.stream.is_on()) {
             self.outputs.push_back(Output::Unlisten { feed: id });
         }
@@ -132,7 +153,11 @@ impl Agent {
                 self.outputs.push_back(Output::Stop { id: episode.id });
             }
         }
-        self.save(vec![Change::DropFeed(id)]);
+        let mut changes = self.forget_loose(&url);
+        changes.push(Change::DropFeed(id));
+        let stamp = self.catalogue.next_stamp(now.wall);
+        changes.extend(self.catalogue.put_left(Left { url, stamp }));
+        self.save(changes);
     }
 
     pub(super) fn pause(&mut self, now: Now, target: Target) {
@@ -219,6 +244,9 @@ impl Agent {
                 Event::PollFailed { feed_id: id, feed: url, reason: last_error.unwrap_or_default() }
             }
         });
+        if reading.new > 0 {
+            self.claim_loose(now, id);
+        }
         self.act_on(now, &reading);
         self.drain_poller(now, id);
     }
@@ -372,7 +400,8 @@ impl Agent {
             match output {
                 poll::Output::Fetch(fetch) => {
                     let known = self.catalogue.newest_guids(id);
-                    self.outputs.push_back(Output::Poll { feed: id, fetch, known });
+                    let is_typed = self.catalogue.feed(id).is_none_or(|feed| feed.is_typed);
+                    self.outputs.push_back(Output::Poll { feed: id, fetch, known, is_typed });
                     self.name_next_time(now, id);
                 }
                 poll::Output::Moved { from, to } => {

@@ -159,6 +159,7 @@ impl Found {
             former: Vec::new(),
             paused: false,
             withdrawn: None,
+            heard: None,
         }
     }
 
@@ -225,7 +226,8 @@ fn offer_of(
     offer
 }
 
-fn bounded_guid(guid: String) -> String {
+/// A guid as it is remembered.
+pub(crate) fn bounded_guid(guid: String) -> String {
     if guid.len() <= MAX_GUID {
         return guid;
     }

@@ -16,6 +16,7 @@ use url::Url;
 use super::catalogue::Change;
 use super::event::Event;
 use super::found::FoundFeed;
+use super::heard::Play;
 use super::hooks::Arrival;
 use super::plan::{Plan, Prepared};
 use super::queue::{Fault, Progress};
@@ -77,6 +78,10 @@ pub enum Input {
         /// What went wrong.
         fault: Fault,
     },
+    /// An app that is kept in step follows these feeds, none of which is followed here.
+    Follow(Vec<Url>),
+    /// These were played.
+    Heard(Vec<Play>),
     /// What came of [`Output::Hook`].
     Hooked {
         /// Which.
@@ -269,6 +274,8 @@ pub enum Output {
         /// The guids of the newest episodes that are known: where a page of the feed has none of them, more is missing,
         /// and the next page is wanted, too. Empty if all pages are wanted.
         known: BTreeSet<String>,
+        /// Its address was typed by the owner, who may name one in a private network.
+        is_typed: bool,
     },
     /// Find out what a source holds, and answer with [`Input::Prepared`] or [`Input::Failed`].
     Prepare {

@@ -3,7 +3,7 @@
 //! The [`Agent`] has the engine's one shape. Inputs say what happened or what the owner wants; outputs say what to do
 //! and what to remember. Reading order: [`catalogue`] decides what an item is to us, [`queue`] which downloads run,
 //! [`plan`] what they are called, [`stream`] when an event stream is made again, [`share`] how long is seeded, `shelf`
-//! how long is kept, `hooks` what else is done when something is there;
+//! how long is kept, `hooks` what else is done when something is there, `heard` how far each was listened to;
 //! `podswarm_feeds::poll` decides when a feed is asked. `follow` and `fetch` put them together.
 //!
 //! Knows nothing of sockets, files and the store, and reads no clock: both times are arguments, so that a month passes
@@ -22,6 +22,7 @@ pub mod stream;
 
 mod fetch;
 mod follow;
+mod heard;
 mod hooks;
 mod io;
 mod settings;
@@ -37,6 +38,7 @@ use podswarm_core::rng::Rng;
 use podswarm_core::time::{Instant, earliest};
 use podswarm_feeds::poll::Now;
 
+pub use heard::{Play, Played};
 pub use hooks::Arrival;
 pub use io::{Deletion, Input, Output, StreamNews, Target, Whole};
 pub use settings::{Duty, Limits, Seeding, Settings, Sources};
@@ -115,6 +117,8 @@ impl Agent {
                 self.save_counts(now);
             }
             Input::Failed { id, attempt, fault } => self.failed(now, id, attempt, fault),
+            Input::Follow(urls) => self.follow_for_app(now, urls),
+            Input::Heard(plays) => self.heard(now, plays),
             Input::Hooked { serial, outcome } => self.hooked(now, serial, outcome),
             Input::Measured { space, outstanding } => {
                 self.queue.count_kept(self.catalogue.kept_bytes());
@@ -133,7 +137,7 @@ impl Agent {
             Input::Progress { id, attempt, progress } => {
                 self.queue.progress(now.instant, id, attempt, progress, &mut self.rng);
             }
-            Input::Remove(feed) => self.remove(feed),
+            Input::Remove(feed) => self.remove(now, feed),
             Input::Resume(target) => self.resume(now, target),
             Input::SeedFailed { id, is_missing, reason } => self.seed_failed(now, id, is_missing, reason),
             Input::Stream { feed, serial, news } => self.stream(now, feed, serial, news),

@@ -1,8 +1,8 @@
-//! Decides what is kept no longer: by number, by time, and by what the library may take.
+//! Decides what is kept no longer: by number, by time, by what was heard, and by what the library may take.
 //!
-//! Of each feed the newest stay, as many as its rule says, and each for as long as it says. Where all together are more
-//! than the library may take, the oldest releases go first, whichever feed they are of; and for a new one that does not
-//! fit, older ones go if that makes it fit.
+//! Of each feed the newest stay, as many as its rule says, and each for as long as it says, by itself and once heard.
+//! Where all together are more than the library may take, the oldest releases go first, whichever feed they are of; and
+//! for a new one that does not fit, older ones go if that makes it fit.
 //!
 //! Law: nothing is deleted that the owner asked for, that he has changed, or that was there before it was fetched. The
 //! disk has the last word: a file that does not look as it did when it was put there stays, for good.
@@ -97,7 +97,9 @@ impl Agent {
                 _ => None,
             };
             let by_time = terms.keep_for.0.filter(|span| age(episode, wall) >= span.0).map(Expiry::Time);
-            let why = by_count.or(by_time).filter(|_| self.may_expire(episode));
+            let by_ear = terms.keep_played.0.filter(|span| since_heard(episode, wall).is_some_and(|age| age >= span.0));
+            let by_ear = by_ear.map(Expiry::Played);
+            let why = by_count.or(by_ear).or(by_time).filter(|_| self.may_expire(episode));
             expired.extend(why.map(|why| (episode.id, why)));
         }
         expired
@@ -105,9 +107,16 @@ impl Agent {
 
     /// How long until the next of a feed has been there for long enough.
     fn next_expiry(&self, feed: FeedId, wall: DateTime<Utc>) -> Option<Duration> {
-        let span = self.catalogue.terms(feed).keep_for.0?.0;
-        let deletable = self.catalogue.episodes_of(feed).filter(|episode| self.may_expire(episode));
-        deletable.map(|episode| span.saturating_sub(age(episode, wall))).min()
+        let terms = self.catalogue.terms(feed);
+        if terms.keep_for.0.is_none() && terms.keep_played.0.is_none() {
+            return None;
+        }
+        let left = |episode: &Episode| {
+            let by_time = terms.keep_for.0.map(|span| span.0.saturating_sub(age(episode, wall)));
+            let by_ear = terms.keep_played.0.zip(since_heard(episode, wall));
+            by_time.into_iter().chain(by_ear.map(|(span, age)| span.0.saturating_sub(age))).min()
+        };
+        self.catalogue.episodes_of(feed).filter(|episode| self.may_expire(episode)).filter_map(left).min()
     }
 
     /// An episode needs so many bytes more than the library may take.
@@ -204,6 +213,12 @@ impl Agent {
 
 fn is_there(episode: &Episode) -> bool {
     matches!(episode.stage, Stage::Complete { .. })
+}
+
+/// How long ago an episode was last listened to, of which all was heard.
+fn since_heard(episode: &Episode, wall: DateTime<Utc>) -> Option<Duration> {
+    let heard = episode.heard.as_ref().filter(|heard| heard.ended.is_some())?;
+    Some((wall - heard.at).to_std().unwrap_or_default())
 }
 
 /// How long an episode has been there.

@@ -19,7 +19,7 @@ use super::share::{Enough, SeedRatio, SeedTime};
 use super::testing::{hash, http, now, show_key, torrent, wall, withdrawal};
 use super::*;
 use crate::records::{Backlog, Episode, Expiry, Feed, Source, Stage, Why};
-use crate::rules::{RuleName, Rules, Take};
+use crate::rules::{RuleName, Rules, Span, Take};
 
 const FEED: FeedId = FeedId(1);
 const URL: &str = "http://host.example/feed.xml";
@@ -247,7 +247,7 @@ impl World {
                 Change::DropEpisode(id) => drop(self.episodes.remove(&id)),
                 Change::Episode(episode) => drop(self.episodes.insert(episode.id, *episode)),
                 Change::Feed(feed) => drop(self.feeds.insert(feed.id, *feed)),
-                Change::Notes(_) => {}
+                Change::DropLeft(_) | Change::DropLoose(_) | Change::Left(_) | Change::Loose(_) | Change::Notes(_) => {}
             }
         }
     }
@@ -1043,4 +1043,65 @@ fn whoever_is_told_of_an_episode_finds_it() {
     let (serial, ..) = world.hooked[0].clone();
     world.input(Input::Hooked { serial, outcome: Err(Undelivered::ForGood("it ended with 1".to_owned())) });
     assert_eq!(world.deleted, [FIRST]);
+}
+
+/// Something that an app says was played of the feed.
+fn played(episode: &str, position: u64, at: u64) -> Play {
+    let (podcast, episode) = (URL.replace("http:", "https:"), episode.to_owned());
+    let what = Played::Elsewhere { podcast, episode, guid: None };
+    let at = Some(wall(at));
+    Play { what, position: Some(position), started: None, total: Some(600), at, is_new: false, device: None }
+}
+
+#[test]
+fn what_was_heard_to_its_end_is_kept_for_as_long_as_the_rule_says() {
+    let mut rules = rules(&[], &[], "all", "ever");
+    rules.keep_played = Some("1h".parse().unwrap());
+    let mut world = World::ruled(settings(Duty::Everything), rules);
+    for guid in ["a", "b", "c"] {
+        world.release_of(guid, 10);
+    }
+    let address = |world: &World, guid: &str| {
+        let episode = world.agent.catalogue().episode(world.id_of(guid)).unwrap();
+        episode.offer.sources[0].address().to_owned()
+    };
+    let (a, b, at) = (address(&world, "a"), address(&world, "b"), world.secs);
+    world.input(Input::Heard(vec![played(&a, 590, at), played(&b, 300, at)]));
+    world.pass(1800);
+    // Who listens to it once more has it for as long again.
+    world.input(Input::Heard(vec![played(&a, 20, at + 1800)]));
+    world.pass(3500);
+    assert_eq!(world.gone(), []);
+    world.pass(200);
+    let why = Expiry::Played(Span(Duration::from_hours(1)));
+    assert_eq!(world.gone(), [("a", Some(why))], "what was begun stays, and what was not");
+}
+
+#[test]
+fn what_an_app_follows_is_polled_in_public_alone_and_what_it_played_before_is_known_then() {
+    let mut world = World::new();
+    world.items = vec![http("a", 0)];
+    world.is_down = true;
+    world.input(Input::Follow(vec![URL.parse().unwrap(), URL.parse().unwrap()]));
+    assert!(world.feeds.len() == 1 && !world.feeds[&FEED].is_typed, "it is not the owner who names it");
+    let address = http("a", 0).offer.sources[0].address().to_owned();
+    world.input(Input::Heard(vec![played(&address, 61, 0), played("http://host.example/other.mp3", 5, 0)]));
+    let stray = Played::Elsewhere { podcast: "http://b.example/".to_owned(), episode: address, guid: None };
+    world.input(Input::Heard(vec![Play { what: stray, ..played("", 7, 0) }]));
+    assert_eq!(world.agent.catalogue().loose().count(), 2, "of feeds that are not followed nothing is kept");
+    let before = world.agent.catalogue().stamp();
+    world.is_down = false;
+    world.pass(86_400);
+    let heard = world.episodes.values().next().expect("it was read").heard.clone().expect("it is claimed");
+    assert_eq!((heard.position, world.agent.catalogue().loose().count()), (61, 1));
+    assert!(heard.stamp <= before);
+
+    // Each change has a stamp of its own, also within a second.
+    world.input(Input::Remove(FEED));
+    let removed = world.agent.catalogue().stamp();
+    assert!(removed > before && world.agent.catalogue().loose().count() == 0);
+    assert_eq!(world.agent.catalogue().left().map(|left| left.stamp).collect::<Vec<_>>(), [removed]);
+    world.subscribe(None);
+    let feed = world.agent.catalogue().feeds().next().expect("it is followed again");
+    assert!(feed.is_typed && feed.stamp > removed && world.agent.catalogue().left().count() == 0);
 }

@@ -9,6 +9,7 @@ mod list;
 mod opml;
 mod phone;
 mod play;
+mod player;
 mod run;
 mod service;
 mod show;

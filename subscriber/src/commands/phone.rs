@@ -8,13 +8,17 @@ use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 
 use super::misunderstood;
-use crate::ask::{Ask, PhoneWish, Reply};
+use crate::ask::{Ask, PhoneWish, Reply, SyncView, SyncWish};
 use crate::cli::PhoneArgs;
 use crate::desk::Desk;
 
 /// What works, and what cannot.
 const APPS: &str = "note: add this address as a feed in an app that fetches feeds on the phone itself, such as AntennaPod. \
     Pocket Casts, Overcast, Castro, Spotify and YouTube Music fetch feeds from servers of their own, which cannot reach this network.";
+
+/// Where to type it.
+const SYNC: &str = "note: the password is told this once, and one from before is good for nothing. In AntennaPod: Settings, Synchronization, \
+    gpodder.net, with this server, `http://` included. What is followed there is followed here, and the other way round.";
 
 pub(super) async fn phone(global: &GlobalArgs, out: &Out, args: PhoneArgs) -> Result<(), Failure> {
     let desk = Desk::open(global, out, &Route::default()).await?;
@@ -26,7 +30,12 @@ pub(super) async fn phone(global: &GlobalArgs, out: &Out, args: PhoneArgs) -> Re
     let wish = if args.off {
         PhoneWish::Off
     } else {
-        PhoneWish::On { addr: args.listen.map(|addr| addr.to_string()), renew: args.new_token }
+        let sync = match (args.sync, args.no_sync) {
+            (true, _) => SyncWish::On,
+            (_, true) => SyncWish::Off,
+            _ => SyncWish::Leave,
+        };
+        PhoneWish::On { addr: args.listen.map(|addr| addr.to_string()), renew: args.new_token, sync }
     };
     let answer = desk.ask(Ask::Phone { wish }).await;
     desk.close().await?;
@@ -37,9 +46,26 @@ pub(super) async fn phone(global: &GlobalArgs, out: &Out, args: PhoneArgs) -> Re
     if args.qr || (std::io::stdout().is_terminal() && !out.is_json()) {
         out.line(drawn(url)?)?;
     }
+    if let Some(sync) = &view.sync {
+        tell_sync(out, sync)?;
+    }
     out.note(APPS);
     out.note("note: it is open to this network until `podsub phone --off`, also after a restart; the address is the key to it");
     Ok(())
+}
+
+/// What is typed into an app that is to be kept in step.
+fn tell_sync(out: &Out, sync: &SyncView) -> Result<(), Failure> {
+    out.line(format!("server    {}", sync.server))?;
+    out.line(format!("user      {}", sync.user))?;
+    match &sync.password {
+        Some(password) => {
+            out.line(format!("password  {password}"))?;
+            out.note(SYNC);
+            Ok(())
+        }
+        None => out.line("password  as it was told once; --sync makes a new one"),
+    }
 }
 
 /// The address as a QR code of half blocks, for a dark terminal and a light one: the frame around it is light.

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::get::{Playable, get_to_play, is_source};
 use super::misunderstood;
+use super::player::{self, Listening};
 use super::run::NOTICE;
 use crate::agent::Duty;
 use crate::agent::share::{SeedRatio, SeedTime};
@@ -37,10 +38,11 @@ pub(super) async fn play(global: &GlobalArgs, out: &Out, args: PlayArgs) -> Resu
     }
     match find(global).await? {
         (_, Access::Daemon(client)) => {
-            let playing = ask(&Contact::There(client), &args.what).await?;
+            let contact = Contact::There(client);
+            let playing = ask(&contact, &args.what).await?;
             tell(out, &playing)?;
             // The agent serves it: there is nothing to stay for.
-            hand_over(out, &args, &playing.url, Stay::No).await
+            hand_over(out, &args, &playing.url, Stay::No, Some(listening(contact, &playing))).await
         }
         (dir, Access::Owner(lock)) => here(out, &dir, lock, args).await,
     }
@@ -56,10 +58,11 @@ async fn here(out: &Out, dir: &DataDir, lock: DataDirLock, args: PlayArgs) -> Re
     let options = |lock, web| HubOptions { lock, settings, library, engine, route, web, out: out.clone() };
     let (session, _events) = Session::start(options, lock, Some(port)).await?;
     let played = async {
-        let playing = ask(&Contact::Here(session.handle()), &args.what).await?;
+        let contact = Contact::Here(session.handle());
+        let playing = ask(&contact, &args.what).await?;
         first_run_notice(dir, out, NOTICE)?;
         tell(out, &playing)?;
-        hand_over(out, &args, &playing.url, Stay::Yes).await
+        hand_over(out, &args, &playing.url, Stay::Yes, Some(listening(contact, &playing))).await
     };
     let played = tokio::select! {
         played = played => played,
@@ -89,7 +92,7 @@ async fn source(dir: DataDir, out: &Out, args: PlayArgs) -> Result<(), Failure> 
         let found = found.map_err(|_| Failure::new("nothing that can be played was found"))?.clone();
         let torrent = match found {
             Playable::Torrent(torrent) => torrent,
-            Playable::Plain(url) => return hand_over(out, &args, url.as_str(), Stay::No).await,
+            Playable::Plain(url) => return hand_over(out, &args, url.as_str(), Stay::No, None).await,
             Playable::Nothing => unreachable!("it was waited for"),
         };
         let info = &torrent.metainfo().info;
@@ -103,7 +106,7 @@ async fn source(dir: DataDir, out: &Out, args: PlayArgs) -> Result<(), Failure> 
         let _guard = stop.clone().drop_guard();
         tokio::spawn(port.serve(Shelf::One(Box::new(Piece { torrent, range })), stop));
         out.json(&json!({ "event": "playing", "title": args.what, "url": url }))?;
-        hand_over(out, &args, &url, Stay::Yes).await
+        hand_over(out, &args, &url, Stay::Yes, None).await
     })
     .await
 }
@@ -122,6 +125,10 @@ fn tell(out: &Out, playing: &Playing) -> Result<(), Failure> {
     Ok(())
 }
 
+fn listening(contact: Contact, playing: &Playing) -> Listening {
+    Listening { contact, episode: playing.episode.id, heard: playing.episode.heard.clone() }
+}
+
 /// Whether what serves the address lives as long as this command.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stay {
@@ -129,9 +136,15 @@ enum Stay {
     No,
 }
 
-/// Has a player play what is at `url`, or prints that where there is none.
-async fn hand_over(out: &Out, args: &PlayArgs, url: &str, stay: Stay) -> Result<(), Failure> {
-    let Some((program, own)) = player(args.player.clone()).filter(|_| !args.url) else {
+/// Has a player play what is at `url`, from where listening stopped, or prints that where there is none.
+async fn hand_over(
+    out: &Out,
+    args: &PlayArgs,
+    url: &str,
+    stay: Stay,
+    listening: Option<Listening>,
+) -> Result<(), Failure> {
+    let Some((program, own)) = chosen_player(args.player.clone()).filter(|_| !args.url) else {
         out.line(url)?;
         if stay == Stay::Yes {
             out.note("it is served until Ctrl-C");
@@ -140,10 +153,17 @@ async fn hand_over(out: &Out, args: &PlayArgs, url: &str, stay: Stay) -> Result<
         return Ok(());
     };
     let mut command = Command::new(&program);
+    let begin = listening.as_ref().map(|listening| listening.begin(&program)).unwrap_or_default();
     // What players print is no data of ours.
-    command.args(own).args(&args.arguments).arg(url).stdout(Stdio::from(std::io::stderr())).kill_on_drop(true);
+    command
+        .args(own)
+        .args(begin)
+        .args(&args.arguments)
+        .arg(url)
+        .stdout(Stdio::from(std::io::stderr()))
+        .kill_on_drop(true);
     let name = program.display();
-    let status = command.status().await.map_err(|error| {
+    let status = player::run(command, &program, listening).await.map_err(|error| {
         Failure::new(format!("start the player `{name}`"))
             .with_hint("--player PROGRAM names another, --url prints the address for one")
             .because(error)
@@ -153,7 +173,7 @@ async fn hand_over(out: &Out, args: &PlayArgs, url: &str, stay: Stay) -> Result<
 
 /// The program to play with, and what makes it end when the episode does: the one that was `chosen`, else one that is
 /// installed.
-pub(super) fn player(chosen: Option<PathBuf>) -> Option<(PathBuf, Vec<OsString>)> {
+pub(super) fn chosen_player(chosen: Option<PathBuf>) -> Option<(PathBuf, Vec<OsString>)> {
     chosen.map(|program| (program, Vec::new())).or_else(found)
 }
 

@@ -15,7 +15,7 @@ use crate::address::feed_url;
 use crate::agent::event::Event;
 use crate::agent::share::Enough;
 use crate::agent::{Duty, Limits, Seeding, Settings, Sources};
-use crate::ask::{Ask, EpisodeView, PhoneWish, Reply};
+use crate::ask::{Ask, EpisodeView, PhoneWish, Reply, SyncWish};
 use crate::cli::RunArgs;
 use crate::desk::{Contact, Following, default_library, find};
 use crate::hub::HubOptions;
@@ -96,7 +96,7 @@ async fn own(out: &Out, dir: &DataDir, lock: DataDirLock, args: &RunArgs, urls: 
     let contact = Contact::Here(session.handle());
     if !args.once {
         let wish = match args.phone {
-            Some(addr) => PhoneWish::On { addr: Some(addr.to_string()), renew: false },
+            Some(addr) => PhoneWish::On { addr: Some(addr.to_string()), renew: false, sync: SyncWish::Leave },
             None => PhoneWish::Again,
         };
         if let Err(failure) = contact.ask(Ask::Phone { wish }).await {

@@ -20,9 +20,10 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::play::player;
+use super::play::chosen_player;
+use super::player::{self, Listening};
 use crate::agent::event::Event;
-use crate::ask::{Ask, Reply};
+use crate::ask::{Ask, Playing, Reply};
 use crate::cli::TopArgs;
 use crate::desk::{Contact, PROGRAM};
 use crate::records::EpisodeId;
@@ -180,7 +181,7 @@ impl View {
                 self.model.done(&ask, answer);
                 self.ask();
             }
-            News::Play(id, title, Ok(Reply::Playing(playing))) => self.play(id, title, playing.url),
+            News::Play(id, title, Ok(Reply::Playing(playing))) => self.play(id, title, *playing),
             News::Play(.., Err(failure)) | News::PlayerEnded(_, Err(failure)) => {
                 self.model.plays(None);
                 self.model.tell(&with_hint(&failure), true);
@@ -220,21 +221,25 @@ impl View {
         false
     }
 
-    /// Has a player play what is at `url`, instead of what it plays now.
-    fn play(&mut self, id: EpisodeId, title: String, url: String) {
+    /// Has a player play this, from where listening stopped, instead of what it plays now.
+    fn play(&mut self, id: EpisodeId, title: String, playing: Playing) {
         self.silence.cancel();
         self.silence = CancellationToken::new();
-        let Some((program, own)) = player(self.player.clone()) else {
+        let Some((program, own)) = chosen_player(self.player.clone()) else {
             let why = format!("no player is found: `podsub play --url {id}` prints the address for one");
             return self.model.tell(&why, true);
         };
+        let heard = playing.episode.heard;
+        let listening = self.contact.clone().map(|contact| Listening { contact, episode: id, heard });
+        let begin = listening.as_ref().map(|listening| listening.begin(&program)).unwrap_or_default();
         let mut command = Command::new(&program);
+        command.args(own).args(begin).arg(playing.url);
         // The screen is the view's.
-        command.args(own).arg(url).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
         self.model.plays(Some((id, title)));
         let (tell, silence) = (self.tell.clone(), self.silence.clone());
         self.tasks.spawn(async move {
-            let played = silence.run_until_cancelled(command.status()).await;
+            let played = silence.run_until_cancelled(player::run(command, &program, listening)).await;
             let failed = |why| Failure::new(format!("the player `{}` failed", program.display())).because(why);
             let ended = match played {
                 // It was stopped.

@@ -8,7 +8,7 @@ use super::find;
 use super::task::{Task, Then, Waiter};
 use crate::address::feed_url;
 use crate::agent::event::Event;
-use crate::agent::{Input, Target};
+use crate::agent::{Input, Play, Played, Target};
 use crate::ask::{Added, Ask, Reply, Updated};
 use crate::keep;
 use crate::records::{Episode, EpisodeId, FeedId, Source, Stage};
@@ -78,6 +78,7 @@ impl Task {
             Ask::Edit { feeds, rules, forget, schedule } => self.edit(&feeds, &rules, &forget, schedule.as_ref()),
             Ask::Episodes { feed } => self.episodes(feed.as_deref()),
             Ask::Feeds => Ok(Reply::Feeds(self.feeds())),
+            Ask::Heard { episode, position, started, total } => self.was_heard(&episode, position, started, total),
             Ask::Info { what } => self.info(&what),
             Ask::Phone { wish } => self.phone(wish).await,
             Ask::Play { episode } => self.play(&episode),
@@ -206,6 +207,21 @@ impl Task {
             self.input(input(*id));
         }
         Ok(Reply::Episodes(ids.into_iter().filter_map(|id| self.view(id)).collect()))
+    }
+
+    fn was_heard(&mut self, name: &str, position: u64, started: u64, total: Option<u64>) -> Result<Reply, Failure> {
+        let id = find::episode(self.agent.catalogue(), name)?;
+        let play = Play {
+            what: Played::Here(id),
+            position: Some(position),
+            started: Some(started),
+            total,
+            at: None,
+            is_new: false,
+            device: None,
+        };
+        self.input(Input::Heard(vec![play]));
+        Ok(Reply::Episodes(self.view(id).into_iter().collect()))
     }
 
     /// Refuses an episode that cannot be fetched, or that is there under another number.

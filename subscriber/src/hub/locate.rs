@@ -67,7 +67,7 @@ impl Task {
         });
     }
 
-    fn kept_episode(&self, episode: &Episode) -> Option<(Kept, PathBuf)> {
+    pub(super) fn kept_episode(&self, episode: &Episode) -> Option<(Kept, PathBuf)> {
         let Stage::Complete { length, .. } = episode.stage else { return None };
         let feed = self.agent.catalogue().feed(episode.id.feed)?;
         let path = self.kit.library.path(episode.file.as_ref()?).ok()?;

@@ -18,6 +18,7 @@ mod phone;
 mod poll;
 mod prepare;
 mod remove;
+mod sync;
 mod task;
 mod views;
 
@@ -41,6 +42,7 @@ use crate::records::EpisodeId;
 use crate::web::{Found, Kept, WebSite};
 
 pub(crate) use fetch::transfer_of;
+pub(crate) use sync::{Followed, ListChange, SyncAsk, SyncReply, Told};
 
 use kit::Kit;
 use task::Task;
@@ -100,6 +102,8 @@ enum Message {
     Locate(EpisodeId, oneshot::Sender<Found>),
     /// Somebody wants to know all that is kept.
     Kept(oneshot::Sender<Vec<Kept>>),
+    /// An app that is kept in step wants something.
+    Sync(SyncAsk, oneshot::Sender<Result<SyncReply, Failure>>),
     /// Somebody waits until nothing is left to do; answered with the episodes that could not be had.
     Settle(oneshot::Sender<Vec<EpisodeView>>),
     /// The end.
@@ -207,6 +211,14 @@ impl HubHandle {
         let (reply, answer) = oneshot::channel();
         self.inbox.send(Message::Kept(reply)).await.ok()?;
         answer.await.ok()
+    }
+
+    /// Asks for an app that is kept in step, and waits for the answer.
+    pub(crate) async fn sync(&self, ask: SyncAsk) -> Result<SyncReply, Failure> {
+        let (reply, answer) = oneshot::channel();
+        let gone = || Failure::new("the agent is stopping");
+        self.inbox.send(Message::Sync(ask, reply)).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
     }
 
     /// All that happens from now on.

@@ -8,13 +8,14 @@ use podswarm_core::store::Store;
 use super::HubHandle;
 use super::task::Task;
 use crate::agent::event::Event;
-use crate::ask::{PhoneView, PhoneWish, Reply};
+use crate::ask::{PhoneView, PhoneWish, Reply, SyncView, SyncWish};
 use crate::keep;
-use crate::web::{PhoneAddr, PhoneLine, Shelf, forget_phone_token};
+use crate::web::{PhoneAddr, PhoneLine, draw_password, forget_password, forget_phone_token};
 
 impl Task {
     /// Does with the phone's listener what is wished, and tells how it stands.
     pub(super) async fn phone(&mut self, wish: PhoneWish) -> Result<Reply, Failure> {
+        let mut password = None;
         match wish {
             PhoneWish::Again => {
                 let memory = remembered(&self.store).await?;
@@ -26,13 +27,18 @@ impl Task {
                 self.close_phone().await;
                 self.remember_phone(None).await?;
             }
-            PhoneWish::On { addr, renew } => {
+            PhoneWish::On { addr, renew, sync } => {
                 let wanted = addr.map(|addr| addr.parse::<PhoneAddr>().map_err(Failure::usage)).transpose()?;
                 let before = self.phone.as_ref().map(PhoneLine::addr);
                 if renew {
                     forget_phone_token(&self.kit.dir)?;
                 }
-                if renew || wanted.is_some() || self.phone.is_none() {
+                match sync {
+                    SyncWish::Leave => {}
+                    SyncWish::On => password = Some(draw_password(&self.kit.dir)?.1),
+                    SyncWish::Off => forget_password(&self.kit.dir)?,
+                }
+                if renew || wanted.is_some() || self.phone.is_none() || sync != SyncWish::Leave {
                     // What is open makes way first: it may have the port.
                     self.close_phone().await;
                     let before = before.or(remembered(&self.store).await?).map(PhoneAddr::exactly);
@@ -42,7 +48,9 @@ impl Task {
             }
         }
         let line = self.phone.as_ref();
-        Ok(Reply::Phone(PhoneView { addr: line.map(PhoneLine::addr), url: line.map(PhoneLine::url) }))
+        let sync = line.and_then(PhoneLine::sync);
+        let sync = sync.map(|(server, user)| SyncView { server, user, password });
+        Ok(Reply::Phone(PhoneView { addr: line.map(PhoneLine::addr), url: line.map(PhoneLine::url), sync }))
     }
 
     async fn close_phone(&mut self) {
@@ -53,7 +61,7 @@ impl Task {
 
     async fn open_phone(&mut self, wanted: PhoneAddr) -> Result<SocketAddr, Failure> {
         let handle = HubHandle { inbox: self.kit.inbox.clone(), events: self.events.clone() };
-        let line = PhoneLine::open(wanted, &self.kit.dir, Shelf::Agent(handle), &self.kit.stop).await?;
+        let line = PhoneLine::open(wanted, &self.kit.dir, handle, &self.kit.stop).await?;
         let addr = line.addr();
         self.phone = Some(line);
         // Nobody has to listen.

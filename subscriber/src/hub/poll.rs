@@ -28,12 +28,13 @@ const ACCEPT: &str = "application/rss+xml, application/atom+xml, application/fee
 /// More pages no feed has that anybody reads.
 const MOST_PAGES: usize = 1000;
 
-/// Asks for the feed as `fetch` says and tells the agent what came of it; `known` as in [`Output::Poll`].
+/// Asks for the feed as `fetch` says and tells the agent what came of it; `known` and `is_typed` as in
+/// [`Output::Poll`].
 ///
 /// [`Output::Poll`]: crate::agent::Output::Poll
-pub(super) async fn poll(kit: Arc<Kit>, feed: FeedId, fetch: Fetch, known: BTreeSet<String>) {
+pub(super) async fn poll(kit: Arc<Kit>, feed: FeedId, fetch: Fetch, known: BTreeSet<String>, is_typed: bool) {
     let Ok(_place) = kit.polls.acquire().await else { return };
-    let input = match ask(&kit, &fetch).await {
+    let input = match ask(&kit, &fetch, is_typed).await {
         Ok(fetched) => read_answer(&kit, feed, fetch.url, fetched, &known).await,
         Err(reason) => Input::Polled {
             feed,
@@ -46,11 +47,11 @@ pub(super) async fn poll(kit: Arc<Kit>, feed: FeedId, fetch: Fetch, known: BTree
     kit.tell(input).await;
 }
 
-async fn ask(kit: &Kit, fetch: &Fetch) -> Result<Fetched, String> {
+async fn ask(kit: &Kit, fetch: &Fetch, is_typed: bool) -> Result<Fetched, String> {
     let mut headers = vec![("accept", ACCEPT)];
     headers.extend(fetch.etag.as_deref().map(|etag| ("if-none-match", etag)));
     headers.extend(fetch.last_modified.as_deref().map(|date| ("if-modified-since", date)));
-    let reach = reach_of_typed(&fetch.url, &kit.route).await;
+    let reach = if is_typed { reach_of_typed(&fetch.url, &kit.route).await } else { Reach::Public };
     let answer = kit.http(reach).get_limited(fetch.url.as_str(), &headers, MAX_FEED_BYTES as u64, TIMEOUT).await;
     answer.map_err(sentence)
 }

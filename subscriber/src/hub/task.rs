@@ -105,6 +105,7 @@ impl Task {
                     Some(Message::Ask(ask, reply)) => self.answer(ask, reply).await?,
                     Some(Message::Locate(id, reply)) => self.locate(id, reply),
                     Some(Message::Kept(reply)) => self.kept(reply),
+                    Some(Message::Sync(ask, reply)) => self.sync(ask, reply).await?,
                     Some(Message::Settle(reply)) => self.settlers.push(reply),
                     Some(Message::Stop) | None => return self.last_words().await,
                 },
@@ -196,7 +197,9 @@ impl Task {
                 kit.clone().spawn(hook::perform(kit, serial, hook, arrival));
             }
             Output::Measure => kit.clone().spawn(measure(kit)),
-            Output::Poll { feed, fetch, known } => kit.clone().spawn(poll::poll(kit, feed, fetch, known)),
+            Output::Poll { feed, fetch, known, is_typed } => {
+                kit.clone().spawn(poll::poll(kit, feed, fetch, known, is_typed));
+            }
             Output::Prepare { id, attempt, source, folder, file, info_hash, is_local } => {
                 let order = prepare::Order { id, attempt, source, folder, file, info_hash, is_local };
                 self.work(id, |cancel, before| prepare::prepare(kit, order, cancel, before));

@@ -46,6 +46,9 @@ pub struct Rules {
     /// How long one is kept once it is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_for: Option<KeepFor>,
+    /// How long one is kept once it was heard to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_played: Option<KeepFor>,
     /// How files are called.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<Template>,
@@ -78,6 +81,8 @@ pub enum RuleName {
     Keep,
     /// For how long.
     KeepFor,
+    /// For how long once it was heard.
+    KeepPlayed,
     /// How files are called.
     Name,
     /// How fast each is sent.
@@ -103,6 +108,8 @@ pub struct Terms {
     pub keep: Keep,
     /// For how long.
     pub keep_for: KeepFor,
+    /// For how long once they were heard.
+    pub keep_played: KeepFor,
     /// How files are called.
     pub name: Template,
     /// How each is treated in its swarm.
@@ -122,6 +129,7 @@ impl Rules {
             skip: own.skip.clone().or_else(|| all.skip.clone()).unwrap_or_default(),
             keep: own.keep.or(all.keep).unwrap_or_default(),
             keep_for: own.keep_for.or(all.keep_for).unwrap_or_default(),
+            keep_played: own.keep_played.or(all.keep_played).unwrap_or_default(),
             name: own.name.clone().or_else(|| all.name.clone()).unwrap_or_default(),
             conduct: Conduct {
                 limits: RateLimits {
@@ -142,12 +150,24 @@ impl Rules {
 
     /// Takes over what `other` says.
     pub fn change(&mut self, other: Self) {
-        let Self { take, skip, keep, keep_for, name, episode_up, episode_down, find_peers, on_complete, quality } =
-            other;
+        let Self {
+            take,
+            skip,
+            keep,
+            keep_for,
+            keep_played,
+            name,
+            episode_up,
+            episode_down,
+            find_peers,
+            on_complete,
+            quality,
+        } = other;
         self.take = take.or(self.take.take());
         self.skip = skip.or(self.skip.take());
         self.keep = keep.or(self.keep);
         self.keep_for = keep_for.or(self.keep_for);
+        self.keep_played = keep_played.or(self.keep_played);
         self.name = name.or(self.name.take());
         self.episode_up = episode_up.or(self.episode_up);
         self.episode_down = episode_down.or(self.episode_down);
@@ -164,6 +184,7 @@ impl Rules {
                 RuleName::Skip => self.skip = None,
                 RuleName::Keep => self.keep = None,
                 RuleName::KeepFor => self.keep_for = None,
+                RuleName::KeepPlayed => self.keep_played = None,
                 RuleName::Name => self.name = None,
                 RuleName::EpisodeUp => self.episode_up = None,
                 RuleName::EpisodeDown => self.episode_down = None,
@@ -183,6 +204,7 @@ impl Rules {
         words.extend(self.skip.iter().flatten().map(|clause| format!("skip {clause}")));
         words.extend(self.keep.map(|keep| format!("keep {keep}")));
         words.extend(self.keep_for.map(|time| format!("keep for {time}")));
+        words.extend(self.keep_played.map(|time| format!("keep played {time}")));
         words.extend(self.name.as_ref().map(|name| format!("name {name}")));
         words.extend(self.episode_up.map(|limit| format!("episode up {limit}")));
         words.extend(self.episode_down.map(|limit| format!("episode down {limit}")));

@@ -19,7 +19,7 @@ pub(super) async fn feed(State(web): State<Arc<Web>>, headers: HeaderMap) -> Res
     let Some(kept) = web.shelf.kept().await else { return StatusCode::NOT_FOUND.into_response() };
     // The asker reaches us by this name, which was looked at before.
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let own = Url::parse(&format!("http://{host}/feed.xml?token={}", web.site.token));
+    let own = Url::parse(&web.site.feed_url_at(host));
     let Ok(own) = own else { return StatusCode::BAD_REQUEST.into_response() };
     let episodes: Vec<_> = kept.into_iter().filter_map(|kept| episode(&web, host, kept)).collect();
     let xml = library_feed(TITLE, &own, &episodes);

@@ -1,7 +1,7 @@
 //! The listener for the phone: what is kept, to the house's network, for reading alone.
 //!
 //! It has the feed and the media of the agent's web listener and nothing else of it, and a token of its own, so that
-//! what stands on a phone opens nothing more.
+//! what stands on a phone opens nothing more. Where the owner wants it apps are kept in step, too, by a password.
 //!
 //! Laws: only addresses of private networks and of those that this machine is in are answered; only under the
 //! machine's address or its own name, so that no page that a browser was led here with can read anything; nothing
@@ -24,8 +24,11 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::gate::Gate;
 use super::serve::{self, Asker};
+use super::sync::{self, Syncing};
 use super::{Shelf, TRIED, Web, WebSite, carries_token, feed, kept_token, media};
+use crate::hub::HubHandle;
 
 /// The port of the listener.
 const DEFAULT_PORT: u16 = 6971;
@@ -83,6 +86,8 @@ impl FromStr for PhoneAddr {
 pub(crate) struct PhoneLine {
     addr: SocketAddr,
     site: WebSite,
+    /// Who may keep an app in step.
+    user: Option<String>,
     /// Closes it.
     stop: CancellationToken,
     task: JoinHandle<()>,
@@ -93,7 +98,7 @@ impl PhoneLine {
     pub(crate) async fn open(
         wanted: PhoneAddr,
         dir: &DataDir,
-        from: Shelf,
+        hub: HubHandle,
         stop: &CancellationToken,
     ) -> Result<Self, Failure> {
         let (first, last) = match wanted.port {
@@ -101,16 +106,21 @@ impl PhoneLine {
             None => (DEFAULT_PORT, DEFAULT_PORT + TRIED - 1),
         };
         let token = kept_token(dir, TOKEN_FILE)?;
+        let gate = Gate::of(dir)?;
         let mut refused = None;
         for port in first..=last {
             match TcpListener::bind((wanted.ip, port)).await {
                 Ok(listener) => {
                     let addr = listener.local_addr().explain(|| "listen for the phone".to_owned())?;
                     let site = WebSite { addr, token: token.into(), door: None };
-                    let web = Arc::new(Web { shelf: from, site: site.clone() });
+                    let mut routes = app(Arc::new(Web { shelf: Shelf::Agent(hub.clone()), site: site.clone() }));
+                    let user = gate.as_ref().map(|gate| gate.user().to_owned());
+                    if let Some(gate) = gate {
+                        routes = routes.merge(sync::routes(Arc::new(Syncing { hub, gate, site: site.clone() })));
+                    }
                     let stop = stop.child_token();
-                    let task = tokio::spawn(serve::serve(listener, app(web), stop.clone()));
-                    return Ok(Self { addr, site, stop, task });
+                    let task = tokio::spawn(serve::serve(listener, routes, stop.clone()));
+                    return Ok(Self { addr, site, user, stop, task });
                 }
                 Err(error) => refused = Some(error),
             }
@@ -134,8 +144,17 @@ impl PhoneLine {
 
     /// The feed's address as the phone reaches it, with the token.
     pub(crate) fn url(&self) -> String {
+        self.site.feed_url_at(&self.host())
+    }
+
+    /// What apps that are kept in step take for their server, and the user; `None` if none is.
+    pub(crate) fn sync(&self) -> Option<(String, String)> {
+        self.user.clone().map(|user| (format!("http://{}", self.host()), user))
+    }
+
+    fn host(&self) -> String {
         let ip = if self.addr.ip().is_unspecified() { own_address() } else { self.addr.ip() };
-        format!("http://{}/feed.xml?token={}", SocketAddr::new(ip, self.addr.port()), self.site.token)
+        SocketAddr::new(ip, self.addr.port()).to_string()
     }
 }
 
@@ -197,14 +216,22 @@ fn refusal(
     uri: &Uri,
     headers: &HeaderMap,
 ) -> Option<&'static str> {
+    let is_carried = || carries_token(site, uri, headers);
+    strange(own_name, asker, headers).or_else(|| (!is_carried()).then_some("the token is not this agent's\n"))
+}
+
+/// Why a request is none that the house sends to this machine.
+pub(super) fn not_of_the_house(asker: Option<IpAddr>, headers: &HeaderMap) -> Option<&'static str> {
+    strange(&own_name(), asker, headers)
+}
+
+fn strange(own_name: &str, asker: Option<IpAddr>, headers: &HeaderMap) -> Option<&'static str> {
     if !asker.is_some_and(|asker| is_at_home(asker) || is_neighbour(asker)) {
         return Some("this is answered in the house's own network only\n");
     }
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    if !is_own_host(host, own_name) {
-        return Some("this is answered under the machine's address and its own name only\n");
-    }
-    (!carries_token(site, uri, headers)).then_some("the token is not this agent's\n")
+    let is_own = is_own_host(host, own_name);
+    (!is_own).then_some("this is answered under the machine's address and its own name only\n")
 }
 
 /// Whether a `Host` header names an address, or the machine by a name that it has at home.
