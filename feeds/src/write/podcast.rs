@@ -86,11 +86,13 @@ pub(super) fn said_of_episode(episode: &Episode) -> BTreeMap<String, Vec<Extensi
         let name = name.as_deref().map(|name| (attribute, name));
         Some(element(tag, name.as_slice(), Some(&number?.to_string())))
     };
+    // The schema has every season named.
+    let season_name = episode.season_name.clone().or_else(|| episode.season.map(|number| number.to_string()));
     let own = [
         ("alternateEnclosure", vec![alternate_enclosure(episode)]),
         ("chapters", chapters.into_iter().collect()),
         ("episode", numbered("podcast:episode", episode.number, "display", &episode.number_name).into_iter().collect()),
-        ("season", numbered("podcast:season", episode.season, "name", &episode.season_name).into_iter().collect()),
+        ("season", numbered("podcast:season", episode.season, "name", &season_name).into_iter().collect()),
         ("transcript", episode.transcripts.iter().map(transcript).collect()),
     ];
     let own = own.into_iter().filter(|(_, elements)| !elements.is_empty());

@@ -265,6 +265,18 @@ fn hostile_text_stays_text() {
 }
 
 #[test]
+fn a_season_has_a_name_in_atom_as_the_schema_of_the_namespace_wants_it() {
+    let named = Episode { season_name: Some("The river".to_owned()), ..episode("b", "2026-11-20T18:00:00Z") };
+    let episodes = [episode("a", "2026-11-19T18:00:00Z"), named];
+    let xml = atom_feed(&show(), &episodes, &urls(), at("2026-11-21T00:00:00Z"));
+    for season in ["<podcast:season name=\"1\">1<", "<podcast:season name=\"The river\">1<"] {
+        assert!(xml.contains(season), "{xml}");
+    }
+    let xml = podcast_feed(&show(), &episodes[..1], &urls());
+    assert!(!xml.contains("podcast:season") && xml.contains("<itunes:season>1<"), "{xml}");
+}
+
+#[test]
 fn hostile_attributes_stay_attributes_in_atom() {
     let mut tags = Tags::default();
     tags.push(
