@@ -11,7 +11,7 @@ use podswarm_core::app::upgrade::StateShape;
 use podswarm_core::store::{Record, Store, StoreError};
 use serde::{Deserialize, Serialize};
 
-use crate::agent::catalogue::{Catalogue, Change, feed_mark, loose_mark};
+use crate::agent::catalogue::{Catalogue, Change, feed_mark};
 use crate::records::{Device, Episode, EpisodeId, Feed, FeedId, Left, Loose, Notes};
 
 /// Changes that are written with one sync; a large feed, read for the first time, takes several.
@@ -79,7 +79,7 @@ impl Record for Loose {
     const VERSION: u8 = 1;
 
     fn key(&self) -> Vec<u8> {
-        mark_key(loose_mark(self))
+        mark_key(self.mark())
     }
 }
 

@@ -229,7 +229,7 @@ pub fn episode(episode: &EpisodeView) -> String {
     lines.join("\n")
 }
 
-/// `to 12 min 5 s of 45 min, by phone, on 2026-11-22 18:30`, `to the end, …`, `new again`.
+/// `to 12 min 05 s of 45 min 00 s, on phone, 2026-11-22 18:30`, `to the end, …`.
 pub fn heard(heard: &Heard, duration: Option<u64>) -> String {
     if heard.is_new() {
         return "not, or it is to count as new".to_owned();

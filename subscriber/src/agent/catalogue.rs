@@ -181,7 +181,7 @@ impl Catalogue {
     pub fn put_loose(&mut self, loose: Loose) -> Vec<Change> {
         self.stamp = self.stamp.max(loose.heard.stamp);
         let mut changes = vec![Change::Loose(Box::new(loose.clone()))];
-        self.loose.insert(loose_mark(&loose), loose);
+        self.loose.insert(loose.mark(), loose);
         if self.loose.len() > MAX_LOOSE
             && let Some(oldest) = self.loose.iter().min_by_key(|(_, loose)| loose.heard.stamp).map(|(mark, _)| *mark)
         {
@@ -622,8 +622,15 @@ pub fn feed_mark(url: &str) -> u64 {
 }
 
 /// Names what was played by the feed's address and the file's.
-pub fn loose_mark(loose: &Loose) -> u64 {
-    mark(&[same_feed_key(&loose.podcast).as_str(), &loose.episode].join("\n"))
+pub fn loose_mark(podcast: &str, episode: &str) -> u64 {
+    mark(&[same_feed_key(podcast).as_str(), episode].join("\n"))
+}
+
+impl Loose {
+    /// Its [`loose_mark`].
+    pub fn mark(&self) -> u64 {
+        loose_mark(&self.podcast, &self.episode)
+    }
 }
 
 /// Tells episodes of one feed apart by first source and title; `None` without a source.

@@ -110,20 +110,9 @@ impl Agent {
                     self.catalogue.put(episode);
                 }
             } else if let Played::Elsewhere { podcast, episode, guid } = play.what.clone() {
-                let nothing = Heard {
-                    position: 0,
-                    started: 0,
-                    total: None,
-                    at: DateTime::UNIX_EPOCH,
-                    ended: None,
-                    device: None,
-                    stamp: 0,
-                };
-                let mut loose = Loose { podcast, episode, guid, heard: nothing };
-                let before = self.catalogue.loose_at(loose_mark(&loose)).map(|loose| &loose.heard);
+                let before = self.catalogue.loose_at(loose_mark(&podcast, &episode)).map(|loose| &loose.heard);
                 if let Some(heard) = play.after(before, None, now.wall, stamp) {
-                    loose.heard = heard;
-                    changes.extend(self.catalogue.put_loose(loose));
+                    changes.extend(self.catalogue.put_loose(Loose { podcast, episode, guid, heard }));
                 }
             }
         }
@@ -143,7 +132,7 @@ impl Agent {
         for loose in of_feed {
             let found = finder.episode(&self.catalogue, feed, loose.guid.as_deref(), &loose.episode);
             let Some(mut episode) = found.and_then(|id| self.catalogue.episode(id)).cloned() else { continue };
-            changes.extend(self.catalogue.drop_loose(loose_mark(&loose)));
+            changes.extend(self.catalogue.drop_loose(loose.mark()));
             if episode.heard.as_ref().is_none_or(|heard| heard.at < loose.heard.at) {
                 episode.heard = Some(loose.heard);
                 changes.push(Change::Episode(Box::new(episode.clone())));
@@ -158,7 +147,7 @@ impl Agent {
     pub(super) fn forget_loose(&mut self, feed: &str) -> Vec<Change> {
         let key = same_feed_key(feed);
         let marks: Vec<u64> =
-            self.catalogue.loose().filter(|loose| same_feed_key(&loose.podcast) == key).map(loose_mark).collect();
+            self.catalogue.loose().filter(|loose| same_feed_key(&loose.podcast) == key).map(Loose::mark).collect();
         marks.into_iter().filter_map(|mark| self.catalogue.drop_loose(mark)).collect()
     }
 }
