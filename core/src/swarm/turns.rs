@@ -7,7 +7,10 @@
 //! line; then as many are sent to at once as fill it.
 //!
 //! How many that is, a [`Width`] finds out as congestion control does: it doubles while that brings more, and then
-//! tries now and then whether a few more would bring more, or a few less as much.
+//! tries whether a few more would bring more, or a few less as much; often at first, and ever less often while that
+//! tells nothing new. A short window misleads: sockets are empty at first, and connections begin slowly. So where
+//! doubling no longer brings more, it stays for the time being: one too many makes a piece a little late, and one too
+//! few leaves the line idle.
 //!
 //! Knows no sockets; it is told what they took.
 //!
@@ -31,8 +34,8 @@ const LONG_WINDOW: Duration = Duration::from_secs(1);
 const WINDOW_BYTES: u64 = 512 * 1024;
 /// How long a width is tried at most.
 const SLOW_WINDOW: Duration = Duration::from_secs(3);
-/// How many windows pass between two trials.
-const TRIAL_EVERY: u32 = 6;
+/// How many windows pass between two trials at most.
+const LONGEST_REST: u32 = 6;
 
 /// A peer that is sent a piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +51,9 @@ pub(super) struct Width {
     mode: Mode,
     /// Bytes a second at the found width.
     usual: u64,
+    /// How many windows pass until the next trial, and what it will be.
+    rest: u32,
+    next: Trial,
     window: Option<Window>,
 }
 
@@ -55,12 +61,18 @@ pub(super) struct Width {
 enum Mode {
     /// Twice as many as brought `before` bytes a second are tried.
     Growing { before: u64 },
+    /// Twice as many brought no more: it is measured what they bring.
+    Settling,
     /// The width is found; so many windows ago something was tried, and so many in a row were slow.
     Found { windows: u32, slow: u32 },
-    /// More are tried than `back`.
-    TryingMore { back: usize },
-    /// Fewer are tried than `back`.
-    TryingFewer { back: usize },
+    /// Another one is tried than `back`.
+    Trying { trial: Trial, back: usize },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trial {
+    More,
+    Fewer,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -71,7 +83,8 @@ struct Window {
 
 impl Default for Width {
     fn default() -> Self {
-        Self { at_once: FIRST_WIDTH, mode: Mode::Growing { before: 0 }, usual: 0, window: None }
+        let mode = Mode::Growing { before: 0 };
+        Self { at_once: FIRST_WIDTH, mode, usual: 0, rest: 0, next: Trial::More, window: None }
     }
 }
 
@@ -104,53 +117,59 @@ impl Width {
     }
 
     fn measured(&mut self, rate: u64) {
+        let is_slow = rate < self.usual / 4 * 3;
         match self.mode {
-            Mode::Growing { before } if rate > before + before / 4 && self.at_once < MAX_WIDTH => {
-                self.mode = Mode::Growing { before: rate };
-                self.set(self.at_once * 2);
+            Mode::Growing { before } if rate > before + before / 4 && self.at_once < MAX_WIDTH => self.grow(rate),
+            Mode::Growing { .. } => self.mode = Mode::Settling,
+            Mode::Settling => {
+                (self.usual, self.rest, self.next) = (rate, 0, Trial::More);
+                self.go_on(0);
             }
-            Mode::Growing { before } => {
-                self.found(rate.max(before));
-                self.set(self.at_once / 2);
-            }
-            Mode::Found { slow: 1.., .. } if rate < self.usual / 4 * 3 => self.grow(rate),
-            Mode::Found { windows, slow } => {
-                let slow = if rate < self.usual / 4 * 3 { slow + 1 } else { 0 };
+            Mode::Found { slow: 1.., .. } if is_slow => self.grow(rate),
+            Mode::Found { windows, .. } => {
                 self.usual = self.usual / 4 * 3 + rate / 4;
-                self.mode = match (windows + 1) % (2 * TRIAL_EVERY) {
-                    _ if slow > 0 => Mode::Found { windows, slow },
-                    0 => Mode::TryingMore { back: self.at_once },
-                    TRIAL_EVERY if self.at_once > 1 => Mode::TryingFewer { back: self.at_once },
-                    _ => Mode::Found { windows: windows + 1, slow },
+                if is_slow {
+                    self.mode = Mode::Found { windows, slow: 1 };
+                } else {
+                    self.go_on(windows + 1);
+                }
+            }
+            Mode::Trying { trial, back } => {
+                let is_better = match trial {
+                    Trial::More => rate > self.usual + self.usual / 8,
+                    Trial::Fewer => rate >= self.usual - self.usual / 32,
                 };
-                match self.mode {
-                    Mode::TryingMore { back } => self.set(back + back.div_ceil(2)),
-                    Mode::TryingFewer { back } => self.set(back - back.div_ceil(4)),
-                    Mode::Growing { .. } | Mode::Found { .. } => {}
-                }
-            }
-            Mode::TryingMore { .. } if rate > self.usual + self.usual / 8 => self.grow(rate),
-            Mode::TryingMore { back } => {
-                self.set(back);
-                self.mode = Mode::Found { windows: 0, slow: 0 };
-            }
-            Mode::TryingFewer { back } => {
-                if rate < self.usual - self.usual / 16 {
+                if is_better {
+                    (self.usual, self.rest, self.next) = (rate, 1, trial);
+                } else {
                     self.set(back);
+                    self.rest = (2 * self.rest).clamp(1, LONGEST_REST);
+                    self.next = if trial == Trial::More { Trial::Fewer } else { Trial::More };
                 }
-                self.mode = Mode::Found { windows: TRIAL_EVERY, slow: 0 };
+                self.go_on(0);
             }
         }
     }
 
+    /// Twice as many are tried as brought so much.
     fn grow(&mut self, rate: u64) {
         self.mode = Mode::Growing { before: rate };
         self.set(self.at_once * 2);
     }
 
-    fn found(&mut self, rate: u64) {
-        self.usual = rate;
-        self.mode = Mode::Found { windows: 0, slow: 0 };
+    /// So many windows have passed since something was tried.
+    fn go_on(&mut self, windows: u32) {
+        if windows < self.rest {
+            self.mode = Mode::Found { windows, slow: 0 };
+            return;
+        }
+        let back = self.at_once;
+        let trial = if back == 1 { Trial::More } else { self.next };
+        self.mode = Mode::Trying { trial, back };
+        self.set(match trial {
+            Trial::More => back + back.div_ceil(2),
+            Trial::Fewer => back - back.div_ceil(4),
+        });
     }
 
     fn set(&mut self, at_once: usize) {
