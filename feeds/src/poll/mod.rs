@@ -1,8 +1,8 @@
 //! Decides when to ask a feed for news, and how.
 //!
 //! A [`Poller`] is the state machine of one feed: inputs say what happened, outputs say what to do,
-//! [`Poller::deadline`] when to look again. It asks as seldom as the owner, the feed's `ttl` and the host's `max-age`
-//! allow, sends both validators back word for word, and waits longer after each failure. News that a publisher's event
+//! [`Poller::deadline`] when to look again. It asks as seldom as the owner, the feed's `ttl` and `skipHours` and the
+//! host's `max-age` allow, sends both validators back word for word, and waits longer after each failure. News that a publisher's event
 //! stream tells of is fetched at once. What it has learnt is a [`PollState`], to be saved after every reply, so that a
 //! restart neither asks too early nor in full.
 //!
@@ -10,11 +10,13 @@
 //! schedule comes in as one wall time after another, and the caller reads the body.
 //!
 //! Laws: one request at a time. No failure and no answer stops a feed for good, but 410, which waits for its owner. No
-//! answer makes the wait longer than [`MAX_WAIT`] and its jitter. Nobody but the owner breaks a host's `Retry-After`.
+//! answer makes the wait longer than [`MAX_WAIT`] and its jitter, and the hours in which a feed is never asked, fewer than
+//! a day has. Nobody but the owner breaks a host's `Retry-After`, its `max-age` or its `ttl`.
 //!
-//! Source: RFC 9110 §8.8, §10.2.3 and §13; RFC 9111 §5.2; RSS 2.0 `ttl`; the three days from `AntennaPod`.
+//! Source: RFC 9110 §8.8, §10.2.3 and §13; RFC 9111 §5.2; RSS 2.0 `ttl` and `skipHours`; the three days from `AntennaPod`.
 
 mod reply;
+mod skip;
 mod state;
 
 use std::collections::VecDeque;
@@ -26,6 +28,7 @@ use podswarm_core::time::Instant;
 use url::Url;
 
 pub use reply::{Outcome, Reply, Validators};
+pub use skip::SkipHours;
 pub use state::{Counts, PollState};
 
 /// How often a feed is asked if neither its owner nor the feed says otherwise.
@@ -52,14 +55,14 @@ const MAX_SCHEDULE_DELAY: Duration = Duration::from_secs(30);
 /// An error that is kept for people is cut to this many characters.
 const MAX_ERROR_CHARS: usize = 200;
 
+/// What was put off to the end of the hours in which a feed is not asked comes up to this late, for the same reason.
+const MAX_SKIP_DELAY: Duration = Duration::from_mins(20);
+
 /// Events that are followed at once; those after them one by one, a [`PUSH_REFILL`] apart.
 const PUSH_BURST: u32 = 5;
 
 /// See [`PUSH_BURST`].
 const PUSH_REFILL: Duration = Duration::from_secs(30);
-
-/// The wall clock is looked at this often: a suspended machine's other clock stands still.
-const LOOK_AGAIN: Duration = Duration::from_mins(5);
 
 /// The present on both clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +76,7 @@ pub struct Now {
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
-    /// Time passed; see [`Poller::deadline`].
+    /// Time passed; see [`Poller::deadline`]. Also where the wall clock ran ahead of the other.
     Tick,
     /// The publisher's event stream says that there is news.
     Pushed,
@@ -134,8 +137,6 @@ pub struct Poller {
     /// No event is followed before this: the host asked to be left alone.
     quiet_until: Option<Instant>,
     pushes: Pushes,
-    /// When the clocks were last looked at.
-    seen: Instant,
 }
 
 /// A request that runs.
@@ -159,6 +160,8 @@ enum Why {
 struct Due {
     instant: Instant,
     wall: DateTime<Utc>,
+    /// It is of the owner's schedule.
+    is_owners: bool,
 }
 
 /// How many events may still be followed at once, and one that waits.
@@ -183,7 +186,6 @@ impl Poller {
             scheduled: None,
             quiet_until: None,
             pushes: Pushes { left: PUSH_BURST, refilled: now.instant, waiting: false },
-            seen: now.instant,
             state,
         };
         if !poller.state.gone {
@@ -196,7 +198,6 @@ impl Poller {
 
     /// Takes in what happened at `now`. Drain [`Poller::poll`] after it.
     pub fn handle(&mut self, now: Now, input: Input) {
-        self.seen = now.instant;
         match input {
             Input::Pushed => self.pushes.waiting = true,
             Input::Forced if self.asking.is_none() => self.ask(now, Why::Due),
@@ -213,12 +214,19 @@ impl Poller {
     }
 
     /// When to come back with [`Input::Tick`]; `None` while a request runs or the feed is gone.
+    ///
+    /// The clock that it is on stands still while the machine is suspended: come back, too, where the wall clock has run
+    /// ahead of it.
     pub fn deadline(&self) -> Option<Instant> {
         if self.asking.is_some() {
             return None;
         }
-        let regular = self.due.map(|due| due.instant.min(self.seen + LOOK_AGAIN));
-        podswarm_core::time::earliest(regular, self.next_push())
+        podswarm_core::time::earliest(self.due.map(|due| due.instant), self.next_push())
+    }
+
+    /// Whether the time of the next regular request has come, so that [`Input::Tick`] makes it.
+    pub fn is_due(&self, now: Now) -> bool {
+        self.asking.is_none() && self.due.is_some_and(|due| due.instant <= now.instant || due.wall <= now.wall)
     }
 
     /// When the next regular request is due, for people; `None` while the feed is gone.
@@ -248,9 +256,19 @@ impl Poller {
         if self.next_push().is_some_and(|at| at <= now.instant) {
             self.pushes.left -= 1;
             self.ask(now, Why::Event);
-        } else if self.due.is_some_and(|due| due.instant <= now.instant || due.wall <= now.wall) {
-            self.ask(now, Why::Due);
+        } else if self.is_due(now) {
+            self.ask_or_skip(now);
         }
+    }
+
+    /// Asks, unless the feed is not to be asked in this hour.
+    fn ask_or_skip(&mut self, now: Now) {
+        let left = self.state.skip_hours.left(now.wall);
+        if left.is_zero() || self.due.is_some_and(|due| due.is_owners) {
+            return self.ask(now, Why::Due);
+        }
+        let late = self.rng.jitter(MAX_SKIP_DELAY / 2, 100);
+        self.set_due_exactly(now, left + late);
     }
 
     /// When the waiting event may be followed.
@@ -283,12 +301,13 @@ impl Poller {
         self.state.counts.bytes += reply.bytes;
         self.quiet_until = None;
         match reply.outcome {
-            Outcome::Body { validators, ttl } => {
+            Outcome::Body { validators, ttl, skip_hours } => {
                 self.state.counts.full += 1;
                 self.state.validators = validators;
                 self.state.full_at = Some(now.wall);
                 self.state.full_bytes = reply.bytes;
                 self.state.ttl = ttl.map(|ttl| ttl.min(MAX_WAIT));
+                self.state.skip_hours = skip_hours;
                 self.state.max_age = reply.max_age.map(|age| age.min(MAX_WAIT));
                 self.answered(now, reply.moved_to);
             }
@@ -359,11 +378,11 @@ impl Poller {
             let spread = (gap / 10).min(MAX_SCHEDULE_DELAY);
             let late = self.rng.jitter(spread / 2, 100);
             self.set_due_exactly(now, gap + late);
+            self.due.iter_mut().for_each(|due| due.is_owners = true);
             return;
         }
-        let hints = self.state.ttl.into_iter().chain(self.state.max_age);
-        let wait = hints.fold(self.interval, Duration::max);
-        self.set_due(now, Duration::ZERO, wait);
+        let hint = self.state.ttl.into_iter().chain(self.state.max_age).fold(Duration::ZERO, Duration::max);
+        self.set_due(now, hint, self.interval.max(hint));
     }
 
     /// The next request comes after about `wait`, but not before `at_least`.
@@ -374,7 +393,7 @@ impl Poller {
 
     fn set_due_exactly(&mut self, now: Now, wait: Duration) {
         let wall = now.wall.checked_add_signed(delta(wait)).unwrap_or(DateTime::<Utc>::MAX_UTC);
-        self.due = Some(Due { instant: now.instant + wait, wall });
+        self.due = Some(Due { instant: now.instant + wait, wall, is_owners: false });
         self.state.next_at = Some(wall);
     }
 }

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::SkipHours;
 use crate::date;
 
 /// A validator that is longer is not kept: it would be sent with every request.
@@ -35,6 +36,8 @@ pub enum Outcome {
         validators: Validators,
         /// What the feed itself says of how long it may be kept.
         ttl: Option<Duration>,
+        /// The hours in which it says that it is not to be asked.
+        skip_hours: SkipHours,
     },
     /// 304: nothing new.
     NotModified,
@@ -64,7 +67,7 @@ pub struct Validators {
 impl Reply {
     /// What `status` and headers mean at `wall`. `header` gives a header's value by its lower-case name.
     ///
-    /// A 200 is taken for a feed: say [`with_ttl`](Self::with_ttl) once it is read, or
+    /// A 200 is taken for a feed: say [`with_hints`](Self::with_hints) once it is read, or
     /// [`unreadable`](Self::unreadable) if it cannot be.
     pub fn from_http<'h>(
         status: u16,
@@ -80,6 +83,7 @@ impl Reply {
                     last_modified: header("last-modified").and_then(validator),
                 },
                 ttl: None,
+                skip_hours: SkipHours::default(),
             },
             304 => Outcome::NotModified,
             410 => Outcome::Gone,
@@ -96,10 +100,18 @@ impl Reply {
         Self { outcome: Outcome::Failed { reason: reason.into() }, moved_to: None, max_age: None, bytes: 0 }
     }
 
-    /// The same reply, whose body was read and says `ttl`.
-    pub fn with_ttl(mut self, said: Option<Duration>) -> Self {
-        if let Outcome::Body { ttl, .. } = &mut self.outcome {
-            *ttl = said;
+    /// How long the host says that it wants to be left alone.
+    pub fn patience(&self) -> Option<Duration> {
+        match self.outcome {
+            Outcome::Throttled { retry_after } => retry_after,
+            Outcome::Body { .. } | Outcome::NotModified | Outcome::Gone | Outcome::Failed { .. } => None,
+        }
+    }
+
+    /// The same reply, whose body was read and says how seldom it wants to be asked.
+    pub fn with_hints(mut self, said: Option<Duration>, skipped: SkipHours) -> Self {
+        if let Outcome::Body { ttl, skip_hours, .. } = &mut self.outcome {
+            (*ttl, *skip_hours) = (said, skipped);
         }
         self
     }
@@ -157,6 +169,10 @@ mod tests {
         Reply::from_http(status, header, None, 0, wall())
     }
 
+    fn body(validators: Validators) -> Outcome {
+        Outcome::Body { validators, ttl: None, skip_hours: SkipHours::default() }
+    }
+
     #[track_caller]
     fn check_retry(value: &'static str, want: Option<u64>) {
         let retry_after = want.map(Duration::from_secs);
@@ -168,13 +184,13 @@ mod tests {
         let got = reply(200, &[("etag", "W/\"a b\""), ("last-modified", "whenever, +1")]);
         let validators =
             Validators { etag: Some("W/\"a b\"".to_owned()), last_modified: Some("whenever, +1".to_owned()) };
-        assert_eq!(got.outcome, Outcome::Body { validators, ttl: None });
+        assert_eq!(got.outcome, body(validators));
     }
 
     #[test]
     fn a_validator_that_cannot_be_sent_back_is_dropped() {
         let got = reply(200, &[("etag", "\"a\u{7f}\""), ("last-modified", " ")]);
-        assert_eq!(got.outcome, Outcome::Body { validators: Validators::default(), ttl: None });
+        assert_eq!(got.outcome, body(Validators::default()));
     }
 
     #[test]

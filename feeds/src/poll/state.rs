@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::Validators;
+use super::{SkipHours, Validators};
 
 /// What is known of one feed's host between requests. Plain data: save it after every reply.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +31,9 @@ pub struct PollState {
     /// The feed's own `ttl`.
     #[serde(default)]
     pub ttl: Option<Duration>,
+    /// The hours in which it is not to be asked.
+    #[serde(default)]
+    pub skip_hours: SkipHours,
     /// The host's `Cache-Control: max-age`.
     #[serde(default)]
     pub max_age: Option<Duration>,
@@ -77,6 +80,7 @@ impl PollState {
             full_bytes: 0,
             next_at: None,
             ttl: None,
+            skip_hours: SkipHours::default(),
             max_age: None,
             failures: 0,
             last_error: None,

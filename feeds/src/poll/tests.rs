@@ -77,7 +77,12 @@ fn only_fetch(outputs: Vec<Output>) -> Fetch {
 
 fn body() -> Reply {
     let validators = Validators { etag: Some("W/\"1\"".to_owned()), last_modified: Some("Tue".to_owned()) };
-    Reply { outcome: Outcome::Body { validators, ttl: None }, moved_to: None, max_age: None, bytes: 10_000 }
+    Reply {
+        outcome: Outcome::Body { validators, ttl: None, skip_hours: SkipHours::default() },
+        moved_to: None,
+        max_age: None,
+        bytes: 10_000,
+    }
 }
 
 fn reply(outcome: Outcome) -> Reply {
@@ -134,7 +139,7 @@ fn only_one_request_runs_at_a_time() {
 fn the_longest_of_interval_ttl_and_max_age_is_waited_for() {
     let mut world = World::new();
     world.until_fetch();
-    let slow = Reply { max_age: Some(HOUR * 3), ..body() }.with_ttl(Some(HOUR * 5));
+    let slow = Reply { max_age: Some(HOUR * 3), ..body() }.with_hints(Some(HOUR * 5), SkipHours::default());
     world.handle(Input::Replied(slow));
     assert_about(world.until_fetch().1, HOUR * 5);
 }
@@ -143,8 +148,41 @@ fn the_longest_of_interval_ttl_and_max_age_is_waited_for() {
 fn a_ttl_of_years_is_a_day() {
     let mut world = World::new();
     world.until_fetch();
-    world.handle(Input::Replied(body().with_ttl(Some(Duration::MAX))));
+    world.handle(Input::Replied(body().with_hints(Some(Duration::MAX), SkipHours::default())));
     assert_about(world.until_fetch().1, MAX_WAIT);
+}
+
+#[test]
+fn what_a_host_allows_is_waited_for_to_the_last_second() {
+    for seed in 0..20 {
+        let mut world = World::with(PollState::new(url("https://example.org/feed.xml")), seed);
+        world.until_fetch();
+        world.handle(Input::Replied(Reply { max_age: Some(HOUR), ..body() }));
+        let (_, took) = world.until_fetch();
+        assert!(took >= HOUR && took <= HOUR * 11 / 10, "{took:?}");
+    }
+}
+
+#[test]
+fn in_the_hours_that_a_feed_skips_it_is_not_asked_but_by_its_owner_and_its_publisher() {
+    let mut world = World::new();
+    world.until_fetch();
+    // It is 14:13 in UTC.
+    let hours = SkipHours::new([13, 14, 15]);
+    world.handle(Input::Replied(body().with_hints(None, hours)));
+    let (_, took) = world.until_fetch();
+    let at = world.now.wall;
+    assert!(took < HOUR * 3 && hours.left(at).is_zero(), "{at}");
+    assert_eq!(chrono::Timelike::hour(&at), 16);
+    // The next day, by the owner, the publisher and the owner's schedule.
+    world.handle(Input::Replied(body().with_hints(None, hours)));
+    world.now.wall += delta(HOUR * 22);
+    only_fetch(world.handle(Input::Forced));
+    world.handle(Input::Replied(body().with_hints(None, hours)));
+    only_fetch(world.handle(Input::Pushed));
+    world.handle(Input::Scheduled(Some(world.now.wall + delta(Duration::from_mins(10)))));
+    world.handle(Input::Replied(body().with_hints(None, hours)));
+    assert!(world.until_fetch().1 < Duration::from_mins(12));
 }
 
 #[test]
@@ -348,9 +386,8 @@ fn a_wall_clock_that_was_set_back_silences_no_feed() {
 #[test]
 fn a_suspended_machine_asks_when_it_wakes() {
     let mut world = World::started();
-    let deadline = world.poller.deadline().expect("a feed is waiting");
-    assert!(deadline - world.now.instant <= LOOK_AGAIN);
-    world.pass(deadline - world.now.instant);
+    world.pass(Duration::from_mins(5));
+    assert_eq!(world.handle(Input::Tick), []);
     world.now.wall += delta(HOUR * 8);
     only_fetch(world.handle(Input::Tick));
 }
@@ -361,7 +398,7 @@ fn the_owners_schedule_is_followed_closely_whatever_the_feed_says() {
     world.until_fetch();
     let at = world.now.wall + delta(HOUR * 2);
     world.handle(Input::Scheduled(Some(at)));
-    world.handle(Input::Replied(body().with_ttl(Some(HOUR * 20))));
+    world.handle(Input::Replied(body().with_hints(Some(HOUR * 20), SkipHours::default())));
     world.until_fetch();
     let late = world.now.wall - at;
     assert!(late >= TimeDelta::zero() && late <= delta(MAX_SCHEDULE_DELAY), "{late}");

@@ -10,6 +10,7 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::model::EpisodeKind;
+use crate::poll::SkipHours;
 use crate::tags::Tags;
 use crate::withdrawal::{ShowKey, Withdrawal};
 
@@ -58,6 +59,8 @@ pub struct Channel {
     pub withdrawn: Vec<Withdrawal>,
     /// How long a copy may be kept.
     pub ttl: Option<Duration>,
+    /// The hours in which it asks not to be asked for.
+    pub skip_hours: SkipHours,
     /// Where server-sent events tell of releases: `atom:link rel="monitor"` of type `text/event-stream`.
     pub events_url: Option<Url>,
     /// Where the feed says that it is.

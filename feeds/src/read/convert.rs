@@ -12,6 +12,7 @@ use super::names::{KEPT_PREFIX, TAG_PREFIX};
 use super::sources;
 use crate::date;
 use crate::model::EpisodeKind;
+use crate::poll::SkipHours;
 use crate::tags::{Tag, Tags};
 use crate::withdrawal::{KEY_PURPOSE, WITHDRAWN_PURPOSE};
 
@@ -68,6 +69,7 @@ pub(super) fn channel(model: &rss::Channel, base: &Url) -> Channel {
         key: said(KEY_PURPOSE).next().and_then(|key| key.parse().ok()),
         withdrawn: said(WITHDRAWN_PURPOSE).filter_map(|it| it.parse().ok()).take(MOST_WITHDRAWN).collect(),
         ttl: model.ttl.as_deref().and_then(ttl),
+        skip_hours: SkipHours::new(kept.first("skiphours").into_iter().flat_map(hours)),
         events_url: events.and_then(|link| web_url(&link.href, base)),
         self_url: linked("self"),
         next_page: linked("next").or_else(|| linked("prev-archive")),
@@ -288,6 +290,10 @@ fn is_shown(c: char) -> bool {
         && !matches!(c,
             '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
             | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+fn hours(skipped: &Extension) -> impl Iterator<Item = u32> {
+    children(skipped, "hour").iter().filter_map(|hour| hour.value()?.trim().parse().ok())
 }
 
 /// Minutes, as RSS 2.0 counts them. BEP 36 says seconds, but no feed means them.

@@ -96,6 +96,8 @@ pub struct Catalogue {
     /// By first source and title, both of which a feed keeps when it changes a guid by mistake.
     by_face: BTreeMap<(FeedId, u64), EpisodeId>,
     last_feed: u32,
+    /// Bytes of all episodes that are there.
+    kept: u64,
     /// What is wanted of all feeds.
     rules: Rules,
     /// Feeds that were removed, by [`feed_mark`].
@@ -214,9 +216,8 @@ impl Catalogue {
     }
 
     /// Bytes of all episodes that are there.
-    pub fn kept_bytes(&self) -> u64 {
-        let length = |episode: &Episode| if let Stage::Complete { length, .. } = episode.stage { length } else { 0 };
-        self.episodes.values().map(length).sum()
+    pub const fn kept_bytes(&self) -> u64 {
+        self.kept
     }
 
     /// The feed of this number.
@@ -288,6 +289,7 @@ impl Catalogue {
         if let Some(face) = face(&episode.offer, &episode.title) {
             self.by_face.entry((episode.id.feed, face)).or_insert(episode.id);
         }
+        self.kept += bytes_of(&episode);
         self.episodes.insert(episode.id, episode);
     }
 
@@ -300,6 +302,7 @@ impl Catalogue {
 
     fn forget(&mut self, id: EpisodeId) -> Option<Episode> {
         let old = self.episodes.remove(&id)?;
+        self.kept -= bytes_of(&old);
         self.by_guid.remove(&(id.feed, old.guid.clone()));
         if let Some(face) = face(&old.offer, &old.title)
             && self.by_face.get(&(id.feed, face)) == Some(&id)
@@ -631,6 +634,11 @@ impl Loose {
     pub fn mark(&self) -> u64 {
         loose_mark(&self.podcast, &self.episode)
     }
+}
+
+/// Bytes of an episode that is there.
+fn bytes_of(episode: &Episode) -> u64 {
+    if let Stage::Complete { length, .. } = episode.stage { length } else { 0 }
 }
 
 /// Tells episodes of one feed apart by first source and title; `None` without a source.

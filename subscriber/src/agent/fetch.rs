@@ -20,9 +20,7 @@ impl Agent {
                 let sources = self.usable(&episode.offer.sources);
                 let is_played = self.queue.job(id).is_some_and(Job::is_played);
                 let rank = Rank { is_played, by_owner, when: episode.when() };
-                if self.queue.job(id).is_none_or(|job| !job.is_same(rank, &sources)) {
-                    self.queue.add(now.instant, id, rank, sources);
-                }
+                self.queue.add(now.instant, id, rank, sources);
             }
             Stage::Complete { info_hash: Some(info_hash), .. } if self.settings.seeds() => {
                 let (file, is_local) = (episode.file.clone(), feed.is_local);
@@ -67,6 +65,8 @@ impl Agent {
         self.catalogue.put(episode);
         self.save_episode(id);
         self.go_on(now, id);
+        // What is paused is not deleted.
+        self.look_at_kept(now, id.feed);
     }
 
     /// The owner wants this episode, whatever the agent thought of it.
@@ -180,7 +180,7 @@ impl Agent {
         self.save_episode(id);
         self.tell(Event::Complete { episode: about, path, length });
         self.order_hooks(id);
-        self.look_at_kept(now);
+        self.look_at_kept(now, id.feed);
     }
 
     pub(super) fn seed_failed(&mut self, now: Now, id: EpisodeId, is_missing: bool, reason: String) {

@@ -2,40 +2,27 @@
 
 use std::time::Duration;
 
-use podswarm_core::time::Instant;
+use chrono::TimeDelta;
+use podswarm_core::time::{Instant, earliest};
 use podswarm_core::witness::{self, Nonce};
 use podswarm_feeds::poll::{self, Now, Outcome, Poller};
 use url::Url;
 
+use super::agenda::Follow;
 use super::catalogue::{Change, Reading, feed_mark};
 use super::event::{About, Event};
 use super::found::FoundFeed;
-use super::stream::Stream;
+use super::hosts::Turn;
 use super::{Agent, Duty, Output, StreamNews, Target};
 use crate::records::{Backlog, EpisodeId, Feed, FeedId, Left, Stage};
 use crate::rules::{RuleName, Rules};
 use podswarm_feeds::schedule::Schedule;
 
-/// A feed, as long as this agent runs.
-#[derive(Debug)]
-pub(super) struct Follow {
-    pub(super) poller: Poller,
-    pub(super) stream: Stream,
-    /// The stream has answered.
-    pub(super) is_told: bool,
-    /// When we last connected back to its publisher.
-    connected_back: Option<Instant>,
-    /// A poll has ended since the agent began.
-    pub(super) is_polled: bool,
-    pub(super) is_paused: bool,
-}
+/// The wall clock is looked at this often: a suspended machine's other clock stands still.
+const LOOK_AGAIN: Duration = Duration::from_mins(5);
 
-impl Follow {
-    /// How long we do not connect back to its publisher yet.
-    fn rest(&self, now: Instant) -> Duration {
-        self.connected_back.map_or(Duration::ZERO, |at| witness::REST.saturating_sub(now - at))
-    }
-}
+/// The wall clock was set, or the machine was suspended, where it has come further than the other by this.
+const AHEAD: TimeDelta = TimeDelta::seconds(1);
 
 impl Agent {
     /// Begins to follow a feed of the catalogue.
@@ -45,9 +32,7 @@ impl Agent {
         let rng = self.rng.fork(u64::from(id.0));
         let poller = Poller::new(state, self.settings.interval, now, rng);
         let is_due = poller.next_due().is_none_or(|at| at <= now.wall);
-        let (stream, connected_back) = (Stream::default(), None);
-        let follow = Follow { poller, stream, is_told: false, connected_back, is_polled: false, is_paused };
-        self.follows.insert(id, follow);
+        self.follows.insert(id, Follow::new(poller, is_paused));
         self.order_treat(id);
         if !is_due {
             // What was missed while nothing ran is made up for first.
@@ -126,7 +111,7 @@ impl Agent {
         self.save_feed(id);
         self.name_next_time(now, id);
         self.order_treat(id);
-        self.look_at_kept(now);
+        self.look_at_kept(now, id);
     }
 
     fn order_treat(&mut self, feed: FeedId) {
@@ -145,7 +130,7 @@ impl Agent {
 
     pub(super) fn remove(&mut self, now: Now, id: FeedId) {
         let Some(url) = self.catalogue.feed(id).map(|feed| feed.url().to_string()) else { return };
-        if self.follows.remove(&id).is_some_and(|follow| follow.stream.is_on()) {
+        if self.follows.remove(id).is_some_and(|follow| follow.stream.is_on()) {
             self.outputs.push_back(Output::Unlisten { feed: id });
         }
         for episode in self.catalogue.remove_feed(id) {
@@ -172,7 +157,7 @@ impl Agent {
                 let Some(feed) = self.catalogue.feed_mut(id) else { return };
                 feed.paused = true;
                 self.save_feed(id);
-                if let Some(follow) = self.follows.get_mut(&id) {
+                if let Some(follow) = self.follows.get_mut(id) {
                     follow.is_paused = true;
                 }
                 self.unlisten(id);
@@ -195,7 +180,7 @@ impl Agent {
                 let Some(feed) = self.catalogue.feed_mut(id) else { return };
                 feed.paused = false;
                 self.save_feed(id);
-                if let Some(follow) = self.follows.get_mut(&id) {
+                if let Some(follow) = self.follows.get_mut(id) {
                     follow.is_paused = false;
                 }
                 for id in self.catalogue.episodes_of(id).map(|episode| episode.id).collect::<Vec<_>>() {
@@ -207,7 +192,7 @@ impl Agent {
 
     /// Polls because the owner says so, paused or not.
     pub(super) fn poll_now(&mut self, now: Now, id: FeedId) {
-        if let Some(follow) = self.follows.get_mut(&id) {
+        if let Some(follow) = self.follows.get_mut(id) {
             follow.poller.handle(now, poll::Input::Forced);
             self.drain_poller(now, id);
         }
@@ -221,7 +206,7 @@ impl Agent {
         found: Option<Box<FoundFeed>>,
         is_local: bool,
     ) {
-        let Some(follow) = self.follows.get_mut(&id) else { return };
+        let Some(follow) = self.follows.get_mut(id) else { return };
         follow.is_polled = true;
         let outcome = reply.outcome.clone();
         follow.poller.handle(now, poll::Input::Replied(reply));
@@ -314,7 +299,7 @@ impl Agent {
     }
 
     pub(super) fn stream(&mut self, now: Now, id: FeedId, serial: u64, news: StreamNews) {
-        let Some(follow) = self.follows.get_mut(&id).filter(|follow| follow.stream.is_current(serial)) else { return };
+        let Some(follow) = self.follows.get_mut(id).filter(|follow| follow.stream.is_current(serial)) else { return };
         match news {
             StreamNews::Open => {
                 follow.is_told = true;
@@ -350,7 +335,7 @@ impl Agent {
     /// To the feed's own host, and to no other: neither to one in our own network, nor where the feed says that its
     /// events are.
     fn connect_back(&mut self, now: Now, id: FeedId, nonce: Nonce) {
-        let (Some(feed), Some(follow)) = (self.catalogue.feed(id), self.follows.get_mut(&id)) else { return };
+        let (Some(feed), Some(follow)) = (self.catalogue.feed(id), self.follows.get_mut(id)) else { return };
         if !self.settings.connects_back || feed.is_local || !follow.rest(now.instant).is_zero() {
             return;
         }
@@ -362,23 +347,52 @@ impl Agent {
         }
     }
 
+    /// When a feed is to be looked at, or the wall clock.
+    pub(super) fn feeds_deadline(&self) -> Option<Instant> {
+        let next = self.follows.deadline()?;
+        earliest(Some(next), Some(self.looked.instant + LOOK_AGAIN))
+    }
+
     /// Polls and connects what is due.
     pub(super) fn tend_feeds(&mut self, now: Now) {
-        let is_past = |deadline: Option<Instant>| deadline.is_some_and(|at| at <= now.instant);
-        for id in self.follows.keys().copied().collect::<Vec<_>>() {
-            let Some(follow) = self.follows.get_mut(&id).filter(|follow| !follow.is_paused) else { continue };
-            if is_past(follow.poller.deadline()) {
-                follow.poller.handle(now, poll::Input::Tick);
-                self.drain_poller(now, id);
-            }
-            self.listen(now, id);
+        let passed = |time: Duration| TimeDelta::from_std(time).unwrap_or(TimeDelta::MAX);
+        let is_ahead = now.wall - self.looked.wall - passed(now.instant - self.looked.instant) > AHEAD;
+        if is_ahead || now.instant - self.looked.instant >= LOOK_AGAIN {
+            self.looked = now;
         }
+        self.note_feeds();
+        let due = if is_ahead { self.follows.ids() } else { self.follows.due(now.instant) };
+        for id in due {
+            self.tend_feed(now, id);
+        }
+        self.note_feeds();
+        if is_ahead {
+            // What was to be deleted meanwhile is.
+            self.look_at_all(now);
+        }
+    }
+
+    fn note_feeds(&mut self) {
+        let Self { follows, catalogue, .. } = self;
+        follows.write_down(|id| catalogue.feed(id).is_some_and(|feed| feed.events_url.is_some()));
+    }
+
+    /// Polls and connects a feed, as far as it is due.
+    fn tend_feed(&mut self, now: Now, id: FeedId) {
+        let Some(follow) = self.follows.get_mut(id).filter(|follow| !follow.is_paused) else { return };
+        let is_due = follow.poller.is_due(now);
+        follow.turn = if is_due { self.hosts.turn(now.instant, &follow.poller.state().url) } else { Turn::Now };
+        if follow.turn == Turn::Now {
+            follow.poller.handle(now, poll::Input::Tick);
+            self.drain_poller(now, id);
+        }
+        self.listen(now, id);
     }
 
     /// Connects the feed's event stream, if it has one and its time has come.
     fn listen(&mut self, now: Now, id: FeedId) {
         let Some(feed) = self.catalogue.feed(id) else { return };
-        let (Some(url), Some(follow)) = (feed.events_url.clone(), self.follows.get_mut(&id)) else { return };
+        let (Some(url), Some(follow)) = (feed.events_url.clone(), self.follows.get_mut(id)) else { return };
         if let Some(serial) = follow.stream.connect_if_due(now.instant) {
             let (last_event_id, is_local) = (feed.last_event_id.clone(), feed.is_local);
             let rest = follow.rest(now.instant);
@@ -387,7 +401,7 @@ impl Agent {
     }
 
     fn unlisten(&mut self, id: FeedId) {
-        let Some(follow) = self.follows.get_mut(&id) else { return };
+        let Some(follow) = self.follows.get_mut(id) else { return };
         follow.is_told = false;
         if follow.stream.is_on() {
             self.outputs.push_back(Output::Unlisten { feed: id });
@@ -396,9 +410,10 @@ impl Agent {
     }
 
     fn drain_poller(&mut self, now: Now, id: FeedId) {
-        while let Some(output) = self.follows.get_mut(&id).and_then(|follow| follow.poller.poll()) {
+        while let Some(output) = self.follows.get_mut(id).and_then(|follow| follow.poller.poll()) {
             match output {
                 poll::Output::Fetch(fetch) => {
+                    self.hosts.asked(&fetch.url);
                     let known = self.catalogue.newest_guids(id);
                     let is_typed = self.catalogue.feed(id).is_none_or(|feed| feed.is_typed);
                     self.outputs.push_back(Output::Poll { feed: id, fetch, known, is_typed });
@@ -416,7 +431,7 @@ impl Agent {
     /// Tells the poller when the owner's schedule comes round next.
     fn name_next_time(&mut self, now: Now, id: FeedId) {
         let schedule = self.catalogue.feed(id).and_then(|feed| feed.schedule.as_ref());
-        if let (Some(schedule), Some(follow)) = (schedule, self.follows.get_mut(&id)) {
+        if let (Some(schedule), Some(follow)) = (schedule, self.follows.get_mut(id)) {
             let next = schedule.next_after(now.wall, self.settings.zone);
             follow.poller.handle(now, poll::Input::Scheduled(next));
         }

@@ -9,7 +9,7 @@
 //!
 //! Source: gpodder.net API 2, episode actions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use podswarm_feeds::poll::Now;
@@ -89,7 +89,7 @@ impl Agent {
     pub(super) fn heard(&mut self, now: Now, plays: Vec<Play>) {
         let stamp = self.catalogue.next_stamp(now.wall);
         let mut finder = Finder::default();
-        let (mut changes, mut has_ended) = (Vec::new(), false);
+        let (mut changes, mut ended) = (Vec::new(), BTreeSet::new());
         for play in plays {
             let known = match &play.what {
                 Played::Here(id) => Some(*id),
@@ -104,7 +104,7 @@ impl Agent {
             if let Some(known) = known {
                 let Some(mut episode) = self.catalogue.episode(known).cloned() else { continue };
                 if let Some(heard) = play.after(episode.heard.as_ref(), episode.duration, now.wall, stamp) {
-                    has_ended |= heard.ended.is_some();
+                    ended.extend(heard.ended.map(|_| known.feed));
                     episode.heard = Some(heard);
                     changes.push(Change::Episode(Box::new(episode.clone())));
                     self.catalogue.put(episode);
@@ -117,8 +117,8 @@ impl Agent {
             }
         }
         self.save(changes);
-        if has_ended {
-            self.look_at_kept(now);
+        for feed in ended {
+            self.look_at_kept(now, feed);
         }
     }
 
@@ -140,7 +140,7 @@ impl Agent {
             }
         }
         self.save(changes);
-        self.look_at_kept(now);
+        self.look_at_kept(now, feed);
     }
 
     /// Forgets what was played of a feed that is removed and was no episode.

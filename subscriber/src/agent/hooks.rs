@@ -156,7 +156,7 @@ impl Agent {
             Err(error) => Event::HookFailed { episode: about, hook, reason: error.to_string() },
         });
         // What is kept no longer had to wait for it.
-        self.look_at_kept(now);
+        self.look_at_kept(now, id.feed);
     }
 
     /// The episode for which a hook is due, if it is still the same.

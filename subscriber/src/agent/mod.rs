@@ -4,7 +4,8 @@
 //! and what to remember. Reading order: [`catalogue`] decides what an item is to us, [`queue`] which downloads run,
 //! [`plan`] what they are called, [`stream`] when an event stream is made again, [`share`] how long is seeded, `shelf`
 //! how long is kept, `hooks` what else is done when something is there, `heard` how far each was listened to;
-//! `podswarm_feeds::poll` decides when a feed is asked. `follow` and `fetch` put them together.
+//! `podswarm_feeds::poll` decides when a feed is asked, `hosts` when it is its turn there, and `agenda` knows which is
+//! next. `follow` and `fetch` put them together.
 //!
 //! Knows nothing of sockets, files and the store, and reads no clock: both times are arguments, so that a month passes
 //! in a second under test.
@@ -15,22 +16,25 @@
 pub mod catalogue;
 pub mod event;
 pub mod found;
+pub mod pages;
 pub mod plan;
 pub mod queue;
 pub mod share;
 pub mod stream;
 
+mod agenda;
 mod fetch;
 mod follow;
 mod heard;
 mod hooks;
+mod hosts;
 mod io;
 mod settings;
 mod shelf;
 #[cfg(test)]
 pub(crate) mod testing;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -45,10 +49,11 @@ pub use settings::{Duty, Limits, Seeding, Settings, Sources};
 
 use crate::records::{EpisodeId, FeedId};
 
+use agenda::{Follow, Follows};
 use catalogue::{Catalogue, Change};
 use event::Event;
-use follow::Follow;
 use hooks::Hooks;
+use hosts::Hosts;
 use queue::Queue;
 use share::Counts;
 use shelf::Shelf;
@@ -58,7 +63,10 @@ use shelf::Shelf;
 pub struct Agent {
     settings: Settings,
     catalogue: Catalogue,
-    follows: BTreeMap<FeedId, Follow>,
+    follows: Follows,
+    hosts: Hosts,
+    /// When the two clocks were compared last.
+    looked: Now,
     queue: Queue,
     counts: Counts,
     shelf: Shelf,
@@ -82,7 +90,9 @@ impl Agent {
         let mut agent = Self {
             settings,
             catalogue,
-            follows: BTreeMap::new(),
+            follows: Follows::default(),
+            hosts: Hosts::default(),
+            looked: now,
             queue,
             counts: Counts::default(),
             shelf: Shelf::default(),
@@ -100,6 +110,7 @@ impl Agent {
                 agent.resume_hooks(id);
             }
         }
+        agent.look_at_all(now);
         agent.tend(now);
         agent
     }
@@ -128,6 +139,8 @@ impl Agent {
             Input::Play(id) => self.play(now, id),
             Input::Poll(feed) => self.poll_now(now, feed),
             Input::Polled { feed, url, reply, found, is_local } => {
+                self.hosts.answered(now.instant, &url, reply.patience());
+                self.follows.wake_waiting(now.instant);
                 // A feed that was removed may have left its number to another.
                 if self.catalogue.feed(feed).is_some_and(|feed| *feed.url() == url) {
                     self.polled(now, feed, reply, found, is_local);
@@ -155,9 +168,7 @@ impl Agent {
 
     /// When to come back with [`Input::Tick`].
     pub fn deadline(&self) -> Option<Instant> {
-        let follows = self.follows.values().filter(|follow| !follow.is_paused);
-        let polls = follows.clone().filter(|_| self.settings.duty == Duty::Everything);
-        let polls = polls.filter_map(|follow| earliest(follow.poller.deadline(), follow.stream.deadline())).min();
+        let polls = self.feeds_deadline().filter(|_| self.settings.duty == Duty::Everything);
         let figures = earliest(self.counts_deadline(), self.shelf_deadline());
         earliest(earliest(polls, figures), earliest(self.hooks_deadline(), self.queue.deadline()))
     }
@@ -179,18 +190,18 @@ impl Agent {
 
     /// When the feed is polled next; `None` if it is paused, gone or unknown.
     pub fn next_poll(&self, feed: FeedId) -> Option<DateTime<Utc>> {
-        self.follows.get(&feed).filter(|follow| !follow.is_paused)?.poller.next_due()
+        self.follows.get(feed).filter(|follow| !follow.is_paused)?.poller.next_due()
     }
 
     /// Whether the feed's event stream stands.
     pub fn is_listening(&self, feed: FeedId) -> bool {
-        self.follows.get(&feed).is_some_and(|follow| follow.is_told)
+        self.follows.get(feed).is_some_and(|follow| follow.is_told)
     }
 
     /// Whether all that [`Duty::Once`] is for is done, or cannot be done now.
     pub fn is_settled(&self) -> bool {
         let is_polled = |follow: &Follow| follow.is_paused || follow.is_polled;
-        let is_polled = self.settings.duty != Duty::Once || self.follows.values().all(is_polled);
+        let is_polled = self.settings.duty != Duty::Once || self.follows.iter().all(is_polled);
         is_polled && self.queue.is_settled() && self.shelf.is_settled() && self.hooks.is_settled()
     }
 

@@ -2,7 +2,7 @@
 //!
 //! A job is prepared (its `.torrent` fetched, its length known), then started if what it needs leaves the disk's
 //! reserve whole, then runs until it is done or its source fails. A source that fails gives way to the next; after the
-//! last the job waits, longer each time, and begins again with the first. A download on which nothing comes in is left
+//! last the job waits, longer each time and as long as a host asked for, and begins again with the first. A download on which nothing comes in is left
 //! running, gives up its place to the next job, and says why.
 //!
 //! What the owner plays comes first, whatever else runs, then what he asked for, then the newest.
@@ -44,6 +44,9 @@ const FIRST_RETRY: Duration = Duration::from_mins(1);
 
 /// The longest wait after every source of a job has failed.
 const MAX_RETRY: Duration = Duration::from_hours(6);
+
+/// No host is left alone for longer, whatever it asks for.
+const MAX_PATIENCE: Duration = Duration::from_hours(24);
 
 /// The disk is measured this often while anything runs or waits for room.
 const MEASURE_EVERY: Duration = Duration::from_secs(10);
@@ -135,6 +138,16 @@ impl Queue {
         self.jobs.get(&id)
     }
 
+    /// How many jobs there are.
+    pub fn len(&self) -> usize {
+        self.jobs.len()
+    }
+
+    /// There is no job.
+    pub fn is_empty(&self) -> bool {
+        self.jobs.is_empty()
+    }
+
     /// All jobs, in the order in which they go.
     pub fn jobs(&self) -> Vec<(EpisodeId, &Job)> {
         let mut jobs: Vec<_> = self.jobs.iter().map(|(id, job)| (*id, job)).collect();
@@ -154,8 +167,7 @@ impl Queue {
     }
 
     fn is_over_quota(&self) -> bool {
-        let have = |job: &Job| if let Phase::Running { have, .. } = job.phase { have } else { 0 };
-        let taken = self.kept.saturating_add(self.jobs.values().map(have).sum());
+        let taken = self.kept.saturating_add(self.jobs.values().map(|job| job.on_disk).sum());
         self.limits.quota.is_some_and(|quota| taken > quota)
     }
 
@@ -164,11 +176,18 @@ impl Queue {
         self.kept = bytes;
     }
 
-    /// Takes in an episode, or gives it new sources. Without a source there is no job.
+    /// Takes in an episode, or gives it new sources. Without a source there is no job. One whose sources are what they
+    /// were goes on as it was, at its new place in line.
     pub fn add(&mut self, now: Instant, id: EpisodeId, rank: Rank, sources: Vec<Source>) {
-        self.remove(id);
-        if !sources.is_empty() {
-            self.jobs.insert(id, Job::new(rank, sources));
+        match self.jobs.get_mut(&id) {
+            Some(job) if job.sources == sources => job.rank = rank,
+            before => {
+                let on_disk = before.map_or(0, |job| job.on_disk);
+                self.remove(id);
+                if !sources.is_empty() {
+                    self.jobs.insert(id, Job { on_disk, ..Job::new(rank, sources) });
+                }
+            }
         }
         self.fill(now);
     }
@@ -206,6 +225,7 @@ impl Queue {
         let Some(job) = self.current(id, attempt).filter(|job| job.phase == Phase::Preparing) else { return };
         let length = plan.length;
         job.is_folder |= plan.is_folder;
+        job.on_disk = job.on_disk.max(plan.present);
         (job.plan, job.phase, job.trouble, job.is_told) = (Some(plan), Phase::NoRoom, None, false);
         if let Some(disk) = self.disk.filter(|disk| length.is_some_and(|length| length > disk.space.total)) {
             let (length, total) = (ByteCount(length.unwrap_or_default()), ByteCount(disk.space.total));
@@ -221,6 +241,7 @@ impl Queue {
         let Phase::Running { have, moved, .. } = job.phase else { return };
         if progress.have != have || progress.busy {
             job.phase = Phase::Running { have: progress.have, moved: now, is_stalled: false };
+            job.on_disk = progress.have;
             (job.trouble, job.is_told) = (None, false);
             return;
         }
@@ -246,6 +267,10 @@ impl Queue {
         let Some(job) = self.current(id, attempt).filter(|job| job.is_active()) else { return };
         match fault {
             Fault::InTheWay(_) => (job.phase, job.plan) = (Phase::Queued, None),
+            Fault::Busy { reason, patience } => {
+                job.not_before = now + patience.min(MAX_PATIENCE);
+                self.source_failed(now, id, reason, rng);
+            }
             Fault::Source(reason) => self.source_failed(now, id, reason, rng),
             Fault::Disk(reason) => {
                 (job.phase, job.is_told) = (Phase::Waiting { until: now + rng.jitter(FIRST_RETRY, 20) }, false);
@@ -346,7 +371,8 @@ impl Queue {
         let wait = FIRST_RETRY.saturating_mul(1 << job.failures.min(16)).min(MAX_RETRY);
         job.rewind();
         job.failures += 1;
-        (job.phase, job.is_told) = (Phase::Waiting { until: now + rng.jitter(wait, 20) }, false);
+        let until = job.not_before.max(now + rng.jitter(wait, 20));
+        (job.phase, job.is_told) = (Phase::Waiting { until }, false);
         self.hindered(id, reason);
     }
 
@@ -359,8 +385,11 @@ impl Queue {
         if places == 0 && !self.jobs.values().any(is_played) {
             return;
         }
-        for id in self.jobs().into_iter().map(|(id, _)| id).collect::<Vec<_>>() {
-            let is_played = self.jobs[&id].rank.is_played;
+        let waits = |(_, job): &(&EpisodeId, &Job)| matches!(job.phase, Phase::NoRoom | Phase::Queued);
+        let line = self.jobs.iter().filter(waits).map(|(id, job)| (Reverse(job.rank), *id));
+        let mut line: Vec<_> = line.collect();
+        line.sort_unstable();
+        for (Reverse(Rank { is_played, .. }), id) in line {
             if places == 0 && !is_played {
                 return;
             }
@@ -381,8 +410,8 @@ impl Queue {
     /// What the library may take, and by how much a job would go beyond it.
     fn excess(&self, id: EpisodeId) -> Option<(u64, u64)> {
         let quota = self.limits.quota?;
-        let running = self.jobs.values().filter(|job| matches!(job.phase, Phase::Running { .. }));
-        let taken = self.kept.saturating_add(running.map(Job::length).sum());
+        let others = self.jobs.iter().filter(|(other, _)| **other != id).map(|(_, job)| job.takes());
+        let taken = self.kept.saturating_add(others.sum());
         let excess = taken.saturating_add(self.jobs.get(&id)?.length()).saturating_sub(quota);
         (excess > 0).then_some((quota, excess))
     }

@@ -252,7 +252,7 @@ impl Agent {
         let Self { counts, catalogue, .. } = self;
         counts.runs.retain(|id, _| catalogue.episode(*id).is_some());
         let is_due = self.counts.count_at.is_none_or(|at| at <= now.instant);
-        let is_idle = self.counts.runs.is_empty() && self.queue.jobs().is_empty();
+        let is_idle = self.counts.runs.is_empty() && self.queue.is_empty();
         if !is_due || is_idle {
             if is_idle {
                 self.counts.count_at = None;

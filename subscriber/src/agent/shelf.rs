@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use podswarm_core::app::hook::Action;
-use podswarm_core::time::{Instant, earliest};
+use podswarm_core::time::Instant;
 use podswarm_feeds::poll::Now;
 
 use super::event::{About, Event};
@@ -27,11 +27,10 @@ const AGAIN: Duration = Duration::from_hours(1);
 #[derive(Debug, Default)]
 pub(super) struct Shelf {
     deleting: BTreeMap<EpisodeId, Expiry>,
-    /// What could not be deleted, until everything is looked at again.
+    /// What could not be deleted, until its feed is looked at again.
     stuck: BTreeSet<EpisodeId>,
-    has_looked: bool,
-    /// `None` if nothing will be kept too long.
-    look_at: Option<Instant>,
+    /// When each feed is looked at; one of which nothing will be kept too long is left out.
+    look_at: BTreeMap<FeedId, Instant>,
 }
 
 impl Shelf {
@@ -44,36 +43,40 @@ impl Shelf {
 impl Agent {
     /// When what is kept is to be looked at.
     pub(super) fn shelf_deadline(&self) -> Option<Instant> {
-        self.shelf.look_at.filter(|_| self.may_delete())
+        self.shelf.look_at.values().min().copied().filter(|_| self.may_delete())
     }
 
     fn may_delete(&self) -> bool {
         matches!(self.settings.duty, Duty::Everything | Duty::Once)
     }
 
-    /// What is kept, or what is wanted of it, has changed.
-    pub(super) fn look_at_kept(&mut self, now: Now) {
-        self.shelf.look_at = Some(now.instant);
+    /// What is kept of a feed, or what is wanted of it, has changed.
+    pub(super) fn look_at_kept(&mut self, now: Now, feed: FeedId) {
+        self.shelf.look_at.insert(feed, now.instant);
         self.queue.count_kept(self.catalogue.kept_bytes());
+    }
+
+    /// All that is kept is to be looked at.
+    pub(super) fn look_at_all(&mut self, now: Now) {
+        self.shelf.look_at = self.catalogue.feeds().map(|feed| (feed.id, now.instant)).collect();
     }
 
     /// Deletes what is kept no longer, if it is time to look.
     pub(super) fn tend_shelf(&mut self, now: Now) {
-        let is_due = !self.shelf.has_looked || self.shelf.look_at.is_some_and(|at| at <= now.instant);
-        if !self.may_delete() || !is_due {
+        let due = self.shelf.look_at.extract_if(.., |_, at| *at <= now.instant).map(|(feed, _)| feed);
+        let due: Vec<FeedId> = due.collect();
+        if !self.may_delete() || due.is_empty() {
             return;
         }
-        self.shelf.has_looked = true;
-        self.shelf.stuck.clear();
         self.queue.count_kept(self.catalogue.kept_bytes());
-        let mut next = None;
-        for feed in self.catalogue.feeds().map(|feed| feed.id).collect::<Vec<_>>() {
+        for feed in due {
+            self.shelf.stuck.retain(|id| id.feed != feed);
             for (id, why) in self.expired(feed, now.wall) {
                 self.delete(id, why);
             }
             // Not before a second has passed: the two clocks need not agree.
             let left = self.next_expiry(feed, now.wall).map(|left| left.max(Duration::from_secs(1)));
-            next = earliest(next, left.map(|left| now.instant + left));
+            self.shelf.look_at.extend(left.map(|left| (feed, now.instant + left)));
         }
         if let Some(quota) = self.settings.limits.quota {
             let leaving: u64 = self.shelf.deleting.keys().map(|id| self.length(*id)).sum();
@@ -82,7 +85,6 @@ impl Agent {
                 self.delete_oldest(excess, None, Expiry::Quota(quota));
             }
         }
-        self.shelf.look_at = next;
     }
 
     /// What a rule deletes of a feed, and which.
@@ -198,7 +200,8 @@ impl Agent {
             }
             Deletion::Failed => {
                 self.shelf.stuck.insert(id);
-                self.shelf.look_at = earliest(self.shelf.look_at, Some(now.instant + AGAIN));
+                let again = now.instant + AGAIN;
+                self.shelf.look_at.entry(id.feed).and_modify(|at| *at = again.min(*at)).or_insert(again);
                 return self.go_on(now, id);
             }
         };

@@ -82,11 +82,12 @@ impl Stream {
         self.failures = 0;
     }
 
-    /// When to come back to [`Stream::connect_if_due`].
+    /// When to come to [`Stream::connect_if_due`]: at once if it is off, `None` while it stands or is being made.
     pub fn deadline(&self) -> Option<Instant> {
         match self.state {
+            State::Off => Some(Instant::ZERO),
+            State::On(_) => None,
             State::Waiting(until) => Some(until),
-            State::Off | State::On(_) => None,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The agent in a simulated world: what it does over months, through restarts and failures.
 
+use std::collections::BTreeMap;
+
 use chrono_tz::Tz;
 use podswarm_core::app::Space;
 use podswarm_core::app::hook::{Undelivered, WAITS};
@@ -214,7 +216,11 @@ impl World {
         let etag = Some(format!("\"{}\"", self.version));
         let is_unchanged = fetch.etag == etag;
         let validators = Validators { etag, last_modified: None };
-        let outcome = if is_unchanged { Outcome::NotModified } else { Outcome::Body { validators, ttl: None } };
+        let outcome = if is_unchanged {
+            Outcome::NotModified
+        } else {
+            Outcome::Body { validators, ttl: None, skip_hours: poll::SkipHours::default() }
+        };
         let found = FoundFeed {
             title: "Show".to_owned(),
             language: Some("en-us".to_owned()),
@@ -1104,4 +1110,130 @@ fn what_an_app_follows_is_polled_in_public_alone_and_what_it_played_before_is_kn
     world.subscribe(None);
     let feed = world.agent.catalogue().feeds().next().expect("it is followed again");
     assert!(feed.is_typed && feed.stamp > removed && world.agent.catalogue().left().count() == 0);
+}
+
+/// An agent that follows so many feeds of each host, and the time.
+struct Many {
+    agent: Agent,
+    secs: u64,
+}
+
+impl Many {
+    fn following(hosts: u32, feeds_each: u32) -> Self {
+        let agent = Agent::new(settings(Duty::Everything), Catalogue::default(), now(0), Rng::from_seed_u64(1));
+        let mut many = Self { agent, secs: 0 };
+        for (host, feed) in (0..hosts).flat_map(|host| (0..feeds_each).map(move |feed| (host, feed))) {
+            let url: Url = format!("http://host{host}.example/{feed}").parse().unwrap();
+            many.handle(Input::Subscribe { url, schedule: None, backlog: None, rules: Rules::default() });
+        }
+        many
+    }
+
+    /// Tells the agent something; gives what it polls. The first poll of a feed is answered at once.
+    fn handle(&mut self, input: Input) -> Vec<(FeedId, Url)> {
+        self.agent.handle(now(self.secs), input);
+        let outputs: Vec<Output> = std::iter::from_fn(|| self.agent.poll()).collect();
+        let polls = outputs.into_iter().filter_map(|output| match output {
+            Output::Poll { feed, fetch, .. } => Some((feed, fetch.url)),
+            _ => None,
+        });
+        let (old, new): (Vec<_>, Vec<_>) =
+            polls.partition(|(feed, _)| self.agent.catalogue().feed(*feed).is_some_and(|feed| !feed.is_new()));
+        for poll in new {
+            assert!(self.answer(poll, None).is_empty());
+        }
+        old
+    }
+
+    fn answer(&mut self, (feed, url): (FeedId, Url), patience: Option<u64>) -> Vec<(FeedId, Url)> {
+        let body =
+            Outcome::Body { validators: Validators::default(), ttl: None, skip_hours: poll::SkipHours::default() };
+        let throttled = |secs| Outcome::Throttled { retry_after: Some(Duration::from_secs(secs)) };
+        let outcome = patience.map_or(body, throttled);
+        let found = patience.is_none().then(|| Box::new(FoundFeed::default()));
+        let reply = Reply { outcome, moved_to: None, max_age: None, bytes: 10 };
+        self.handle(Input::Polled { feed, url, reply, found, is_local: false })
+    }
+
+    /// Sleeps as the agent asks until it polls.
+    fn until_poll(&mut self) -> Vec<(FeedId, Url)> {
+        loop {
+            self.secs = self.agent.deadline().unwrap().as_nanos().div_ceil(1_000_000_000).max(self.secs);
+            let polls = self.handle(Input::Tick);
+            if !polls.is_empty() {
+                return polls;
+            }
+        }
+    }
+}
+
+#[test]
+fn the_feeds_of_a_host_are_asked_one_after_another_and_left_alone_together() {
+    let mut many = Many::following(1, 3);
+    many.secs = 7200;
+    let [first] = &many.handle(Input::Tick)[..] else { panic!("one is asked") };
+    let first = first.clone();
+    many.secs += 5;
+    assert_eq!(many.handle(Input::Tick), []);
+    // The owner does not wait.
+    let others: Vec<FeedId> = (1..=3).map(FeedId).filter(|feed| *feed != first.0).collect();
+    let [second] = &many.handle(Input::Poll(others[0]))[..] else { panic!("it is asked") };
+    let second = second.clone();
+    assert_eq!(many.answer(second, None), []);
+    assert_eq!(many.answer(first.clone(), Some(1000)), []);
+    let left_alone = many.secs;
+    let mut next = many.until_poll();
+    if next == [first.clone()] {
+        assert_eq!(many.answer(first, None), []);
+        next = many.until_poll();
+    }
+    assert_eq!(next.iter().map(|(feed, _)| *feed).collect::<Vec<_>>(), [others[1]]);
+    assert!((1000..1010).contains(&(many.secs - left_alone)), "{}", many.secs - left_alone);
+}
+
+#[test]
+fn a_feed_whose_host_says_nothing_keeps_no_other_host_waiting_and_a_paused_one_leaves_the_line() {
+    let mut many = Many::following(2, 2);
+    many.secs = 7200;
+    let mut asked = many.handle(Input::Tick);
+    asked.sort_unstable();
+    let [silent, speaking] = &asked[..] else { panic!("one of each host is asked: {asked:?}") };
+    let [paused, other] = [FeedId(3 - silent.0.0), FeedId(7 - speaking.0.0)];
+    many.handle(Input::Pause(Target::Feed(paused)));
+    assert_eq!(many.answer(speaking.clone(), None), []);
+    assert_eq!(many.until_poll()[0].0, other);
+    many.secs += 10;
+    assert_eq!(many.answer(silent.clone(), None), []);
+    many.handle(Input::Resume(Target::Feed(paused)));
+    assert_eq!(many.until_poll()[0].0, paused);
+}
+
+#[test]
+fn an_agent_of_many_feeds_wakes_for_their_polls_and_little_else() {
+    let mut many = Many::following(200, 1);
+    let (mut wakes, mut polls) = (0, 0);
+    while many.secs < 86_400 {
+        many.secs = many.agent.deadline().unwrap().as_nanos().div_ceil(1_000_000_000).max(many.secs);
+        wakes += 1;
+        let asked = many.handle(Input::Tick);
+        for poll in asked {
+            polls += 1;
+            many.answer(poll, None);
+        }
+    }
+    assert!((9000..10_500).contains(&polls), "{polls}");
+    assert!(wakes <= polls + 24 * 12 + 1, "{wakes} for {polls}");
+}
+
+#[test]
+fn a_machine_that_was_suspended_asks_all_its_feeds_when_it_wakes_and_deletes_what_is_due() {
+    let mut world = World::ruled(settings(Duty::Everything), rules(&[], &[], "all", "2d"));
+    world.release_of("a", 1000);
+    // For a minute by the one clock, for three days by the other.
+    let mut later = now(world.secs + 60);
+    later.wall += Duration::from_hours(72);
+    world.agent.handle(later, Input::Tick);
+    let outputs: Vec<Output> = std::iter::from_fn(|| world.agent.poll()).collect();
+    assert!(outputs.iter().any(|output| matches!(output, Output::Poll { .. })), "{outputs:?}");
+    assert!(outputs.iter().any(|output| matches!(output, Output::Delete { .. })), "{outputs:?}");
 }

@@ -182,7 +182,14 @@ async fn download(
         Ok(downloaded) => Ok(Some(downloaded.bytes)),
         Err(HttpError::Cancelled) => Ok(None),
         Err(error @ HttpError::File { .. }) => Err(Fault::Disk(sentence(error))),
-        Err(error) => Err(Fault::Source(sentence(error))),
+        Err(error) => {
+            let patience = if let HttpError::Status { retry_after, .. } = &error { *retry_after } else { None };
+            let reason = sentence(error);
+            Err(match patience {
+                Some(patience) => Fault::Busy { reason, patience },
+                None => Fault::Source(reason),
+            })
+        }
     }
 }
 

@@ -7,15 +7,14 @@ use std::time::Duration;
 use chrono::Utc;
 use podswarm_core::app::printable;
 use podswarm_core::net::http::{Fetched, Reach};
-use podswarm_feeds::poll::{Fetch, Outcome, Reply, Validators};
+use podswarm_feeds::poll::{Fetch, Outcome, Reply};
 use podswarm_feeds::read::{self, Channel, MAX_FEED_BYTES};
 use url::Url;
 
 use super::kit::Kit;
 use crate::address::{reach_of_links, reach_of_typed};
 use crate::agent::Input;
-use crate::agent::catalogue::MAX_EPISODES;
-use crate::agent::found::FoundFeed;
+use crate::agent::pages::{Pages, taken_in};
 use crate::dot_torrent::sentence;
 use crate::records::FeedId;
 
@@ -25,9 +24,6 @@ const TIMEOUT: Duration = Duration::from_mins(1);
 /// What a feed may be written in.
 const ACCEPT: &str = "application/rss+xml, application/atom+xml, application/feed+json, application/xml;q=0.9, text/xml;q=0.9, */*;q=0.5";
 
-/// More pages no feed has that anybody reads.
-const MOST_PAGES: usize = 1000;
-
 /// Asks for the feed as `fetch` says and tells the agent what came of it; `known` and `is_typed` as in
 /// [`Output::Poll`].
 ///
@@ -35,7 +31,7 @@ const MOST_PAGES: usize = 1000;
 pub(super) async fn poll(kit: Arc<Kit>, feed: FeedId, fetch: Fetch, known: BTreeSet<String>, is_typed: bool) {
     let Ok(_place) = kit.polls.acquire().await else { return };
     let input = match ask(&kit, &fetch, is_typed).await {
-        Ok(fetched) => read_answer(&kit, feed, fetch.url, fetched, &known).await,
+        Ok(fetched) => read_answer(&kit, feed, fetch.url, fetched, known).await,
         Err(reason) => Input::Polled {
             feed,
             url: fetch.url,
@@ -56,7 +52,7 @@ async fn ask(kit: &Kit, fetch: &Fetch, is_typed: bool) -> Result<Fetched, String
     answer.map_err(sentence)
 }
 
-async fn read_answer(kit: &Kit, feed: FeedId, url: Url, fetched: Fetched, known: &BTreeSet<String>) -> Input {
+async fn read_answer(kit: &Kit, feed: FeedId, url: Url, fetched: Fetched, known: BTreeSet<String>) -> Input {
     let is_local = fetched.remote_addr.is_some_and(|addr| Reach::of_host(addr.ip()) == Reach::Any);
     let bytes = fetched.body.len() as u64;
     let moved_to = fetched.permanent_redirect.clone();
@@ -66,13 +62,10 @@ async fn read_answer(kit: &Kit, feed: FeedId, url: Url, fetched: Fetched, known:
     }
     let at = fetched.final_url.clone();
     let read = match parse(fetched).await {
-        Ok(first) => with_further(kit, first, at, known, is_local).await,
+        Ok(first) => with_further(kit, Pages::new(first, at, known), is_local).await,
         Err(reason) => Err(reason),
     };
-    let (reply, found) = match read {
-        Ok(channel) => (reply_to(reply, &channel), Some(Box::new(FoundFeed::of(channel)))),
-        Err(reason) => (reply.unreadable(reason), None),
-    };
+    let (reply, found) = taken_in(reply, read);
     Input::Polled { feed, url, reply, found, is_local }
 }
 
@@ -84,56 +77,18 @@ async fn parse(fetched: Fetched) -> Result<Channel, String> {
     parsed.await.unwrap_or_else(|error| Err(error.to_string()))
 }
 
-/// Adds the items of further pages to the first one, up to a page with an item that is known.
-///
-/// Where no page has one, a feed that was known calls everything by other names: its first page is enough then. A page
-/// that its host says is not there ends the feed.
-async fn with_further(
-    kit: &Kit,
-    first: Channel,
-    at: Url,
-    known: &BTreeSet<String>,
-    is_local: bool,
-) -> Result<Channel, String> {
-    let has_known = |channel: &Channel| channel.items.iter().any(|item| known.contains(&item.guid));
-    let mut channel = first;
-    if channel.next_page.is_none() || has_known(&channel) {
-        return Ok(channel);
-    }
-    let on_first = channel.items.len();
-    let mut seen = BTreeSet::from([at]);
-    let mut next = channel.next_page.clone();
-    let mut meets_known = known.is_empty();
-    while let Some(at) = next.filter(|at| seen.insert(at.clone())) {
-        if seen.len() > MOST_PAGES || channel.items.len() >= MAX_EPISODES {
-            break;
-        }
+/// Adds the items of further pages to the first one, as far as they are wanted. A page that its host says is not there
+/// ends the feed.
+async fn with_further(kit: &Kit, mut pages: Pages, is_local: bool) -> Result<Channel, String> {
+    while let Some(at) = pages.next_page() {
         let http = kit.http(reach_of_links(is_local));
         let fault = |reason: String| format!("its page {at} cannot be read: {reason}");
         let asked = http.get_limited(at.as_str(), &[("accept", ACCEPT)], MAX_FEED_BYTES as u64, TIMEOUT).await;
-        let page = match asked.map_err(|error| fault(sentence(error)))? {
+        match asked.map_err(|error| fault(sentence(error)))? {
             fetched if matches!(fetched.status, 404 | 410) => break,
             fetched if fetched.status != 200 => return Err(fault(format!("it answers {}", fetched.status))),
-            fetched => parse(fetched).await.map_err(fault)?,
-        };
-        meets_known |= has_known(&page);
-        channel.is_whole &= page.is_whole;
-        channel.items.extend(page.items);
-        next = page.next_page.filter(|_| known.is_empty() || !meets_known);
+            fetched => pages.add(parse(fetched).await.map_err(fault)?),
+        }
     }
-    if !meets_known {
-        channel.items.truncate(on_first);
-    }
-    Ok(channel)
-}
-
-/// The reply with what its body says. One that was cut off must not be taken for the whole by a later 304.
-fn reply_to(reply: Reply, channel: &Channel) -> Reply {
-    let mut reply = reply.with_ttl(channel.ttl);
-    if let Outcome::Body { validators, .. } = &mut reply.outcome
-        && !channel.is_whole
-    {
-        *validators = Validators::default();
-    }
-    reply
+    Ok(pages.channel())
 }

@@ -1,5 +1,7 @@
 //! One episode's way through the queue.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use podswarm_core::time::Instant;
 
@@ -9,6 +11,13 @@ use crate::records::Source;
 /// What went wrong with an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
+    /// The source's host wants to be left alone: the next one is tried, and this one not before.
+    Busy {
+        /// What it says.
+        reason: String,
+        /// For how long.
+        patience: Duration,
+    },
     /// Our disk refused: the same source is tried again later.
     Disk(String),
     /// Something else has the name that was chosen: the same source is tried again under another.
@@ -52,7 +61,11 @@ pub struct Job {
     pub(super) phase: Phase,
     /// Rounds through all sources that failed.
     pub(super) failures: u32,
+    /// The next round does not begin before: a host wants to be left alone.
+    pub(super) not_before: Instant,
     pub(super) plan: Option<Plan>,
+    /// Bytes that are there, as far as known, whatever it does now.
+    pub(super) on_disk: u64,
     pub(super) trouble: Option<String>,
     /// A torrent among the sources is known to be a folder.
     pub(super) is_folder: bool,
@@ -94,7 +107,9 @@ impl Job {
             attempt: 0,
             phase: Phase::Queued,
             failures: 0,
+            not_before: Instant::ZERO,
             plan: None,
+            on_disk: 0,
             trouble: None,
             is_folder: false,
             is_told: false,
@@ -126,15 +141,14 @@ impl Job {
         self.attempt == attempt && self.phase == Phase::Preparing
     }
 
-    /// A job of this rank and these sources would be the same.
-    pub fn is_same(&self, rank: Rank, sources: &[Source]) -> bool {
-        self.rank == rank && self.sources == sources
-    }
-
     /// Bytes that it comes to, as far as known.
     pub(super) fn length(&self) -> u64 {
-        let have = if let Phase::Running { have, .. } = self.phase { have } else { 0 };
-        self.plan.as_ref().and_then(|plan| plan.length).unwrap_or(0).max(have)
+        self.plan.as_ref().and_then(|plan| plan.length).unwrap_or(0).max(self.on_disk)
+    }
+
+    /// Bytes that it takes or is about to take.
+    pub(super) fn takes(&self) -> u64 {
+        if matches!(self.phase, Phase::Running { .. }) { self.length() } else { self.on_disk }
     }
 
     /// What is in the way.

@@ -206,6 +206,48 @@ fn after_its_last_source_a_job_waits_longer_each_time() {
 }
 
 #[test]
+fn a_host_that_wants_to_be_left_alone_is_but_by_the_owner() {
+    let mut bench = Bench::new(1);
+    bench.add(1, vec![http("a"), http("b")]);
+    let busy = |bench: &mut Bench, patience: Duration| {
+        let (attempt, reason) = (bench.attempt(1), "429".to_owned());
+        bench.queue.failed(bench.now, id(1), attempt, Fault::Busy { reason, patience }, &mut bench.rng);
+    };
+    bench.orders();
+    busy(&mut bench, Duration::from_hours(5));
+    assert_eq!(bench.prepared(), [1], "the next source is tried at once");
+    bench.pass(600);
+    bench.fails(1, "404");
+    let Phase::Waiting { until } = bench.phase(1) else { panic!("it waits") };
+    assert_eq!(until - bench.now, Duration::from_mins(290));
+    bench.queue.hurry(bench.now, id(1));
+    assert_eq!(bench.prepared(), [1]);
+    busy(&mut bench, Duration::MAX);
+    assert_eq!(bench.prepared(), [1]);
+    bench.fails(1, "404");
+    let Phase::Waiting { until } = bench.phase(1) else { panic!("it waits") };
+    assert_eq!(until - bench.now, MAX_PATIENCE);
+}
+
+#[test]
+fn what_is_dated_anew_goes_on_as_it_was_at_another_place_in_line() {
+    let mut bench = Bench::new(1);
+    bench.running(1, vec![http("a")]);
+    bench.add(2, vec![http("b")]);
+    bench.add(3, vec![http("c")]);
+    let rank = Rank { is_played: false, by_owner: false, when: wall(100) };
+    bench.queue.add(bench.now, id(1), rank, vec![http("a")]);
+    bench.queue.add(bench.now, id(2), rank, vec![http("b")]);
+    assert!(bench.orders().is_empty(), "nothing is stopped and begun again");
+    let attempt = bench.attempt(1);
+    bench.queue.done(bench.now, id(1), attempt);
+    assert_eq!(bench.prepared(), [2]);
+    // With other sources it begins again.
+    bench.queue.add(bench.now, id(2), rank, vec![http("d")]);
+    assert!(matches!(bench.orders()[..], [Order::Stop { .. }, Order::Prepare { .. }]));
+}
+
+#[test]
 fn the_owner_shortens_a_wait() {
     let mut bench = Bench::new(1);
     bench.add(1, vec![http("a")]);
@@ -271,6 +313,36 @@ fn a_torrent_larger_than_the_whole_disk_fails_its_source() {
     assert_eq!(bench.prepared(), [1]);
     assert!(bench.queue.job(id(1)).unwrap().trouble().unwrap().contains("64.0 TiB"));
     assert_eq!(*bench.queue.job(id(1)).unwrap().source(), http("a"));
+}
+
+#[test]
+fn what_is_there_of_a_download_that_waits_counts_for_what_the_library_may_take() {
+    let mut bench = Bench::new(2);
+    bench.queue = Queue::new(2, None, Limits { quota: Some(GB * 3 / 2), leave_free: None });
+    bench.running(1, vec![http("a")]);
+    bench.progress(1, GB * 7 / 10, 1);
+    bench.fails(1, "broken off");
+    bench.orders();
+    bench.add(2, vec![http("b")]);
+    bench.orders();
+    bench.holds(2, GB);
+    assert!(matches!(bench.orders()[..], [Order::MakeRoom { bytes: 200_000_000, .. }]));
+    assert_eq!(bench.phase(2), Phase::NoRoom);
+}
+
+#[test]
+fn a_download_that_is_longer_than_it_said_is_not_begun_again_and_again() {
+    let mut bench = Bench::new(2);
+    bench.queue = Queue::new(2, None, Limits { quota: Some(GB / 2), leave_free: None });
+    bench.add(1, vec![http("a")]);
+    bench.orders();
+    bench.holds(1, 1000);
+    assert!(matches!(bench.orders()[..], [Order::Start { .. }]));
+    bench.progress(1, GB, 1);
+    bench.pass(11);
+    assert!(matches!(bench.orders()[..], [Order::Stop { .. }, Order::MakeRoom { .. }]));
+    bench.pass(11);
+    assert!(!bench.orders().iter().any(|order| matches!(order, Order::Start { .. })));
 }
 
 #[test]
