@@ -1,12 +1,14 @@
 //! What the tests of the whole are made of.
 //!
-//! In reading order: [`sim`] is a world in virtual time with the real engine in it. [`net`] makes hosts with shaped
+//! In reading order: [`sim`] is a world in virtual time with the real engine in it, [`month`] one with the listener's
+//! agent. [`net`] makes hosts with shaped
 //! links, [`process`] runs a program on one and listens to it, [`files`] and [`audio`] make what is published.
 //! [`programs`] are our own two, [`clients`] the torrent clients of others, [`browser`] a browser, [`terminal`] a
 //! terminal, [`web`] a web server, [`http`] asks one and [`authority`] signs for one. [`machine`] is one that a real
 //! systemd runs. [`crowd`] puts them together and measures.
 
 pub mod sim;
+pub mod month;
 pub mod net;
 pub mod process;
 pub mod files;
