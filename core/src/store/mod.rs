@@ -85,8 +85,7 @@ impl Store {
 
     /// Every `R` whose key begins with `prefix`, in the byte order of their keys.
     pub fn scan<R: Record>(&self, prefix: impl AsRef<[u8]>) -> Result<Vec<R>, StoreError> {
-        let found = self.shared.scan(R::KIND, prefix.as_ref())?;
-        found.iter().map(|(key, version, json)| record::read(key, *version, json)).collect()
+        self.shared.scan(R::KIND, prefix.as_ref(), record::read)
     }
 
     /// Stores `record` under its key, in place of what was there; on disk when this returns.
