@@ -31,7 +31,7 @@ mod saved;
 mod answering;
 mod seeking;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -214,6 +214,8 @@ pub struct Dht {
     walks: BTreeMap<u32, Walk>,
     next_walk: u32,
     sought: BTreeMap<[u8; 20], Sought>,
+    /// When each is next to be sought in which network, the soonest of each network first: every datagram asks for it.
+    due: BTreeSet<(Family, Instant, [u8; 20])>,
     peers: Peers,
     tokens: Tokens,
     quota: Quota,
@@ -257,6 +259,7 @@ impl Dht {
             walks: BTreeMap::new(),
             next_walk: 0,
             sought: BTreeMap::new(),
+            due: BTreeSet::new(),
             peers: Peers::default(),
             tokens: Tokens::new(now, &mut rng),
             quota: Quota::new(now),
@@ -273,7 +276,7 @@ impl Dht {
             Input::Tick => {}
             Input::Received(from, datagram) => self.received(now, canonical(from), datagram),
             Input::Seek(info_hash, part) => self.seek(now, info_hash, part),
-            Input::Leave(info_hash) => drop(self.sought.remove(&info_hash)),
+            Input::Leave(info_hash) => self.seek_no_more(info_hash),
             Input::Node(addr) => self.named(now, canonical(addr), false),
             Input::Router(addr) => self.named(now, canonical(addr), true),
             Input::ReachedAt(port) => self.outer_port = port,
@@ -289,7 +292,7 @@ impl Dht {
         self.out.take()
     }
 
-    /// When [`Input::Tick`] is next needed. O(questions and torrents).
+    /// When [`Input::Tick`] is next needed. O(questions).
     pub fn deadline(&self) -> Option<Instant> {
         let answers = self.queries.values().map(|asked| asked.at + if asked.is_slow { DEAD } else { SLOW });
         let sides = self.sides.iter().filter(|side| side.looking_around.is_none()).map(|side| side.look_around_at);

@@ -17,7 +17,7 @@ use super::peers::Which;
 use super::scrape::Tally;
 use super::table::K;
 use super::{Dht, MOST_LOOKUPS, Output, Part, Purpose, Walk, is_some_host};
-use crate::time::{Instant, earliest};
+use crate::time::Instant;
 use crate::tracker::Scope;
 
 /// How often a torrent's peers are sought.
@@ -65,17 +65,24 @@ impl Walk {
 
 impl Dht {
     pub(super) fn seek(&mut self, now: Instant, info_hash: [u8; 20], part: Part) {
-        let turns = Family::ALL.map(|family| Turn::new(family, now));
-        let sought = self.sought.entry(info_hash).or_insert(Sought { part, turns });
+        let Self { sought, due, .. } = self;
+        let sought = sought.entry(info_hash).or_insert_with(|| {
+            due.extend(Family::ALL.map(|family| (family, now, info_hash)));
+            Sought { part, turns: Family::ALL.map(|family| Turn::new(family, now)) }
+        });
         let has_become_seed = part.is_seed && !sought.part.is_seed;
         sought.part = part;
+        let mut hastened = Vec::new();
         for turn in &mut sought.turns {
             let lacks_count = part.wants_count && !turn.has_counted;
             if lacks_count || has_become_seed {
-                turn.due = turn.due.map(|due| due.min(now));
+                hastened.extend(turn.due.map(|due| (turn.family, due.min(now))));
             }
             // What is under way tells of us as we are at its end, but counts nobody.
             turn.again |= lacks_count && turn.due.is_none();
+        }
+        for (family, due) in hastened {
+            self.put_due(info_hash, family, Some(due));
         }
         // Somebody may have told us before we wanted to know.
         for family in Family::ALL {
@@ -85,12 +92,36 @@ impl Dht {
         }
     }
 
+    /// We take part in it no longer.
+    pub(super) fn seek_no_more(&mut self, info_hash: [u8; 20]) {
+        for family in Family::ALL {
+            self.put_due(info_hash, family, None);
+        }
+        self.sought.remove(&info_hash);
+    }
+
+    /// A torrent is to be sought then; `None` while it is.
+    fn put_due(&mut self, info_hash: [u8; 20], family: Family, due: Option<Instant>) {
+        let Some(turn) = self.turn(info_hash, family) else { return };
+        if let Some(before) = std::mem::replace(&mut turn.due, due) {
+            self.due.remove(&(family, before, info_hash));
+        }
+        self.due.extend(due.map(|due| (family, due, info_hash)));
+    }
+
+    /// What is to be sought in the networks that we know, the soonest of each first.
+    fn due_in_turn(&self) -> impl Iterator<Item = impl Iterator<Item = (Instant, [u8; 20], Family)>> {
+        let is_ready = |family: &Family| self.side(*family).is_some_and(|side| side.is_ready);
+        Family::ALL.into_iter().filter(is_ready).map(|family| {
+            let all = self.due.range((family, Instant::ZERO, [0; 20])..);
+            all.take_while(move |(of, ..)| *of == family).map(|(family, at, info_hash)| (*at, *info_hash, *family))
+        })
+    }
+
     /// When a torrent is next to be sought, in a network that we know.
     pub(super) fn seek_deadline(&self) -> Option<Instant> {
-        let is_ready = |family| self.side(family).is_some_and(|side| side.is_ready);
         let has_room = self.walks.len() < MOST_LOOKUPS;
-        let turns = self.sought.values().filter(|_| has_room).flat_map(|sought| &sought.turns);
-        turns.filter(|turn| is_ready(turn.family)).fold(None, |soonest, turn| earliest(soonest, turn.due))
+        self.due_in_turn().filter(|_| has_room).filter_map(|mut due| due.next()).map(|(at, ..)| at).min()
     }
 
     /// Begins the walks that are due, as many as may go on at once.
@@ -98,24 +129,21 @@ impl Dht {
         if self.seek_deadline().is_none_or(|at| at > now) {
             return;
         }
-        let mut due: Vec<(Instant, [u8; 20], Family)> = Vec::new();
-        for (info_hash, sought) in &self.sought {
-            let turns = sought.turns.iter().filter_map(|turn| Some((turn.due.filter(|due| *due <= now)?, turn.family)));
-            due.extend(turns.map(|(at, family)| (at, *info_hash, family)));
-        }
-        due.retain(|(_, _, family)| self.side(*family).is_some_and(|side| side.is_ready));
+        let room = MOST_LOOKUPS.saturating_sub(self.walks.len());
+        let mut due: Vec<(Instant, [u8; 20], Family)> =
+            self.due_in_turn().flat_map(|due| due.take_while(|(at, ..)| *at <= now).take(room)).collect();
         due.sort_unstable();
-        for (_, info_hash, family) in due.into_iter().take(MOST_LOOKUPS.saturating_sub(self.walks.len())) {
+        for (_, info_hash, family) in due.into_iter().take(room) {
             let target = NodeId(info_hash);
             let first = self.first(family, target);
             let counts = self.sought.get(&info_hash).is_some_and(|sought| sought.part.wants_count);
             let tally = counts.then(|| Box::new(Tally::new(self.peers.filters(target, family))));
             let walk = Walk { family, lookup: Lookup::new(target, Goal::Peers, first), tally };
-            if self.start_walk(walk).is_some()
-                && let Some(turn) = self.turn(info_hash, family)
-            {
-                turn.due = None;
-                turn.has_counted |= counts;
+            if self.start_walk(walk).is_some() {
+                self.put_due(info_hash, family, None);
+                if let Some(turn) = self.turn(info_hash, family) {
+                    turn.has_counted |= counts;
+                }
             }
         }
     }
@@ -142,10 +170,12 @@ impl Dht {
         let met_few = told < K || walk.lookup.found == 0;
         turn.short = if met_few { turn.short + 1 } else { 0 };
         let short = SEEK_FIRST.saturating_mul(1 << turn.short.saturating_sub(1).min(10));
-        turn.due = Some(now + if met_few { short.min(pause) } else { pause });
-        if std::mem::take(&mut turn.again) {
-            turn.due = Some(now);
-        }
+        let pause = match (std::mem::take(&mut turn.again), met_few) {
+            (true, _) => Duration::ZERO,
+            (false, true) => short.min(pause),
+            (false, false) => pause,
+        };
+        self.put_due(info_hash.0, walk.family, Some(now + pause));
     }
 
     /// Tells what a walk has counted so far, once those have answered who do so in time: one that is gone keeps a walk
