@@ -363,7 +363,10 @@ struct Task {
     limits_at: Option<Instant>,
     rng: Rng,
     session: Session,
-    entries: BTreeMap<u64, Entry>,
+    // In boxes: half of a map's places are empty where numbers only grow.
+    entries: BTreeMap<u64, Box<Entry>>,
+    /// Torrents by what stands in handshakes.
+    by_wire: BTreeMap<[u8; 20], u64>,
     by_swarm: BTreeMap<SwarmId, u64>,
     /// Where the trackers may be of torrents that were left and say goodbye.
     leaving: BTreeMap<SwarmId, super::http::Reach>,
@@ -443,6 +446,7 @@ impl Task {
             clock,
             rng,
             entries: BTreeMap::new(),
+            by_wire: BTreeMap::new(),
             by_swarm: BTreeMap::new(),
             leaving: BTreeMap::new(),
             findings: BTreeMap::new(),
@@ -602,14 +606,23 @@ impl Task {
     }
 
     fn introduce(&mut self, info_hash: [u8; 20], peer: SocketAddr) {
-        let takes_part = |entry: &&Entry| entry.handle.info_hash().wires().any(|wire| wire == info_hash);
-        let Some(id) = self.entries.values().find(takes_part).and_then(|entry| entry.swarm) else { return };
+        let entry = self.by_wire.get(&info_hash).and_then(|key| self.entries.get(key));
+        let Some(id) = entry.and_then(|entry| entry.swarm) else { return };
         self.input(Input::Swarm(id, swarm::Input::AddPeers(vec![peer], PeerSource::Tracker)));
+    }
+
+    /// What is there of the torrent of this info-hash.
+    fn twin(&self, info_hash: &InfoHash) -> Option<&Entry> {
+        let same = |wire| {
+            let entry = self.entries.get(self.by_wire.get(&wire)?)?;
+            entry.handle.info_hash().matches(info_hash).then_some(&**entry)
+        };
+        info_hash.wires().find_map(same)
     }
 
     fn add(&mut self, add: AddTorrent) -> Result<Torrent, AddError> {
         let info_hash = add.metainfo.info_hash;
-        if let Some(entry) = self.entries.values().find(|entry| entry.handle.info_hash().matches(&info_hash)) {
+        if let Some(entry) = self.twin(&info_hash) {
             return Err(AddError::AlreadyAdded(entry.handle.clone()));
         }
         if add.metainfo.lacks_layers() {
@@ -634,8 +647,12 @@ impl Task {
         });
         let (storage, swarm, paused) = (None, None, false);
         let entry = Entry { add, handle: handle.clone(), status, cancel, storage, released, swarm, paused };
-        self.entries.insert(key, entry);
-        self.list();
+        self.entries.insert(key, Box::new(entry));
+        for wire in info_hash.wires() {
+            // Of two that contradict each other, the first has the name that both claim.
+            self.by_wire.entry(wire).or_insert(key);
+        }
+        self.torrents.send_modify(|torrents| torrents.push(handle.clone()));
         Ok(handle)
     }
 
@@ -731,14 +748,19 @@ impl Task {
     fn remove(&mut self, key: u64, done: oneshot::Sender<()>) {
         self.leave(key);
         self.end_readers(key);
-        if let Some(Entry { cancel, released, .. }) = self.entries.remove(&key) {
-            cancel.store(true, Ordering::Relaxed);
-            tokio::spawn(async move {
-                let _ = released.await;
-                let _ = done.send(());
-            });
+        let Some(entry) = self.entries.remove(&key) else { return };
+        for wire in entry.handle.info_hash().wires() {
+            if self.by_wire.get(&wire) == Some(&key) {
+                self.by_wire.remove(&wire);
+            }
         }
-        self.list();
+        self.torrents.send_modify(|torrents| torrents.retain(|torrent| torrent.key != key));
+        let Entry { cancel, released, .. } = *entry;
+        cancel.store(true, Ordering::Relaxed);
+        tokio::spawn(async move {
+            let _ = released.await;
+            let _ = done.send(());
+        });
     }
 
     /// Stops a torrent's swarm, if it has one, and remembers what is there; its trackers may have to hear more.
@@ -767,10 +789,6 @@ impl Task {
         let entry = self.entries.get(&key)?;
         let have = self.session.swarm(entry.swarm?)?.picker().have().clone();
         Some((Arc::clone(entry.storage.as_ref()?), have))
-    }
-
-    fn list(&self) {
-        self.torrents.send_replace(self.entries.values().map(|entry| entry.handle.clone()).collect());
     }
 
     fn touch(&mut self, id: SwarmId) {

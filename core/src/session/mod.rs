@@ -3,17 +3,18 @@
 //! A [`Session`] routes: a connection's first bytes name a swarm, or a search for what a torrent is, and everything
 //! after goes there. It also keeps the owner's limits, which all swarms share.
 //!
-//! `turnstile` bounds the work that strangers make us do, `yielding` learns what the background has to know.
+//! `turnstile` bounds the work that strangers make us do, `yielding` learns what the background has to know, `wakes`
+//! knows which swarm waits for which moment.
 //!
 //! Law: a connection that has not shown a handshake within ten seconds is closed, at most [`MAX_STRANGERS`] wait, and
 //! there are never more than [`Places::connections`].
 
 mod turnstile;
+mod wakes;
 mod yielding;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
-use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +34,7 @@ use crate::timetable::RateLimits;
 use crate::tracker::Scope;
 use crate::utp::Ways;
 use turnstile::Turnstile;
+use wakes::Wakes;
 use yielding::Yielding;
 
 /// How long a handshake may take, dialling included.
@@ -126,9 +128,14 @@ impl Default for Places {
 /// All swarms of one process.
 #[derive(Debug, Default)]
 pub struct Session {
-    swarms: BTreeMap<SwarmId, Swarm>,
+    // In boxes: half of a map's places are empty where numbers only grow.
+    swarms: BTreeMap<SwarmId, Box<Swarm>>,
     /// Swarms that were left and have something to hear or to say yet: their trackers.
-    leaving: BTreeMap<SwarmId, Swarm>,
+    leaving: BTreeMap<SwarmId, Box<Swarm>>,
+    /// When swarms are next to be told of the time, those that were left included.
+    wakes: Wakes,
+    /// Swarms that know somebody to be connected to.
+    busy: BTreeSet<SwarmId>,
     /// Searches for metadata; their numbers are no swarm's.
     finders: BTreeMap<SwarmId, Finder>,
     by_hash: BTreeMap<[u8; 20], SwarmId>,
@@ -202,7 +209,7 @@ impl Session {
     pub fn add(&mut self, now: Instant, setup: SwarmSetup) -> Result<SwarmId, SwarmId> {
         let id = self.claim(&setup.metainfo.info_hash)?;
         let setup = SwarmSetup { outer_port: self.outer_port, ..setup };
-        self.swarms.insert(id, Swarm::new(id, setup, now));
+        self.swarms.insert(id, Box::new(Swarm::new(id, setup, now)));
         self.route(now, id, swarm::Input::Tick);
         Ok(id)
     }
@@ -234,13 +241,14 @@ impl Session {
     pub fn remove(&mut self, id: SwarmId) {
         let finder = self.finders.remove(&id).map(|finder| finder.info_hash());
         let swarm = self.swarms.remove(&id);
-        if let Some(info_hash) = swarm.as_ref().map(Swarm::info_hash).or(finder) {
+        if let Some(info_hash) = swarm.as_ref().map(|swarm| swarm.info_hash()).or(finder) {
             for wire in info_hash.wires() {
                 self.by_hash.remove(&wire);
             }
             self.skeys = None;
         }
         self.leaving.extend(swarm.filter(|swarm| !swarm.has_left()).map(|swarm| (id, swarm)));
+        self.note(id);
     }
 
     /// Whether a swarm was removed and is not yet done with its trackers.
@@ -255,7 +263,7 @@ impl Session {
 
     /// The swarm of this number.
     pub fn swarm(&self, id: SwarmId) -> Option<&Swarm> {
-        self.swarms.get(&id)
+        self.swarms.get(&id).map(Box::as_ref)
     }
 
     /// The swarm that a connection has joined.
@@ -265,7 +273,7 @@ impl Session {
 
     /// The swarm of this number, for its figures.
     pub fn swarm_mut(&mut self, id: SwarmId) -> Option<&mut Swarm> {
-        self.swarms.get_mut(&id)
+        self.swarms.get_mut(&id).map(Box::as_mut)
     }
 
     /// Whether somebody has dialled us from outside our own network, and come in.
@@ -313,13 +321,24 @@ impl Session {
         self.out.take()
     }
 
-    /// When [`Input::Tick`] is next needed. O(swarms).
+    /// When [`Input::Tick`] is next needed. O(searches).
     pub fn deadline(&self) -> Option<Instant> {
         let handshake = self.deadlines.front().map(|(at, _)| *at);
         let handshake = earliest(handshake, self.pace_deadline());
-        let swarms = self.swarms.values().chain(self.leaving.values());
-        let swarms = swarms.map(Swarm::deadline).fold(handshake, earliest);
+        let swarms = earliest(handshake, self.wakes.next());
         self.finders.values().map(Finder::deadline).fold(swarms, earliest)
+    }
+
+    /// Notes what a swarm waits for and whether it knows anybody, as one of thousands is asked for these again and
+    /// again.
+    fn note(&mut self, id: SwarmId) {
+        let swarm = self.swarms.get(&id);
+        if swarm.is_some_and(|swarm| swarm.knows_peers()) {
+            self.busy.insert(id);
+        } else {
+            self.busy.remove(&id);
+        }
+        self.wakes.put(id, swarm.or_else(|| self.leaving.get(&id)).and_then(|swarm| swarm.deadline()));
     }
 
     fn tick(&mut self, now: Instant) {
@@ -336,18 +355,14 @@ impl Session {
             }
         }
         // Under a limit whoever is first takes what there is: everybody is first in turn.
-        let after = self.swarms.range((Bound::Excluded(self.ticked_first), Bound::Unbounded));
-        let due: Vec<SwarmId> = after
-            .chain(self.swarms.range(..=self.ticked_first))
-            .filter(|(_, swarm)| swarm.deadline().is_some_and(|at| at <= now))
-            .map(|(id, _)| *id)
-            .collect();
+        let mut due = self.wakes.due(now);
+        let turn = due.partition_point(|id| *id <= self.ticked_first);
+        due.rotate_left(turn);
         self.ticked_first = due.first().copied().unwrap_or(self.ticked_first);
         let is_due = |finder: &Finder| finder.deadline().is_some_and(|at| at <= now);
         let finders: Vec<SwarmId> =
             self.finders.iter().filter(|(_, finder)| is_due(finder)).map(|(id, _)| *id).collect();
-        let leaving: Vec<SwarmId> = self.leaving.keys().copied().collect();
-        for id in due.into_iter().chain(finders).chain(leaving) {
+        for id in due.into_iter().chain(finders) {
             self.route(now, id, swarm::Input::Tick);
         }
     }
@@ -411,9 +426,10 @@ impl Session {
             }
             self.out.push_back(output);
         }
-        if self.leaving.get(&id).is_some_and(Swarm::has_left) {
+        if self.leaving.get(&id).is_some_and(|swarm| swarm.has_left()) {
             self.leaving.remove(&id);
         }
+        self.note(id);
     }
 
     fn next_output(&mut self, id: SwarmId) -> Option<Output> {
@@ -439,11 +455,10 @@ impl Session {
     fn dials_for(&self, id: SwarmId) -> usize {
         let has = |swarm: &Swarm| swarm.connections().len();
         let searching = || self.finders.get(&id).map_or(0, Finder::connections);
-        let busy = self.swarms.values().filter(|swarm| swarm.knows_peers()).count() + self.finders.len();
+        let busy = self.busy.len() + self.finders.len();
         let Places { connections, dials } = self.places;
-        let share = (connections / busy.max(1))
-            .max(FAIR_SHARE)
-            .saturating_sub(self.swarms.get(&id).map_or_else(searching, has));
+        let share =
+            (connections / busy.max(1)).max(FAIR_SHARE).saturating_sub(self.swarm(id).map_or_else(searching, has));
         let left = connections.saturating_sub(self.conns.len());
         share.min(left).min(dials.saturating_sub(self.dials))
     }

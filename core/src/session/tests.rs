@@ -42,7 +42,11 @@ fn setup(name: &str, have: Bitfield) -> SwarmSetup {
     }
 }
 
+/// What the session wants done; what it has noted of its swarms is what these say.
 fn outputs(session: &mut Session) -> Vec<Output> {
+    let soonest = session.swarms.values().chain(session.leaving.values()).filter_map(|swarm| swarm.deadline()).min();
+    assert_eq!(session.wakes.next(), soonest);
+    assert_eq!(session.busy.len(), session.swarms.values().filter(|swarm| swarm.knows_peers()).count());
     std::iter::from_fn(|| session.poll()).collect()
 }
 

@@ -35,7 +35,7 @@ impl Session {
     /// Whether what is sent on a connection is in the background.
     pub fn is_in_background(&self, conn: ConnId) -> bool {
         let swarm = self.swarm_of(conn).and_then(|id| self.swarms.get(&id));
-        self.limits.background.is_some() && swarm.is_some_and(swarm::Swarm::is_in_background)
+        self.limits.background.is_some() && swarm.is_some_and(|swarm| swarm.is_in_background())
     }
 
     /// How fast is sent in the background; `None` if nothing is.

@@ -39,7 +39,7 @@ impl Finding {
 impl Task {
     pub(super) fn find(&mut self, find: FindTorrent, done: Answer) {
         let info_hash = find.magnet.info_hash;
-        if let Some(entry) = self.entries.values().find(|entry| entry.handle.info_hash().matches(&info_hash)) {
+        if let Some(entry) = self.twin(&info_hash) {
             let _ = done.send(Ok(Arc::clone(&entry.add.metainfo)));
             return;
         }
