@@ -5,6 +5,7 @@ mod finding;
 mod seeking;
 mod router;
 mod files;
+mod gates;
 mod reading;
 mod web;
 
@@ -36,6 +37,7 @@ use super::trips::Trips;
 use super::udp::Service;
 use files::{Held, Release, in_steps};
 use finding::Finding;
+use gates::Gates;
 use reading::Reading;
 use router::Router;
 pub(super) use seeking::{Ask, Met};
@@ -380,6 +382,7 @@ struct Task {
     conns: BTreeMap<ConnId, Connection>,
     http: BTreeMap<super::http::Reach, HttpClient>,
     udp_trackers: UdpTrackers,
+    gates: Gates,
     web_seeds: BTreeMap<(SwarmId, WebSeedId), WebSeed>,
     pool: Pool,
     buffers: Buffers,
@@ -455,6 +458,7 @@ impl Task {
             found_peers: BTreeMap::new(),
             conns: BTreeMap::new(),
             http: BTreeMap::new(),
+            gates: Gates::default(),
             web_seeds: BTreeMap::new(),
             pool: Pool::start(),
             buffers: Buffers::default(),
@@ -685,6 +689,7 @@ impl Task {
             conduct: entry.add.conduct,
             web_seeds: if self.config.web_seeds { entry.add.all_web_seeds() } else { Vec::new() },
             private_peers: entry.add.reach == super::http::Reach::Any,
+            announce_at: Instant::ZERO,
             rng: self.rng.fork(key),
             config: SwarmConfig {
                 max_connections: self.config.places_each,

@@ -43,6 +43,10 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 pub const MAX_STRANGERS: usize = 200;
 /// The most of them from one public network.
 const MAX_STRANGERS_OF_ONE: usize = MAX_STRANGERS / 4;
+/// How long lies between the first announces of swarms that came together and need nobody: a hundred in a second.
+const ANNOUNCE_STEP: Duration = Duration::from_millis(10);
+/// So many of them need not wait.
+const ANNOUNCED_AT_ONCE: u32 = 64;
 /// How many connections a swarm may have however many swarms there are.
 const FAIR_SHARE: usize = 8;
 
@@ -163,6 +167,8 @@ pub struct Session {
     /// Whether somebody has come in from outside our own network.
     is_reached: bool,
     next_swarm: u32,
+    /// The turns to announce are given away up to this moment.
+    announced_until: Instant,
     out: Effects<Output>,
 }
 
@@ -208,10 +214,19 @@ impl Session {
     /// Joins a torrent. `Err` names the swarm that it is joined as already.
     pub fn add(&mut self, now: Instant, setup: SwarmSetup) -> Result<SwarmId, SwarmId> {
         let id = self.claim(&setup.metainfo.info_hash)?;
-        let setup = SwarmSetup { outer_port: self.outer_port, ..setup };
+        let announce_at = if setup.placed { self.announce_in_turn(now) } else { setup.announce_at };
+        let setup = SwarmSetup { outer_port: self.outer_port, announce_at, ..setup };
         self.swarms.insert(id, Box::new(Swarm::new(id, setup, now)));
         self.route(now, id, swarm::Input::Tick);
         Ok(id)
+    }
+
+    /// When the trackers of a swarm hear first of us that needs nothing of anybody: a program that seeds thousands is
+    /// no flood to those who track them.
+    fn announce_in_turn(&mut self, now: Instant) -> Instant {
+        let turn = self.announced_until.max(now);
+        self.announced_until = turn + ANNOUNCE_STEP;
+        now + (turn - now).saturating_sub(ANNOUNCE_STEP * ANNOUNCED_AT_ONCE)
     }
 
     /// Begins to look for a torrent's metadata. `Err` names the swarm or the search that is there already.

@@ -37,6 +37,7 @@ fn setup(name: &str, have: Bitfield) -> SwarmSetup {
         conduct: Conduct { discovery: Discovery { trackers: false, ..Discovery::ALL }, ..Conduct::default() },
         web_seeds: Vec::new(),
         private_peers: true,
+        announce_at: Instant::ZERO,
         rng: Rng::from_seed_u64(1),
         config: SwarmConfig::default(),
     }
@@ -225,6 +226,14 @@ fn serve(session: &mut Session, now: Instant, first: Vec<Output>) -> BTreeMap<Sw
         queue.extend(give(session, now, input));
     }
     pieces
+}
+
+#[test]
+fn of_seeds_that_come_together_a_few_announce_at_once_and_a_hundred_in_each_second() {
+    let mut session = Session::new(None, None, at(0));
+    let turns: Vec<Instant> = (0..265).map(|_| session.announce_in_turn(at(5))).collect();
+    assert_eq!((turns[0], turns[64], turns[264]), (at(5), at(5), at(7)));
+    assert_eq!(session.announce_in_turn(at(60)), at(60), "who comes alone does not wait");
 }
 
 #[test]

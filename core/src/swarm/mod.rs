@@ -163,6 +163,8 @@ pub struct SwarmSetup {
     pub web_seeds: Vec<String>,
     /// Whether peers that others name may be private or loopback addresses.
     pub private_peers: bool,
+    /// No tracker hears of us before.
+    pub announce_at: Instant,
     /// The swarm's own randomness.
     pub rng: Rng,
     /// What it may use.
@@ -279,7 +281,7 @@ impl Swarm {
     /// Joins a torrent; peers are looked for at the first [`Input::Tick`].
     pub fn new(id: SwarmId, setup: SwarmSetup, now: Instant) -> Self {
         let SwarmSetup { metainfo, choice, have, placed, paused, peer_id, port, outer_port, client, .. } = setup;
-        let SwarmSetup { conduct, web_seeds, private_peers, mut rng, config, .. } = setup;
+        let SwarmSetup { conduct, web_seeds, private_peers, announce_at, mut rng, config, .. } = setup;
         let announcers = Announcers::new(&metainfo.info_hash, &metainfo.trackers, rng.fork(1));
         let trees = hashes::Trees::new(&metainfo, &Layout::of(&metainfo.info));
         let hashing = if metainfo.layers().is_some() { Hashing::Tree } else { Hashing::Sha1 };
@@ -358,6 +360,7 @@ impl Swarm {
         if phase == Phase::Placing {
             swarm.out.push_back(Output::Place { swarm: id });
         }
+        swarm.tell_announcer(now, AnnouncerInput::Rest(announce_at));
         if !paused {
             swarm.start_finding(now);
         }

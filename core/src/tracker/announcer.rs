@@ -51,6 +51,8 @@ pub struct Announcer {
     /// When the walk goes on beside those that are under way.
     overtake_at: Option<Instant>,
     next_walk: Option<Instant>,
+    /// No run begins with an announce before.
+    rests_until: Instant,
     /// All announces not yet answered. At most one per tracker and stop.
     in_flight: BTreeMap<AnnounceId, InFlight>,
     ids_used: u64,
@@ -77,6 +79,8 @@ pub enum AnnouncerInput {
     Moved,
     /// Other tiers, best first; trackers that are in both keep their state.
     Replace(Vec<Vec<String>>),
+    /// Whoever starts waits until then.
+    Rest(Instant),
     /// Begin to announce. Without effect while running.
     Start,
     /// Leave the swarm. Without effect unless running.
@@ -155,6 +159,7 @@ impl Announcer {
             walking: Vec::new(),
             overtake_at: None,
             next_walk: None,
+            rests_until: Instant::ZERO,
             in_flight: BTreeMap::new(),
             ids_used: 0,
             trackers_known: 0,
@@ -188,6 +193,7 @@ impl Announcer {
                 self.moved = !self.in_flight.is_empty();
                 self.announce_soon(now);
             }
+            AnnouncerInput::Rest(until) => self.rests_until = until,
             AnnouncerInput::Start => self.start(now),
             AnnouncerInput::Stop => self.stop(now),
             AnnouncerInput::Tick => {}
@@ -261,7 +267,7 @@ impl Announcer {
         self.completed = false;
         self.hurries = 0;
         self.active = None;
-        self.next_walk = Some(now);
+        self.next_walk = Some(self.rests_until.max(now));
         for tracker in &mut self.trackers {
             tracker.knows_us = false;
             tracker.told_completed = false;

@@ -156,6 +156,7 @@ impl World {
             conduct: Conduct::default(),
             web_seeds: Vec::new(),
             private_peers: false,
+            announce_at: Instant::ZERO,
             rng: self.rng.fork(id.0 as u64),
             config: SwarmConfig { upload: character.kind != Kind::FreeRider, ..self.config.clone() },
         };

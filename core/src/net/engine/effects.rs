@@ -133,15 +133,17 @@ impl Task {
             .unwrap_or(Reach::Public);
         let (http, udp) = (self.client(reach), self.udp_trackers.clone());
         let has_proxy = self.config.proxy.is_some();
-        let done = self.done.clone();
+        let (done, gate) = (self.done.clone(), self.gates.of(&url));
         self.announcing += 1;
         tokio::spawn(async move {
+            let turn = gate.acquire().await;
             let result = match http {
                 _ if is_udp(&url) && has_proxy => Err(AnnounceFailure::new(NOT_OVER_UDP)),
                 _ if is_udp(&url) => udp.announce(reach, &url, &request, scrape).await,
                 Ok(client) => ask(&client, &url, &request, tracker_id.as_deref(), scrape).await,
                 Err(reason) => Err(AnnounceFailure::new(reason)),
             };
+            drop(turn);
             if let Err(err) = &result {
                 tracing::debug!(%url, %err, "announce failed");
             }

@@ -161,6 +161,7 @@ impl Lab {
             conduct: Conduct::default(),
             web_seeds: self.web_seeds.clone(),
             private_peers: true,
+            announce_at: Instant::ZERO,
             rng: Rng::from_seed_u64(number as u64),
             config,
         };

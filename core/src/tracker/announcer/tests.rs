@@ -86,6 +86,17 @@ fn a_run_is_started_once_completed_once_stopped_once() {
 }
 
 #[test]
+fn who_rests_asks_nobody_before() {
+    let mut world = World::new(&[&["a"]]);
+    let (tracker, until) = (&mut |_: &str| every(600), world.now + HOUR);
+    world.give(AnnouncerInput::Rest(until), tracker);
+    world.give(AnnouncerInput::Start, tracker);
+    assert_eq!((world.log.len(), world.announcer.deadline()), (0, Some(until)));
+    world.pass(HOUR, tracker);
+    assert_eq!(world.events()[0], Some(AnnounceEvent::Started));
+}
+
+#[test]
 fn a_completed_download_is_told_within_a_second() {
     let mut world = World::new(&[&["a"]]);
     let tracker = &mut |_: &str| Ok(AnnounceResponse { min_interval: Some(HOUR), ..AnnounceResponse::new(HOUR) });
