@@ -16,7 +16,8 @@
 mod job;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
 use std::time::Duration;
 
 use podswarm_core::app::Space;
@@ -96,6 +97,8 @@ pub struct Queue {
     /// A download that has not moved for this long fails; `None` is never.
     patience: Option<Duration>,
     jobs: BTreeMap<EpisodeId, Job>,
+    /// The same, in the order in which they go.
+    line: BTreeSet<(Reverse<Rank>, EpisodeId)>,
     attempts: u64,
     disk: Option<Disk>,
     limits: Limits,
@@ -124,6 +127,7 @@ impl Queue {
             limit: limit.max(1),
             patience,
             jobs: BTreeMap::new(),
+            line: BTreeSet::new(),
             attempts: 0,
             disk: None,
             limits,
@@ -150,9 +154,7 @@ impl Queue {
 
     /// All jobs, in the order in which they go.
     pub fn jobs(&self) -> Vec<(EpisodeId, &Job)> {
-        let mut jobs: Vec<_> = self.jobs.iter().map(|(id, job)| (*id, job)).collect();
-        jobs.sort_by_key(|(id, job)| (Reverse(job.rank), *id));
-        jobs
+        self.line.iter().filter_map(|(_, id)| Some((*id, self.jobs.get(id)?))).collect()
     }
 
     /// Nothing runs and nothing can: what is left waits for its sources or for room.
@@ -179,12 +181,13 @@ impl Queue {
     /// Takes in an episode, or gives it new sources. Without a source there is no job. One whose sources are what they
     /// were goes on as it was, at its new place in line.
     pub fn add(&mut self, now: Instant, id: EpisodeId, rank: Rank, sources: Vec<Source>) {
-        match self.jobs.get_mut(&id) {
-            Some(job) if job.sources == sources => job.rank = rank,
+        match self.jobs.get(&id) {
+            Some(job) if job.sources == sources => self.rerank(id, rank),
             before => {
                 let on_disk = before.map_or(0, |job| job.on_disk);
                 self.remove(id);
                 if !sources.is_empty() {
+                    self.line.insert((Reverse(rank), id));
                     self.jobs.insert(id, Job { on_disk, ..Job::new(rank, sources) });
                 }
             }
@@ -192,9 +195,23 @@ impl Queue {
         self.fill(now);
     }
 
+    fn rerank(&mut self, id: EpisodeId, rank: Rank) {
+        if let Some(job) = self.jobs.get_mut(&id) {
+            self.line.remove(&(Reverse(job.rank), id));
+            self.line.insert((Reverse(rank), id));
+            job.rank = rank;
+        }
+    }
+
+    fn take_out(&mut self, id: EpisodeId) -> Option<Job> {
+        let job = self.jobs.remove(&id)?;
+        self.line.remove(&(Reverse(job.rank), id));
+        Some(job)
+    }
+
     /// Takes an episode out; what runs is stopped. Tells whether it was there.
     pub fn remove(&mut self, id: EpisodeId) -> bool {
-        let Some(job) = self.jobs.remove(&id) else { return false };
+        let Some(job) = self.take_out(id) else { return false };
         if job.is_active() {
             self.orders.push_back(Order::Stop { id });
         }
@@ -214,8 +231,8 @@ impl Queue {
 
     /// The owner plays this episode: its job runs now, beside as many others as may.
     pub fn play(&mut self, now: Instant, id: EpisodeId) {
-        if let Some(job) = self.jobs.get_mut(&id) {
-            job.rank.is_played = true;
+        if let Some(rank) = self.jobs.get(&id).map(|job| job.rank) {
+            self.rerank(id, Rank { is_played: true, ..rank });
             self.fill(now);
         }
     }
@@ -283,7 +300,7 @@ impl Queue {
     /// The attempt has brought every byte. Gives its plan, or `None` if it was over already.
     pub fn done(&mut self, now: Instant, id: EpisodeId, attempt: u64) -> Option<Plan> {
         self.current(id, attempt)?;
-        let plan = self.jobs.remove(&id)?.plan;
+        let plan = self.take_out(id)?.plan;
         self.fill(now);
         plan
     }
@@ -381,18 +398,14 @@ impl Queue {
         let mut places = self.limit.saturating_sub(self.jobs.values().filter(|job| job.takes_a_place()).count());
         let most = self.limit * STALLED_PER_SLOT;
         places = places.min(most.saturating_sub(self.jobs.values().filter(|job| job.is_active()).count()));
-        let is_played = |job: &Job| job.rank.is_played;
-        if places == 0 && !self.jobs.values().any(is_played) {
-            return;
-        }
-        let waits = |(_, job): &(&EpisodeId, &Job)| matches!(job.phase, Phase::NoRoom | Phase::Queued);
-        let line = self.jobs.iter().filter(waits).map(|(id, job)| (Reverse(job.rank), *id));
-        let mut line: Vec<_> = line.collect();
-        line.sort_unstable();
-        for (Reverse(Rank { is_played, .. }), id) in line {
+        // Whoever looks at thousands that wait does so in their order, and seldom beyond the first.
+        let mut next = self.line.first().copied();
+        while let Some(place @ (Reverse(rank), id)) = next {
+            let is_played = rank.is_played;
             if places == 0 && !is_played {
                 return;
             }
+            next = self.line.range((Bound::Excluded(place), Bound::Unbounded)).next().copied();
             let has_begun = match (self.jobs[&id].phase, self.disk) {
                 (Phase::Preparing | Phase::Running { .. } | Phase::Waiting { .. }, _) => false,
                 (Phase::NoRoom | Phase::Queued, None) => return self.measure(),
