@@ -90,14 +90,14 @@ pub struct Reading {
 #[derive(Debug, Default)]
 pub struct Catalogue {
     feeds: BTreeMap<FeedId, Feed>,
-    episodes: BTreeMap<EpisodeId, Episode>,
-    by_guid: BTreeMap<(FeedId, String), EpisodeId>,
-    by_hash: BTreeMap<[u8; 20], BTreeSet<EpisodeId>>,
+    // In boxes: half of a map's places are empty where numbers only grow, and there are tens of thousands.
+    episodes: BTreeMap<EpisodeId, Box<Episode>>,
+    by_hash: BTreeSet<([u8; 20], EpisodeId)>,
     /// By first source and title, both of which a feed keeps when it changes a guid by mistake.
     by_face: BTreeMap<(FeedId, u64), EpisodeId>,
     last_feed: u32,
     /// Bytes of all episodes that are there.
-    kept: u64,
+    kept_bytes: u64,
     /// What is wanted of all feeds.
     rules: Rules,
     /// Feeds that were removed, by [`feed_mark`].
@@ -199,7 +199,8 @@ impl Catalogue {
 
     /// The episode of a feed that has this guid.
     pub fn episode_by_guid(&self, feed: FeedId, guid: &str) -> Option<EpisodeId> {
-        self.by_guid.get(&(feed, bounded_guid(guid.to_owned()))).copied()
+        let guid = bounded_guid(guid.to_owned());
+        self.episodes_of(feed).find(|episode| episode.guid == guid).map(|episode| episode.id)
     }
 
     /// The same, for an owner who wants this of all feeds.
@@ -217,7 +218,7 @@ impl Catalogue {
 
     /// Bytes of all episodes that are there.
     pub const fn kept_bytes(&self) -> u64 {
-        self.kept
+        self.kept_bytes
     }
 
     /// The feed of this number.
@@ -250,18 +251,34 @@ impl Catalogue {
 
     /// The episode of this number.
     pub fn episode(&self, id: EpisodeId) -> Option<&Episode> {
-        self.episodes.get(&id)
+        self.episodes.get(&id).map(Box::as_ref)
+    }
+
+    /// What was given back of the episode of this number, to be changed.
+    pub fn shared_mut(&mut self, id: EpisodeId) -> Option<&mut Shared> {
+        self.episodes.get_mut(&id).map(|episode| &mut episode.shared)
     }
 
     /// All episodes, in order of their numbers.
     pub fn episodes(&self) -> impl Iterator<Item = &Episode> {
-        self.episodes.values()
+        self.episodes.values().map(Box::as_ref)
+    }
+
+    /// How many episodes are known.
+    pub fn episode_count(&self) -> usize {
+        self.episodes.len()
     }
 
     /// The episodes of one feed, in order of their numbers.
     pub fn episodes_of(&self, feed: FeedId) -> impl DoubleEndedIterator<Item = &Episode> {
         let (first, last) = (EpisodeId { feed, number: 0 }, EpisodeId { feed, number: u32::MAX });
-        self.episodes.range(first..=last).map(|(_, episode)| episode)
+        self.episodes.range(first..=last).map(|(_, episode)| &**episode)
+    }
+
+    /// The episodes of one feed by what it knows them by: it is asked for once in each reading, and kept it would take
+    /// as much memory as all titles.
+    fn by_guid(&self, feed: FeedId) -> BTreeMap<&str, EpisodeId> {
+        self.episodes_of(feed).map(|episode| (episode.guid.as_str(), episode.id)).collect()
     }
 
     /// The guids of a feed's newest episodes; a few, since its host may have taken one back.
@@ -282,15 +299,12 @@ impl Catalogue {
     pub fn put(&mut self, episode: Episode) {
         self.forget(episode.id);
         self.stamp = self.stamp.max(episode.heard.as_ref().map_or(0, |heard| heard.stamp));
-        self.by_guid.insert((episode.id.feed, episode.guid.clone()), episode.id);
-        for key in keys_of(&episode) {
-            self.by_hash.entry(key).or_default().insert(episode.id);
-        }
+        self.by_hash.extend(keys_of(&episode).into_iter().map(|key| (key, episode.id)));
+        self.kept_bytes += kept_bytes(&episode);
         if let Some(face) = face(&episode.offer, &episode.title) {
             self.by_face.entry((episode.id.feed, face)).or_insert(episode.id);
         }
-        self.kept += bytes_of(&episode);
-        self.episodes.insert(episode.id, episode);
+        self.episodes.insert(episode.id, Box::new(episode));
     }
 
     /// Takes a feed out with its episodes, which are given back.
@@ -301,21 +315,15 @@ impl Catalogue {
     }
 
     fn forget(&mut self, id: EpisodeId) -> Option<Episode> {
-        let old = self.episodes.remove(&id)?;
-        self.kept -= bytes_of(&old);
-        self.by_guid.remove(&(id.feed, old.guid.clone()));
+        let old = *self.episodes.remove(&id)?;
+        self.kept_bytes -= kept_bytes(&old);
         if let Some(face) = face(&old.offer, &old.title)
             && self.by_face.get(&(id.feed, face)) == Some(&id)
         {
             self.by_face.remove(&(id.feed, face));
         }
         for key in keys_of(&old) {
-            if let Some(ids) = self.by_hash.get_mut(&key) {
-                ids.remove(&id);
-                if ids.is_empty() {
-                    self.by_hash.remove(&key);
-                }
-            }
+            self.by_hash.remove(&(key, id));
         }
         Some(old)
     }
@@ -331,8 +339,10 @@ impl Catalogue {
     }
 
     fn having(&self, hash: InfoHash) -> impl Iterator<Item = &Episode> {
-        let ids = hash_keys(hash).into_iter().flatten().filter_map(|key| self.by_hash.get(&key)).flatten();
-        ids.filter_map(|id| self.episodes.get(id)).filter(move |episode| {
+        let end = |number| EpisodeId { feed: FeedId(number), number };
+        let having = move |key| self.by_hash.range((key, end(0))..=(key, end(u32::MAX)));
+        let ids = hash_keys(hash).into_iter().flatten().flat_map(having);
+        ids.filter_map(|(_, id)| self.episode(*id)).filter(move |episode| {
             let matches = |own: Option<InfoHash>| own.is_some_and(|own| own.matches(&hash));
             matches(episode.offer.info_hash) || matches(episode.kept_hash())
         })
@@ -370,9 +380,10 @@ impl Catalogue {
         let terms = self.terms(id);
         let lost = if is_first { Lost::default() } else { self.lost(id, &present, wall) };
         let judge = Judge { terms: &terms, language: language.as_deref(), lost: &lost, wall };
-        for mut item in items {
-            let known = self.by_guid.get(&(id, item.guid.clone())).copied();
-            let taken = known.and_then(|known| self.episodes.get(&known)).filter(|episode| episode.is_taken());
+        let by_guid = self.by_guid(id);
+        let items: Vec<_> = items.into_iter().map(|item| (by_guid.get(item.guid.as_str()).copied(), item)).collect();
+        for (known, mut item) in items {
+            let taken = known.and_then(|known| self.episode(known)).filter(|episode| episode.is_taken());
             item.choose(taken, terms.quality, language.as_deref());
             let episode = known.unwrap_or(EpisodeId { feed: id, number: next });
             let update = if known.is_some() {
@@ -417,7 +428,7 @@ impl Catalogue {
         }
         self.trim(id, &present, &mut reading);
         let kept = changed.iter().filter_map(|id| self.episodes.get(id));
-        reading.changes.extend(kept.map(|episode| Change::Episode(Box::new(episode.clone()))));
+        reading.changes.extend(kept.map(|episode| Change::Episode(episode.clone())));
         reading
     }
 
@@ -428,8 +439,13 @@ impl Catalogue {
         let Some(feed) = self.feeds.get_mut(&id) else { return };
         feed.key = feed.key.or(key);
         let Some(key) = feed.key else { return };
-        for withdrawal in withdrawn {
-            let known = self.by_guid.get(&(id, withdrawal.guid.clone())).and_then(|episode| self.episodes.get(episode));
+        if withdrawn.is_empty() {
+            return;
+        }
+        let by_guid = self.by_guid(id);
+        let known: Vec<_> = withdrawn.iter().map(|it| (by_guid.get(it.guid.as_str()).copied(), it)).collect();
+        for (known, withdrawal) in known {
+            let known = known.and_then(|known| self.episode(known));
             let Some(mut episode) = known.filter(|episode| episode.withdrawn.is_none()).cloned() else { continue };
             if !withdrawal.is_by(&key) {
                 continue;
@@ -493,7 +509,7 @@ impl Catalogue {
         (episode.due, episode.untold) = (old.due.clone(), old.untold);
         (episode.paused, episode.withdrawn) = (old.paused, old.withdrawn);
         episode.heard.clone_from(&old.heard);
-        if *old == episode {
+        if **old == episode {
             return Update::Nothing;
         }
         let update = match &old.stage {
@@ -609,6 +625,11 @@ fn is_revised(old: &Episode, item: &Found) -> bool {
     old.offer.info_hash.is_some_and(differs) && old.kept_hash().is_none_or(differs)
 }
 
+/// Bytes of an episode that is there.
+const fn kept_bytes(episode: &Episode) -> u64 {
+    if let Stage::Complete { length, .. } = episode.stage { length } else { 0 }
+}
+
 /// What an episode is found by in the index of hashes.
 fn keys_of(episode: &Episode) -> BTreeSet<[u8; 20]> {
     episode.offer.info_hash.into_iter().chain(episode.kept_hash()).flat_map(hash_keys).flatten().collect()
@@ -634,11 +655,6 @@ impl Loose {
     pub fn mark(&self) -> u64 {
         loose_mark(&self.podcast, &self.episode)
     }
-}
-
-/// Bytes of an episode that is there.
-fn bytes_of(episode: &Episode) -> u64 {
-    if let Stage::Complete { length, .. } = episode.stage { length } else { 0 }
 }
 
 /// Tells episodes of one feed apart by first source and title; `None` without a source.

@@ -16,6 +16,7 @@ use std::time::Duration;
 use podswarm_core::time::{Instant, earliest};
 use podswarm_feeds::poll::Now;
 
+use super::catalogue::Change;
 use super::event::{About, Event};
 use super::{Agent, Output};
 use crate::records::{EpisodeId, Shared, Stage};
@@ -169,11 +170,16 @@ impl Agent {
 
     /// An episode is seeded from now on.
     pub(super) fn begin_seeding(&mut self, now: Now, id: EpisodeId) {
-        if self.settings.seeds() && self.catalogue.episode(id).is_some_and(|episode| episode.kept_hash().is_some()) {
-            self.counts.runs.entry(id).or_default().since = Some(now.instant);
-            // It may be enough before the next count is due.
-            self.counts.count_at = None;
+        let Some(episode) = self.catalogue.episode(id).filter(|episode| episode.kept_hash().is_some()) else { return };
+        if !self.settings.seeds() {
+            return;
         }
+        self.counts.runs.entry(id).or_default().since = Some(now.instant);
+        // It may be enough before the next count is due.
+        let counted = Duration::from_secs(episode.shared.seconds);
+        let enough = self.settings.enough.time.0.map(|most| now.instant + most.saturating_sub(counted));
+        let soonest = earliest(enough, Some(now.instant + COUNT_EVERY));
+        self.counts.count_at = earliest(self.counts.count_at, soonest);
     }
 
     /// An episode is exchanged no longer.
@@ -187,7 +193,7 @@ impl Agent {
     /// So many bytes were sent of each of these since it began.
     pub(super) fn counted(&mut self, now: Now, sent: Vec<(EpisodeId, u64)>) {
         for (id, sent) in sent {
-            let Some(mut episode) = self.catalogue.episode(id).cloned() else { continue };
+            let Some(episode) = self.catalogue.episode(id) else { continue };
             // What is enough is about to end.
             if episode.kept_hash().is_some() && !self.counts.runs.contains_key(&id) {
                 continue;
@@ -196,10 +202,11 @@ impl Agent {
             // Less than before is a new beginning.
             let more = sent.checked_sub(run.sent).unwrap_or(sent);
             run.sent = sent;
-            if more > 0 {
+            if more > 0
+                && let Some(shared) = self.catalogue.shared_mut(id)
+            {
                 run.is_saved = false;
-                episode.shared.sent += more;
-                self.catalogue.put(episode);
+                shared.sent += more;
             }
         }
         for id in self.counts.runs.keys().copied().collect::<Vec<_>>() {
@@ -214,12 +221,14 @@ impl Agent {
     /// Writes down what was counted.
     pub(super) fn save_counts(&mut self, now: Now) {
         self.counts.saved_at = now.instant;
-        let unsaved: Vec<EpisodeId> =
-            self.counts.runs.iter().filter(|(_, run)| !run.is_saved).map(|(id, _)| *id).collect();
-        for id in unsaved {
-            self.counts.runs.entry(id).and_modify(|run| run.is_saved = true);
-            self.save_episode(id);
-        }
+        let unsaved = self.counts.runs.iter_mut().filter(|(_, run)| !run.is_saved);
+        let unsaved = unsaved.filter_map(|(id, run)| {
+            run.is_saved = true;
+            self.catalogue.episode(*id)
+        });
+        // Together: each that is saved alone waits for the disk.
+        let changes = unsaved.map(|episode| Change::Episode(Box::new(episode.clone()))).collect();
+        self.save(changes);
     }
 
     /// Adds the time in which it was seeded, in whole seconds.
@@ -227,11 +236,10 @@ impl Agent {
         let Some(run) = self.counts.runs.get_mut(&id) else { return };
         let Some(since) = &mut run.since else { return };
         let seconds = (now.instant - *since).as_secs();
-        let Some(mut episode) = self.catalogue.episode(id).filter(|_| seconds > 0).cloned() else { return };
+        let Some(shared) = self.catalogue.shared_mut(id).filter(|_| seconds > 0) else { return };
         *since += Duration::from_secs(seconds);
         run.is_saved = false;
-        episode.shared.seconds += seconds;
-        self.catalogue.put(episode);
+        shared.seconds += seconds;
     }
 
     fn end_if_enough(&mut self, id: EpisodeId) {
@@ -249,9 +257,11 @@ impl Agent {
 
     /// Has counted what was sent, if it is time and anything is exchanged.
     pub(super) fn tend_counts(&mut self, now: Now) {
-        let Self { counts, catalogue, .. } = self;
-        counts.runs.retain(|id, _| catalogue.episode(*id).is_some());
         let is_due = self.counts.count_at.is_none_or(|at| at <= now.instant);
+        if is_due {
+            let Self { counts, catalogue, .. } = self;
+            counts.runs.retain(|id, _| catalogue.episode(*id).is_some());
+        }
         let is_idle = self.counts.runs.is_empty() && self.queue.is_empty();
         if !is_due || is_idle {
             if is_idle {

@@ -90,6 +90,9 @@ impl Agent {
     /// What a rule deletes of a feed, and which.
     fn expired(&self, feed: FeedId, wall: DateTime<Utc>) -> Vec<(EpisodeId, Expiry)> {
         let terms = self.catalogue.terms(feed);
+        if terms.keep == Keep::All && terms.keep_for.0.is_none() {
+            return Vec::new();
+        }
         let mut kept: Vec<_> = self.catalogue.episodes_of(feed).filter(|it| is_there(it)).collect();
         kept.sort_by_key(|episode| std::cmp::Reverse((episode.when(), episode.id)));
         let mut expired = Vec::new();

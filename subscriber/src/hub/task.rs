@@ -239,7 +239,7 @@ impl Task {
         let cancel = self.kit.stop.child_token();
         let handle = tokio::spawn(begin(cancel.clone(), before));
         self.works.insert(id, Work { cancel, handle });
-        if self.works.len() > self.agent.catalogue().episodes().count() {
+        if self.works.len() > self.agent.catalogue().episode_count() {
             self.works.retain(|_, work| !work.handle.is_finished());
         }
     }
@@ -262,8 +262,10 @@ impl Task {
 
     /// Answers those who wait until nothing is left to do.
     fn settle(&mut self) {
-        let is_settled = self.agent.is_settled() && self.outputs.is_empty() && self.waiters.is_empty();
-        if is_settled && !self.settlers.is_empty() {
+        if self.settlers.is_empty() || !self.outputs.is_empty() || !self.waiters.is_empty() {
+            return;
+        }
+        if self.agent.is_settled() {
             let left = self.wanted();
             for settler in self.settlers.drain(..) {
                 // Who has gone needs no answer.
