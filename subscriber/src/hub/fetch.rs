@@ -100,7 +100,7 @@ async fn from_swarm(kit: &Arc<Kit>, order: &Order, cancel: &CancellationToken) -
     let length = length_of(choice.as_ref(), &metainfo.info);
     let files = Files::Fetch(path);
     let joined = Joined { id: order.id, metainfo, files, choice, web_seeds: mirrors, is_local: order.is_local };
-    let (torrent, shown) = join(kit, joined).await.map_err(Fault::Source)?;
+    let (torrent, shown) = Box::pin(join(kit, joined)).await.map_err(Fault::Source)?;
     let ended = tokio::select! {
         () = cancel.cancelled() => None,
         ended = torrent.wait_complete() => Some(ended),
@@ -147,7 +147,10 @@ async fn from_host(kit: &Arc<Kit>, order: &Order, url: &str, cancel: &Cancellati
         && kit.seeding == Seeding::On
         && kit.engine.is_some()
     {
-        stay(kit, order.id, metainfo, path, order.is_local, cancel).await;
+        let joined = complete(order.id, metainfo, path, order.is_local);
+        if let Ok((torrent, shown)) = Box::pin(join(kit, joined)).await {
+            stay(torrent, shown, cancel).await;
+        }
     }
     Ok(())
 }
@@ -207,36 +210,34 @@ async fn vouch(kit: &Arc<Kit>, info_hash: Option<InfoHash>, path: PathBuf) -> Op
 pub(super) async fn seed(kit: Arc<Kit>, order: SeedOrder, cancel: CancellationToken, before: Option<JoinHandle<()>>) {
     let_go(before).await;
     let id = order.id;
-    let failed = match kit.library.path(&order.file) {
-        Err(error) => Some((false, error.to_string())),
-        Ok(path) if tokio::fs::symlink_metadata(&path).await.is_err() => {
-            let has_folder = kit.library.has_folder_of(&order.file);
-            Some((has_folder, format!("`{}` is not there", path.display())))
-        }
-        Ok(path) => match own_copy(&kit, order.info_hash).await {
-            None => Some((false, "our copy of its torrent is lost".to_owned())),
-            Some(metainfo) => stay(&kit, id, metainfo, path, order.is_local, &cancel).await.map(|why| (false, why)),
-        },
+    let opened = {
+        let Some(Ok(_place)) = cancel.run_until_cancelled(kit.opening.acquire()).await else { return };
+        // Boxed, so that only what is needed for days is kept for days: thousands may be seeded.
+        Box::pin(open(&kit, order)).await
+    };
+    let failed = match opened {
+        Err(failed) => Some(failed),
+        Ok((torrent, shown)) => stay(torrent, shown, &cancel).await.map(|why| (false, why)),
     };
     if let Some((is_missing, reason)) = failed {
         kit.tell(Input::SeedFailed { id, is_missing, reason }).await;
     }
 }
 
-/// Seeds the file at `path` until told to stop; gives the reason if that cannot be.
-async fn stay(
-    kit: &Arc<Kit>,
-    id: EpisodeId,
-    metainfo: Metainfo,
-    path: PathBuf,
-    is_local: bool,
-    cancel: &CancellationToken,
-) -> Option<String> {
-    let joined = Joined { id, metainfo, files: Files::Have(path), choice: None, web_seeds: Vec::new(), is_local };
-    let (torrent, shown) = match join(kit, joined).await {
-        Ok(joined) => joined,
-        Err(reason) => return Some(reason),
-    };
+/// Takes part in the torrent of a file that is there; else tells whether it was taken away, and why that cannot be.
+async fn open(kit: &Arc<Kit>, order: SeedOrder) -> Result<(Torrent, Shown), (bool, String)> {
+    let SeedOrder { id, info_hash, file, is_local } = order;
+    let path = kit.library.path(&file).map_err(|error| (false, error.to_string()))?;
+    if tokio::fs::symlink_metadata(&path).await.is_err() {
+        return Err((kit.library.has_folder_of(&file), format!("`{}` is not there", path.display())));
+    }
+    let metainfo = own_copy(kit, info_hash).await;
+    let metainfo = metainfo.ok_or_else(|| (false, "our copy of its torrent is lost".to_owned()))?;
+    join(kit, complete(id, metainfo, path, is_local)).await.map_err(|why| (false, why))
+}
+
+/// Seeds until told to stop; gives the reason if that cannot be.
+async fn stay(torrent: Torrent, shown: Shown, cancel: &CancellationToken) -> Option<String> {
     let mut status = torrent.watch();
     let failed = tokio::select! {
         () = cancel.cancelled() => None,
@@ -256,6 +257,11 @@ struct Joined {
     choice: Option<FileChoice>,
     web_seeds: Vec<String>,
     is_local: bool,
+}
+
+/// What is complete, to be seeded.
+const fn complete(id: EpisodeId, metainfo: Metainfo, path: PathBuf, is_local: bool) -> Joined {
+    Joined { id, metainfo, files: Files::Have(path), choice: None, web_seeds: Vec::new(), is_local }
 }
 
 /// Joins the swarm, as the owner wants the episodes of this feed to be treated, and shows it.

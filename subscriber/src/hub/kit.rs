@@ -26,6 +26,9 @@ use crate::web::WebSite;
 /// Feeds that are asked at the same time.
 const POLLS_AT_ONCE: usize = 16;
 
+/// Files that are made ready to be seeded at the same time; each occupies a thread while it is looked at.
+const OPENED_AT_ONCE: usize = 8;
+
 /// What every task of the hub needs.
 pub(super) struct Kit {
     pub(super) library: Library,
@@ -36,6 +39,8 @@ pub(super) struct Kit {
     /// Where players find episodes.
     pub(super) web: Option<WebSite>,
     pub(super) polls: Semaphore,
+    /// Who makes files ready to be seeded waits here.
+    pub(super) opening: Semaphore,
     /// Cancelled when the hub ends.
     pub(super) stop: CancellationToken,
     /// How hosts are reached.
@@ -79,6 +84,7 @@ impl Kit {
             engine,
             web,
             polls: Semaphore::new(POLLS_AT_ONCE),
+            opening: Semaphore::new(OPENED_AT_ONCE),
             stop: CancellationToken::new(),
             dir,
             clock: Clock::default(),
