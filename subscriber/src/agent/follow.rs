@@ -24,6 +24,13 @@ const LOOK_AGAIN: Duration = Duration::from_mins(5);
 /// The wall clock was set, or the machine was suspended, where it has come further than the other by this.
 const AHEAD: TimeDelta = TimeDelta::seconds(1);
 
+/// The most event streams that are open at once: each is a connection that stays, of which systems let a program have
+/// some hundreds.
+const MOST_STREAMS: usize = 128;
+
+/// A feed whose stream finds no room looks for it this often.
+const ROOM_AGAIN: Duration = Duration::from_mins(10);
+
 impl Agent {
     /// Begins to follow a feed of the catalogue.
     pub(super) fn follow(&mut self, now: Now, id: FeedId) {
@@ -389,11 +396,17 @@ impl Agent {
         self.listen(now, id);
     }
 
-    /// Connects the feed's event stream, if it has one and its time has come.
+    /// Connects the feed's event stream, if it has one, its time has come and there is room.
     fn listen(&mut self, now: Now, id: FeedId) {
-        let Some(feed) = self.catalogue.feed(id) else { return };
-        let (Some(url), Some(follow)) = (feed.events_url.clone(), self.follows.get_mut(id)) else { return };
-        if let Some(serial) = follow.stream.connect_if_due(now.instant) {
+        let is_due = self.follows.get(id).is_some_and(|follow| follow.stream.is_due(now.instant));
+        let Some(feed) = self.catalogue.feed(id).filter(|_| is_due) else { return };
+        let Some(url) = feed.events_url.clone() else { return };
+        let is_full = self.follows.iter().filter(|follow| follow.stream.is_on()).count() >= MOST_STREAMS;
+        let Some(follow) = self.follows.get_mut(id) else { return };
+        if is_full {
+            // It is polled meanwhile as one that has none.
+            follow.stream.put_off(now.instant + self.rng.jitter(ROOM_AGAIN, 50));
+        } else if let Some(serial) = follow.stream.connect_if_due(now.instant) {
             let (last_event_id, is_local) = (feed.last_event_id.clone(), feed.is_local);
             let rest = follow.rest(now.instant);
             self.outputs.push_back(Output::Listen { feed: id, serial, url, last_event_id, is_local, rest });

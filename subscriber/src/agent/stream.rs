@@ -46,14 +46,28 @@ enum State {
 impl Stream {
     /// Makes the connection if it is off or its time has come; gives its serial number if it is to be made now.
     pub fn connect_if_due(&mut self, now: Instant) -> Option<u64> {
-        match self.state {
-            State::On(_) => return None,
-            State::Waiting(until) if now < until => return None,
-            State::Off | State::Waiting(_) => {}
+        if !self.is_due(now) {
+            return None;
         }
         self.state = State::On(now);
         self.serial += 1;
         Some(self.serial)
+    }
+
+    /// Whether the connection is off or its time has come.
+    pub fn is_due(&self, now: Instant) -> bool {
+        match self.state {
+            State::On(_) => false,
+            State::Waiting(until) => until <= now,
+            State::Off => true,
+        }
+    }
+
+    /// There is no room for the connection: its time comes then.
+    pub fn put_off(&mut self, until: Instant) {
+        if !self.is_on() {
+            self.state = State::Waiting(until);
+        }
     }
 
     /// Whether `serial` is the connection that stands now.
