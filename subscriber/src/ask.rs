@@ -16,6 +16,7 @@ use podswarm_core::timetable::{LimitStatus, RateLimits};
 use podswarm_feeds::poll::Counts;
 use serde::{Deserialize, Serialize};
 
+use crate::agent::HookState;
 use crate::records::{Backlog, Episode, EpisodeId, Feed, FeedId, Heard, Shared, Source, Stage, Why};
 use crate::rules::{RuleName, Rules};
 use podswarm_feeds::schedule::Schedule;
@@ -573,6 +574,9 @@ pub struct Status {
     /// The block list, if there is one.
     #[serde(default)]
     pub blocklist: Option<BlocklistStatus>,
+    /// What is to be done for episodes that are there and is yet to be done, or could not be.
+    #[serde(default)]
+    pub hooks: Vec<HookState>,
 }
 
 /// What comes in and goes out, all together.

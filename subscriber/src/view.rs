@@ -10,6 +10,7 @@ use podswarm_core::app::human_duration;
 use podswarm_core::dht::scrape::Estimate;
 use podswarm_core::rate::ByteCount;
 
+use crate::agent::HookState;
 use crate::ask::{EpisodeView, FeedView, StageName, Status, TrackerFigures, Transfer};
 use crate::records::{Heard, Shared, Source};
 
@@ -291,6 +292,9 @@ pub fn status(status: &Status, now: DateTime<Utc>) -> String {
     if let Some(nodes) = status.dht_nodes {
         let _ = writeln!(text, "network    {nodes} nodes of the distributed hash table");
     }
+    for state in &status.hooks {
+        let _ = writeln!(text, "hook       {}", hook(state));
+    }
     let polls = status.feeds.iter().map(|feed| feed.polls);
     let (all, unchanged, saved) = polls.fold((0, 0, 0), |(all, unchanged, saved), polls| {
         (all + polls.full + polls.unchanged, unchanged + polls.unchanged, saved + polls.bytes_saved)
@@ -301,6 +305,20 @@ pub fn status(status: &Status, now: DateTime<Utc>) -> String {
         let _ = write!(text, "\n\n{}", episodes(&status.downloads, true));
     }
     text
+}
+
+/// A hook that waits or has failed: how often, since when, and why.
+fn hook(state: &HookState) -> String {
+    let HookState { hook, waiting, since, trouble, failed, last_failure } = state;
+    let mut parts = Vec::new();
+    if let Some(since) = since {
+        let trouble = trouble.as_ref().map_or_else(String::new, |trouble| format!(", tried again: {trouble}"));
+        parts.push(format!("{waiting} waiting, the oldest since {}{trouble}", local(*since)));
+    }
+    if *failed > 0 {
+        parts.push(format!("{failed} given up, the last: {}", last_failure.as_deref().unwrap_or_default()));
+    }
+    format!("{hook}: {}", parts.join("; "))
 }
 
 fn local(at: DateTime<Utc>) -> String {

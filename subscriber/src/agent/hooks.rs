@@ -18,7 +18,7 @@ use chrono::{DateTime, Utc};
 use podswarm_core::app::hook::{Action, LAST_WAIT, LONGEST, Undelivered, WAITS};
 use podswarm_core::time::Instant;
 use podswarm_feeds::poll::Now;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::event::{About, Event};
 use super::{Agent, Output};
@@ -61,6 +61,33 @@ pub(super) struct Hooks {
     running: BTreeMap<u64, Errand>,
     later: Vec<(Instant, Errand)>,
     last: u64,
+    /// What went wrong since the agent began, by the hook as people are shown it.
+    faults: BTreeMap<String, Faults>,
+}
+
+/// What went wrong with a hook.
+#[derive(Clone, Debug, Default)]
+struct Faults {
+    trouble: Option<String>,
+    failed: u64,
+    last_failure: Option<String>,
+}
+
+/// A hook that is yet to be done, or that could not be done.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HookState {
+    /// The program, or the server, without secrets.
+    pub hook: String,
+    /// Episodes for which it is yet to be done.
+    pub waiting: usize,
+    /// When the first of them came.
+    pub since: Option<DateTime<Utc>>,
+    /// Why it could not be done when it was last tried; it is tried again.
+    pub trouble: Option<String>,
+    /// How often it was given up since the agent began.
+    pub failed: u64,
+    /// Why it was the last time.
+    pub last_failure: Option<String>,
 }
 
 /// A hook that is due for an episode.
@@ -133,6 +160,25 @@ impl Agent {
         }
     }
 
+    /// The hooks that are yet to be done, and those that could not be done since the agent began.
+    pub fn hooks(&self) -> Vec<HookState> {
+        let state = |(hook, faults): (&String, &Faults)| {
+            let Faults { trouble, failed, last_failure } = faults.clone();
+            (hook.clone(), HookState { hook: hook.clone(), trouble, failed, last_failure, ..HookState::default() })
+        };
+        let mut states: BTreeMap<String, HookState> = self.hooks.faults.iter().map(state).collect();
+        for episode in self.catalogue.episodes() {
+            let Stage::Complete { at, .. } = episode.stage else { continue };
+            for hook in episode.due.iter().map(|due| due.hook.to_string()) {
+                let state = states.entry(hook.clone()).or_default();
+                state.hook = hook;
+                state.waiting += 1;
+                state.since = Some(state.since.map_or(at, |since| since.min(at)));
+            }
+        }
+        states.into_values().filter(|state| state.waiting > 0 || state.failed > 0).collect()
+    }
+
     /// What came of a hook.
     pub(super) fn hooked(&mut self, now: Now, serial: u64, outcome: Result<(), Undelivered>) {
         let Some(errand) = self.hooks.running.remove(&serial) else { return };
@@ -142,11 +188,17 @@ impl Agent {
         let tries = &mut episode.due[place].tries;
         let wait = WAITS.get(usize::from(*tries)).copied().unwrap_or(LAST_WAIT);
         let age = (now.wall - errand.at).to_std().unwrap_or_default();
+        let faults = self.hooks.faults.entry(hook.clone()).or_default();
+        faults.trouble = outcome.as_ref().err().map(ToString::to_string);
         if matches!(outcome, Err(Undelivered::ForNow(_))) && age + wait <= LONGEST {
             *tries = tries.saturating_add(1);
             self.catalogue.put(episode);
             self.hooks.later.push((now.instant + wait, errand));
             return self.save_episode(id);
+        }
+        if let Some(reason) = faults.trouble.take() {
+            faults.failed += 1;
+            faults.last_failure = Some(reason);
         }
         episode.due.remove(place);
         self.catalogue.put(episode);

@@ -43,7 +43,7 @@ use podswarm_core::time::{Instant, earliest};
 use podswarm_feeds::poll::Now;
 
 pub use heard::{Play, Played};
-pub use hooks::Arrival;
+pub use hooks::{Arrival, HookState};
 pub use io::{Deletion, Input, Output, StreamNews, Target, Whole};
 pub use settings::{Duty, Limits, Seeding, Settings, Sources};
 

@@ -969,6 +969,9 @@ fn a_server_that_cannot_take_it_now_is_told_again_also_by_the_next_agent_and_the
     world.subscribe(None);
     world.pass(8);
     assert_eq!(world.hooked.len(), 3);
+    let [state] = &world.agent.hooks()[..] else { panic!("it waits") };
+    assert_eq!((state.hook.as_str(), state.waiting, state.failed), ("http://home.example", 1, 0));
+    assert!(state.since.is_some() && state.trouble.as_deref() == Some("the server answers 503"), "{state:?}");
     world.restart(with_hooks(Duty::Everything, &[POST]));
     world.pass(HOUR);
     assert_eq!(world.hooked.len(), WAITS.len() + 1, "it goes on where it was");
@@ -982,6 +985,10 @@ fn a_server_that_cannot_take_it_now_is_told_again_also_by_the_next_agent_and_the
     world.release(http("b", 0));
     world.pass(2 * HOUR);
     assert_eq!(world.told()[tries..], ["b"]);
+    let [state] = &world.agent.hooks()[..] else { panic!("it has failed") };
+    assert_eq!((state.waiting, state.since, state.trouble.as_deref(), state.failed), (0, None, None, 2));
+    assert_eq!(state.last_failure.as_deref(), Some("the server answers 410"));
+    assert_eq!(world.hooked.len(), tries + 1);
 }
 
 #[test]

@@ -53,6 +53,7 @@ impl Task {
             interface: InterfaceStatus::of(self.kit.route.bind.as_ref()),
             proxy: self.kit.route.proxy.as_ref().map(ProxyStatus::of),
             reached: self.kit.engine.as_ref().map(|engine| engine.status().reached),
+            hooks: self.agent.hooks(),
         }
     }
 

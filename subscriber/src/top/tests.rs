@@ -81,6 +81,7 @@ fn status() -> Status {
         proxy: None,
         interface: None,
         blocklist: None,
+        hooks: Vec::new(),
     }
 }
 

@@ -96,6 +96,9 @@ async fn programs_and_servers_are_told_of_an_episode_and_one_that_hangs_delays_n
     let line = format!("One $(touch x) \"two\"|Night Walks|{}\n", complete["path"].as_str().expect("a path"));
     assert_eq!(std::fs::read_to_string(&told).expect("it was told"), line);
     assert!(!dir.path().join("x").exists(), "no shell has read it");
+    let status = done(&output(dir.path(), &["status"]).await);
+    assert!(status.contains("hook       `tail`: 1 given up, the last: "), "{status}");
+    assert!(!status.contains("hook       `sh`") && !status.contains("waiting"), "{status}");
 
     let (first, second) = (heard.recv().await.expect("told"), heard.recv().await.expect("told again"));
     assert_eq!((&first.1, &first.0["x-podswarm-delivery"]), (&second.1, &second.0["x-podswarm-delivery"]));
