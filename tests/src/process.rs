@@ -225,11 +225,12 @@ impl Program {
 
     /// The processor time that the program has used so far, all its threads together.
     pub fn cpu_time(&self) -> Duration {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("the program runs");
-        // The name in parentheses may contain anything; 11 fields come between it and user time.
-        let (_, fields) = stat.rsplit_once(')').expect("Linux writes the name in parentheses");
-        let ticks: u64 = fields.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
-        Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second())
+        cpu_time_in(&format!("/proc/{}/stat", self.child.id()), 11)
+    }
+
+    /// The files, sockets and pipes that the program has open now.
+    pub fn open_files(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("the program runs").count()
     }
 
     /// The memory that the program has resident now.
@@ -272,6 +273,20 @@ impl Drop for Program {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The processor time of all programs that this one has started and that have ended, and of what they have started.
+pub fn cpu_time_of_ended() -> Duration {
+    cpu_time_in("/proc/self/stat", 13)
+}
+
+/// The sum of user and system time, which stand in `path` behind so many other fields.
+fn cpu_time_in(path: &str, others: usize) -> Duration {
+    let stat = fs::read_to_string(path).expect("the program runs");
+    // The name in parentheses may contain anything.
+    let (_, fields) = stat.rsplit_once(')').expect("Linux writes the name in parentheses");
+    let ticks = fields.split_whitespace().skip(others).take(2).filter_map(|ticks| ticks.parse::<u64>().ok());
+    Duration::from_millis(ticks.sum::<u64>() * 1000 / rustix::param::clock_ticks_per_second())
 }
 
 /// Reads to the end of `input`; `take` gets each line that is not empty and says whether it wants more.

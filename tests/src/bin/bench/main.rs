@@ -3,6 +3,7 @@
 //! Peers and limits are measured in the same run. Every figure is the median of `--runs`. With `--keep` the tables and
 //! their drawings go into `BENCHMARKS.md`.
 
+mod agent;
 mod background;
 mod crowds;
 mod feed;
@@ -67,6 +68,8 @@ enum Bench {
     Feed,
     /// A seed beside another stream on a home's uplink
     Background,
+    /// 1,000 feeds and 5,000 seeded episodes on one agent, polled beside newsboat and gPodder
+    Agent,
 }
 
 /// Who is measured.
@@ -155,6 +158,7 @@ impl Args {
             Bench::Tracker => tracker::measure(self.runs),
             Bench::Feed => feed::measure(self.runs),
             Bench::Background => background::measure(self.runs),
+            Bench::Agent => agent::measure(self.runs),
             Bench::Idle => idle::measure(&self.who(&[Who::Podswarm, Who::Transmission, Who::Libtorrent])),
         }
     }
