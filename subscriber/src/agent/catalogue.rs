@@ -96,7 +96,8 @@ pub struct Catalogue {
     /// By first source and title, both of which a feed keeps when it changes a guid by mistake.
     by_face: BTreeMap<(FeedId, u64), EpisodeId>,
     last_feed: u32,
-    /// Bytes of all episodes that are there.
+    /// The episodes that are there, by their age.
+    kept: BTreeSet<(DateTime<Utc>, EpisodeId)>,
     kept_bytes: u64,
     /// What is wanted of all feeds.
     rules: Rules,
@@ -216,6 +217,11 @@ impl Catalogue {
         own.map_or_else(|| self.rules.with(&Rules::default()), |own| self.rules.with(own))
     }
 
+    /// The episodes that are there, the oldest first.
+    pub fn kept(&self) -> impl Iterator<Item = &Episode> {
+        self.kept.iter().filter_map(|(_, id)| self.episode(*id))
+    }
+
     /// Bytes of all episodes that are there.
     pub const fn kept_bytes(&self) -> u64 {
         self.kept_bytes
@@ -300,7 +306,10 @@ impl Catalogue {
         self.forget(episode.id);
         self.stamp = self.stamp.max(episode.heard.as_ref().map_or(0, |heard| heard.stamp));
         self.by_hash.extend(keys_of(&episode).into_iter().map(|key| (key, episode.id)));
-        self.kept_bytes += kept_bytes(&episode);
+        if let Some(length) = kept_length(&episode) {
+            self.kept.insert((episode.when(), episode.id));
+            self.kept_bytes += length;
+        }
         if let Some(face) = face(&episode.offer, &episode.title) {
             self.by_face.entry((episode.id.feed, face)).or_insert(episode.id);
         }
@@ -316,7 +325,10 @@ impl Catalogue {
 
     fn forget(&mut self, id: EpisodeId) -> Option<Episode> {
         let old = *self.episodes.remove(&id)?;
-        self.kept_bytes -= kept_bytes(&old);
+        if let Some(length) = kept_length(&old) {
+            self.kept.remove(&(old.when(), id));
+            self.kept_bytes -= length;
+        }
         if let Some(face) = face(&old.offer, &old.title)
             && self.by_face.get(&(id.feed, face)) == Some(&id)
         {
@@ -626,8 +638,8 @@ fn is_revised(old: &Episode, item: &Found) -> bool {
 }
 
 /// Bytes of an episode that is there.
-const fn kept_bytes(episode: &Episode) -> u64 {
-    if let Stage::Complete { length, .. } = episode.stage { length } else { 0 }
+const fn kept_length(episode: &Episode) -> Option<u64> {
+    if let Stage::Complete { length, .. } = episode.stage { Some(length) } else { None }
 }
 
 /// What an episode is found by in the index of hashes.

@@ -163,7 +163,7 @@ impl Agent {
 
     pub(super) fn done(&mut self, now: Now, id: EpisodeId, attempt: u64, whole: Whole) {
         let Whole { length, info_hash, print } = whole;
-        let Some(plan) = self.queue.done(now.instant, id, attempt) else { return };
+        let Some(plan) = self.queue.done(now.instant, id, attempt, length) else { return };
         let Some(mut episode) = self.catalogue.episode(id).cloned() else { return };
         let path = self.settings.library.join(&plan.file);
         episode.file = Some(plan.file);

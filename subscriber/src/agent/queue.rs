@@ -297,10 +297,12 @@ impl Queue {
         self.fill(now);
     }
 
-    /// The attempt has brought every byte. Gives its plan, or `None` if it was over already.
-    pub fn done(&mut self, now: Instant, id: EpisodeId, attempt: u64) -> Option<Plan> {
+    /// The attempt has brought every byte, `length` of them. Gives its plan, or `None` if it was over already.
+    pub fn done(&mut self, now: Instant, id: EpisodeId, attempt: u64, length: u64) -> Option<Plan> {
         self.current(id, attempt)?;
         let plan = self.take_out(id)?.plan;
+        // Whoever is next has no more room by it.
+        self.kept = self.kept.saturating_add(length);
         self.fill(now);
         plan
     }

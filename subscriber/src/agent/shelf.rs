@@ -90,7 +90,8 @@ impl Agent {
     /// What a rule deletes of a feed, and which.
     fn expired(&self, feed: FeedId, wall: DateTime<Utc>) -> Vec<(EpisodeId, Expiry)> {
         let terms = self.catalogue.terms(feed);
-        if terms.keep == Keep::All && terms.keep_for.0.is_none() {
+        let is_timeless = terms.keep_for.0.is_none() && terms.keep_played.0.is_none();
+        if terms.keep == Keep::All && is_timeless {
             return Vec::new();
         }
         let mut kept: Vec<_> = self.catalogue.episodes_of(feed).filter(|it| is_there(it)).collect();
@@ -137,21 +138,19 @@ impl Agent {
     /// Deletes the oldest releases until they come to `bytes`. With `before`, only such as are older, and none if they
     /// are too few.
     fn delete_oldest(&mut self, bytes: u64, before: Option<DateTime<Utc>>, why: Expiry) {
-        let is_older = |episode: &&Episode| before.is_none_or(|before| episode.when() < before);
-        let mut oldest: Vec<_> =
-            self.catalogue.episodes().filter(is_older).filter(|episode| self.is_deletable(episode)).collect();
-        oldest.sort_by_key(|episode| (episode.when(), episode.id));
-        let mut sum = 0_u64;
-        let enough = oldest.iter().position(|episode| {
+        let older = self.catalogue.kept().take_while(|episode| before.is_none_or(|before| episode.when() < before));
+        let (mut oldest, mut sum) = (Vec::new(), 0_u64);
+        for episode in older.filter(|episode| self.is_deletable(episode)) {
+            oldest.push(episode.id);
             sum += self.length(episode.id);
-            sum >= bytes
-        });
-        let count = match enough {
-            Some(last) => last + 1,
-            None if before.is_some() => return,
-            None => oldest.len(),
-        };
-        for id in oldest.into_iter().take(count).map(|episode| episode.id).collect::<Vec<_>>() {
+            if sum >= bytes {
+                break;
+            }
+        }
+        if sum < bytes && before.is_some() {
+            return;
+        }
+        for id in oldest {
             self.delete(id, why);
         }
     }

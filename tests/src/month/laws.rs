@@ -217,6 +217,12 @@ impl Laws {
         self.vain.clear();
     }
 
+    /// The owner wants a show to go on: its media are asked for as if they had never failed.
+    pub(super) fn wished(&mut self, show: usize, media: &Media) {
+        let has = |content: Content| media.recordings[content].names.iter().any(|(of, _)| *of == show);
+        self.vain.retain(|url, _| !media.at(url).is_some_and(has));
+    }
+
     /// A recording was downloaded.
     pub(super) fn fetched(&mut self, content: Content, id: EpisodeId) {
         let times = self.fetched.entry(content).or_default();

@@ -254,7 +254,10 @@ impl World {
                 self.places.insert(here, Place::Feed(show));
             }
             Turn::Release(show, more) => self.release(show, more),
-            Turn::Resume(show) => self.input(Input::Resume(Target::Feed(feed_of(show)))),
+            Turn::Resume(show) => {
+                self.laws.wished(show, &self.media);
+                self.input(Input::Resume(Target::Feed(feed_of(show))));
+            }
         }
     }
 

@@ -116,11 +116,11 @@ fn the_newest_goes_first_and_what_the_owner_asked_for_before_it() {
     assert_eq!(bench.prepared(), [9, 3]);
     let attempt = bench.attempt(9);
     bench.holds(9, 5);
-    bench.queue.done(bench.now, id(9), attempt);
+    bench.queue.done(bench.now, id(9), attempt, 0);
     // The attempt that was prepared is not the one that runs.
     assert!(bench.queue.job(id(9)).is_some());
     let attempt = bench.attempt(9);
-    assert!(bench.queue.done(bench.now, id(9), attempt).is_some());
+    assert!(bench.queue.done(bench.now, id(9), attempt, 0).is_some());
     assert_eq!(bench.prepared(), [2]);
 }
 
@@ -240,7 +240,7 @@ fn what_is_dated_anew_goes_on_as_it_was_at_another_place_in_line() {
     bench.queue.add(bench.now, id(2), rank, vec![http("b")]);
     assert!(bench.orders().is_empty(), "nothing is stopped and begun again");
     let attempt = bench.attempt(1);
-    bench.queue.done(bench.now, id(1), attempt);
+    bench.queue.done(bench.now, id(1), attempt, 0);
     assert_eq!(bench.prepared(), [2]);
     // With other sources it begins again.
     bench.queue.add(bench.now, id(2), rank, vec![http("d")]);
@@ -355,7 +355,7 @@ fn what_comes_from_an_attempt_that_is_over_is_ignored() {
     bench.orders();
     bench.queue.prepared(bench.now, id(1), old, plan(5), &mut bench.rng);
     assert_eq!(bench.phase(1), Phase::Preparing);
-    assert!(bench.queue.done(bench.now, id(1), old).is_none());
+    assert!(bench.queue.done(bench.now, id(1), old, 0).is_none());
     let progress = Progress { have: 5, ..Progress::default() };
     bench.queue.progress(bench.now, id(1), old, progress, &mut bench.rng);
     assert_eq!(bench.phase(1), Phase::Preparing);

@@ -181,7 +181,7 @@ impl Site {
                 |some: Vec<usize>| some.into_iter().map(|show| make_torrents(root, at, show)).collect::<Vec<_>>();
             let crew: Vec<_> = shows
                 .chunks(FEEDS.div_ceil(threads))
-                .map(|chunk| chunk.to_vec())
+                .map(<[usize]>::to_vec)
                 .map(|chunk| scope.spawn(move || some(chunk)))
                 .collect();
             crew.into_iter().flat_map(|thread| thread.join().expect("it makes files only")).collect()
@@ -259,7 +259,7 @@ fn make_torrents(root: &Path, at: SocketAddr, show: usize) -> (Vec<PathBuf>, Vec
         let path = random_file(&folder.join(&name), LENGTH, (show * ITEMS + number) as u64);
         let hashed = hash_pieces(&[(path.clone(), LENGTH)], PIECE_LENGTH, HashOptions::default(), Watch::default());
         let pieces = hashed.expect("the file was just made").hashes.pieces.expect("a torrent is v1 by default");
-        let file = TorrentPath::new(&[name.as_str()]).expect("the name is plain");
+        let file = TorrentPath::new([name.as_str()]).expect("the name is plain");
         let media = format!("http://{at}/media/{show}/{name}");
         let made = MetainfoBuilder::file(file, LENGTH, PIECE_LENGTH, pieces).web_seeds(vec![media]).build();
         let metainfo = made.expect("its parts are good");
@@ -339,7 +339,7 @@ fn episode(
         season_name: None,
         number_name: None,
         kind: EpisodeKind::Full,
-        duration: Some(Duration::from_secs(3600)),
+        duration: Some(Duration::from_hours(1)),
         explicit: false,
         is_blocked: false,
         tags: Tags::default(),
@@ -485,7 +485,7 @@ impl Clients {
         assert_eq!(answers, FEEDS, "{} got {answers} answers with {status}: {}", poller.name(), ended.stderr);
         if poller == Poller::Podswarm {
             let told = ended.lines.iter().map(|line| line.json()["status"].clone());
-            assert_eq!(told.filter(|told| *told == Value::from(status)).count(), FEEDS, "{}", ended.stderr);
+            assert_eq!(told.filter(|told| *told == status).count(), FEEDS, "{}", ended.stderr);
         }
         used.as_secs_f64()
     }
