@@ -4,6 +4,8 @@
 
 #[path = "smoke/hooks.rs"]
 mod hooks;
+#[path = "smoke/moving.rs"]
+mod moving;
 #[path = "smoke/opml.rs"]
 mod opml;
 #[path = "smoke/pages.rs"]

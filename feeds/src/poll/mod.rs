@@ -3,7 +3,7 @@
 //! A [`Poller`] is the state machine of one feed: inputs say what happened, outputs say what to do,
 //! [`Poller::deadline`] when to look again. It asks as seldom as the owner, the feed's `ttl` and `skipHours` and the
 //! host's `max-age` allow, sends both validators back word for word, and waits longer after each failure. News that a publisher's event
-//! stream tells of is fetched at once. What it has learnt is a [`PollState`], to be saved after every reply, so that a
+//! stream tells of is fetched at once. A feed that has moved for good is asked where it is. What it has learnt is a [`PollState`], to be saved after every reply, so that a
 //! restart neither asks too early nor in full.
 //!
 //! Knows nothing of HTTP, cron or XML: [`Reply::from_http`] turns status and headers into what counts here, an owner's
@@ -29,7 +29,7 @@ use url::Url;
 
 pub use reply::{Outcome, Reply, Validators};
 pub use skip::SkipHours;
-pub use state::{Counts, PollState};
+pub use state::{Astray, Counts, PollState};
 
 /// How often a feed is asked if neither its owner nor the feed says otherwise.
 pub const DEFAULT_INTERVAL: Duration = Duration::from_mins(30);
@@ -39,6 +39,9 @@ pub const MAX_WAIT: Duration = Duration::from_hours(24);
 
 /// A feed is fetched whole this often, because hosts answer 304 by mistake.
 pub const FULL_EVERY: Duration = Duration::from_hours(72);
+
+/// Where a feed said that it had moved to, and was not, is not looked at again for this long.
+const ASTRAY_FOR: Duration = Duration::from_hours(24);
 
 /// The first wait after a failure; each further failure doubles it.
 const FIRST_RETRY: Duration = Duration::from_mins(1);
@@ -75,6 +78,7 @@ pub struct Now {
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, and nearly all are replies")]
 pub enum Input {
     /// Time passed; see [`Poller::deadline`]. Also where the wall clock ran ahead of the other.
     Tick,
@@ -96,7 +100,8 @@ pub enum Input {
 pub enum Output {
     /// Ask for the feed, and answer with [`Input::Replied`].
     Fetch(Fetch),
-    /// The feed has moved for good: two replies in a row said so. `to` is asked from now on.
+    /// The feed has moved for good: two replies in a row said so, by redirects or by their own word. `to` is asked from
+    /// now on.
     Moved {
         /// Where it was.
         from: Url,
@@ -118,6 +123,8 @@ pub struct Fetch {
     pub last_modified: Option<String>,
     /// Whether the whole feed is wanted whatever is known of it. Both validators are `None` then.
     pub unconditional: bool,
+    /// Where it is not to be looked for if the feed says that it has moved there: of late it was not.
+    pub astray: Option<Url>,
 }
 
 /// When and how one feed is asked.
@@ -200,7 +207,10 @@ impl Poller {
     pub fn handle(&mut self, now: Now, input: Input) {
         match input {
             Input::Pushed => self.pushes.waiting = true,
-            Input::Forced if self.asking.is_none() => self.ask(now, Why::Due),
+            Input::Forced if self.asking.is_none() => {
+                self.state.astray = None;
+                self.ask(now, Why::Due);
+            }
             Input::Tick | Input::Forced => {}
             Input::Scheduled(at) => self.schedule(now, at),
             Input::Replied(reply) => self.replied(now, reply),
@@ -283,22 +293,30 @@ impl Poller {
     fn ask(&mut self, now: Now, why: Why) {
         let state = &self.state;
         let full_is_due = state.full_at.is_none_or(|at| (now.wall - at).abs() >= delta(FULL_EVERY));
-        let unconditional = full_is_due || why == Why::Doubt || state.validators == Validators::default();
+        // Only a body can prove that the feed itself still says that it has moved.
+        let is_asked_whole = full_is_due || why == Why::Doubt || state.moving_to.is_some();
+        let unconditional = is_asked_whole || state.validators == Validators::default();
         let validators = if unconditional { Validators::default() } else { state.validators.clone() };
+        let astray = state.astray.as_ref().filter(|it| (now.wall - it.at).abs() < delta(ASTRAY_FOR));
+        let astray = astray.map(|it| it.to.clone());
         self.asking = Some(Asking { why, unconditional });
         // What comes in from now on is news of what this request may miss.
         self.pushes.waiting = false;
         self.outputs.push_back(Output::Fetch(Fetch {
-            url: state.url.clone(),
+            url: self.state.url.clone(),
             etag: validators.etag,
             last_modified: validators.last_modified,
             unconditional,
+            astray,
         }));
     }
 
     fn replied(&mut self, now: Now, reply: Reply) {
         let Some(asked) = self.asking.take() else { return };
         self.state.counts.bytes += reply.bytes;
+        if let Some(to) = reply.astray {
+            self.state.astray = Some(Astray { to, at: now.wall });
+        }
         self.quiet_until = None;
         match reply.outcome {
             Outcome::Body { validators, ttl, skip_hours } => {
@@ -349,6 +367,8 @@ impl Poller {
         match moved_to.filter(|to| *to != self.state.url) {
             Some(to) if self.state.moving_to.as_ref() == Some(&to) => {
                 self.state.moving_to = None;
+                // They may be of what said that it has moved.
+                self.state.validators = Validators::default();
                 let from = std::mem::replace(&mut self.state.url, to.clone());
                 self.outputs.push_back(Output::Moved { from, to });
             }

@@ -19,8 +19,11 @@ const MAX_VALIDATOR_BYTES: usize = 1024;
 pub struct Reply {
     /// What it was.
     pub outcome: Outcome,
-    /// Where permanent redirects (301, 308) alone led, if they did.
+    /// Where the feed has moved to for good: where permanent redirects (301, 308) alone led, or where the feed itself
+    /// says that it is, if it was found there.
     pub moved_to: Option<Url>,
+    /// Where the feed says that it has moved to, if it was looked for there in vain.
+    pub astray: Option<Url>,
     /// `Cache-Control: max-age`.
     pub max_age: Option<Duration>,
     /// Bytes of the body, as they came over the wire where that is known.
@@ -92,12 +95,13 @@ impl Reply {
             }
             _ => Outcome::Failed { reason: format!("the host answered with status {status}") },
         };
-        Self { outcome, moved_to, max_age: header("cache-control").and_then(max_age), bytes }
+        Self { outcome, moved_to, astray: None, max_age: header("cache-control").and_then(max_age), bytes }
     }
 
     /// A request that brought no reply at all: `reason` says what happened.
     pub fn failed(reason: impl Into<String>) -> Self {
-        Self { outcome: Outcome::Failed { reason: reason.into() }, moved_to: None, max_age: None, bytes: 0 }
+        let outcome = Outcome::Failed { reason: reason.into() };
+        Self { outcome, moved_to: None, astray: None, max_age: None, bytes: 0 }
     }
 
     /// How long the host says that it wants to be left alone.

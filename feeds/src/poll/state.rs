@@ -46,12 +46,24 @@ pub struct PollState {
     /// Where the last reply said that the feed has moved for good. A second one in a row is believed.
     #[serde(default)]
     pub moving_to: Option<Url>,
+    /// Where the feed said that it has moved to, and is not.
+    #[serde(default)]
+    pub astray: Option<Astray>,
     /// Whether the publisher said that the feed is gone.
     #[serde(default)]
     pub gone: bool,
     /// What asking has cost so far.
     #[serde(default)]
     pub counts: Counts,
+}
+
+/// A place where a feed said that it is, and is not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Astray {
+    /// Which.
+    pub to: Url,
+    /// When it was looked for there.
+    pub at: DateTime<Utc>,
 }
 
 /// What asking has cost so far.
@@ -85,6 +97,7 @@ impl PollState {
             failures: 0,
             last_error: None,
             moving_to: None,
+            astray: None,
             gone: false,
             counts: Counts::default(),
         }

@@ -77,16 +77,12 @@ fn only_fetch(outputs: Vec<Output>) -> Fetch {
 
 fn body() -> Reply {
     let validators = Validators { etag: Some("W/\"1\"".to_owned()), last_modified: Some("Tue".to_owned()) };
-    Reply {
-        outcome: Outcome::Body { validators, ttl: None, skip_hours: SkipHours::default() },
-        moved_to: None,
-        max_age: None,
-        bytes: 10_000,
-    }
+    let outcome = Outcome::Body { validators, ttl: None, skip_hours: SkipHours::default() };
+    Reply { bytes: 10_000, ..reply(outcome) }
 }
 
 fn reply(outcome: Outcome) -> Reply {
-    Reply { outcome, moved_to: None, max_age: None, bytes: 0 }
+    Reply { outcome, moved_to: None, astray: None, max_age: None, bytes: 0 }
 }
 
 fn unchanged() -> Input {
@@ -313,26 +309,53 @@ fn a_304_to_an_unconditional_request_is_a_failure() {
     assert_eq!(world.poller.state().counts.unchanged, 0);
 }
 
-#[test]
-fn a_permanent_redirect_is_believed_the_second_time() {
-    let to = url("https://example.net/feed.xml");
-    let moved = || Input::Replied(Reply { moved_to: Some(url("https://example.net/feed.xml")), ..body() });
-    let mut world = World::started();
-    let from = world.until_fetch().0.url;
-    assert_eq!(world.handle(moved()), []);
-    assert_eq!(world.until_fetch().0.url, from);
-    assert_eq!(world.handle(moved()), [Output::Moved { from, to: to.clone() }]);
-    assert_eq!(world.until_fetch().0.url, to);
+fn moved(to: &str) -> Input {
+    Input::Replied(Reply { moved_to: Some(url(to)), ..body() })
 }
 
 #[test]
-fn redirects_to_two_places_or_with_a_plain_reply_between_prove_nothing() {
-    let moved = |to| Input::Replied(Reply { moved_to: Some(url(to)), ..body() });
+fn that_a_feed_has_moved_is_believed_the_second_time_and_it_is_asked_anew() {
+    let to = "https://example.net/feed.xml";
     let mut world = World::started();
-    for input in [moved("https://a.example/"), moved("https://b.example/"), unchanged(), moved("https://b.example/")] {
+    let from = world.until_fetch().0.url;
+    assert_eq!(world.handle(moved(to)), []);
+    let second = world.until_fetch().0;
+    assert_eq!(second.url, from);
+    assert!(second.unconditional, "a 304 would not tell whether the feed still says so");
+    assert_eq!(world.handle(moved(to)), [Output::Moved { from, to: url(to) }]);
+    let there = world.until_fetch().0;
+    assert!(there.unconditional, "what is known is of another place");
+    assert_eq!(there.url, url(to));
+}
+
+#[test]
+fn two_places_or_a_plain_reply_between_prove_nothing() {
+    let mut world = World::started();
+    let plain = || Input::Replied(body());
+    for input in [moved("https://a.example/"), moved("https://b.example/"), plain(), moved("https://b.example/")] {
         world.until_fetch();
         assert_eq!(world.handle(input), []);
     }
+}
+
+#[test]
+fn where_a_feed_was_looked_for_in_vain_it_is_looked_for_a_day_later_or_for_its_owner() {
+    let astray = || Input::Replied(Reply { astray: Some(url("https://gone.example/")), ..body() });
+    let mut world = World::started();
+    assert_eq!(world.until_fetch().0.astray, None);
+    world.handle(astray());
+    let mut waited = Duration::ZERO;
+    loop {
+        let (fetch, took) = world.until_fetch();
+        waited += took;
+        assert_eq!(fetch.astray.is_none(), waited >= ASTRAY_FOR, "{waited:?}");
+        if fetch.astray.is_none() {
+            break;
+        }
+        world.handle(unchanged());
+    }
+    world.handle(astray());
+    assert_eq!(only_fetch(world.handle(Input::Forced)).astray, None);
 }
 
 #[test]

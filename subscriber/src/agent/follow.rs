@@ -209,22 +209,28 @@ impl Agent {
         &mut self,
         now: Now,
         id: FeedId,
-        reply: poll::Reply,
+        mut reply: poll::Reply,
         found: Option<Box<FoundFeed>>,
         is_local: bool,
     ) {
+        // Two feeds stay two, also where one of them has moved to the other.
+        reply.moved_to.take_if(|to| self.catalogue.feed_at(to).is_some_and(|there| there.id != id));
         let Some(follow) = self.follows.get_mut(id) else { return };
         follow.is_polled = true;
         let outcome = reply.outcome.clone();
         follow.poller.handle(now, poll::Input::Replied(reply));
         let state = follow.poller.state().clone();
         let reading = found.map(|found| self.take_in(now, id, *found, is_local)).unwrap_or_default();
-        let Some(feed) = self.catalogue.feed_mut(id) else { return };
-        feed.poll = state;
-        let (url, title, last_error) = (feed.url().to_string(), feed.name().to_owned(), feed.poll.last_error.clone());
-        // The feed comes last: its validators must not be remembered before what they stand for.
+        let Some(mut feed) = self.catalogue.feed(id).cloned() else { return };
+        let from = std::mem::replace(&mut feed.poll, state).url;
         let mut changes = reading.changes.clone();
-        changes.push(Change::Feed(Box::new(feed.clone())));
+        if *feed.url() != from {
+            changes.extend(self.moved(now, &mut feed, &from));
+        }
+        let (url, title, last_error) = (feed.url().to_string(), feed.name().to_owned(), feed.poll.last_error.clone());
+        self.catalogue.put_feed(feed.clone());
+        // The feed comes last: its validators must not be remembered before what they stand for.
+        changes.push(Change::Feed(Box::new(feed)));
         self.save(changes);
         self.tell(match outcome {
             Outcome::Body { .. } | Outcome::NotModified => {
@@ -439,6 +445,21 @@ impl Agent {
                 poll::Output::Gone => {}
             }
         }
+    }
+
+    /// A feed was at `from` and is elsewhere now. Who typed a public address has not typed what it leads to.
+    fn moved(&mut self, now: Now, feed: &mut Feed, from: &Url) -> Vec<Change> {
+        feed.is_typed &= feed.is_local || feed.url().host() == from.host();
+        let mark = feed_mark(feed.url().as_str());
+        if mark == feed_mark(from.as_str()) {
+            return Vec::new();
+        }
+        // Apps know feeds by their addresses.
+        let left = Left { url: from.to_string(), stamp: self.catalogue.next_stamp(now.wall) };
+        let again = self.catalogue.drop_left(mark);
+        let changes = again.into_iter().chain(self.catalogue.put_left(left)).collect();
+        feed.stamp = self.catalogue.next_stamp(now.wall);
+        changes
     }
 
     /// Tells the poller when the owner's schedule comes round next.

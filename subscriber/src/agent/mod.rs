@@ -4,7 +4,7 @@
 //! and what to remember. Reading order: [`catalogue`] decides what an item is to us, [`queue`] which downloads run,
 //! [`plan`] what they are called, [`stream`] when an event stream is made again, [`share`] how long is seeded, `shelf`
 //! how long is kept, `hooks` what else is done when something is there, `heard` how far each was listened to;
-//! `podswarm_feeds::poll` decides when a feed is asked, `hosts` when it is its turn there, and `agenda` knows which is
+//! [`trail`] where one is that says that it has moved; `podswarm_feeds::poll` decides when a feed is asked, `hosts` when it is its turn there, and `agenda` knows which is
 //! next. `follow` and `fetch` put them together.
 //!
 //! Knows nothing of sockets, files and the store, and reads no clock: both times are arguments, so that a month passes
@@ -21,6 +21,7 @@ pub mod plan;
 pub mod queue;
 pub mod share;
 pub mod stream;
+pub mod trail;
 
 mod agenda;
 mod fetch;

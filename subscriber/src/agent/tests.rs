@@ -230,7 +230,7 @@ impl World {
             items: self.items.clone(),
         };
         let found = (!is_unchanged).then(|| Box::new(found));
-        let reply = Reply { outcome, moved_to: None, max_age: None, bytes: 1000 };
+        let reply = Reply { outcome, moved_to: None, astray: None, max_age: None, bytes: 1000 };
         Input::Polled { feed, url: fetch.url.clone(), reply, found, is_local: self.is_local }
     }
 
@@ -1158,7 +1158,7 @@ impl Many {
         let throttled = |secs| Outcome::Throttled { retry_after: Some(Duration::from_secs(secs)) };
         let outcome = patience.map_or(body, throttled);
         let found = patience.is_none().then(|| Box::new(FoundFeed::default()));
-        let reply = Reply { outcome, moved_to: None, max_age: None, bytes: 10 };
+        let reply = Reply { outcome, moved_to: None, astray: None, max_age: None, bytes: 10 };
         self.handle(Input::Polled { feed, url, reply, found, is_local: false })
     }
 
@@ -1171,6 +1171,31 @@ impl Many {
                 return polls;
             }
         }
+    }
+}
+
+#[test]
+fn a_feed_that_has_moved_lies_in_a_private_network_only_if_it_did_and_apps_are_told() {
+    for (is_local, to, is_typed) in [
+        (false, "http://elsewhere.example/", false),
+        (false, "http://host0.example/new", true),
+        (true, "http://elsewhere.example/", true),
+    ] {
+        let mut many = Many::following(1, 1);
+        for _ in 0..2 {
+            let (feed, url) = many.until_poll().remove(0);
+            let validators = Validators::default();
+            let outcome = Outcome::Body { validators, ttl: None, skip_hours: poll::SkipHours::default() };
+            let moved_to = Some(to.parse().unwrap());
+            let reply = Reply { outcome, moved_to, astray: None, max_age: None, bytes: 10 };
+            let found = Some(Box::new(FoundFeed::default()));
+            many.handle(Input::Polled { feed, url, reply, found, is_local });
+        }
+        let feed = many.agent.catalogue().feed(FEED).unwrap();
+        assert_eq!((feed.url().as_str(), feed.is_typed), (to, is_typed));
+        let left: Vec<_> = many.agent.catalogue().left().collect();
+        assert_eq!(left.iter().map(|left| left.url.as_str()).collect::<Vec<_>>(), ["http://host0.example/0"]);
+        assert!(feed.stamp > left[0].stamp);
     }
 }
 
