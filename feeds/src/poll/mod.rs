@@ -1,7 +1,7 @@
 //! Decides when to ask a feed for news, and how.
 //!
 //! A [`Poller`] is the state machine of one feed: inputs say what happened, outputs say what to do,
-//! [`Poller::deadline`] when to look again. It asks as seldom as the owner, the feed's `ttl` and `skipHours` and the
+//! [`Poller::deadline`] when to look again. It asks as seldom as the owner, the feed's `ttl`, `skipHours` and `skipDays` and the
 //! host's `max-age` allow, sends both validators back word for word, and waits longer after each failure. News that a publisher's event
 //! stream tells of is fetched at once. A feed that has moved for good is asked where it is. What it has learnt is a [`PollState`], to be saved after every reply, so that a
 //! restart neither asks too early nor in full.
@@ -11,9 +11,9 @@
 //!
 //! Laws: one request at a time. No failure and no answer stops a feed for good, but 410, which waits for its owner. No
 //! answer makes the wait longer than [`MAX_WAIT`] and its jitter, and the hours in which a feed is never asked, fewer than
-//! a day has. Nobody but the owner breaks a host's `Retry-After`, its `max-age` or its `ttl`.
+//! a week has. Nobody but the owner breaks a host's `Retry-After`, its `max-age` or its `ttl`.
 //!
-//! Source: RFC 9110 §8.8, §10.2.3 and §13; RFC 9111 §5.2; RSS 2.0 `ttl` and `skipHours`; the three days from `AntennaPod`.
+//! Source: RFC 9110 §8.8, §10.2.3 and §13; RFC 9111 §5.2; RSS 2.0 `ttl`, `skipHours` and `skipDays`; the three days from `AntennaPod`.
 
 mod reply;
 mod skip;

@@ -39,7 +39,7 @@ pub enum Outcome {
         validators: Validators,
         /// What the feed itself says of how long it may be kept.
         ttl: Option<Duration>,
-        /// The hours in which it says that it is not to be asked.
+        /// The hours of the week in which it says that it is not to be asked.
         skip_hours: SkipHours,
     },
     /// 304: nothing new.

@@ -31,7 +31,7 @@ pub struct PollState {
     /// The feed's own `ttl`.
     #[serde(default)]
     pub ttl: Option<Duration>,
-    /// The hours in which it is not to be asked.
+    /// The hours of the week in which it is not to be asked.
     #[serde(default)]
     pub skip_hours: SkipHours,
     /// The host's `Cache-Control: max-age`.

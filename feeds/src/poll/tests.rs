@@ -182,6 +182,22 @@ fn in_the_hours_that_a_feed_skips_it_is_not_asked_but_by_its_owner_and_its_publi
 }
 
 #[test]
+fn on_days_that_a_feed_skips_it_is_not_asked_and_one_that_skips_all_is() {
+    let mut world = World::new();
+    // It is Monday.
+    let wait = |world: &mut World, days: &[&str]| {
+        let hours = SkipHours::default().with_days(days.iter().copied());
+        world.handle(Input::Replied(body().with_hints(None, hours)));
+        world.until_fetch().1
+    };
+    world.until_fetch();
+    let took = wait(&mut world, &["Monday", "Tuesday"]);
+    assert!(took > HOUR * 33 && took <= HOUR * 34 + MAX_SKIP_DELAY, "{took:?}");
+    let all = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+    assert_about(wait(&mut world, &all), DEFAULT_INTERVAL);
+}
+
+#[test]
 fn an_event_is_followed_at_once() {
     let mut world = World::started();
     world.pass(Duration::from_secs(40));

@@ -59,7 +59,7 @@ pub struct Channel {
     pub withdrawn: Vec<Withdrawal>,
     /// How long a copy may be kept.
     pub ttl: Option<Duration>,
-    /// The hours in which it asks not to be asked for.
+    /// The hours of the week in which it asks not to be asked for.
     pub skip_hours: SkipHours,
     /// Where server-sent events tell of releases: `atom:link rel="monitor"` of type `text/event-stream`.
     pub events_url: Option<Url>,

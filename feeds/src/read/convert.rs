@@ -69,7 +69,8 @@ pub(super) fn channel(model: &rss::Channel, base: &Url) -> Channel {
         key: said(KEY_PURPOSE).next().and_then(|key| key.parse().ok()),
         withdrawn: said(WITHDRAWN_PURPOSE).filter_map(|it| it.parse().ok()).take(MOST_WITHDRAWN).collect(),
         ttl: model.ttl.as_deref().and_then(ttl),
-        skip_hours: SkipHours::new(kept.first("skiphours").into_iter().flat_map(hours)),
+        skip_hours: SkipHours::new(kept.first("skiphours").into_iter().flat_map(hours))
+            .with_days(kept.first("skipdays").into_iter().flat_map(days)),
         events_url: events.and_then(|link| web_url(&link.href, base)),
         self_url: linked("self"),
         next_page: linked("next").or_else(|| linked("prev-archive")),
@@ -294,6 +295,10 @@ fn is_shown(c: char) -> bool {
 
 fn hours(skipped: &Extension) -> impl Iterator<Item = u32> {
     children(skipped, "hour").iter().filter_map(|hour| hour.value()?.trim().parse().ok())
+}
+
+fn days(skipped: &Extension) -> impl Iterator<Item = &str> {
+    children(skipped, "day").iter().filter_map(Extension::value)
 }
 
 /// Minutes, as RSS 2.0 counts them. BEP 36 says seconds, but no feed means them.

@@ -259,6 +259,7 @@ fn the_head_of_a_feed_is_read() {
     let feed = read_rss(
         "<link>/home</link><description><![CDATA[<p>All</p>]]></description><ttl>60</ttl>\
          <skipHours><hour>0</hour><hour> 23 </hour><hour>noon</hour></skipHours>\
+         <skipDays><day>Sunday</day><day>Someday</day></skipDays>\
          <itunes:author>Ada</itunes:author><itunes:image href='/cover.jpg'/><image><url>/old.gif</url></image>\
          <podcast:guid>not one</podcast:guid><itunes:new-feed-url>https://new.example/feed</itunes:new-feed-url>\
          <atom:link rel='self' href='/self.xml'/><atom:link rel='next' href='?page=2'/>\
@@ -269,7 +270,7 @@ fn the_head_of_a_feed_is_read() {
     assert_eq!(path(&feed.link).as_deref(), Some("https://pod.example/home"));
     assert_eq!((feed.description.as_str(), feed.author.as_deref()), ("<p>All</p>", Some("Ada")));
     assert_eq!(feed.ttl.map(|ttl| ttl.as_secs()), Some(3600));
-    assert_eq!(feed.skip_hours, crate::poll::SkipHours::new([0, 23]));
+    assert_eq!(feed.skip_hours, crate::poll::SkipHours::new([0, 23]).with_days(["Sunday"]));
     assert_eq!(path(&feed.image).as_deref(), Some("https://pod.example/cover.jpg"));
     assert_eq!(path(&feed.self_url).as_deref(), Some("https://pod.example/self.xml"));
     assert_eq!(path(&feed.next_page).as_deref(), Some("https://pod.example/shows/feed.xml?page=2"));
