@@ -45,15 +45,21 @@ pub struct LimitStatus {
     pub now: RateLimits,
 }
 
+/// Hours of some days, such as `mon-fri 22:00-07:00`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hours {
+    /// Which days they begin on, from Monday.
+    days: [bool; 7],
+    /// The minute of the day at which they begin.
+    from: u16,
+    /// How long they last, in minutes; perhaps into the next day.
+    length: u16,
+}
+
 /// Other limits at some hours of some days, such as `mon-fri 08:00-18:00 up=1Mbit/s`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RateWindow {
-    /// Which days it begins on, from Monday.
-    days: [bool; 7],
-    /// The minute of the day at which it begins.
-    from: u16,
-    /// How long it lasts, in minutes; perhaps into the next day.
-    length: u16,
+    hours: Hours,
     up: Change,
     down: Change,
 }
@@ -76,13 +82,44 @@ impl Change {
     }
 }
 
-impl RateWindow {
-    fn holds(&self, at: WeekMinute) -> bool {
+impl Hours {
+    /// Whether it is one of them.
+    pub fn hold(&self, at: WeekMinute) -> bool {
         (0..7).zip(self.days).any(|(day, is_on)| {
             let begin = day * DAY + self.from;
-            // One that begins on Sunday may last into Monday.
+            // What begins on Sunday may last into Monday.
             is_on && (at.0 + WEEK - begin) % WEEK < self.length
         })
+    }
+
+    /// The hours that `words` begin with, and the words after them.
+    fn read<'w, 't>(
+        words: &'w [&'t str],
+        form: impl Fn() -> WindowError,
+    ) -> Result<(Self, &'w [&'t str]), WindowError> {
+        let (days, words) = match words {
+            [days, rest @ ..] if days.starts_with(|c: char| c.is_ascii_alphabetic()) && !days.contains('=') => {
+                (read_days(days)?, rest)
+            }
+            rest => ([true; 7], rest),
+        };
+        let [span, rest @ ..] = words else { return Err(form()) };
+        let (from, until) = span.split_once('-').ok_or_else(form)?;
+        let (from, until) = (read_time(from)?, read_time(until)?);
+        let length = if until > from { until - from } else { until + DAY - from };
+        Ok((Self { days, from, length }, rest))
+    }
+}
+
+impl FromStr for Hours {
+    type Err = WindowError;
+
+    /// Reads `[DAYS] HH:MM-HH:MM`, as [`RateWindow`] does.
+    fn from_str(text: &str) -> Result<Self, WindowError> {
+        let form = || WindowError::Hours(text.to_owned());
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let (hours, rest) = Self::read(&words, form)?;
+        if rest.is_empty() { Ok(hours) } else { Err(form()) }
     }
 }
 
@@ -99,7 +136,7 @@ impl Timetable {
     /// The limits that hold now.
     pub fn at(&self, now: WeekMinute) -> RateLimits {
         let mut limits = self.always;
-        for window in self.windows.iter().filter(|window| window.holds(now)) {
+        for window in self.windows.iter().filter(|window| window.hours.hold(now)) {
             limits = RateLimits { up: window.up.of(limits.up), down: window.down.of(limits.down) };
         }
         limits
@@ -117,6 +154,9 @@ pub enum WindowError {
     /// No window at all.
     #[error("`{0}` is no window; want one like `mon-fri 08:00-18:00 up=1Mbit/s` or `22:00-06:00 up=none down=none`")]
     Form(String),
+    /// No hours at all.
+    #[error("`{0}` are no hours; want some like `22:00-07:00` or `sat,sun 00:00-24:00`")]
+    Hours(String),
     /// No day.
     #[error("`{0}` is no day; want one of mon, tue, wed, thu, fri, sat, sun, or a span like mon-fri")]
     Day(String),
@@ -137,17 +177,8 @@ impl FromStr for RateWindow {
     fn from_str(text: &str) -> Result<Self, WindowError> {
         let form = || WindowError::Form(text.to_owned());
         let words: Vec<&str> = text.split_whitespace().collect();
-        let (days, words) = match &words[..] {
-            [days, rest @ ..] if days.starts_with(|c: char| c.is_ascii_alphabetic()) && !days.contains('=') => {
-                (read_days(days)?, rest)
-            }
-            rest => ([true; 7], rest),
-        };
-        let [span, limits @ ..] = words else { return Err(form()) };
-        let (from, until) = span.split_once('-').ok_or_else(form)?;
-        let (from, until) = (read_time(from)?, read_time(until)?);
-        let length = if until > from { until - from } else { until + DAY - from };
-        let mut window = Self { days, from, length, up: Change::Leave, down: Change::Leave };
+        let (hours, limits) = Hours::read(&words, form)?;
+        let mut window = Self { hours, up: Change::Leave, down: Change::Leave };
         for limit in limits {
             let (direction, rate) = limit.split_once('=').ok_or_else(form)?;
             let change = if rate == "none" { Change::Lift } else { Change::Limit(rate.parse()?) };
@@ -261,5 +292,8 @@ mod tests {
             assert!(matches!(refused(text), WindowError::Time(_)), "{text}: {}", refused(text));
         }
         assert!(matches!(refused("08:00-09:00 up=5"), WindowError::Rate(_)));
+        for text in ["", "sat", "22:00", "22:00-07:00 up=1B/s", "22:00-07:00 sat"] {
+            assert!(matches!(text.parse::<Hours>(), Err(WindowError::Hours(_))), "{text}");
+        }
     }
 }

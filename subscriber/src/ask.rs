@@ -559,6 +559,9 @@ pub struct Status {
     /// How long an episode is seeded.
     #[serde(default)]
     pub enough: String,
+    /// Why nothing is seeded now, if it would be at other times.
+    #[serde(default)]
+    pub rests: Option<String>,
     /// Nodes of the distributed hash table that are known; `None` if none are asked.
     #[serde(default)]
     pub dht_nodes: Option<usize>,

@@ -142,6 +142,7 @@ pub fn settings(duty: Duty, library: PathBuf, zone: Tz) -> Settings {
         enough: Enough::default(),
         sources: Sources::All,
         connects_back: false,
+        seed_at: Vec::new(),
         rules: Rules::default(),
         limits: Limits::default(),
     }

@@ -277,6 +277,9 @@ pub fn status(status: &Status, now: DateTime<Utc>) -> String {
         ByteCount(seeding.uploaded),
         status.enough
     );
+    if let Some(reason) = &status.rests {
+        let _ = writeln!(text, "           nothing now: {reason}");
+    }
     if let Some(reached) = &status.reached {
         let _ = writeln!(text, "outside    {}", reached.text);
     }

@@ -12,6 +12,8 @@ mod opml;
 mod pages;
 #[path = "smoke/phone.rs"]
 mod phone;
+#[path = "smoke/rests.rs"]
+mod rests;
 #[path = "smoke/rules.rs"]
 mod rules;
 #[path = "smoke/sync.rs"]

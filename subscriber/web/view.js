@@ -309,6 +309,7 @@ function transfers(view) {
   const limits = make("form", { class: "row" }, field("Download limit", "down"), field("Upload limit", "up"), make("button", {}, "Hold to this"));
   const hint = make("p", { class: "soft" }, "Until the agent ends; in its configuration, down and up hold for good.");
   const reached = make("p", { class: "soft" });
+  const rests = make("p", { class: "soft", hidden: "" });
   const list = make("div");
   const all = make("button", { type: "button" });
   all.addEventListener("click", () => {
@@ -328,7 +329,7 @@ function transfers(view) {
   });
   view.append(
     make("h1", {}, "Transfers"),
-    make("section", { class: "box", "aria-label": "Figures" }, figures, make("figure", {}, plot, caption), reached),
+    make("section", { class: "box", "aria-label": "Figures" }, figures, make("figure", {}, plot, caption), rests, reached),
     make("section", { class: "box", "aria-label": "Limits" }, limits, hint),
     make("h2", {}, "What moves"),
     make("p", { class: "row" }, all),
@@ -341,6 +342,8 @@ function transfers(view) {
     drawFigures(figures, shown);
     drawRates(plot, most, samples, ["in", "out"]);
     reached.textContent = wayIn(status);
+    rests.hidden = !status.rests;
+    rests.textContent = status.rests ? `Nothing is seeded now: ${status.rests}.` : "";
     limits.parentElement.hidden = !status.limits;
     const held = JSON.stringify(status.limits?.always);
     // What is being typed is left alone.

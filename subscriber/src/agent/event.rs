@@ -128,6 +128,11 @@ pub enum Event {
         #[serde(flatten)]
         episode: About,
     },
+    /// Nothing is seeded for a while, or what is complete is seeded again.
+    Seeding {
+        /// Why nothing is seeded; `None` if it is.
+        rests: Option<String>,
+    },
     /// What is complete is seeded no longer: it is enough.
     Seeded {
         /// Which one.
@@ -237,6 +242,8 @@ impl Event {
             Self::Seeded { episode, sent, reason } => {
                 format!("seeded: {}, {} sent: {reason}", episode.title, ByteCount(*sent))
             }
+            Self::Seeding { rests: Some(reason) } => format!("nothing is seeded now: {reason}"),
+            Self::Seeding { rests: None } => "what is complete is seeded again".to_owned(),
             Self::SeedFailed { episode, reason } => format!("cannot seed {}: {reason}", episode.title),
             Self::Skipped { episode, reason } => format!("skipped: {}: {reason}", episode.title),
             Self::StreamOpen { feed, .. } => format!("told of news at once: {feed}"),
@@ -268,6 +275,7 @@ impl Event {
             | Self::Moved { .. }
             | Self::PollFailed { .. }
             | Self::Polled { .. }
+            | Self::Seeding { .. }
             | Self::StreamOpen { .. } => None,
         }
     }

@@ -22,7 +22,7 @@ impl Agent {
                 let rank = Rank { is_played, by_owner, when: episode.when() };
                 self.queue.add(now.instant, id, rank, sources);
             }
-            Stage::Complete { info_hash: Some(info_hash), .. } if self.settings.seeds() => {
+            Stage::Complete { info_hash: Some(info_hash), .. } if self.settings.seeds() && self.rests().is_none() => {
                 let (file, is_local) = (episode.file.clone(), feed.is_local);
                 if let Some(file) = file.filter(|_| self.enough(id).is_none()) {
                     self.outputs.push_back(Output::Seed { id, info_hash, file, is_local });
@@ -179,6 +179,9 @@ impl Agent {
         self.begin_seeding(now, id);
         self.save_episode(id);
         self.tell(Event::Complete { episode: about, path, length });
+        if self.rests().is_some() {
+            self.halt(now, id);
+        }
         self.order_hooks(id);
         self.look_at_kept(now, id.feed);
     }

@@ -2,7 +2,7 @@
 //!
 //! The [`Agent`] has the engine's one shape. Inputs say what happened or what the owner wants; outputs say what to do
 //! and what to remember. Reading order: [`catalogue`] decides what an item is to us, [`queue`] which downloads run,
-//! [`plan`] what they are called, [`stream`] when an event stream is made again, [`share`] how long is seeded, `shelf`
+//! [`plan`] what they are called, [`stream`] when an event stream is made again, [`share`] how long is seeded, `rest` when not, `shelf`
 //! how long is kept, `hooks` what else is done when something is there, `heard` how far each was listened to;
 //! [`trail`] where one is that says that it has moved; `podswarm_feeds::poll` decides when a feed is asked, `hosts` when it is its turn there, and `agenda` knows which is
 //! next. `follow` and `fetch` put them together.
@@ -30,6 +30,7 @@ mod heard;
 mod hooks;
 mod hosts;
 mod io;
+mod rest;
 mod settings;
 mod shelf;
 #[cfg(test)]
@@ -56,6 +57,7 @@ use event::Event;
 use hooks::Hooks;
 use hosts::Hosts;
 use queue::Queue;
+use rest::Rest;
 use share::Counts;
 use shelf::Shelf;
 
@@ -70,6 +72,7 @@ pub struct Agent {
     looked: Now,
     queue: Queue,
     counts: Counts,
+    rest: Rest,
     shelf: Shelf,
     hooks: Hooks,
     /// Files, [`names::fold`](crate::names::fold)ed, that were found to be something else.
@@ -96,6 +99,7 @@ impl Agent {
             looked: now,
             queue,
             counts: Counts::default(),
+            rest: Rest::default(),
             shelf: Shelf::default(),
             hooks: Hooks::default(),
             in_the_way: BTreeSet::new(),
@@ -105,6 +109,7 @@ impl Agent {
         for feed in agent.catalogue.feeds().map(|feed| feed.id).collect::<Vec<_>>() {
             agent.follow(now, feed);
         }
+        agent.tend_rest(now);
         if matches!(agent.settings.duty, Duty::Everything | Duty::Once) {
             for id in agent.catalogue.episodes().map(|episode| episode.id).collect::<Vec<_>>() {
                 agent.go_on(now, id);
@@ -170,7 +175,7 @@ impl Agent {
     /// When to come back with [`Input::Tick`].
     pub fn deadline(&self) -> Option<Instant> {
         let polls = self.feeds_deadline().filter(|_| self.settings.duty == Duty::Everything);
-        let figures = earliest(self.counts_deadline(), self.shelf_deadline());
+        let figures = earliest(self.counts_deadline(), earliest(self.shelf_deadline(), self.rest_deadline()));
         earliest(earliest(polls, figures), earliest(self.hooks_deadline(), self.queue.deadline()))
     }
 
@@ -235,6 +240,7 @@ impl Agent {
         if self.settings.duty == Duty::Everything {
             self.tend_feeds(now);
         }
+        self.tend_rest(now);
         self.queue.tick(now.instant);
         self.pass_on_orders();
         self.tend_hooks(now);

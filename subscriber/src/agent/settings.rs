@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono_tz::Tz;
+use podswarm_core::timetable::Hours;
 
 use super::share::Enough;
 use crate::rules::Rules;
@@ -23,6 +24,8 @@ pub struct Settings {
     pub zone: Tz,
     /// Whether what is complete is seeded.
     pub seeding: Seeding,
+    /// At which hours, in the owner's time zone; at all if there are none.
+    pub seed_at: Vec<Hours>,
     /// When that ends.
     pub enough: Enough,
     /// Which sources are used.

@@ -182,6 +182,11 @@ impl Agent {
         self.counts.count_at = earliest(self.counts.count_at, soonest);
     }
 
+    /// What is seeded now.
+    pub(super) fn seeded(&self) -> Vec<EpisodeId> {
+        self.counts.runs.iter().filter(|(_, run)| run.since.is_some()).map(|(id, _)| *id).collect()
+    }
+
     /// An episode is exchanged no longer.
     pub(super) fn end_exchange(&mut self, now: Now, id: EpisodeId) {
         self.count_time(now, id);

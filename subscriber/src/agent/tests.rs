@@ -79,6 +79,7 @@ fn settings(duty: Duty) -> Settings {
         interval: Duration::from_mins(30),
         zone: Tz::UTC,
         seeding: Seeding::On,
+        seed_at: Vec::new(),
         enough: Enough::default(),
         sources: Sources::All,
         connects_back: true,
@@ -463,6 +464,32 @@ fn an_episode_is_seeded_for_its_time_and_pauses_do_not_count() {
     // Nothing wakes the agent for it any more, but the polls do.
     world.input(Input::Pause(Target::All));
     assert_eq!(world.agent.deadline(), None);
+}
+
+#[test]
+fn what_is_complete_is_seeded_at_its_hours_and_fetched_at_all() {
+    let mut world = World::new();
+    // It is noon.
+    let settings = Settings { seed_at: vec!["14:00-16:00".parse().unwrap()], ..settings(Duty::Everything) };
+    world.restart(settings.clone());
+    world.subscribe(None);
+    world.release(torrent("a", 0, hash(1)));
+    world.input(Input::Poll(FEED));
+    assert_eq!((world.complete(), &world.stopped), (vec!["a"], &vec![FIRST]));
+    assert_eq!(world.agent.rests(), Some("its hours (--seed-at) begin again at 14:00"));
+    world.pass(2 * HOUR);
+    assert_eq!((&world.seeded, world.agent.rests()), (&vec![FIRST], None));
+    world.pass(2 * HOUR);
+    assert_eq!((&world.stopped, world.seeded.len()), (&vec![FIRST, FIRST], 1));
+    assert_eq!(world.episodes[&FIRST].shared.seconds, 2 * HOUR, "no other time counts");
+    world.restart(settings);
+    world.pass(HOUR);
+    assert_eq!(world.seeded.len(), 1);
+    let told = world.events.iter().filter_map(|event| match event {
+        Event::Seeding { rests } => Some(rests.is_some()),
+        _ => None,
+    });
+    assert_eq!(told.collect::<Vec<_>>(), [true, false, true, true]);
 }
 
 #[test]

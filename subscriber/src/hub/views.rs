@@ -48,6 +48,7 @@ impl Task {
             traffic,
             limits: self.kit.engine.as_ref().map(Engine::limits),
             enough: self.agent.settings().enough.to_string(),
+            rests: self.agent.rests().map(str::to_owned),
             dht_nodes: self.kit.engine.as_ref().and_then(|engine| engine.status().dht_nodes),
             blocklist: self.kit.engine.as_ref().and_then(|engine| engine.status().blocklist),
             interface: InterfaceStatus::of(self.kit.route.bind.as_ref()),

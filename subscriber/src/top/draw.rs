@@ -105,7 +105,8 @@ fn header(model: &Model, status: &Status, paint: Paint, frame: &mut Frame<'_>, a
     if area.height > 1 {
         let mut parts = vec![status.limits.map_or_else(|| "no swarms".to_owned(), |limits| limit_text(limits.now))];
         parts.push(format!("{} to fetch", status.downloads.len()));
-        parts.push(format!("{} seeded", status.seeding.torrents));
+        let seeded = format!("{} seeded", status.seeding.torrents);
+        parts.push(status.rests.as_ref().map_or(seeded, |reason| format!("nothing seeded: {reason}")));
         parts.extend(status.free.map(|free| format!("{} free", bytes(free.0))));
         parts.extend(status.interface.as_ref().filter(|it| !it.is_up).map(ToString::to_string));
         parts.extend(status.proxy.as_ref().filter(|it| it.error.is_some()).map(ToString::to_string));

@@ -76,6 +76,7 @@ fn status() -> Status {
         kept: ByteCount::default(),
         quota: None,
         enough: String::new(),
+        rests: None,
         dht_nodes: None,
         reached: None,
         proxy: None,

@@ -69,6 +69,7 @@ impl Month {
             interval: Duration::from_hours(2),
             zone: Tz::UTC,
             seeding: Seeding::Off,
+            seed_at: Vec::new(),
             enough: Enough::default(),
             sources: Sources::All,
             rules: Rules::default(),
