@@ -12,6 +12,7 @@ use podswarm_core::net::Discovery;
 use podswarm_core::rate::Limit;
 use podswarm_core::timetable::Hours;
 
+use crate::agent::OnMetered;
 use crate::agent::share::{SeedRatio, SeedTime};
 use crate::records::Backlog;
 use crate::rules::{Clause, ClauseError, Hook, Keep, KeepFor, Quality, RuleName, Rules, Size, Take, Template};
@@ -319,10 +320,15 @@ pub struct RunArgs {
     /// Seed an episode for so long at most, such as `12h` or `14d`; `none` for no such limit.
     #[arg(long, value_name = "TIME", default_value = "14d")]
     pub seed_time: SeedTime,
-    /// Seed only at these hours, in the time zone of --timezone: `[DAYS] HH:MM-HH:MM`, such as `22:00-07:00` or `sat,sun
-    /// 00:00-24:00`. May be given several times. Downloads go on, and their peers get of them. [default: at all hours]
+    /// Seed only at these hours, in the time zone of --timezone: `[DAYS] HH:MM-HH:MM`, such as `22:00-07:00` or
+    /// `sat,sun 00:00-24:00`. May be given several times. Downloads go on, and their peers get of them. [default: at
+    /// all hours]
     #[arg(long, value_name = "HOURS")]
     pub seed_at: Vec<Hours>,
+    /// What to do while the system calls the line metered, as `NetworkManager` does with a telephone's: `everything`,
+    /// `seed-nothing`, or `nothing`, with which downloads wait, too, but for those that you ask for.
+    #[arg(long, value_name = "WHAT", default_value = "seed-nothing", hide_possible_values = true)]
+    pub on_metered: OnMetered,
     /// So many downloads move data at once.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub downloads: u16,
@@ -343,7 +349,8 @@ pub struct RunArgs {
     /// unless --http-only is given, at the port for peers; to a feed's own host alone, every two minutes at most.
     #[arg(long)]
     pub no_connect_back: bool,
-    /// The time zone in which schedules and the hours of --seed-at are read, such as `Europe/Berlin`. [default: the system's]
+    /// The time zone in which schedules and the hours of --seed-at are read, such as `Europe/Berlin`. [default: the
+    /// system's]
     #[arg(long, value_name = "ZONE", value_parser = time_zone)]
     pub timezone: Option<Tz>,
     /// All episodes together take so much of the disk at most, such as `50GB`; the oldest releases make way.

@@ -11,7 +11,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use crate::agent::event::Event;
 use crate::agent::share::Enough;
-use crate::agent::{Duty, Limits, Seeding, Settings, Sources};
+use crate::agent::{Duty, Limits, OnMetered, Seeding, Settings, Sources};
 use crate::ask::{Ask, Reply};
 use crate::hub::{Hub, HubHandle, HubOptions};
 use crate::rules::Rules;
@@ -143,6 +143,7 @@ pub fn settings(duty: Duty, library: PathBuf, zone: Tz) -> Settings {
         sources: Sources::All,
         connects_back: false,
         seed_at: Vec::new(),
+        on_metered: OnMetered::SeedNothing,
         rules: Rules::default(),
         limits: Limits::default(),
     }

@@ -4,6 +4,9 @@
 
 #[path = "smoke/hooks.rs"]
 mod hooks;
+#[cfg(target_os = "linux")]
+#[path = "smoke/metered.rs"]
+mod metered;
 #[path = "smoke/moving.rs"]
 mod moving;
 #[path = "smoke/opml.rs"]
@@ -182,7 +185,8 @@ fn podsub(dir: &Path, args: &[&str]) -> Command {
     command.arg("--data-dir").arg(dir.join("data")).args(args).current_dir(dir).kill_on_drop(true);
     // The machine has neighbours.
     command.env_remove("RUST_LOG").env("TERM", "dumb").env("PODSWARM_NO_LSD", "1").env("PODSWARM_NO_PORT_MAP", "1");
-    command.env("PODSWARM_NO_DHT", "1");
+    // And what the line is called is its own affair.
+    command.env("PODSWARM_NO_DHT", "1").env("PODSWARM_ON_METERED", "everything");
     command
 }
 
@@ -219,7 +223,11 @@ impl Agent {
 
     /// Any command that prints events as JSON.
     fn spawn(dir: &Path, args: &[&str]) -> Self {
-        let mut child = podsub(dir, args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("podsub starts");
+        Self::of(podsub(dir, args))
+    }
+
+    fn of(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("podsub starts");
         let stdout = child.stdout.take().expect("it is piped");
         Self { child, lines: BufReader::new(stdout).lines() }
     }

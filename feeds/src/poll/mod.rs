@@ -1,19 +1,21 @@
 //! Decides when to ask a feed for news, and how.
 //!
 //! A [`Poller`] is the state machine of one feed: inputs say what happened, outputs say what to do,
-//! [`Poller::deadline`] when to look again. It asks as seldom as the owner, the feed's `ttl`, `skipHours` and `skipDays` and the
-//! host's `max-age` allow, sends both validators back word for word, and waits longer after each failure. News that a publisher's event
-//! stream tells of is fetched at once. A feed that has moved for good is asked where it is. What it has learnt is a [`PollState`], to be saved after every reply, so that a
-//! restart neither asks too early nor in full.
+//! [`Poller::deadline`] when to look again. It asks as seldom as the owner, the feed's `ttl`, `skipHours` and
+//! `skipDays` and the host's `max-age` allow, sends both validators back word for word, and waits longer after each
+//! failure. News that a publisher's event stream tells of is fetched at once. A feed that has moved for good is asked
+//! where it is. What it has learnt is a [`PollState`], to be saved after every reply, so that a restart neither asks
+//! too early nor in full.
 //!
 //! Knows nothing of HTTP, cron or XML: [`Reply::from_http`] turns status and headers into what counts here, an owner's
 //! schedule comes in as one wall time after another, and the caller reads the body.
 //!
 //! Laws: one request at a time. No failure and no answer stops a feed for good, but 410, which waits for its owner. No
-//! answer makes the wait longer than [`MAX_WAIT`] and its jitter, and the hours in which a feed is never asked, fewer than
-//! a week has. Nobody but the owner breaks a host's `Retry-After`, its `max-age` or its `ttl`.
+//! answer makes the wait longer than [`MAX_WAIT`] and its jitter, and the hours in which a feed is never asked, fewer
+//! than a week has. Nobody but the owner breaks a host's `Retry-After`, its `max-age` or its `ttl`.
 //!
-//! Source: RFC 9110 §8.8, §10.2.3 and §13; RFC 9111 §5.2; RSS 2.0 `ttl`, `skipHours` and `skipDays`; the three days from `AntennaPod`.
+//! Source: RFC 9110 §8.8, §10.2.3 and §13; RFC 9111 §5.2; RSS 2.0 `ttl`, `skipHours` and `skipDays`; the three days
+//! from `AntennaPod`.
 
 mod reply;
 mod skip;
@@ -225,8 +227,8 @@ impl Poller {
 
     /// When to come back with [`Input::Tick`]; `None` while a request runs or the feed is gone.
     ///
-    /// The clock that it is on stands still while the machine is suspended: come back, too, where the wall clock has run
-    /// ahead of it.
+    /// The clock that it is on stands still while the machine is suspended: come back, too, where the wall clock has
+    /// run ahead of it.
     pub fn deadline(&self) -> Option<Instant> {
         if self.asking.is_some() {
             return None;

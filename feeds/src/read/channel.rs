@@ -67,7 +67,8 @@ pub struct Channel {
     pub self_url: Option<Url>,
     /// Where its older items are (RFC 5005).
     pub next_page: Option<Url>,
-    /// Where it says that it has moved to. To be followed only if it is there: the same `podcast_guid`, or the same items.
+    /// Where it says that it has moved to. To be followed only if it is there: the same `podcast_guid`, or the same
+    /// items.
     pub new_feed_url: Option<Url>,
     /// Its items in the feed's order, each guid once.
     pub items: Vec<Item>,

@@ -5,6 +5,7 @@ use podswarm_feeds::poll::Now;
 use super::event::{About, Event};
 use super::plan::{Place, Plan, Prepared};
 use super::queue::{Fault, Job, Order, Phase, Rank};
+use super::rest::METERED;
 use super::{Agent, Duty, Output, Sources, Whole};
 use crate::names;
 use crate::records::{Custody, Episode, EpisodeId, Shared, Source, Stage, Why};
@@ -16,7 +17,7 @@ impl Agent {
         let Some(episode) = self.catalogue.episode(id).filter(may_go_on) else { return };
         let Some(feed) = self.catalogue.feed(id.feed).filter(|feed| !feed.paused) else { return };
         match episode.stage {
-            Stage::Wanted { by_owner } if self.settings.duty != Duty::Answer => {
+            Stage::Wanted { by_owner } if self.settings.duty != Duty::Answer && !self.is_held(id) => {
                 let sources = self.usable(&episode.offer.sources);
                 let is_played = self.queue.job(id).is_some_and(Job::is_played);
                 let rank = Rank { is_played, by_owner, when: episode.when() };
@@ -252,6 +253,7 @@ impl Agent {
         match self.queue.job(id) {
             Some(job) if matches!(job.phase(), Phase::Queued) && job.trouble().is_none() => None,
             Some(job) => job.trouble().map(str::to_owned),
+            None if self.is_held(id) => Some(METERED.to_owned()),
             None if self.usable(&episode.offer.sources).is_empty() => {
                 let why = episode.offer.unfetchable().map(|why| why.to_string());
                 Some(why.unwrap_or_else(|| "it comes by torrent only, and only plain downloads are allowed".to_owned()))

@@ -96,6 +96,8 @@ pub enum Input {
         /// Bytes that running downloads have yet to write.
         outstanding: u64,
     },
+    /// Whether the system calls the line metered.
+    Metered(bool),
     /// The owner wants nothing of this done.
     Pause(Target),
     /// The owner wants this feed polled now.

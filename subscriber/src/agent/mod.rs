@@ -2,10 +2,10 @@
 //!
 //! The [`Agent`] has the engine's one shape. Inputs say what happened or what the owner wants; outputs say what to do
 //! and what to remember. Reading order: [`catalogue`] decides what an item is to us, [`queue`] which downloads run,
-//! [`plan`] what they are called, [`stream`] when an event stream is made again, [`share`] how long is seeded, `rest` when not, `shelf`
-//! how long is kept, `hooks` what else is done when something is there, `heard` how far each was listened to;
-//! [`trail`] where one is that says that it has moved; `podswarm_feeds::poll` decides when a feed is asked, `hosts` when it is its turn there, and `agenda` knows which is
-//! next. `follow` and `fetch` put them together.
+//! [`plan`] what they are called, [`stream`] when an event stream is made again, [`share`] how long is seeded, `rest`
+//! when not, `shelf` how long is kept, `hooks` what else is done when something is there, `heard` how far each was
+//! listened to; [`trail`] where one is that says that it has moved; `podswarm_feeds::poll` decides when a feed is
+//! asked, `hosts` when it is its turn there, and `agenda` knows which is next. `follow` and `fetch` put them together.
 //!
 //! Knows nothing of sockets, files and the store, and reads no clock: both times are arguments, so that a month passes
 //! in a second under test.
@@ -47,7 +47,7 @@ use podswarm_feeds::poll::Now;
 pub use heard::{Play, Played};
 pub use hooks::{Arrival, HookState};
 pub use io::{Deletion, Input, Output, StreamNews, Target, Whole};
-pub use settings::{Duty, Limits, Seeding, Settings, Sources};
+pub use settings::{Duty, Limits, OnMetered, Seeding, Settings, Sources};
 
 use crate::records::{EpisodeId, FeedId};
 
@@ -152,6 +152,7 @@ impl Agent {
                     self.polled(now, feed, reply, found, is_local);
                 }
             }
+            Input::Metered(is_metered) => self.rest.is_metered = is_metered,
             Input::Prepared { id, attempt, prepared } => self.prepared(now, id, attempt, &prepared),
             Input::Progress { id, attempt, progress } => {
                 self.queue.progress(now.instant, id, attempt, progress, &mut self.rng);

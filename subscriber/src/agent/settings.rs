@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono_tz::Tz;
+use clap::ValueEnum;
 use podswarm_core::timetable::Hours;
 
 use super::share::Enough;
@@ -26,6 +27,8 @@ pub struct Settings {
     pub seeding: Seeding,
     /// At which hours, in the owner's time zone; at all if there are none.
     pub seed_at: Vec<Hours>,
+    /// What is done while the system calls the line metered.
+    pub on_metered: OnMetered,
     /// When that ends.
     pub enough: Enough,
     /// Which sources are used.
@@ -48,10 +51,28 @@ pub struct Limits {
 }
 
 impl Settings {
+    /// Whether it matters that the line is metered.
+    pub(crate) fn heeds_metered(&self) -> bool {
+        let goes_on_by_itself = matches!(self.duty, Duty::Everything | Duty::Once);
+        goes_on_by_itself && self.on_metered != OnMetered::Everything
+    }
+
     /// Whether what is complete is given to others.
     pub(super) fn seeds(&self) -> bool {
         self.duty == Duty::Everything && self.seeding == Seeding::On && self.sources == Sources::All
     }
+}
+
+/// What is done while the system calls the line metered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum OnMetered {
+    /// Everything, as on any line.
+    Everything,
+    /// Downloads go on; nothing is seeded.
+    #[default]
+    SeedNothing,
+    /// Feeds are polled; downloads wait, but for those that the owner asks for.
+    Nothing,
 }
 
 /// What an agent is here for.

@@ -80,6 +80,7 @@ fn settings(duty: Duty) -> Settings {
         zone: Tz::UTC,
         seeding: Seeding::On,
         seed_at: Vec::new(),
+        on_metered: OnMetered::SeedNothing,
         enough: Enough::default(),
         sources: Sources::All,
         connects_back: true,
@@ -490,6 +491,39 @@ fn what_is_complete_is_seeded_at_its_hours_and_fetched_at_all() {
         _ => None,
     });
     assert_eq!(told.collect::<Vec<_>>(), [true, false, true, true]);
+}
+
+#[test]
+fn on_a_metered_line_nothing_is_seeded_and_what_the_owner_wants_waits_or_does_not() {
+    let mut world = World::following(vec![torrent("a", 0, hash(1))]);
+    world.input(Input::Metered(true));
+    world.input(Input::Metered(true));
+    assert_eq!((&world.stopped, world.agent.rests()), (&vec![FIRST], Some(rest::METERED)));
+    world.release(http("b", 0));
+    world.input(Input::Poll(FEED));
+    assert_eq!(world.complete(), ["a", "b"], "downloads go on");
+    world.input(Input::Metered(false));
+    assert_eq!((&world.seeded, world.agent.rests()), (&vec![FIRST], None));
+
+    let settings = Settings { on_metered: OnMetered::Nothing, ..settings(Duty::Everything) };
+    world.restart(settings);
+    world.is_slow = true;
+    world.release(http("c", 0));
+    world.input(Input::Poll(FEED));
+    let third = EpisodeId { feed: FEED, number: 3 };
+    world.stopped.clear();
+    world.input(Input::Metered(true));
+    assert_eq!(world.stopped, [FIRST, third]);
+    world.release(http("d", 0));
+    world.input(Input::Poll(FEED));
+    let fourth = EpisodeId { feed: FEED, number: 4 };
+    assert_eq!(world.agent.trouble(fourth).as_deref(), Some(rest::METERED));
+    world.input(Input::Play(third));
+    assert_eq!(world.started.last().unwrap(), "http://host.example/c.mp3", "what is asked for does not wait");
+    world.is_slow = false;
+    world.input(Input::Metered(false));
+    assert_eq!(world.complete(), ["a", "b", "d"]);
+    assert_eq!(world.agent.trouble(third), None);
 }
 
 #[test]

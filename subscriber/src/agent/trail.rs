@@ -1,7 +1,7 @@
 //! Where a feed says itself that it has moved to (`itunes:new-feed-url`), and whether it is there.
 //!
 //! A feed is there if it is the same show by its `podcast:guid`, or has an episode that the one here has or that is
-//! known. Where it says that it has moved on it is looked for further, up to [`MOST_PLACES`].
+//! known. Where it says that it has moved on it is looked for further, up to `MOST_PLACES`.
 //!
 //! Knows nothing of HTTP: whoever carries out a poll asks at [`Trail::next_place`] until there is none, going no
 //! further than what the feed names may lie.

@@ -74,6 +74,7 @@ async fn own(out: &Out, dir: &DataDir, lock: DataDirLock, args: &RunArgs, urls: 
         zone: args.timezone.unwrap_or_else(system_zone),
         seeding: if args.no_seed { Seeding::Off } else { Seeding::On },
         seed_at: args.seed_at.clone(),
+        on_metered: args.on_metered,
         enough: Enough { ratio: args.seed_ratio, time: args.seed_time },
         sources: if args.sources.http_only { Sources::HttpOnly } else { Sources::All },
         connects_back: !args.no_connect_back,

@@ -12,6 +12,8 @@ mod fetch;
 mod find;
 mod hook;
 mod kit;
+#[cfg(target_os = "linux")]
+mod line;
 mod listen;
 mod locate;
 mod phone;
@@ -147,8 +149,13 @@ impl Hub {
             }
         }
         let kit = Kit::new(&settings, dir, route, Library::new(root.clone()), engine.clone(), web, inbox.clone())?;
+        let kit = Arc::new(kit);
+        #[cfg(target_os = "linux")]
+        if settings.heeds_metered() {
+            kit.spawn(line::watch(Arc::clone(&kit)));
+        }
         let agent = Agent::new(settings, catalogue, kit.now(), system_rng());
-        let task = Task::new(agent, store, Arc::new(kit), events.clone());
+        let task = Task::new(agent, store, kit, events.clone());
         let task = tokio::spawn(task.run(messages));
         Ok((Self { inbox, events, task, library: root, engine, _lock: lock }, listener))
     }

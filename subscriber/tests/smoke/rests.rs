@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{Agent, Host, bytes, done, folder, json_lines, magnet_seed, output};
 
 /// A show with an episode that comes by torrent, fetched to `here`.
-async fn fetched(there: &Path, here: &Path) -> Host {
+pub(super) async fn fetched(there: &Path, here: &Path) -> Host {
     let host = Host::start().await;
     let (_seed, link) = magnet_seed(there, &bytes(60_000, 5), &[]).await;
     host.state.inner().items = format!(
@@ -20,7 +20,7 @@ async fn fetched(there: &Path, here: &Path) -> Host {
     host
 }
 
-async fn status(dir: &Path) -> Value {
+pub(super) async fn status(dir: &Path) -> Value {
     json_lines(&done(&output(dir, &["--json", "status"]).await)).remove(0)
 }
 
