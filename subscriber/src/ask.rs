@@ -17,7 +17,7 @@ use podswarm_feeds::poll::Counts;
 use serde::{Deserialize, Serialize};
 
 use crate::agent::HookState;
-use crate::records::{Backlog, Episode, EpisodeId, Feed, FeedId, Heard, Shared, Source, Stage, Why};
+use crate::records::{Backlog, Episode, EpisodeId, Feed, FeedId, Heard, Shared, Source, Stage, Tagged, Why};
 use crate::rules::{RuleName, Rules};
 use podswarm_feeds::schedule::Schedule;
 
@@ -442,6 +442,9 @@ pub struct EpisodeView {
     pub path: Option<PathBuf>,
     /// Files of earlier revisions.
     pub former: Vec<PathBuf>,
+    /// What is known of it was written into its file.
+    #[serde(default)]
+    pub tagged: bool,
     /// The torrent it is or is said to be.
     pub info_hash: Option<InfoHash>,
     /// Where it is to be had, best first.
@@ -671,6 +674,7 @@ impl EpisodeView {
             withdrawn: episode.withdrawn,
             path: None,
             former: Vec::new(),
+            tagged: episode.custody.tagged == Tagged::Yes,
             info_hash: episode.info_hash(),
             sources: episode.offer.sources.clone(),
             shared: episode.shared,

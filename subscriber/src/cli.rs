@@ -15,7 +15,7 @@ use podswarm_core::timetable::Hours;
 use crate::agent::OnMetered;
 use crate::agent::share::{SeedRatio, SeedTime};
 use crate::records::Backlog;
-use crate::rules::{Clause, ClauseError, Hook, Keep, KeepFor, Quality, RuleName, Rules, Size, Take, Template};
+use crate::rules::{Clause, ClauseError, Hook, Keep, KeepFor, Quality, RuleName, Rules, Size, Tagging, Take, Template};
 use crate::web::{PhoneAddr, WebAddr};
 use podswarm_feeds::schedule::Schedule;
 
@@ -422,6 +422,10 @@ pub struct RuleFlags {
     /// it, such as `audio,smallest`. What is taken already stays as it is. [default: default]
     #[arg(long, value_name = "QUALITY")]
     pub quality: Option<Quality>,
+    /// Write what the feed tells of an episode into its file: title, show, date, numbers, notes and cover. What is
+    /// seeded stays as it is until seeding ends, for peers have the very same bytes. [default: no]
+    #[arg(long, value_name = "yes|no", hide_possible_values = true)]
+    pub tags: Option<Tagging>,
 }
 
 /// One word of `--on-complete`.
@@ -496,7 +500,7 @@ impl RuleFlags {
             }
         };
         let skip = (!self.skip.is_empty()).then_some(self.skip);
-        let Self { keep, keep_for, keep_played, name, episode_up, episode_down, find_peers, quality, .. } = self;
+        let Self { keep, keep_for, keep_played, name, episode_up, episode_down, find_peers, quality, tags, .. } = self;
         Ok(Rules {
             take,
             skip,
@@ -509,6 +513,7 @@ impl RuleFlags {
             find_peers,
             on_complete,
             quality,
+            tags,
         })
     }
 }
@@ -553,6 +558,7 @@ impl FromArgMatches for RuleArgs {
             ("find_peers", RuleName::FindPeers),
             ("on_complete", RuleName::OnComplete),
             ("quality", RuleName::Quality),
+            ("tags", RuleName::Tags),
         ];
         let is_typed = |id| matches.value_source(id) == Some(ValueSource::CommandLine);
         let others = names.into_iter().filter(|(id, _)| !is_typed(id)).map(|(_, name)| name);

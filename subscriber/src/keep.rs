@@ -228,7 +228,7 @@ mod tests {
     #[test]
     fn what_was_saved_is_there_again() {
         let store = Store::in_memory();
-        let notes = Notes { id: episode(1, 1).id, text: "<p>hello".to_owned() };
+        let notes = Notes { id: episode(1, 1).id, text: "<p>hello".to_owned(), image: None };
         let changes =
             [Change::Episode(Box::new(episode(1, 1))), Change::Notes(notes.clone()), Change::Feed(Box::new(feed(1)))];
         save(&store, &changes).unwrap();
@@ -274,6 +274,7 @@ mod tests {
         let url = |n: usize| crate::records::Source::Http(format!("http://host.example/{n}/{}", "u".repeat(4000)));
         item.offer.sources = (0..8).map(url).collect();
         item.notes = "\"\\\n".repeat(9000);
+        item.image = Some(format!("http://host.example/{}", "i".repeat(4000)));
         let id = EpisodeId { feed: FeedId(1), number: 1 };
         let episode = item.episode(id, Stage::Wanted { by_owner: false }, wall(0));
         let changes = [Change::Episode(Box::new(episode)), Change::Notes(item.notes(id).unwrap())];

@@ -1,7 +1,7 @@
 //! The folder where episodes land, as it is on the disk.
 //!
 //! Beside a finished file may stand what is not finished: the engine works in `.NAME.part`, a plain download in
-//! `.NAME.download`, with `.NAME.download.http` beside it.
+//! `.NAME.download`, with `.NAME.download.http` beside it; tags are written into a copy, `.NAME.tags`.
 //!
 //! Knows nothing of episodes: which file belongs to which is recorded by their agent. Blocking throughout.
 //!
@@ -13,11 +13,12 @@ use std::io::{self, ErrorKind};
 use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
+use podswarm_core::app::sync_folder_of;
 use podswarm_core::metainfo::InfoHash;
 use podswarm_core::net::durable::beside;
 use sha1::{Digest, Sha1};
 
-use crate::agent::Deletion;
+use crate::agent::{Deletion, TagOutcome};
 use crate::names;
 
 /// A library.
@@ -80,16 +81,43 @@ impl Library {
 
     /// Deletes a finished file or folder, and then the show's folder if nothing else is in it.
     pub fn delete(&self, file: &str) -> io::Result<()> {
-        delete_any(&self.path(file)?)?;
+        let path = self.path(file)?;
+        delete_any(&path)?;
+        delete_any(&tagged_copy(&path))?;
         self.tidy(file)
+    }
+
+    /// Deletes the copy of a file that has tags, if there is one. It is of no use, and overwritten by the next.
+    pub fn delete_copy(&self, file: &str) {
+        if let Err(error) = self.path(file).and_then(|path| delete_any(&tagged_copy(&path))) {
+            tracing::warn!(file, %error, "a copy cannot be deleted");
+        }
+    }
+
+    /// Lets the copy with the tags take the place of `file`, if both look as they did; it may have done so already.
+    pub fn put_copy(&self, file: &str, print: u64, copy: u64) -> io::Result<TagOutcome> {
+        let path = self.path(file)?;
+        let is_as_it_was = self.print(file)? == print;
+        if is_as_it_was && self.print_of_copy(file).is_ok_and(|now| now == copy) {
+            fs::rename(tagged_copy(&path), &path)?;
+            sync_folder_of(&path)?;
+        } else if is_as_it_was {
+            return Ok(TagOutcome::Lost);
+        }
+        if self.print(file)? != copy {
+            return Ok(TagOutcome::Changed);
+        }
+        Ok(TagOutcome::Written { length: fs::symlink_metadata(&path)?.len() })
+    }
+
+    /// What the copy of a file looks like that has tags, as [`Library::print`] does.
+    pub fn print_of_copy(&self, file: &str) -> io::Result<u64> {
+        print(&tagged_copy(&self.path(file)?))
     }
 
     /// What a finished file or folder looks like: lengths and dates of all that is in it. Any change shows.
     pub fn print(&self, file: &str) -> io::Result<u64> {
-        let mut digest = Sha1::new();
-        print_of(&self.path(file)?, &mut digest)?;
-        let digest: [u8; 20] = digest.finalize().into();
-        Ok(u64::from_be_bytes(*digest.first_chunk().expect("20 bytes have a first 8")))
+        print(&self.path(file)?)
     }
 
     /// Deletes a finished file or folder if it looks as `print` says.
@@ -141,6 +169,19 @@ pub fn torrent_beside(folder: &Path, info_hash: InfoHash) -> PathBuf {
 /// Where a download to `path` that no agent keeps remembers how far it is.
 pub fn resume_beside(path: &Path) -> PathBuf {
     beside(path, "resume")
+}
+
+/// Where the copy of `path` is made that has tags.
+pub fn tagged_copy(path: &Path) -> PathBuf {
+    beside(path, "tags")
+}
+
+/// What is at `path` looks like this.
+fn print(path: &Path) -> io::Result<u64> {
+    let mut digest = Sha1::new();
+    print_of(path, &mut digest)?;
+    let digest: [u8; 20] = digest.finalize().into();
+    Ok(u64::from_be_bytes(*digest.first_chunk().expect("20 bytes have a first 8")))
 }
 
 /// Takes in what `path` looks like, with all that is below it, in the order of names.
@@ -255,6 +296,27 @@ mod tests {
         assert_eq!(library.delete_unchanged("Show/a.mp3", now).unwrap(), Deletion::Missing);
         fs::remove_dir_all(library.root()).unwrap();
         assert!(library.delete_unchanged("Show/a.mp3", now).is_err(), "the disk may be away");
+    }
+
+    #[test]
+    fn a_copy_takes_the_place_of_what_it_was_made_of_and_of_nothing_else() {
+        let (_root, library) = library();
+        library.make_folder("Show").unwrap();
+        let file = "Show/a.mp3";
+        let path = library.path(file).unwrap();
+        fs::write(&path, "abc").unwrap();
+        fs::write(tagged_copy(&path), "tags abc").unwrap();
+        let (print, copy) = (library.print(file).unwrap(), library.print_of_copy(file).unwrap());
+        assert_eq!(library.put_copy(file, print + 1, copy).unwrap(), TagOutcome::Changed);
+        assert_eq!(library.put_copy(file, print, copy + 1).unwrap(), TagOutcome::Lost);
+        assert_eq!(fs::read(&path).unwrap(), b"abc");
+        let written = TagOutcome::Written { length: 8 };
+        assert_eq!(library.put_copy(file, print, copy).unwrap(), written);
+        // So it is where an agent ended before it knew.
+        assert_eq!(library.put_copy(file, print, copy).unwrap(), written);
+        assert_eq!((fs::read(&path).unwrap(), tagged_copy(&path).exists()), (b"tags abc".to_vec(), false));
+        assert_eq!(library.delete_unchanged(file, copy).unwrap(), Deletion::Done);
+        assert!(library.put_copy(file, print, copy).is_err());
     }
 
     #[cfg(unix)]

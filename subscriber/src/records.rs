@@ -146,6 +146,12 @@ pub struct Feed {
     /// The language it says that it is in.
     #[serde(default)]
     pub language: Option<String>,
+    /// Who makes it, as it says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
+    /// Where its cover is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
     /// What the show's withdrawals are known by: the key that its feed carried first.
     #[serde(default)]
     pub key: Option<ShowKey>,
@@ -173,6 +179,8 @@ impl Feed {
             last_event_id: None,
             rules: Rules::default(),
             language: None,
+            author: None,
+            image: None,
             key: None,
             taken: Vec::new(),
             poll: PollState::new(url),
@@ -307,7 +315,7 @@ pub enum Stage {
         at: DateTime<Utc>,
         /// How many bytes.
         length: u64,
-        /// The torrent that vouches for them and that they are seeded as.
+        /// The torrent that vouched for them when they came; see [`Episode::seeded_as`].
         info_hash: Option<InfoHash>,
     },
     /// It was complete, and its file is there no longer. It is not fetched again unless asked for.
@@ -369,6 +377,24 @@ pub struct Custody {
     /// The owner has changed it since: it is his.
     #[serde(default)]
     pub changed: bool,
+    /// Whether what is known of the episode was written into it.
+    #[serde(default)]
+    pub tagged: Tagged,
+}
+
+/// Whether what is known of an episode was written into its file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tagged {
+    /// The file is of no kind that can hold it, or cannot be read: it stays as it came.
+    Never,
+    /// It is as it came.
+    #[default]
+    No,
+    /// A copy with all that in it, which looks like this, is taking the file's place.
+    Soon(u64),
+    /// It was.
+    Yes,
 }
 
 /// What was given back of an episode.
@@ -539,12 +565,17 @@ impl Episode {
         self.kept_hash().or(self.offer.info_hash)
     }
 
-    /// The torrent that vouches for what is in the library.
+    /// The torrent that vouched for what is in the library when it came.
     pub fn kept_hash(&self) -> Option<InfoHash> {
         match self.stage {
             Stage::Complete { info_hash, .. } => info_hash,
             Stage::Gone { .. } | Stage::Seen { .. } | Stage::Wanted { .. } => None,
         }
+    }
+
+    /// The torrent that its file still is, byte for byte: what was written into it ends that.
+    pub fn seeded_as(&self) -> Option<InfoHash> {
+        self.kept_hash().filter(|_| matches!(self.custody.tagged, Tagged::Never | Tagged::No))
     }
 
     /// What rules look at, `now`; the language is its feed's.
@@ -579,6 +610,9 @@ pub struct Notes {
     pub id: EpisodeId,
     /// Plain text or HTML, cut at [`Notes::MAX`] bytes.
     pub text: String,
+    /// Where its own cover is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
 }
 
 impl Notes {

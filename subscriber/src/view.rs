@@ -199,6 +199,9 @@ pub fn episode(episode: &EpisodeView) -> String {
     if let Some(path) = &episode.path {
         say("file", path.display().to_string());
     }
+    if episode.tagged {
+        say("tags", "written into the file".to_owned());
+    }
     for path in &episode.former {
         say("earlier file", path.display().to_string());
     }

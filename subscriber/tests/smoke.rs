@@ -21,6 +21,8 @@ mod rests;
 mod rules;
 #[path = "smoke/sync.rs"]
 mod sync;
+#[path = "smoke/tags.rs"]
+mod tags;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -64,6 +66,8 @@ struct HostState {
 
 #[derive(Default)]
 struct Inner {
+    /// What the channel says beside its title.
+    head: String,
     items: String,
     media: BTreeMap<String, Vec<u8>>,
     /// Each answer: path, first byte asked for, status.
@@ -128,8 +132,8 @@ async fn feed(State(state): State<Arc<HostState>>, headers: HeaderMap) -> Respon
     let xml = format!(
         "<?xml version=\"1.0\"?><rss version=\"2.0\" xmlns:atom=\"http://www.w3.org/2005/Atom\"><channel>\
          <title>Night Walks</title><link>http://{0}/</link><description>Walks</description>\
-         <atom:link rel=\"monitor\" type=\"text/event-stream\" href=\"http://{0}/events\"/>{1}</channel></rss>",
-        state.addr, inner.items
+         <atom:link rel=\"monitor\" type=\"text/event-stream\" href=\"http://{0}/events\"/>{1}{2}</channel></rss>",
+        state.addr, inner.head, inner.items
     );
     let etag = format!("\"{:?}\"", Sha1::digest(&xml));
     let is_known = headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == etag.as_bytes());

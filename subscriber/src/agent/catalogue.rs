@@ -30,7 +30,8 @@ use url::Url;
 
 use super::found::{Found, bounded_guid, mark};
 use crate::names;
-use crate::records::{Episode, EpisodeId, Feed, FeedId, Left, Loose, Notes, Offer, Shared, Stage, Why};
+use crate::records::{Custody, Episode, EpisodeId, Feed, FeedId, Left, Loose, Notes, Offer};
+use crate::records::{Shared, Stage, Tagged, Why};
 use crate::rules::{Keep, Rules, Terms};
 
 /// So many new episodes of one feed are taken within 24 hours without the owner's asking.
@@ -534,7 +535,8 @@ impl Catalogue {
                     episode.former.extend(episode.file.take());
                 }
                 episode.stage = Stage::Wanted { by_owner: false };
-                (episode.shared, episode.custody.print) = (Shared::default(), None);
+                episode.custody = Custody { print: None, tagged: Tagged::No, ..episode.custody };
+                episode.shared = Shared::default();
                 (episode.due, episode.untold) = (Vec::new(), false);
                 Update::Revised
             }

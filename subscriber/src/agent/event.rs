@@ -151,6 +151,22 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// What is known of an episode was written into its file.
+    Tagged {
+        /// Which one.
+        #[serde(flatten)]
+        episode: About,
+        /// Its file.
+        path: PathBuf,
+    },
+    /// What is known of an episode could not be written into its file, which is as it was.
+    TagFailed {
+        /// Which one.
+        #[serde(flatten)]
+        episode: About,
+        /// Why.
+        reason: String,
+    },
     /// A new episode is not wanted.
     Skipped {
         /// Which one.
@@ -246,6 +262,8 @@ impl Event {
             Self::Seeding { rests: None } => "what is complete is seeded again".to_owned(),
             Self::SeedFailed { episode, reason } => format!("cannot seed {}: {reason}", episode.title),
             Self::Skipped { episode, reason } => format!("skipped: {}: {reason}", episode.title),
+            Self::Tagged { episode, .. } => format!("tagged: {}", episode.title),
+            Self::TagFailed { episode, reason } => format!("cannot write tags into {}: {reason}", episode.title),
             Self::StreamOpen { feed, .. } => format!("told of news at once: {feed}"),
             Self::Waiting { episode, reason } => format!("waiting: {}: {reason}", episode.title),
             Self::Withdrawn { episode } => {
@@ -269,6 +287,8 @@ impl Event {
             | Self::SeedFailed { episode, .. }
             | Self::Seeded { episode, .. }
             | Self::Skipped { episode, .. }
+            | Self::Tagged { episode, .. }
+            | Self::TagFailed { episode, .. }
             | Self::Waiting { episode, .. }
             | Self::Withdrawn { episode } => Some(episode.id),
             Self::Listening { .. }

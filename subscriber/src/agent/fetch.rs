@@ -8,11 +8,12 @@ use super::queue::{Fault, Job, Order, Phase, Rank};
 use super::rest::METERED;
 use super::{Agent, Duty, Output, Sources, Whole};
 use crate::names;
-use crate::records::{Custody, Episode, EpisodeId, Shared, Source, Stage, Why};
+use crate::records::{Custody, Episode, EpisodeId, Shared, Source, Stage, Tagged, Why};
 
 impl Agent {
-    /// Lets an episode go on: fetched if it is wanted, seeded if it is complete, neither if it is paused or withdrawn.
+    /// Lets an episode go on: fetched if it is wanted, seeded or written to if it is complete, not if it is paused.
     pub(super) fn go_on(&mut self, now: Now, id: EpisodeId) {
+        self.order_tags(id);
         let may_go_on = |episode: &&Episode| !episode.paused && episode.withdrawn.is_none();
         let Some(episode) = self.catalogue.episode(id).filter(may_go_on) else { return };
         let Some(feed) = self.catalogue.feed(id.feed).filter(|feed| !feed.paused) else { return };
@@ -23,9 +24,10 @@ impl Agent {
                 let rank = Rank { is_played, by_owner, when: episode.when() };
                 self.queue.add(now.instant, id, rank, sources);
             }
-            Stage::Complete { info_hash: Some(info_hash), .. } if self.settings.seeds() && self.rests().is_none() => {
+            Stage::Complete { .. } if self.settings.seeds() && self.rests().is_none() => {
                 let (file, is_local) = (episode.file.clone(), feed.is_local);
-                if let Some(file) = file.filter(|_| self.enough(id).is_none()) {
+                let file = file.filter(|_| self.enough(id).is_none());
+                if let (Some(info_hash), Some(file)) = (episode.seeded_as(), file) {
                     self.outputs.push_back(Output::Seed { id, info_hash, file, is_local });
                     self.begin_seeding(now, id);
                 }
@@ -169,7 +171,7 @@ impl Agent {
         let path = self.settings.library.join(&plan.file);
         episode.file = Some(plan.file);
         episode.stage = Stage::Complete { at: now.wall, length, info_hash };
-        episode.custody = Custody { print, changed: false, ..episode.custody };
+        episode.custody = Custody { print, changed: false, tagged: Tagged::No, ..episode.custody };
         (episode.due, episode.untold) = match self.settings.duty {
             Duty::Everything | Duty::Once => (self.hooks_of(id.feed), false),
             // It knows a part of the rules only.
@@ -183,6 +185,7 @@ impl Agent {
         if self.rests().is_some() {
             self.halt(now, id);
         }
+        self.order_tags(id);
         self.order_hooks(id);
         self.look_at_kept(now, id.feed);
     }

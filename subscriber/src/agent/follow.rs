@@ -118,6 +118,9 @@ impl Agent {
         self.save_feed(id);
         self.name_next_time(now, id);
         self.order_treat(id);
+        for episode in self.catalogue.episodes_of(id).map(|episode| episode.id).collect::<Vec<_>>() {
+            self.order_tags(episode);
+        }
         self.look_at_kept(now, id);
     }
 
@@ -141,7 +144,7 @@ impl Agent {
             self.outputs.push_back(Output::Unlisten { feed: id });
         }
         for episode in self.catalogue.remove_feed(id) {
-            if !self.queue.remove(episode.id) && episode.kept_hash().is_some() {
+            if !self.queue.remove(episode.id) && episode.seeded_as().is_some() {
                 self.outputs.push_back(Output::Stop { id: episode.id });
             }
         }
@@ -252,7 +255,7 @@ impl Agent {
     /// Brings the catalogue up to what the feed says.
     fn take_in(&mut self, now: Now, id: FeedId, found: FoundFeed, is_local: bool) -> Reading {
         if let Some(feed) = self.catalogue.feed_mut(id) {
-            feed.language = found.language;
+            (feed.language, feed.author, feed.image) = (found.language, found.author, found.image);
         }
         let mut reading = self.catalogue.read(id, found.items, now.wall);
         self.catalogue.take_back(id, found.key, &found.withdrawn, &mut reading);

@@ -34,6 +34,10 @@ pub struct FoundFeed {
     pub title: String,
     /// The language it says that it is in.
     pub language: Option<String>,
+    /// Who makes it.
+    pub author: Option<String>,
+    /// Where its cover is.
+    pub image: Option<String>,
     /// Where its events come from.
     pub events_url: Option<Url>,
     /// What its withdrawals are known by.
@@ -61,6 +65,8 @@ pub struct Found {
     pub number: Option<u32>,
     /// Where its chapters are.
     pub chapters: Option<String>,
+    /// Where its own cover is.
+    pub image: Option<String>,
     /// What is said about it, plain text or HTML.
     pub notes: String,
     /// Where it is to be had.
@@ -86,6 +92,8 @@ impl FoundFeed {
         Self {
             title: cut(channel.title.trim(), MAX_TITLE).to_owned(),
             language: channel.language.filter(|language| language.len() <= MAX_LANGUAGE),
+            author: channel.author.map(|author| cut(author.trim(), MAX_TITLE).to_owned()),
+            image: bounded_url(channel.image),
             events_url: channel.events_url.filter(|url| url.as_str().len() <= MAX_URL),
             key: channel.key,
             withdrawn: channel.withdrawn,
@@ -104,7 +112,8 @@ impl Found {
             duration: item.duration,
             season: item.season,
             number: item.number,
-            chapters: item.chapters.map(String::from).filter(|url| url.len() <= MAX_URL),
+            chapters: bounded_url(item.chapters),
+            image: bounded_url(item.image),
             notes: item.description,
             offer: offer_of(item.sources, item.info_hash, item.length, item.why_none),
             quality: item.quality,
@@ -148,7 +157,7 @@ impl Found {
             season: self.season,
             number: self.number,
             chapters: self.chapters.clone(),
-            notes_mark: mark(&self.notes),
+            notes_mark: mark(&[self.notes.as_str(), self.image.as_deref().unwrap_or_default()].concat()),
             offer: self.offer.clone(),
             stage,
             file: None,
@@ -165,8 +174,8 @@ impl Found {
 
     /// The record of what is said about this item; `None` if nothing is.
     pub fn notes(&self, id: EpisodeId) -> Option<Notes> {
-        let text = cut(self.notes.trim(), Notes::MAX);
-        (!text.is_empty()).then(|| Notes { id, text: text.to_owned() })
+        let notes = Notes { id, text: cut(self.notes.trim(), Notes::MAX).to_owned(), image: self.image.clone() };
+        (!notes.text.is_empty() || notes.image.is_some()).then_some(notes)
     }
 }
 
@@ -224,6 +233,10 @@ fn offer_of(
         }
     }
     offer
+}
+
+fn bounded_url(url: Option<Url>) -> Option<String> {
+    url.map(String::from).filter(|url| url.len() <= MAX_URL)
 }
 
 /// A guid as it is remembered.

@@ -138,8 +138,11 @@ impl Agent {
         self.order_hooks(id);
     }
 
-    /// Has all hooks done that are due for an episode.
+    /// Has all hooks done that are due for an episode, after its tags.
     pub(super) fn order_hooks(&mut self, id: EpisodeId) {
+        if self.holds_hooks(id) {
+            return;
+        }
         let Some(episode) = self.catalogue.episode(id) else { return };
         let Stage::Complete { at, .. } = episode.stage else { return };
         self.hooks.waiting.extend(episode.due.iter().map(|due| Errand { id, at, hook: due.hook.clone() }));

@@ -22,6 +22,7 @@ use super::plan::{Plan, Prepared};
 use super::queue::{Fault, Progress};
 use crate::records::{Backlog, EpisodeId, FeedId, Source};
 use crate::rules::{Hook, RuleName, Rules};
+use crate::tags::Tags;
 use podswarm_feeds::schedule::Schedule;
 
 /// What a command of the owner's is about.
@@ -166,6 +167,13 @@ pub enum Input {
         /// What is wanted of it alone.
         rules: Rules,
     },
+    /// What came of [`Output::Tag`] or [`Output::PutTagged`].
+    Tagged {
+        /// Whose.
+        id: EpisodeId,
+        /// What.
+        outcome: TagOutcome,
+    },
     /// The owner plays this episode: it is fetched now.
     Play(EpisodeId),
     /// The owner wants this episode.
@@ -196,6 +204,33 @@ pub enum Deletion {
     Failed,
     /// It was not there.
     Missing,
+}
+
+/// What came of writing into a file what is known of its episode.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TagOutcome {
+    /// The owner has changed it: it was left alone.
+    Changed,
+    /// A copy is there that looks like this.
+    Copied {
+        /// What it looks like.
+        print: u64,
+    },
+    /// It was broken off, and nothing is left of it.
+    Dropped,
+    /// It could not be done now.
+    Failed(String),
+    /// The copy is there no longer, and the file is as it was.
+    Lost,
+    /// The file was not there.
+    Missing,
+    /// The file can hold no tags, and is as it was.
+    Unfit(String),
+    /// The copy has taken the file's place.
+    Written {
+        /// Its bytes.
+        length: u64,
+    },
 }
 
 /// Something of an event stream.
@@ -296,6 +331,17 @@ pub enum Output {
         /// The source may be at a private or loopback address.
         is_local: bool,
     },
+    /// Let the copy with the tags take a file's place, if both look as they did; answer with [`Input::Tagged`].
+    PutTagged {
+        /// Whose.
+        id: EpisodeId,
+        /// The file.
+        file: String,
+        /// What it looked like.
+        print: u64,
+        /// What the copy looks like.
+        copy: u64,
+    },
     /// Make these changes durable before doing what follows.
     Save(Vec<Change>),
     /// Seed what is complete; answer with [`Input::SeedFailed`] if that cannot be.
@@ -330,6 +376,22 @@ pub enum Output {
     Stop {
         /// Whose.
         id: EpisodeId,
+    },
+    /// Make a copy of a file, if it looks as it did, with what is known of the episode in it; answer with
+    /// [`Input::Tagged`]. What seeded it has stopped.
+    Tag {
+        /// Whose.
+        id: EpisodeId,
+        /// The file.
+        file: String,
+        /// What it looked like.
+        print: u64,
+        /// What is known, the notes left out.
+        tags: Box<Tags>,
+        /// Where the show's cover is.
+        cover: Option<String>,
+        /// The cover may be at a private or loopback address.
+        is_local: bool,
     },
     /// Tell the world.
     Tell(Event),

@@ -3,9 +3,10 @@
 //! The [`Agent`] has the engine's one shape. Inputs say what happened or what the owner wants; outputs say what to do
 //! and what to remember. Reading order: [`catalogue`] decides what an item is to us, [`queue`] which downloads run,
 //! [`plan`] what they are called, [`stream`] when an event stream is made again, [`share`] how long is seeded, `rest`
-//! when not, `shelf` how long is kept, `hooks` what else is done when something is there, `heard` how far each was
-//! listened to; [`trail`] where one is that says that it has moved; `podswarm_feeds::poll` decides when a feed is
-//! asked, `hosts` when it is its turn there, and `agenda` knows which is next. `follow` and `fetch` put them together.
+//! when not, `shelf` how long is kept, `tags` when files are written to, `hooks` what else is done when something is
+//! there, `heard` how far each was listened to; [`trail`] where one is that says that it has moved;
+//! `podswarm_feeds::poll` decides when a feed is asked, `hosts` when it is its turn there, and `agenda` knows which is
+//! next. `follow` and `fetch` put them together.
 //!
 //! Knows nothing of sockets, files and the store, and reads no clock: both times are arguments, so that a month passes
 //! in a second under test.
@@ -33,6 +34,7 @@ mod io;
 mod rest;
 mod settings;
 mod shelf;
+mod tags;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -46,7 +48,7 @@ use podswarm_feeds::poll::Now;
 
 pub use heard::{Play, Played};
 pub use hooks::{Arrival, HookState};
-pub use io::{Deletion, Input, Output, StreamNews, Target, Whole};
+pub use io::{Deletion, Input, Output, StreamNews, TagOutcome, Target, Whole};
 pub use settings::{Duty, Limits, OnMetered, Seeding, Settings, Sources};
 
 use crate::records::{EpisodeId, FeedId};
@@ -60,6 +62,7 @@ use queue::Queue;
 use rest::Rest;
 use share::Counts;
 use shelf::Shelf;
+use tags::Tagger;
 
 /// All that is decided, in one place.
 #[derive(Debug)]
@@ -75,6 +78,7 @@ pub struct Agent {
     rest: Rest,
     shelf: Shelf,
     hooks: Hooks,
+    tagger: Tagger,
     /// Files, [`names::fold`](crate::names::fold)ed, that were found to be something else.
     in_the_way: BTreeSet<String>,
     rng: Rng,
@@ -102,6 +106,7 @@ impl Agent {
             rest: Rest::default(),
             shelf: Shelf::default(),
             hooks: Hooks::default(),
+            tagger: Tagger::default(),
             in_the_way: BTreeSet::new(),
             rng,
             outputs: VecDeque::new(),
@@ -162,6 +167,7 @@ impl Agent {
             Input::SeedFailed { id, is_missing, reason } => self.seed_failed(now, id, is_missing, reason),
             Input::Stream { feed, serial, news } => self.stream(now, feed, serial, news),
             Input::Subscribe { url, schedule, backlog, rules } => self.subscribe(now, url, schedule, backlog, rules),
+            Input::Tagged { id, outcome } => self.tagged(now, id, outcome),
             Input::Take(id) => self.take(now, id),
             Input::Tick => {}
         }
@@ -177,7 +183,8 @@ impl Agent {
     pub fn deadline(&self) -> Option<Instant> {
         let polls = self.feeds_deadline().filter(|_| self.settings.duty == Duty::Everything);
         let figures = earliest(self.counts_deadline(), earliest(self.shelf_deadline(), self.rest_deadline()));
-        earliest(earliest(polls, figures), earliest(self.hooks_deadline(), self.queue.deadline()))
+        let arrivals = earliest(self.hooks_deadline(), self.tags_deadline());
+        earliest(earliest(polls, figures), earliest(arrivals, self.queue.deadline()))
     }
 
     /// All feeds and episodes.
@@ -209,7 +216,8 @@ impl Agent {
     pub fn is_settled(&self) -> bool {
         let is_polled = |follow: &Follow| follow.is_paused || follow.is_polled;
         let is_polled = self.settings.duty != Duty::Once || self.follows.iter().all(is_polled);
-        is_polled && self.queue.is_settled() && self.shelf.is_settled() && self.hooks.is_settled()
+        let arrivals = self.tagger.is_settled() && self.hooks.is_settled();
+        is_polled && self.queue.is_settled() && self.shelf.is_settled() && arrivals
     }
 
     fn tell(&mut self, event: Event) {
@@ -244,6 +252,7 @@ impl Agent {
         self.tend_rest(now);
         self.queue.tick(now.instant);
         self.pass_on_orders();
+        self.tend_tags(now);
         self.tend_hooks(now);
         self.tend_shelf(now);
         self.tend_counts(now);

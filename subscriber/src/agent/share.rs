@@ -170,7 +170,7 @@ impl Agent {
 
     /// An episode is seeded from now on.
     pub(super) fn begin_seeding(&mut self, now: Now, id: EpisodeId) {
-        let Some(episode) = self.catalogue.episode(id).filter(|episode| episode.kept_hash().is_some()) else { return };
+        let Some(episode) = self.catalogue.episode(id).filter(|episode| episode.seeded_as().is_some()) else { return };
         if !self.settings.seeds() {
             return;
         }
@@ -200,7 +200,7 @@ impl Agent {
         for (id, sent) in sent {
             let Some(episode) = self.catalogue.episode(id) else { continue };
             // What is enough is about to end.
-            if episode.kept_hash().is_some() && !self.counts.runs.contains_key(&id) {
+            if episode.seeded_as().is_some() && !self.counts.runs.contains_key(&id) {
                 continue;
             }
             let run = self.counts.runs.entry(id).or_insert(Run { is_saved: true, ..Run::default() });
@@ -258,6 +258,7 @@ impl Agent {
             let (episode, sent) = (About::new(episode), episode.shared.sent);
             self.tell(Event::Seeded { episode, sent, reason });
         }
+        self.order_tags(id);
     }
 
     /// Has counted what was sent, if it is time and anything is exchanged.

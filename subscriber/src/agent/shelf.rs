@@ -38,6 +38,11 @@ impl Shelf {
     pub(super) fn is_settled(&self) -> bool {
         self.deleting.is_empty()
     }
+
+    /// The episode's file is being deleted.
+    pub(super) fn is_deleting(&self, id: EpisodeId) -> bool {
+        self.deleting.contains_key(&id)
+    }
 }
 
 impl Agent {
@@ -158,7 +163,8 @@ impl Agent {
     fn is_deletable(&self, episode: &Episode) -> bool {
         let custody = episode.custody;
         let is_ours = custody.print.is_some() && !custody.asked && !custody.changed;
-        let is_free = !self.shelf.deleting.contains_key(&episode.id) && !self.shelf.stuck.contains(&episode.id);
+        let is_busy = self.shelf.is_deleting(episode.id) || self.tagger.is_at(episode.id);
+        let is_free = !is_busy && !self.shelf.stuck.contains(&episode.id);
         is_there(episode) && is_ours && is_free && !episode.paused
     }
 

@@ -20,13 +20,14 @@ use super::queue::Fault;
 use super::share::{Enough, SeedRatio, SeedTime};
 use super::testing::{hash, http, now, show_key, torrent, wall, withdrawal};
 use super::*;
-use crate::records::{Backlog, Episode, Expiry, Feed, Source, Stage, Why};
-use crate::rules::{RuleName, Rules, Span, Take};
+use crate::records::{Backlog, Episode, Expiry, Feed, Source, Stage, Tagged, Why};
+use crate::rules::{RuleName, Rules, Span, Tagging, Take};
 
 const FEED: FeedId = FeedId(1);
 const URL: &str = "http://host.example/feed.xml";
 
 /// An agent in a world where everything is answered at once: one feed, its files, a disk and a store.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct World {
     agent: Agent,
     secs: u64,
@@ -69,6 +70,11 @@ struct World {
     hooked: Vec<(u64, String, String)>,
     /// What comes of them; `None` if they hang.
     hooks_end: Option<Result<(), Undelivered>>,
+    /// The files that were written to, and what comes of it where it is not done.
+    tagged: Vec<EpisodeId>,
+    tags_end: Option<TagOutcome>,
+    /// The agent ends when the copy is to take the file's place.
+    is_killed_at_put: bool,
 }
 
 fn settings(duty: Duty) -> Settings {
@@ -120,6 +126,9 @@ impl World {
             shown: Vec::new(),
             hooked: Vec::new(),
             hooks_end: Some(Ok(())),
+            tagged: Vec::new(),
+            tags_end: None,
+            is_killed_at_put: false,
         }
     }
 
@@ -203,6 +212,25 @@ impl World {
                 return (!self.is_slow).then_some(Input::Done { id, attempt, whole });
             }
             Output::Stop { id } => self.stopped.push(id),
+            Output::Tag { id, tags, print, .. } => {
+                assert!(!self.is_exchanged(id), "peers have the very same bytes");
+                assert_eq!((tags.show.as_str(), tags.author.as_deref(), print), ("Show", Some("Ann"), 1));
+                let outcome = self.tags_end.clone().unwrap_or(TagOutcome::Copied { print: 2 });
+                return Some(Input::Tagged { id, outcome });
+            }
+            Output::PutTagged { id, print, copy, .. } => {
+                let custody = self.episodes[&id].custody;
+                assert_eq!(
+                    (custody.print, custody.tagged, copy),
+                    (Some(print), Tagged::Soon(2), 2),
+                    "it is written down"
+                );
+                if self.is_killed_at_put {
+                    return None;
+                }
+                self.tagged.push(id);
+                return Some(Input::Tagged { id, outcome: TagOutcome::Written { length: 1100 } });
+            }
             Output::Tell(event) => self.tell(event),
             Output::Treat { conduct, .. } => self.conducts.push(conduct),
         }
@@ -226,6 +254,8 @@ impl World {
         let found = FoundFeed {
             title: "Show".to_owned(),
             language: Some("en-us".to_owned()),
+            author: Some("Ann".to_owned()),
+            image: Some("http://host.example/cover.png".to_owned()),
             events_url: self.events_url.clone(),
             key: Some(show_key(1)),
             withdrawn: self.withdrawn.clone(),
@@ -1329,4 +1359,113 @@ fn a_machine_that_was_suspended_asks_all_its_feeds_when_it_wakes_and_deletes_wha
     let outputs: Vec<Output> = std::iter::from_fn(|| world.agent.poll()).collect();
     assert!(outputs.iter().any(|output| matches!(output, Output::Poll { .. })), "{outputs:?}");
     assert!(outputs.iter().any(|output| matches!(output, Output::Delete { .. })), "{outputs:?}");
+}
+
+fn with_tags(duty: Duty) -> Settings {
+    let hooks = Some(vec![TELL.parse().unwrap()]);
+    Settings { rules: Rules { tags: Some(Tagging::Yes), on_complete: hooks, ..Rules::default() }, ..settings(duty) }
+}
+
+impl World {
+    /// Seeding was begun, and was not told to stop since.
+    fn is_exchanged(&self, id: EpisodeId) -> bool {
+        let count = |ids: &[EpisodeId]| ids.iter().filter(|it| **it == id).count();
+        count(&self.seeded) > count(&self.stopped)
+    }
+
+    fn tagging(settings: Settings, items: Vec<Found>) -> Self {
+        let mut world = Self::with(settings);
+        world.items = items;
+        world.subscribe(None);
+        world
+    }
+
+    fn first(&self) -> &Episode {
+        &self.episodes[&FIRST]
+    }
+}
+
+#[test]
+fn a_plain_file_gets_its_tags_at_once_and_hooks_find_it_with_them() {
+    let mut world = World::tagging(with_tags(Duty::Once), vec![http("a", 0)]);
+    let names: Vec<_> = world.events.iter().map(|event| event.line().split(':').next().unwrap().to_owned()).collect();
+    let at = |name: &str| names.iter().position(|it| it == name).unwrap_or_else(|| panic!("no {name}: {names:?}"));
+    assert!(at("complete") < at("tagged") && at("tagged") < at("done"), "{names:?}");
+    assert_eq!((world.told(), world.tagged.clone()), (vec!["a"], vec![FIRST]));
+    let Stage::Complete { length, .. } = world.first().stage else { panic!() };
+    assert_eq!((length, world.first().custody.print, world.first().custody.tagged), (1100, Some(2), Tagged::Yes));
+    assert!(world.agent.is_settled());
+    // It has them: the next agent does nothing.
+    world.restart(with_tags(Duty::Everything));
+    assert_eq!((world.tagged.len(), world.told().len()), (1, 1));
+}
+
+#[test]
+fn what_is_seeded_gets_its_tags_when_that_ends_and_is_what_it_was() {
+    let mut world = World::tagging(with_tags(Duty::Everything), vec![torrent("a", 0, hash(1))]);
+    world.pass(86_400);
+    assert_eq!((world.told(), world.tagged.len()), (vec!["a"], 0));
+    world.restart(with_tags(Duty::Once));
+    assert!(world.tagged.is_empty(), "the next agent may go on seeding it");
+    world.restart(with_tags(Duty::Everything));
+    world.sent = vec![(FIRST, 2000)];
+    world.pass(2 * 3600);
+    assert_eq!((&world.seeded[..], &world.stopped[..], &world.tagged[..]), (&[FIRST][..], &[FIRST][..], &[FIRST][..]));
+    assert_eq!((world.first().seeded_as(), world.first().kept_hash()), (None, Some(hash(1))));
+    // It is neither seeded nor fetched again, whatever the owner gives back now, and is the same under another guid.
+    let (seeded, started) = (world.seeded.len(), world.started.len());
+    world.restart(Settings { enough: Enough::NEVER, ..with_tags(Duty::Everything) });
+    world.release(torrent("b", 0, hash(1)));
+    world.pass(86_400);
+    assert_eq!((world.seeded.len(), world.started.len(), world.told().len()), (seeded, started, 1));
+    // A new version of it is another file.
+    world.items = vec![torrent("a", 0, hash(2))];
+    world.version += 1;
+    world.pass(86_400);
+    assert_eq!((world.first().seeded_as(), world.first().custody.tagged), (Some(hash(2)), Tagged::No));
+}
+
+#[test]
+fn an_agent_that_ends_while_the_copy_takes_the_files_place_knows_it_afterwards() {
+    let mut world = World::tagging(Settings { seeding: Seeding::Off, ..with_tags(Duty::Everything) }, vec![]);
+    world.is_killed_at_put = true;
+    world.release(torrent("a", 0, hash(1)));
+    world.pass(86_400);
+    assert_eq!((world.first().custody.tagged, world.told().len()), (Tagged::Soon(2), 0));
+    // Whatever the rule says now, and though seeding is wanted now.
+    world.is_killed_at_put = false;
+    world.restart(settings(Duty::Everything));
+    assert_eq!((world.tagged.clone(), world.seeded.len()), (vec![FIRST], 0));
+    assert_eq!((world.first().custody.print, world.told()), (Some(2), vec!["a"]));
+}
+
+#[test]
+fn what_cannot_get_tags_is_left_alone_and_a_full_disk_is_tried_again() {
+    let mut world = World::tagging(with_tags(Duty::Everything), vec![]);
+    world.tags_end = Some(TagOutcome::Failed("full".to_owned()));
+    world.release(http("a", 0));
+    world.release(http("b", 0));
+    world.input(Input::Poll(FEED));
+    assert_eq!(world.told().len(), 2, "hooks do not wait for room");
+    let failed = |world: &World| world.events.iter().filter(|it| matches!(it, Event::TagFailed { .. })).count();
+    assert_eq!(failed(&world), 1, "it is told once");
+    world.tags_end = Some(TagOutcome::Unfit("it is a text".to_owned()));
+    world.pass(3700);
+    assert_eq!((failed(&world), world.first().custody.tagged), (3, Tagged::Never));
+    world.restart(with_tags(Duty::Everything));
+    assert_eq!(failed(&world), 3);
+    world.tags_end = Some(TagOutcome::Changed);
+    world.release(http("c", 0));
+    world.input(Input::Poll(FEED));
+    let spared = world.events.iter().filter(|it| matches!(it, Event::Spared { .. })).count();
+    assert!(spared == 1 && world.tagged.is_empty(), "it is its owner's");
+}
+
+#[test]
+fn the_rule_of_a_feed_holds_for_what_is_there_already() {
+    let mut world = World::following(vec![http("a", 0)]);
+    assert_eq!((world.complete(), world.tagged.len()), (vec!["a"], 0));
+    let rules = Rules { tags: Some(Tagging::Yes), ..Rules::default() };
+    world.input(Input::Edit { feed: FEED, rules, forget: Vec::new(), schedule: None });
+    assert_eq!(world.tagged, [FIRST]);
 }

@@ -288,7 +288,7 @@ impl Task {
             Target::Episode(id) => {
                 let mut view = self.view(id).expect("it was found");
                 let notes = keep::notes(&self.store, id).explain(|| "read the notes".to_owned())?;
-                view.notes = notes.map(|notes| notes.text);
+                view.notes = notes.map(|notes| notes.text).filter(|text| !text.is_empty());
                 Ok(Reply::Episode(Box::new(view)))
             }
         }

@@ -21,6 +21,7 @@ use super::{Message, USER_AGENT};
 use crate::agent::{Input, Seeding, Settings};
 use crate::library::Library;
 use crate::records::{EpisodeId, FeedId};
+use crate::tags::Cover;
 use crate::web::WebSite;
 
 /// Feeds that are asked at the same time.
@@ -34,6 +35,10 @@ pub(super) struct Kit {
     pub(super) library: Library,
     pub(super) engine: Option<Engine>,
     pub(super) seeding: Seeding,
+    /// So much of the disk the owner wants free.
+    pub(super) leave_free: Option<u64>,
+    /// The cover that was fetched last, and where it was.
+    pub(super) last_cover: tokio::sync::Mutex<Option<(String, Arc<Cover>)>>,
     /// What publishers are offered, if we connect back to them.
     pub(super) offer: Option<Offer>,
     /// Where players find episodes.
@@ -77,6 +82,8 @@ impl Kit {
         Ok(Self {
             library,
             seeding: settings.seeding,
+            leave_free: settings.limits.leave_free,
+            last_cover: tokio::sync::Mutex::default(),
             // Through a proxy nobody is dialled for this.
             offer: settings
                 .connects_back

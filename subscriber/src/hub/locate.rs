@@ -101,7 +101,7 @@ impl Task {
         let episode = self.agent.catalogue().episode(id)?;
         let path = episode.file.as_ref().and_then(|file| self.kit.library.path(file).ok());
         Some(match (&episode.stage, path) {
-            (Stage::Complete { info_hash, .. }, Some(path)) => Found::Whole { path, info_hash: *info_hash },
+            (Stage::Complete { .. }, Some(path)) => Found::Whole { path, info_hash: episode.seeded_as() },
             (Stage::Complete { .. }, None) | (Stage::Gone { .. }, _) => Found::Nowhere("its file is gone".to_owned()),
             (Stage::Seen { .. }, _) => Found::Nowhere("it is not fetched".to_owned()),
             (Stage::Wanted { .. }, _) => match self.kit.live(id) {

@@ -21,6 +21,7 @@ mod poll;
 mod prepare;
 mod remove;
 mod sync;
+mod tags;
 mod task;
 mod views;
 

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::kit::{Kit, Live};
 use super::listen::Listener;
-use super::{Message, connect_back, fetch, hook, poll, prepare};
+use super::{Message, connect_back, fetch, hook, poll, prepare, tags};
 use crate::agent::catalogue::Change;
 use crate::agent::event::Event;
 use crate::agent::{Agent, Input, Output};
@@ -211,6 +211,14 @@ impl Task {
             Output::Seed { id, info_hash, file, is_local } => {
                 let order = fetch::SeedOrder { id, info_hash, file, is_local };
                 self.work(id, |cancel, before| fetch::seed(kit, order, cancel, before));
+            }
+            Output::Tag { id, file, print, tags: said, cover, is_local } => {
+                let order = tags::Order { id, file, print, tags: *said, cover, is_local };
+                let store = self.store.clone();
+                self.work(id, |cancel, before| tags::copy(kit, store, order, cancel, before));
+            }
+            Output::PutTagged { id, file, print, copy } => {
+                self.work(id, |_, before| tags::put(kit, id, file, print, copy, before));
             }
             Output::Stop { id } => {
                 if let Some(work) = self.works.get(&id) {

@@ -67,6 +67,9 @@ pub struct Rules {
     /// Which version of one is taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quality: Option<Quality>,
+    /// Whether what is known of one is written into its file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags: Option<Tagging>,
 }
 
 /// One of the rules, by its flag's name.
@@ -95,6 +98,8 @@ pub enum RuleName {
     OnComplete,
     /// Which version of one is taken.
     Quality,
+    /// Whether what is known of one is written into its file.
+    Tags,
 }
 
 /// What holds for one feed.
@@ -118,6 +123,8 @@ pub struct Terms {
     pub on_complete: Vec<Hook>,
     /// Which version of each is taken.
     pub quality: Quality,
+    /// Whether what is known of each is written into its file.
+    pub tags: Tagging,
 }
 
 impl Rules {
@@ -140,6 +147,7 @@ impl Rules {
             },
             on_complete: own.on_complete.clone().or_else(|| all.on_complete.clone()).unwrap_or_default(),
             quality: own.quality.or(all.quality).unwrap_or_default(),
+            tags: own.tags.or(all.tags).unwrap_or_default(),
         }
     }
 
@@ -162,6 +170,7 @@ impl Rules {
             find_peers,
             on_complete,
             quality,
+            tags,
         } = other;
         self.take = take.or(self.take.take());
         self.skip = skip.or(self.skip.take());
@@ -174,6 +183,7 @@ impl Rules {
         self.find_peers = find_peers.or(self.find_peers);
         self.on_complete = on_complete.or(self.on_complete.take());
         self.quality = quality.or(self.quality);
+        self.tags = tags.or(self.tags);
     }
 
     /// Says nothing any more of these.
@@ -191,6 +201,7 @@ impl Rules {
                 RuleName::FindPeers => self.find_peers = None,
                 RuleName::OnComplete => self.on_complete = None,
                 RuleName::Quality => self.quality = None,
+                RuleName::Tags => self.tags = None,
             }
         }
     }
@@ -212,6 +223,7 @@ impl Rules {
         words.extend(self.on_complete.iter().filter(|hooks| hooks.is_empty()).map(|_| "on complete none".to_owned()));
         words.extend(self.on_complete.iter().flatten().map(|hook| format!("on complete {hook}")));
         words.extend(self.quality.map(|quality| format!("quality {quality}")));
+        words.extend(self.tags.map(|tags| format!("tags {tags}")));
         words
     }
 
@@ -328,6 +340,28 @@ impl fmt::Display for KeepFor {
             None => f.write_str("ever"),
             Some(span) => span.fmt(f),
         }
+    }
+}
+
+/// Whether what is known of an episode is written into its file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Tagging {
+    /// Its file stays as it came.
+    #[default]
+    #[value(alias = "false")]
+    No,
+    /// It is, once the file is no torrent's any more.
+    #[value(alias = "true")]
+    Yes,
+}
+
+impl fmt::Display for Tagging {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::No => "no",
+            Self::Yes => "yes",
+        })
     }
 }
 

@@ -108,6 +108,7 @@ fn rules_are_stored_as_they_are_written() {
             r#"{ url = "http://home.example/s3cret" }"#.parse().unwrap(),
         ]),
         quality: Some("audio,smallest".parse().unwrap()),
+        tags: Some(Tagging::Yes),
     };
     let json = serde_json::to_string(&rules).unwrap();
     assert_eq!(serde_json::from_str::<Rules>(&json).unwrap(), rules, "{json}");
@@ -126,6 +127,7 @@ fn rules_are_stored_as_they_are_written() {
             "on complete `tell`",
             "on complete http://home.example",
             "quality audio,smallest",
+            "tags yes",
         ]
     );
     // That nothing ends it is said, too, where a rule of all feeds has it end.

@@ -1,7 +1,8 @@
 //! Answers requests for media.
 
+use std::fs::Metadata;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -47,6 +48,12 @@ pub(super) async fn torrent(
     answer(&web, found, None, &name, &method, &headers).await
 }
 
+/// Tells what a file is now from what it was before somebody wrote to it.
+fn file_tag(metadata: &Metadata) -> String {
+    let changed = metadata.modified().ok().and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
+    format!("{:x}-{:x}", metadata.len(), changed.unwrap_or_default().as_nanos())
+}
+
 async fn answer(
     web: &Arc<Web>,
     found: Option<Found>,
@@ -69,7 +76,7 @@ async fn answer(
                     .into_response();
             }
             let length = metadata.len();
-            let tag = info_hash.map_or_else(|| format!("{length:x}"), |hash| hash.to_string());
+            let tag = info_hash.map_or_else(|| file_tag(&metadata), |hash| hash.to_string());
             let name = path.file_name().map_or(name.into(), std::ffi::OsStr::to_string_lossy).into_owned();
             (length, tag, name, Bytewise::File(file))
         }

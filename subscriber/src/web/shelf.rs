@@ -28,7 +28,7 @@ pub(crate) struct Piece {
 /// Where the bytes of something are.
 #[derive(Debug)]
 pub(crate) enum Found {
-    /// All of them are in this file.
+    /// All of them are in this file, which is still this torrent.
     Whole { path: PathBuf, info_hash: Option<InfoHash> },
     /// They are being fetched; these are the torrent's bytes that they are.
     Coming { torrent: Torrent, range: Range<u64> },

@@ -301,9 +301,12 @@ impl World {
                 self.settle();
                 self.downloads.remove(&id);
             }
+            // Nobody asks for tags here, and nobody asks us to connect back.
             Output::ConnectBack { .. }
             | Output::Listen { .. }
+            | Output::PutTagged { .. }
             | Output::Seed { .. }
+            | Output::Tag { .. }
             | Output::Tell(_)
             | Output::Treat { .. }
             | Output::Unlisten { .. } => {}
