@@ -2,7 +2,8 @@
 //!
 //! What a host says of one feed counts for all of them, for a while: it knows us, not our feeds.
 //!
-//! Knows nothing of feeds but their hosts. What the owner or the publisher wants now is asked at once, whatever the turn.
+//! Knows nothing of feeds but their hosts. What the owner or the publisher wants now is asked at once, whatever the
+//! turn.
 //!
 //! Law: where a feed is asked because its time has come, its host is asked for no other one, and has not been for
 //! [`PAUSE`].

@@ -2,8 +2,8 @@
 //!
 //! A job is prepared (its `.torrent` fetched, its length known), then started if what it needs leaves the disk's
 //! reserve whole, then runs until it is done or its source fails. A source that fails gives way to the next; after the
-//! last the job waits, longer each time and as long as a host asked for, and begins again with the first. A download on which nothing comes in is left
-//! running, gives up its place to the next job, and says why.
+//! last the job waits, longer each time and as long as a host asked for, and begins again with the first. A download on
+//! which nothing comes in is left running, gives up its place to the next job, and says why.
 //!
 //! What the owner plays comes first, whatever else runs, then what he asked for, then the newest.
 //!

@@ -106,7 +106,8 @@ mod tests {
 
     /// A feed of these episodes that says that it is elsewhere.
     fn feed(guids: &[&str], show: Option<&str>, said: Option<&str>) -> Channel {
-        let items: String = guids.iter().map(|guid| format!("<item><guid>{guid}</guid></item>")).collect();
+        let items: Vec<_> = guids.iter().map(|guid| format!("<item><guid>{guid}</guid></item>")).collect();
+        let items = items.concat();
         let show = show.map(|show| format!("<podcast:guid>{show}</podcast:guid>")).unwrap_or_default();
         let said = said.map(|to| format!("<itunes:new-feed-url>{}</itunes:new-feed-url>", url(to))).unwrap_or_default();
         let text = format!(

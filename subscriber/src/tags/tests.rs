@@ -1,3 +1,5 @@
+//! Tags are written into files of every kind and read back.
+
 use super::*;
 
 /// A picture of one pixel.

@@ -1,7 +1,8 @@
-//! Simulates a month of a busy listener and shows what it came to: `cargo run -p podswarm-tests --bin month -- --seed 1`.
+//! Simulates a month of a busy listener and shows what it came to: `cargo run -p podswarm-tests --bin month -- --seed
+//! 1`.
 //!
-//! The agent is the real one; the world around it is simulated in virtual time, so that a run is repeated exactly by its
-//! command line.
+//! The agent is the real one; the world around it is simulated in virtual time, so that a run is repeated exactly by
+//! its command line.
 
 use std::io::Write as _;
 use std::time::Instant;

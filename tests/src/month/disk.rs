@@ -1,6 +1,6 @@
 //! The listener's disk: finished files, parts of files, and what others lay on it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use podswarm_core::app::Space;
 use podswarm_subscriber::names;
@@ -14,6 +14,8 @@ pub(super) struct Disk {
     files: BTreeMap<String, (u64, u64)>,
     /// What is there of unfinished ones.
     parts: BTreeMap<String, u64>,
+    /// Those that an agent left that has ended, and no other has looked at.
+    left: BTreeSet<String>,
     /// Bytes of both.
     used: u64,
     last_print: u64,
@@ -21,12 +23,25 @@ pub(super) struct Disk {
 
 impl Disk {
     pub(super) fn new(total: u64, others: u64) -> Self {
-        Self { total, others, files: BTreeMap::new(), parts: BTreeMap::new(), used: 0, last_print: 0 }
+        Self {
+            total,
+            others,
+            files: BTreeMap::new(),
+            parts: BTreeMap::new(),
+            left: BTreeSet::new(),
+            used: 0,
+            last_print: 0,
+        }
     }
 
-    /// Bytes of the library.
-    pub(super) const fn used(&self) -> u64 {
-        self.used
+    /// Bytes of the library, but for parts that the agent has not looked at since it began.
+    pub(super) fn known(&self) -> u64 {
+        self.used - self.left.iter().map(|name| self.part(name)).sum::<u64>()
+    }
+
+    /// The agent has ended.
+    pub(super) fn restarted(&mut self) {
+        self.left = self.parts.keys().cloned().collect();
     }
 
     pub(super) const fn space(&self) -> Space {
@@ -41,8 +56,9 @@ impl Disk {
         self.parts.get(name).copied().unwrap_or(0)
     }
 
-    /// What is there of a file, finished or not.
-    pub(super) fn present(&self, name: &str) -> u64 {
+    /// What is there of a file, finished or not, for the agent that looks.
+    pub(super) fn present(&mut self, name: &str) -> u64 {
+        self.left.remove(name);
         self.file(name).unwrap_or(0).max(self.part(name))
     }
 

@@ -73,7 +73,7 @@ impl World {
         // What nobody could know of is measured every ten seconds.
         let slack = RATE * 12 * self.settings.downloads as u64;
         let quota = limits.quota.unwrap_or(u64::MAX).saturating_add(slack);
-        self.laws.disk(now, self.disk.used(), quota, is_tight, grown > 0);
+        self.laws.disk(now, self.disk.known(), quota, is_tight, grown > 0);
     }
 
     /// What is wrong with the host of some media.

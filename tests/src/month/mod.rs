@@ -1,9 +1,9 @@
 //! A month of a busy listener in virtual time: the real agent, and hundreds of feeds that behave as feeds do.
 //!
-//! Feeds are written as RSS, Atom and JSON Feed and read by the real reader; they move, break, lose and regain what they
-//! have, change guids and dates, come twice, are revised and taken back. Hosts go down, hang and ask for patience. Media
-//! are missing, break off, stall and are not as long as they say. The disk fills, the clock is set, the agent is ended
-//! and killed. What it decides is the product's code, untouched; only what carries it out is made up.
+//! Feeds are written as RSS, Atom and JSON Feed and read by the real reader; they move, break, lose and regain what
+//! they have, change guids and dates, come twice, are revised and taken back. Hosts go down, hang and ask for patience.
+//! Media are missing, break off, stall and are not as long as they say. The disk fills, the clock is set, the agent is
+//! ended and killed. What it decides is the product's code, untouched; only what carries it out is made up.
 //!
 //! Nothing else is random than what one seed gives, so that a seed is one run.
 //!

@@ -262,7 +262,7 @@ impl World {
         let Some(agent) = &self.agent else { return };
         let jobs = agent.queue().len();
         self.figures.most_wanted = self.figures.most_wanted.max(jobs);
-        self.figures.most_kept = self.figures.most_kept.max(self.disk.used());
+        self.figures.most_kept = self.figures.most_kept.max(self.disk.known());
         let moving = self.downloads.values().filter(|it| it.is_moving(self.now) && !it.was_still).count();
         check(moving <= self.settings.downloads, || format!("{moving} downloads move at once"));
         let most = self.settings.downloads * 9;
@@ -319,6 +319,7 @@ impl World {
         self.figures.runs += 1;
         self.run_began = self.now;
         self.laws.restarted();
+        self.disk.restarted();
         let rng = self.rng.fork(u64::from(self.run));
         let catalogue = self.records.catalogue();
         self.agent = Some(Agent::new(self.settings.clone(), catalogue, self.clock(), rng));

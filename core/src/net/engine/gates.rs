@@ -1,7 +1,7 @@
 //! Keeps what is asked of one tracker at once within bounds, however many torrents name it.
 //!
-//! Each announce has a socket of its own. Thousands at once would be a flood to the tracker, and more files than systems
-//! let a program open.
+//! Each announce has a socket of its own. Thousands at once would be a flood to the tracker, and more files than
+//! systems let a program open.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
