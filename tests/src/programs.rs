@@ -66,10 +66,10 @@ pub fn podpub_on(host: &Host, ways: &[Way]) -> Command {
     command
 }
 
-/// `podsub` on `host`.
+/// `podsub` on `host`, whatever the machine below calls its line.
 pub fn podsub_on(host: &Host, ways: &[Way]) -> Command {
     let mut command = host.command(podsub());
-    open_only(&mut command, ways);
+    open_only(&mut command, ways).env("PODSWARM_ON_METERED", "everything");
     command
 }
 
