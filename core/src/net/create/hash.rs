@@ -291,11 +291,11 @@ impl Job<'_> {
         runs.sort_unstable_by_key(|run| run.first_piece);
         let sums = || runs.iter().flat_map(|run| &run.sums);
         let version = self.options.version;
-        let trees = self.spread.trees(layout.piece_length(), sums().filter_map(|sum| sum.tree));
+        let trees = || self.spread.trees(layout.piece_length(), sums().filter_map(|sum| sum.tree));
         Ok(Hashed {
             hashes: ContentHashes {
                 pieces: version.has_v1().then(|| sums().filter_map(|sum| sum.sha1).collect()),
-                trees: if version.has_v2() { trees } else { Vec::new() },
+                trees: if version.has_v2() { trees() } else { Vec::new() },
             },
             sha256: ordered.map(OrderedHash::finish),
             length: self.spread.content_before(layout.length()),
