@@ -7,7 +7,8 @@
 //! | `GET /media/HASH/NAME?token=TOKEN` | the same of a torrent that one command fetches |
 //! | `GET /feed.xml?token=TOKEN` | everything that is kept, as a feed for podcast apps, with an entity tag |
 //!
-//! Bytes of an episode that is being fetched are given once they are verified; where the asker reads is fetched first.
+//! Bytes of an episode that is being fetched are given once they are there, and verified if they are a torrent's; where
+//! the asker reads is fetched first.
 //! A body holds one read's bytes at a time, and ends when the asker goes. NAME is there for players that look at it.
 //! `phone` opens feed and media to the house's network, if the owner wants it, and there `sync` keeps podcast apps in
 //! step for who passes the `gate`; `serve` is the loop under all of it.

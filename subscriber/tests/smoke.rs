@@ -15,6 +15,8 @@ mod opml;
 mod pages;
 #[path = "smoke/phone.rs"]
 mod phone;
+#[path = "smoke/play.rs"]
+mod play;
 #[path = "smoke/rests.rs"]
 mod rests;
 #[path = "smoke/rules.rs"]
@@ -72,6 +74,8 @@ struct Inner {
     media: BTreeMap<String, Vec<u8>>,
     /// Each answer: path, first byte asked for, status.
     answers: Vec<(String, u64, u16)>,
+    /// Bytes of media that were answered with.
+    sent: usize,
 }
 
 impl HostState {
@@ -121,6 +125,11 @@ impl Host {
         self.state.inner().items.clear();
     }
 
+    /// Bytes of media that were answered with.
+    fn sent(&self) -> usize {
+        self.state.inner().sent
+    }
+
     fn answers(&self, path: &str) -> Vec<(u64, u16)> {
         let inner = self.state.inner();
         inner.answers.iter().filter(|answer| answer.0 == path).map(|answer| (answer.1, answer.2)).collect()
@@ -162,6 +171,8 @@ async fn media(State(state): State<Arc<HostState>>, UrlPath(name): UrlPath<Strin
     };
     let range = headers.get(header::RANGE).and_then(|range| range.to_str().ok()?.strip_prefix("bytes="));
     let from: usize = range.and_then(|range| range.split('-').next()?.parse().ok()).unwrap_or(0);
+    let last = range.and_then(|range| range.split('-').nth(1)?.parse::<usize>().ok());
+    let end = last.map_or(bytes.len(), |last| (last + 1).min(bytes.len()));
     let status = if range.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
     inner.answers.push((path, from as u64, status.as_u16()));
     let total = bytes.len();
@@ -169,12 +180,14 @@ async fn media(State(state): State<Arc<HostState>>, UrlPath(name): UrlPath<Strin
         .status(status)
         .header(header::ETAG, "\"1\"")
         .header(header::CONTENT_TYPE, "audio/mpeg")
-        .header(header::CONTENT_LENGTH, total - from);
+        .header(header::CONTENT_LENGTH, end - from);
     if range.is_some() {
-        answer = answer.header(header::CONTENT_RANGE, format!("bytes {from}-{}/{total}", total - 1));
+        answer = answer.header(header::CONTENT_RANGE, format!("bytes {from}-{}/{total}", end - 1));
     }
-    let body = match state.stop_after.filter(|_| from == 0) {
-        None => Body::from(bytes[from..].to_vec()),
+    let stop = state.stop_after.filter(|_| from == 0);
+    inner.sent += stop.unwrap_or(end) - from;
+    let body = match stop {
+        None => Body::from(bytes[from..end].to_vec()),
         Some(end) => {
             let begun = stream::once(async move { Ok::<_, Infallible>(Bytes::from(bytes[..end].to_vec())) });
             Body::from_stream(begun.chain(stream::pending()))

@@ -11,6 +11,7 @@
 
 mod download;
 mod error;
+mod growing;
 mod guard;
 mod ranges;
 
@@ -27,6 +28,7 @@ use url::Url;
 
 pub use self::download::{DownloadOptions, Downloaded, Sample};
 pub use self::error::{Cause, HttpError};
+pub use self::growing::{Growing, GrowingReader};
 pub use self::guard::Reach;
 
 use self::error::host_of;

@@ -369,6 +369,8 @@ pub enum Output {
         info_hash: Option<InfoHash>,
         /// Where the same is said to be had as a plain file.
         mirrors: Vec<String>,
+        /// The owner is about to play it.
+        is_played: bool,
         /// The source may be at a private or loopback address.
         is_local: bool,
     },

@@ -8,7 +8,7 @@ use std::time::Duration;
 use podswarm_core::metainfo::{FileChoice, InfoHash, Metainfo};
 use podswarm_core::net::clock::Clock;
 use podswarm_core::net::create::{Watch, verify};
-use podswarm_core::net::http::{DownloadOptions, HttpError};
+use podswarm_core::net::http::{DownloadOptions, Growing, HttpError};
 use podswarm_core::net::{AddTorrent, Files, Torrent, TorrentState, TorrentStatus};
 use podswarm_core::rate::{Rate, RateMeter};
 use podswarm_core::swarm::WebSeedState;
@@ -38,6 +38,7 @@ pub(super) struct Order {
     pub(super) info_hash: Option<InfoHash>,
     /// URLs of the same as a plain file.
     pub(super) mirrors: Vec<String>,
+    pub(super) is_played: bool,
     pub(super) is_local: bool,
 }
 
@@ -171,9 +172,13 @@ async fn download(
     let counter = Arc::clone(meter);
     let options = DownloadOptions {
         progress: Some(Arc::new(move |bytes| counter.set(bytes))),
+        growing: meter.growing.clone(),
         cancel: cancel.clone(),
         ..DownloadOptions::default()
     };
+    if order.is_played {
+        meter.growing.expect_reader();
+    }
     let http = kit.http(reach_of_links(order.is_local));
     let part = download_part(path);
     let downloading = http.download(url, &part, path, &options);
@@ -325,7 +330,10 @@ fn progress_of(status: &TorrentStatus) -> Progress {
 
 /// How a plain download stands.
 pub(super) struct Meter {
+    /// The file, for those who read it meanwhile.
+    pub(super) growing: Growing,
     clock: Clock,
+    /// As long as its feed says that it is.
     length: Option<u64>,
     have: AtomicU64,
     rate: Mutex<RateMeter>,
@@ -333,7 +341,13 @@ pub(super) struct Meter {
 
 impl Meter {
     fn new(length: Option<u64>) -> Self {
-        Self { clock: Clock::default(), length, have: AtomicU64::new(0), rate: Mutex::default() }
+        Self {
+            growing: Growing::default(),
+            clock: Clock::default(),
+            length,
+            have: AtomicU64::new(0),
+            rate: Mutex::default(),
+        }
     }
 
     fn set(&self, have: u64) {
@@ -341,6 +355,11 @@ impl Meter {
         // What an earlier attempt had is no speed.
         let came = if before == 0 { 0 } else { have.saturating_sub(before) };
         self.rate.lock().unwrap_or_else(PoisonError::into_inner).add(self.clock.now(), came);
+    }
+
+    /// How long it is, as far as somebody says so; its server knows best.
+    fn length(&self) -> Option<u64> {
+        self.growing.length().flatten().or(self.length)
     }
 
     fn have(&self) -> u64 {
@@ -365,7 +384,7 @@ fn active_web_seeds(status: &TorrentStatus) -> u32 {
 /// Bytes that are yet to be written for what moves data.
 pub(super) fn outstanding(live: &Live) -> u64 {
     match live {
-        Live::Http(meter) => meter.length.unwrap_or(0).saturating_sub(meter.have()),
+        Live::Http(meter) => meter.length().unwrap_or(0).saturating_sub(meter.have()),
         Live::Torrent(torrent) => {
             let status = torrent.status();
             status.length.saturating_sub(status.have)
@@ -390,9 +409,10 @@ pub(super) fn transfer(live: &Live) -> Transfer {
     match live {
         Live::Http(meter) => {
             let (have, down_rate) = (meter.have(), meter.rate());
-            let left = meter.length.and_then(|length| length.checked_sub(have));
+            let length = meter.length();
+            let left = length.and_then(|length| length.checked_sub(have));
             let eta_seconds = left.filter(|left| *left > 0).and_then(|left| left.checked_div(down_rate.0));
-            let (state, length) = ("downloading".to_owned(), meter.length);
+            let state = "downloading".to_owned();
             Transfer { state, length, have, down_rate, eta_seconds, ..Transfer::default() }
         }
         Live::Torrent(torrent) => transfer_of(&torrent.status()),

@@ -112,10 +112,15 @@ impl Task {
                 Some(Live::Torrent(_)) => {
                     Found::Nowhere("it is a folder, of which no single file is played".to_owned())
                 }
-                Some(Live::Http(_)) => match self.agent.queue().job(id).map(|job| job.source().clone()) {
-                    Some(Source::Http(url)) => Found::Elsewhere(url),
-                    _ => Found::Soon,
-                },
+                Some(Live::Http(meter)) => {
+                    // Where all goes through a proxy or by an interface, players do not go around it.
+                    let may_leave = self.kit.route.proxy.is_none() && self.kit.route.bind.is_none();
+                    let elsewhere = match self.agent.queue().job(id).map(|job| job.source().clone()) {
+                        Some(Source::Http(url)) if may_leave => Some(url),
+                        _ => None,
+                    };
+                    Found::Growing { growing: meter.growing.clone(), elsewhere }
+                }
                 None => Found::Soon,
             },
         })

@@ -1,4 +1,4 @@
-//! The bytes of an answer, a piece at a time: from a file, or from a torrent as it comes.
+//! The bytes of an answer, a piece at a time: from a file, or from a torrent or a plain download as it comes.
 
 use std::io::{self, SeekFrom};
 use std::sync::Arc;
@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use futures_util::Stream;
 use podswarm_core::app::range::ByteRange;
+use podswarm_core::net::http::{Growing, GrowingReader};
 use podswarm_core::net::{Reader, Torrent};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
@@ -16,12 +17,17 @@ use crate::records::EpisodeId;
 /// How much of a file one answer holds in memory.
 const CHUNK: u64 = 64 << 10;
 
+/// All of what nobody knows the end of.
+pub(super) const ENDLESS: ByteRange = ByteRange { first: 0, last: u64::MAX - 1 };
+
 /// Where bytes come from.
 pub(super) enum Bytewise {
     /// A file that is whole.
     File(File),
     /// A torrent that is being fetched; what is served begins at this byte of it.
     Torrent(Torrent, u64),
+    /// A plain file that is being fetched.
+    Growing(Growing),
 }
 
 /// Finds an episode again: one that is complete may be seeded no longer, and lies in its file.
@@ -45,6 +51,7 @@ enum From {
     Start(Bytewise),
     File(File),
     Reader(Reader),
+    Growing(GrowingReader),
 }
 
 /// The bytes of a part.
@@ -68,6 +75,7 @@ impl Answer {
                     let range = *start + at..*start + self.part.last + 1;
                     From::Reader(torrent.read(range).await.map_err(io::Error::other)?)
                 }
+                Bytewise::Growing(growing) => From::Growing(growing.read(at..self.part.last + 1).await?),
                 Bytewise::File(file) => {
                     let mut file = file.try_clone().await?;
                     file.seek(SeekFrom::Start(at)).await?;
@@ -78,6 +86,12 @@ impl Answer {
         let bytes = match &mut self.from {
             From::Start(_) => unreachable!("it was begun above"),
             From::File(file) => read(file, self.left).await?,
+            // It has the file itself: what is in its place later may be another version.
+            From::Growing(reader) => match reader.next().await? {
+                Some(bytes) => bytes,
+                None if self.part == ENDLESS => return Ok(None),
+                None => return Err(io::ErrorKind::UnexpectedEof.into()),
+            },
             From::Reader(reader) => match reader.next().await {
                 Ok(Some(bytes)) => bytes,
                 Ok(None) => return Err(io::ErrorKind::UnexpectedEof.into()),

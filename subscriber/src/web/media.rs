@@ -11,6 +11,7 @@ use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use podswarm_core::app::range::{self, Asked, ByteRange};
 use podswarm_core::metainfo::InfoHash;
+use podswarm_core::net::http::Growing;
 
 use super::body::{self, Again, Bytewise};
 use super::{Found, Web, mime_of};
@@ -35,6 +36,11 @@ pub(super) async fn episode(
             found => return answer(&web, found, Some(id), &name, &method, &headers).await,
         }
     }
+    later()
+}
+
+/// Nothing is there yet.
+fn later() -> Response {
     ([(header::RETRY_AFTER, "30")], StatusCode::SERVICE_UNAVAILABLE).into_response()
 }
 
@@ -62,10 +68,18 @@ async fn answer(
     method: &Method,
     headers: &HeaderMap,
 ) -> Response {
+    let mut elsewhere = None;
     let (length, tag, name, source) = match found {
         None | Some(Found::Soon) => return (StatusCode::NOT_FOUND, "there is no such episode\n").into_response(),
         Some(Found::Nowhere(why)) => return (StatusCode::NOT_FOUND, why + "\n").into_response(),
-        Some(Found::Elsewhere(url)) => return Redirect::temporary(&url).into_response(),
+        Some(Found::Growing { growing, elsewhere: url }) => {
+            let described = tokio::time::timeout(SOON, growing.described_length()).await;
+            let Ok(Some(length)) = described else { return later() };
+            let Some(length) = length else { return endless(growing, name, method) };
+            elsewhere = url;
+            // When it is whole its tag would be another.
+            (length, None, name.to_owned(), Bytewise::Growing(growing))
+        }
         Some(Found::Whole { path, info_hash }) => {
             let Ok(file) = tokio::fs::File::open(&path).await else {
                 return (StatusCode::NOT_FOUND, "its file is not there\n").into_response();
@@ -78,15 +92,15 @@ async fn answer(
             let length = metadata.len();
             let tag = info_hash.map_or_else(|| file_tag(&metadata), |hash| hash.to_string());
             let name = path.file_name().map_or(name.into(), std::ffi::OsStr::to_string_lossy).into_owned();
-            (length, tag, name, Bytewise::File(file))
+            (length, Some(tag), name, Bytewise::File(file))
         }
         Some(Found::Coming { torrent, range }) => {
             let (tag, name) = (torrent.info_hash().to_string(), torrent.metainfo().info.name.to_string());
-            (range.end - range.start, tag, name, Bytewise::Torrent(torrent, range.start))
+            (range.end - range.start, Some(tag), name, Bytewise::Torrent(torrent, range.start))
         }
     };
-    let tag = HeaderValue::from_str(&format!("\"{tag}\"")).expect("hex digits are a header's value");
-    let may_cut = headers.get(header::IF_RANGE).is_none_or(|condition| *condition == tag);
+    let tag = tag.map(|tag| HeaderValue::from_str(&format!("\"{tag}\"")).expect("hex digits are a header's value"));
+    let may_cut = headers.get(header::IF_RANGE).is_none_or(|condition| Some(condition) == tag.as_ref());
     let asked = match headers.get(header::RANGE).and_then(|value| value.to_str().ok()) {
         // A range means something only to GET.
         Some(range) if may_cut && *method == Method::GET => range::parse(range, length),
@@ -99,12 +113,19 @@ async fn answer(
         // Nobody who plays asks for several parts, and the whole is an answer to that.
         Asked::Parts(_) | Asked::Whole => (StatusCode::OK, (length > 0).then_some(whole)),
     };
+    if let (Bytewise::Growing(growing), Some(url), Some(part)) = (&source, elsewhere, part)
+        && !growing.reaches(part.first)
+    {
+        return Redirect::temporary(&url).into_response();
+    }
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
     let out = response.headers_mut();
     out.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     out.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    out.insert(header::ETAG, tag);
+    if let Some(tag) = tag {
+        out.insert(header::ETAG, tag);
+    }
     let text = |text: String| HeaderValue::from_str(&text).expect("digits are a header's value");
     match (status, part) {
         (StatusCode::RANGE_NOT_SATISFIABLE, _) => {
@@ -123,4 +144,13 @@ async fn answer(
         *response.body_mut() = Body::from_stream(body::stream(source, part, again));
     }
     response
+}
+
+/// All of a plain download of which nobody knows how long it is.
+fn endless(growing: Growing, name: &str, method: &Method) -> Response {
+    let headers = [(header::CONTENT_TYPE, mime_of(name)), (header::CACHE_CONTROL, "private, no-cache")];
+    if *method == Method::HEAD {
+        return headers.into_response();
+    }
+    (headers, Body::from_stream(body::stream(Bytewise::Growing(growing), body::ENDLESS, None))).into_response()
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use chrono::{DateTime, Utc};
 use podswarm_core::metainfo::InfoHash;
 use podswarm_core::net::Torrent;
+use podswarm_core::net::http::Growing;
 
 use crate::hub::HubHandle;
 use crate::records::EpisodeId;
@@ -32,8 +33,8 @@ pub(crate) enum Found {
     Whole { path: PathBuf, info_hash: Option<InfoHash> },
     /// They are being fetched; these are the torrent's bytes that they are.
     Coming { torrent: Torrent, range: Range<u64> },
-    /// They are being fetched from this address, which gives parts of them.
-    Elsewhere(String),
+    /// They are being fetched as a plain file. Where a part of it comes sooner from elsewhere, this is there.
+    Growing { growing: Growing, elsewhere: Option<String> },
     /// They are about to be fetched.
     Soon,
     /// They will not be there, for this reason.

@@ -8,16 +8,21 @@ use super::{Agent, Host, bytes, done, folder, json_lines, output};
 
 /// What `addr` answers to these lines of a request.
 async fn ask(addr: &str, lines: &str) -> String {
+    String::from_utf8_lossy(&answer(addr, lines).await).into_owned()
+}
+
+/// The same as it comes.
+pub(super) async fn answer(addr: &str, lines: &str) -> Vec<u8> {
     let mut stream = TcpStream::connect(addr).await.expect("it listens");
     let request = format!("{lines}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.expect("it reads");
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await.expect("it answers");
-    String::from_utf8_lossy(&answer).into_owned()
+    answer
 }
 
 /// Address and path of a URL.
-fn parts(url: &str) -> (&str, &str) {
+pub(super) fn parts(url: &str) -> (&str, &str) {
     let rest = url.strip_prefix("http://").expect("it is over HTTP");
     rest.split_at(rest.find('/').expect("it has a path"))
 }

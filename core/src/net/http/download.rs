@@ -4,28 +4,38 @@
 //! version that the part is of; the next attempt asks for the rest of that version, and gets the whole file if there
 //! is another by now. A part without its sidecar is begun anew.
 //!
+//! Who reads the part meanwhile ([`Growing`]) is served first: what he jumps to is asked for as a range of the same
+//! version, and the hole before it is filled later. From the first hole on the sidecar says which bytes are there; what
+//! comes after it was written last is fetched again after a crash. An answer that is left for another is not ended but
+//! not read on, and taken up again where it stopped.
+//!
 //! Source: RFC 9110 §13.1.5 (If-Range), §14 (ranges).
 
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use reqwest::header::{
-    ACCEPT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_RANGE, LAST_MODIFIED, RANGE,
+    ACCEPT_ENCODING, ACCEPT_RANGES, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_RANGE, LAST_MODIFIED,
+    RANGE,
 };
 use reqwest::{Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use tokio::fs::{self, File, OpenOptions};
-use tokio::io::{AsyncWriteExt as _, BufWriter};
+use tokio::io::{AsyncSeekExt as _, AsyncWriteExt as _, BufWriter, SeekFrom};
+use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::error::{Cause, HttpError, host_of};
+use super::growing::{About, Growing, Hole, Runs, STEP};
 use super::guard::Downgrade;
 use super::ranges::is_page;
 use super::{Answer, HttpClient, check_encoding, status_error};
 use crate::bencode::{self, Limits};
+use crate::net::durable::write_atomic;
 
 /// How a file is to be downloaded.
 #[derive(Clone, Default)]
@@ -36,6 +46,8 @@ pub struct DownloadOptions {
     pub max_bytes: Option<u64>,
     /// Told how many bytes are there, the resumed ones counted, each time some have come.
     pub progress: Option<Arc<dyn Fn(u64) + Send + Sync>>,
+    /// The part, for those who read it while it comes.
+    pub growing: Growing,
     /// Ends the download; the part stays.
     pub cancel: CancellationToken,
 }
@@ -64,7 +76,8 @@ impl HttpClient {
     ///
     /// Both must be in one folder that exists. A redirect from https to http is followed here: media are often hosted
     /// so, and what matters is checked by hash. A part stays after an error, so that the next attempt can go on, unless
-    /// the error says that the file is not what was wanted.
+    /// the error says that the file is not what was wanted. What readers of [`DownloadOptions::growing`] wait for comes
+    /// first.
     ///
     /// # Errors
     ///
@@ -76,7 +89,9 @@ impl HttpClient {
         path: &Path,
         options: &DownloadOptions,
     ) -> Result<Downloaded, HttpError> {
-        let job = Job { client: self, url: url.parse()?, part, sidecar: part.with_added_extension("http"), options };
+        let _attempt = options.growing.attempt();
+        let job =
+            Job { client: self, url: url.parse()?, part, path, sidecar: part.with_added_extension("http"), options };
         let downloaded = match job.run().await {
             Err(error @ (HttpError::Length { .. } | HttpError::TooLarge { .. })) => {
                 job.discard().await;
@@ -137,12 +152,13 @@ struct Job<'a> {
     client: &'a HttpClient,
     url: Url,
     part: &'a Path,
+    path: &'a Path,
     sidecar: PathBuf,
     options: &'a DownloadOptions,
 }
 
 /// What is known of the version that a part is of.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Version {
     /// Where the download began.
     url: String,
@@ -150,21 +166,55 @@ struct Version {
     validator: String,
 }
 
+/// The sidecar of a part with holes. Who does not know of holes cannot read it, and begins the part anew.
+#[derive(Debug, Serialize, Deserialize)]
+struct Holed {
+    version: Version,
+    /// The bytes that are there, as starts and ends.
+    runs: Vec<[u64; 2]>,
+}
+
 /// A part that can be continued.
 struct Begun {
-    bytes: u64,
     version: Version,
+    is_holed: bool,
 }
 
 /// Bytes on their way into the part.
 struct Transfer {
-    /// Where they come from; `None` if all are there.
-    source: Option<(Response, Url)>,
     part: BufWriter<File>,
-    /// Bytes that the part had.
-    offset: u64,
-    /// The whole file's length, if the server says it.
-    total: Option<u64>,
+    /// What was written, and nobody was told of yet.
+    unseen: Range<u64>,
+    /// What is asked for further parts; without it none can be.
+    version: Option<Version>,
+    /// The sidecar says which bytes are there.
+    is_holed: bool,
+    /// Bytes that came since it was written.
+    unsaid: u64,
+    /// Where the redirects ended.
+    url: Url,
+    /// Answers that are to be read on.
+    sources: Vec<Source>,
+}
+
+/// An answer whose bytes are yet to be read.
+struct Source {
+    response: Response,
+    url: Url,
+    /// Where in the file its next bytes belong.
+    at: u64,
+    /// Where they end, if that is known.
+    end: Option<u64>,
+    /// It was left for another meanwhile; its server may have lost patience.
+    has_rested: bool,
+}
+
+/// Why an answer is read no further.
+enum Pause {
+    /// It has brought what was missing.
+    Filled,
+    /// A reader waits elsewhere.
+    Wanted,
 }
 
 impl Job<'_> {
@@ -173,121 +223,304 @@ impl Job<'_> {
             Some(begun) => self.resume(begun).await?,
             None => None,
         };
-        let transfer = match transfer {
+        let mut transfer = match transfer {
             Some(transfer) => transfer,
             None => self.start().await?,
         };
-        let resumed_from = transfer.offset;
-        let bytes = self.receive(transfer).await?;
+        let resumed_from = self.growing().bytes();
+        let outcome = self.fill(&mut transfer).await;
+        // Also what a broken answer has brought is kept.
+        self.publish(&mut transfer).await?;
+        if outcome.is_err() && transfer.is_holed {
+            self.say_what_is_there(&mut transfer).await?;
+        }
+        let bytes = outcome?;
+        transfer.part.get_ref().sync_all().await.map_err(|source| file_error(self.part, source))?;
         Ok(Downloaded { bytes, resumed_from })
+    }
+
+    /// Tells the readers what the server says of the file.
+    fn describe(&self, length: Option<u64>, has_version: bool, has_parts: bool) {
+        let (part, path) = (self.part.to_owned(), self.path.to_owned());
+        let can_jump = has_version && has_parts && length.is_some();
+        self.growing().described(About { part, path, length, can_jump, has_parts });
+    }
+
+    const fn growing(&self) -> &Growing {
+        &self.options.growing
     }
 
     /// What an earlier attempt left, if its version is known.
     async fn begun(&self) -> Option<Begun> {
         let bytes = fs::metadata(self.part).await.ok()?.len();
-        let version: Version = bencode::decode(&fs::read(&self.sidecar).await.ok()?, Limits::MESSAGE).ok()?;
-        (bytes > 0 && version.url == self.url.as_str()).then_some(Begun { bytes, version })
+        let sidecar = fs::read(&self.sidecar).await.ok()?;
+        let plain = bencode::decode(&sidecar, Limits::MESSAGE);
+        let is_holed = plain.is_err();
+        let Holed { version, runs } = match plain {
+            Ok(version) => Holed { version, runs: vec![[0, bytes]] },
+            Err(_) => bencode::decode(&sidecar, Limits::MESSAGE).ok()?,
+        };
+        let is_sound = runs.iter().all(|[start, end]| start <= end && *end <= bytes);
+        let runs: Runs = runs.into_iter().filter(|_| is_sound).collect();
+        let can_be_asked_for = version.url == self.url.as_str() && HeaderValue::from_str(&version.validator).is_ok();
+        if runs.bytes() == 0 || !can_be_asked_for {
+            return None;
+        }
+        self.growing().found(runs);
+        Some(Begun { version, is_holed })
     }
 
     /// Asks for the rest of `begun`; `None` if the server makes no sense of that.
     async fn resume(&self, begun: Begun) -> Result<Option<Transfer>, HttpError> {
-        let Ok(validator) = HeaderValue::from_str(&begun.version.validator) else { return Ok(None) };
-        let range = HeaderValue::try_from(format!("bytes={}-", begun.bytes)).expect("a number is a header value");
-        let answer = self.get(HeaderMap::from_iter([(RANGE, range), (IF_RANGE, validator)])).await?;
-        let range = answer.response.headers().get(CONTENT_RANGE).and_then(|value| value.to_str().ok());
-        let range = range.and_then(ContentRange::parse);
-        match (answer.response.status(), range) {
-            (StatusCode::OK, _) => self.begin(answer).await.map(Some),
-            (StatusCode::PARTIAL_CONTENT, Some(range)) if range.start == Some(begun.bytes) => {
+        let hole = self.growing().next_hole().expect("where the file ends is not known yet");
+        let asked = self.step(hole);
+        let answer = self.get(&self.url, range_of(&asked, Some(&begun.version))).await?;
+        let range = content_range(&answer);
+        let (source, total) = match (answer.response.status(), range) {
+            (StatusCode::OK, _) => return self.begin(answer, None).await.map(Some),
+            // Where nobody says how long it is, all of the rest is wanted.
+            (StatusCode::PARTIAL_CONTENT, Some(range))
+                if range.start == Some(hole.start) && (range.total.is_some() || asked == hole) =>
+            {
                 self.check(&answer, range.total)?;
-                let source = Some((answer.response, answer.url));
-                let part = self.open(OpenOptions::new().append(true)).await?;
-                Ok(Some(Transfer { source, part, offset: begun.bytes, total: range.total }))
+                (Some(&asked), range.total)
             }
-            (StatusCode::RANGE_NOT_SATISFIABLE, Some(range)) if range.total == Some(begun.bytes) => {
-                self.check_length(&answer.url, begun.bytes)?;
-                let part = self.open(OpenOptions::new().append(true)).await?;
-                Ok(Some(Transfer { source: None, part, offset: begun.bytes, total: range.total }))
+            (StatusCode::RANGE_NOT_SATISFIABLE, Some(range))
+                if range.total == Some(hole.start) && hole.end.is_none() =>
+            {
+                self.check_length(&answer.url, hole.start)?;
+                (None, range.total)
             }
-            (StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE, _) => Ok(None),
-            (status, _) => Err(status_error(&answer.url, status.as_u16(), answer.response.headers())),
-        }
+            (StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE, _) => return Ok(None),
+            (status, _) => return Err(status_error(&answer.url, status.as_u16(), answer.response.headers())),
+        };
+        let part = self.open(OpenOptions::new().write(true)).await?;
+        self.describe(total, true, true);
+        let url = answer.url.clone();
+        let sources = source.map(|asked| Source::of(answer, asked, total)).transpose()?.into_iter().collect();
+        let Begun { version, is_holed } = begun;
+        Ok(Some(Transfer { part, unseen: 0..0, version: Some(version), is_holed, unsaid: 0, url, sources }))
     }
 
+    /// Asks for the file, or for its first bytes where somebody reads it.
     async fn start(&self) -> Result<Transfer, HttpError> {
-        let answer = self.get(HeaderMap::new()).await?;
+        self.growing().begin_anew();
+        if self.growing().is_read() {
+            let first = Hole { start: 0, end: Some(STEP) };
+            let answer = self.get(&self.url, range_of(&first, None)).await?;
+            match (answer.response.status(), content_range(&answer)) {
+                (StatusCode::OK, _) => return self.begin(answer, None).await,
+                (StatusCode::PARTIAL_CONTENT, Some(range))
+                    if range.start == Some(0)
+                        && range.total.is_some()
+                        && validator(answer.response.headers()).is_some() =>
+                {
+                    return self.begin(answer, Some((&first, range.total))).await;
+                }
+                (StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE, _) => {}
+                (status, _) => return Err(status_error(&answer.url, status.as_u16(), answer.response.headers())),
+            }
+        }
+        let answer = self.get(&self.url, HeaderMap::new()).await?;
         match answer.response.status() {
-            StatusCode::OK => self.begin(answer).await,
+            StatusCode::OK => self.begin(answer, None).await,
             status => Err(status_error(&answer.url, status.as_u16(), answer.response.headers())),
         }
     }
 
-    /// Begins the part anew with a whole answer.
-    async fn begin(&self, answer: Answer) -> Result<Transfer, HttpError> {
-        let total = answer.response.content_length();
+    /// Begins the part anew with an answer: a whole one, or that to a part that was asked for, with the whole's length.
+    async fn begin(&self, answer: Answer, first: Option<(&Hole, Option<u64>)>) -> Result<Transfer, HttpError> {
+        let total = first.map_or_else(|| answer.response.content_length(), |(_, total)| total);
         self.check(&answer, total)?;
+        self.growing().begin_anew();
         // In this order no part ever stands beside the sidecar of another version.
         let part = self.open(OpenOptions::new().write(true).create(true).truncate(true)).await?;
-        match validator(answer.response.headers()) {
-            Some(validator) => {
-                let version = bencode::encode(&Version { url: self.url.to_string(), validator });
-                fs::write(&self.sidecar, version).await.map_err(|source| file_error(&self.sidecar, source))?;
-            }
-            None => {
-                // If it is not there, so much the better.
-                let _ = fs::remove_file(&self.sidecar).await;
-            }
+        let headers = answer.response.headers();
+        let version = validator(headers).map(|validator| Version { url: self.url.to_string(), validator });
+        if let Some(version) = &version {
+            let sidecar = bencode::encode(version);
+            fs::write(&self.sidecar, sidecar).await.map_err(|source| file_error(&self.sidecar, source))?;
+        } else {
+            // If it is not there, so much the better.
+            let _ = fs::remove_file(&self.sidecar).await;
         }
-        Ok(Transfer { source: Some((answer.response, answer.url)), part, offset: 0, total })
+        // Who has a version is believed to send parts of it unless he denies that; what comes shows whether it is true.
+        let is_said = |said: &[u8]| headers.get(ACCEPT_RANGES).is_some_and(|units| units.as_bytes() == said);
+        let has_parts = if version.is_some() { !is_said(b"none") } else { is_said(b"bytes") };
+        self.describe(total, version.is_some(), has_parts);
+        let (url, whole) = (answer.url.clone(), Hole { start: 0, end: total });
+        let source = Source::of(answer, first.map_or(&whole, |(asked, _)| asked), total)?;
+        Ok(Transfer { part, unseen: 0..0, version, is_holed: false, unsaid: 0, url, sources: vec![source] })
     }
 
-    /// Writes what comes, and returns the length once all is there and synced.
-    async fn receive(&self, transfer: Transfer) -> Result<u64, HttpError> {
-        let Transfer { source, mut part, offset, total } = transfer;
-        let outcome = match source {
-            Some((response, url)) => self.copy(response, &url, &mut part, offset, total).await,
-            None => Ok(offset),
+    /// Fetches what is missing, in the order in which it is wanted, and returns the length once all is there.
+    async fn fill(&self, transfer: &mut Transfer) -> Result<u64, HttpError> {
+        while let Some(hole) = self.growing().next_hole() {
+            let source = match transfer.take_up(hole) {
+                Some(source) => Some(source),
+                None => self.reach(transfer, hole).await?,
+            };
+            let Some(mut source) = source else { continue };
+            match self.copy(transfer, &mut source).await {
+                Ok(Pause::Filled) => {}
+                Ok(Pause::Wanted) => transfer.rest(source),
+                // Its server did not wait for us. It is asked anew.
+                Err(HttpError::Broken { .. } | HttpError::Timeout { .. }) if source.has_rested => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let length = self.growing().bytes();
+        self.check_length(&transfer.url, length).map(|()| length)
+    }
+
+    /// Asks for a part of what is missing; `None` if the server sends no parts after all, and what it sends already is
+    /// to be read on.
+    async fn reach(&self, transfer: &mut Transfer, hole: Hole) -> Result<Option<Source>, HttpError> {
+        self.publish(transfer).await?;
+        let length = self.growing().length().flatten();
+        let asked = if length.is_some() { self.step(hole) } else { hole };
+        let Some(version) = transfer.version.clone() else {
+            let source = Cause::early(hole.start, length.unwrap_or(hole.start));
+            return Err(HttpError::Broken { host: host_of(&transfer.url), source });
         };
-        // Also what a broken answer has brought is kept.
-        part.flush().await.map_err(|source| file_error(self.part, source))?;
-        let bytes = outcome?;
-        part.get_ref().sync_all().await.map_err(|source| file_error(self.part, source))?;
-        Ok(bytes)
-    }
-
-    async fn copy(
-        &self,
-        mut response: Response,
-        url: &Url,
-        part: &mut BufWriter<File>,
-        offset: u64,
-        total: Option<u64>,
-    ) -> Result<u64, HttpError> {
-        let mut bytes = offset;
-        while let Some(chunk) =
-            self.unless_cancelled(response.chunk()).await?.map_err(|e| HttpError::of_request(url, &e))?
+        // Where the redirects led to is good for a while.
+        let mut answer = self.get(&transfer.url, range_of(&asked, Some(&version))).await?;
+        if !answer.response.status().is_success() && transfer.url != self.url {
+            answer = self.get(&self.url, range_of(&asked, Some(&version))).await?;
+        }
+        let (status, range) = (answer.response.status(), content_range(&answer));
+        if let (StatusCode::PARTIAL_CONTENT, Some(range)) = (status, range)
+            && range.start == Some(hole.start)
         {
-            bytes += chunk.len() as u64;
-            if let Some(limit) = self.options.max_bytes.filter(|&limit| bytes > limit) {
-                return Err(HttpError::TooLarge { host: host_of(url), limit });
+            // It ignores which version was asked for.
+            if let (Some(got), Some(want)) = (range.total.filter(|got| Some(*got) != length), length) {
+                return Err(HttpError::Length { host: host_of(&answer.url), got, want });
             }
-            part.write_all(&chunk).await.map_err(|source| file_error(self.part, source))?;
-            if let Some(progress) = &self.options.progress {
-                progress(bytes);
+            self.check(&answer, length)?;
+            transfer.url = answer.url.clone();
+            return Source::of(answer, &asked, length).map(Some);
+        }
+        let is_whole = status == StatusCode::OK;
+        let is_same = validator(answer.response.headers()).is_some_and(|validator| validator == version.validator);
+        let is_senseless = matches!(status, StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE);
+        if is_senseless || is_same && is_whole {
+            self.growing().fill_in_order();
+            let first = self.growing().next_hole().map(|hole| hole.start);
+            if transfer.sources.iter().any(|source| Some(source.at) == first) {
+                return Ok(None);
             }
         }
-        match total {
-            Some(total) if bytes < total => {
-                Err(HttpError::Broken { host: host_of(url), source: Cause::early(bytes, total) })
-            }
-            _ => self.check_length(url, bytes).map(|()| bytes),
+        if !is_whole {
+            return Err(status_error(&answer.url, status.as_u16(), answer.response.headers()));
+        }
+        *transfer = self.begin(answer, None).await?;
+        Ok(None)
+    }
+
+    /// What is asked for of a hole: not more than a step of it while somebody reads, who may jump.
+    fn step(&self, hole: Hole) -> Hole {
+        let most = hole.start.saturating_add(STEP);
+        if self.growing().is_read() {
+            Hole { end: Some(hole.end.map_or(most, |end| end.min(most))), ..hole }
+        } else {
+            hole
         }
     }
 
-    async fn get(&self, mut headers: HeaderMap) -> Result<Answer, HttpError> {
+    /// Writes what comes until nothing is missing there, or a reader waits elsewhere.
+    async fn copy(&self, transfer: &mut Transfer, source: &mut Source) -> Result<Pause, HttpError> {
+        self.publish(transfer).await?;
+        let hole = self.growing().end_of_hole(source.at);
+        let end = [source.end, hole].into_iter().flatten().min();
+        let first = source.at;
+        self.move_to(transfer, first).await?;
+        let mut changes = self.growing().watch();
+        loop {
+            if self.growing().is_read() || source.at - transfer.unseen.start >= WRITE_BYTES as u64 {
+                self.publish(transfer).await?;
+            }
+            changes.mark_unchanged();
+            if end.is_some_and(|end| source.at >= end) {
+                self.publish(transfer).await?;
+                return Ok(Pause::Filled);
+            }
+            if self.growing().is_wanted_elsewhere(source.at, source.at - first >= STEP) {
+                return Ok(Pause::Wanted);
+            }
+            let chunk = tokio::select! {
+                chunk = self.unless_cancelled(source.response.chunk()) => chunk?,
+                _ = changes.changed() => continue,
+            };
+            let Some(chunk) = chunk.map_err(|error| HttpError::of_request(&source.url, &error))? else {
+                self.publish(transfer).await?;
+                return self.ended_at(source, end).map(|()| Pause::Filled);
+            };
+            let room = end.map_or(u64::MAX, |end| end - source.at).min(chunk.len() as u64);
+            if let Some(limit) = self.options.max_bytes.filter(|&limit| source.at + room > limit) {
+                return Err(HttpError::TooLarge { host: host_of(&source.url), limit });
+            }
+            let chunk = &chunk[..usize::try_from(room).expect("it is a part of the chunk")];
+            transfer.part.write_all(chunk).await.map_err(|source| file_error(self.part, source))?;
+            source.at += room;
+            transfer.unseen.end = source.at;
+            if let Some(progress) = &self.options.progress {
+                progress(self.growing().bytes() + transfer.unseen.end - transfer.unseen.start);
+            }
+        }
+    }
+
+    /// An answer has ended here: with the file, if nobody knew how long that is, else too early.
+    fn ended_at(&self, source: &Source, end: Option<u64>) -> Result<(), HttpError> {
+        let Some(end) = end else {
+            self.growing().ends_at(source.at);
+            return Ok(());
+        };
+        let total = self.growing().length().flatten().unwrap_or(end);
+        Err(HttpError::Broken { host: host_of(&source.url), source: Cause::early(source.at, total) })
+    }
+
+    /// Goes to a place in the part, to write there.
+    async fn move_to(&self, transfer: &mut Transfer, place: u64) -> Result<(), HttpError> {
+        if !transfer.is_holed && self.growing().bytes() != place {
+            // From here on the part's length does not say any more what is there.
+            transfer.is_holed = true;
+            self.say_what_is_there(transfer).await?;
+        }
+        transfer.unseen = place..place;
+        transfer.part.seek(SeekFrom::Start(place)).await.map_err(|source| file_error(self.part, source))?;
+        Ok(())
+    }
+
+    /// Lets the readers have what was written.
+    async fn publish(&self, transfer: &mut Transfer) -> Result<(), HttpError> {
+        if transfer.unseen.is_empty() {
+            return Ok(());
+        }
+        transfer.part.flush().await.map_err(|source| file_error(self.part, source))?;
+        let run = transfer.unseen.clone();
+        transfer.unseen.start = run.end;
+        transfer.unsaid += run.end - run.start;
+        self.growing().add(run);
+        if transfer.is_holed && transfer.unsaid >= SAY_EVERY {
+            self.say_what_is_there(transfer).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes into the sidecar which bytes of the part are there.
+    async fn say_what_is_there(&self, transfer: &mut Transfer) -> Result<(), HttpError> {
+        let Some(version) = transfer.version.clone() else { return Ok(()) };
+        transfer.unsaid = 0;
+        transfer.part.get_ref().sync_data().await.map_err(|source| file_error(self.part, source))?;
+        let sidecar = bencode::encode(&Holed { version, runs: self.growing().runs().pairs() });
+        let path = self.sidecar.clone();
+        let written = spawn_blocking(move || write_atomic(&path, &sidecar, 0o644)).await.map_err(io::Error::other);
+        written.flatten().map_err(|source| file_error(&self.sidecar, source))
+    }
+
+    async fn get(&self, url: &Url, mut headers: HeaderMap) -> Result<Answer, HttpError> {
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        self.unless_cancelled(self.client.open(&self.client.files, self.url.clone(), headers, Downgrade::Followed))
-            .await?
+        self.unless_cancelled(self.client.open(&self.client.files, url.clone(), headers, Downgrade::Followed)).await?
     }
 
     async fn unless_cancelled<T>(&self, work: impl Future<Output = T>) -> Result<T, HttpError> {
@@ -323,6 +556,54 @@ impl Job<'_> {
         let _ = fs::remove_file(self.part).await;
         let _ = fs::remove_file(&self.sidecar).await;
     }
+}
+
+impl Transfer {
+    /// The answer that goes on where `hole` begins, if there is one already.
+    fn take_up(&mut self, hole: Hole) -> Option<Source> {
+        let at = self.sources.iter().position(|source| source.at == hole.start)?;
+        Some(self.sources.remove(at))
+    }
+
+    /// Keeps an answer for later, with few others: each is a connection.
+    fn rest(&mut self, source: Source) {
+        if self.sources.len() >= MOST_RESTING {
+            self.sources.remove(0);
+        }
+        self.sources.push(Source { has_rested: true, ..source });
+    }
+}
+
+impl Source {
+    /// The answer to what was `asked` for of a file of `total` bytes.
+    fn of(answer: Answer, asked: &Hole, total: Option<u64>) -> Result<Self, HttpError> {
+        let Answer { response, url, .. } = answer;
+        let sent = response.content_length().filter(|_| total.is_some());
+        let sent = sent.map(|length| asked.start.saturating_add(length));
+        let end = [sent, asked.end, total].into_iter().flatten().min();
+        if end == Some(asked.start) && total.is_some_and(|total| total > asked.start) {
+            let source = Cause::early(asked.start, total.unwrap_or(asked.start));
+            return Err(HttpError::Broken { host: host_of(&url), source });
+        }
+        Ok(Self { response, url, at: asked.start, end, has_rested: false })
+    }
+}
+
+/// The headers that ask for these bytes, of this version if there is one already.
+fn range_of(asked: &Hole, version: Option<&Version>) -> HeaderMap {
+    let range = match asked.end {
+        Some(end) => format!("bytes={}-{}", asked.start, end.saturating_sub(1)),
+        None => format!("bytes={}-", asked.start),
+    };
+    let range = HeaderValue::try_from(range).expect("numbers are a header value");
+    let validator = version.and_then(|version| HeaderValue::from_str(&version.validator).ok());
+    [(RANGE, range)].into_iter().chain(validator.map(|validator| (IF_RANGE, validator))).collect()
+}
+
+/// What part of the file an answer says that it is.
+fn content_range(answer: &Answer) -> Option<ContentRange> {
+    let range = answer.response.headers().get(CONTENT_RANGE)?;
+    ContentRange::parse(range.to_str().ok()?)
 }
 
 /// A `Content-Range` of bytes: `bytes 5-9/10`, `bytes 5-9/*` or `bytes */10`.
@@ -363,3 +644,9 @@ async fn sync_folder(path: &Path) -> io::Result<()> {
 
 /// Bytes collected before they are written.
 const WRITE_BYTES: usize = 256 * 1024;
+
+/// Bytes after which the sidecar says what is there; so many are fetched again after a crash.
+const SAY_EVERY: u64 = 8 << 20;
+
+/// Answers that wait to be read on, at most: of what is fetched in order, and of a few readers who take turns.
+const MOST_RESTING: usize = 4;

@@ -3,11 +3,15 @@
 #![expect(clippy::disallowed_methods, reason = "the server needs a task, and the tests read the files")]
 
 use std::fs;
+use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
@@ -460,4 +464,237 @@ async fn a_folder_that_is_not_there_is_named() {
     let missing = PathBuf::from("/nowhere/at/all.part");
     let error = client().download(&server.url("/"), &missing, &missing, &DownloadOptions::default()).await.unwrap_err();
     assert_eq!(error.to_string(), "keep the download in `/nowhere/at/all.part`");
+}
+
+const MIB: usize = 1 << 20;
+
+/// A server of one file that sends what it is asked for, and counts it.
+struct Library {
+    addr: SocketAddr,
+    shelf: Arc<Shelf>,
+    requests: UnboundedReceiver<String>,
+}
+
+struct Shelf {
+    file: Vec<u8>,
+    does_ranges: bool,
+    sent: AtomicU64,
+    etag: watch::Sender<&'static str>,
+    /// What begins with the file stops after a MiB, until this is false.
+    is_slow: watch::Sender<bool>,
+}
+
+impl Library {
+    async fn start(mebibytes: usize, does_ranges: bool) -> Self {
+        let file: Vec<u8> =
+            (0..mebibytes * MIB).map(|n| (n / 251).to_le_bytes()[0] ^ (n % 253).to_le_bytes()[0]).collect();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let (etag, is_slow) = (watch::Sender::new("one"), watch::Sender::new(false));
+        let shelf = Arc::new(Shelf { file, does_ranges, sent: AtomicU64::new(0), etag, is_slow });
+        let (seen, requests) = unbounded_channel();
+        let served = Arc::clone(&shelf);
+        tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                tokio::spawn(Arc::clone(&served).answer(socket, seen.clone()));
+            }
+        });
+        Self { addr, shelf, requests }
+    }
+
+    fn sent(&self) -> u64 {
+        self.shelf.sent.load(Ordering::SeqCst)
+    }
+
+    /// Begins a download, and gives what is read of it.
+    fn fetch(
+        &self,
+        folder: &Folder,
+        growing: &Growing,
+    ) -> (JoinHandle<Result<Downloaded, HttpError>>, CancellationToken) {
+        let cancel = CancellationToken::new();
+        let options =
+            DownloadOptions { growing: growing.clone(), cancel: cancel.clone(), ..DownloadOptions::default() };
+        let (url, part, path) = (format!("http://{}/", self.addr), folder.path(".ep.part"), folder.path("ep.mp3"));
+        (tokio::spawn(async move { client().download(&url, &part, &path, &options).await }), cancel)
+    }
+}
+
+impl Shelf {
+    async fn answer(self: Arc<Self>, mut socket: TcpStream, seen: UnboundedSender<String>) {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let Ok(byte) = socket.read_u8().await else { return };
+            head.push(byte);
+        }
+        let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
+        let etag = *self.etag.borrow();
+        let range = head.split_once("range: bytes=").map(|(_, rest)| rest.split_once("\r\n").unwrap().0);
+        let is_current = !head.contains("if-range: ") || head.contains(&format!("if-range: \"{etag}\""));
+        let total = self.file.len();
+        let asked = range.filter(|_| self.does_ranges && is_current).map(|range| {
+            let (first, last) = range.split_once('-').unwrap();
+            first.parse().unwrap()..last.parse().map_or(total, |last: usize| (last + 1).min(total))
+        });
+        seen.send(head.clone()).unwrap();
+        let part = asked.clone().unwrap_or(0..total);
+        let status = if asked.is_some() { "206 Partial Content" } else { "200 OK" };
+        let range = format!("Content-Range: bytes {}-{}/{total}\r\n", part.start, part.end - 1);
+        let range = if asked.is_some() { range } else { String::new() };
+        let head = format!(
+            "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\nETag: \"{etag}\"\r\n{range}\r\n",
+            part.len()
+        );
+        socket.write_all(head.as_bytes()).await.unwrap();
+        let mut at = part.start;
+        while at < part.end {
+            if part.start == 0 && at >= MIB {
+                self.is_slow.subscribe().wait_for(|is_slow| !is_slow).await.unwrap();
+            }
+            let next = part.end.min(at + MIB / 16);
+            if socket.write_all(&self.file[at..next]).await.is_err() {
+                return;
+            }
+            self.sent.fetch_add((next - at) as u64, Ordering::SeqCst);
+            at = next;
+        }
+        // It ends when the client does.
+        let _ = socket.shutdown().await;
+        let _ = socket.read_u8().await;
+    }
+}
+
+/// All of a range, as it comes.
+async fn read(growing: &Growing, range: Range<u64>) -> std::io::Result<Vec<u8>> {
+    growing.described_length().await;
+    let mut reader = growing.read(range).await?;
+    let mut bytes = Vec::new();
+    while let Some(more) = reader.next().await? {
+        bytes.extend_from_slice(&more);
+    }
+    Ok(bytes)
+}
+
+#[tokio::test]
+async fn what_is_read_while_it_comes_is_sent_once() {
+    for does_ranges in [true, false] {
+        let mut library = Library::start(13, does_ranges).await;
+        let (folder, growing) = (Folder::new(), Growing::default());
+        growing.expect_reader();
+        let (download, _) = library.fetch(&folder, &growing);
+        let heard = read(&growing, 0..u64::MAX).await.unwrap();
+        assert_eq!(download.await.unwrap().unwrap(), Downloaded { bytes: 13 << 20, resumed_from: 0 });
+        assert!(heard == library.shelf.file && folder.read("ep.mp3") == heard);
+        assert_eq!((library.sent(), folder.names()), (13 << 20, vec!["ep.mp3".to_owned()]));
+        assert!(library.requests.try_recv().unwrap().contains("range: bytes=0-4194303\r\n"));
+        assert_eq!(library.requests.try_recv().is_ok(), does_ranges, "further steps are asked for");
+    }
+}
+
+#[tokio::test]
+async fn a_jump_does_not_wait_for_what_lies_before_and_no_byte_is_sent_twice() {
+    let library = Library::start(16, true).await;
+    library.shelf.is_slow.send_replace(true);
+    let (folder, growing) = (Folder::new(), Growing::default());
+    growing.expect_reader();
+    let (download, _) = library.fetch(&folder, &growing);
+    let whole = &library.shelf.file;
+    assert!(read(&growing, 0..1000).await.unwrap() == whole[..1000]);
+    let (tail, middle) = tokio::join!(read(&growing, 14 << 20..u64::MAX), read(&growing, 9 << 20..10 << 20));
+    assert!(tail.unwrap() == whole[14 * MIB..] && middle.unwrap() == whole[9 * MIB..10 * MIB]);
+    assert!(!download.is_finished(), "the beginning is yet to come");
+    library.shelf.is_slow.send_replace(false);
+    assert_eq!(download.await.unwrap().unwrap().bytes, 16 << 20);
+    assert!(folder.read("ep.mp3") == *whole);
+    assert_eq!((library.sent(), folder.names().len()), (16 << 20, 1));
+}
+
+#[tokio::test]
+async fn where_no_parts_are_sent_a_jump_waits() {
+    let mut library = Library::start(3, false).await;
+    library.shelf.is_slow.send_replace(true);
+    let (folder, growing) = (Folder::new(), Growing::default());
+    let (download, _) = library.fetch(&folder, &growing);
+    let slow = library.shelf.is_slow.clone();
+    let release = async {
+        // The first asks for the whole, the second for the tail of it.
+        for _ in 0..2 {
+            library.requests.recv().await.unwrap();
+        }
+        slow.send_replace(false);
+    };
+    let (tail, ()) = tokio::join!(read(&growing, 2 << 20..u64::MAX), release);
+    assert!(tail.unwrap() == library.shelf.file[2 * MIB..]);
+    download.await.unwrap().unwrap();
+    assert!(folder.read("ep.mp3") == library.shelf.file);
+}
+
+#[tokio::test]
+async fn a_part_with_holes_goes_on_with_them() {
+    let mut library = Library::start(16, true).await;
+    library.shelf.is_slow.send_replace(true);
+    let (folder, growing) = (Folder::new(), Growing::default());
+    let (download, cancel) = library.fetch(&folder, &growing);
+    assert!(read(&growing, 12 << 20..u64::MAX).await.unwrap() == library.shelf.file[12 * MIB..]);
+    cancel.cancel();
+    assert!(matches!(download.await.unwrap(), Err(HttpError::Cancelled)));
+    // Who does not know of holes would take it for a part that goes as far as the file is long.
+    let sidecar = fs::read(folder.path(".ep.part.http")).unwrap();
+    assert!(String::from_utf8_lossy(&sidecar).starts_with("d4:runsl"), "{sidecar:?}");
+    library.shelf.is_slow.send_replace(false);
+    while library.requests.try_recv().is_ok() {}
+
+    let (download, _) = library.fetch(&folder, &Growing::default());
+    let downloaded = download.await.unwrap().unwrap();
+    assert!(downloaded.resumed_from >= 4 << 20, "{downloaded:?}");
+    assert!(folder.read("ep.mp3") == library.shelf.file);
+    let request = library.requests.try_recv().unwrap();
+    assert!(request.contains("-12582911\r\n") && request.contains("if-range: \"one\"\r\n"), "{request}");
+    assert!(library.requests.try_recv().is_err(), "nothing else was missing");
+}
+
+#[tokio::test]
+async fn who_reads_gets_nothing_of_another_version() {
+    let library = Library::start(8, true).await;
+    library.shelf.is_slow.send_replace(true);
+    let (folder, growing) = (Folder::new(), Growing::default());
+    growing.expect_reader();
+    let (download, _) = library.fetch(&folder, &growing);
+    read(&growing, 0..1000).await.unwrap();
+    library.shelf.etag.send_replace("two");
+    let tail = read(&growing, 7 << 20..u64::MAX).await;
+    assert!(tail.unwrap_err().to_string().contains("begun anew"));
+    library.shelf.is_slow.send_replace(false);
+    assert_eq!(download.await.unwrap().unwrap(), Downloaded { bytes: 8 << 20, resumed_from: 0 });
+    assert!(folder.read("ep.mp3") == library.shelf.file);
+}
+
+#[tokio::test]
+async fn who_reads_does_not_wait_for_a_download_that_has_ended() {
+    let server = Server::script(vec![promise("200 OK", AUDIO, 10, b"01234")]).await;
+    let (folder, growing) = (Folder::new(), Growing::default());
+    let options = DownloadOptions { growing: growing.clone(), ..DownloadOptions::default() };
+    let (ended, heard) = tokio::join!(folder.download(&server, &options), async {
+        growing.described_length().await;
+        let mut reader = growing.read(0..10).await.unwrap();
+        (reader.next().await.unwrap().unwrap(), reader.next().await)
+    });
+    assert!(matches!(ended, Err(HttpError::Broken { .. })));
+    assert!(heard.0 == "01234" && heard.1.unwrap_err().to_string().contains("has ended"));
+    assert!(Growing::default().read(0..1).await.is_err());
+}
+
+#[tokio::test]
+async fn what_has_no_length_is_read_to_its_end() {
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nETag: \"x\"\r\n\r\na\r\n0123456789\r\n0\r\n\r\n";
+    let server = Server::script(vec![chunked.as_bytes().to_vec()]).await;
+    let (folder, growing) = (Folder::new(), Growing::default());
+    growing.expect_reader();
+    let options = DownloadOptions { growing: growing.clone(), ..DownloadOptions::default() };
+    let (ended, heard) = tokio::join!(folder.download(&server, &options), async {
+        let length = growing.described_length().await;
+        (length, read(&growing, 0..u64::MAX).await.unwrap())
+    });
+    assert_eq!(ended.unwrap().bytes, 10);
+    assert_eq!(heard, (Some(None), b"0123456789".to_vec()));
 }
