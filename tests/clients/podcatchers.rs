@@ -9,6 +9,7 @@ use podswarm_tests::files::{assert_same_bytes, files_below, only_file_like, scra
 use podswarm_tests::net::{Host, Net};
 use podswarm_tests::process::{Ended, PATIENCE, Program};
 use podswarm_tests::programs::{Publisher, Release, podsub_on};
+use podswarm_tests::terminal::Terminal;
 
 /// What is said of the episode: all that an app might stumble over.
 const SAID: [&str; 14] = [
@@ -84,7 +85,8 @@ impl Home {
         let folder = self.path("newsboat");
         std::fs::create_dir_all(&folder).expect("the test's folder is ours");
         let config = folder.join("config");
-        std::fs::write(&config, "podcast-auto-enqueue yes\n").expect("the test's folder is ours");
+        let settings = format!("podcast-auto-enqueue yes\ndownload-path \"{}/\"\n", folder.join("episodes").display());
+        std::fs::write(&config, settings).expect("the test's folder is ours");
         // Without a feed it ends before it does anything.
         let urls = folder.join("urls");
         if !urls.exists() {
@@ -101,6 +103,13 @@ fn text(ended: &Ended) -> String {
     ended.lines.iter().map(|line| line.text.as_str()).collect::<Vec<_>>().join("\n")
 }
 
+/// What newsboat has queued for podboat.
+#[track_caller]
+fn queue_below(folder: &Path) -> PathBuf {
+    let mut files = files_below(folder).into_iter();
+    files.find(|file| file.file_name().is_some_and(|name| name == "queue")).expect("something is queued")
+}
+
 fn path_text(path: &Path) -> &str {
     path.to_str().expect("paths of tests are text")
 }
@@ -111,7 +120,7 @@ const PARSE: &str = "import feedparser, json, sys; feed = feedparser.parse(sys.a
     feed.entries]}))";
 
 #[test]
-fn gpodder_newsboat_and_feedparser_take_an_episode_from_what_we_keep() {
+fn gpodder_podboat_and_feedparser_take_an_episode_from_what_we_keep() {
     let home = Home::new();
     let mut command = podsub_on(&home.listener, &[]);
     command.args(["--json", "--data-dir"]).arg(home.path("box")).args(["run", "--web", "0", &home.feed]);
@@ -139,6 +148,16 @@ fn gpodder_newsboat_and_feedparser_take_an_episode_from_what_we_keep() {
     std::fs::write(home.path("newsboat/urls"), format!("{url}\n")).expect("the test's folder is ours");
     let unread = text(&home.newsboat(&["-x", "reload", "print-unread"]));
     assert!(unread.contains("1 unread"), "{unread}");
+    // What newsboat has queued its podboat fetches, which needs a terminal.
+    let folder = home.path("newsboat");
+    let terminal = Terminal::open(&home.listener, home.folder.path(), 80, 24);
+    let (config, queue) = (folder.join("config"), queue_below(&folder));
+    terminal.write_line(&format!("podboat -a -C {} -q {}; echo ended with $?", config.display(), queue.display()));
+    let is_done = |screen: &str| screen.contains("[100.0 %]") && screen.contains("ready");
+    terminal.wait_for("podboat's copy", is_done);
+    assert!(files_below(&folder.join("episodes")).iter().any(is_kept), "it is the same");
+    terminal.press("q");
+    terminal.wait_for("podboat's end", |screen| screen.contains("ended with 0"));
     assert_eq!(agent.stop(PATIENCE).code, Some(0));
 }
 
@@ -296,7 +315,6 @@ fn newsboat_queues_an_episode_of_our_feed_for_its_podboat() {
     std::fs::create_dir_all(&folder).expect("the test's folder is ours");
     std::fs::write(folder.join("urls"), format!("{}\n", home.feed)).expect("the test's folder is ours");
     home.newsboat(&["-x", "reload"]);
-    let files = files_below(&folder).into_iter().filter(|file| file.file_name().is_some_and(|name| name == "queue"));
-    let queued: String = files.map(|file| std::fs::read_to_string(file).expect("a queue is text")).collect();
+    let queued = std::fs::read_to_string(queue_below(&folder)).expect("a queue is text");
     assert!(queued.starts_with(&home.media), "{queued}");
 }
