@@ -28,7 +28,9 @@ async function answerTo(method, path, headers, body, keepalive = false) {
     init.headers["content-type"] = "application/json";
     init.body = JSON.stringify(body);
   }
-  const answer = await fetch(API + path, init);
+  const answer = await fetch(API + path, init).catch(() => {
+    throw new Error(silence());
+  });
   if (!answer.ok) throw new Refused(answer.status, await answer.json().catch(() => null));
   return answer;
 }
@@ -54,7 +56,7 @@ function tell(trouble) {
   $("trouble").hidden = !trouble;
 }
 
-const silence = () => `The ${WHO} does not answer`;
+const silence = () => `The ${WHO} does not answer. This page asks again, and goes on when it is back`;
 
 /** Tells why a look failed: what refuses it says so, everything else is silence. */
 function tellFailed(trouble) {

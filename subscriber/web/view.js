@@ -590,6 +590,8 @@ async function refresh(now = false) {
       enter(false);
     } else {
       tellFailed(trouble);
+      // What it says is not true any more.
+      $("speeds").hidden = true;
     }
   } finally {
     const isAgain = busy === "again";

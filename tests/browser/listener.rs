@@ -146,4 +146,12 @@ fn a_listener_follows_listens_and_watches_in_a_browser() {
     assert_eq!(status["limits"]["now"]["down"], 204_800, "the other limit is left");
     keep_pictures(&browser, "listener-transfers");
     check_access(&browser, "the transfers");
+
+    // The agent ends: the page says so, and goes on with the next one.
+    assert_eq!(agent.stop(PATIENCE).code, Some(0));
+    let told = with_tools(&browser, "return await until(() => !$('trouble').hidden && $('trouble').textContent);");
+    assert!(told.as_str().is_some_and(|text| text.contains("The agent does not answer.")), "{told}");
+    keep_pictures(&browser, "listener-silence");
+    let _agent = podsub(&listener, &data, &["run", "--web", &at]);
+    assert_eq!(with_tools(&browser, "return await until(() => $('trouble').hidden && !$('speeds').hidden);"), true);
 }

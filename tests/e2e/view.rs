@@ -72,6 +72,14 @@ fn the_terminal_view_shows_a_download_changes_it_by_keys_and_gives_the_terminal_
     terminal.press("d");
     terminal.write_line("350KiB/s");
     terminal.wait_for("the other limit", |screen| screen.contains("limits ↓ 350 KiB/s ↑ none"));
+    // What is wrong is refused in the one line that there is, and mended.
+    terminal.press("u");
+    terminal.wait_for("the prompt", |screen| screen.contains("upload limit, such as 500KiB/s, or none:"));
+    terminal.write_line("40");
+    let refusal = "`40` is no limit; want one such as 2MiB/s, 10Mbit/s or none";
+    keep(&terminal.wait_for("the refusal", |screen| screen.contains(refusal)), "top-refusal");
+    terminal.write_line("KiB/s");
+    terminal.wait_for("both limits", |screen| screen.contains("limits ↓ 350 KiB/s ↑ 40 KiB/s"));
     terminal.press("p");
     terminal.wait_for("the player", |screen| screen.contains(&format!("playing {title}")) && heard.exists());
     let url = std::fs::read_to_string(&heard).expect("it was written");
@@ -85,7 +93,7 @@ fn the_terminal_view_shows_a_download_changes_it_by_keys_and_gives_the_terminal_
     terminal.wait_for("everything", |screen| screen.contains("1 of 1"));
 
     assert_eq!(running.stop(PATIENCE).code, Some(0));
-    terminal.wait_for("the word that no agent runs", |screen| screen.contains("No agent runs on"));
+    keep(&terminal.wait_for("its end", |screen| screen.contains("The agent is gone. No agent runs on")), "top-gone");
     let running = agent();
     terminal.wait_for("the agent again", |screen| screen.contains("1 of 1"));
     terminal.press("q");

@@ -265,29 +265,33 @@ async fn follow(dir: DataDir, remote: Option<ControlClient>, tell: mpsc::Sender<
             format!("No agent runs on {}. `podsub run` starts one, and this view waits for it.", dir.path().display())
         }
     };
+    let gone = format!("The agent is gone. {nobody}");
+    let mut was_there = false;
     loop {
         let client = match &remote {
             Some(client) => client.ping().await.is_ok().then(|| client.clone()),
             None => live_daemon(&dir).await,
         };
-        if let Some(client) = client
-            && tell_events(Contact::There(client), &tell).await.is_none()
-        {
-            return;
+        if let Some(client) = client {
+            match tell_events(Contact::There(client), &tell).await {
+                Some(answered) => was_there |= answered,
+                None => return,
+            }
         }
-        if tell.send(News::Absent(nobody.clone())).await.is_err() {
+        let why = if was_there { &gone } else { &nobody };
+        if tell.send(News::Absent(why.clone())).await.is_err() {
             return;
         }
         tokio::time::sleep(ASK_EVERY).await;
     }
 }
 
-/// Tells what happens until the agent ends; `None` if nobody listens any more.
-async fn tell_events(contact: Contact, tell: &mpsc::Sender<News>) -> Option<()> {
-    let Ok(mut following) = contact.follow().await else { return Some(()) };
+/// Tells what happens until the agent ends, and whether it answered; `None` if nobody listens any more.
+async fn tell_events(contact: Contact, tell: &mpsc::Sender<News>) -> Option<bool> {
+    let Ok(mut following) = contact.follow().await else { return Some(false) };
     tell.send(News::Found(contact)).await.ok()?;
     while let Ok(Some(event)) = following.next().await {
         tell.send(News::Happened(event)).await.ok()?;
     }
-    Some(())
+    Some(true)
 }

@@ -549,7 +549,10 @@ fn graph(model: &Model, paint: Paint, frame: &mut Frame<'_>, area: Rect) {
 
 fn footer(model: &Model, paint: Paint, frame: &mut Frame<'_>, area: Rect) {
     let width = usize::from(area.width);
-    if let Mode::Typing(prompt, text) = &model.mode {
+    let is_refused = model.notice.as_ref().is_some_and(|notice| notice.is_trouble);
+    if let Mode::Typing(prompt, text) = &model.mode
+        && !is_refused
+    {
         let asked = match prompt {
             Prompt::Filter => "show only what has: ",
             Prompt::DownLimit => "download limit, such as 2MiB/s, or none: ",

@@ -1,7 +1,7 @@
 //! What keys do.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-use podswarm_core::rate::Rate;
+use podswarm_core::rate::Limit;
 use podswarm_core::timetable::RateLimits;
 
 use super::model::{Mode, Model, Pane, Prompt};
@@ -57,7 +57,10 @@ impl Model {
         }
         match std::mem::take(&mut self.mode) {
             Mode::Help => None,
-            Mode::Typing(prompt, text) => self.typed(prompt, text, key.code),
+            Mode::Typing(prompt, text) => {
+                self.notice = None;
+                self.typed(prompt, text, key.code)
+            }
             Mode::Normal => {
                 self.notice = None;
                 self.pressed(key.code)
@@ -137,6 +140,9 @@ impl Model {
 
     fn typed(&mut self, prompt: Prompt, mut text: String, code: KeyCode) -> Option<Deed> {
         match code {
+            KeyCode::Enter if prompt != Prompt::Filter && self.absent.is_some() => {
+                self.tell("no agent answers; Enter when it is back, or Esc", true);
+            }
             KeyCode::Enter => return self.entered(prompt, text.trim()),
             KeyCode::Esc => {
                 if prompt == Prompt::Filter {
@@ -176,15 +182,12 @@ impl Model {
         if text.is_empty() {
             return None;
         }
-        let rate = match text {
-            "none" => None,
-            text => match text.parse::<Rate>() {
-                Ok(rate) => Some(rate),
-                Err(error) => {
-                    self.tell(&error.to_string(), true);
-                    return None;
-                }
-            },
+        let Ok(Limit(rate)) = text.parse() else {
+            // It is in one line of a small window, and what was typed is there to be mended.
+            let typed: String = text.chars().take(20).collect();
+            self.tell(&format!("`{typed}` is no limit; want one such as 2MiB/s, 10Mbit/s or none"), true);
+            self.mode = Mode::Typing(prompt, text.to_owned());
+            return None;
         };
         let held = self.status.as_ref().and_then(|status| status.limits).unwrap_or_default().always;
         let limits = if is_down { RateLimits { down: rate, ..held } } else { RateLimits { up: rate, ..held } };

@@ -133,7 +133,8 @@ impl Model {
             absent: Some(why),
             has_colours: self.has_colours,
             playing: self.playing.take(),
-            mode: if self.mode == Mode::Help { Mode::Help } else { Mode::Normal },
+            // What is being typed stays: its letters are no keys.
+            mode: std::mem::take(&mut self.mode),
             ..Self::default()
         };
     }

@@ -265,6 +265,17 @@ fn without_an_agent_that_is_said_and_keys_do_nothing_but_leave() {
     check(&model, 80, 24, &["No agent runs on /data.", "waits for it."]);
     assert_eq!(press(&mut model, KeyCode::Char('P')), None);
     assert_eq!(press(&mut model, KeyCode::Char('q')), Some(Deed::Quit));
+
+    // What is typed meanwhile is no key, and there when an agent is.
+    model.answered(Question::Status, Ok(Reply::Status(Box::new(status()))));
+    press(&mut model, KeyCode::Char('u'));
+    model.absent("The agent is gone.".to_owned());
+    write(&mut model, "1MiB/sq");
+    press(&mut model, KeyCode::Backspace);
+    assert_eq!(press(&mut model, KeyCode::Enter), None);
+    check(&model, 80, 24, &["The agent is gone.", "no agent answers; Enter when it is back, or Esc"]);
+    model.answered(Question::Status, Ok(Reply::Status(Box::new(status()))));
+    assert!(matches!(press(&mut model, KeyCode::Enter), Some(Deed::Ask(_))));
     let control = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
     assert_eq!(model.key(control), Some(Deed::Quit));
 }
@@ -344,9 +355,10 @@ fn a_limit_is_typed_with_its_unit_and_leaves_the_other_one() {
     press(&mut model, KeyCode::Char('d'));
     write(&mut model, "2MiB");
     assert_eq!(press(&mut model, KeyCode::Enter), None);
-    check(&model, 80, 24, &["want one like"]);
-    press(&mut model, KeyCode::Char('d'));
-    write(&mut model, "2MiB/sx");
+    check(&model, 80, 24, &["`2MiB` is no limit; want one such as 2MiB/s, 10Mbit/s or none"]);
+    // What was typed is there to be mended.
+    write(&mut model, "/sx");
+    check(&model, 80, 24, &["download limit, such as 2MiB/s, or none: 2MiB/sx"]);
     press(&mut model, KeyCode::Backspace);
     let limits = RateLimits { down: Some(Rate(2 << 20)), ..held };
     assert_eq!(press(&mut model, KeyCode::Enter), Some(Deed::Ask(Box::new(Ask::Limit { limits }))));
