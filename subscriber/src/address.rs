@@ -11,20 +11,17 @@ use std::net::IpAddr;
 use podswarm_core::app::Failure;
 use podswarm_core::net::Route;
 use podswarm_core::net::http::Reach;
+use podswarm_feeds::read::opml::web_address;
 use url::{Host, Url};
 
-/// The URL that people mean: without a scheme it is https, and `feed:` stands for http.
+/// The URL that people mean: without a scheme it is https, and `feed://` stands for http.
 pub fn feed_url(text: &str) -> Result<Url, Failure> {
     let text = text.trim();
     let fault = || {
         Failure::usage(format!("`{text}` is no address of a feed"))
             .with_hint("give an http or https URL, such as https://podcast.example/feed.xml")
     };
-    let schemes = ["feed://", "podcast://", "pcast://", "itpc://"];
-    let spelled = match schemes.iter().find_map(|scheme| text.strip_prefix(scheme)) {
-        Some(rest) => format!("http://{rest}"),
-        None => text.strip_prefix("feed:").unwrap_or(text).to_owned(),
-    };
+    let spelled = web_address(text);
     // What stands before a port is a host, before anything else a scheme.
     let has_scheme = spelled.split_once(':').is_some_and(|(_, rest)| !rest.starts_with(|c: char| c.is_ascii_digit()));
     let spelled = if has_scheme { spelled } else { format!("https://{spelled}") };
@@ -73,6 +70,9 @@ mod tests {
             ("localhost:6969/feed", "https://localhost:6969/feed"),
             ("feed://host.example/feed", "http://host.example/feed"),
             ("feed:https://host.example/feed", "https://host.example/feed"),
+            ("ITPC://host.example/feed", "http://host.example/feed"),
+            ("feed://https://host.example/feed", "https://host.example/feed"),
+            ("feed:host.example/feed", "https://host.example/feed"),
             ("http://127.0.0.1:6969/shows/x/feed.xml#top", "http://127.0.0.1:6969/shows/x/feed.xml"),
         ] {
             assert_eq!(feed_url(text).unwrap().as_str(), want, "{text}");

@@ -3,12 +3,14 @@
 //! Every outline with a feed's address counts, however deep it lies; those around it are its folders, those inside it
 //! its episodes, which are passed over. Broken XML is read as far as it makes sense, by the reader of feeds.
 //!
-//! Knows nothing of the feeds themselves: an address is what the file says, relative ones and all.
+//! Knows nothing of the feeds themselves: an address is what the file says, relative ones and all, but for schemes of
+//! podcast apps, which are undone.
 //!
 //! Laws: arbitrary bytes never panic. Time and memory are in proportion to their length. A feed is given once, whether
 //! its address stands there as http, as https or both; then https is meant.
 //!
-//! Source: OPML 1.0 and 2.0; what gPodder, `AntennaPod`, newsboat, Overcast and exporters for Apple Podcasts write.
+//! Source: OPML 1.0 and 2.0; what gPodder, `AntennaPod`, newsboat, Overcast, Pocket Casts and exporters for Apple
+//! Podcasts write.
 
 use std::collections::BTreeMap;
 
@@ -41,7 +43,7 @@ pub struct Subscriptions {
 /// A feed of a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Subscription {
-    /// Its address as it stands there, without blanks around it.
+    /// Its address as it stands there, without blanks around it and a podcast app's scheme.
     pub url: String,
     /// What the list calls it; empty if it has no name.
     pub title: String,
@@ -104,6 +106,26 @@ pub fn parse(bytes: &[u8]) -> Result<Subscriptions, OpmlError> {
     let is_whole = lexer.is_whole();
     let list = reader.finish(is_whole);
     if list.feeds.is_empty() { Err(OpmlError::NoFeeds) } else { Ok(list) }
+}
+
+/// Schemes that hand an address to a podcast app.
+const APP_SCHEMES: [&str; 5] = ["feed:", "podcast:", "pcast:", "itpc:", "antennapod-subscribe:"];
+
+/// The address that one with a podcast app's own scheme stands for: `feed:https://…`, `itpc://…`, `feed://https://…`.
+/// It is http where nothing else is said. Any other is what it is.
+pub fn web_address(url: &str) -> String {
+    let url = url.trim();
+    let after = |scheme: &&str| {
+        let is_it = url.get(..scheme.len())?.eq_ignore_ascii_case(scheme);
+        // What stands before a port is a host.
+        url.get(scheme.len()..).filter(|rest| is_it && !rest.starts_with(|sign: char| sign.is_ascii_digit()))
+    };
+    let Some(rest) = APP_SCHEMES.iter().find_map(after) else { return url.to_owned() };
+    let inner = rest.trim_start_matches('/');
+    let has_own = inner
+        .split_once("://")
+        .is_some_and(|(scheme, _)| ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)));
+    if has_own || !rest.starts_with("//") { inner.to_owned() } else { format!("http://{inner}") }
 }
 
 /// What two addresses of one feed have in common: all but the scheme, the default port, letters' case in the host, and
@@ -222,7 +244,8 @@ impl Outline {
         let kind = self.kind.to_ascii_lowercase();
         let is_feed = matches!(kind.as_str(), "rss" | "atom" | "feed" | "podcast" | "pie");
         let url = if self.xml_url.is_empty() && is_feed { &self.url } else { &self.xml_url };
-        (!url.is_empty()).then(|| url.clone())
+        // Some exporters escape twice.
+        (!url.is_empty()).then(|| web_address(&url.replace("&amp;", "&")))
     }
 
     /// gPodder has a description in `text`, and newsboat no `text` at all.

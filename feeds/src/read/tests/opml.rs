@@ -1,6 +1,6 @@
 //! Lists of subscriptions, each in the form in which its app writes it.
 
-use crate::read::opml::{OpmlError, Subscriptions, parse, same_feed_key};
+use crate::read::opml::{OpmlError, Subscriptions, parse, same_feed_key, web_address};
 
 #[track_caller]
 fn read(text: &str) -> Subscriptions {
@@ -57,6 +57,61 @@ fn apple_podcasts_and_overcasts_with_folders_and_episodes() {
         xmlUrl=\"https://two.example/rss\"/></outline></body></opml>";
     check(overcast, &[("https://one.example/rss", "One"), ("https://two.example/rss", "Two")]);
     assert_eq!(read(overcast).feeds[1].folders, ["feeds"]);
+}
+
+#[test]
+fn pocket_casts_with_the_address_first_and_no_title() {
+    let text = "<?xml version='1.0' encoding='UTF-8' standalone='yes' ?>\r\n<opml version=\"1.0\">\r\n  <head>\r\n    \
+        <title>Pocket Casts Feeds</title>\r\n  </head>\r\n  <body>\r\n    <outline text=\"feeds\">\r\n      <outline\r\n\
+        xmlUrl=\"https://river.example/rss?show=1&amp;key=a%26b\"\r\n        type=\"rss\"\r\n        text=\"Mud &amp; \
+        Water: &quot;A River&quot;\"\r\n      />\r\n      <outline text=\"Hill\" xmlUrl=\"http://hill.example/rss\" />\
+        \r\n    </outline>\r\n  </body>\r\n</opml>\r\n";
+    let river = ("https://river.example/rss?show=1&key=a%26b", "Mud & Water: \"A River\"");
+    check(text, &[river, ("http://hill.example/rss", "Hill")]);
+}
+
+#[test]
+fn what_exporters_for_apple_podcasts_write() {
+    // By categories, of which a show may have two, with what Apple's own links begin with, and with single quotes.
+    let text = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<opml version='1.0'>\n<head><title>Apple Podcasts \
+        Subscriptions</title></head>\n<body>\n<outline text='Science'>\n<outline type='rss' text='Sea' \
+        xmlUrl='https://sea.example/feed/'/>\n<outline text='Ice' xmlUrl='ITPC://ice.example/feed'></outline>\n\
+        </outline>\n<outline text='Nature'><outline type='rss' text='Sea' xmlUrl='feed://sea.example/feed'/>\n\
+        <outline text='Wind' title='' xmlUrl='feed://https://wind.example/rss?a=1&amp;amp;b=2' htmlUrl=''/>\
+        <outline text='None' xmlUrl=''/></outline></body></opml>";
+    let want = [
+        ("https://sea.example/feed/", "Sea"),
+        ("http://ice.example/feed", "Ice"),
+        ("https://wind.example/rss?a=1&b=2", "Wind"),
+    ];
+    check(text, &want);
+    let list = read(text);
+    assert_eq!((list.twins, list.feeds[2].folders.join("/")), (1, "Nature".to_owned()));
+    for bytes in [u16::to_le_bytes as fn(u16) -> [u8; 2], u16::to_be_bytes] {
+        let text = text.replace("UTF-8", "UTF-16");
+        let wide: Vec<u8> = [0xfeff_u16].into_iter().chain(text.encode_utf16()).flat_map(bytes).collect();
+        assert_eq!(parse(&wide).unwrap(), list);
+    }
+}
+
+#[test]
+fn schemes_of_podcast_apps_are_undone() {
+    for (url, want) in [
+        ("feed://h.example/a", "http://h.example/a"),
+        ("feed:https://h.example/a", "https://h.example/a"),
+        ("Feed://HTTPS://h.example/a", "HTTPS://h.example/a"),
+        ("podcast://h.example/a", "http://h.example/a"),
+        ("pcast:h.example/a", "h.example/a"),
+        ("itpc://h.example/a ", "http://h.example/a"),
+        ("antennapod-subscribe://https://h.example/a", "https://h.example/a"),
+        ("https://h.example/?next=feed://x", "https://h.example/?next=feed://x"),
+        ("podcast:8080/feed", "podcast:8080/feed"),
+        ("feeding:x", "feeding:x"),
+        ("fe\u{e9}d://x", "fe\u{e9}d://x"),
+        ("feed:", ""),
+    ] {
+        assert_eq!(web_address(url), want, "{url}");
+    }
 }
 
 #[test]
