@@ -7,8 +7,8 @@
 //! ```
 //!
 //! In reading order: [`cli`] is what can be typed, `commands` what is done about it. `publish` turns a path into an
-//! episode; it knows `kind`, `tags`, `timeline`, `chapters`, `transcript`, `cover`, `slug` and `notes`. `library` keeps
-//! it, in the shapes of `record`; `check` holds it against the rules of podcast directories. `site` is everything that
+//! episode; it knows `kind`, `tags`, `timeline`, `transcript`, `cover`, `slug` and `notes`. `library` keeps it, in the
+//! shapes of `record`; `check` holds it against the rules of podcast directories. `site` is everything that
 //! is shown at one moment, made by `render` under the addresses of `urls`; `http` serves it, over https with what `tls`
 //! shows, and `tracker` answers announces, `hub` sends feeds to who subscribed to them; `numbers` counts what was
 //! downloaded. `host` runs all of it and keeps the order in which things become visible, `reach` judges who gets there,
@@ -27,7 +27,6 @@ mod publish;
 mod kind;
 mod tags;
 mod timeline;
-mod chapters;
 mod transcript;
 mod cover;
 mod notes;

@@ -16,13 +16,13 @@ use podswarm_core::net::{Conduct, Discovery};
 use podswarm_core::rate::Rate;
 use podswarm_core::store::Record;
 use podswarm_core::timetable::RateLimits;
+use podswarm_feeds::chapters::Chapter;
 use podswarm_feeds::{EpisodeKind, Tags, Withdrawal};
 use serde::{Deserialize, Serialize};
 use url::Url;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::chapters::Chapter;
 use crate::feed_length::FeedLength;
 use crate::notes;
 use crate::rhythm::Rhythm;

@@ -13,10 +13,10 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use podswarm_feeds::ShowKey;
+use podswarm_feeds::chapters;
 use podswarm_feeds::date::to_the_second;
 use podswarm_feeds::write::CHAPTERS_MIME;
 
-use crate::chapters;
 use crate::http::Resource;
 use crate::library::{Library, LibraryError};
 use crate::numbers;

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 use podswarm_core::metainfo::Metainfo;
 use podswarm_feeds::write::TORRENT_MIME;
-use podswarm_feeds::{ShowKey, podcast_guid};
+use podswarm_feeds::{ShowKey, chapters, podcast_guid};
 
 use crate::archive::{ArchiveError, Parcel, Part, Told, place, save};
 use crate::library::LibraryError;
@@ -31,7 +31,7 @@ use crate::render::{assets, feed, page};
 use crate::site::HTML;
 use crate::slug::page_name;
 use crate::urls::Urls;
-use crate::{chapters, keys, kind, transcript};
+use crate::{keys, kind, transcript};
 
 /// Says that a folder is ours.
 const MARK: &str = ".podpub-site";

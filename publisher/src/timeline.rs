@@ -12,12 +12,11 @@ use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
+use podswarm_feeds::chapters::{self, Chapter};
 use symphonia::core::formats::probe::Hint;
 use symphonia::core::formats::{FormatOptions, FormatReader, TrackType};
 use symphonia::core::io::{MediaSourceStream, MediaSourceStreamOptions};
 use symphonia::core::meta::{ChapterGroup, ChapterGroupItem, MetadataOptions, StandardTag};
-
-use crate::chapters::{self, Chapter};
 
 /// What a file says of its time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

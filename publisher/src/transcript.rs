@@ -7,11 +7,10 @@
 
 use std::path::Path;
 
+use podswarm_feeds::chapters::clock;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use utoipa::ToSchema;
-
-use crate::chapters::clock;
 
 /// The longest transcript, in bytes.
 const LONGEST: usize = 8 << 20;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 use uuid::Uuid;
 
+use crate::chapters::Chapter;
 use crate::model::EpisodeKind;
 use crate::poll::SkipHours;
 use crate::tags::Tags;
@@ -128,6 +129,9 @@ pub struct Item {
     /// Where its chapters are.
     #[serde(default)]
     pub chapters: Option<Url>,
+    /// The chapters that it has in itself: Podlove Simple Chapters.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Chapter>,
     /// Where that is written which is said in it.
     #[serde(default)]
     pub transcripts: Vec<TranscriptLink>,

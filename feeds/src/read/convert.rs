@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::channel::{Channel, Item, Locked, Source, TranscriptLink};
 use super::names::{KEPT_PREFIX, TAG_PREFIX};
 use super::sources;
+use crate::chapters::{self, Chapter};
 use crate::date;
 use crate::model::EpisodeKind;
 use crate::poll::SkipHours;
@@ -109,6 +110,7 @@ pub(super) fn item(model: &rss::Item, base: &Url) -> Option<Item> {
         is_blocked: is_yes(itunes.and_then(|itunes| itunes.block.as_deref())),
         tags: tags(&model.extensions),
         chapters: chapters.and_then(|url| web_url(url, base)),
+        parts: kept.first("parts").map(parts).unwrap_or_default(),
         transcripts: kept.all("transcript").iter().filter_map(|it| transcript(it, base)).collect(),
         sources: found.sources,
         info_hash: found.info_hash,
@@ -252,6 +254,19 @@ fn transcript(transcript: &Extension, base: &Url) -> Option<TranscriptLink> {
     let mime = transcript.attrs.get("type").map(String::as_str).unwrap_or_default();
     let mime = mime.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     Some(TranscriptLink { url: web_url(transcript.attrs.get("url")?, base)?, mime })
+}
+
+/// The chapters that an item has in itself.
+fn parts(of: &Extension) -> Vec<Chapter> {
+    let part = |part: &Extension| {
+        let said = |name: &str| part.attrs.get(name);
+        let start_ms = chapters::clock(said("start")?.trim())?;
+        let title = said("title").map(|title| line(title)).unwrap_or_default();
+        Some(Chapter { start_ms, title, url: said("href").map(|url| url.trim().to_owned()) })
+    };
+    let mut parts = chapters::in_order(children(of, "chapter").iter().filter_map(part).collect());
+    parts.truncate(chapters::MOST);
+    parts
 }
 
 /// A link that may be shown and followed: `http` or `https`, resolved against `base`.

@@ -34,6 +34,8 @@ pub(super) enum Space {
     Itunes,
     Media,
     Podcast,
+    /// Podlove Simple Chapters.
+    Chapters,
     Other,
 }
 
@@ -59,6 +61,7 @@ impl Space {
             "search.yahoo.com/mrss" | "video.search.yahoo.com/mrss" | "www.rssboard.org/media-rss" => Self::Media,
             "podcastindex.org/namespace/1.0"
             | "github.com/podcastindex-org/podcast-namespace/blob/main/docs/1.0.md" => Self::Podcast,
+            "podlove.org/simple-chapters" => Self::Chapters,
             _ => Self::Other,
         }
     }
@@ -72,6 +75,7 @@ impl Space {
             "itunes" => Self::Itunes,
             "media" => Self::Media,
             "podcast" => Self::Podcast,
+            "psc" => Self::Chapters,
             _ => Self::Other,
         }
     }
@@ -165,6 +169,7 @@ pub(super) fn in_item(space: Space, local: &str) -> Option<Kept> {
         (Space::Podcast, "transcript") => Kept::Tree("x:transcript"),
         (Space::Podcast, "alternateenclosure") => Kept::Tree("x:alternateenclosure"),
         (Space::Podcast, local) if tags::word_of(local).is_some() => Kept::Tree(tags::word_of(local)?),
+        (Space::Chapters, "chapters") => Kept::Tree("x:parts"),
         (Space::Media, "group") => Kept::Tree("x:group"),
         (Space::Media, "content") => Kept::Tree("x:content"),
         (Space::Media, "peerlink") => Kept::Tree("x:peerlink"),
@@ -183,6 +188,7 @@ pub(super) fn in_item(space: Space, local: &str) -> Option<Kept> {
 pub(super) fn child(local: &str) -> Option<&'static str> {
     Some(match local {
         "category" => "x:category",
+        "chapter" => "x:chapter",
         "content" => "x:content",
         "contentlength" => "x:contentlength",
         "day" => "x:day",
@@ -215,7 +221,7 @@ pub(super) fn again(name: &'static str) -> Option<&'static str> {
 
 /// The name of an attribute that is kept, or `None` to drop it. `local` is in lower case.
 pub(super) fn attribute(local: &str) -> Option<&'static str> {
-    const KEPT: [&str; 28] = [
+    const KEPT: [&str; 29] = [
         "algo",
         "bitrate",
         "contenttype",
@@ -237,6 +243,7 @@ pub(super) fn attribute(local: &str) -> Option<&'static str> {
         "purpose",
         "rel",
         "size",
+        "start",
         "text",
         "title",
         "type",

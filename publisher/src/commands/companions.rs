@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use podswarm_core::app::{Explain as _, Failure};
 use podswarm_feeds::Tags;
+use podswarm_feeds::chapters::{self, Chapter};
 
-use crate::chapters::{self, Chapter};
 use crate::cli::TagArgs;
 use crate::publish::Said;
 use crate::transcript::Transcript;

@@ -24,6 +24,7 @@ use chrono::{DateTime, Utc};
 use podswarm_core::metainfo::{MetainfoError, TorrentVersion};
 use podswarm_core::net::create::{CreateError, HashError};
 use podswarm_core::rate::ByteCount;
+use podswarm_feeds::chapters::{self, Chapter};
 use podswarm_feeds::date::to_the_second;
 use podswarm_feeds::{EpisodeKind, Place, TagError, Tags};
 use serde::{Deserialize, Serialize};
@@ -32,7 +33,6 @@ use utoipa::ToSchema;
 pub(crate) use settle::{Outcome, Recorded, Settled, settle};
 pub(crate) use stage::stage;
 
-use crate::chapters::{self, Chapter};
 use crate::check::{self, Finding};
 use crate::cover::CoverError;
 use crate::library::LibraryError;

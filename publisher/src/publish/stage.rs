@@ -10,12 +10,12 @@ use podswarm_core::metainfo::{TorrentPath, piece_length_for};
 use podswarm_core::net::create::{
     ContentHashes, CreateError, Found, FoundFile, HashOptions, Watch, find_files, hash_pieces,
 };
+use podswarm_feeds::chapters::Chapter;
 use sha2::{Digest as _, Sha256};
 
 use super::settle;
 use super::staging::Staging;
 use super::{Draft, Follow, Intake, PublishError};
-use crate::chapters::Chapter;
 use crate::kind::{self, Kind};
 use crate::library::Library;
 use crate::record::{Enclosure, EpisodeRecord, Place};

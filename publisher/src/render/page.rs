@@ -311,8 +311,9 @@ fn media_path(root: &str, episode: &EpisodeRecord) -> String {
 
 #[cfg(test)]
 mod tests {
+    use podswarm_feeds::chapters::Chapter;
+
     use super::*;
-    use crate::chapters::Chapter;
     use crate::record::tests::{episode as record, show as show_record};
 
     fn urls() -> Urls {

@@ -1,6 +1,7 @@
 //! What a feed says that only who moves its show elsewhere wants to know.
 
 use super::*;
+use crate::chapters::Chapter;
 use crate::model::EpisodeKind;
 
 #[test]
@@ -33,6 +34,30 @@ fn an_item_tells_kind_chapters_and_transcripts() {
     let transcripts: Vec<_> = item.transcripts.iter().map(|it| (it.url.as_str(), it.mime.as_str())).collect();
     let srt = ("https://y.example/t.srt", "application/x-subrip");
     assert_eq!(transcripts, [("https://pod.example/shows/t.vtt", "text/vtt"), srt]);
+}
+
+#[test]
+fn an_item_may_have_its_chapters_in_itself() {
+    let parts = |text: &str| read_item(&format!("<guid>g</guid>{text}")).parts;
+    let got = parts(
+        r#"<psc:chapters xmlns:psc="http://podlove.org/simple-chapters" version="1.2">
+        <psc:chapter start="00:01:02.500" title="The &lt;b&gt;river&lt;/b&gt;" href="https://x.example/r"/>
+        <psc:chapter start="00:00:00" title="Opening" href="javascript:x"/>
+        <psc:chapter start="soon" title="Later"/><psc:chapter title="Nowhere"/></psc:chapters>"#,
+    );
+    let chapter = |start_ms, title: &str, url: Option<&str>| Chapter {
+        start_ms,
+        title: title.to_owned(),
+        url: url.map(str::to_owned),
+    };
+    let river = chapter(62_500, "The <b>river</b>", Some("https://x.example/r"));
+    assert_eq!(got, [chapter(0, "Opening", None), river]);
+    // Who forgot to declare the prefix is understood; the podcast namespace's tag is another.
+    let undeclared = parts(r#"<psc:chapters><psc:chapter start="10" title="Ten"/></psc:chapters>"#);
+    assert_eq!(undeclared, [chapter(10_000, "Ten", None)]);
+    assert!(parts(r#"<podcast:chapters url="/c.json"/><psc:chapters/>"#).is_empty());
+    let many = "<psc:chapter start='1'/>".repeat(5000);
+    assert!(parts(&format!("<psc:chapters>{many}</psc:chapters>")).len() == 1, "one begins at each time");
 }
 
 #[test]

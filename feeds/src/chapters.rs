@@ -1,6 +1,6 @@
 //! Chapters: where the parts of an episode begin, and what they are called.
 //!
-//! They come from the file itself ([`crate::timeline`]), or from a file that the owner wrote: the JSON of the podcast
+//! They come from the file itself, from a feed's item, or from a file that somebody wrote: the JSON of the podcast
 //! namespace, or lines such as `00:12:30 The river`. They are served as that JSON.
 //!
 //! Law: chapters are in order of their beginnings, and no two begin at the same time.
@@ -8,30 +8,30 @@
 
 use serde::{Deserialize, Serialize};
 use url::Url;
-use utoipa::ToSchema;
 
 /// So many chapters an episode may have.
-pub(crate) const MOST: usize = 1000;
+pub const MOST: usize = 1000;
 /// Longest title, in characters.
 const LONGEST_TITLE: usize = 255;
 /// The version of the JSON that is written.
 const VERSION: &str = "1.2.0";
 
 /// A chapter.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub(crate) struct Chapter {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Chapter {
     /// Where it begins, in milliseconds.
-    pub(crate) start_ms: u64,
+    pub start_ms: u64,
     /// What it is called.
-    pub(crate) title: String,
+    pub title: String,
     /// A web address that belongs to it.
     #[serde(default)]
-    pub(crate) url: Option<String>,
+    pub url: Option<String>,
 }
 
 /// A file that holds no chapters.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum ChaptersError {
+pub enum ChaptersError {
     /// A line that is none.
     #[error("line {number} is `{text}`; want a time and a title, such as `00:12:30 The river`")]
     Line {
@@ -76,9 +76,21 @@ const fn yes() -> bool {
 }
 
 /// Reads chapters as their owner wrote them.
-pub(crate) fn read(text: &str) -> Result<Vec<Chapter>, ChaptersError> {
-    let text = text.trim_start_matches('\u{feff}').trim();
-    let chapters = if text.starts_with('{') { of_json(text)? } else { of_lines(text)? };
+pub fn read(text: &str) -> Result<Vec<Chapter>, ChaptersError> {
+    let text = bare(text);
+    counted(if text.starts_with('{') { of_json(text)? } else { of_lines(text)? })
+}
+
+/// Reads chapters as the podcast namespace's JSON has them.
+pub fn read_json(text: &str) -> Result<Vec<Chapter>, ChaptersError> {
+    counted(of_json(bare(text))?)
+}
+
+fn bare(text: &str) -> &str {
+    text.trim_start_matches('\u{feff}').trim()
+}
+
+fn counted(chapters: Vec<Chapter>) -> Result<Vec<Chapter>, ChaptersError> {
     let chapters = in_order(chapters);
     match chapters.len() {
         1..=MOST => Ok(chapters),
@@ -116,7 +128,7 @@ fn of_lines(text: &str) -> Result<Vec<Chapter>, ChaptersError> {
 }
 
 /// Milliseconds of `1:02:03`, `02:03.5` or `123`.
-pub(crate) fn clock(text: &str) -> Option<u64> {
+pub fn clock(text: &str) -> Option<u64> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let is_number = |part: &str| !part.is_empty() && part.len() <= 9 && part.bytes().all(|b| b.is_ascii_digit());
     let parts: Vec<&str> = whole.split(':').collect();
@@ -129,7 +141,7 @@ pub(crate) fn clock(text: &str) -> Option<u64> {
 }
 
 /// Chapters made fit to be shown: in order, each with a title of one line, and only web addresses.
-pub(crate) fn in_order(mut chapters: Vec<Chapter>) -> Vec<Chapter> {
+pub fn in_order(mut chapters: Vec<Chapter>) -> Vec<Chapter> {
     chapters.sort_by_key(|chapter| chapter.start_ms);
     chapters.dedup_by_key(|chapter| chapter.start_ms);
     for (at, chapter) in chapters.iter_mut().enumerate() {
@@ -146,7 +158,7 @@ pub(crate) fn in_order(mut chapters: Vec<Chapter>) -> Vec<Chapter> {
 }
 
 /// The JSON that apps read.
-pub(crate) fn to_json(chapters: &[Chapter]) -> String {
+pub fn to_json(chapters: &[Chapter]) -> String {
     #[expect(clippy::cast_precision_loss, reason = "no episode is so long that a millisecond is lost")]
     let entry = |chapter: &Chapter| Entry {
         start_time: chapter.start_ms as f64 / 1000.0,
@@ -189,6 +201,10 @@ mod tests {
         assert_eq!(read(&to_json(&chapters)).unwrap(), chapters);
         let others = r#"{"version":"1.2.0","author":"x","chapters":[{"startTime":5.5,"img":"https://x/y.jpg"},
             {"startTime":9,"toc":false,"title":"hidden"},{"startTime":-3,"title":"a\nb","url":"javascript:x"}]}"#;
-        assert_eq!(read(others).unwrap(), [chapter(0, "a b"), chapter(5500, "Chapter 2")]);
+        let want = [chapter(0, "a b"), chapter(5500, "Chapter 2")];
+        assert_eq!((read(others).unwrap(), read_json(others).unwrap()), (want.to_vec(), want.to_vec()));
+        for bad in ["0:00 Opening", "", "[]", "{\"version\":\"1.2.0\",\"chapters\":[]}"] {
+            assert!(read_json(bad).is_err(), "{bad}");
+        }
     }
 }
