@@ -3,6 +3,7 @@
 //! A command speaks to the agent of another process or to one that lives only as long as itself; the words are the
 //! same. As JSON an [`Ask`] is the body of `POST /api/v1/ask`, and a [`Reply`] that of its answer.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -13,6 +14,7 @@ use podswarm_core::net::{BlocklistStatus, InterfaceStatus, ProxyStatus, Reached}
 use podswarm_core::rate::{ByteCount, Rate};
 use podswarm_core::swarm::SwarmDetail;
 use podswarm_core::timetable::{LimitStatus, RateLimits};
+use podswarm_feeds::chapters::Chapter;
 use podswarm_feeds::poll::Counts;
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +44,13 @@ pub enum Ask {
         #[serde(default)]
         rules: Rules,
     },
+    /// The chapters of an episode, as far as they are kept; answered with [`Reply::Chapters`].
+    Chapters {
+        /// How people name it.
+        episode: String,
+    },
+    /// Where browsers find the covers that are kept; answered with [`Reply::Covers`].
+    Covers,
     /// To change what is wanted of feeds; answered with [`Reply::Feeds`].
     Edit {
         /// How people name them.
@@ -170,6 +179,10 @@ impl Ask {
 pub enum Reply {
     /// A feed is followed.
     Added(Box<Added>),
+    /// The chapters of an episode, in their order; empty if none are kept.
+    Chapters(Vec<Chapter>),
+    /// The addresses of the shows' covers, which hold the listener's token.
+    Covers(BTreeMap<FeedId, String>),
     /// What was paused or resumed, in people's words.
     Done(Vec<String>),
     /// One episode, with its notes.
@@ -399,6 +412,9 @@ pub struct FeedView {
     pub events_url: Option<String>,
     /// That is being listened to.
     pub is_listening: bool,
+    /// The name of its cover, which changes with it, if that is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cover: Option<String>,
     /// What polling has cost and saved.
     pub polls: Counts,
 }
@@ -615,7 +631,7 @@ impl FeedView {
         if self.title.is_empty() { &self.url } else { &self.title }
     }
 
-    /// What a record says by itself; the counts and the next poll are the agent's to fill in.
+    /// What a record says by itself; the counts, the next poll and the cover are the agent's to fill in.
     pub fn new(feed: &Feed) -> Self {
         Self {
             id: feed.id,
@@ -635,6 +651,7 @@ impl FeedView {
             last_error: feed.poll.last_error.clone(),
             events_url: feed.events_url.clone(),
             is_listening: false,
+            cover: None,
             polls: feed.poll.counts,
         }
     }

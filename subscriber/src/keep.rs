@@ -210,6 +210,8 @@ pub fn save(store: &Store, changes: &[Change]) -> Result<(), StoreError> {
 
 #[cfg(test)]
 mod tests {
+    use podswarm_feeds::chapters::Chapter;
+
     use super::*;
     use crate::agent::testing::{hash, http, torrent, wall};
     use crate::records::Stage;
@@ -228,7 +230,7 @@ mod tests {
     #[test]
     fn what_was_saved_is_there_again() {
         let store = Store::in_memory();
-        let notes = Notes { id: episode(1, 1).id, text: "<p>hello".to_owned(), image: None };
+        let notes = Notes { id: episode(1, 1).id, text: "<p>hello".to_owned(), image: None, parts: Vec::new() };
         let changes =
             [Change::Episode(Box::new(episode(1, 1))), Change::Notes(notes.clone()), Change::Feed(Box::new(feed(1)))];
         save(&store, &changes).unwrap();
@@ -275,6 +277,8 @@ mod tests {
         item.offer.sources = (0..8).map(url).collect();
         item.notes = "\"\\\n".repeat(9000);
         item.image = Some(format!("http://host.example/{}", "i".repeat(4000)));
+        let part = |start_ms| Chapter { start_ms, title: "\"\\".repeat(127), url: None };
+        item.parts = (0..28).map(part).collect();
         let id = EpisodeId { feed: FeedId(1), number: 1 };
         let episode = item.episode(id, Stage::Wanted { by_owner: false }, wall(0));
         let changes = [Change::Episode(Box::new(episode)), Change::Notes(item.notes(id).unwrap())];

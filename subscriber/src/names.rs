@@ -105,6 +105,8 @@ pub fn mime_of_extension(extension: &str) -> &'static str {
         "mov" => "video/quicktime",
         "pdf" => "application/pdf",
         "epub" => "application/epub+zip",
+        "jpg" => "image/jpeg",
+        "png" => "image/png",
         _ => "application/octet-stream",
     }
 }

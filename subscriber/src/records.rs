@@ -16,6 +16,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use podswarm_core::metainfo::InfoHash;
 use podswarm_core::rate::ByteCount;
 use podswarm_feeds::ShowKey;
+use podswarm_feeds::chapters::Chapter;
 use podswarm_feeds::poll::PollState;
 use podswarm_feeds::read::WhyNone;
 use serde::{Deserialize, Serialize};
@@ -613,11 +614,16 @@ pub struct Notes {
     /// Where its own cover is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
+    /// The chapters that its item has in itself, of at most [`Notes::MAX_PARTS`] bytes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Chapter>,
 }
 
 impl Notes {
     /// 16 KiB of notes are kept.
     pub const MAX: usize = 16 * 1024;
+    /// 16 KiB of chapters are kept, as JSON.
+    pub const MAX_PARTS: usize = 16 * 1024;
 }
 
 #[cfg(test)]

@@ -25,9 +25,12 @@ use lofty::tag::{ItemKey, Tag, TagExt as _};
 use podswarm_core::rate::ByteCount;
 
 use crate::dot_torrent::sentence;
+use crate::extras::ExtraKind;
 
 /// A larger picture is no cover.
 pub const LARGEST_COVER: u64 = 8 << 20;
+/// Nor is one that is wider or higher than so many pixels: it would fill the memory of whoever shows it.
+const MOST_PIXELS: u32 = 8192;
 /// Kinds of files that are held in memory while they are written are not written if they are larger.
 const LARGEST_IN_MEMORY: u64 = 256 << 20;
 /// Bytes of notes that a file carries.
@@ -76,7 +79,13 @@ impl Cover {
         let mut picture = Picture::from_reader(&mut &bytes[..]).ok()?;
         picture.set_pic_type(PictureType::CoverFront);
         let is_known = matches!(picture.mime_type(), Some(MimeType::Jpeg | MimeType::Png));
-        (is_known && PictureInformation::from_picture(&picture).is_ok_and(|it| it.width > 0)).then_some(Self(picture))
+        let looks = PictureInformation::from_picture(&picture).ok().filter(|_| is_known)?;
+        [looks.width, looks.height].iter().all(|pixels| (1..=MOST_PIXELS).contains(pixels)).then_some(Self(picture))
+    }
+
+    /// What it is, whatever its host says that it is.
+    pub fn kind(&self) -> ExtraKind {
+        if self.0.mime_type() == Some(&MimeType::Png) { ExtraKind::Png } else { ExtraKind::Jpeg }
     }
 
     /// The picture file's bytes.

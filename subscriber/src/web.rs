@@ -6,12 +6,14 @@
 //! | `GET /media/FEED/NUMBER/NAME?token=TOKEN` | the episode's bytes: `Range`, `If-Range`, HEAD |
 //! | `GET /media/HASH/NAME?token=TOKEN` | the same of a torrent that one command fetches |
 //! | `GET /feed.xml?token=TOKEN` | everything that is kept, as a feed for podcast apps, with an entity tag |
+//! | `GET /cover/FEED/NAME?token=TOKEN` | the cover of a show, if it is kept |
+//! | `GET /chapters/FEED/NUMBER.json?token=TOKEN` | the chapters of an episode, if they are kept, with an entity tag |
 //!
 //! Bytes of an episode that is being fetched are given once they are there, and verified if they are a torrent's; where
 //! the asker reads is fetched first.
 //! A body holds one read's bytes at a time, and ends when the asker goes. NAME is there for players that look at it.
-//! `phone` opens feed and media to the house's network, if the owner wants it, and there `sync` keeps podcast apps in
-//! step for who passes the `gate`; `serve` is the loop under all of it.
+//! `phone` opens feed, media, covers and chapters to the house's network, if the owner wants it, and there `sync` keeps
+//! podcast apps in step for who passes the `gate`; `serve` is the loop under all of it.
 //!
 //! Laws: the agent's own listener is on loopback alone; nothing is answered without the token, nor under another
 //! host's name, nor outside of what is kept and fetched.
@@ -19,6 +21,7 @@
 //! Source: RFC 9110, sections 13 and 14.
 
 mod body;
+mod extras;
 mod feed;
 mod gate;
 mod media;
@@ -53,6 +56,7 @@ pub(crate) use phone::{PhoneLine, forget_token as forget_phone_token};
 pub(crate) use shelf::{Found, Kept, Piece, Shelf};
 
 use crate::names;
+use crate::records::{EpisodeId, FeedId};
 
 /// The port of the listener.
 const DEFAULT_PORT: u16 = 6970;
@@ -121,6 +125,21 @@ impl WebSite {
     /// The address of the feed of what is kept for who reaches us at `host`.
     fn feed_url_at(&self, host: &str) -> String {
         format!("http://{host}/feed.xml?token={}", self.token)
+    }
+
+    /// The address of a show's cover, which is called `name`.
+    pub(crate) fn cover_url(&self, feed: FeedId, name: &str) -> String {
+        self.cover_url_at(&self.addr.to_string(), feed, name)
+    }
+
+    /// The same for who reaches us at `host`.
+    fn cover_url_at(&self, host: &str, feed: FeedId, name: &str) -> String {
+        format!("http://{host}/cover/{feed}/{name}?token={}", self.token)
+    }
+
+    /// The address of an episode's chapters for who reaches us at `host`.
+    fn chapters_url_at(&self, host: &str, id: EpisodeId) -> String {
+        format!("http://{host}/chapters/{id}.json?token={}", self.token)
     }
 
     /// The address of the owner's view, which lets one browser in, once and soon.
@@ -203,10 +222,17 @@ struct Web {
     site: WebSite,
 }
 
-fn app(web: Arc<Web>) -> Router {
+/// The routes to what is kept.
+fn kept_routes() -> Router<Arc<Web>> {
     Router::new()
         .route("/feed.xml", get(feed::feed))
         .route("/media/{feed}/{number}/{name}", get(media::episode))
+        .route("/cover/{feed}/{name}", get(extras::cover))
+        .route("/chapters/{feed}/{file}", get(extras::chapters))
+}
+
+fn app(web: Arc<Web>) -> Router {
+    kept_routes()
         .route("/media/{hash}/{name}", get(media::torrent))
         .layer(from_fn_with_state(Arc::clone(&web), admit))
         .with_state(web)

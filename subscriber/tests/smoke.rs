@@ -2,6 +2,8 @@
 //!
 //! The host lives in the test, on a port of its own; every wait is for something that the program says.
 
+#[path = "smoke/extras.rs"]
+mod extras;
 #[path = "smoke/hooks.rs"]
 mod hooks;
 #[cfg(target_os = "linux")]

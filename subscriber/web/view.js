@@ -12,6 +12,8 @@ let samples = [];
 let status = null;
 let moving = [];
 let busy = false;
+/** Where the covers of shows are, by the feeds' numbers; and the names of those, by which it shows that one changed. */
+let [covers, coversOf] = [{}, "[]"];
 /** The episode that is heard, and what the browser plays it with. */
 let heard = null;
 
@@ -57,6 +59,32 @@ function tile(show) {
   return element;
 }
 
+/** Where the cover of a show is; by its path, since the way here may lead through a tunnel with another port. */
+function coverOf(feed) {
+  if (!covers[feed]) return null;
+  const url = new URL(covers[feed]);
+  return url.pathname + url.search;
+}
+
+const feedOf = (it) => it.id.split("/")[0];
+
+/** The show's cover, where it is kept. */
+function picture(feed, show) {
+  const src = coverOf(feed);
+  if (!src) return tile(show);
+  const element = make("img", { class: "tile", src, alt: `Cover of ${show}`, width: 48, height: 48 });
+  element.addEventListener("error", () => element.replaceWith(tile(show)));
+  return element;
+}
+
+/** Learns where the covers are, if there are others than before. */
+async function learnCovers() {
+  const names = JSON.stringify(status.feeds.filter((it) => it.cover).map((it) => [it.id, it.cover]));
+  if (names === coversOf) return;
+  covers = await ask("covers");
+  coversOf = names;
+}
+
 /** How far an episode is, in words. */
 function stands(it) {
   const transfer = it.transfer;
@@ -96,7 +124,7 @@ function place(it) {
 
 function article(it, withShow = true, withTitle = true) {
   const { transfer, shared, trouble, heard: reached, ...rest } = it;
-  const looks = [rest, Boolean(transfer), heard?.id === it.id];
+  const looks = [rest, Boolean(transfer), heard?.id === it.id, coverOf(feedOf(it))];
   return drawnOnce(`${it.id} ${withShow}`, looks, it, () => drawArticle(it, withShow, withTitle));
 }
 
@@ -120,7 +148,7 @@ function drawArticle(it, withShow, withTitle) {
   const element = make(
     "article",
     { class: withShow ? "item" : "item bare", ...named },
-    withShow ? tile(it.show) : null,
+    withShow ? picture(feedOf(it), it.show) : null,
     make(
       "div",
       { class: "body" },
@@ -210,7 +238,7 @@ function drawShow(it) {
   const element = make(
     "article",
     { class: "item", "data-feed": it.id },
-    tile(name),
+    picture(it.id, name),
     make(
       "div",
       { class: "body" },
@@ -246,11 +274,11 @@ async function remove(it, name) {
 }
 
 function feed(view, id) {
-  const head = make("h1", {}, "…");
+  const [head, cover] = [make("h1", {}, "…"), make("div")];
   const [facts, acts, list] = [make("p", { class: "soft" }), make("div", { class: "row" }), make("div")];
   const address = make("p", { class: "soft" });
   const only = make("input", { type: "search", "aria-label": "Show only episodes that have these letters", placeholder: "Find an episode" });
-  view.append(make("p", {}, make("a", { href: "#podcasts" }, "All podcasts")), head, facts, address, acts, make("h2", {}, "Episodes"), make("p", {}, only), list);
+  view.append(make("p", {}, make("a", { href: "#podcasts" }, "All podcasts")), make("div", { class: "named" }, cover, head), facts, address, acts, make("h2", {}, "Episodes"), make("p", {}, only), list);
   let episodes = null;
   let age = 0;
   const draw = () => {
@@ -266,6 +294,10 @@ function feed(view, id) {
       return;
     }
     head.textContent = it.title || it.url;
+    if (cover.dataset.of !== String(it.cover)) {
+      cover.dataset.of = String(it.cover);
+      cover.replaceChildren(picture(it.id, it.title || it.url));
+    }
     facts.textContent = feedFacts(it);
     address.textContent = it.url;
     const looks = JSON.stringify([it.is_paused, it.complete, it.title]);
@@ -478,6 +510,33 @@ function reporter(id, media) {
   };
 }
 
+/** Shows where the parts of the episode begin, for as long as it is the one that is heard. */
+async function showChapters(media, id) {
+  const chapters = await ask("chapters", { episode: id });
+  if (heard?.media !== media) return;
+  const go = (seconds) => () => {
+    media.currentTime = seconds;
+    media.play().catch(() => null);
+  };
+  const parts = chapters.map((it) => {
+    const seconds = it.start_ms / 1000;
+    return { seconds, title: it.title, button: make("button", { type: "button", onclick: go(seconds) }, `${clock(seconds)} `, it.title) };
+  });
+  $("chapters").hidden = parts.length === 0;
+  $("chapters").querySelector("ol").replaceChildren(...parts.map((it) => make("li", {}, it.button)));
+  const mark = () => {
+    if (heard?.media !== media) return;
+    const now = parts.findLast((it) => it.seconds <= media.currentTime + 0.25);
+    for (const it of parts) {
+      if (it === now) it.button.setAttribute("aria-current", "true");
+      else it.button.removeAttribute("aria-current");
+    }
+    $("chapter").textContent = now?.title ?? "";
+  };
+  media.addEventListener("timeupdate", mark);
+  mark();
+}
+
 async function play(it) {
   try {
     const playing = await ask("play", { episode: it.id });
@@ -498,6 +557,8 @@ async function play(it) {
     $("media").replaceChildren(media);
     $("played").textContent = it.title;
     $("from").textContent = it.show;
+    $("cover").replaceChildren(picture(feedOf(it), it.show));
+    showChapters(media, it.id).catch(tell);
     $("player").hidden = false;
     document.body.classList.add("plays");
     tell();
@@ -516,6 +577,9 @@ function shut() {
   heard?.media.load();
   heard = null;
   $("media").replaceChildren();
+  $("chapters").hidden = true;
+  $("chapters").querySelector("ol").replaceChildren();
+  $("chapter").textContent = "";
   $("player").hidden = true;
   document.body.classList.remove("plays");
 }
@@ -582,6 +646,7 @@ async function refresh(now = false) {
     $("down").textContent = `↓ ${rate(status.traffic.down_rate)}`;
     $("up").textContent = `↑ ${rate(status.traffic.up_rate)}`;
     enter(true);
+    await learnCovers();
     await update(now);
     tellAnswered();
   } catch (trouble) {

@@ -61,6 +61,13 @@ fn a_listener_follows_listens_and_watches_in_a_browser() {
     assert!(page.header("content-security-policy").starts_with("default-src 'none'"));
     assert_eq!(page.header("access-control-allow-origin"), "");
 
+    let cover = folder.path().join("cover.png");
+    std::fs::write(&cover, browser.picture_of(1400, 1400, 1.0, "png")).expect("the disk has room");
+    let mut edit = publisher.command("edit");
+    edit.arg(feed.rsplit('/').nth(1).expect("the show's name")).arg("--image").arg(&cover);
+    let edited = Program::start("podpub edit", edit).end(PATIENCE);
+    assert_eq!(edited.code, Some(0), "{}", edited.stderr);
+
     // A feed is followed by its address; what is none is said to be none.
     let followed = with_tools(
         &browser,
@@ -74,6 +81,7 @@ fn a_listener_follows_listens_and_watches_in_a_browser() {
              follow.requestSubmit();
              await until(() => document.querySelector('[data-feed]'));
              await until(() => $('word').textContent.startsWith('Following'));
+             await until(() => document.querySelector('[data-feed] img')?.naturalWidth === 1400);
              return trouble + ' | ' + $('word').textContent;"
         ),
     );
@@ -125,6 +133,23 @@ fn a_listener_follows_listens_and_watches_in_a_browser() {
         ),
     );
     assert!(again.as_f64().is_some_and(|seconds| seconds > 5.0), "{again}");
+    // Its chapters are told by what the agent keeps, and lead to their places.
+    let chapters = with_tools(
+        &browser,
+        "$('shut').click();
+         (await until(() => [...article('Hello, Swarm').querySelectorAll('button')].find(it => it.textContent === 'Play'))).click();
+         const parts = await until(() => (all => all.length && all)([...document.querySelectorAll('#chapters button')]));
+         document.querySelector('#chapters summary').click();
+         parts[2].click();
+         await until(() => parts[2].hasAttribute('aria-current') && document.querySelector('audio').currentTime > 1);
+         document.querySelector('audio').pause();
+         const cover = await until(() => $('cover').querySelector('img'));
+         return [...parts.map(it => it.textContent.replace(/^[0-9:]+ /, '')), $('chapter').textContent, cover.alt].join(', ');",
+    );
+    assert!(
+        chapters.as_str().is_some_and(|it| it.starts_with("Hello, The middle, Goodbye, Goodbye, Cover of ")),
+        "{chapters}"
+    );
     keep_pictures(&browser, "listener-listen");
     check_access(&browser, "the episodes and the player");
 

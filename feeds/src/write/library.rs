@@ -44,8 +44,10 @@ pub struct KeptEpisode {
     pub length: u64,
     /// The file's type.
     pub mime: String,
-    /// Where its chapters are, as its own feed says.
+    /// Where its chapters are.
     pub chapters: Option<Url>,
+    /// Where its cover is.
+    pub image: Option<Url>,
 }
 
 /// The feed called `title` that is at `own`, with `episodes` in the order in which they are given.
@@ -93,6 +95,7 @@ fn item(episode: &KeptEpisode) -> rss::Item {
         extensions: said.map_or_else(ExtensionMap::new, |said| ExtensionMap::from([("podcast".to_owned(), said)])),
         itunes_ext: Some(ITunesItemExtension {
             author: Some(clean_line(&episode.show)),
+            image: episode.image.as_ref().map(ToString::to_string),
             duration: episode.duration.map(|duration| duration.as_secs().to_string()),
             season: episode.season.map(|season| season.to_string()),
             episode: episode.number.map(|number| number.to_string()),
@@ -123,6 +126,7 @@ mod tests {
             length: 12345,
             mime: "audio/mpeg".to_owned(),
             chapters: Some("https://walks.example/chapters.json".parse().unwrap()),
+            image: Some("http://192.168.1.5:6971/cover/1/0123456789abcdef.png?token=x".parse().unwrap()),
         };
         let xml = library_feed("podsub", &own, std::slice::from_ref(&episode));
         let channel = read::parse(xml.as_bytes(), &own, None).unwrap();
@@ -133,6 +137,7 @@ mod tests {
         assert_eq!((url, *length, mime.as_deref()), (&episode.url, Some(12345), Some("audio/mpeg")));
         assert_eq!((item.season, item.number, item.duration), (Some(1), Some(2), episode.duration));
         assert_eq!((&item.chapters, item.published), (&episode.chapters, Some(episode.published)));
+        assert_eq!(item.image, episode.image);
         assert!(xml.contains("<itunes:block>Yes</itunes:block>"), "{xml}");
     }
 }

@@ -3,6 +3,7 @@
 use podswarm_feeds::poll::Now;
 
 use super::event::{About, Event};
+use super::extras::Extra;
 use super::plan::{Place, Plan, Prepared};
 use super::queue::{Fault, Job, Order, Phase, Rank};
 use super::rest::METERED;
@@ -186,6 +187,7 @@ impl Agent {
             self.halt(now, id);
         }
         self.order_tags(id);
+        self.order_extra(now, Extra::Chapters(id));
         self.order_hooks(id);
         self.look_at_kept(now, id.feed);
     }

@@ -148,6 +148,7 @@ impl Agent {
                 self.outputs.push_back(Output::Stop { id: episode.id });
             }
         }
+        self.forget_extras(id);
         let mut changes = self.forget_loose(&url);
         changes.push(Change::DropFeed(id));
         let stamp = self.catalogue.next_stamp(now.wall);
@@ -249,6 +250,7 @@ impl Agent {
             self.claim_loose(now, id);
         }
         self.act_on(now, &reading);
+        self.order_extras(now, id);
         self.drain_poller(now, id);
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use podswarm_core::metainfo::InfoHash;
+use podswarm_feeds::chapters::{self, Chapter};
 use podswarm_feeds::read::{self, WhyNone};
 use podswarm_feeds::{ShowKey, Withdrawal};
 use sha1::{Digest, Sha1};
@@ -65,6 +66,8 @@ pub struct Found {
     pub number: Option<u32>,
     /// Where its chapters are.
     pub chapters: Option<String>,
+    /// The chapters that it has in itself.
+    pub parts: Vec<Chapter>,
     /// Where its own cover is.
     pub image: Option<String>,
     /// What is said about it, plain text or HTML.
@@ -113,6 +116,7 @@ impl Found {
             season: item.season,
             number: item.number,
             chapters: bounded_url(item.chapters),
+            parts: bounded_parts(item.parts),
             image: bounded_url(item.image),
             notes: item.description,
             offer: offer_of(item.sources, item.info_hash, item.length, item.why_none),
@@ -157,7 +161,7 @@ impl Found {
             season: self.season,
             number: self.number,
             chapters: self.chapters.clone(),
-            notes_mark: mark(&[self.notes.as_str(), self.image.as_deref().unwrap_or_default()].concat()),
+            notes_mark: self.notes_mark(),
             offer: self.offer.clone(),
             stage,
             file: None,
@@ -174,8 +178,15 @@ impl Found {
 
     /// The record of what is said about this item; `None` if nothing is.
     pub fn notes(&self, id: EpisodeId) -> Option<Notes> {
-        let notes = Notes { id, text: cut(self.notes.trim(), Notes::MAX).to_owned(), image: self.image.clone() };
-        (!notes.text.is_empty() || notes.image.is_some()).then_some(notes)
+        let text = cut(self.notes.trim(), Notes::MAX).to_owned();
+        let notes = Notes { id, text, image: self.image.clone(), parts: self.parts.clone() };
+        (!notes.text.is_empty() || notes.image.is_some() || !notes.parts.is_empty()).then_some(notes)
+    }
+
+    /// Tells whether its notes have changed.
+    fn notes_mark(&self) -> u64 {
+        let parts = if self.parts.is_empty() { String::new() } else { chapters::to_json(&self.parts) };
+        mark(&[self.notes.as_str(), self.image.as_deref().unwrap_or_default(), &parts].concat())
     }
 }
 
@@ -233,6 +244,20 @@ fn offer_of(
         }
     }
     offer
+}
+
+/// As many chapters as are remembered.
+fn bounded_parts(mut parts: Vec<Chapter>) -> Vec<Chapter> {
+    let mut room = Notes::MAX_PARTS;
+    let bytes = |part: &Chapter| serde_json::to_string(part).map_or(usize::MAX, |json| json.len() + 1);
+    let fits = parts.iter().take_while(|part| {
+        let left = room.checked_sub(bytes(part));
+        room = left.unwrap_or(0);
+        left.is_some()
+    });
+    let fits = fits.count();
+    parts.truncate(fits);
+    parts
 }
 
 fn bounded_url(url: Option<Url>) -> Option<String> {

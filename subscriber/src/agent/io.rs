@@ -15,6 +15,7 @@ use url::Url;
 
 use super::catalogue::Change;
 use super::event::Event;
+use super::extras::Extra;
 use super::found::FoundFeed;
 use super::heard::Play;
 use super::hooks::Arrival;
@@ -81,6 +82,8 @@ pub enum Input {
     },
     /// An app that is kept in step follows these feeds, none of which is followed here.
     Follow(Vec<Url>),
+    /// What [`Output::Gather`] asked for was looked at.
+    Gathered(Extra),
     /// These were played.
     Heard(Vec<Play>),
     /// What came of [`Output::Hook`].
@@ -275,6 +278,15 @@ pub enum Output {
         file: String,
         /// What it looked like.
         print: u64,
+    },
+    /// Look whether this is kept, fetch it if it is time, and answer with [`Input::Gathered`].
+    Gather {
+        /// What.
+        extra: Extra,
+        /// Where it is.
+        url: String,
+        /// It may be at a private or loopback address.
+        is_local: bool,
     },
     /// Do what the owner wants when an episode is there, and answer with [`Input::Hooked`].
     Hook {

@@ -3,10 +3,10 @@
 //! The [`Agent`] has the engine's one shape. Inputs say what happened or what the owner wants; outputs say what to do
 //! and what to remember. Reading order: [`catalogue`] decides what an item is to us, [`queue`] which downloads run,
 //! [`plan`] what they are called, [`stream`] when an event stream is made again, [`share`] how long is seeded, `rest`
-//! when not, `shelf` how long is kept, `tags` when files are written to, `hooks` what else is done when something is
-//! there, `heard` how far each was listened to; [`trail`] where one is that says that it has moved;
-//! `podswarm_feeds::poll` decides when a feed is asked, `hosts` when it is its turn there, and `agenda` knows which is
-//! next. `follow` and `fetch` put them together.
+//! when not, `shelf` how long is kept, `tags` when files are written to, `extras` when covers and chapters are looked
+//! at, `hooks` what else is done when something is there, `heard` how far each was listened to; [`trail`] where one is
+//! that says that it has moved; `podswarm_feeds::poll` decides when a feed is asked, `hosts` when it is its turn there,
+//! and `agenda` knows which is next. `follow` and `fetch` put them together.
 //!
 //! Knows nothing of sockets, files and the store, and reads no clock: both times are arguments, so that a month passes
 //! in a second under test.
@@ -25,6 +25,7 @@ pub mod stream;
 pub mod trail;
 
 mod agenda;
+mod extras;
 mod fetch;
 mod follow;
 mod heard;
@@ -46,6 +47,7 @@ use podswarm_core::rng::Rng;
 use podswarm_core::time::{Instant, earliest};
 use podswarm_feeds::poll::Now;
 
+pub use extras::Extra;
 pub use heard::{Play, Played};
 pub use hooks::{Arrival, HookState};
 pub use io::{Deletion, Input, Output, StreamNews, TagOutcome, Target, Whole};
@@ -56,6 +58,7 @@ use crate::records::{EpisodeId, FeedId};
 use agenda::{Follow, Follows};
 use catalogue::{Catalogue, Change};
 use event::Event;
+use extras::Gatherer;
 use hooks::Hooks;
 use hosts::Hosts;
 use queue::Queue;
@@ -79,6 +82,7 @@ pub struct Agent {
     shelf: Shelf,
     hooks: Hooks,
     tagger: Tagger,
+    gatherer: Gatherer,
     /// Files, [`names::fold`](crate::names::fold)ed, that were found to be something else.
     in_the_way: BTreeSet<String>,
     rng: Rng,
@@ -107,6 +111,7 @@ impl Agent {
             shelf: Shelf::default(),
             hooks: Hooks::default(),
             tagger: Tagger::default(),
+            gatherer: Gatherer::default(),
             in_the_way: BTreeSet::new(),
             rng,
             outputs: VecDeque::new(),
@@ -119,6 +124,9 @@ impl Agent {
             for id in agent.catalogue.episodes().map(|episode| episode.id).collect::<Vec<_>>() {
                 agent.go_on(now, id);
                 agent.resume_hooks(id);
+            }
+            for feed in agent.catalogue.feeds().map(|feed| feed.id).collect::<Vec<_>>() {
+                agent.order_extras(now, feed);
             }
         }
         agent.look_at_all(now);
@@ -140,6 +148,7 @@ impl Agent {
             }
             Input::Failed { id, attempt, fault } => self.failed(now, id, attempt, fault),
             Input::Follow(urls) => self.follow_for_app(now, urls),
+            Input::Gathered(extra) => self.gathered(extra),
             Input::Heard(plays) => self.heard(now, plays),
             Input::Hooked { serial, outcome } => self.hooked(now, serial, outcome),
             Input::Measured { space, outstanding } => {
@@ -216,7 +225,7 @@ impl Agent {
     pub fn is_settled(&self) -> bool {
         let is_polled = |follow: &Follow| follow.is_paused || follow.is_polled;
         let is_polled = self.settings.duty != Duty::Once || self.follows.iter().all(is_polled);
-        let arrivals = self.tagger.is_settled() && self.hooks.is_settled();
+        let arrivals = self.tagger.is_settled() && self.hooks.is_settled() && self.has_gathered();
         is_polled && self.queue.is_settled() && self.shelf.is_settled() && arrivals
     }
 
@@ -253,6 +262,7 @@ impl Agent {
         self.queue.tick(now.instant);
         self.pass_on_orders();
         self.tend_tags(now);
+        self.tend_extras(now);
         self.tend_hooks(now);
         self.tend_shelf(now);
         self.tend_counts(now);

@@ -35,7 +35,7 @@ pub(super) struct Rest {
     /// Why nothing is seeded.
     reason: Option<String>,
     /// Downloads wait, too.
-    holds: bool,
+    pub(super) holds: bool,
 }
 
 impl Agent {

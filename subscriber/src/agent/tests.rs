@@ -70,6 +70,8 @@ struct World {
     hooked: Vec<(u64, String, String)>,
     /// What comes of them; `None` if they hang.
     hooks_end: Option<Result<(), Undelivered>>,
+    /// The covers and chapters that were looked at, and where.
+    gathered: Vec<(Extra, String)>,
     /// The files that were written to, and what comes of it where it is not done.
     tagged: Vec<EpisodeId>,
     tags_end: Option<TagOutcome>,
@@ -126,6 +128,7 @@ impl World {
             shown: Vec::new(),
             hooked: Vec::new(),
             hooks_end: Some(Ok(())),
+            gathered: Vec::new(),
             tagged: Vec::new(),
             tags_end: None,
             is_killed_at_put: false,
@@ -210,6 +213,10 @@ impl World {
                 let length = plan.length.unwrap_or(7);
                 let whole = Whole { length, info_hash: plan.info_hash, print: Some(1) };
                 return (!self.is_slow).then_some(Input::Done { id, attempt, whole });
+            }
+            Output::Gather { extra, url, .. } => {
+                self.gathered.push((extra, url));
+                return Some(Input::Gathered(extra));
             }
             Output::Stop { id } => self.stopped.push(id),
             Output::Tag { id, tags, print, .. } => {
@@ -1459,6 +1466,32 @@ fn what_cannot_get_tags_is_left_alone_and_a_full_disk_is_tried_again() {
     world.input(Input::Poll(FEED));
     let spared = world.events.iter().filter(|it| matches!(it, Event::Spared { .. })).count();
     assert!(spared == 1 && world.tagged.is_empty(), "it is its owner's");
+}
+
+#[test]
+fn covers_and_chapters_are_looked_at_once_a_day_and_when_they_move() {
+    let item = |at: &str| Found { chapters: Some(format!("http://host.example/{at}.json")), ..http("a", 0) };
+    let of = |at: &str| (Extra::Chapters(FIRST), format!("http://host.example/{at}.json"));
+    let cover = (Extra::Cover(FEED), "http://host.example/cover.png".to_owned());
+    let mut world = World::following(vec![item("c")]);
+    assert_eq!(world.gathered, [cover.clone(), of("c")]);
+    world.pass(20 * 3600);
+    assert_eq!(world.gathered.len(), 2, "polls do not ask for them");
+    world.items = vec![item("d")];
+    world.version += 1;
+    world.pass(3600);
+    assert_eq!(world.gathered[2..], [of("d")]);
+    world.pass(86_400);
+    assert_eq!(world.gathered[3..], [cover, of("d")]);
+    world.input(Input::Pause(Target::All));
+    world.pass(3 * 86_400);
+    world.restart(settings(Duty::Everything));
+    assert_eq!(world.gathered.len(), 5, "nothing is asked for of what is paused");
+    world.restart(settings(Duty::Answer));
+    world.input(Input::Resume(Target::All));
+    assert_eq!((world.gathered.len(), world.agent.is_settled()), (5, true));
+    world.restart(settings(Duty::Everything));
+    assert_eq!(world.gathered.len(), 7);
 }
 
 #[test]

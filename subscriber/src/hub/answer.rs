@@ -2,6 +2,7 @@
 
 use chrono::Local;
 use podswarm_core::app::{Explain, Failure};
+use podswarm_feeds::chapters;
 use tokio::sync::oneshot;
 
 use super::find;
@@ -71,6 +72,18 @@ impl Task {
                 }
                 None => Err(Failure::new("this agent exchanges nothing with peers, so that there is nothing to limit")),
             },
+            Ask::Chapters { episode } => match find::episode(self.agent.catalogue(), &episode) {
+                Ok(id) => {
+                    let reading = self.reading_chapters(id);
+                    tokio::task::spawn_blocking(move || {
+                        let read = reading().and_then(|text| chapters::read_json(&text).ok());
+                        let _ = reply.send(Ok(Reply::Chapters(read.unwrap_or_default())));
+                    });
+                    return Ok(());
+                }
+                Err(failure) => Err(failure),
+            },
+            Ask::Covers => self.covers(),
             Ask::Download { episodes } => self.download(&episodes, Input::Take),
             Ask::First { episode } => self.download(&[episode], Input::Play),
             Ask::Moving { most } => Ok(Reply::Episodes(self.moving(most))),

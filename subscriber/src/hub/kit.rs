@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::fetch::Meter;
 use super::{Message, USER_AGENT};
 use crate::agent::{Input, Seeding, Settings};
+use crate::extras::Extras;
 use crate::library::Library;
 use crate::records::{EpisodeId, FeedId};
 use crate::tags::Cover;
@@ -39,6 +40,8 @@ pub(super) struct Kit {
     pub(super) leave_free: Option<u64>,
     /// The cover that was fetched last, and where it was.
     pub(super) last_cover: tokio::sync::Mutex<Option<(String, Arc<Cover>)>>,
+    /// Covers and chapters that are kept.
+    pub(super) extras: Extras,
     /// What publishers are offered, if we connect back to them.
     pub(super) offer: Option<Offer>,
     /// Where players find episodes.
@@ -74,7 +77,7 @@ impl Kit {
         settings: &Settings,
         dir: DataDir,
         route: Route,
-        library: Library,
+        (library, extras): (Library, Extras),
         engine: Option<Engine>,
         web: Option<WebSite>,
         inbox: mpsc::Sender<Message>,
@@ -84,6 +87,7 @@ impl Kit {
             seeding: settings.seeding,
             leave_free: settings.limits.leave_free,
             last_cover: tokio::sync::Mutex::default(),
+            extras,
             // Through a proxy nobody is dialled for this.
             offer: settings
                 .connects_back

@@ -13,7 +13,7 @@ use crate::agent::found::mark;
 use crate::ask::{Playing, Reply, WebPage};
 use crate::keep;
 use crate::names;
-use crate::records::{Episode, EpisodeId, Source, Stage};
+use crate::records::{Episode, EpisodeId, Feed, Source, Stage};
 use crate::web::{Found, Kept, WebSite};
 
 /// Episodes that the feed of what is kept has at most, the newest.
@@ -42,6 +42,13 @@ impl Task {
         Ok(Reply::Web(WebPage { url: self.site()?.page_url()? }))
     }
 
+    /// Tells where browsers find the covers that are kept.
+    pub(super) fn covers(&self) -> Result<Reply, Failure> {
+        let site = self.site()?;
+        let cover = |feed: &Feed| Some((feed.id, site.cover_url(feed.id, &self.kept_cover(feed.id)?.0)));
+        Ok(Reply::Covers(self.agent.catalogue().feeds().filter_map(cover).collect()))
+    }
+
     fn site(&self) -> Result<&WebSite, Failure> {
         self.kit.web.as_ref().ok_or_else(|| {
             Failure::new("this agent serves nothing to players and browsers").with_hint("start it without --no-web")
@@ -59,7 +66,10 @@ impl Task {
             let there = kept.into_iter().filter_map(|(mut kept, path)| {
                 // A folder is no file that an app could play, and one that was taken away is none.
                 kept.length = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?.len();
-                kept.notes = keep::notes(&store, kept.id).ok().flatten().map(|notes| notes.text).unwrap_or_default();
+                if let Some(notes) = keep::notes(&store, kept.id).ok().flatten() {
+                    kept.notes = notes.text;
+                    kept.has_chapters |= !notes.parts.is_empty();
+                }
                 Some(kept)
             });
             // Who has gone needs no answer.
@@ -86,6 +96,8 @@ impl Task {
             length,
             name: path.file_name()?.to_string_lossy().into_owned(),
             chapters: episode.chapters.clone(),
+            has_chapters: self.kept_chapters(episode.id).is_some(),
+            cover: self.kept_cover(feed.id).map(|(name, _)| name),
         };
         Some((kept, path))
     }

@@ -8,6 +8,7 @@
 
 mod answer;
 mod connect_back;
+mod extras;
 mod fetch;
 mod find;
 mod hook;
@@ -41,7 +42,7 @@ use crate::agent::{Agent, Input, Settings};
 use crate::ask::{Ask, EpisodeView, Reply};
 use crate::keep;
 use crate::library::Library;
-use crate::records::EpisodeId;
+use crate::records::{EpisodeId, FeedId};
 use crate::web::{Found, Kept, WebSite};
 
 pub(crate) use fetch::transfer_of;
@@ -103,6 +104,10 @@ enum Message {
     Ask(Ask, oneshot::Sender<Result<Reply, Failure>>),
     /// Somebody wants an episode's bytes; nothing is answered if there is no such episode.
     Locate(EpisodeId, oneshot::Sender<Found>),
+    /// Somebody wants an episode's chapters; nothing is answered if none are kept.
+    Chapters(EpisodeId, oneshot::Sender<String>),
+    /// Somebody wants a show's cover; nothing is answered if none is kept.
+    Cover(FeedId, oneshot::Sender<PathBuf>),
     /// Somebody wants to know all that is kept.
     Kept(oneshot::Sender<Vec<Kept>>),
     /// An app that is kept in step wants something.
@@ -123,14 +128,15 @@ impl Hub {
         if let Some(upgrade) = tokio::task::spawn_blocking(move || admit(&checked, &shape)).await?? {
             out.note(upgrade.notice());
         }
-        let (store, catalogue, memory) = tokio::task::spawn_blocking(move || {
+        let (store, catalogue, memory, extras) = tokio::task::spawn_blocking(move || {
             let (store, report) = Store::open(&path)?;
             if let Some(notice) = report.for_the_owner(&path) {
                 out.warn(notice);
             }
             let (catalogue, memory) = keep::load(&store)?;
             sweep(&path, &catalogue);
-            Ok::<_, podswarm_core::store::StoreError>((store, catalogue, memory))
+            let extras = extras::open(&path, &catalogue);
+            Ok::<_, podswarm_core::store::StoreError>((store, catalogue, memory, extras))
         })
         .await?
         .map_err(|error| with_hint(Failure::new("open the store"), error))?;
@@ -149,8 +155,8 @@ impl Hub {
                 let _ = events.send(Event::Listening { kind: "peer".to_owned(), addr: *addr });
             }
         }
-        let kit = Kit::new(&settings, dir, route, Library::new(root.clone()), engine.clone(), web, inbox.clone())?;
-        let kit = Arc::new(kit);
+        let shelf = (Library::new(root.clone()), extras);
+        let kit = Arc::new(Kit::new(&settings, dir, route, shelf, engine.clone(), web, inbox.clone())?);
         #[cfg(target_os = "linux")]
         if settings.heeds_metered() {
             kit.spawn(line::watch(Arc::clone(&kit)));
@@ -211,6 +217,20 @@ impl HubHandle {
     pub(crate) async fn locate(&self, id: EpisodeId) -> Option<Found> {
         let (reply, answer) = oneshot::channel();
         self.inbox.send(Message::Locate(id, reply)).await.ok()?;
+        answer.await.ok()
+    }
+
+    /// The chapters of an episode as JSON; `None` if none are kept.
+    pub(crate) async fn chapters(&self, id: EpisodeId) -> Option<String> {
+        let (reply, answer) = oneshot::channel();
+        self.inbox.send(Message::Chapters(id, reply)).await.ok()?;
+        answer.await.ok()
+    }
+
+    /// The file with a show's cover; `None` if none is kept.
+    pub(crate) async fn cover(&self, feed: FeedId) -> Option<PathBuf> {
+        let (reply, answer) = oneshot::channel();
+        self.inbox.send(Message::Cover(feed, reply)).await.ok()?;
         answer.await.ok()
     }
 

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use podswarm_core::app::free_space;
 use podswarm_core::rate::ByteCount;
@@ -10,19 +9,17 @@ use podswarm_core::store::Store;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::extras::cover;
 use super::fetch::{let_go, outstanding};
 use super::kit::Kit;
-use crate::address::reach_of_links;
 use crate::agent::{Input, TagOutcome};
 use crate::dot_torrent::sentence;
 use crate::keep;
 use crate::library::{Library, tagged_copy};
 use crate::records::EpisodeId;
-use crate::tags::{Cover, LARGEST_COVER, TagError, Tags, write_copy};
+use crate::tags::{Cover, TagError, Tags, write_copy};
 use crate::view::plain_text;
 
-/// A cover has to come within this time.
-const TIMEOUT: Duration = Duration::from_mins(1);
 /// What tags take at most, the cover left out.
 const MOST_TAGS: u64 = 64 << 10;
 
@@ -56,10 +53,8 @@ pub(super) async fn copy(
     let outcome = match cover {
         None => TagOutcome::Dropped,
         Some(cover) => {
-            let others = kit.all_live().values().map(outstanding).sum();
-            let (library, leave_free) = (kit.library.clone(), kit.leave_free);
+            let (library, room) = (kit.library.clone(), Room::beside(&kit));
             let work = move || {
-                let room = Room { leave_free, others };
                 let outcome = make_copy(&library, &file, print, &tags, cover.as_deref(), room);
                 let is_copied = matches!(outcome, TagOutcome::Copied { .. });
                 if cancel.is_cancelled() || !is_copied {
@@ -102,15 +97,20 @@ async fn blocking(work: impl FnOnce() -> TagOutcome + Send + 'static) -> TagOutc
 
 /// What the disk has to have room for beside the copy.
 #[derive(Clone, Copy)]
-struct Room {
+pub(super) struct Room {
     leave_free: Option<u64>,
     /// What downloads are yet to write.
     others: u64,
 }
 
 impl Room {
-    /// Why `bytes` more are too many; `None` if they are not.
-    fn refusal(self, folder: &Path, bytes: u64) -> Option<String> {
+    /// What `kit` has to leave room for now.
+    pub(super) fn beside(kit: &Kit) -> Self {
+        Self { leave_free: kit.leave_free, others: kit.all_live().values().map(outstanding).sum() }
+    }
+
+    /// Why `what`, of so many bytes more, is too much; `None` if it is not.
+    pub(super) fn refusal(self, folder: &Path, what: &str, bytes: u64) -> Option<String> {
         let space = match free_space(folder) {
             Ok(space) => space,
             Err(error) => return Some(format!("the disk cannot be measured: {error}")),
@@ -118,7 +118,7 @@ impl Room {
         let reserve = self.leave_free.unwrap_or(space.reserve());
         let is_room = bytes <= space.available.saturating_sub(reserve).saturating_sub(self.others);
         let [bytes, available, reserve] = [bytes, space.available, reserve].map(ByteCount);
-        (!is_room).then(|| format!("a copy needs {bytes}; the disk has {available} free, of which {reserve} are kept"))
+        (!is_room).then(|| format!("{what} needs {bytes}; the disk has {available} free, of which {reserve} are kept"))
     }
 }
 
@@ -135,7 +135,7 @@ fn make_copy(library: &Library, file: &str, print: u64, tags: &Tags, cover: Opti
         Err(error) => return missing_or(library, file, &error),
     };
     let needs = length + cover.map_or(0, |cover| cover.bytes().len() as u64) + MOST_TAGS;
-    if let Some(reason) = room.refusal(library.root(), needs) {
+    if let Some(reason) = room.refusal(library.root(), "a copy", needs) {
         return TagOutcome::Failed(reason);
     }
     let copy = tagged_copy(&path);
@@ -163,26 +163,10 @@ fn missing_or(library: &Library, file: &str, error: &std::io::Error) -> TagOutco
 /// The first of these covers that can be had. A file without one is still a file with tags.
 async fn first_cover(kit: &Kit, urls: [Option<String>; 2], is_local: bool) -> Option<Arc<Cover>> {
     for url in urls.into_iter().flatten() {
-        match cover(kit, &url, is_local).await {
+        match cover(kit, &url, is_local, false).await {
             Ok(cover) => return Some(cover),
             Err(reason) => tracing::warn!(url, reason, "a cover cannot be had"),
         }
     }
     None
-}
-
-/// The cover at `url`; the last one is remembered, for a show's episodes have one more often than not.
-async fn cover(kit: &Kit, url: &str, is_local: bool) -> Result<Arc<Cover>, String> {
-    let mut last = kit.last_cover.lock().await;
-    if let Some((_, cover)) = last.as_ref().filter(|(known, _)| known == url) {
-        return Ok(Arc::clone(cover));
-    }
-    let http = kit.http(reach_of_links(is_local));
-    let accept = [("accept", "image/jpeg, image/png")];
-    let fetched = http.get_limited(url, &accept, LARGEST_COVER, TIMEOUT).await.map_err(sentence)?;
-    if fetched.status != 200 {
-        return Err(format!("its host answers with status {}", fetched.status));
-    }
-    let cover = Cover::from_bytes(&fetched.body).ok_or("it is neither JPEG nor PNG")?;
-    Ok(Arc::clone(&last.insert((url.to_owned(), Arc::new(cover))).1))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use podswarm_core::app::{Failure, free_space};
 use podswarm_core::store::{Store, StoreError};
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::kit::{Kit, Live};
 use super::listen::Listener;
-use super::{Message, connect_back, fetch, hook, poll, prepare, tags};
+use super::{Message, connect_back, extras, fetch, hook, poll, prepare, tags};
 use crate::agent::catalogue::Change;
 use crate::agent::event::Event;
 use crate::agent::{Agent, Input, Output};
@@ -104,6 +104,8 @@ impl Task {
                     Some(Message::Input(input)) => self.input(input),
                     Some(Message::Ask(ask, reply)) => self.answer(ask, reply).await?,
                     Some(Message::Locate(id, reply)) => self.locate(id, reply),
+                    Some(Message::Chapters(id, reply)) => self.chapters(id, reply),
+                    Some(Message::Cover(feed, reply)) => self.cover(feed, reply),
                     Some(Message::Kept(reply)) => self.kept(reply),
                     Some(Message::Sync(ask, reply)) => self.sync(ask, reply).await?,
                     Some(Message::Settle(reply)) => self.settlers.push(reply),
@@ -192,6 +194,13 @@ impl Task {
             Output::Delete { id, file, print } => {
                 let before = self.take_work(id).map(|work| work.handle);
                 kit.clone().spawn(fetch::delete(kit, id, file, print, before));
+            }
+            Output::Gather { extra, url, is_local } => {
+                if kit.extras.is_due(&url, SystemTime::now()) {
+                    kit.clone().spawn(extras::gather(kit, extra, url, is_local));
+                } else {
+                    self.input(Input::Gathered(extra));
+                }
             }
             Output::Hook { serial, hook, arrival } => {
                 kit.clone().spawn(hook::perform(kit, serial, hook, arrival));

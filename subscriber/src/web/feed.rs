@@ -23,19 +23,30 @@ pub(super) async fn feed(State(web): State<Arc<Web>>, headers: HeaderMap) -> Res
     let Ok(own) = own else { return StatusCode::BAD_REQUEST.into_response() };
     let episodes: Vec<_> = kept.into_iter().filter_map(|kept| episode(&web, host, kept)).collect();
     let xml = library_feed(TITLE, &own, &episodes);
-    let tag = format!("\"{:016x}\"", mark(&xml));
+    text(&headers, "application/rss+xml; charset=utf-8", xml)
+}
+
+/// The answer that is this text, to who may know it already.
+pub(super) fn text(headers: &HeaderMap, kind: &'static str, text: String) -> Response {
+    let tag = format!("\"{:016x}\"", mark(&text));
     let known = headers.get(header::IF_NONE_MATCH).and_then(|known| known.to_str().ok());
     let is_known = known.is_some_and(|known| known.split(',').any(|known| known.trim() == tag || known.trim() == "*"));
-    let (status, body) = if is_known { (StatusCode::NOT_MODIFIED, String::new()) } else { (StatusCode::OK, xml) };
+    let (status, body) = if is_known { (StatusCode::NOT_MODIFIED, String::new()) } else { (StatusCode::OK, text) };
     let tag = HeaderValue::from_str(&tag).expect("hex digits are a header's value");
-    let kind = HeaderValue::from_static("application/rss+xml; charset=utf-8");
-    let keep = HeaderValue::from_static("private, no-cache");
-    let headers = [(header::ETAG, tag), (header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, keep)];
+    let fixed = HeaderValue::from_static;
+    let headers = [
+        (header::ETAG, tag),
+        (header::CONTENT_TYPE, fixed(kind)),
+        (header::CACHE_CONTROL, fixed("private, no-cache")),
+        (header::X_CONTENT_TYPE_OPTIONS, fixed("nosniff")),
+    ];
     (status, headers, body).into_response()
 }
 
 fn episode(web: &Web, host: &str, kept: Kept) -> Option<KeptEpisode> {
     let url = Url::parse(&web.site.media_url_at(host, &kept.id.to_string(), &kept.name)).ok()?;
+    let chapters = if kept.has_chapters { Some(web.site.chapters_url_at(host, kept.id)) } else { kept.chapters };
+    let image = kept.cover.map(|name| web.site.cover_url_at(host, kept.id.feed, &name));
     Some(KeptEpisode {
         guid: kept.guid,
         show: kept.show,
@@ -48,6 +59,7 @@ fn episode(web: &Web, host: &str, kept: Kept) -> Option<KeptEpisode> {
         url,
         length: kept.length,
         mime: mime_of(&kept.name).split(';').next().unwrap_or_default().to_owned(),
-        chapters: kept.chapters.and_then(|url| Url::parse(&url).ok()),
+        chapters: chapters.and_then(|url| Url::parse(&url).ok()),
+        image: image.and_then(|url| Url::parse(&url).ok()),
     })
 }

@@ -60,7 +60,8 @@ fn file_tag(metadata: &Metadata) -> String {
     format!("{:x}-{:x}", metadata.len(), changed.unwrap_or_default().as_nanos())
 }
 
-async fn answer(
+/// The answer to a request for the bytes that were found.
+pub(super) async fn answer(
     web: &Arc<Web>,
     found: Option<Found>,
     id: Option<EpisodeId>,

@@ -41,8 +41,9 @@ const TICKET_LASTS: Duration = Duration::from_mins(10);
 /// So many tickets are good at once; a new one takes the place of the oldest.
 const TICKETS: usize = 16;
 
-/// What the page may load: its own style, script and answers. Media of a plain download come from where that goes.
-const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
+/// What the page may load: its own style, script, pictures and answers. Media of a plain download come from where that
+/// goes.
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; \
      media-src 'self' http: https:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The headers of every answer.

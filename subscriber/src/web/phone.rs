@@ -1,7 +1,8 @@
 //! The listener for the phone: what is kept, to the house's network, for reading alone.
 //!
-//! It has the feed and the media of the agent's web listener and nothing else of it, and a token of its own, so that
-//! what stands on a phone opens nothing more. Where the owner wants it apps are kept in step, too, by a password.
+//! It has feed, media, covers and chapters of the agent's web listener and nothing else of it, and a token of its own,
+//! so that what stands on a phone opens nothing more. Where the owner wants it apps are kept in step, too, by a
+//! password.
 //!
 //! Laws: only addresses of private networks and of those that this machine is in are answered; only under the
 //! machine's address or its own name, so that no page that a browser was led here with can read anything; nothing
@@ -17,7 +18,6 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use if_addrs::IfAddr;
 use podswarm_core::app::{DataDir, Explain, Failure};
 use tokio::net::TcpListener;
@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use super::gate::Gate;
 use super::serve::{self, Asker};
 use super::sync::{self, Syncing};
-use super::{Shelf, TRIED, Web, WebSite, carries_token, feed, kept_token, media};
+use super::{Shelf, TRIED, Web, WebSite, carries_token, kept_routes, kept_token};
 use crate::hub::HubHandle;
 
 /// The port of the listener.
@@ -193,11 +193,7 @@ fn own_address() -> IpAddr {
 }
 
 fn app(web: Arc<Web>) -> Router {
-    Router::new()
-        .route("/feed.xml", get(feed::feed))
-        .route("/media/{feed}/{number}/{name}", get(media::episode))
-        .layer(from_fn_with_state(Arc::clone(&web), admit))
-        .with_state(web)
+    kept_routes().layer(from_fn_with_state(Arc::clone(&web), admit)).with_state(web)
 }
 
 async fn admit(State(web): State<Arc<Web>>, request: Request, next: Next) -> Response {

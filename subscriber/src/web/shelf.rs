@@ -9,7 +9,7 @@ use podswarm_core::net::Torrent;
 use podswarm_core::net::http::Growing;
 
 use crate::hub::HubHandle;
-use crate::records::EpisodeId;
+use crate::records::{EpisodeId, FeedId};
 
 /// Where what is asked for is looked up.
 pub(crate) enum Shelf {
@@ -59,8 +59,12 @@ pub(crate) struct Kept {
     pub(crate) length: u64,
     /// The file's name.
     pub(crate) name: String,
-    /// Where its chapters are.
+    /// Where its chapters are, as its feed says.
     pub(crate) chapters: Option<String>,
+    /// They are kept here, too.
+    pub(crate) has_chapters: bool,
+    /// The name of its show's cover, if that is kept.
+    pub(crate) cover: Option<String>,
 }
 
 impl Shelf {
@@ -75,6 +79,22 @@ impl Shelf {
     pub(super) async fn episode(&self, id: EpisodeId) -> Option<Found> {
         match self {
             Self::Agent(hub) => hub.locate(id).await,
+            Self::One(_) => None,
+        }
+    }
+
+    /// The chapters of an episode as JSON.
+    pub(super) async fn chapters(&self, id: EpisodeId) -> Option<String> {
+        match self {
+            Self::Agent(hub) => hub.chapters(id).await,
+            Self::One(_) => None,
+        }
+    }
+
+    /// Where a show's cover is.
+    pub(super) async fn cover(&self, feed: FeedId) -> Option<Found> {
+        match self {
+            Self::Agent(hub) => hub.cover(feed).await.map(|path| Found::Whole { path, info_hash: None }),
             Self::One(_) => None,
         }
     }

@@ -6,15 +6,15 @@ use tokio::net::TcpStream;
 
 use super::{Agent, Host, bytes, done, folder, json_lines, output};
 
-/// What `addr` answers to these lines of a request.
-async fn ask(addr: &str, lines: &str) -> String {
-    String::from_utf8_lossy(&answer(addr, lines).await).into_owned()
+/// What `addr` answers to these lines of a request, and this body.
+pub(super) async fn ask(addr: &str, lines: &str, body: &str) -> String {
+    String::from_utf8_lossy(&answer(addr, lines, body).await).into_owned()
 }
 
 /// The same as it comes.
-pub(super) async fn answer(addr: &str, lines: &str) -> Vec<u8> {
+pub(super) async fn answer(addr: &str, lines: &str, body: &str) -> Vec<u8> {
     let mut stream = TcpStream::connect(addr).await.expect("it listens");
-    let request = format!("{lines}\r\nConnection: close\r\n\r\n");
+    let request = format!("{lines}\r\nConnection: close\r\n\r\n{body}");
     stream.write_all(request.as_bytes()).await.expect("it reads");
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await.expect("it answers");
@@ -27,12 +27,12 @@ pub(super) fn parts(url: &str) -> (&str, &str) {
     rest.split_at(rest.find('/').expect("it has a path"))
 }
 
-async fn get(url: &str, headers: &str) -> String {
+pub(super) async fn get(url: &str, headers: &str) -> String {
     let (addr, path) = parts(url);
-    ask(addr, &format!("GET {path} HTTP/1.1\r\nHost: {addr}{headers}")).await
+    ask(addr, &format!("GET {path} HTTP/1.1\r\nHost: {addr}{headers}"), "").await
 }
 
-fn phone(answer: &str) -> String {
+pub(super) fn phone(answer: &str) -> String {
     let view: Value = json_lines(answer).remove(0);
     view["url"].as_str().expect("it is open").to_owned()
 }
@@ -62,10 +62,10 @@ async fn a_phone_reads_the_feed_of_what_is_kept_and_plays_from_it() {
     let (bare, _) = url.split_once('?').expect("the token stands in it");
     assert!(get(bare, "").await.starts_with("HTTP/1.1 403"));
     let (_, path) = parts(&url);
-    let led = ask(addr, &format!("GET {path} HTTP/1.1\r\nHost: attacker.example")).await;
+    let led = ask(addr, &format!("GET {path} HTTP/1.1\r\nHost: attacker.example"), "").await;
     assert!(led.starts_with("HTTP/1.1 403"), "{led}");
     assert!(get(&url.replace("feed.xml", "api/v1/status"), "").await.starts_with("HTTP/1.1 404"));
-    assert!(ask(addr, &format!("POST {path} HTTP/1.1\r\nHost: {addr}")).await.starts_with("HTTP/1.1 405"));
+    assert!(ask(addr, &format!("POST {path} HTTP/1.1\r\nHost: {addr}"), "").await.starts_with("HTTP/1.1 405"));
     let token = url.rsplit('=').next().expect("the token");
     let kept = std::fs::read_to_string(dir.path().join("data/web-token")).expect("the agent has one");
     assert_ne!(token, kept, "what stands on a phone opens nothing more");

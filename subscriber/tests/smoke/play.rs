@@ -6,7 +6,7 @@ use super::{Agent, Host, bytes, done, folder, output};
 /// What is served at `url`: the head and the body.
 async fn get(url: &str, headers: &str) -> (String, Vec<u8>) {
     let (addr, path) = parts(url);
-    let answer = answer(addr, &format!("GET {path} HTTP/1.1\r\nHost: {addr}{headers}")).await;
+    let answer = answer(addr, &format!("GET {path} HTTP/1.1\r\nHost: {addr}{headers}"), "").await;
     let end = answer.windows(4).position(|it| it == b"\r\n\r\n").expect("it has a head") + 4;
     (String::from_utf8_lossy(&answer[..end]).into_owned(), answer[end..].to_vec())
 }

@@ -282,6 +282,7 @@ impl World {
                 self.downloads.remove(&id);
                 self.answer(Duration::from_millis(5), Input::Deleted { id, outcome });
             }
+            Output::Gather { extra, .. } => self.answer(Duration::from_millis(1), Input::Gathered(extra)),
             Output::Hook { serial, .. } => {
                 self.answer(Duration::from_secs(1), Input::Hooked { serial, outcome: Ok(()) });
             }
