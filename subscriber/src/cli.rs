@@ -15,7 +15,7 @@ use podswarm_core::timetable::Hours;
 use crate::agent::OnMetered;
 use crate::agent::share::{SeedRatio, SeedTime};
 use crate::records::Backlog;
-use crate::rules::{Clause, ClauseError, Hook, Keep, KeepFor, Quality, RuleName, Rules, Size, Tagging, Take, Template};
+use crate::rules::{Choice, Clause, ClauseError, Hook, Keep, KeepFor, Quality, RuleName, Rules, Size, Take, Template};
 use crate::web::{PhoneAddr, WebAddr};
 use podswarm_feeds::schedule::Schedule;
 
@@ -425,7 +425,11 @@ pub struct RuleFlags {
     /// Write what the feed tells of an episode into its file: title, show, date, numbers, notes and cover. What is
     /// seeded stays as it is until seeding ends, for peers have the very same bytes. [default: no]
     #[arg(long, value_name = "yes|no", hide_possible_values = true)]
-    pub tags: Option<Tagging>,
+    pub tags: Option<Choice>,
+    /// Put the show's cover into its folder as `folder.jpg` or `folder.png`, where Jellyfin, Plex and Kodi look for it.
+    /// A picture of yours that is there stays, and is enough. [default: no]
+    #[arg(long, value_name = "yes|no", hide_possible_values = true)]
+    pub cover: Option<Choice>,
 }
 
 /// One word of `--on-complete`.
@@ -500,7 +504,8 @@ impl RuleFlags {
             }
         };
         let skip = (!self.skip.is_empty()).then_some(self.skip);
-        let Self { keep, keep_for, keep_played, name, episode_up, episode_down, find_peers, quality, tags, .. } = self;
+        let Self { keep, keep_for, keep_played, name, episode_up, episode_down, .. } = self;
+        let Self { find_peers, quality, tags, cover, .. } = self;
         Ok(Rules {
             take,
             skip,
@@ -514,6 +519,7 @@ impl RuleFlags {
             on_complete,
             quality,
             tags,
+            cover,
         })
     }
 }
@@ -559,6 +565,7 @@ impl FromArgMatches for RuleArgs {
             ("on_complete", RuleName::OnComplete),
             ("quality", RuleName::Quality),
             ("tags", RuleName::Tags),
+            ("cover", RuleName::Cover),
         ];
         let is_typed = |id| matches.value_source(id) == Some(ValueSource::CommandLine);
         let others = names.into_iter().filter(|(id, _)| !is_typed(id)).map(|(_, name)| name);

@@ -6,7 +6,7 @@
 //!
 //! Knows nothing of shows, episodes and hosts. What changes the disk blocks the thread, looking up does not.
 //!
-//! Law: all of it together has at most [`MOST_BYTES`] in [`MOST`] files; what has no room is not kept, and nothing that
+//! Law: all of it together has at most `MOST_BYTES` in `MOST` files; what has no room is not kept, and nothing that
 //! is kept makes way for it.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -88,8 +88,22 @@ struct Kept {
 
 impl Kept {
     fn name(&self) -> String {
-        format!("{:016x}.{}", self.mark, self.kind.extension())
+        name(self.mark, self.kind.extension())
     }
+}
+
+/// What a file with this extension and this content is called.
+pub fn name_of(extension: &str, bytes: &[u8]) -> String {
+    name(content_mark(bytes), extension)
+}
+
+fn name(mark: u64, extension: &str) -> String {
+    format!("{mark:016x}.{extension}")
+}
+
+fn content_mark(bytes: &[u8]) -> u64 {
+    let digest: [u8; 20] = Sha1::digest(bytes).into();
+    u64::from_be_bytes(*digest.first_chunk().expect("20 bytes have a first 8"))
 }
 
 /// Covers and chapters that are kept in a folder.
@@ -143,10 +157,7 @@ impl Extras {
 
     /// Keeps what came from this address, in the place of what came before.
     pub fn put(&self, url: &str, kind: ExtraKind, bytes: &[u8]) -> io::Result<()> {
-        let address = mark(url);
-        let digest: [u8; 20] = Sha1::digest(bytes).into();
-        let mark = u64::from_be_bytes(*digest.first_chunk().expect("20 bytes have a first 8"));
-        let length = bytes.len() as u64;
+        let (address, mark, length) = (mark(url), content_mark(bytes), bytes.len() as u64);
         self.check_room(address, length)?;
         fs::create_dir_all(&self.dir)?;
         let kept = Kept { kind, mark, length, at: SystemTime::now() };

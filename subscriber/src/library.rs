@@ -13,13 +13,23 @@ use std::io::{self, ErrorKind};
 use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
-use podswarm_core::app::sync_folder_of;
+use podswarm_core::app::{sync_folder_of, write_atomic};
 use podswarm_core::metainfo::InfoHash;
 use podswarm_core::net::durable::beside;
 use sha1::{Digest, Sha1};
 
 use crate::agent::{Deletion, TagOutcome};
+use crate::extras::name_of;
 use crate::names;
+use crate::tags::LARGEST_COVER;
+
+/// What a picture of a show's folder is called without its extension: a name that Jellyfin, Plex and Kodi take for
+/// albums and series alike.
+const PICTURE: &str = "folder";
+/// Names that any of them takes for it.
+const PICTURE_STEMS: [&str; 5] = [PICTURE, "cover", "poster", "show", "default"];
+/// With these extensions.
+const PICTURE_EXTENSIONS: [&str; 7] = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tbn"];
 
 /// A library.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +82,49 @@ impl Library {
     pub fn present(&self, file: &str) -> u64 {
         let Ok(path) = self.path(file) else { return 0 };
         [path.clone(), engine_part(&path), download_part(&path)].iter().map(|path| occupied(path)).max().unwrap_or(0)
+    }
+
+    /// Puts a picture called `name` by its content into the folder of a show, in the place of what is of `ours` there,
+    /// and gives what of ours is there then. Any other picture that media servers would take stands for it.
+    pub fn put_picture(&self, folder: &str, name: &str, bytes: &[u8], ours: &[String]) -> io::Result<Vec<String>> {
+        let place = self.path(folder)?.join(PICTURE).with_extension(names::extension(name).unwrap_or_default());
+        let pictures = self.pictures(folder)?;
+        let (own, others): (Vec<_>, Vec<_>) = pictures.into_iter().partition(|path| is_of(path, ours));
+        if !others.is_empty() {
+            // Two of them would be one too many.
+            own.iter().try_for_each(fs::remove_file)?;
+            return Ok(Vec::new());
+        }
+        if !is_of(&place, std::slice::from_ref(&name.to_owned())) {
+            write_atomic(&place, bytes, 0o644)?;
+        }
+        own.iter().filter(|path| **path != place).try_for_each(fs::remove_file)?;
+        Ok(vec![name.to_owned()])
+    }
+
+    /// Deletes what is of `ours` of the pictures in the folder of a show, and then the folder if nothing else is in it.
+    pub fn take_picture(&self, folder: &str, ours: &[String]) -> io::Result<()> {
+        let own = self.pictures(folder)?.into_iter().filter(|path| is_of(path, ours));
+        for path in own.collect::<Vec<_>>() {
+            fs::remove_file(path)?;
+        }
+        self.tidy(&format!("{folder}/{PICTURE}"))
+    }
+
+    /// What media servers would take for the picture of a show's folder.
+    fn pictures(&self, folder: &str) -> io::Result<Vec<PathBuf>> {
+        let entries = match fs::read_dir(self.path(folder)?) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound && self.root.is_dir() => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let paths = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+        let is_picture = |path: &PathBuf| {
+            let name = names::fold(&path.file_name().unwrap_or_default().to_string_lossy());
+            let (stem, extension) = name.rsplit_once('.').unwrap_or_default();
+            PICTURE_STEMS.contains(&stem) && PICTURE_EXTENSIONS.contains(&extension)
+        };
+        Ok(paths.into_iter().filter(is_picture).collect())
     }
 
     /// Whether the folder that `file` stands in is there; if it is not, the library may be on a disk that is away.
@@ -205,6 +258,16 @@ fn print_of(path: &Path, digest: &mut Sha1) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether the file at `path` is one of `ours`, which are called by their content.
+fn is_of(path: &Path, ours: &[String]) -> bool {
+    let Some((stem, extension)) = path.file_name().and_then(|name| name.to_str()?.rsplit_once('.')) else {
+        return false;
+    };
+    let is_likely = stem == PICTURE && ours.iter().any(|name| names::extension(name) == Some(extension));
+    let is_short = |path: &Path| fs::symlink_metadata(path).is_ok_and(|it| it.is_file() && it.len() <= LARGEST_COVER);
+    is_likely && is_short(path) && fs::read(path).is_ok_and(|bytes| ours.contains(&name_of(extension, &bytes)))
+}
+
 fn delete_any(path: &Path) -> io::Result<()> {
     let deleted = match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
@@ -317,6 +380,33 @@ mod tests {
         assert_eq!((fs::read(&path).unwrap(), tagged_copy(&path).exists()), (b"tags abc".to_vec(), false));
         assert_eq!(library.delete_unchanged(file, copy).unwrap(), Deletion::Done);
         assert!(library.put_copy(file, print, copy).is_err());
+    }
+
+    #[test]
+    fn a_picture_of_ours_makes_way_and_one_of_the_owners_does_not() {
+        let (_root, library) = library();
+        library.make_folder("Show").unwrap();
+        let at = |name: &str| library.path("Show").unwrap().join(name);
+        let [one, two] = [name_of("png", b"one"), name_of("jpg", b"two")];
+        assert_eq!(library.put_picture("Show", &one, b"one", &[]).unwrap(), [&*one]);
+        let ours = [one, two.clone()];
+        assert_eq!(library.put_picture("Show", &two, b"two", &ours).unwrap(), [&*two]);
+        assert!(!at("folder.png").exists() && fs::read(at("folder.jpg")).unwrap() == b"two");
+        // One that was changed is the owner's.
+        fs::write(at("folder.jpg"), "mine").unwrap();
+        assert!(library.put_picture("Show", &two, b"two", &ours).unwrap().is_empty());
+        library.take_picture("Show", &ours).unwrap();
+        assert_eq!(fs::read(at("folder.jpg")).unwrap(), b"mine");
+        // So is one of another name that is taken, and ours makes way for it.
+        fs::write(at("folder.jpg"), "two").unwrap();
+        fs::write(at("Poster.PNG"), "mine").unwrap();
+        assert!(library.put_picture("Show", &two, b"two", &ours).unwrap().is_empty());
+        assert!(!at("folder.jpg").exists() && at("Poster.PNG").exists());
+        fs::remove_file(at("Poster.PNG")).unwrap();
+        library.put_picture("Show", &two, b"two", &ours).unwrap();
+        library.take_picture("Show", &ours).unwrap();
+        assert!(!at("").exists(), "nothing is left");
+        library.take_picture("Show", &ours).unwrap();
     }
 
     #[cfg(unix)]

@@ -153,6 +153,10 @@ pub struct Feed {
     /// Where its cover is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
+    /// The pictures that were put into its folder, by what the covers are called; two while one takes the other's
+    /// place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pictures: Vec<String>,
     /// What the show's withdrawals are known by: the key that its feed carried first.
     #[serde(default)]
     pub key: Option<ShowKey>,
@@ -182,6 +186,7 @@ impl Feed {
             language: None,
             author: None,
             image: None,
+            pictures: Vec::new(),
             key: None,
             taken: Vec::new(),
             poll: PollState::new(url),

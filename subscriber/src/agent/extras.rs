@@ -101,9 +101,12 @@ impl Agent {
         }
     }
 
-    /// It was looked at.
-    pub(super) fn gathered(&mut self, extra: Extra) {
+    /// It was looked at, and is kept under this name, if it is.
+    pub(super) fn gathered(&mut self, extra: Extra, name: Option<String>) {
         self.gatherer.running.take_if(|running| *running == extra);
+        if let Extra::Cover(feed) = extra {
+            self.note_cover(feed, name);
+        }
     }
 
     /// A feed is followed no longer.

@@ -188,6 +188,7 @@ impl Agent {
         }
         self.order_tags(id);
         self.order_extra(now, Extra::Chapters(id));
+        self.order_picture(id.feed);
         self.order_hooks(id);
         self.look_at_kept(now, id.feed);
     }
@@ -206,6 +207,7 @@ impl Agent {
         self.catalogue.put(episode);
         self.save_episode(id);
         self.tell(Event::Gone { episode: about });
+        self.order_picture(id.feed);
     }
 
     /// Turns what the queue wants into outputs, and tells of what changes for people.

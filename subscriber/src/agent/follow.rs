@@ -121,6 +121,7 @@ impl Agent {
         for episode in self.catalogue.episodes_of(id).map(|episode| episode.id).collect::<Vec<_>>() {
             self.order_tags(episode);
         }
+        self.order_picture(id);
         self.look_at_kept(now, id);
     }
 
@@ -149,6 +150,7 @@ impl Agent {
             }
         }
         self.forget_extras(id);
+        self.forget_picture(id);
         let mut changes = self.forget_loose(&url);
         changes.push(Change::DropFeed(id));
         let stamp = self.catalogue.next_stamp(now.wall);

@@ -83,7 +83,12 @@ pub enum Input {
     /// An app that is kept in step follows these feeds, none of which is followed here.
     Follow(Vec<Url>),
     /// What [`Output::Gather`] asked for was looked at.
-    Gathered(Extra),
+    Gathered {
+        /// What.
+        extra: Extra,
+        /// What it is called, which changes with its content, if it is kept.
+        name: Option<String>,
+    },
     /// These were played.
     Heard(Vec<Play>),
     /// What came of [`Output::Hook`].
@@ -104,6 +109,13 @@ pub enum Input {
     Metered(bool),
     /// The owner wants nothing of this done.
     Pause(Target),
+    /// What came of [`Output::PutPicture`] or [`Output::TakePicture`].
+    Pictured {
+        /// In which feed's folder.
+        feed: FeedId,
+        /// What of ours is there; `None` if the disk refused.
+        left: Option<Vec<String>>,
+    },
     /// The owner wants this feed polled now.
     Poll(FeedId),
     /// What came of [`Output::Poll`].
@@ -343,6 +355,20 @@ pub enum Output {
         /// The source may be at a private or loopback address.
         is_local: bool,
     },
+    /// Put the cover that is kept into a show's folder, in the place of what is ours there, unless a picture is there
+    /// that is not; answer with [`Input::Pictured`].
+    PutPicture {
+        /// Which feed's.
+        feed: FeedId,
+        /// The folder.
+        folder: String,
+        /// Where the cover came from.
+        url: String,
+        /// What it is called.
+        name: String,
+        /// What is ours if it is there.
+        ours: Vec<String>,
+    },
     /// Let the copy with the tags take a file's place, if both look as they did; answer with [`Input::Tagged`].
     PutTagged {
         /// Whose.
@@ -406,6 +432,15 @@ pub enum Output {
         cover: Option<String>,
         /// The cover may be at a private or loopback address.
         is_local: bool,
+    },
+    /// Delete what is ours of the pictures in a show's folder; answer with [`Input::Pictured`].
+    TakePicture {
+        /// Which feed's.
+        feed: FeedId,
+        /// The folder.
+        folder: String,
+        /// What is ours if it is there.
+        ours: Vec<String>,
     },
     /// Tell the world.
     Tell(Event),

@@ -4,9 +4,10 @@
 //! and what to remember. Reading order: [`catalogue`] decides what an item is to us, [`queue`] which downloads run,
 //! [`plan`] what they are called, [`stream`] when an event stream is made again, [`share`] how long is seeded, `rest`
 //! when not, `shelf` how long is kept, `tags` when files are written to, `extras` when covers and chapters are looked
-//! at, `hooks` what else is done when something is there, `heard` how far each was listened to; [`trail`] where one is
-//! that says that it has moved; `podswarm_feeds::poll` decides when a feed is asked, `hosts` when it is its turn there,
-//! and `agenda` knows which is next. `follow` and `fetch` put them together.
+//! at, `picture` which of them lies in a show's folder, `hooks` what else is done when something is there, `heard` how
+//! far each was listened to; [`trail`] where one is that says that it has moved; `podswarm_feeds::poll` decides when a
+//! feed is asked, `hosts` when it is its turn there, and `agenda` knows which is next. `follow` and `fetch` put them
+//! together.
 //!
 //! Knows nothing of sockets, files and the store, and reads no clock: both times are arguments, so that a month passes
 //! in a second under test.
@@ -32,6 +33,7 @@ mod heard;
 mod hooks;
 mod hosts;
 mod io;
+mod picture;
 mod rest;
 mod settings;
 mod shelf;
@@ -61,6 +63,7 @@ use event::Event;
 use extras::Gatherer;
 use hooks::Hooks;
 use hosts::Hosts;
+use picture::Hanger;
 use queue::Queue;
 use rest::Rest;
 use share::Counts;
@@ -83,6 +86,7 @@ pub struct Agent {
     hooks: Hooks,
     tagger: Tagger,
     gatherer: Gatherer,
+    hanger: Hanger,
     /// Files, [`names::fold`](crate::names::fold)ed, that were found to be something else.
     in_the_way: BTreeSet<String>,
     rng: Rng,
@@ -112,6 +116,7 @@ impl Agent {
             hooks: Hooks::default(),
             tagger: Tagger::default(),
             gatherer: Gatherer::default(),
+            hanger: Hanger::default(),
             in_the_way: BTreeSet::new(),
             rng,
             outputs: VecDeque::new(),
@@ -148,7 +153,7 @@ impl Agent {
             }
             Input::Failed { id, attempt, fault } => self.failed(now, id, attempt, fault),
             Input::Follow(urls) => self.follow_for_app(now, urls),
-            Input::Gathered(extra) => self.gathered(extra),
+            Input::Gathered { extra, name } => self.gathered(extra, name),
             Input::Heard(plays) => self.heard(now, plays),
             Input::Hooked { serial, outcome } => self.hooked(now, serial, outcome),
             Input::Measured { space, outstanding } => {
@@ -156,6 +161,7 @@ impl Agent {
                 self.queue.measured(now.instant, space, outstanding);
             }
             Input::Pause(target) => self.pause(now, target),
+            Input::Pictured { feed, left } => self.pictured(feed, left),
             Input::Play(id) => self.play(now, id),
             Input::Poll(feed) => self.poll_now(now, feed),
             Input::Polled { feed, url, reply, found, is_local } => {
@@ -225,7 +231,8 @@ impl Agent {
     pub fn is_settled(&self) -> bool {
         let is_polled = |follow: &Follow| follow.is_paused || follow.is_polled;
         let is_polled = self.settings.duty != Duty::Once || self.follows.iter().all(is_polled);
-        let arrivals = self.tagger.is_settled() && self.hooks.is_settled() && self.has_gathered();
+        let arrivals =
+            self.tagger.is_settled() && self.hooks.is_settled() && self.has_gathered() && self.hanger.is_settled();
         is_polled && self.queue.is_settled() && self.shelf.is_settled() && arrivals
     }
 

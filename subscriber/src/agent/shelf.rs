@@ -217,6 +217,7 @@ impl Agent {
         self.save_episode(id);
         self.tell(event);
         self.queue.count_kept(self.catalogue.kept_bytes());
+        self.order_picture(id.feed);
         // One that stays is seeded on.
         self.go_on(now, id);
     }

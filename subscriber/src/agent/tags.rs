@@ -21,7 +21,7 @@ use podswarm_feeds::poll::Now;
 use super::event::{About, Event};
 use super::{Agent, Duty, Output, Seeding, Sources, TagOutcome};
 use crate::records::{Episode, EpisodeId, Feed, Stage, Tagged};
-use crate::rules::Tagging;
+use crate::rules::Choice;
 use crate::tags::Tags;
 
 /// A disk that refuses is tried again after this long.
@@ -87,7 +87,7 @@ impl Agent {
         }
         match custody.tagged {
             Tagged::Soon(_) => true,
-            Tagged::No => self.catalogue.terms(id.feed).tags == Tagging::Yes && !self.may_be_seeded(episode),
+            Tagged::No => self.catalogue.terms(id.feed).tags == Choice::Yes && !self.may_be_seeded(episode),
             Tagged::Never | Tagged::Yes => false,
         }
     }

@@ -21,7 +21,7 @@ use super::share::{Enough, SeedRatio, SeedTime};
 use super::testing::{hash, http, now, show_key, torrent, wall, withdrawal};
 use super::*;
 use crate::records::{Backlog, Episode, Expiry, Feed, Source, Stage, Tagged, Why};
-use crate::rules::{RuleName, Rules, Span, Tagging, Take};
+use crate::rules::{Choice, RuleName, Rules, Span, Take};
 
 const FEED: FeedId = FeedId(1);
 const URL: &str = "http://host.example/feed.xml";
@@ -72,6 +72,10 @@ struct World {
     hooks_end: Option<Result<(), Undelivered>>,
     /// The covers and chapters that were looked at, and where.
     gathered: Vec<(Extra, String)>,
+    /// What the show's cover is called.
+    cover: String,
+    /// What was put into the show's folder, and with a dash what was taken away.
+    pictures: Vec<String>,
     /// The files that were written to, and what comes of it where it is not done.
     tagged: Vec<EpisodeId>,
     tags_end: Option<TagOutcome>,
@@ -129,6 +133,8 @@ impl World {
             hooked: Vec::new(),
             hooks_end: Some(Ok(())),
             gathered: Vec::new(),
+            cover: "1.png".to_owned(),
+            pictures: Vec::new(),
             tagged: Vec::new(),
             tags_end: None,
             is_killed_at_put: false,
@@ -215,8 +221,19 @@ impl World {
                 return (!self.is_slow).then_some(Input::Done { id, attempt, whole });
             }
             Output::Gather { extra, url, .. } => {
+                let name = matches!(extra, Extra::Cover(_)).then(|| self.cover.clone());
                 self.gathered.push((extra, url));
-                return Some(Input::Gathered(extra));
+                return Some(Input::Gathered { extra, name });
+            }
+            Output::PutPicture { feed, name, ours, .. } => {
+                let saved = &self.feeds[&feed].pictures;
+                assert!(*saved == ours && ours.contains(&name), "it is written down: {saved:?} {ours:?}");
+                self.pictures.push(name.clone());
+                return (!self.is_killed_at_put).then(|| Input::Pictured { feed, left: Some(vec![name]) });
+            }
+            Output::TakePicture { feed, ours, .. } => {
+                self.pictures.push(format!("-{}", ours.join("-")));
+                return Some(Input::Pictured { feed, left: Some(Vec::new()) });
             }
             Output::Stop { id } => self.stopped.push(id),
             Output::Tag { id, tags, print, .. } => {
@@ -1370,7 +1387,7 @@ fn a_machine_that_was_suspended_asks_all_its_feeds_when_it_wakes_and_deletes_wha
 
 fn with_tags(duty: Duty) -> Settings {
     let hooks = Some(vec![TELL.parse().unwrap()]);
-    Settings { rules: Rules { tags: Some(Tagging::Yes), on_complete: hooks, ..Rules::default() }, ..settings(duty) }
+    Settings { rules: Rules { tags: Some(Choice::Yes), on_complete: hooks, ..Rules::default() }, ..settings(duty) }
 }
 
 impl World {
@@ -1494,11 +1511,58 @@ fn covers_and_chapters_are_looked_at_once_a_day_and_when_they_move() {
     assert_eq!(world.gathered.len(), 7);
 }
 
+fn with_cover(duty: Duty, keep_for: Option<&str>) -> Settings {
+    let keep_for = keep_for.map(|span| span.parse().unwrap());
+    Settings { rules: Rules { cover: Some(Choice::Yes), keep_for, ..Rules::default() }, ..settings(duty) }
+}
+
+#[test]
+fn the_cover_lies_in_the_folder_while_an_episode_does() {
+    let mut world = World::tagging(with_cover(Duty::Everything, Some("5d")), vec![http("a", 0)]);
+    assert_eq!(
+        (&world.pictures[..], &world.feeds[&FEED].pictures[..]),
+        (&["1.png".to_owned()][..], &["1.png".to_owned()][..])
+    );
+    world.pass(3 * 86_400);
+    assert_eq!(world.pictures.len(), 1, "it is put there once");
+    // Another cover takes its place, also where an agent ends in between.
+    world.cover = "2.png".to_owned();
+    world.is_killed_at_put = true;
+    world.pass(86_400);
+    assert_eq!(world.feeds[&FEED].pictures, ["1.png", "2.png"]);
+    world.is_killed_at_put = false;
+    world.restart(with_cover(Duty::Everything, Some("5d")));
+    assert_eq!((world.pictures.len(), &world.feeds[&FEED].pictures[..]), (3, &["2.png".to_owned()][..]));
+    // It goes with the last episode, and comes with the next.
+    world.pass(3 * 86_400);
+    assert_eq!((world.deleted.len(), world.pictures[3..].join(" ")), (1, "-2.png".to_owned()));
+    assert!(world.feeds[&FEED].pictures.is_empty() && world.agent.is_settled());
+    world.release(http("b", 0));
+    world.pass(7200);
+    assert_eq!(world.pictures[4..].join(" "), "2.png");
+}
+
+#[test]
+fn no_cover_is_put_where_none_is_wanted() {
+    let mut world = World::following(vec![http("a", 0)]);
+    assert!(world.pictures.is_empty());
+    let rules = Rules { cover: Some(Choice::Yes), ..Rules::default() };
+    let edit = |rules: &Rules| Input::Edit { feed: FEED, rules: rules.clone(), forget: Vec::new(), schedule: None };
+    world.input(edit(&rules));
+    assert_eq!(world.pictures, ["1.png"], "what is there gets it, too");
+    world.input(edit(&Rules { cover: Some(Choice::No), ..Rules::default() }));
+    world.cover = "2.png".to_owned();
+    world.pass(3 * 86_400);
+    assert_eq!(world.pictures.len(), 1, "it stays as it is");
+    world.restart(with_cover(Duty::Answer, None));
+    assert_eq!(world.pictures.len(), 1);
+}
+
 #[test]
 fn the_rule_of_a_feed_holds_for_what_is_there_already() {
     let mut world = World::following(vec![http("a", 0)]);
     assert_eq!((world.complete(), world.tagged.len()), (vec!["a"], 0));
-    let rules = Rules { tags: Some(Tagging::Yes), ..Rules::default() };
+    let rules = Rules { tags: Some(Choice::Yes), ..Rules::default() };
     world.input(Input::Edit { feed: FEED, rules, forget: Vec::new(), schedule: None });
     assert_eq!(world.tagged, [FIRST]);
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use podswarm_feeds::chapters::{self, Chapter};
 use podswarm_feeds::write::CHAPTERS_MIME;
 use tokio::sync::oneshot;
+use tokio::task::JoinError;
 
 use super::kit::Kit;
 use super::tags::Room;
@@ -60,10 +61,51 @@ pub(super) async fn gather(kit: Arc<Kit>, extra: Extra, url: String, is_local: b
             // It is asked for once more after a restart, which is no harm.
             let _ = keeper.extras.fail(&url);
         }
+        keeper.extras.get(&url).map(|kept| kept.name)
     });
     // Whatever broke down, the agent goes on.
-    let _ = kept.await;
-    kit.tell(Input::Gathered(extra)).await;
+    let name = kept.await.ok().flatten();
+    kit.tell(Input::Gathered { extra, name }).await;
+}
+
+/// A cover that is to be put into a show's folder.
+pub(super) struct PictureOrder {
+    pub(super) feed: FeedId,
+    pub(super) folder: String,
+    pub(super) url: String,
+    pub(super) name: String,
+    pub(super) ours: Vec<String>,
+}
+
+/// Puts a cover that is kept into a show's folder, and tells the agent.
+pub(super) async fn put_picture(kit: Arc<Kit>, order: PictureOrder) {
+    let (room, keeper, feed) = (Room::beside(&kit), Arc::clone(&kit), order.feed);
+    let put = tokio::task::spawn_blocking(move || {
+        let PictureOrder { folder, url, name, ours, .. } = order;
+        let kept = keeper.extras.get(&url).filter(|kept| kept.name == name);
+        let kept = kept.ok_or_else(|| "the cover is kept no longer".to_owned())?;
+        let bytes = std::fs::read(kept.path).map_err(sentence)?;
+        if let Some(reason) = room.refusal(keeper.library.root(), "a cover", bytes.len() as u64) {
+            return Err(reason);
+        }
+        keeper.library.put_picture(&folder, &name, &bytes, &ours).map_err(sentence)
+    });
+    pictured(&kit, feed, put.await).await;
+}
+
+/// Deletes what is ours of the pictures in a show's folder, and tells the agent.
+pub(super) async fn take_picture(kit: Arc<Kit>, feed: FeedId, folder: String, ours: Vec<String>) {
+    let library = kit.library.clone();
+    let taken = tokio::task::spawn_blocking(move || {
+        library.take_picture(&folder, &ours).map(|()| Vec::new()).map_err(sentence)
+    });
+    pictured(&kit, feed, taken.await).await;
+}
+
+async fn pictured(kit: &Kit, feed: FeedId, outcome: Result<Result<Vec<String>, String>, JoinError>) {
+    let outcome = outcome.unwrap_or_else(|error| Err(error.to_string()));
+    let left = outcome.inspect_err(|reason| tracing::warn!(%feed, reason, "the picture in its folder stays as it is"));
+    kit.tell(Input::Pictured { feed, left: left.ok() }).await;
 }
 
 /// The cover at `url`, from its host if it is not kept or is to be fetched again. The last one is remembered: a show's

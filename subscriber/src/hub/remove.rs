@@ -30,8 +30,9 @@ impl Task {
                 files: 0,
                 is_deleted: false,
             };
-            let mut removal =
-                Removal { removed, files: Vec::new(), parts: Vec::new(), hashes: Vec::new(), works: Vec::new() };
+            let picture = (feed.folder.clone(), feed.pictures.clone());
+            let (files, parts, hashes, works) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+            let mut removal = Removal { removed, files, parts, picture, hashes, works };
             for episode in self.agent.catalogue().episodes_of(id).filter(|episode| episode.is_taken()) {
                 removal.take(episode);
             }
@@ -53,6 +54,8 @@ struct Removal {
     files: Vec<String>,
     /// Files that are not finished.
     parts: Vec<String>,
+    /// The show's folder, and what is ours of the pictures in it.
+    picture: (String, Vec<String>),
     hashes: Vec<InfoHash>,
     works: Vec<Work>,
 }
@@ -82,7 +85,7 @@ async fn delete(
             // One that broke down has let go, too.
             let _ = work.handle.await;
         }
-        all.push((removal.removed, removal.files, removal.parts));
+        all.push((removal.removed, removal.files, removal.parts, removal.picture));
     }
     tokio::task::spawn_blocking(move || {
         for copy in copies {
@@ -90,13 +93,16 @@ async fn delete(
             let _ = std::fs::remove_file(copy);
         }
         let mut removed = Vec::new();
-        for (mut one, files, parts) in all {
+        for (mut one, files, parts, (folder, pictures)) in all {
             for part in parts {
                 library.delete_parts(&part).explain(|| format!("delete what is unfinished of `{part}`"))?;
             }
             if delete_files {
                 for file in files {
                     library.delete(&file).explain(|| format!("delete `{file}` from the library"))?;
+                }
+                if !pictures.is_empty() {
+                    library.take_picture(&folder, &pictures).explain(|| format!("delete the cover in `{folder}`"))?;
                 }
                 one.is_deleted = true;
             }

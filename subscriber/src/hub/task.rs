@@ -199,7 +199,8 @@ impl Task {
                 if kit.extras.is_due(&url, SystemTime::now()) {
                     kit.clone().spawn(extras::gather(kit, extra, url, is_local));
                 } else {
-                    self.input(Input::Gathered(extra));
+                    let name = kit.extras.get(&url).map(|kept| kept.name);
+                    self.input(Input::Gathered { extra, name });
                 }
             }
             Output::Hook { serial, hook, arrival } => {
@@ -225,6 +226,13 @@ impl Task {
                 let order = tags::Order { id, file, print, tags: *said, cover, is_local };
                 let store = self.store.clone();
                 self.work(id, |cancel, before| tags::copy(kit, store, order, cancel, before));
+            }
+            Output::PutPicture { feed, folder, url, name, ours } => {
+                let order = extras::PictureOrder { feed, folder, url, name, ours };
+                kit.clone().spawn(extras::put_picture(kit, order));
+            }
+            Output::TakePicture { feed, folder, ours } => {
+                kit.clone().spawn(extras::take_picture(kit, feed, folder, ours));
             }
             Output::PutTagged { id, file, print, copy } => {
                 self.work(id, |_, before| tags::put(kit, id, file, print, copy, before));

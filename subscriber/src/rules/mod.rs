@@ -69,7 +69,10 @@ pub struct Rules {
     pub quality: Option<Quality>,
     /// Whether what is known of one is written into its file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tags: Option<Tagging>,
+    pub tags: Option<Choice>,
+    /// Whether the show's cover is put into its folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cover: Option<Choice>,
 }
 
 /// One of the rules, by its flag's name.
@@ -100,6 +103,8 @@ pub enum RuleName {
     Quality,
     /// Whether what is known of one is written into its file.
     Tags,
+    /// Whether the show's cover is put into its folder.
+    Cover,
 }
 
 /// What holds for one feed.
@@ -124,7 +129,9 @@ pub struct Terms {
     /// Which version of each is taken.
     pub quality: Quality,
     /// Whether what is known of each is written into its file.
-    pub tags: Tagging,
+    pub tags: Choice,
+    /// Whether the show's cover is put into its folder.
+    pub cover: Choice,
 }
 
 impl Rules {
@@ -148,6 +155,7 @@ impl Rules {
             on_complete: own.on_complete.clone().or_else(|| all.on_complete.clone()).unwrap_or_default(),
             quality: own.quality.or(all.quality).unwrap_or_default(),
             tags: own.tags.or(all.tags).unwrap_or_default(),
+            cover: own.cover.or(all.cover).unwrap_or_default(),
         }
     }
 
@@ -171,6 +179,7 @@ impl Rules {
             on_complete,
             quality,
             tags,
+            cover,
         } = other;
         self.take = take.or(self.take.take());
         self.skip = skip.or(self.skip.take());
@@ -184,6 +193,7 @@ impl Rules {
         self.on_complete = on_complete.or(self.on_complete.take());
         self.quality = quality.or(self.quality);
         self.tags = tags.or(self.tags);
+        self.cover = cover.or(self.cover);
     }
 
     /// Says nothing any more of these.
@@ -202,6 +212,7 @@ impl Rules {
                 RuleName::OnComplete => self.on_complete = None,
                 RuleName::Quality => self.quality = None,
                 RuleName::Tags => self.tags = None,
+                RuleName::Cover => self.cover = None,
             }
         }
     }
@@ -224,6 +235,7 @@ impl Rules {
         words.extend(self.on_complete.iter().flatten().map(|hook| format!("on complete {hook}")));
         words.extend(self.quality.map(|quality| format!("quality {quality}")));
         words.extend(self.tags.map(|tags| format!("tags {tags}")));
+        words.extend(self.cover.map(|cover| format!("cover {cover}")));
         words
     }
 
@@ -343,20 +355,20 @@ impl fmt::Display for KeepFor {
     }
 }
 
-/// Whether what is known of an episode is written into its file.
+/// Whether something is done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
-pub enum Tagging {
-    /// Its file stays as it came.
+pub enum Choice {
+    /// It is not.
     #[default]
     #[value(alias = "false")]
     No,
-    /// It is, once the file is no torrent's any more.
+    /// It is.
     #[value(alias = "true")]
     Yes,
 }
 
-impl fmt::Display for Tagging {
+impl fmt::Display for Choice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::No => "no",

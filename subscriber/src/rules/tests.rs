@@ -108,7 +108,8 @@ fn rules_are_stored_as_they_are_written() {
             r#"{ url = "http://home.example/s3cret" }"#.parse().unwrap(),
         ]),
         quality: Some("audio,smallest".parse().unwrap()),
-        tags: Some(Tagging::Yes),
+        tags: Some(Choice::Yes),
+        cover: Some(Choice::No),
     };
     let json = serde_json::to_string(&rules).unwrap();
     assert_eq!(serde_json::from_str::<Rules>(&json).unwrap(), rules, "{json}");
@@ -128,6 +129,7 @@ fn rules_are_stored_as_they_are_written() {
             "on complete http://home.example",
             "quality audio,smallest",
             "tags yes",
+            "cover no",
         ]
     );
     // That nothing ends it is said, too, where a rule of all feeds has it end.

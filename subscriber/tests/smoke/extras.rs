@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::phone::{ask, get, parts, phone};
-use super::tags::PIXEL;
+use super::tags::{PIXEL, names, show};
 use super::{Agent, Host, bytes, done, folder, output};
 
 const CHAPTERS: &str =
@@ -122,4 +122,33 @@ async fn covers_and_chapters_are_had_from_the_box() {
         kept.filter(|file| file.as_ref().is_ok_and(|file| file.path().extension().is_some_and(|it| it == "png")));
     assert_eq!(pictures.count(), 0);
     assert_eq!(agent.stop().await, 0);
+}
+
+#[tokio::test]
+async fn the_cover_lies_in_the_folder_of_its_show_and_the_owners_stands_for_it() {
+    let (host, dir) = (Host::start().await, folder());
+    let other: Vec<u8> = PIXEL.iter().map(|byte| if *byte == 0xcf { 0xc0 } else { *byte }).collect();
+    host.put("one.png", PIXEL.to_vec());
+    host.put("two.png", other.clone());
+    release(&host, 20, "a", "");
+    let run = async |cover: &str| {
+        host.state.inner().head = format!("<itunes:image href=\"{}\"/>", host.url(&format!("/media/{cover}")));
+        done(&output(dir.path(), &["run", "--once", "--peer-port", "0"]).await);
+        std::fs::read(show(dir.path()).join("folder.png")).ok()
+    };
+    done(&output(dir.path(), &["add", &host.url("/feed.xml")]).await);
+    assert_eq!(run("one.png").await, None, "nobody wants it");
+    done(&output(dir.path(), &["edit", "night", "--cover", "yes"]).await);
+    assert_eq!(run("one.png").await.as_deref(), Some(PIXEL));
+    assert_eq!(names(dir.path()), ["2026-11-20 a.mp3", "folder.png"]);
+    assert_eq!(run("two.png").await, Some(other));
+    // One that the owner puts there stays, whatever the show's is, and goes only by his hand.
+    std::fs::write(show(dir.path()).join("folder.png"), "mine").expect("it can be written");
+    assert_eq!(run("one.png").await.as_deref(), Some(&b"mine"[..]));
+    std::fs::rename(show(dir.path()).join("folder.png"), show(dir.path()).join("cover.jpg")).expect("it is there");
+    assert_eq!(run("two.png").await, None);
+    std::fs::remove_file(show(dir.path()).join("cover.jpg")).expect("it is there");
+    assert_eq!(run("one.png").await.as_deref(), Some(PIXEL));
+    done(&output(dir.path(), &["remove", "night", "--delete-files"]).await);
+    assert!(!show(dir.path()).exists());
 }

@@ -55,7 +55,7 @@ fn tags(path: &Path) -> (Vec<String>, Vec<Vec<u8>>) {
 }
 
 /// What is in the show's folder.
-fn names(dir: &Path) -> Vec<String> {
+pub(super) fn names(dir: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(show(dir)).expect("the show has a folder");
     let mut names: Vec<_> =
         entries.map(|entry| entry.expect("it is read").file_name().to_string_lossy().into_owned()).collect();
@@ -63,7 +63,7 @@ fn names(dir: &Path) -> Vec<String> {
     names
 }
 
-fn show(dir: &Path) -> PathBuf {
+pub(super) fn show(dir: &Path) -> PathBuf {
     dir.join("data/library/Night Walks")
 }
 

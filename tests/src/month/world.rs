@@ -282,7 +282,9 @@ impl World {
                 self.downloads.remove(&id);
                 self.answer(Duration::from_millis(5), Input::Deleted { id, outcome });
             }
-            Output::Gather { extra, .. } => self.answer(Duration::from_millis(1), Input::Gathered(extra)),
+            Output::Gather { extra, .. } => {
+                self.answer(Duration::from_millis(1), Input::Gathered { extra, name: None });
+            }
             Output::Hook { serial, .. } => {
                 self.answer(Duration::from_secs(1), Input::Hooked { serial, outcome: Ok(()) });
             }
@@ -302,12 +304,14 @@ impl World {
                 self.settle();
                 self.downloads.remove(&id);
             }
-            // Nobody asks for tags here, and nobody asks us to connect back.
+            // Nobody asks for tags and covers here, and nobody asks us to connect back.
             Output::ConnectBack { .. }
             | Output::Listen { .. }
+            | Output::PutPicture { .. }
             | Output::PutTagged { .. }
             | Output::Seed { .. }
             | Output::Tag { .. }
+            | Output::TakePicture { .. }
             | Output::Tell(_)
             | Output::Treat { .. }
             | Output::Unlisten { .. } => {}
