@@ -64,7 +64,7 @@ fn a_listener_follows_listens_and_watches_in_a_browser() {
     let cover = folder.path().join("cover.png");
     std::fs::write(&cover, browser.picture_of(1400, 1400, 1.0, "png")).expect("the disk has room");
     let mut edit = publisher.command("edit");
-    edit.arg(feed.rsplit('/').nth(1).expect("the show's name")).arg("--image").arg(&cover);
+    edit.arg("--show").arg(feed.rsplit('/').nth(1).expect("the show's name")).arg("--image").arg(&cover);
     let edited = Program::start("podpub edit", edit).end(PATIENCE);
     assert_eq!(edited.code, Some(0), "{}", edited.stderr);
 
@@ -157,7 +157,7 @@ fn a_listener_follows_listens_and_watches_in_a_browser() {
     let swarm = with_tools(
         &browser,
         "location.hash = '#transfers';
-         const details = await until(() => document.querySelector('details'));
+         const details = await until(() => document.querySelector('#view details'));
          details.querySelector('summary').click();
          const row = await until(() => [...details.querySelectorAll('tbody tr')].find(it => it.innerText.includes('Podswarm')));
          const limits = document.querySelector('form[class=row]');
