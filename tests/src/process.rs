@@ -216,6 +216,11 @@ impl Program {
         self.memory_figure("VmHWM:")
     }
 
+    /// The same without the files that it has mapped, which is its text above all: a debug build has much of that.
+    pub fn own_peak_memory(&self) -> ByteCount {
+        ByteCount(self.peak_memory().0.saturating_sub(self.memory_figure("RssFile:").0))
+    }
+
     fn memory_figure(&self, name: &str) -> ByteCount {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("the program runs");
         let figure = status.lines().find_map(|line| line.strip_prefix(name)?.strip_suffix("kB"));
