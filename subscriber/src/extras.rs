@@ -18,7 +18,6 @@ use std::time::{Duration, SystemTime};
 
 use podswarm_core::app::write_atomic;
 use podswarm_core::rate::ByteCount;
-use sha1::{Digest, Sha1};
 
 use crate::agent::found::mark;
 
@@ -94,16 +93,11 @@ impl Kept {
 
 /// What a file with this extension and this content is called.
 pub fn name_of(extension: &str, bytes: &[u8]) -> String {
-    name(content_mark(bytes), extension)
+    name(mark(bytes), extension)
 }
 
 fn name(mark: u64, extension: &str) -> String {
     format!("{mark:016x}.{extension}")
-}
-
-fn content_mark(bytes: &[u8]) -> u64 {
-    let digest: [u8; 20] = Sha1::digest(bytes).into();
-    u64::from_be_bytes(*digest.first_chunk().expect("20 bytes have a first 8"))
 }
 
 /// Covers and chapters that are kept in a folder.
@@ -157,7 +151,7 @@ impl Extras {
 
     /// Keeps what came from this address, in the place of what came before.
     pub fn put(&self, url: &str, kind: ExtraKind, bytes: &[u8]) -> io::Result<()> {
-        let (address, mark, length) = (mark(url), content_mark(bytes), bytes.len() as u64);
+        let (address, mark, length) = (mark(url), mark(bytes), bytes.len() as u64);
         self.check_room(address, length)?;
         fs::create_dir_all(&self.dir)?;
         let kept = Kept { kind, mark, length, at: SystemTime::now() };

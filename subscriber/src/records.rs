@@ -603,6 +603,11 @@ impl Episode {
         matches!(self.stage, Stage::Wanted { .. })
     }
 
+    /// It is complete: its file is there, as far as we know.
+    pub fn is_there(&self) -> bool {
+        matches!(self.stage, Stage::Complete { .. })
+    }
+
     /// It is wanted, complete, or was complete.
     pub fn is_taken(&self) -> bool {
         !matches!(self.stage, Stage::Seen { .. })

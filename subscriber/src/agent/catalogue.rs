@@ -531,7 +531,7 @@ impl Catalogue {
                     // It is noticed again as long as what is known stays as it was.
                     return Update::Nothing;
                 }
-                if matches!(old.stage, Stage::Complete { .. }) {
+                if old.is_there() {
                     episode.former.extend(episode.file.take());
                 }
                 episode.stage = Stage::Wanted { by_owner: false };
@@ -656,12 +656,12 @@ fn hash_keys(hash: InfoHash) -> [Option<[u8; 20]>; 2] {
 
 /// Names a feed by its address, however its scheme and its last slash are written.
 pub fn feed_mark(url: &str) -> u64 {
-    mark(&same_feed_key(url))
+    mark(same_feed_key(url))
 }
 
 /// Names what was played by the feed's address and the file's.
 pub fn loose_mark(podcast: &str, episode: &str) -> u64 {
-    mark(&[same_feed_key(podcast).as_str(), episode].join("\n"))
+    mark([same_feed_key(podcast).as_str(), episode].join("\n"))
 }
 
 impl Loose {
@@ -673,7 +673,7 @@ impl Loose {
 
 /// Tells episodes of one feed apart by first source and title; `None` without a source.
 fn face(offer: &Offer, title: &str) -> Option<u64> {
-    offer.sources.first().map(|source| mark(&[source.address(), title].join("\n")))
+    offer.sources.first().map(|source| mark([source.address(), title].join("\n")))
 }
 
 /// The items of a feed with the newest last, the first of each guid only.

@@ -15,8 +15,8 @@ use podswarm_core::time::Instant;
 use podswarm_feeds::poll::Now;
 
 use super::found::mark;
-use super::{Agent, Duty, Output};
-use crate::records::{EpisodeId, FeedId, Stage};
+use super::{Agent, Output};
+use crate::records::{EpisodeId, FeedId};
 
 /// What was looked at is left alone for so long.
 const LOOK_AGAIN: Duration = Duration::from_hours(24);
@@ -66,8 +66,7 @@ impl Agent {
 
     /// Has this looked at, if it is time.
     pub(super) fn order_extra(&mut self, now: Now, extra: Extra) {
-        let is_ours_to_do = matches!(self.settings.duty, Duty::Everything | Duty::Once);
-        let Some((url, _)) = self.address_of(extra).filter(|_| is_ours_to_do) else { return };
+        let Some((url, _)) = self.address_of(extra).filter(|_| self.settings.acts_by_itself()) else { return };
         let is_known = |(at, of): &(Instant, u64)| *of == mark(&url) && now.instant - *at < LOOK_AGAIN;
         if !self.gatherer.looked.get(&extra).is_some_and(is_known) {
             self.gatherer.waiting.insert(extra);
@@ -79,10 +78,7 @@ impl Agent {
         let feed = self.catalogue.feed(extra.feed()).filter(|feed| !feed.paused)?;
         let url = match extra {
             Extra::Cover(_) => feed.image.clone(),
-            Extra::Chapters(id) => {
-                let is_there = |stage: &Stage| matches!(stage, Stage::Complete { .. });
-                self.catalogue.episode(id).filter(|episode| is_there(&episode.stage))?.chapters.clone()
-            }
+            Extra::Chapters(id) => self.catalogue.episode(id).filter(|episode| episode.is_there())?.chapters.clone(),
         };
         Some((url?, feed.is_local))
     }

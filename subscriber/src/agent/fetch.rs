@@ -91,7 +91,7 @@ impl Agent {
 
     pub(super) fn take_as(&mut self, now: Now, id: EpisodeId, by_owner: bool) {
         let Some(mut episode) = self.catalogue.episode(id).cloned() else { return };
-        if !matches!(episode.stage, Stage::Complete { .. }) {
+        if !episode.is_there() {
             if !episode.is_wanted() {
                 episode.shared = Shared::default();
             }
@@ -196,7 +196,7 @@ impl Agent {
     pub(super) fn seed_failed(&mut self, now: Now, id: EpisodeId, is_missing: bool, reason: String) {
         self.end_exchange(now, id);
         let Some(mut episode) = self.catalogue.episode(id).cloned() else { return };
-        if !matches!(episode.stage, Stage::Complete { .. }) {
+        if !episode.is_there() {
             return;
         }
         let about = About::new(&episode);

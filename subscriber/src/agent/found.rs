@@ -186,7 +186,7 @@ impl Found {
     /// Tells whether its notes have changed.
     fn notes_mark(&self) -> u64 {
         let parts = if self.parts.is_empty() { String::new() } else { chapters::to_json(&self.parts) };
-        mark(&[self.notes.as_str(), self.image.as_deref().unwrap_or_default(), &parts].concat())
+        mark([self.notes.as_str(), self.image.as_deref().unwrap_or_default(), &parts].concat())
     }
 }
 
@@ -278,8 +278,8 @@ fn cut(text: &str, room: usize) -> &str {
     &text[..text.floor_char_boundary(room)]
 }
 
-/// Tells two texts apart: the first 64 bits of the SHA-1.
-pub(crate) fn mark(text: &str) -> u64 {
-    let digest: [u8; 20] = Sha1::digest(text).into();
+/// Tells two contents apart: the first 64 bits of the SHA-1.
+pub(crate) fn mark(content: impl AsRef<[u8]>) -> u64 {
+    let digest: [u8; 20] = Sha1::digest(content).into();
     u64::from_be_bytes(*digest.first_chunk().expect("20 bytes have a first 8"))
 }

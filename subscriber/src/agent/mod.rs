@@ -125,7 +125,7 @@ impl Agent {
             agent.follow(now, feed);
         }
         agent.tend_rest(now);
-        if matches!(agent.settings.duty, Duty::Everything | Duty::Once) {
+        if agent.settings.acts_by_itself() {
             for id in agent.catalogue.episodes().map(|episode| episode.id).collect::<Vec<_>>() {
                 agent.go_on(now, id);
                 agent.resume_hooks(id);

@@ -10,8 +10,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Agent, Duty, Output};
-use crate::records::{FeedId, Stage};
+use super::{Agent, Output};
+use crate::records::{Episode, FeedId};
 use crate::rules::Choice;
 
 /// What is known of the pictures in folders.
@@ -44,14 +44,12 @@ impl Agent {
 
     /// Has the picture put into a show's folder, or taken away, if that is to be done.
     pub(super) fn order_picture(&mut self, id: FeedId) {
-        let is_ours_to_do = matches!(self.settings.duty, Duty::Everything | Duty::Once);
-        if !is_ours_to_do || self.hanger.busy.contains(&id) {
+        if !self.settings.acts_by_itself() || self.hanger.busy.contains(&id) {
             return;
         }
         let Some(feed) = self.catalogue.feed(id).filter(|feed| !feed.is_new()) else { return };
         let (folder, mut ours) = (feed.folder.clone(), feed.pictures.clone());
-        let is_there = |stage: &Stage| matches!(stage, Stage::Complete { .. });
-        if !self.catalogue.episodes_of(id).any(|episode| is_there(&episode.stage)) {
+        if !self.catalogue.episodes_of(id).any(Episode::is_there) {
             self.hanger.put.remove(&id);
             if !ours.is_empty() {
                 self.hanger.busy.insert(id);

@@ -51,10 +51,14 @@ pub struct Limits {
 }
 
 impl Settings {
+    /// Whether the agent does what nobody asks it for now.
+    pub(super) fn acts_by_itself(&self) -> bool {
+        matches!(self.duty, Duty::Everything | Duty::Once)
+    }
+
     /// Whether it matters that the line is metered.
     pub(crate) fn heeds_metered(&self) -> bool {
-        let goes_on_by_itself = matches!(self.duty, Duty::Everything | Duty::Once);
-        goes_on_by_itself && self.on_metered != OnMetered::Everything
+        self.acts_by_itself() && self.on_metered != OnMetered::Everything
     }
 
     /// Whether what is complete is given to others.

@@ -16,7 +16,7 @@ use podswarm_core::time::Instant;
 use podswarm_feeds::poll::Now;
 
 use super::event::{About, Event};
-use super::{Agent, Deletion, Duty, Output};
+use super::{Agent, Deletion, Output};
 use crate::records::{Episode, EpisodeId, Expiry, FeedId, Stage};
 use crate::rules::Keep;
 
@@ -52,7 +52,7 @@ impl Agent {
     }
 
     fn may_delete(&self) -> bool {
-        matches!(self.settings.duty, Duty::Everything | Duty::Once)
+        self.settings.acts_by_itself()
     }
 
     /// What is kept of a feed, or what is wanted of it, has changed.
@@ -99,7 +99,7 @@ impl Agent {
         if terms.keep == Keep::All && is_timeless {
             return Vec::new();
         }
-        let mut kept: Vec<_> = self.catalogue.episodes_of(feed).filter(|it| is_there(it)).collect();
+        let mut kept: Vec<_> = self.catalogue.episodes_of(feed).filter(|it| it.is_there()).collect();
         kept.sort_by_key(|episode| std::cmp::Reverse((episode.when(), episode.id)));
         let mut expired = Vec::new();
         for (place, episode) in kept.into_iter().enumerate() {
@@ -165,7 +165,7 @@ impl Agent {
         let is_ours = custody.print.is_some() && !custody.asked && !custody.changed;
         let is_busy = self.shelf.is_deleting(episode.id) || self.tagger.is_at(episode.id);
         let is_free = !is_busy && !self.shelf.stuck.contains(&episode.id);
-        is_there(episode) && is_ours && is_free && !episode.paused
+        episode.is_there() && is_ours && is_free && !episode.paused
     }
 
     /// Whether a rule of its feed may delete it: a program that is told of an episode is to find it.
@@ -190,7 +190,9 @@ impl Agent {
     /// What came of deleting a file.
     pub(super) fn deleted(&mut self, now: Now, id: EpisodeId, outcome: Deletion) {
         let why = self.shelf.deleting.remove(&id);
-        let Some(mut episode) = self.catalogue.episode(id).filter(|episode| is_there(episode)).cloned() else { return };
+        let Some(mut episode) = self.catalogue.episode(id).filter(|episode| episode.is_there()).cloned() else {
+            return;
+        };
         let about = About::new(&episode);
         let event = match outcome {
             Deletion::Changed => {
@@ -221,10 +223,6 @@ impl Agent {
         // One that stays is seeded on.
         self.go_on(now, id);
     }
-}
-
-fn is_there(episode: &Episode) -> bool {
-    matches!(episode.stage, Stage::Complete { .. })
 }
 
 /// How long ago an episode was last listened to, of which all was heard.

@@ -19,7 +19,7 @@ use podswarm_core::time::Instant;
 use podswarm_feeds::poll::Now;
 
 use super::event::{About, Event};
-use super::{Agent, Duty, Output, Seeding, Sources, TagOutcome};
+use super::{Agent, Output, Seeding, Sources, TagOutcome};
 use crate::records::{Episode, EpisodeId, Feed, Stage, Tagged};
 use crate::rules::Choice;
 use crate::tags::Tags;
@@ -80,9 +80,9 @@ impl Agent {
         };
         let custody = episode.custody;
         let is_ours = custody.print.is_some() && !custody.changed;
-        let is_there = matches!(episode.stage, Stage::Complete { .. }) && !self.shelf.is_deleting(id);
+        let is_there = episode.is_there() && !self.shelf.is_deleting(id);
         let rests = episode.paused || feed.paused;
-        if !matches!(self.settings.duty, Duty::Everything | Duty::Once) || !is_ours || !is_there || rests {
+        if !self.settings.acts_by_itself() || !is_ours || !is_there || rests {
             return false;
         }
         match custody.tagged {
@@ -134,9 +134,7 @@ impl Agent {
     pub(super) fn tagged(&mut self, now: Now, id: EpisodeId, outcome: TagOutcome) {
         let Some((_, file)) = self.tagger.running.take_if(|(running, _)| *running == id) else { return };
         // It may have been replaced, or taken away, meanwhile.
-        let is_same = |episode: &&Episode| {
-            matches!(episode.stage, Stage::Complete { .. }) && episode.file.as_ref() == Some(&file)
-        };
+        let is_same = |episode: &&Episode| episode.is_there() && episode.file.as_ref() == Some(&file);
         if let Some(episode) = self.catalogue.episode(id).filter(is_same).cloned() {
             self.note_tags(now, episode, file, outcome);
         }

@@ -12,7 +12,7 @@ use crate::agent::event::Event;
 use crate::agent::{Input, Play, Played, Target};
 use crate::ask::{Added, Ask, Reply, Updated};
 use crate::keep;
-use crate::records::{Episode, EpisodeId, FeedId, Source, Stage};
+use crate::records::{Episode, EpisodeId, FeedId, Source};
 use crate::rules::{RuleName, Rules};
 use podswarm_feeds::schedule::Schedule;
 
@@ -240,7 +240,7 @@ impl Task {
     /// Refuses an episode that cannot be fetched, or that is there under another number.
     pub(super) fn check_fetchable(&self, id: EpisodeId) -> Result<(), Failure> {
         let Some(episode) = self.agent.catalogue().episode(id) else { return Ok(()) };
-        if matches!(episode.stage, Stage::Complete { .. }) {
+        if episode.is_there() {
             return Ok(());
         }
         if let Some(at) = episode.withdrawn {

@@ -18,7 +18,7 @@ use crate::agent::{Extra, Input};
 use crate::dot_torrent::sentence;
 use crate::extras::{ExtraKind, Extras};
 use crate::keep;
-use crate::records::{EpisodeId, FeedId, Stage};
+use crate::records::{EpisodeId, FeedId};
 use crate::tags::{Cover, LARGEST_COVER};
 
 /// The folder of the data directory that they are kept in.
@@ -32,8 +32,7 @@ const LARGEST_CHAPTERS: u64 = 1 << 20;
 pub(super) fn open(dir: &Path, catalogue: &Catalogue) -> Extras {
     let extras = Extras::open(dir.join(FOLDER));
     let covers = catalogue.feeds().filter_map(|feed| feed.image.as_deref());
-    let is_there = |stage: &Stage| matches!(stage, Stage::Complete { .. });
-    let whole = catalogue.episodes().filter(|episode| is_there(&episode.stage));
+    let whole = catalogue.episodes().filter(|episode| episode.is_there());
     extras.sweep(covers.chain(whole.filter_map(|episode| episode.chapters.as_deref())));
     extras
 }

@@ -82,7 +82,7 @@ impl Task {
         let feed = self.agent.catalogue().feed(episode.id.feed)?;
         let path = self.kit.library.path(episode.file.as_ref()?).ok()?;
         // No other box has the same, and no other episode of this one ever will.
-        let mark = mark(&format!("{} {}", feed.added.to_rfc3339(), episode.id));
+        let mark = mark(format!("{} {}", feed.added.to_rfc3339(), episode.id));
         let kept = Kept {
             id: episode.id,
             guid: format!("podsub-{mark:016x}"),

@@ -20,7 +20,7 @@ use crate::address::feed_url;
 use crate::agent::catalogue::{Catalogue, feed_mark};
 use crate::agent::{Input, Play};
 use crate::keep;
-use crate::records::{Device, FeedId, Heard, Source, Stage};
+use crate::records::{Device, FeedId, Heard, Source};
 use crate::web::Kept;
 
 /// So many feeds an app may bring ours to.
@@ -224,8 +224,7 @@ impl Task {
                 let sources = &episode.offer.sources;
                 let file = sources.iter().find(|source| matches!(source, Source::Http(_))).or_else(|| sources.first());
                 let Some(address) = file.map(Source::address) else { continue };
-                let kept =
-                    matches!(episode.stage, Stage::Complete { .. }).then(|| self.kept_episode(episode)).flatten();
+                let kept = episode.is_there().then(|| self.kept_episode(episode)).flatten();
                 plays.push(Told {
                     podcast: feed.url().to_string(),
                     episode: address.to_owned(),

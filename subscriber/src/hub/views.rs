@@ -126,7 +126,7 @@ impl Task {
             folder: (!feed.is_new()).then(|| self.kit.library.root().join(&feed.folder)),
             episodes: episodes().count(),
             wanted: episodes().filter(|episode| episode.is_wanted()).count(),
-            complete: episodes().filter(|episode| matches!(episode.stage, Stage::Complete { .. })).count(),
+            complete: episodes().filter(|episode| episode.is_there()).count(),
             // Without an agent that goes on there is no next poll.
             next_poll: self.agent.next_poll(feed.id).filter(|_| self.agent.settings().duty == Duty::Everything),
             is_listening: self.agent.is_listening(feed.id),
