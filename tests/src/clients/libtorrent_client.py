@@ -28,7 +28,10 @@ session = libtorrent.session(
     }
 )
 if "DHT_NODE" in os.environ:
-    session.apply_settings({"dht_bootstrap_nodes": os.environ["DHT_NODE"], "enable_dht": True})
+    # It looks once when a torrent is added, which may be before the node has answered, and then not for minutes.
+    session.apply_settings(
+        {"dht_bootstrap_nodes": os.environ["DHT_NODE"], "enable_dht": True, "dht_announce_interval": 5}
+    )
 if settings == "tuned":
     session.apply_settings(
         {
