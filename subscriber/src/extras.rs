@@ -2,7 +2,8 @@
 //! in the house asks nobody outside for them.
 //!
 //! Each is known by the address that it came from, and stands in a file that is called after that, after what came, and
-//! after its kind; the file's date tells when it came. Beside it stands an empty file while it could not be had.
+//! after its kind; the file's date tells when it came, by our clock, since a disk elsewhere may have another. Beside it
+//! stands an empty file while it could not be had.
 //!
 //! Knows nothing of shows, episodes and hosts. What changes the disk blocks the thread, looking up does not.
 //!
@@ -157,6 +158,7 @@ impl Extras {
         let kept = Kept { kind, mark, length, at: SystemTime::now() };
         let path = self.path(address, &kept);
         write_atomic(&path, bytes, 0o600)?;
+        fs::File::options().write(true).open(&path)?.set_modified(kept.at)?;
         let old = self.entries().insert(address, Entry { kept: Some(kept), failed: None }).unwrap_or_default();
         if old.failed.is_some() {
             delete(&self.failed_path(address));
@@ -172,11 +174,9 @@ impl Extras {
         let address = mark(url);
         self.check_room(address, 0)?;
         fs::create_dir_all(&self.dir)?;
-        let path = self.failed_path(address);
-        // An empty file that is written again keeps its date.
-        delete(&path);
-        fs::File::create(path)?;
-        self.entries().entry(address).or_default().failed = Some(SystemTime::now());
+        let at = SystemTime::now();
+        fs::File::create(self.failed_path(address))?.set_modified(at)?;
+        self.entries().entry(address).or_default().failed = Some(at);
         Ok(())
     }
 
