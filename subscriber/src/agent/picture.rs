@@ -77,8 +77,11 @@ impl Agent {
     /// What of ours is in the show's folder now; `None` if the disk refused.
     pub(super) fn pictured(&mut self, id: FeedId, left: Option<Vec<String>>) {
         self.hanger.busy.remove(&id);
-        // What the disk refuses is tried again when there is something else to do.
-        let Some(left) = left else { return };
+        // What the disk refuses is tried again when something else happens to the show.
+        let Some(left) = left else {
+            self.hanger.put.remove(&id);
+            return;
+        };
         self.note_pictures(id, left);
         self.order_picture(id);
     }

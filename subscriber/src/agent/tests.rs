@@ -81,6 +81,8 @@ struct World {
     tags_end: Option<TagOutcome>,
     /// The agent ends when the copy is to take the file's place.
     is_killed_at_put: bool,
+    /// The disk takes no picture.
+    is_refusing: bool,
 }
 
 fn settings(duty: Duty) -> Settings {
@@ -138,6 +140,7 @@ impl World {
             tagged: Vec::new(),
             tags_end: None,
             is_killed_at_put: false,
+            is_refusing: false,
         }
     }
 
@@ -229,7 +232,8 @@ impl World {
                 let saved = &self.feeds[&feed].pictures;
                 assert!(*saved == ours && ours.contains(&name), "it is written down: {saved:?} {ours:?}");
                 self.pictures.push(name.clone());
-                return (!self.is_killed_at_put).then(|| Input::Pictured { feed, left: Some(vec![name]) });
+                let left = (!self.is_refusing).then(|| vec![name]);
+                return (!self.is_killed_at_put).then_some(Input::Pictured { feed, left });
             }
             Output::TakePicture { feed, ours, .. } => {
                 self.pictures.push(format!("-{}", ours.join("-")));
@@ -1540,6 +1544,20 @@ fn the_cover_lies_in_the_folder_while_an_episode_does() {
     world.release(http("b", 0));
     world.pass(7200);
     assert_eq!(world.pictures[4..].join(" "), "2.png");
+}
+
+#[test]
+fn a_cover_that_the_disk_refuses_is_put_there_with_the_next_episode() {
+    let mut world = World::with(with_cover(Duty::Everything, None));
+    world.is_refusing = true;
+    world.items = vec![http("a", 0)];
+    world.subscribe(None);
+    assert_eq!(world.pictures, ["1.png"], "it is tried once");
+    world.is_refusing = false;
+    world.release(http("b", 0));
+    world.pass(7200);
+    assert_eq!(world.pictures, ["1.png", "1.png"]);
+    assert_eq!((&world.feeds[&FEED].pictures[..], world.agent.is_settled()), (&["1.png".to_owned()][..], true));
 }
 
 #[test]
