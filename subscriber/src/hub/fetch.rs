@@ -53,12 +53,24 @@ pub(super) struct SeedOrder {
 /// Downloads, tells the agent how it goes and how it ended, and seeds on where that is wanted.
 pub(super) async fn fetch(kit: Arc<Kit>, order: Order, cancel: CancellationToken, before: Option<JoinHandle<()>>) {
     let_go(before).await;
-    let failed = match &order.source {
-        Source::Torrent(_) | Source::Magnet(_) => from_swarm(&kit, &order, &cancel).await,
-        Source::Http(url) => from_host(&kit, &order, url, &cancel).await,
-    };
-    if let Err(fault) = failed {
-        kit.tell(Input::Failed { id: order.id, attempt: order.attempt, fault }).await;
+    let (id, attempt) = (order.id, order.attempt);
+    // Boxed, so that only what is needed for days is kept for days: thousands may be seeded.
+    match Box::pin(fetch_all(&kit, order, &cancel)).await {
+        Err(fault) => kit.tell(Input::Failed { id, attempt, fault }).await,
+        Ok(Some((torrent, shown))) => seed_on(&kit, id, torrent, shown, &cancel).await,
+        Ok(None) => {}
+    }
+}
+
+/// Downloads; gives what is to be seeded on, if anything is.
+async fn fetch_all(
+    kit: &Arc<Kit>,
+    order: Order,
+    cancel: &CancellationToken,
+) -> Result<Option<(Torrent, Shown)>, Fault> {
+    match &order.source {
+        Source::Torrent(_) | Source::Magnet(_) => from_swarm(kit, &order, cancel).await,
+        Source::Http(url) => from_host(kit, &order, url, cancel).await,
     }
 }
 
@@ -88,7 +100,11 @@ pub(super) async fn let_go(before: Option<JoinHandle<()>>) {
     }
 }
 
-async fn from_swarm(kit: &Arc<Kit>, order: &Order, cancel: &CancellationToken) -> Result<(), Fault> {
+async fn from_swarm(
+    kit: &Arc<Kit>,
+    order: &Order,
+    cancel: &CancellationToken,
+) -> Result<Option<(Torrent, Shown)>, Fault> {
     let Some(info_hash) = order.plan.info_hash else { return Err(Fault::Source("no torrent is known".to_owned())) };
     let Some(metainfo) = own_copy(kit, info_hash).await else {
         return Err(Fault::Disk("our copy of the torrent cannot be read".to_owned()));
@@ -101,22 +117,22 @@ async fn from_swarm(kit: &Arc<Kit>, order: &Order, cancel: &CancellationToken) -
     let length = length_of(choice.as_ref(), &metainfo.info);
     let files = Files::Fetch(path);
     let joined = Joined { id: order.id, metainfo, files, choice, web_seeds: mirrors, is_local: order.is_local };
-    let (torrent, shown) = Box::pin(join(kit, joined)).await.map_err(Fault::Source)?;
+    let (torrent, shown) = join(kit, joined).await.map_err(Fault::Source)?;
     let ended = tokio::select! {
         () = cancel.cancelled() => None,
         ended = torrent.wait_complete() => Some(ended),
         () = report(kit, order, || progress_of(&torrent.status())) => None,
     };
     let result = match ended {
-        None => Ok(()),
+        None => Ok(None),
         Some(Err(error)) if was_there => Err(Fault::InTheWay(error.to_string())),
         Some(Err(error)) => Err(Fault::Disk(error.to_string())),
         Some(Ok(())) => {
             tell_done(kit, order, length, Some(torrent.info_hash()), was_there).await;
             if kit.seeding == Seeding::On {
-                cancel.cancelled().await;
+                return Ok(Some((torrent, shown)));
             }
-            Ok(())
+            Ok(None)
         }
     };
     torrent.remove().await;
@@ -124,7 +140,12 @@ async fn from_swarm(kit: &Arc<Kit>, order: &Order, cancel: &CancellationToken) -
     result
 }
 
-async fn from_host(kit: &Arc<Kit>, order: &Order, url: &str, cancel: &CancellationToken) -> Result<(), Fault> {
+async fn from_host(
+    kit: &Arc<Kit>,
+    order: &Order,
+    url: &str,
+    cancel: &CancellationToken,
+) -> Result<Option<(Torrent, Shown)>, Fault> {
     let path = kit.library.path(&order.plan.file).map_err(|error| Fault::Disk(error.to_string()))?;
     let meter = Arc::new(Meter::new(order.plan.length));
     let shown = kit.show(order.id, Live::Http(Arc::clone(&meter)));
@@ -137,7 +158,7 @@ async fn from_host(kit: &Arc<Kit>, order: &Order, url: &str, cancel: &Cancellati
         Ok(_) => return Err(Fault::InTheWay(format!("`{}` is not a file", path.display()))),
         Err(_) => match download(kit, order, url, &path, &meter, cancel).await? {
             Some(length) => length,
-            None => return Ok(()),
+            None => return Ok(None),
         },
     };
     drop(shown);
@@ -148,12 +169,9 @@ async fn from_host(kit: &Arc<Kit>, order: &Order, url: &str, cancel: &Cancellati
         && kit.seeding == Seeding::On
         && kit.engine.is_some()
     {
-        let joined = complete(order.id, metainfo, path, order.is_local);
-        if let Ok((torrent, shown)) = Box::pin(join(kit, joined)).await {
-            stay(torrent, shown, cancel).await;
-        }
+        return Ok(join(kit, complete(order.id, metainfo, path, order.is_local)).await.ok());
     }
-    Ok(())
+    Ok(None)
 }
 
 /// Downloads a plain file; `None` if it was cancelled.
@@ -220,12 +238,9 @@ pub(super) async fn seed(kit: Arc<Kit>, order: SeedOrder, cancel: CancellationTo
         // Boxed, so that only what is needed for days is kept for days: thousands may be seeded.
         Box::pin(open(&kit, order)).await
     };
-    let failed = match opened {
-        Err(failed) => Some(failed),
-        Ok((torrent, shown)) => stay(torrent, shown, &cancel).await.map(|why| (false, why)),
-    };
-    if let Some((is_missing, reason)) = failed {
-        kit.tell(Input::SeedFailed { id, is_missing, reason }).await;
+    match opened {
+        Err((is_missing, reason)) => kit.tell(Input::SeedFailed { id, is_missing, reason }).await,
+        Ok((torrent, shown)) => seed_on(&kit, id, torrent, shown, &cancel).await,
     }
 }
 
@@ -241,8 +256,8 @@ async fn open(kit: &Arc<Kit>, order: SeedOrder) -> Result<(Torrent, Shown), (boo
     join(kit, complete(id, metainfo, path, is_local)).await.map_err(|why| (false, why))
 }
 
-/// Seeds until told to stop; gives the reason if that cannot be.
-async fn stay(torrent: Torrent, shown: Shown, cancel: &CancellationToken) -> Option<String> {
+/// Seeds until told to stop; tells the agent if that cannot be.
+async fn seed_on(kit: &Kit, id: EpisodeId, torrent: Torrent, shown: Shown, cancel: &CancellationToken) {
     let mut status = torrent.watch();
     let failed = tokio::select! {
         () = cancel.cancelled() => None,
@@ -251,7 +266,9 @@ async fn stay(torrent: Torrent, shown: Shown, cancel: &CancellationToken) -> Opt
     };
     torrent.remove().await;
     drop(shown);
-    failed
+    if let Some(reason) = failed {
+        kit.tell(Input::SeedFailed { id, is_missing: false, reason }).await;
+    }
 }
 
 /// A torrent to take part in.
