@@ -11,16 +11,23 @@ const KEPT: usize = 64;
 
 /// Effects, the oldest first.
 #[derive(Clone, Debug)]
-pub(crate) struct Effects<T>(VecDeque<T>);
+pub struct Effects<T>(VecDeque<T>);
 
 impl<T> Effects<T> {
     /// Takes the oldest. Gives the room of a burst back when there is none.
-    pub(crate) fn take(&mut self) -> Option<T> {
+    pub fn take(&mut self) -> Option<T> {
         let first = self.0.pop_front();
         if first.is_none() && self.0.capacity() > KEPT {
             self.0.shrink_to(KEPT);
         }
         first
+    }
+
+    /// Gives back the room of what was taken, all of it: for those that are quiet for long.
+    pub(crate) fn give_room_back(&mut self) {
+        if self.0.is_empty() {
+            self.0 = VecDeque::new();
+        }
     }
 }
 

@@ -3,7 +3,8 @@
 pub mod time;
 pub mod rng;
 pub mod rate;
-mod effects;
+pub mod effects;
+mod room;
 pub mod timetable;
 pub mod blocklist;
 pub mod bencode;

@@ -698,7 +698,7 @@ impl EpisodeView {
             seeded: None,
             trouble: None,
             transfer: None,
-            heard: episode.heard.clone(),
+            heard: episode.heard.as_deref().cloned(),
             notes: None,
         }
     }

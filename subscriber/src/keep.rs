@@ -113,7 +113,8 @@ fn episode_key(id: EpisodeId) -> Vec<u8> {
 /// All that is remembered. Blocks the thread.
 pub fn load(store: &Store) -> Result<(Catalogue, Memory), StoreError> {
     let memory = store.get::<Memory>([])?.unwrap_or_default();
-    let catalogue = Catalogue::new(store.scan("")?, store.scan("")?, memory.last_feed);
+    let episodes = store.take_in()?;
+    let catalogue = Catalogue::new(store.scan("")?, episodes, memory.last_feed);
     Ok((catalogue.with_past(store.scan("")?, store.scan("")?), memory))
 }
 

@@ -550,9 +550,9 @@ pub struct Episode {
     /// When its publisher took it back: it is neither fetched nor seeded. What is there stays the owner's.
     #[serde(default)]
     pub withdrawn: Option<DateTime<Utc>>,
-    /// How far it was heard, if it was.
+    /// How far it was heard, if it was; apart, as most never are and tens of thousands are known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub heard: Option<Heard>,
+    pub heard: Option<Box<Heard>>,
 }
 
 impl Episode {

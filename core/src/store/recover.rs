@@ -10,13 +10,12 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::disk::Disk;
 use super::error::Trouble;
 use super::index::memory::MemoryIndex;
 use super::index::seal::Seal;
-use super::index::sled::SledIndex;
+use super::index::sled::{OPEN_LIMIT, SledIndex};
 use super::index::{Index, IndexFault, tally};
 use super::journal::{Damage, Found, Journal, Origin, Position};
 use super::plan::Plan;
@@ -231,9 +230,6 @@ fn put_right(shared: &Shared, damage: &Damage, whole_upto: u64) -> JournalDamage
 fn is_bloated(bytes: u64, live: u64) -> bool {
     bytes > BLOATED_FROM && bytes / BLOAT > live
 }
-
-/// Opening sled takes milliseconds; some damaged files make it spin.
-const OPEN_LIMIT: Duration = Duration::from_secs(30);
 
 /// An index below 64 MiB is never bloated.
 const BLOATED_FROM: u64 = 64 * 1024 * 1024;

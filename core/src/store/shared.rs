@@ -37,6 +37,34 @@ pub(super) struct Slot {
     pub(super) place: IndexPlace,
 }
 
+/// Records as they are stored, in one piece of memory.
+#[derive(Default)]
+pub(super) struct Gathered {
+    /// Keys and JSON texts, end to end.
+    text: Vec<u8>,
+    /// Where each key and each text ends, and the record's version.
+    ends: Vec<(usize, usize, u8)>,
+}
+
+impl Gathered {
+    fn add(&mut self, key: &[u8], version: u8, json: &str) {
+        self.text.extend_from_slice(key);
+        let key_end = self.text.len();
+        self.text.extend_from_slice(json.as_bytes());
+        self.ends.push((key_end, self.text.len(), version));
+    }
+
+    /// Key, version and JSON text of each.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], u8, &str)> {
+        let mut begin = 0;
+        self.ends.iter().map(move |&(key_end, end, version)| {
+            let key = &self.text[begin..key_end];
+            begin = end;
+            (key, version, str::from_utf8(&self.text[key_end..end]).expect("it was text"))
+        })
+    }
+}
+
 /// Jobs that wait for a writer.
 #[derive(Default)]
 struct Queue {
@@ -102,6 +130,18 @@ impl Shared {
         })?
     }
 
+    /// All records of a kind, in order, as they are stored.
+    pub(super) fn gather(&self, kind: &str) -> Result<Gathered, StoreError> {
+        self.read(|index| {
+            let (mut gathered, mut outcome) = (Gathered::default(), Ok(()));
+            index.scan(kind, b"", &mut |key, bytes| {
+                outcome = value::decode(kind, key, bytes).map(|(version, json)| gathered.add(key, version, json));
+                if outcome.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            })?;
+            outcome.map(|()| gathered)
+        })
+    }
+
     /// Makes `ops` together; they are on disk and visible when this returns.
     pub(super) fn commit(&self, ops: Vec<Op>) -> Result<(), StoreError> {
         if ops.is_empty() {
@@ -132,6 +172,16 @@ impl Shared {
     /// Writes the journal anew without what is dead; damaged segments are set aside and named.
     pub(super) fn compact(&self) -> Result<Vec<PathBuf>, StoreError> {
         self.compact_as(&mut self.writer())
+    }
+
+    /// Has the index give back the memory of what was read.
+    pub(super) fn drop_cache(&self) -> Result<(), StoreError> {
+        let mut writer = self.writer();
+        let mut slot = self.index.write().expect(NO_PANIC);
+        if writer.totals.bytes() < MUCH {
+            return Ok(());
+        }
+        slot.drop_cache().or_else(|fault| writer.replace(&mut slot, &fault))
     }
 
     /// Calls `visit` with kind, key, version and JSON text of every record, in order. Writers wait meanwhile.
@@ -247,6 +297,15 @@ impl Shared {
     }
 }
 
+impl Slot {
+    fn drop_cache(&mut self) -> Result<(), IndexFault> {
+        let before = Seal::read(&*self.index)?;
+        self.index.drop_cache()?;
+        // Its files may have been deleted or exchanged under it.
+        if Seal::read(&*self.index)? == before { Ok(()) } else { Err(IndexFault::new("its files are others now")) }
+    }
+}
+
 impl Writer {
     /// Whether the journal is mostly dead.
     fn is_wasteful(&self) -> bool {
@@ -323,6 +382,9 @@ pub(super) fn rebuild(index: &dyn Index, journal: &Journal) -> Result<Totals, Tr
 pub(super) fn index_path(journal: &Path) -> PathBuf {
     journal.with_file_name("index")
 }
+
+/// The memory of less than 4 MiB of records is not worth the time.
+const MUCH: u64 = 4 * 1024 * 1024;
 
 /// 4 MiB of dead bytes are not worth a compaction.
 const LEAST_WASTE: u64 = 4 * 1024 * 1024;

@@ -71,6 +71,7 @@ use crate::peer::{ConnId, Encryption, PeerConnection, PeerId};
 use crate::piece::{Blame, Hashing, Picker};
 use crate::rate::RateMeter;
 use crate::rng::Rng;
+use crate::room::give_room_back;
 use crate::time::{Instant, earliest};
 use crate::tracker::{AnnouncerInput, Announcers};
 use web_seeds::WebSeeds;
@@ -454,7 +455,14 @@ impl Swarm {
 
     /// Takes the next effect, or `None` when all are drained.
     pub fn poll(&mut self) -> Option<Output> {
-        self.out.take()
+        let first = self.out.take();
+        if first.is_none() && self.conns.is_empty() {
+            // Nobody is here: of thousands like it none keeps room for those who may come.
+            self.out.give_room_back();
+            give_room_back(&mut self.conns);
+            self.peers.give_room_back();
+        }
+        first
     }
 
     /// When [`Input::Tick`] is next needed.

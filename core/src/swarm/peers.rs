@@ -21,6 +21,7 @@ use crate::peer::encryption::{Encryption, Opening};
 use crate::peer::exchange::{Contact, ContactFlags};
 use crate::peer::{ConnId, PeerId};
 use crate::rng::Rng;
+use crate::room::give_room_back;
 use crate::time::{Instant, earliest};
 use crate::tracker::Scope;
 
@@ -507,6 +508,12 @@ impl PeerList {
             *self.lies.entry(network).or_default() += 1;
         }
         true
+    }
+
+    /// Gives back the room of what is known no longer.
+    pub fn give_room_back(&mut self) {
+        give_room_back(&mut self.known);
+        give_room_back(&mut self.by_conn);
     }
 
     /// Drops the address that failed most often, or one that only another peer has named; false if there is none.

@@ -18,7 +18,7 @@
 //! to a tracker sooner than it allows, but for the last words.
 //! Sources: BEP 3, BEP 12 (tiers), BEP 31 (retry).
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
@@ -26,7 +26,9 @@ use url::Url;
 
 use super::announce::{AnnounceEvent, AnnounceFailure, AnnounceResponse};
 use super::udp::is_udp;
+use crate::effects::Effects;
 use crate::rng::Rng;
+use crate::room::give_room_back;
 use crate::time::Instant;
 
 /// The tracker client of one swarm.
@@ -58,7 +60,7 @@ pub struct Announcer {
     ids_used: u64,
     trackers_known: u64,
     rng: Rng,
-    outbox: VecDeque<AnnouncerOutput>,
+    outbox: Effects<AnnouncerOutput>,
 }
 
 /// What an [`Announcer`] is told.
@@ -164,7 +166,7 @@ impl Announcer {
             ids_used: 0,
             trackers_known: 0,
             rng,
-            outbox: VecDeque::new(),
+            outbox: Effects::default(),
         };
         announcer.replace(tiers);
         announcer
@@ -206,7 +208,13 @@ impl Announcer {
 
     /// Takes the next effect, or `None` when all are drained.
     pub fn poll(&mut self) -> Option<AnnouncerOutput> {
-        self.outbox.pop_front()
+        let first = self.outbox.take();
+        if first.is_none() {
+            // It is quiet for half an hour now, as thousands like it are.
+            self.outbox.give_room_back();
+            give_room_back(&mut self.in_flight);
+        }
+        first
     }
 
     /// When `handle(now, Tick)` is next needed; `None` while only an answer is awaited or nothing is to be done.
@@ -381,6 +389,7 @@ impl Announcer {
                 self.trackers.push(Tracker { tier, ..tracker });
             }
         }
+        self.trackers.shrink_to_fit();
         let Self { walking, in_flight, trackers, .. } = self;
         walking.retain(|id| {
             in_flight.get(id).is_some_and(|asked| trackers.iter().any(|tracker| tracker.id == asked.tracker))

@@ -303,7 +303,9 @@ impl Catalogue {
     }
 
     /// Puts an episode in, new or changed.
-    pub fn put(&mut self, episode: Episode) {
+    pub fn put(&mut self, mut episode: Episode) {
+        // Whoever read it made room for four.
+        episode.offer.sources.shrink_to_fit();
         self.forget(episode.id);
         self.stamp = self.stamp.max(episode.heard.as_ref().map_or(0, |heard| heard.stamp));
         self.by_hash.extend(keys_of(&episode).into_iter().map(|key| (key, episode.id)));

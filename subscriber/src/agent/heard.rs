@@ -103,9 +103,9 @@ impl Agent {
             };
             if let Some(known) = known {
                 let Some(mut episode) = self.catalogue.episode(known).cloned() else { continue };
-                if let Some(heard) = play.after(episode.heard.as_ref(), episode.duration, now.wall, stamp) {
+                if let Some(heard) = play.after(episode.heard.as_deref(), episode.duration, now.wall, stamp) {
                     ended.extend(heard.ended.map(|_| known.feed));
-                    episode.heard = Some(heard);
+                    episode.heard = Some(Box::new(heard));
                     changes.push(Change::Episode(Box::new(episode.clone())));
                     self.catalogue.put(episode);
                 }
@@ -134,7 +134,7 @@ impl Agent {
             let Some(mut episode) = found.and_then(|id| self.catalogue.episode(id)).cloned() else { continue };
             changes.extend(self.catalogue.drop_loose(loose.mark()));
             if episode.heard.as_ref().is_none_or(|heard| heard.at < loose.heard.at) {
-                episode.heard = Some(loose.heard);
+                episode.heard = Some(Box::new(loose.heard));
                 changes.push(Change::Episode(Box::new(episode.clone())));
                 self.catalogue.put(episode);
             }

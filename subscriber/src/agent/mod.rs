@@ -41,10 +41,11 @@ mod tags;
 #[cfg(test)]
 pub(crate) mod testing;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use podswarm_core::effects::Effects;
 use podswarm_core::rng::Rng;
 use podswarm_core::time::{Instant, earliest};
 use podswarm_feeds::poll::Now;
@@ -90,7 +91,7 @@ pub struct Agent {
     /// Files, [`names::fold`](crate::names::fold)ed, that were found to be something else.
     in_the_way: BTreeSet<String>,
     rng: Rng,
-    outputs: VecDeque<Output>,
+    outputs: Effects<Output>,
 }
 
 /// With [`Duty::Once`], and where only asked-for episodes are fetched, a download that has not moved for this long is
@@ -119,7 +120,7 @@ impl Agent {
             hanger: Hanger::default(),
             in_the_way: BTreeSet::new(),
             rng,
-            outputs: VecDeque::new(),
+            outputs: Effects::default(),
         };
         for feed in agent.catalogue.feeds().map(|feed| feed.id).collect::<Vec<_>>() {
             agent.follow(now, feed);
@@ -191,7 +192,7 @@ impl Agent {
 
     /// The next thing to do, until there is none.
     pub fn poll(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        self.outputs.take()
     }
 
     /// When to come back with [`Input::Tick`].

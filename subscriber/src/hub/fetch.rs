@@ -56,7 +56,7 @@ pub(super) async fn fetch(kit: Arc<Kit>, order: Order, cancel: CancellationToken
     let (id, attempt) = (order.id, order.attempt);
     // Boxed, so that only what is needed for days is kept for days: thousands may be seeded.
     match Box::pin(fetch_all(&kit, order, &cancel)).await {
-        Err(fault) => kit.tell(Input::Failed { id, attempt, fault }).await,
+        Err(fault) => Box::pin(kit.tell(Input::Failed { id, attempt, fault })).await,
         Ok(Some((torrent, shown))) => seed_on(&kit, id, torrent, shown, &cancel).await,
         Ok(None) => {}
     }
@@ -239,7 +239,7 @@ pub(super) async fn seed(kit: Arc<Kit>, order: SeedOrder, cancel: CancellationTo
         Box::pin(open(&kit, order)).await
     };
     match opened {
-        Err((is_missing, reason)) => kit.tell(Input::SeedFailed { id, is_missing, reason }).await,
+        Err((is_missing, reason)) => Box::pin(kit.tell(Input::SeedFailed { id, is_missing, reason })).await,
         Ok((torrent, shown)) => seed_on(&kit, id, torrent, shown, &cancel).await,
     }
 }
@@ -264,11 +264,14 @@ async fn seed_on(kit: &Kit, id: EpisodeId, torrent: Torrent, shown: Shown, cance
         // An engine that stops takes the status with it; then there is nothing to tell.
         failed = status.wait_for(|status| status.is_final) => failed.ok().and_then(|status| status.error.clone()),
     };
-    torrent.remove().await;
-    drop(shown);
-    if let Some(reason) = failed {
-        kit.tell(Input::SeedFailed { id, is_missing: false, reason }).await;
-    }
+    let leave = async {
+        torrent.remove().await;
+        drop(shown);
+        if let Some(reason) = failed {
+            kit.tell(Input::SeedFailed { id, is_missing: false, reason }).await;
+        }
+    };
+    Box::pin(leave).await;
 }
 
 /// A torrent to take part in.

@@ -220,7 +220,9 @@ impl Task {
         let mut plays = Vec::new();
         for feed in catalogue.feeds().filter(|feed| is_asked(feed.url().as_str())) {
             for episode in catalogue.episodes_of(feed.id) {
-                let Some(heard) = episode.heard.clone().filter(|heard| heard.stamp > since) else { continue };
+                let Some(heard) = episode.heard.as_deref().cloned().filter(|heard| heard.stamp > since) else {
+                    continue;
+                };
                 let sources = &episode.offer.sources;
                 let file = sources.iter().find(|source| matches!(source, Source::Http(_))).or_else(|| sources.first());
                 let Some(address) = file.map(Source::address) else { continue };

@@ -1,10 +1,11 @@
 //! The hub's one task: messages go into the agent, what it decides is done.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use podswarm_core::app::{Failure, free_space};
+use podswarm_core::effects::Effects;
 use podswarm_core::store::{Store, StoreError};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -33,7 +34,7 @@ pub(super) struct Task {
     /// Where a phone may ask, while it may.
     pub(super) phone: Option<PhoneLine>,
     /// What is still to be done, in order.
-    outputs: VecDeque<Output>,
+    outputs: Effects<Output>,
     /// The store has no room: nothing more is done until this moment.
     blocked_until: Option<tokio::time::Instant>,
     streams: BTreeMap<FeedId, CancellationToken>,
@@ -75,7 +76,7 @@ impl Task {
             kit,
             events,
             phone: None,
-            outputs: VecDeque::new(),
+            outputs: Effects::default(),
             blocked_until: None,
             streams: BTreeMap::new(),
             works: BTreeMap::new(),
@@ -137,7 +138,7 @@ impl Task {
     /// Does what is to be done, in order, until nothing is left or the store has no room.
     pub(super) async fn act(&mut self) -> Result<(), Failure> {
         while self.blocked_until.is_none()
-            && let Some(output) = self.outputs.pop_front()
+            && let Some(output) = self.outputs.take()
         {
             if let Output::Save(changes) = output {
                 self.save(changes).await?;
@@ -309,7 +310,7 @@ impl Task {
     async fn last_words(&mut self) -> Result<(), Failure> {
         let sent = self.sent();
         self.input(Input::Ending(sent));
-        for output in std::mem::take(&mut self.outputs) {
+        for output in std::mem::take(&mut *self.outputs) {
             if let Output::Save(changes) = output {
                 self.save(changes).await?;
             }

@@ -22,6 +22,11 @@ pub(super) trait Index: Send + Sync {
     /// Puts what was applied on disk, as well as the backend can.
     fn flush(&self) -> Result<(), IndexFault>;
 
+    /// Gives back the memory of what was read, if any is held beside what is stored. Useless after a fault.
+    fn drop_cache(&mut self) -> Result<(), IndexFault> {
+        Ok(())
+    }
+
     /// The value of `key` in `tree`.
     fn get(&self, tree: &str, key: &[u8]) -> Result<Option<Vec<u8>>, IndexFault>;
 

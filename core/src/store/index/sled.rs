@@ -18,8 +18,9 @@ use super::{Index, IndexFault, Visitor, Write};
 
 /// An open sled database.
 pub(crate) struct SledIndex {
+    path: PathBuf,
     trees: RwLock<BTreeMap<String, sled::Tree>>,
-    /// `None` only while it is dropped.
+    /// `None` only while it is dropped or opened again.
     db: Option<sled::Db>,
 }
 
@@ -46,7 +47,16 @@ impl SledIndex {
     }
 
     fn db(&self) -> &sled::Db {
-        self.db.as_ref().expect("only dropping takes the database")
+        self.db.as_ref().expect("only who drops it or opens it again takes the database")
+    }
+
+    fn close(&mut self) -> Result<(), IndexFault> {
+        self.trees.get_mut().expect(NO_PANIC).clear();
+        let db = self.db.take();
+        guard(|| {
+            drop(db);
+            Ok(())
+        })
     }
 
     fn tree(&self, name: &str) -> Option<sled::Tree> {
@@ -81,6 +91,15 @@ impl Index for SledIndex {
         guard(|| self.db().flush().map(drop))
     }
 
+    /// Opens the database again: sled counts what its cache holds only now and then, and keeps what a start has read,
+    /// two to three times as large as the records, until as much more is read.
+    fn drop_cache(&mut self) -> Result<(), IndexFault> {
+        self.flush()?;
+        self.close()?;
+        *self = Self::open(&self.path, OPEN_LIMIT)?;
+        Ok(())
+    }
+
     fn get(&self, tree: &str, key: &[u8]) -> Result<Option<Vec<u8>>, IndexFault> {
         let Some(tree) = self.tree(tree) else { return Ok(None) };
         guard(|| Ok(tree.get(key)?.map(|value| value.to_vec())))
@@ -106,17 +125,14 @@ impl Index for SledIndex {
 
 impl Drop for SledIndex {
     fn drop(&mut self) {
-        self.trees.get_mut().expect(NO_PANIC).clear();
-        let db = self.db.take();
-        let close = || {
-            drop(db);
-            Ok(())
-        };
-        if let Err(fault) = guard(close) {
+        if let Err(fault) = self.close() {
             tracing::warn!(%fault, "index did not close cleanly");
         }
     }
 }
+
+/// Opening sled takes milliseconds; some damaged files make it spin.
+pub(in crate::store) const OPEN_LIMIT: Duration = Duration::from_secs(30);
 
 /// How the database is kept.
 pub(in crate::store) fn config(path: &Path) -> sled::Config {
@@ -137,7 +153,7 @@ fn open_unlocked(path: &Path, limit: Duration) -> Result<SledIndex, IndexFault> 
                     trees.insert(text.to_owned(), db.open_tree(&name)?);
                 }
             }
-            Ok(SledIndex { trees: RwLock::new(trees), db: Some(db) })
+            Ok(SledIndex { path: path.to_owned(), trees: RwLock::new(trees), db: Some(db) })
         });
         match opened {
             // A database that was dropped a moment ago keeps its lock until sled's own threads are done with it.
@@ -180,8 +196,9 @@ fn message(panic: &(dyn Any + Send)) -> &str {
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
 
-/// 16 MiB: the state is small, and a seeding machine has better uses for memory.
-const CACHE_BYTES: u64 = 16 * 1024 * 1024;
+/// 2 MiB: what is read often its readers keep, the system has the file in its own cache, and a seeding machine has
+/// better uses for memory.
+const CACHE_BYTES: u64 = 2 * 1024 * 1024;
 /// Half of what sled takes by itself. It sets a buffer of this size aside at each flush and is slow to give them back:
 /// a program that has only started would keep 20 MiB of them.
 const SEGMENT_BYTES: usize = 256 * 1024;

@@ -5,6 +5,37 @@ use std::io::Cursor;
 
 use super::*;
 
+/// More than is kept in memory for nothing.
+fn large(dir: &Path) -> Store {
+    let store = open_clean(dir);
+    for some in 0..5_u32 {
+        let notes = (0..1000_u32).map(|note| Note::new((1000 * some + note).to_be_bytes(), "x".repeat(1000)));
+        store.batch(|batch| notes.for_each(|note| batch.put(&note))).unwrap();
+    }
+    store
+}
+
+#[test]
+fn what_is_no_longer_held_in_memory_is_there_all_the_same() {
+    let dir = tempdir();
+    let store = large(dir.path());
+    assert_eq!(store.take_in::<Note>().unwrap(), notes(&store));
+    store.put(&Note::new("a", "one")).unwrap();
+    assert_eq!(store.take_in::<Note>().unwrap().pop(), Some(Note::new("a", "one")));
+    assert_eq!((store.health().index, store.take_in::<Count>().unwrap()), (IndexPlace::Disk, Vec::new()));
+    drop(store);
+    assert_eq!(notes(&open_clean(dir.path())).len(), 5001);
+}
+
+#[test]
+fn an_index_that_was_deleted_is_missed_before_anything_is_read_from_another() {
+    let dir = tempdir();
+    let store = large(dir.path());
+    fs::remove_dir_all(dir.path().join("index")).unwrap();
+    assert_eq!(store.take_in::<Note>().unwrap().len(), 5000);
+    assert_eq!((notes(&store).len(), store.health().index), (5000, IndexPlace::Memory));
+}
+
 #[test]
 fn what_was_put_is_there_after_a_reopen() {
     let dir = tempdir();

@@ -142,6 +142,8 @@ impl WebSeeds {
                 seeds.push(WebSeed::new(url));
             }
         }
+        // Most have one, and no more ever come.
+        seeds.shrink_to_fit();
         Self { seeds, need: Need::default(), asked: 0, downloaded: 0, may_begin: false, next_fetch: 0 }
     }
 

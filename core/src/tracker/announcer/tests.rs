@@ -1,5 +1,7 @@
 //! The tracker client under virtual time, against trackers that answer as each test says.
 
+use std::collections::VecDeque;
+
 use super::*;
 
 /// An announcer, the time, and trackers that answer as the test says.
