@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -30,14 +30,7 @@ impl Server {
         let (seen, requests) = unbounded_channel();
         tokio::spawn(async move {
             while let Ok((mut socket, _)) = listener.accept().await {
-                let mut head = Vec::new();
-                while !head.ends_with(b"\r\n\r\n") {
-                    match socket.read_u8().await {
-                        Ok(byte) => head.push(byte),
-                        Err(_) => break,
-                    }
-                }
-                let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
+                let head = read_head(&mut socket).await;
                 let bytes = answer(&head);
                 let _ = seen.send(head);
                 let _ = socket.write_all(&bytes).await;
@@ -53,6 +46,21 @@ impl Server {
         Self::start(move |_| answers.next().expect("the script has an answer for each request")).await
     }
 
+    /// A server that answers one request, and sends the rest of the answer once it is told to.
+    async fn in_parts(first: Vec<u8>, told: oneshot::Receiver<()>, rest: Vec<u8>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let (seen, requests) = unbounded_channel();
+        tokio::spawn(async move {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let _ = seen.send(read_head(&mut socket).await);
+            socket.write_all(&first).await.unwrap();
+            told.await.unwrap();
+            socket.write_all(&rest).await.unwrap();
+        });
+        Self { addr, requests }
+    }
+
     fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.addr)
     }
@@ -60,6 +68,18 @@ impl Server {
     fn request(&mut self) -> String {
         self.requests.try_recv().expect("a request was made")
     }
+}
+
+/// A request without its body, in lower case.
+async fn read_head(socket: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        match socket.read_u8().await {
+            Ok(byte) => head.push(byte),
+            Err(_) => break,
+        }
+    }
+    String::from_utf8(head).unwrap().to_ascii_lowercase()
 }
 
 fn client() -> HttpClient {
@@ -671,13 +691,16 @@ async fn who_reads_gets_nothing_of_another_version() {
 
 #[tokio::test]
 async fn who_reads_does_not_wait_for_a_download_that_has_ended() {
-    let server = Server::script(vec![promise("200 OK", AUDIO, 10, b"01234")]).await;
+    let (heard_half, told) = oneshot::channel();
+    let server = Server::in_parts(promise("200 OK", AUDIO, 10, b"01234"), told, Vec::new()).await;
     let (folder, growing) = (Folder::new(), Growing::default());
     let options = DownloadOptions { growing: growing.clone(), ..DownloadOptions::default() };
     let (ended, heard) = tokio::join!(folder.download(&server, &options), async {
         growing.described_length().await;
         let mut reader = growing.read(0..10).await.unwrap();
-        (reader.next().await.unwrap().unwrap(), reader.next().await)
+        let half = reader.next().await.unwrap().unwrap();
+        heard_half.send(()).unwrap();
+        (half, reader.next().await)
     });
     assert!(matches!(ended, Err(HttpError::Broken { .. })));
     assert!(heard.0 == "01234" && heard.1.unwrap_err().to_string().contains("has ended"));
@@ -686,13 +709,15 @@ async fn who_reads_does_not_wait_for_a_download_that_has_ended() {
 
 #[tokio::test]
 async fn what_has_no_length_is_read_to_its_end() {
-    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nETag: \"x\"\r\n\r\na\r\n0123456789\r\n0\r\n\r\n";
-    let server = Server::script(vec![chunked.as_bytes().to_vec()]).await;
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nETag: \"x\"\r\n\r\na\r\n0123456789\r\n";
+    let (heard_length, told) = oneshot::channel();
+    let server = Server::in_parts(chunked.into(), told, b"0\r\n\r\n".to_vec()).await;
     let (folder, growing) = (Folder::new(), Growing::default());
     growing.expect_reader();
     let options = DownloadOptions { growing: growing.clone(), ..DownloadOptions::default() };
     let (ended, heard) = tokio::join!(folder.download(&server, &options), async {
         let length = growing.described_length().await;
+        heard_length.send(()).unwrap();
         (length, read(&growing, 0..u64::MAX).await.unwrap())
     });
     assert_eq!(ended.unwrap().bytes, 10);
