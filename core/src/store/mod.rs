@@ -91,7 +91,8 @@ impl Store {
     /// Every `R`, in the byte order of their keys, for a program that goes on holding them all.
     ///
     /// The memory that the index took to read them, several times their size, is given back before they are made. So
-    /// they lie where that lay, and not between what would then be holes. Other readers wait for a fraction of a second.
+    /// they lie where that lay, and not between what would then be holes. Other readers wait for a fraction of a
+    /// second.
     pub fn take_in<R: Record>(&self) -> Result<Vec<R>, StoreError> {
         let gathered = self.shared.gather(R::KIND)?;
         self.shared.drop_cache()?;
