@@ -21,6 +21,7 @@ use tokio::process::Command;
 use url::Url;
 
 use super::failure::Failure;
+use super::heap::HEAPS;
 use crate::net::http::HttpClient;
 
 /// How long a hook may take, if its owner says nothing else.
@@ -133,6 +134,7 @@ pub async fn run<V: AsRef<OsStr>>(
     let [program, arguments @ ..] = words else { return Err("it names no program".to_owned()) };
     let mut command = Command::new(program);
     command.args(arguments).envs(variables).stdin(Stdio::piped()).stdout(Stdio::null()).kill_on_drop(true);
+    command.env_remove(HEAPS);
     #[cfg(unix)]
     command.process_group(0);
     let mut child = command.spawn().map_err(|error| format!("it cannot be started: {error}"))?;

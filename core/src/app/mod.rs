@@ -22,6 +22,7 @@ mod canned;
 mod client;
 mod data_dir;
 mod failure;
+mod heap;
 mod lock;
 mod manual;
 mod out;
@@ -48,6 +49,7 @@ pub use control::{
 };
 pub use data_dir::{DataDir, first_run_notice};
 pub use failure::{ApiError, Explain, Failure};
+pub use heap::in_one_heap;
 pub use lock::{Access, DataDirLock, acquire};
 pub use manual::{CompletionsArgs, ManArgs, completions, man};
 pub use out::{Captured, Format, Out};

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::join_all;
 use podswarm_core::app::{
-    Access, ControlClient, DataDir, DataDirLock, Failure, GlobalArgs, Out, first_run_notice, shutdown_signal,
-    system_zone, tell_ready, tell_stopping,
+    Access, ControlClient, DataDir, DataDirLock, Failure, GlobalArgs, Out, first_run_notice, in_one_heap,
+    shutdown_signal, system_zone, tell_ready, tell_stopping,
 };
 
 use super::library::tell_added;
@@ -40,6 +40,7 @@ enum End {
 }
 
 pub(super) async fn run(global: &GlobalArgs, out: &Out, args: RunArgs) -> Result<(), Failure> {
+    in_one_heap();
     let urls: Vec<String> =
         args.urls.iter().map(|url| feed_url(url).map(String::from)).collect::<Result<_, Failure>>()?;
     loop {

@@ -77,7 +77,7 @@ async fn programs_and_servers_are_told_of_an_episode_and_one_that_hangs_delays_n
     configure(
         dir.path(),
         &format!(
-            "[[on_complete]]\nrun = ['sh', '-c', 'echo \"$PODSUB_TITLE|$PODSUB_SHOW|$PODSUB_PATH\" >> \"$0\"', '{}']\n\
+            "[[on_complete]]\nrun = ['sh', '-c', 'echo \"$PODSUB_TITLE|$PODSUB_SHOW|$PODSUB_PATH|$MALLOC_ARENA_MAX\" >> \"$0\"', '{}']\n\
              [[on_complete]]\nrun = ['tail', '-f', '/dev/null']\ntime = 1\n\
              [[on_complete]]\nurl = '{url}'\nsecret = 'key'\n",
             told.display()
@@ -93,7 +93,14 @@ async fn programs_and_servers_are_told_of_an_episode_and_one_that_hangs_delays_n
     let want = [("`sh`", "hook_done"), ("`tail`", "hook_failed"), (&*server, "hook_done")];
     assert_eq!(names, want.map(|(hook, event)| (Some(hook), Some(event))));
     assert!(ended[1]["reason"].as_str().is_some_and(|reason| reason.contains("was ended")), "{}", ended[1]);
-    let line = format!("One $(touch x) \"two\"|Night Walks|{}\n", complete["path"].as_str().expect("a path"));
+    // In one heap is the agent; what it starts may have as many as it likes.
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        let agent = agent.child.id().expect("it runs");
+        let own = std::fs::read_to_string(format!("/proc/{agent}/environ")).expect("it is ours");
+        assert!(own.split('\0').any(|variable| variable == "MALLOC_ARENA_MAX=1"), "{own}");
+    }
+    let line = format!("One $(touch x) \"two\"|Night Walks|{}|\n", complete["path"].as_str().expect("a path"));
     assert_eq!(std::fs::read_to_string(&told).expect("it was told"), line);
     assert!(!dir.path().join("x").exists(), "no shell has read it");
     let status = done(&output(dir.path(), &["status"]).await);
