@@ -31,6 +31,9 @@ pub enum Ask {
     Add {
         /// Where it is.
         url: String,
+        /// What it is called until it has been read.
+        #[serde(default)]
+        title: Option<String>,
         /// How much of what is there to take.
         #[serde(default)]
         backlog: Option<Backlog>,

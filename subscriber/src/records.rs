@@ -117,7 +117,7 @@ impl FromStr for Backlog {
 pub struct Feed {
     /// Its number.
     pub id: FeedId,
-    /// The show's name; empty until the feed has been read once.
+    /// The show's name, until the feed has been read once that of the list it came from; empty if there was none.
     pub title: String,
     /// Its folder in the library; empty until the feed has been read once, then the same for ever.
     pub folder: String,

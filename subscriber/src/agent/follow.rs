@@ -11,7 +11,7 @@ use url::Url;
 use super::agenda::Follow;
 use super::catalogue::{Change, Reading, feed_mark};
 use super::event::{About, Event};
-use super::found::FoundFeed;
+use super::found::{FoundFeed, MAX_TITLE, cut};
 use super::hosts::Turn;
 use super::{Agent, Duty, Output, StreamNews, Target};
 use crate::records::{Backlog, EpisodeId, Feed, FeedId, Left, Stage};
@@ -54,13 +54,18 @@ impl Agent {
         &mut self,
         now: Now,
         url: Url,
+        title: Option<&str>,
         schedule: Option<Schedule>,
         backlog: Option<Backlog>,
         rules: Rules,
     ) {
+        let title = cut(title.unwrap_or_default().trim(), MAX_TITLE).to_owned();
         if let Some(known) = self.catalogue.feed_at(&url).map(|feed| feed.id) {
             if let Some(feed) = self.catalogue.feed_mut(known) {
                 feed.is_typed = true;
+                if feed.title.is_empty() {
+                    feed.title = title;
+                }
             }
             if !rules.is_empty() {
                 self.edit(now, known, rules, &[], None);
@@ -69,7 +74,7 @@ impl Agent {
             return;
         }
         let mut feed = Feed::new(self.catalogue.free_number(), url, now.wall);
-        (feed.schedule, feed.backlog, feed.rules) = (schedule, backlog.unwrap_or_default(), rules);
+        (feed.title, feed.schedule, feed.backlog, feed.rules) = (title, schedule, backlog.unwrap_or_default(), rules);
         self.begin(now, feed);
     }
 
@@ -267,8 +272,8 @@ impl Agent {
         let is_new = feed.is_new();
         let title = match found.title {
             title if !title.is_empty() => title,
-            _ if is_new => feed.url().host_str().unwrap_or("Untitled").to_owned(),
-            _ => feed.title.clone(),
+            _ if !feed.title.is_empty() => feed.title.clone(),
+            _ => feed.url().host_str().unwrap_or("Untitled").to_owned(),
         };
         let folder = if is_new { self.catalogue.free_folder(&title) } else { feed.folder.clone() };
         let events_url = found.events_url.map(String::from);

@@ -18,7 +18,7 @@ use crate::records::{Custody, Episode, EpisodeId, Notes, Offer, Shared, Source, 
 use crate::rules::{Candidate, Quality};
 
 /// Bytes of a title that are kept.
-const MAX_TITLE: usize = 500;
+pub(super) const MAX_TITLE: usize = 500;
 /// Bytes that a guid may have; a longer one is replaced by its hash.
 const MAX_GUID: usize = 1024;
 /// Bytes that a language's name may have.
@@ -274,7 +274,7 @@ pub(crate) fn bounded_guid(guid: String) -> String {
 }
 
 /// The longest beginning of `text` that has at most `room` bytes.
-fn cut(text: &str, room: usize) -> &str {
+pub(super) fn cut(text: &str, room: usize) -> &str {
     &text[..text.floor_char_boundary(room)]
 }
 

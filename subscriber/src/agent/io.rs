@@ -175,6 +175,8 @@ pub enum Input {
     Subscribe {
         /// Where it is.
         url: Url,
+        /// What it is called until it has been read.
+        title: Option<String>,
         /// When to poll it.
         schedule: Option<Schedule>,
         /// How much of what is there to take.

@@ -182,7 +182,9 @@ impl Agent {
             Input::Resume(target) => self.resume(now, target),
             Input::SeedFailed { id, is_missing, reason } => self.seed_failed(now, id, is_missing, reason),
             Input::Stream { feed, serial, news } => self.stream(now, feed, serial, news),
-            Input::Subscribe { url, schedule, backlog, rules } => self.subscribe(now, url, schedule, backlog, rules),
+            Input::Subscribe { url, title, schedule, backlog, rules } => {
+                self.subscribe(now, url, title.as_deref(), schedule, backlog, rules);
+            }
             Input::Tagged { id, outcome } => self.tagged(now, id, outcome),
             Input::Take(id) => self.take(now, id),
             Input::Tick => {}

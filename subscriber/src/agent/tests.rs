@@ -162,7 +162,7 @@ impl World {
     }
 
     fn subscribe_with(&mut self, schedule: Option<Schedule>, backlog: Option<Backlog>, rules: Rules) {
-        self.input(Input::Subscribe { url: URL.parse().unwrap(), schedule, backlog, rules });
+        self.input(Input::Subscribe { url: URL.parse().unwrap(), title: None, schedule, backlog, rules });
     }
 
     fn release(&mut self, item: Found) {
@@ -1250,7 +1250,7 @@ impl Many {
         let mut many = Self { agent, secs: 0 };
         for (host, feed) in (0..hosts).flat_map(|host| (0..feeds_each).map(move |feed| (host, feed))) {
             let url: Url = format!("http://host{host}.example/{feed}").parse().unwrap();
-            many.handle(Input::Subscribe { url, schedule: None, backlog: None, rules: Rules::default() });
+            many.handle(Input::Subscribe { url, title: None, schedule: None, backlog: None, rules: Rules::default() });
         }
         many
     }

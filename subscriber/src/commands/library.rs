@@ -19,7 +19,7 @@ pub(super) async fn add(global: &GlobalArgs, out: &Out, args: AddArgs) -> Result
     for url in &urls {
         let (backlog, schedule) = (args.backlog, args.schedule.clone());
         let (url, rules) = (url.to_string(), args.rules.typed.clone());
-        match desk.ask(Ask::Add { url, backlog, schedule, unreachable: false, rules }).await {
+        match desk.ask(Ask::Add { url, title: None, backlog, schedule, unreachable: false, rules }).await {
             Ok(Reply::Added(added)) => tell_added(out, &added)?,
             Ok(_) => return Err(misunderstood()),
             Err(failure) => failures.push(failure),

@@ -39,7 +39,8 @@ pub(super) async fn import(global: &GlobalArgs, out: &Out, args: ImportArgs) -> 
     let add = async |feed: Subscription| match feed_url(&feed.url) {
         Ok(url) => {
             let (url, backlog, rules) = (url.to_string(), args.backlog, args.rules.typed.clone());
-            desk.ask(Ask::Add { url, backlog, schedule: None, unreachable: true, rules }).await
+            let title = Some(feed.title).filter(|title| !title.is_empty());
+            desk.ask(Ask::Add { url, title, backlog, schedule: None, unreachable: true, rules }).await
         }
         Err(failure) => Err(failure),
     };

@@ -190,7 +190,14 @@ impl Tally {
 async fn add_all(out: &Out, contact: &Contact, urls: &[String]) -> Result<(), Failure> {
     let add = |url: &String| {
         let url = url.clone();
-        contact.ask(Ask::Add { url, backlog: None, schedule: None, unreachable: true, rules: Rules::default() })
+        contact.ask(Ask::Add {
+            url,
+            title: None,
+            backlog: None,
+            schedule: None,
+            unreachable: true,
+            rules: Rules::default(),
+        })
     };
     for answer in join_all(urls.iter().map(add)).await {
         let Reply::Added(added) = answer? else { return Err(misunderstood()) };

@@ -22,10 +22,10 @@ impl Task {
     /// Answers `ask`, at once or when the polls that it takes have ended.
     pub(super) async fn answer(&mut self, ask: Ask, reply: Answer) -> Result<(), Failure> {
         let answered = match ask {
-            Ask::Add { url, backlog, schedule, unreachable, rules } => match feed_url(&url) {
+            Ask::Add { url, title, backlog, schedule, unreachable, rules } => match feed_url(&url) {
                 Ok(url) => {
                     let is_known = self.agent.catalogue().feed_at(&url).is_some();
-                    self.input(Input::Subscribe { url: url.clone(), schedule, backlog, rules });
+                    self.input(Input::Subscribe { url: url.clone(), title, schedule, backlog, rules });
                     let feeds = self.agent.catalogue().feed_at(&url).map(|feed| feed.id).into_iter().collect();
                     self.wait(feeds, Then::Added { is_known, unreachable }, reply);
                     return Ok(());

@@ -174,7 +174,14 @@ impl Model {
                 self.tell("reading the feed", false);
                 let url = text.to_owned();
                 let rules = Rules::default();
-                return Some(Deed::ask(Ask::Add { url, backlog: None, schedule: None, unreachable: false, rules }));
+                return Some(Deed::ask(Ask::Add {
+                    url,
+                    title: None,
+                    backlog: None,
+                    schedule: None,
+                    unreachable: false,
+                    rules,
+                }));
             }
             Prompt::DownLimit => true,
             Prompt::UpLimit => false,

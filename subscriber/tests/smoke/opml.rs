@@ -10,11 +10,13 @@ async fn the_feeds_of_another_app_are_followed_and_what_is_none_is_told() {
     let (host, dir) = (Host::start().await, folder());
     host.put("page", b"<html>".to_vec());
     host.release("g1", "One", "/media/one.mp3");
-    let (feed, page) = (host.url("/feed.xml"), host.url("/media/page"));
+    host.put("nameless", b"<rss version='2.0'><channel><item><guid>1</guid></item></channel></rss>".to_vec());
+    let (feed, page, nameless) = (host.url("/feed.xml"), host.url("/media/page"), host.url("/media/nameless"));
     let list = format!(
         "<opml version='1.0'><body><outline text='Walks'><outline type='rss' text='Night' xmlUrl='{feed}'/></outline>\
          <outline xmlUrl='{feed}/'/><outline text='Down' xmlUrl='http://127.0.0.1:1/feed'/>\
-         <outline text='Page' xmlUrl='{page}'/><outline xmlUrl='ftp://old.example/'/></body></opml>"
+         <outline text='Page' xmlUrl='{page}'/><outline xmlUrl='ftp://old.example/'/>\
+         <outline text='Untold' xmlUrl='{nameless}'/></body></opml>"
     );
     std::fs::write(dir.path().join("theirs.opml"), list).expect("the folder is ours");
     let imported = output(dir.path(), &["--json", "import", "theirs.opml", "--backlog", "0"]).await;
@@ -22,13 +24,18 @@ async fn the_feeds_of_another_app_are_followed_and_what_is_none_is_told() {
     assert_eq!(imported.status.code(), Some(1), "{stderr}");
     let events = json_lines(&stdout);
     let end = events.last().expect("it says what it did");
-    assert_eq!((&end["feeds"], &end["new"], &end["failed"]), (&4.into(), &2.into(), &2.into()), "{end}");
-    assert!(stderr.contains("2 of 4 feeds could not be followed") && stderr.contains("ftp://old.example"), "{stderr}");
+    assert_eq!((&end["feeds"], &end["new"], &end["failed"]), (&5.into(), &3.into(), &2.into()), "{end}");
+    assert!(stderr.contains("2 of 5 feeds could not be followed") && stderr.contains("ftp://old.example"), "{stderr}");
     // What is down now is followed; what is no feed is not; nothing is taken that was not asked for.
     let feeds = json_lines(&done(&output(dir.path(), &["--json", "feeds"]).await));
-    let urls: Vec<_> = feeds.iter().map(|feed| feed["url"].as_str().expect("a URL")).collect();
-    assert_eq!(urls, [&feed, "http://127.0.0.1:1/feed"]);
-    assert_eq!(feeds[0]["wanted"], 0);
+    let mut followed: Vec<_> = feeds.iter().map(|feed| (feed["url"].as_str(), feed["title"].as_str())).collect();
+    followed.sort_unstable_by_key(|(_, title)| *title);
+    let down = "http://127.0.0.1:1/feed";
+    // What has not been read, or has no name, is called what the list called it.
+    let wanted = [(down, "Down"), (&feed, "Night Walks"), (&nameless, "Untold")];
+    assert_eq!(followed, wanted.map(|(url, title)| (Some(url), Some(title))));
+    assert!(feeds.iter().all(|feed| feed["wanted"] == 0), "{feeds:?}");
+    assert!(done(&output(dir.path(), &["export", "-"]).await).contains("title=\"Down\""));
     // Once more changes nothing, whatever the scheme.
     let again = format!("<opml><body><outline xmlUrl='{}'/></body></opml>", feed.replace("http:", "https:"));
     std::fs::write(dir.path().join("again.opml"), again).expect("the folder is ours");

@@ -145,7 +145,7 @@ impl World {
             _ => {}
         }
         let backlog = backlog[self.rng.below(6)];
-        self.input(Input::Subscribe { url: address, schedule: None, backlog, rules });
+        self.input(Input::Subscribe { url: address, title: None, schedule: None, backlog, rules });
         let first = match rhythm {
             Rhythm::Bursts => self.within(calm / 2),
             Rhythm::Daily => self.within(DAY),
