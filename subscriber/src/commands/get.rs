@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use percent_encoding::percent_decode_str;
 use podswarm_core::app::{
-    DataDir, Explain, Failure, GlobalArgs, Out, Reading, first_run_notice, free_space, require_space, shutdown_signal,
-    write_atomic,
+    DataDir, Explain, Failure, GlobalArgs, Out, Reading, first_run_notice, free_space, in_one_heap, require_space,
+    shutdown_signal, write_atomic,
 };
 use podswarm_core::metainfo::{FileChoice, InfoHash, Magnet, Metainfo};
 use podswarm_core::net::http::{DownloadOptions, HttpClient, Reach};
@@ -90,6 +90,7 @@ pub(super) enum Playable {
 }
 
 pub(super) async fn get(global: &GlobalArgs, out: &Out, args: GetArgs) -> Result<(), Failure> {
+    in_one_heap();
     let kinds: Vec<Kind> = args.sources.iter().map(|source| kind_of(source)).collect::<Result<_, Failure>>()?;
     let folder = std::path::absolute(args.output.as_deref().unwrap_or(Path::new(".")))?;
     std::fs::create_dir_all(&folder).explain(|| format!("make the folder `{}`", folder.display()))?;
