@@ -33,8 +33,8 @@ use super::resume::{Resume, Stamp};
 use crate::bitfield::Bitfield;
 use crate::layout::{BLOCK_LENGTH, BlockInfo, FileSlice, Layout, PieceIndex};
 use crate::metainfo::{FileChoice, FileEntry, Metainfo};
-use crate::piece::{Hashing, PieceHasher};
-use crate::swarm::{StoreOutcome, WholePiece};
+use crate::piece::check::judge;
+use crate::piece::{Candidate, Verdict};
 
 /// Where a torrent's bytes lie.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,6 +146,9 @@ pub(crate) struct Storage {
     /// Held while a record is written; the number of pieces that the last one told.
     #[expect(clippy::disallowed_types, reason = "the rim: disk threads take turns")]
     noted: std::sync::Mutex<u32>,
+    /// Held while pieces are written: systems let in one writer to a file at a time, and have the others spin.
+    #[expect(clippy::disallowed_types, reason = "the rim: disk threads take turns")]
+    writing: std::sync::Mutex<()>,
     /// The first working file, and that of the parts, kept locked against other processes.
     locks: Vec<File>,
 }
@@ -224,6 +227,7 @@ impl Storage {
             resume: resume.to_owned(),
             state: State { placed: false, open: OpenFiles::default() }.into(),
             noted: 0.into(),
+            writing: ().into(),
             locks: Vec::new(),
         }
     }
@@ -356,6 +360,7 @@ impl Storage {
     /// Writes a span, one write for each file that it touches.
     pub(crate) fn write(&self, span: BlockInfo, blocks: &[Bytes]) -> Result<(), StorageError> {
         let mut rest: Vec<Bytes> = blocks.to_vec();
+        let _turn = self.writing.lock().expect("nothing panics while it writes");
         for FileSlice { file, offset, length } in self.layout.slices(self.layout.range_of(span)) {
             let part = split_front(&mut rest, length);
             if self.is_pad(file) {
@@ -651,12 +656,8 @@ impl Storage {
         let read = self.read(span, &Buffers::default());
         *self.state() = State { placed: was_placed, open: OpenFiles::default() };
         let Ok(blocks) = read else { return false };
-        let hashing = if self.metainfo.layers().is_some() { Hashing::Tree } else { Hashing::Sha1 };
-        let want = self.metainfo.check_of(&self.layout, piece);
-        let run = blocks.clone();
-        let (hasher, both, digests) = (PieceHasher::new(hashing), false, false);
-        let whole = WholePiece { piece, hasher, run, blocks, want, both, digests };
-        matches!(whole.store(|_| Ok(())), StoreOutcome::Stored(_))
+        let check = self.metainfo.check_of(&self.layout, piece);
+        judge(&[Candidate { blocks: &blocks, check, both: false }]) == [Verdict::Right]
     }
 }
 

@@ -1,16 +1,12 @@
-//! A piece on its way: which of its blocks are asked for, which came, from whom, and how far they are hashed.
+//! A piece on its way: which of its blocks are asked for, which came, and from whom.
 //!
 //! Law: a block's bytes are taken once; every later copy is waste.
 
 use bytes::Bytes;
 
-use super::hasher::{Hashing, PieceHasher};
 use super::sender::Sender;
 use crate::layout::{BLOCK_LENGTH, BlockInfo, Layout, PieceIndex};
 use crate::peer::ConnId;
-
-/// Runs shorter than this many blocks wait to be hashed with what follows.
-const MIN_RUN: usize = 16;
 
 #[derive(Clone, Debug)]
 enum Block {
@@ -30,17 +26,13 @@ pub struct Partial {
     unasked: usize,
     /// The connection whose piece this is; others join only when there is nothing better.
     pub owner: Option<ConnId>,
-    hashing: Hashing,
-    /// `None` while the hashing threads have it.
-    hasher: Option<PieceHasher>,
-    hashed: usize,
     /// A copy of it was bad: it is taken from one peer, so that the next bad copy names its liar.
     pub alone: bool,
 }
 
 impl Partial {
     /// A piece of which nothing is there.
-    pub fn new(piece: PieceIndex, layout: &Layout, owner: ConnId, hashing: Hashing) -> Self {
+    pub fn new(piece: PieceIndex, layout: &Layout, owner: ConnId) -> Self {
         let count = layout.block_count(piece) as usize;
         Self {
             piece,
@@ -48,9 +40,6 @@ impl Partial {
             received: 0,
             unasked: count,
             owner: Some(owner),
-            hashing,
-            hasher: Some(PieceHasher::new(hashing)),
-            hashed: 0,
             alone: false,
         }
     }
@@ -127,39 +116,9 @@ impl Partial {
         Some(requests)
     }
 
-    /// The run of blocks to hash next, with the hash so far: when the piece is whole, or the run is long enough.
-    ///
-    /// `None` while the hash is away, or there is too little to hash.
-    pub fn next_run(&mut self) -> Option<(PieceHasher, Vec<Bytes>)> {
-        self.hasher.as_ref()?;
-        let run: Vec<Bytes> = self.blocks[self.hashed..]
-            .iter()
-            .map_while(|block| match block {
-                Block::Received { data, .. } => Some(data.clone()),
-                Block::Wanted { .. } => None,
-            })
-            .collect();
-        if run.len() < MIN_RUN && !self.is_whole() {
-            return None;
-        }
-        self.hashed += run.len();
-        Some((self.hasher.take()?, run))
-    }
-
-    /// Takes the hash back.
-    pub fn hashed(&mut self, hasher: PieceHasher) {
-        self.hasher = Some(hasher);
-    }
-
-    /// Hands the hash of nothing and all bytes out anew, after the piece could not be stored; whole pieces only.
-    pub fn hash_again(&mut self) -> (PieceHasher, Vec<Bytes>) {
-        self.hasher = None;
-        (PieceHasher::new(self.hashing), self.bytes())
-    }
-
-    /// Whether nobody goes on with it: it is no connection's, nobody is asked for a block, and no hash of it is away.
+    /// Whether nobody goes on with it: it is no connection's, blocks are missing, and nobody is asked for one.
     pub fn is_left_behind(&self) -> bool {
-        self.owner.is_none() && self.hasher.is_some() && self.received + self.unasked == self.blocks.len()
+        self.owner.is_none() && !self.is_whole() && self.received + self.unasked == self.blocks.len()
     }
 
     /// Every block's bytes, in order; whole pieces only.
@@ -197,7 +156,7 @@ mod tests {
 
     fn partial(blocks: u32) -> (Layout, Partial) {
         let layout = Layout::new(blocks * BLOCK_LENGTH, [u64::from(blocks * BLOCK_LENGTH)]);
-        let partial = Partial::new(PieceIndex(0), &layout, ConnId(1), Hashing::Sha1);
+        let partial = Partial::new(PieceIndex(0), &layout, ConnId(1));
         (layout, partial)
     }
 
@@ -231,24 +190,5 @@ mod tests {
         partial.unask(block);
         partial.unask(block);
         assert!(partial.has_unasked());
-    }
-
-    #[test]
-    fn hashing_follows_the_front_in_long_runs() {
-        let (layout, mut partial) = partial(40);
-        for number in 0..15 {
-            give(&mut partial, &layout, number);
-        }
-        assert!(partial.next_run().is_none());
-        give(&mut partial, &layout, 20);
-        give(&mut partial, &layout, 15);
-        let (hasher, run) = partial.next_run().unwrap();
-        assert_eq!(run.len(), 16);
-        for number in 16..40 {
-            give(&mut partial, &layout, number);
-        }
-        assert!(partial.next_run().is_none(), "the hash is away");
-        partial.hashed(hasher);
-        assert_eq!(partial.next_run().unwrap().1.len(), 24);
     }
 }

@@ -29,7 +29,6 @@ use bytes::Bytes;
 pub use runs::Wanted;
 
 use super::availability::Availability;
-use super::hasher::Hashing;
 use super::partial::Partial;
 use super::sender::Sender;
 use crate::bitfield::Bitfield;
@@ -62,6 +61,8 @@ pub struct Picker {
     /// Who else has what.
     pub availability: Availability,
     partials: BTreeMap<PieceIndex, Partial>,
+    /// How many of them are whole, and wait to be stored.
+    whole: usize,
     /// The pieces on their way of which some block is asked of nobody.
     open: BTreeSet<PieceIndex>,
     /// The pieces that are settled or on their way.
@@ -74,7 +75,6 @@ pub struct Picker {
     urgent: Vec<PieceIndex>,
     /// Whether new pieces are begun in their order.
     in_order: bool,
-    hashing: Hashing,
     /// Counts the changes after which a peer that had nothing to be asked for may have something.
     epoch: u64,
 }
@@ -86,20 +86,20 @@ impl Picker {
         let availability = Availability::none(layout.piece_count());
         let (begun, settled) = (have.clone(), have.clone());
         let (partials, open, alone) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
-        let (urgent, in_order, hashing, epoch) = (Vec::new(), false, Hashing::Sha1, 0);
+        let (urgent, in_order, epoch) = (Vec::new(), false, 0);
         Self {
             layout,
             have,
             settled,
             availability,
             partials,
+            whole: 0,
             open,
             begun,
             max_partials,
             alone,
             urgent,
             in_order,
-            hashing,
             epoch,
         }
     }
@@ -108,12 +108,6 @@ impl Picker {
     #[must_use]
     pub fn in_order(self, in_order: bool) -> Self {
         Self { in_order, ..self }
-    }
-
-    /// The same for pieces that are hashed in another way.
-    #[must_use]
-    pub fn hashing(self, hashing: Hashing) -> Self {
-        Self { hashing, ..self }
     }
 
     /// The same for some of the pieces only.
@@ -190,11 +184,15 @@ impl Picker {
     /// its piece is not on its way.
     pub fn take(&mut self, block: BlockInfo, data: Bytes, from: Sender) -> Option<u32> {
         let partial = self.partials.get_mut(&block.piece)?;
-        let requests = partial.take(block, data, from);
+        let requests = partial.take(block, data, from)?;
         if !partial.has_unasked() {
             self.open.remove(&block.piece);
         }
-        requests
+        if partial.is_whole() {
+            self.made_room();
+            self.whole += 1;
+        }
+        Some(requests)
     }
 
     /// Bytes of pieces on their way that are here.
@@ -347,9 +345,7 @@ impl Picker {
 
     /// The piece is hashed and stored.
     pub fn complete(&mut self, piece: PieceIndex) {
-        // Only where no piece could be begun does one that is whole make room for another.
-        self.epoch += u64::from(self.is_full());
-        self.partials.remove(&piece);
+        self.remove(piece);
         self.open.remove(&piece);
         self.alone.remove(&piece);
         self.urgent.retain(|urgent| *urgent != piece);
@@ -366,7 +362,24 @@ impl Picker {
 
     /// Whether no new piece can be begun, but for urgent ones.
     pub fn is_full(&self) -> bool {
-        self.partials.len() >= self.places()
+        self.incoming() >= self.places()
+    }
+
+    /// Pieces of which blocks are still missing. Those that are whole take up no place: whoever asks for blocks waits
+    /// when too many are not stored.
+    pub fn incoming(&self) -> usize {
+        self.partials.len() - self.whole
+    }
+
+    fn remove(&mut self, piece: PieceIndex) -> Option<Partial> {
+        let partial = self.partials.remove(&piece)?;
+        self.whole -= usize::from(partial.is_whole());
+        Some(partial)
+    }
+
+    /// A piece is about to need its place no more: only where none could be begun does that change anything.
+    fn made_room(&mut self) {
+        self.epoch += u64::from(self.is_full());
     }
 
     /// The piece to give up so that another can be begun: nobody goes on with it and nobody that `can_give` tells of
@@ -379,7 +392,7 @@ impl Picker {
     /// Gives up what came of a piece: it begins anew.
     pub fn discard(&mut self, piece: PieceIndex) -> Option<Partial> {
         self.epoch += 1;
-        let partial = self.partials.remove(&piece)?;
+        let partial = self.remove(piece)?;
         self.begun.remove(piece);
         self.open.remove(&piece);
         Some(partial)
@@ -422,7 +435,7 @@ impl Picker {
     /// Puts a piece on its way that is the connection's own.
     fn open_piece(&mut self, conn: ConnId, piece: PieceIndex) {
         self.begun.insert(piece);
-        let mut partial = Partial::new(piece, &self.layout, conn, self.hashing);
+        let mut partial = Partial::new(piece, &self.layout, conn);
         partial.alone = self.alone.contains(&piece);
         self.partials.insert(piece, partial);
         self.open.insert(piece);

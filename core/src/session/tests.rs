@@ -12,7 +12,7 @@ use crate::layout::{BlockInfo, PieceIndex};
 use crate::metainfo::{Metainfo, MetainfoBuilder, TorrentPath};
 use crate::peer::{Encryption, PeerId, Reserved, Transport};
 use crate::rng::Rng;
-use crate::swarm::{Conduct, Discovery, PeerSource, StoreOutcome, SwarmConfig};
+use crate::swarm::{Conduct, Discovery, PeerSource, StoreOutcome, SwarmConfig, WholePiece};
 
 const PIECES: u32 = 64;
 const PIECE: u32 = 16 * 1024;
@@ -216,7 +216,7 @@ fn serve(session: &mut Session, now: Instant, first: Vec<Output>) -> BTreeMap<Sw
                 Input::Received(conn, Message::Piece { piece, begin, data })
             }
             Output::Store { swarm, whole } => {
-                let piece = whole.piece;
+                let [WholePiece { piece, .. }] = whole[..] else { panic!("they come slowly") };
                 *pieces.entry(swarm).or_default() += 1;
                 let (outcome, bytes) = (StoreOutcome::Stored(None), u64::from(PIECE));
                 Input::Swarm(swarm, swarm::Input::Stored { piece, outcome, bytes })

@@ -19,7 +19,7 @@ use crate::layout::{BlockInfo, PieceIndex};
 use crate::metainfo::merkle::Sha256Digest;
 use crate::peer::encryption::{Opening, Skeys};
 use crate::peer::{ConnId, Direction, Handshake, Message, Transport};
-use crate::piece::{PieceCheck, PieceHasher, Verdict, WebSeedId};
+use crate::piece::{Candidate, PieceCheck, Verdict, WebSeedId, check};
 use crate::tracker::{AnnounceFailure, AnnounceId, AnnounceRequest, AnnounceResponse};
 
 /// A swarm's number within its session.
@@ -99,15 +99,6 @@ pub enum Input {
         /// The SHA-256 of each block.
         leaves: Result<Vec<Sha256Digest>, DiskFault>,
     },
-    /// Answers [`Output::Hash`].
-    Hashed {
-        /// The piece.
-        piece: PieceIndex,
-        /// The hash, with the run in it.
-        hasher: PieceHasher,
-        /// The length of the run, in bytes.
-        bytes: u64,
-    },
     /// Answers [`Output::Store`].
     Stored {
         /// The piece.
@@ -178,11 +169,7 @@ pub enum StoreOutcome {
 pub struct WholePiece {
     /// The piece.
     pub piece: PieceIndex,
-    /// The hash of what came before `run`.
-    pub hasher: PieceHasher,
-    /// The last bytes.
-    pub run: Vec<Bytes>,
-    /// All bytes, to be written.
+    /// Its bytes.
     pub blocks: Vec<Bytes>,
     /// What the hash must be.
     pub want: PieceCheck,
@@ -193,16 +180,17 @@ pub struct WholePiece {
 }
 
 impl WholePiece {
-    /// Hashes what is left, compares, and has `write` write the blocks if they are right.
-    pub fn store(mut self, write: impl FnOnce(&[Bytes]) -> Result<(), DiskFault>) -> StoreOutcome {
-        self.hasher.update(&self.run);
-        let verdict = self.want.judge(&self.hasher, &self.blocks, self.both);
-        let digests = || self.hasher.digests(&self.blocks);
+    fn candidate(&self) -> Candidate<'_> {
+        Candidate { blocks: &self.blocks, check: self.want, both: self.both }
+    }
+
+    /// Has `write` write the blocks if they were found right.
+    pub fn store(self, verdict: Verdict, write: impl FnOnce(&[Bytes]) -> Result<(), DiskFault>) -> StoreOutcome {
         match verdict {
-            Verdict::Wrong => StoreOutcome::Corrupt(digests()),
+            Verdict::Wrong => StoreOutcome::Corrupt(check::digests(&self.blocks)),
             Verdict::Contradiction => StoreOutcome::Contradiction,
             Verdict::Right => match write(&self.blocks) {
-                Ok(()) => StoreOutcome::Stored(self.digests.then(digests)),
+                Ok(()) => StoreOutcome::Stored(self.digests.then(|| check::digests(&self.blocks))),
                 Err(fault) => StoreOutcome::Failed(fault),
             },
         }
@@ -212,6 +200,13 @@ impl WholePiece {
     pub fn length(&self) -> u64 {
         self.blocks.iter().map(|block| block.len() as u64).sum()
     }
+}
+
+/// Judges pieces, together.
+pub fn judged(whole: Vec<WholePiece>) -> impl Iterator<Item = (WholePiece, Verdict)> {
+    let candidates: Vec<_> = whole.iter().map(WholePiece::candidate).collect();
+    let verdicts = check::judge(&candidates);
+    whole.into_iter().zip(verdicts)
 }
 
 /// Something that a swarm wants done.
@@ -260,23 +255,12 @@ pub enum Output {
         /// What to read.
         span: BlockInfo,
     },
-    /// Hash bytes of a piece that have come; answered with the hash.
-    Hash {
-        /// The swarm.
-        swarm: SwarmId,
-        /// The piece.
-        piece: PieceIndex,
-        /// The hash of what came before.
-        hasher: PieceHasher,
-        /// The bytes that follow.
-        run: Vec<Bytes>,
-    },
-    /// Hash a piece's last bytes, compare, and write the piece if it is right.
+    /// Judge pieces, and write those that are right; each is answered by itself.
     Store {
         /// The swarm.
         swarm: SwarmId,
-        /// The piece.
-        whole: Box<WholePiece>,
+        /// The pieces, which are best hashed together.
+        whole: Vec<WholePiece>,
     },
     /// Every piece is stored: sync the files and move them to their final names.
     Place {

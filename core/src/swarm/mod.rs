@@ -49,7 +49,7 @@ use std::time::Duration;
 
 pub use conduct::{Buckets, Conduct, Discovery, DiscoveryError};
 pub use detail::{PeerStatus, PieceCells, SwarmDetail};
-pub use io::{DialWay, DiskFault, Event, Input, Output, StoreOutcome, SwarmId, WholePiece};
+pub use io::{DialWay, DiskFault, Event, Input, Output, StoreOutcome, SwarmId, WholePiece, judged};
 pub use peers::{PeerList, PeerSource};
 pub use reading::ReaderId;
 use reading::Reading;
@@ -68,7 +68,7 @@ use crate::effects::Effects;
 use crate::layout::{Layout, PieceIndex};
 use crate::metainfo::{FileChoice, InfoHash, Metainfo};
 use crate::peer::{ConnId, Encryption, PeerConnection, PeerId};
-use crate::piece::{Blame, Hashing, Picker};
+use crate::piece::{Blame, Picker};
 use crate::rate::RateMeter;
 use crate::rng::Rng;
 use crate::room::give_room_back;
@@ -231,8 +231,9 @@ pub struct Swarm {
     part: Option<Part>,
     /// What nodes of the distributed hash table have counted.
     counts: Counts,
-    /// Bytes that wait for the hashing threads or the disk.
+    /// Bytes of whole pieces that are not stored.
     storing: u64,
+    gathering: pieces::Gathering,
     /// Pieces that are right and could not be written; they are kept, and written when the disk works again.
     unstored: BTreeSet<PieceIndex>,
     up: RateMeter,
@@ -285,11 +286,9 @@ impl Swarm {
         let SwarmSetup { conduct, web_seeds, private_peers, announce_at, mut rng, config, .. } = setup;
         let announcers = Announcers::new(&metainfo.info_hash, &metainfo.trackers, rng.fork(1));
         let trees = hashes::Trees::new(&metainfo, &Layout::of(&metainfo.info));
-        let hashing = if metainfo.layers().is_some() { Hashing::Tree } else { Hashing::Sha1 };
         let layout = Layout::of(&metainfo.info);
         let wanted = choice.as_ref().map(|choice| choice.pieces(&layout));
-        let picker =
-            Picker::new(layout.clone(), have, config.partial_budget).hashing(hashing).in_order(config.in_order);
+        let picker = Picker::new(layout.clone(), have, config.partial_budget).in_order(config.in_order);
         let (picker, wanted_length) = match &wanted {
             None => (picker, layout.sent_length()),
             Some(wanted) => (picker.wanting(wanted), layout.sent_length_of(wanted)),
@@ -332,6 +331,7 @@ impl Swarm {
             part: None,
             counts: Counts::default(),
             storing: 0,
+            gathering: pieces::Gathering::default(),
             unstored: BTreeSet::new(),
             up: RateMeter::default(),
             down: RateMeter::default(),
@@ -428,7 +428,6 @@ impl Swarm {
             Input::Closed(conn) => self.forget(now, conn),
             Input::Read { conn, span, result } => self.read(now, conn, span, result),
             Input::BlocksHashed { conn, leaves } => self.blocks_hashed(now, conn, leaves),
-            Input::Hashed { piece, hasher, bytes } => self.hashed(piece, hasher, bytes),
             Input::Stored { piece, outcome, bytes } => self.stored(now, piece, outcome, bytes),
             Input::Placed(result) => self.placed(now, result),
             Input::Announced { id, result } => self.announced(now, id, result, limits),
@@ -469,6 +468,7 @@ impl Swarm {
     pub fn deadline(&self) -> Option<Instant> {
         let announcers = self.announcers.deadline();
         let ours = earliest(self.tick_at, earliest(self.tell_at, self.reading.look_at()));
+        let ours = earliest(ours, self.gathering.until);
         earliest(ours, earliest(self.limited_until, announcers))
     }
 

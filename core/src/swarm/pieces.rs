@@ -1,39 +1,43 @@
-//! Pieces on their way to the disk: hashed while they arrive, stored when they are right, blamed when they are not.
+//! Pieces on their way to the disk: judged when they are whole, stored when they are right, blamed when they are not.
 
-use bytes::Bytes;
+use std::time::Duration;
 
 use super::io::{DiskFault, Event, Output, StoreOutcome, WholePiece};
 use super::upkeep::Failing;
 use super::{Phase, Swarm};
 use crate::layout::PieceIndex;
 use crate::metainfo::merkle::Sha256Digest;
-use crate::piece::{PieceHasher, Sender};
+use crate::piece::sha1::TOGETHER;
+use crate::piece::{PieceCheck, Sender};
+use crate::rate::Rate;
 use crate::time::Instant;
 use crate::tracker::AnnouncerInput;
 
 /// Until so many pieces are here, both halves of a hybrid torrent are asked whether one is right.
 const ASK_BOTH: u32 = 4;
 
-impl Swarm {
-    /// Sends what has come of a piece to be hashed, or stored if it is whole.
-    pub(super) fn advance(&mut self, piece: PieceIndex) {
-        let Some(partial) = self.picker.partial(piece) else { return };
-        let Some((hasher, run)) = partial.next_run() else { return };
-        if partial.is_whole() {
-            let blocks = partial.bytes();
-            self.storing += u64::from(self.layout().length_of(piece));
-            self.push_store(piece, hasher, run, blocks);
-        } else {
-            self.storing += run.iter().map(|bytes| bytes.len() as u64).sum::<u64>();
-            self.out.push_back(Output::Hash { swarm: self.id, piece, hasher, run });
-        }
-    }
+/// From this speed on pieces wait for one another, to be hashed together: below that of a gigabit line the processor
+/// has time.
+const QUICK: Rate = Rate(128 << 20);
 
-    pub(super) fn hashed(&mut self, piece: PieceIndex, hasher: PieceHasher, bytes: u64) {
-        self.storing = self.storing.saturating_sub(bytes);
-        if let Some(partial) = self.picker.partial(piece) {
-            partial.hashed(hasher);
-            self.advance(piece);
+/// The most bytes that are gathered.
+const MOST_TOGETHER: u64 = 32 << 20;
+
+/// Whole pieces that wait for others. They come so quickly that it takes milliseconds.
+#[derive(Debug, Default)]
+pub(super) struct Gathering {
+    whole: Vec<WholePiece>,
+    /// When they wait no more, if there are any.
+    pub(super) until: Option<Instant>,
+    /// The bytes that are gathered at most, as fast as it goes at present.
+    bytes: u64,
+}
+
+impl Swarm {
+    /// Sends a piece to be stored if it is whole.
+    pub(super) fn store_if_whole(&mut self, now: Instant, piece: PieceIndex) {
+        if self.picker.partial(piece).is_some_and(|partial| partial.is_whole()) {
+            self.store(now, piece);
         }
     }
 
@@ -78,20 +82,40 @@ impl Swarm {
         }
     }
 
-    /// Writes a piece again that is right and could not be written.
-    pub(super) fn store_again(&mut self, piece: PieceIndex) {
+    /// Has a whole piece judged and written, for the first time or after it could not be written.
+    pub(super) fn store(&mut self, now: Instant, piece: PieceIndex) {
         let Some(partial) = self.picker.partial(piece) else { return };
-        let (hasher, run) = partial.hash_again();
-        self.storing += u64::from(self.layout().length_of(piece));
-        self.push_store(piece, hasher, run.clone(), run);
-    }
-
-    fn push_store(&mut self, piece: PieceIndex, hasher: PieceHasher, run: Vec<Bytes>, blocks: Vec<Bytes>) {
+        let blocks = partial.bytes();
         let digests = self.blame.is_watching(piece);
         let want = self.metainfo.check_of(self.layout(), piece);
         let both = self.picker.have().count() < ASK_BOTH;
-        let whole = Box::new(WholePiece { piece, hasher, run, blocks, want, both, digests });
-        self.out.push_back(Output::Store { swarm: self.id, whole });
+        let rate = self.down.rate(now);
+        let together = u64::from(self.layout().piece_length()) * u64::from(TOGETHER);
+        self.storing += u64::from(self.layout().length_of(piece));
+        self.gathering.whole.push(WholePiece { piece, blocks, want, both, digests });
+        let is_worth_it = rate >= QUICK && matches!(want, PieceCheck::Sha1(_)) && together <= MOST_TOGETHER;
+        self.gathering.bytes = if is_worth_it { together } else { 0 };
+        if !is_worth_it || self.gathering.whole.len() >= TOGETHER as usize || self.picker.incoming() == 0 {
+            return self.store_gathered();
+        }
+        // Two of eight have come by then, if it goes on like that.
+        let soon = Duration::from_nanos(together * 1_000_000_000 / 4 / rate.0.max(1));
+        self.gathering.until = Some(now + soon);
+    }
+
+    /// Sends the pieces to be stored that were waiting for more.
+    pub(super) fn store_gathered(&mut self) {
+        let Gathering { whole, until, .. } = &mut self.gathering;
+        *until = None;
+        let whole = std::mem::take(whole);
+        if !whole.is_empty() {
+            self.out.push_back(Output::Store { swarm: self.id, whole });
+        }
+    }
+
+    /// Whether so much waits to be stored that nothing more is asked for. Pieces that are gathered do not count.
+    pub(super) fn waits_for_disk(&self) -> bool {
+        self.storing > self.config.store_budget + self.gathering.bytes
     }
 
     fn piece_is_good(&mut self, now: Instant, piece: PieceIndex, digests: Option<&[Sha256Digest]>) {

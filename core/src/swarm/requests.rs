@@ -17,7 +17,7 @@ impl Swarm {
     /// Looks only at connections of which something has changed. Those that have nothing for us wait for the picker's
     /// next epoch.
     pub(super) fn fill_pipelines(&mut self, now: Instant, limits: &mut Limits) {
-        if !self.is_fetching() || self.storing > self.config.store_budget {
+        if !self.is_fetching() || self.waits_for_disk() {
             return;
         }
         if std::mem::replace(&mut self.starved_at, self.picker.epoch()) != self.picker.epoch() {
@@ -147,7 +147,7 @@ impl Swarm {
         if requests > u32::from(arrival == Arrival::Expected) {
             self.cancel_elsewhere(now, conn, block);
         }
-        self.advance(block.piece);
+        self.store_if_whole(now, block.piece);
     }
 
     /// Whoever else was asked for this block need not send it any more.

@@ -62,6 +62,9 @@ impl Swarm {
         if self.limited_until.is_some_and(|until| until <= now) {
             self.limited_until = None;
         }
+        if self.gathering.until.is_some_and(|until| until <= now) {
+            self.store_gathered();
+        }
         self.tell_announcer(now, AnnouncerInput::Tick);
         self.tell_if_due(now);
         self.look_after_readers(now);
@@ -370,7 +373,7 @@ impl Swarm {
             self.disk_works(now, Failing::Reads);
         }
         match (writes, self.unstored.pop_first()) {
-            (true, Some(piece)) => self.store_again(piece),
+            (true, Some(piece)) => self.store(now, piece),
             (true, None) if self.phase == Phase::Placing => self.out.push_back(Output::Place { swarm: self.id }),
             (true, None) => self.disk_works(now, Failing::Writes),
             (false, _) => {}
@@ -390,7 +393,7 @@ impl Swarm {
         }
         match working {
             Failing::Reads => self.fill_free_slots(now),
-            Failing::Writes => std::mem::take(&mut self.unstored).into_iter().for_each(|piece| self.store_again(piece)),
+            Failing::Writes => std::mem::take(&mut self.unstored).into_iter().for_each(|piece| self.store(now, piece)),
         }
     }
 

@@ -201,14 +201,12 @@ impl World {
                 let result = Ok(vec![bytes.slice(..span.length as usize)]);
                 self.give(id, now + disk, swarm::Input::Read { conn, span, result });
             }
-            Output::Hash { piece, hasher, run, .. } => {
-                let bytes = run.iter().map(|bytes| bytes.len() as u64).sum();
-                self.give(id, now, swarm::Input::Hashed { piece, hasher, bytes });
-            }
             Output::Store { whole, .. } => {
-                let (piece, bytes) = (whole.piece, whole.length());
-                let outcome = self.store(id, piece, &whole.blocks);
-                self.give(id, now + disk, swarm::Input::Stored { piece, outcome, bytes });
+                for whole in whole {
+                    let (piece, bytes) = (whole.piece, whole.length());
+                    let outcome = self.store(id, piece, &whole.blocks);
+                    self.give(id, now + disk, swarm::Input::Stored { piece, outcome, bytes });
+                }
             }
             Output::Place { .. } => {
                 let result = if self.disk_is_full(id) { Err(full()) } else { Ok(()) };

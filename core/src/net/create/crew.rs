@@ -8,6 +8,7 @@ use std::thread;
 
 use super::{Cancelled, NO_PANIC, Watch};
 use crate::layout::Layout;
+use crate::piece::sha1::TOGETHER;
 
 /// What the threads share: which pieces are next, when to stop, and how far they are.
 pub(super) struct Crew<'a> {
@@ -20,11 +21,14 @@ pub(super) struct Crew<'a> {
 }
 
 impl<'a> Crew<'a> {
-    pub(super) fn new(layout: &Layout, watch: Watch<'a>) -> Self {
+    /// A crew whose threads take no more than `most` bytes at once, unless one piece is longer.
+    pub(super) fn new(layout: &Layout, most: u32, watch: Watch<'a>) -> Self {
+        let length = layout.piece_length();
+        let share = layout.piece_count().div_ceil(u32::try_from(cores()).unwrap_or(u32::MAX));
         Self {
             watch,
             piece_count: layout.piece_count(),
-            run_length: (RUN_BYTES / layout.piece_length()).max(1),
+            run_length: (RUN_BYTES / length).max(TOGETHER).min(most / length).min(share).max(1),
             next: AtomicU32::new(0),
             is_stopped: AtomicBool::new(false),
             done: Mutex::new(0),
@@ -40,8 +44,7 @@ impl<'a> Crew<'a> {
 
     /// The number of threads that work.
     pub(super) fn size(&self) -> usize {
-        let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        cores.min(self.piece_count.div_ceil(self.run_length).max(1) as usize)
+        cores().min(self.piece_count.div_ceil(self.run_length).max(1) as usize)
     }
 
     /// How far the thread that is furthest may be ahead of the one that is last, in bytes: a run for each thread and
@@ -90,7 +93,11 @@ impl<'a> Crew<'a> {
     }
 }
 
-/// The pieces that a thread takes at once have about this many bytes, but at least one piece.
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
+/// The pieces that a thread takes at once have about this many bytes, but are as many as are hashed together.
 const RUN_BYTES: u32 = 1024 * 1024;
 
 /// The bytes that may wait in memory, unless two pieces are longer still.

@@ -278,7 +278,8 @@ struct HashedRun {
 impl Job<'_> {
     fn run(&self, watch: Watch<'_>) -> Result<Hashed, HashError> {
         let layout = self.source.layout();
-        let crew = Crew::new(layout, watch);
+        let most = if self.options.sha256 { MOST_OUT_OF_ORDER } else { u32::MAX };
+        let crew = Crew::new(layout, most, watch);
         let ordered = self.options.sha256.then(|| OrderedHash::new(crew.window_bytes(layout.piece_length())));
         let runs = crew.work(|| {
             let sums = self.hash_runs(ordered.as_ref(), &crew);
@@ -332,6 +333,9 @@ impl Job<'_> {
         Ok(runs)
     }
 }
+
+/// The most bytes that a thread takes at once if they wait in memory for those before them.
+const MOST_OUT_OF_ORDER: u32 = 4 * 1024 * 1024;
 
 /// As many hashes as a `.torrent` file that is read can hold.
 const MAX_PIECES: u64 = Limits::METAINFO.bytes as u64 / 20;

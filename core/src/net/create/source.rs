@@ -4,15 +4,15 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-
-use sha1::{Digest, Sha1};
+use std::slice;
 
 use crate::layout::{BLOCK_LENGTH, Layout, PieceIndex};
 use crate::metainfo::merkle::{self, Sha256Digest};
-use crate::piece::hasher::Sha1Digest;
+use crate::piece::sha1::{Job, Sha1, Sha1Digest, TOGETHER, update_together};
 
-/// The most bytes that are read at once: enough to make calls cheap, little enough to be hashed from the cache.
-const SLICE_BYTES: u64 = 512 * 1024;
+/// The most bytes of a piece that are read at once: enough to make calls cheap, little enough for those of
+/// [`TOGETHER`] pieces to be hashed from the cache.
+const SLICE_BYTES: u64 = 64 * 1024;
 
 /// Files end to end.
 pub(super) struct Source {
@@ -46,9 +46,28 @@ impl Source {
         start_of(pieces.start)..start_of(pieces.end)
     }
 
+    /// Reads a range of the torrent's bytes, with the file that was open last.
+    fn read(&self, open: &mut Option<(usize, File)>, range: Range<u64>, into: &mut Vec<u8>) -> Result<(), ReadError> {
+        into.resize(usize::try_from(range.end - range.start).expect("a slice is short"), 0);
+        let mut rest = &mut into[..];
+        for slice in self.layout.slices(range) {
+            let (part, tail) = rest.split_at_mut(usize::try_from(slice.length).expect("a slice is short"));
+            match &self.paths[slice.file] {
+                None => part.fill(0),
+                Some(path) => {
+                    let read = reopen(open, slice.file, path).and_then(|file| read_exact_at(file, part, slice.offset));
+                    let (file, offset) = (slice.file, slice.offset);
+                    read.map_err(|source| ReadError { file, path: path.clone(), offset, source })?;
+                }
+            }
+            rest = tail;
+        }
+        Ok(())
+    }
+
     /// A place to read from; each thread has its own.
     pub(super) fn reader(&self) -> Reader<'_> {
-        Reader { source: self, open: None, buffer: Vec::new() }
+        Reader { source: self, open: None, slices: Default::default() }
     }
 }
 
@@ -56,7 +75,8 @@ impl Source {
 pub(super) struct Reader<'a> {
     source: &'a Source,
     open: Option<(usize, File)>,
-    buffer: Vec<u8>,
+    /// What was read last of each of the pieces that are hashed together.
+    slices: [Vec<u8>; TOGETHER as usize],
 }
 
 /// Which hashes of pieces are to be made.
@@ -75,78 +95,99 @@ pub(super) struct PieceSum {
 }
 
 impl Reader<'_> {
-    /// Reads and hashes these pieces. Every slice, its offset in the torrent first, goes to `then`, which may keep the
-    /// buffer and leave another.
+    /// Reads and hashes these pieces, [`TOGETHER`] at a time. Every slice, its offset in the torrent first, goes to
+    /// `then`, which may keep the buffer and leave another. Those of one piece come in order.
     pub(super) fn hash<E: From<ReadError>>(
         &mut self,
         pieces: Range<u32>,
         wanted: Wanted,
         mut then: impl FnMut(u64, &mut Vec<u8>) -> Result<(), E>,
     ) -> Result<Vec<PieceSum>, E> {
-        let layout = &self.source.layout;
-        let piece_length = u64::from(layout.piece_length());
-        let Range { start: mut at, end } = self.source.range_of(&pieces);
         let mut sums = Vec::with_capacity(pieces.len());
-        let mut sha1 = Sha1::new();
-        let mut leaves = Vec::new();
-        while at < end {
-            let start = at;
-            self.fill_buffer(start..end.min(start + SLICE_BYTES))?;
-            let mut rest = &self.buffer[..];
-            while !rest.is_empty() {
-                let left = usize::try_from(piece_length - at % piece_length).expect("a piece length has 32 bits");
-                let (part, tail) = rest.split_at(left.min(rest.len()));
-                let piece = PieceIndex(u32::try_from(at / piece_length).expect("a torrent has fewer than 2^32 pieces"));
-                if wanted.sha1 {
-                    sha1.update(part);
-                }
-                if wanted.tree {
-                    // Padding is no part of the tree.
-                    let begin = at - layout.start_of(piece);
-                    let own = u64::from(layout.length_of(piece)).saturating_sub(begin).min(part.len() as u64);
-                    let own = &part[..usize::try_from(own).expect("it is at most the part's length")];
-                    leaves.extend(own.chunks(BLOCK_LENGTH as usize).map(merkle::leaf));
-                }
-                at += part.len() as u64;
-                if at.is_multiple_of(piece_length) || at == end {
-                    let of_leaves = |leaves| merkle::root(leaves, 0, layout.tree_of(piece).piece_layer());
-                    sums.push(PieceSum {
-                        sha1: wanted.sha1.then(|| sha1.finalize_reset().into()),
-                        tree: wanted.tree.then(|| of_leaves(std::mem::take(&mut leaves))),
-                    });
-                }
-                rest = tail;
+        let mut pieces = pieces.map(PieceIndex).peekable();
+        while pieces.peek().is_some() {
+            let mut begun: Vec<_> =
+                pieces.by_ref().take(TOGETHER as usize).map(|piece| Begun::new(&self.source.layout, piece)).collect();
+            while begun.iter().any(|piece| !piece.is_done()) {
+                self.go_on(&mut begun, wanted, &mut then)?;
             }
-            then(start, &mut self.buffer)?;
+            sums.extend(begun.into_iter().map(|piece| piece.finish(&self.source.layout, wanted)));
         }
         Ok(sums)
     }
 
-    fn fill_buffer(&mut self, range: Range<u64>) -> Result<(), ReadError> {
-        let length = usize::try_from(range.end - range.start).expect("a slice is short");
-        self.buffer.resize(length, 0);
-        let mut buffer = &mut self.buffer[..];
-        for slice in self.source.layout.slices(range) {
-            let (part, rest) = buffer.split_at_mut(usize::try_from(slice.length).expect("a slice is short"));
-            match &self.source.paths[slice.file] {
-                None => part.fill(0),
-                Some(path) => open(&mut self.open, slice.file, path)
-                    .and_then(|file| read_exact_at(file, part, slice.offset))
-                    .map_err(|source| ReadError {
-                        file: slice.file,
-                        path: path.clone(),
-                        offset: slice.offset,
-                        source,
-                    })?,
+    /// Reads and hashes a slice of each of these pieces.
+    fn go_on<E: From<ReadError>>(
+        &mut self,
+        begun: &mut [Begun],
+        wanted: Wanted,
+        then: &mut impl FnMut(u64, &mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Self { source, open, slices } = self;
+        for (piece, slice) in begun.iter().zip(&mut *slices) {
+            source.read(open, piece.next(), slice)?;
+        }
+        if wanted.sha1 {
+            let jobs = begun.iter_mut().zip(&*slices);
+            update_together(jobs.map(|(piece, slice)| Job { hash: &mut piece.sha1, runs: slice::from_ref(slice) }));
+        }
+        for (piece, slice) in begun.iter_mut().zip(slices).filter(|(piece, _)| !piece.is_done()) {
+            let Range { start, end } = piece.next();
+            if wanted.tree {
+                // Padding is no part of the tree.
+                let own = piece.content_end.saturating_sub(start).min(slice.len() as u64);
+                let own = &slice[..usize::try_from(own).expect("it is at most the slice's length")];
+                piece.leaves.extend(own.chunks(BLOCK_LENGTH as usize).map(merkle::leaf));
             }
-            buffer = rest;
+            piece.rest.start = end;
+            then(start, slice)?;
         }
         Ok(())
     }
 }
 
+/// A piece that is being hashed.
+struct Begun {
+    piece: PieceIndex,
+    /// What is not read yet, as a range of the torrent's bytes.
+    rest: Range<u64>,
+    /// Where its padding begins.
+    content_end: u64,
+    sha1: Sha1,
+    leaves: Vec<Sha256Digest>,
+}
+
+impl Begun {
+    fn new(layout: &Layout, piece: PieceIndex) -> Self {
+        let start = layout.start_of(piece);
+        Self {
+            piece,
+            rest: start..layout.length().min(start + u64::from(layout.piece_length())),
+            content_end: start + u64::from(layout.length_of(piece)),
+            sha1: Sha1::default(),
+            leaves: Vec::new(),
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// The slice that comes next.
+    fn next(&self) -> Range<u64> {
+        self.rest.start..self.rest.end.min(self.rest.start + SLICE_BYTES)
+    }
+
+    fn finish(self, layout: &Layout, wanted: Wanted) -> PieceSum {
+        PieceSum {
+            sha1: wanted.sha1.then(|| self.sha1.finish()),
+            tree: wanted.tree.then(|| merkle::root(self.leaves, 0, layout.tree_of(self.piece).piece_layer())),
+        }
+    }
+}
+
 /// The file of this number, opened unless it was the last one.
-fn open<'a>(last: &'a mut Option<(usize, File)>, number: usize, path: &Path) -> io::Result<&'a File> {
+fn reopen<'a>(last: &'a mut Option<(usize, File)>, number: usize, path: &Path) -> io::Result<&'a File> {
     let open = match last.take() {
         Some(open) if open.0 == number => open,
         _ => (number, File::open(path)?),

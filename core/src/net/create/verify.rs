@@ -96,7 +96,7 @@ pub fn verify(metainfo: &Metainfo, root: &Path, watch: Watch<'_>) -> Result<Veri
     }
 
     let source = Source::new(layout, paths);
-    let crew = Crew::new(source.layout(), watch);
+    let crew = Crew::new(source.layout(), u32::MAX, watch);
     let shares = crew.work(|| Share::new(&source, metainfo).check_runs(&crew, &readable))?;
     let mut good = Bitfield::none(source.layout().piece_count());
     for share in shares {

@@ -1,17 +1,17 @@
 //! What the session wants done, done.
 
+use std::sync::Arc;
 use std::time::Duration;
-
-use bytes::Bytes;
 
 use super::super::connection::ToPeer;
 use super::super::http::{HttpClient, Reach};
 use super::super::storage::{Storage, StorageError};
+use super::files::Held;
 use super::{Done, Task, with_causes};
 use crate::layout::BlockInfo;
 use crate::metainfo::merkle;
 use crate::peer::{ConnId, Message};
-use crate::swarm::{self, DiskFault, Event, Output, SwarmId};
+use crate::swarm::{self, DiskFault, Event, Output, SwarmId, WholePiece, judged};
 use crate::tracker::udp::is_udp;
 use crate::tracker::{AnnounceFailure, AnnounceId, AnnounceRequest, AnnounceResponse, ScrapeRequest, http as codec};
 
@@ -56,21 +56,7 @@ impl Task {
                     swarm::Input::BlocksHashed { conn, leaves }
                 });
             }
-            Output::Hash { swarm, piece, mut hasher, run } => {
-                self.on_disk(swarm, move |_| {
-                    hasher.update(&run);
-                    swarm::Input::Hashed { piece, hasher, bytes: length_of(&run) }
-                });
-            }
-            Output::Store { swarm, whole } => {
-                self.on_disk(swarm, move |storage| {
-                    let (piece, bytes) = (whole.piece, whole.length());
-                    let length = u32::try_from(bytes).expect("a piece is at most 64 MiB");
-                    let span = BlockInfo { piece, begin: 0, length };
-                    let outcome = whole.store(|blocks| storage.write(span, blocks).map_err(disk_fault));
-                    swarm::Input::Stored { piece, outcome, bytes }
-                });
-            }
+            Output::Store { swarm, whole } => self.store(swarm, whole),
             Output::Place { swarm } => {
                 self.on_disk(swarm, |storage| swarm::Input::Placed(storage.place().map_err(disk_fault)));
             }
@@ -106,12 +92,31 @@ impl Task {
 
     /// Runs a job with a swarm's files on a disk thread; its answer goes to the swarm.
     fn on_disk(&self, id: SwarmId, job: impl FnOnce(&Storage) -> swarm::Input + Send + 'static) {
-        let entry = self.by_swarm.get(&id).and_then(|key| self.entries.get(key));
-        let Some(storage) = entry.and_then(|entry| entry.storage.clone()) else { return };
+        let Some(storage) = self.storage(id) else { return };
         let done = self.done.clone();
         self.pool.run(move || {
             let _ = done.send(Done::Swarm(id, job(&storage)));
         });
+    }
+
+    /// Has one disk thread judge pieces together and write them one after the other: the system lets nobody else write
+    /// to the same file meanwhile.
+    fn store(&self, id: SwarmId, whole: Vec<WholePiece>) {
+        let Some(storage) = self.storage(id) else { return };
+        let done = self.done.clone();
+        self.pool.run(move || {
+            for (whole, verdict) in judged(whole) {
+                let (piece, bytes) = (whole.piece, whole.length());
+                let length = u32::try_from(bytes).expect("a piece is at most 64 MiB");
+                let span = BlockInfo { piece, begin: 0, length };
+                let outcome = whole.store(verdict, |blocks| storage.write(span, blocks).map_err(disk_fault));
+                let _ = done.send(Done::Swarm(id, swarm::Input::Stored { piece, outcome, bytes }));
+            }
+        });
+    }
+
+    fn storage(&self, id: SwarmId) -> Option<Arc<Held>> {
+        self.by_swarm.get(&id).and_then(|key| self.entries.get(key)).and_then(|entry| entry.storage.clone())
     }
 
     fn announce(
@@ -240,8 +245,4 @@ const SCRAPE_PATIENCE: Duration = Duration::from_secs(5);
 #[expect(clippy::needless_pass_by_value, reason = "used in map_err")]
 fn disk_fault(err: StorageError) -> DiskFault {
     DiskFault(with_causes(&err))
-}
-
-fn length_of(blocks: &[Bytes]) -> u64 {
-    blocks.iter().map(|block| block.len() as u64).sum()
 }

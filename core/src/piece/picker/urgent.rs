@@ -105,7 +105,7 @@ impl Picker {
     }
 
     fn has_urgent_place(&self) -> bool {
-        self.partials.len() < self.max_partials + SPARE
+        self.incoming() < self.max_partials + SPARE
     }
 
     /// The first block behind `behind` bytes that are to come, in a piece that `is_for` accepts, that nobody is asked

@@ -31,6 +31,18 @@ fn a_full_disk_stops_the_download_and_wastes_nothing() {
 }
 
 #[test]
+fn pieces_that_come_in_quick_succession_are_hashed_together() {
+    // In a second that does not pass 32 MiB are quick.
+    for (pieces, together) in [(28, 1), (60, 8)] {
+        let mut lab = Lab::new(pieces, 64);
+        let (seed, leecher) = (lab.seed(), lab.leecher());
+        lab.connect(leecher, seed);
+        assert!(lab.status(leecher).complete);
+        assert_eq!(lab.hosts[leecher].most_together, together, "{pieces} pieces of 1 MiB");
+    }
+}
+
+#[test]
 fn whoever_cannot_write_still_serves_what_it_has() {
     let mut lab = Lab::new(20, 1);
     let (seed, middle, last) = (lab.seed(), lab.leecher(), lab.leecher());

@@ -20,7 +20,7 @@ use crate::swarm::io::CloseReason;
 use crate::swarm::web_seeds::{Remedy, WebSeedFault};
 use crate::swarm::{
     Conduct, DialWay, Discovery, DiskFault, Event, Input, Limits, Output, Swarm, SwarmConfig, SwarmId, SwarmSetup,
-    TorrentStatus, WebFetch,
+    TorrentStatus, WebFetch, judged,
 };
 use crate::time::Instant;
 use crate::tracker::{AnnounceFailure, AnnounceId, AnnounceRequest, AnnounceResponse};
@@ -59,6 +59,8 @@ pub(super) struct Host {
     asked_trackers: Vec<AnnounceId>,
     /// Pieces given to the disk, again and again if it fails.
     pub(super) stores: usize,
+    /// The most pieces that were stored together.
+    pub(super) most_together: usize,
     /// Connections whose peers read nothing.
     pub(super) deaf: BTreeSet<ConnId>,
     next_conn: u64,
@@ -181,6 +183,7 @@ impl Lab {
             nodes: Vec::new(),
             asked_trackers: Vec::new(),
             stores: 0,
+            most_together: 0,
             deaf: BTreeSet::new(),
             next_conn: 1 << 40,
             web: BTreeMap::new(),
@@ -425,17 +428,16 @@ impl Lab {
                 };
                 self.work.push_back((number, Input::BlocksHashed { conn, leaves }));
             }
-            Output::Hash { piece, mut hasher, run, .. } => {
-                hasher.update(&run);
-                let bytes = run.iter().map(|bytes| bytes.len() as u64).sum();
-                self.work.push_back((number, Input::Hashed { piece, hasher, bytes }));
-            }
             Output::Store { whole, .. } => {
-                host.stores += 1;
-                let (piece, bytes, full) = (whole.piece, whole.length(), host.disk == Disk::Full);
-                let fault = || DiskFault("no space left".to_owned());
-                let outcome = whole.store(|_| if full { Err(fault()) } else { Ok(()) });
-                self.work.push_back((number, Input::Stored { piece, outcome, bytes }));
+                host.stores += whole.len();
+                host.most_together = host.most_together.max(whole.len());
+                let full = host.disk == Disk::Full;
+                for (whole, verdict) in judged(whole) {
+                    let (piece, bytes) = (whole.piece, whole.length());
+                    let fault = || DiskFault("no space left".to_owned());
+                    let outcome = whole.store(verdict, |_| if full { Err(fault()) } else { Ok(()) });
+                    self.work.push_back((number, Input::Stored { piece, outcome, bytes }));
+                }
             }
             Output::Place { .. } => {
                 let full = host.disk == Disk::Full;

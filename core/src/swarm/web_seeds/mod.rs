@@ -284,7 +284,7 @@ impl Swarm {
 
     /// Grants what there is room for, and begins runs where servers rest.
     pub(super) fn fill_web_seeds(&mut self, now: Instant, limits: &mut Limits) {
-        if self.web_seeds.seeds.is_empty() || !self.is_fetching() || self.storing > self.config.store_budget {
+        if self.web_seeds.seeds.is_empty() || !self.is_fetching() || self.waits_for_disk() {
             return;
         }
         for id in self.web_seeds.ids() {
@@ -423,7 +423,7 @@ impl Swarm {
                         let conn = self.web_conn(id);
                         self.cancel_elsewhere(now, conn, block);
                     }
-                    self.advance(block.piece);
+                    self.store_if_whole(now, block.piece);
                 }
             }
         }

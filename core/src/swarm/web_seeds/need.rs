@@ -156,7 +156,7 @@ impl Swarm {
         let is_limited = ready(limits.all.down.iter_mut().chain(&mut self.own.down), now).is_err();
         let look = Look {
             from_peers: self.down.total() - self.web_seeds.downloaded,
-            is_held_back: is_limited || self.storing > self.config.store_budget,
+            is_held_back: is_limited || self.waits_for_disk(),
             peers: u32::try_from(self.conns.len()).unwrap_or(u32::MAX / LOT - 1),
             is_offered_some: !self.conns.is_empty() && self.picker.is_offered_some(),
             lacks_absent: self.picker.lacks_absent(),
