@@ -2,6 +2,8 @@
 
 use std::fs::File;
 use std::io;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use std::num::NonZeroU64;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::slice;
@@ -13,6 +15,10 @@ use crate::piece::sha1::{Job, Sha1, Sha1Digest, TOGETHER, update_together};
 /// The most bytes of a piece that are read at once: enough to make calls cheap, little enough for those of
 /// [`TOGETHER`] pieces to be hashed from the cache.
 const SLICE_BYTES: u64 = 64 * 1024;
+
+/// The system is told ahead of so many bytes of each piece, since it takes reads that go from piece to piece for
+/// random ones: a disk that seeks is to read long runs.
+const WINDOW_BYTES: u64 = 2 * 1024 * 1024;
 
 /// Files end to end.
 pub(super) struct Source {
@@ -63,6 +69,16 @@ impl Source {
             rest = tail;
         }
         Ok(())
+    }
+
+    /// Tells the system that a range of the torrent's bytes is read soon. What goes wrong, the reads will tell.
+    fn expect(&self, open: &mut Option<(usize, File)>, range: Range<u64>) {
+        for slice in self.layout.slices(range) {
+            let Some(path) = &self.paths[slice.file] else { continue };
+            if let Ok(file) = reopen(open, slice.file, path) {
+                expect_reads(file, slice.offset..slice.offset + slice.length);
+            }
+        }
     }
 
     /// A place to read from; each thread has its own.
@@ -124,6 +140,7 @@ impl Reader<'_> {
         then: &mut impl FnMut(u64, &mut Vec<u8>) -> Result<(), E>,
     ) -> Result<(), E> {
         let Self { source, open, slices } = self;
+        begun.iter().filter_map(Begun::window).for_each(|window| source.expect(open, window));
         for (piece, slice) in begun.iter().zip(&mut *slices) {
             source.read(open, piece.next(), slice)?;
         }
@@ -149,6 +166,8 @@ impl Reader<'_> {
 /// A piece that is being hashed.
 struct Begun {
     piece: PieceIndex,
+    /// Where it begins in the torrent.
+    start: u64,
     /// What is not read yet, as a range of the torrent's bytes.
     rest: Range<u64>,
     /// Where its padding begins.
@@ -162,6 +181,7 @@ impl Begun {
         let start = layout.start_of(piece);
         Self {
             piece,
+            start,
             rest: start..layout.length().min(start + u64::from(layout.piece_length())),
             content_end: start + u64::from(layout.length_of(piece)),
             sha1: Sha1::default(),
@@ -176,6 +196,13 @@ impl Begun {
     /// The slice that comes next.
     fn next(&self) -> Range<u64> {
         self.rest.start..self.rest.end.min(self.rest.start + SLICE_BYTES)
+    }
+
+    /// The window that comes next, if it begins here and is more than one slice: those are read in order.
+    fn window(&self) -> Option<Range<u64>> {
+        let Range { start, end } = self.rest;
+        let begins = (start - self.start).is_multiple_of(WINDOW_BYTES) && start + SLICE_BYTES < end;
+        begins.then(|| start..end.min(start + WINDOW_BYTES))
     }
 
     fn finish(self, layout: &Layout, wanted: Wanted) -> PieceSum {
@@ -194,6 +221,22 @@ fn reopen<'a>(last: &'a mut Option<(usize, File)>, number: usize, path: &Path) -
     };
     Ok(&last.insert(open).1)
 }
+
+/// Has the system begin to read what is not in its cache yet.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn expect_reads(file: &File, mut range: Range<u64>) {
+    /// Of more than that Linux reads the beginning only.
+    const MOST: u64 = 128 * 1024;
+    while let Some(length) = NonZeroU64::new((range.end - range.start).min(MOST)) {
+        if rustix::fs::fadvise(file, range.start, Some(length), rustix::fs::Advice::WillNeed).is_err() {
+            return;
+        }
+        range.start += length.get();
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const fn expect_reads(_: &File, _: Range<u64>) {}
 
 #[cfg(unix)]
 fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
