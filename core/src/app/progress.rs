@@ -1,7 +1,7 @@
 //! How long work proceeds, as a bar, as lines or as JSON.
 //!
 //! On a terminal a bar is drawn; off it a line is printed for every tenth of the work and every change of state; with
-//! `--json` an object at most twice a second. With `--quiet` nothing is shown.
+//! `--json` an object. Both come at most twice a second. With `--quiet` nothing is shown.
 //!
 //! Reads no clock: every update is told the time.
 
@@ -16,8 +16,8 @@ use super::text::{human_duration, printable};
 use crate::rate::{ByteCount, Rate, RateMeter};
 use crate::time::Instant as CoreInstant;
 
-/// The least time between two JSON objects of one piece of work, changes of state aside.
-const JSON_PAUSE: Duration = Duration::from_millis(500);
+/// The least time between two lines or objects of one piece of work, changes of state aside.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// Name, bar, and what moves; the last is cut where the terminal ends. 44 of 80 columns are left for it.
 const BAR: &str = "{prefix:24!} {bar:10} {wide_msg}";
@@ -151,7 +151,7 @@ impl Memory {
         let complete = reading.total > 0 && reading.done >= reading.total;
         let due = self.shown.as_ref().is_none_or(|shown| {
             let turned = shown.state != reading.state || (complete && !shown.complete);
-            let moved = if json { now.duration_since(shown.at) >= JSON_PAUSE } else { tenths > shown.tenths };
+            let moved = now.duration_since(shown.at) >= PAUSE && (json || tenths > shown.tenths);
             turned || moved
         });
         if due {
@@ -263,18 +263,20 @@ mod tests {
     }
 
     #[test]
-    fn off_a_terminal_every_tenth_is_one_line() {
-        let (out, heard) = Out::captured(Format::Text, false);
-        let progress = out.progress("ep.mp3");
-        let begin = Instant::now();
-        for percent in 0..=100 {
-            progress.bytes(at(begin, percent * 10), "", percent * MIB, 100 * MIB);
+    fn off_a_terminal_every_tenth_is_one_line_but_only_two_come_in_a_second() {
+        for (ms, count) in [(50, 11), (10, 3)] {
+            let (out, heard) = Out::captured(Format::Text, false);
+            let progress = out.progress("ep.mp3");
+            let begin = Instant::now();
+            for percent in 0..=100 {
+                progress.bytes(at(begin, percent * ms), "", percent * MIB, 100 * MIB);
+            }
+            let lines = heard.stderr();
+            assert_eq!(lines.lines().count(), count, "{lines}");
+            assert_eq!(lines.lines().next(), Some("ep.mp3: 0 % of 100.0 MiB"));
+            assert!(lines.lines().last().unwrap().starts_with("ep.mp3: 100 % of 100.0 MiB, "), "{lines}");
+            assert_eq!(heard.stdout(), "");
         }
-        let lines = heard.stderr();
-        assert_eq!(lines.lines().count(), 11, "{lines}");
-        assert_eq!(lines.lines().next(), Some("ep.mp3: 0 % of 100.0 MiB"));
-        assert!(lines.lines().last().unwrap().starts_with("ep.mp3: 100 % of 100.0 MiB, "), "{lines}");
-        assert_eq!(heard.stdout(), "");
     }
 
     #[test]
