@@ -113,7 +113,7 @@ impl Swarm {
         }
     }
 
-    /// Whether so much waits to be stored that nothing more is asked for. Pieces that are gathered do not count.
+    /// Whether so much waits to be stored that nothing more is asked for. What is gathered has room of its own.
     pub(super) fn waits_for_disk(&self) -> bool {
         self.storing > self.config.store_budget + self.gathering.bytes
     }

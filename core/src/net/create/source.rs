@@ -123,7 +123,7 @@ impl Reader<'_> {
         let mut pieces = pieces.map(PieceIndex).peekable();
         while pieces.peek().is_some() {
             let mut begun: Vec<_> =
-                pieces.by_ref().take(TOGETHER as usize).map(|piece| Begun::new(&self.source.layout, piece)).collect();
+                pieces.by_ref().take(TOGETHER as usize).map(|piece| Begun::new(self.source, piece)).collect();
             while begun.iter().any(|piece| !piece.is_done()) {
                 self.go_on(&mut begun, wanted, &mut then)?;
             }
@@ -177,13 +177,14 @@ struct Begun {
 }
 
 impl Begun {
-    fn new(layout: &Layout, piece: PieceIndex) -> Self {
-        let start = layout.start_of(piece);
+    fn new(source: &Source, piece: PieceIndex) -> Self {
+        let rest = source.range_of(&(piece.0..piece.0 + 1));
+        let start = rest.start;
         Self {
             piece,
             start,
-            rest: start..layout.length().min(start + u64::from(layout.piece_length())),
-            content_end: start + u64::from(layout.length_of(piece)),
+            rest,
+            content_end: start + u64::from(source.layout.length_of(piece)),
             sha1: Sha1::default(),
             leaves: Vec::new(),
         }
