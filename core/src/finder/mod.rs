@@ -339,6 +339,7 @@ impl Finder {
             exchange: self.setup.exchange.then_some(OUR_EXCHANGE_ID),
             holepunch: None,
             way: None,
+            run: None,
             metadata: Some(OUR_METADATA_ID),
             metadata_size: None,
         };

@@ -6,7 +6,8 @@
 //! short, so that a busy engine slows the senders down instead of filling memory. A writer task sends what the engine
 //! wants sent, heads and payloads in one vectored write, and tells how many payload bytes the socket took.
 //!
-//! Payloads are not copied: a block stays in the buffer that it was received into, see [`super::receive`].
+//! Payloads are not copied: a block stays in the buffer that it was received into, see [`super::receive`], and a run of
+//! blocks goes from the file to the socket without passing through us, see [`super::run`].
 
 use std::collections::VecDeque;
 use std::io;
@@ -23,6 +24,7 @@ use super::buffers::Buffers;
 use super::opening::{Opened, Opening, OpeningError};
 use super::pacing::Pacing;
 use super::receive::Receiver;
+use super::run::{Run, RunError};
 use super::stream::{Incoming, Outgoing, Stream};
 use super::unsent::Unsent;
 use crate::peer::encryption::{Cipher, Skeys};
@@ -54,8 +56,9 @@ pub(crate) enum FromPeer {
     Sent(ConnId, u64),
     /// It is over.
     Closed(ConnId),
-    /// A web server's bytes, which wait in line with those of peers.
-    Web(SwarmId, swarm::Input),
+    /// What a swarm is to hear in line with the messages of peers: a web server's bytes, or why those of a run are not
+    /// sent.
+    Swarm(SwarmId, swarm::Input),
 }
 
 /// What the engine tells a connection.
@@ -74,6 +77,8 @@ pub(crate) enum ToPeer {
         /// Send it bit by bit, as the pace of the background has it.
         is_paced: bool,
     },
+    /// Send a run of blocks of a swarm's files.
+    Run(SwarmId, Run),
 }
 
 /// The engine's end of a connection.
@@ -253,7 +258,6 @@ async fn write_task(
             break;
         }
     }
-    writer.stream.shutdown().await;
 }
 
 /// Writes a batch, heads and payloads, in as few system calls as the socket allows.
@@ -267,13 +271,18 @@ async fn write(
     while batch.peek().is_some() {
         let mut heads = BytesMut::with_capacity(HEADS);
         let mut parts: Vec<Bytes> = Vec::new();
-        let (mut payload_bytes, mut is_paced) = (0, false);
+        let (mut payload_bytes, mut is_paced, mut run) = (0, false, None);
         while payload_bytes < writer.unsent.most() {
             match batch.next() {
                 None => break,
                 Some(ToPeer::Handshake(handshake)) => heads.extend_from_slice(&handshake.encode()),
                 // They are for the opening, which is over.
                 Some(ToPeer::Encrypted(_) | ToPeer::AnswerKey(_)) => {}
+                Some(ToPeer::Run(swarm, next)) => {
+                    payload_bytes += next.length();
+                    run = Some((swarm, next));
+                    break;
+                }
                 Some(ToPeer::Message { message, is_paced: is_message_paced }) => {
                     is_paced |= is_message_paced;
                     message.encode_head(&mut heads);
@@ -295,6 +304,9 @@ async fn write(
         } else {
             writer.stream.write_all(parts).await?;
         }
+        if let Some((swarm, run)) = run {
+            write_run(writer, swarm, run, engine).await?;
+        }
         if writer.unsent.taken(Instant::now(), payload_bytes) {
             writer.stream.limit_unsent(writer.unsent.most());
         }
@@ -303,6 +315,33 @@ async fn write(
         }
     }
     Ok(())
+}
+
+/// Sends a run, straight from the files where nothing is to be done with its bytes.
+async fn write_run(writer: &mut Writer, swarm: SwarmId, run: Run, engine: &mpsc::Sender<FromPeer>) -> io::Result<()> {
+    let sent = match (&writer.stream, &mut writer.encrypt) {
+        #[cfg(target_os = "linux")]
+        (Outgoing::Tcp(stream), None) => run.send(stream).await,
+        (_, cipher) => match run.read().await {
+            Ok(parts) => {
+                let parts = match cipher {
+                    Some(cipher) => vec![encrypt(cipher, &parts)],
+                    None => parts,
+                };
+                writer.stream.write_all(parts).await.map_err(RunError::Socket)
+            }
+            Err(err) => Err(err),
+        },
+    };
+    match sent {
+        Ok(()) => Ok(()),
+        Err(RunError::Socket(err)) => Err(err),
+        Err(RunError::Disk(fault)) => {
+            let what = fault.to_string();
+            let _ = engine.send(FromPeer::Swarm(swarm, swarm::Input::Unreadable(fault))).await;
+            Err(io::Error::other(what))
+        }
+    }
 }
 
 /// Writes a few packets at a time, so that other traffic of the line waits for no more than those.

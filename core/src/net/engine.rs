@@ -35,7 +35,9 @@ use super::reader::ReadError;
 use super::stream::{Dialler, Stream};
 use super::trips::Trips;
 use super::udp::Service;
-use files::{Held, Release, in_steps};
+pub(super) use effects::disk_fault;
+pub(super) use files::Held;
+use files::{Release, in_steps};
 use finding::Finding;
 use gates::Gates;
 use reading::Reading;
@@ -694,6 +696,7 @@ impl Task {
             config: SwarmConfig {
                 max_connections: self.config.places_each,
                 upload: self.config.upload,
+                run_rate: self.config.run_rate,
                 background: self.config.background,
                 exchange: self.config.exchange,
                 utp: self.config.utp,
@@ -935,7 +938,7 @@ impl Task {
                 self.touch_swarm_of(conn);
                 self.input(Input::Closed(conn));
             }
-            FromPeer::Web(id, input) => {
+            FromPeer::Swarm(id, input) => {
                 self.touch(id);
                 self.input(Input::Swarm(id, input));
             }

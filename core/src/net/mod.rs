@@ -29,6 +29,7 @@ mod utp;
 mod stream;
 mod opening;
 mod pacing;
+mod run;
 mod trips;
 mod connection;
 mod knock;
@@ -96,6 +97,8 @@ pub struct EngineConfig {
     pub user_agent: String,
     /// Whether to serve others.
     pub upload: bool,
+    /// A peer that is sent so many bytes a second is sent runs of blocks, if it takes them.
+    pub run_rate: Rate,
     /// Which uploads give way to other traffic of the line.
     pub background: Background,
     /// Whether to tell peers of one another and to believe what they tell. BEP 11.
@@ -174,6 +177,7 @@ impl Default for EngineConfig {
             blocklist: None,
             user_agent: concat!("Podswarm/", env!("CARGO_PKG_VERSION")).to_owned(),
             upload: true,
+            run_rate: SwarmConfig::default().run_rate,
             background: Background::default(),
             exchange: true,
             // It speaks to whoever is near, which the owner decides.

@@ -5,6 +5,8 @@
 //! puts several blocks with one system call where they stay. A wrong one, other messages between the blocks, costs a
 //! copy, and the next guess is smaller.
 //!
+//! Within a run no guess is needed: its blocks follow one another without heads, and come out as if each had had one.
+//!
 //! Knows nothing of sockets: [`Receiver::room`] says where bytes go, [`Receiver::received`] is told how many came.
 //!
 //! Law: any split of a stream gives the same messages; between reads at most one block's buffer is held, and no more
@@ -20,7 +22,7 @@ use crate::peer::message::{BLOCK_HEAD, BlockHead};
 use crate::peer::{DecodeError, Message};
 
 /// The most blocks that are guessed to follow.
-const MOST_AHEAD: usize = 7;
+const MOST_AHEAD: usize = 15;
 /// Room for what follows the last block: the next head, and small messages.
 const TAIL: usize = 256;
 
@@ -32,6 +34,8 @@ pub(crate) struct Receiver {
     plain: BytesMut,
     /// The block under way.
     block: Option<Filling>,
+    /// What follows that block under the same head.
+    run: Option<BlockHead>,
     /// How many blocks the next read may find after it.
     ahead: usize,
     /// Where the guessed heads go.
@@ -68,6 +72,7 @@ impl Receiver {
             buffers,
             plain: BytesMut::new(),
             block: None,
+            run: None,
             ahead: 0,
             heads: [[0; BLOCK_HEAD]; MOST_AHEAD],
             guessed: Vec::with_capacity(MOST_AHEAD),
@@ -85,15 +90,27 @@ impl Receiver {
     /// Where the next bytes go, in order. Every call must be followed by one of [`Receiver::received`].
     pub(crate) fn room(&mut self) -> Vec<IoSliceMut<'_>> {
         let mut room = Vec::with_capacity(2 + 2 * MOST_AHEAD);
-        if self.plain.is_empty() {
-            self.guessed.extend((0..self.ahead).map(|_| self.buffers.take()));
-        }
+        let buffers_ahead = match &self.run {
+            Some(run) => run.blocks().count().min(MOST_AHEAD),
+            None if self.plain.is_empty() => self.ahead,
+            None => 0,
+        };
+        self.guessed.extend((0..buffers_ahead).map(|_| self.buffers.take()));
         if let Some(Filling { head, buffer, filled }) = &mut self.block {
             room.push(IoSliceMut::new(&mut buffer.bytes_mut()[*filled..head.length as usize]));
         }
-        for (head, buffer) in self.heads.iter_mut().zip(&mut self.guessed) {
-            room.push(IoSliceMut::new(head));
-            room.push(IoSliceMut::new(buffer.bytes_mut()));
+        if let Some(run) = &self.run {
+            for (block, buffer) in run.blocks().zip(&mut self.guessed) {
+                room.push(IoSliceMut::new(&mut buffer.bytes_mut()[..block.length as usize]));
+            }
+            if run.blocks().count() > MOST_AHEAD {
+                return room;
+            }
+        } else {
+            for (head, buffer) in self.heads.iter_mut().zip(&mut self.guessed) {
+                room.push(IoSliceMut::new(head));
+                room.push(IoSliceMut::new(buffer.bytes_mut()));
+            }
         }
         let tail = self.tail.insert(self.buffers.take()).bytes_mut();
         let wanted = Message::missing(&self.plain).clamp(TAIL, tail.len());
@@ -108,8 +125,14 @@ impl Receiver {
         if count == 0 {
             return Ok(());
         }
-        let (asked, mut rest, mut used, mut is_right) = (guessed.len(), count, 0, true);
+        let (mut rest, is_in_run) = (count, self.run.is_some());
         self.fill(&mut rest);
+        if is_in_run {
+            for buffer in guessed.drain(..) {
+                self.fill_run(buffer, &mut rest);
+            }
+        }
+        let (asked, mut used, mut is_right) = (guessed.len(), 0, true);
         for (head, mut buffer) in self.heads.into_iter().zip(guessed.drain(..)) {
             if rest == 0 {
                 break;
@@ -130,7 +153,7 @@ impl Receiver {
             }
         }
         self.guessed = guessed;
-        if !is_right {
+        if !is_right || is_in_run {
             self.ahead = 0;
         } else if rest > 0 && self.plain.is_empty() {
             self.ahead = (2 * asked + 1).min(MOST_AHEAD);
@@ -146,6 +169,18 @@ impl Receiver {
     /// The messages that have come whole.
     pub(crate) fn take_messages(&mut self) -> Vec<Message> {
         std::mem::take(&mut self.messages)
+    }
+
+    /// Counts bytes that came into the next block of the run.
+    fn fill_run(&mut self, buffer: Buffer, rest: &mut usize) {
+        if *rest == 0 {
+            return;
+        }
+        let Some((head, run)) = self.run.map(BlockHead::split_block) else { return };
+        self.run = run;
+        let filled = (*rest).min(head.length as usize);
+        *rest -= filled;
+        self.begin(Filling { head, buffer, filled });
     }
 
     /// Counts bytes that came into the block under way, if there is one.
@@ -169,8 +204,14 @@ impl Receiver {
     /// Takes messages off the front of the plain bytes, until one has not come whole.
     fn parse(&mut self) -> Result<(), DecodeError> {
         while self.block.is_none() {
-            if let Some(head) = BlockHead::decode(&self.plain)? {
+            if self.run.is_none()
+                && let Some(head) = BlockHead::decode(&self.plain)?
+            {
+                self.run = Some(head);
                 let _ = self.plain.split_to(BLOCK_HEAD);
+            }
+            if let Some((head, run)) = self.run.map(BlockHead::split_block) {
+                self.run = run;
                 let filled = self.plain.len().min(head.length as usize);
                 let mut buffer = self.buffers.take();
                 buffer.bytes_mut()[..filled].copy_from_slice(&self.plain.split_to(filled));
@@ -194,6 +235,7 @@ mod tests {
 
     use super::*;
     use crate::layout::{BlockInfo, PieceIndex};
+    use crate::peer::message::MAX_RUN;
 
     fn wire(message: &Message) -> Vec<u8> {
         let mut out = BytesMut::new();
@@ -224,6 +266,18 @@ mod tests {
         Ok((messages, receiver))
     }
 
+    /// What is received of a message: a run as the blocks that it was made of.
+    fn cut(message: Message) -> Vec<Message> {
+        let Message::Piece { piece, begin, data } = message else { return vec![message] };
+        let run = BlockHead { piece, begin, length: u32::try_from(data.len()).unwrap() };
+        run.blocks()
+            .map(|block| {
+                let at = (block.begin - begin) as usize;
+                Message::Piece { piece, begin: block.begin, data: data.slice(at..at + block.length as usize) }
+            })
+            .collect()
+    }
+
     fn piece(piece: u32, length: usize) -> Message {
         let data = (0..length).map(|at| u8::try_from((at + piece as usize) % 251).unwrap()).collect::<Bytes>();
         Message::Piece { piece: PieceIndex(piece), begin: 0, data }
@@ -234,6 +288,7 @@ mod tests {
         prop_oneof![
             6 => any::<u32>().prop_map(|number| piece(number, BLOCK_LENGTH as usize)),
             1 => (any::<u32>(), 1..=BLOCK_LENGTH as usize).prop_map(|(number, length)| piece(number, length)),
+            3 => (any::<u32>(), 1..=MAX_RUN as usize).prop_map(|(number, length)| piece(number, length)),
             1 => any::<u32>().prop_map(|number| Message::Have(PieceIndex(number))),
             1 => Just(Message::KeepAlive),
             1 => Just(Message::Request(request)),
@@ -249,8 +304,8 @@ mod tests {
         ) {
             let stream: Vec<u8> = messages.iter().flat_map(wire).collect();
             let (got, receiver) = receive(&stream, &cuts).unwrap();
-            prop_assert_eq!(got, messages);
-            prop_assert!(receiver.plain.is_empty() && receiver.block.is_none());
+            prop_assert_eq!(got, messages.into_iter().flat_map(cut).collect::<Vec<_>>());
+            prop_assert!(receiver.plain.is_empty() && receiver.block.is_none() && receiver.run.is_none());
         }
 
         #[test]
@@ -269,6 +324,14 @@ mod tests {
     }
 
     #[test]
+    fn runs_are_received_where_they_stay() {
+        let stream: Vec<u8> = (0..9).flat_map(|number| wire(&piece(number, MAX_RUN as usize))).collect();
+        let (got, receiver) = receive(&stream, &[usize::MAX]).unwrap();
+        assert_eq!(got.len(), 9 * (MAX_RUN / BLOCK_LENGTH) as usize);
+        assert!(receiver.plain.capacity() <= 2 * TAIL, "{}", receiver.plain.capacity());
+    }
+
+    #[test]
     fn a_slow_peer_holds_one_buffer() {
         let stream: Vec<u8> = (0..4).flat_map(|number| wire(&piece(number, BLOCK_LENGTH as usize))).collect();
         let (got, receiver) = receive(&stream[..stream.len() - 1], &[1000]).unwrap();
@@ -278,9 +341,9 @@ mod tests {
     }
 
     #[test]
-    fn a_block_that_is_too_long_is_refused_by_its_head() {
+    fn a_run_that_is_too_long_is_refused_by_its_head() {
         let mut head = BytesMut::new();
-        piece(0, BLOCK_LENGTH as usize + 1).encode_head(&mut head);
+        piece(0, MAX_RUN as usize + 1).encode_head(&mut head);
         assert!(receive(&head, &[5]).is_err());
         // Even where a guess has put it.
         let mut stream: Vec<u8> = (0..9).flat_map(|number| wire(&piece(number, BLOCK_LENGTH as usize))).collect();

@@ -153,6 +153,41 @@ pub(crate) struct Storage {
     locks: Vec<File>,
 }
 
+/// Where consecutive bytes of the torrent lie.
+#[derive(Debug)]
+pub(crate) struct Place {
+    /// The file with its number; none has padding.
+    file: Option<(usize, Arc<File>)>,
+    /// Where in the file, in bytes.
+    offset: u64,
+    /// How many bytes.
+    length: u64,
+}
+
+impl Place {
+    /// Whether nothing is left of it.
+    #[cfg(target_os = "linux")]
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// Has the system send bytes off the front, as many as the socket takes. `Unsupported` if it sends none of them:
+    /// whoever reads them hears why.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn send(&mut self, socket: impl std::os::fd::AsFd) -> io::Result<()> {
+        let Some((_, file)) = &self.file else { return Err(io::ErrorKind::Unsupported.into()) };
+        let sent = system::send_from(file, self.offset, self.length, socket)?;
+        self.advance(sent);
+        Ok(())
+    }
+
+    /// Goes on behind so many bytes.
+    const fn advance(&mut self, count: usize) {
+        self.offset += count as u64;
+        self.length -= count as u64;
+    }
+}
+
 #[derive(Debug)]
 struct State {
     placed: bool,
@@ -342,19 +377,44 @@ impl Storage {
         let mut blocks: Vec<Buffer> = lengths.iter().map(|_| buffers.take()).collect();
         let mut parts: VecDeque<&mut [u8]> =
             blocks.iter_mut().zip(&lengths).map(|(buffer, length)| &mut buffer.bytes_mut()[..*length]).collect();
-        for slice in self.layout.slices(self.layout.range_of(span)) {
-            let mut here = take_front(&mut parts, usize::try_from(slice.length).expect("a span fits into memory"));
-            if self.is_pad(slice.file) {
-                for part in &mut here {
-                    part.fill(0);
-                }
-                continue;
-            }
-            let (number, offset) = self.place_of(slice.file, slice.offset);
-            let file = self.file(number, false)?;
-            read_at(&file, here, offset).map_err(io_error("read", &self.path_of(number)))?;
+        for place in self.places(span)? {
+            let here = take_front(&mut parts, usize::try_from(place.length).expect("a span fits into memory"));
+            self.read_place(&place, here)?;
         }
         Ok(blocks.into_iter().zip(lengths).map(|(buffer, length)| buffer.freeze(length)).collect())
+    }
+
+    /// Where the bytes of a span lie, in order.
+    pub(crate) fn places(&self, span: BlockInfo) -> Result<VecDeque<Place>, StorageError> {
+        let slices = self.layout.slices(self.layout.range_of(span));
+        let place = |FileSlice { file, offset, length }| {
+            if self.is_pad(file) {
+                return Ok(Place { file: None, offset, length });
+            }
+            let (number, offset) = self.place_of(file, offset);
+            Ok(Place { file: Some((number, self.file(number, false)?)), offset, length })
+        };
+        slices.map(place).collect()
+    }
+
+    /// Reads a block at most off the front of a place.
+    pub(crate) fn read_front(&self, place: &mut Place, buffers: &Buffers) -> Result<Bytes, StorageError> {
+        let mut buffer = buffers.take();
+        let length = usize::try_from(place.length).unwrap_or(usize::MAX).min(BLOCK_LENGTH as usize);
+        self.read_place(place, vec![&mut buffer.bytes_mut()[..length]])?;
+        place.advance(length);
+        Ok(buffer.freeze(length))
+    }
+
+    /// Fills the parts from the start of a place.
+    fn read_place(&self, place: &Place, mut parts: Vec<&mut [u8]>) -> Result<(), StorageError> {
+        let Some((number, file)) = &place.file else {
+            for part in &mut parts {
+                part.fill(0);
+            }
+            return Ok(());
+        };
+        read_at(file, parts, place.offset).map_err(io_error("read", &self.path_of(*number)))
     }
 
     /// Writes a span, one write for each file that it touches.

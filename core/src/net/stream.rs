@@ -6,11 +6,12 @@
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
@@ -45,10 +46,10 @@ pub(crate) enum Incoming {
     Utp(UtpReader),
 }
 
-/// The half that is written. The connection is closed with it.
+/// The half that is written. Dropped, it tells the peer that nothing more will come.
 #[derive(Debug)]
 pub(crate) enum Outgoing {
-    Tcp(OwnedWriteHalf),
+    Tcp(Arc<OwnedWriteHalf>),
     Utp(UtpWriter),
 }
 
@@ -79,7 +80,7 @@ impl Stream {
         match self {
             Self::Tcp(stream) => {
                 let (read, write) = stream.into_split();
-                (Incoming::Tcp(read), Outgoing::Tcp(write))
+                (Incoming::Tcp(read), Outgoing::Tcp(Arc::new(write)))
             }
             Self::Utp(UtpStream { read, write }) => (Incoming::Utp(read), Outgoing::Utp(write)),
         }
@@ -130,19 +131,12 @@ impl Outgoing {
     /// Lets at most so many bytes wait before they are on their way. uTP keeps none.
     pub(crate) fn limit_unsent(&self, most: usize) {
         if let Self::Tcp(stream) = self {
-            limit_unsent(stream.as_ref(), most);
-        }
-    }
-
-    /// Tells the peer that nothing more will come.
-    pub(crate) async fn shutdown(self) {
-        if let Self::Tcp(mut stream) = self {
-            let _ = stream.shutdown().await;
+            limit_unsent((**stream).as_ref(), most);
         }
     }
 }
 
-async fn write_all(writer: &mut OwnedWriteHalf, parts: &mut [Bytes]) -> io::Result<()> {
+async fn write_all(writer: &OwnedWriteHalf, parts: &mut [Bytes]) -> io::Result<()> {
     let mut rest = &mut parts[..];
     loop {
         while rest.first().is_some_and(Bytes::is_empty) {
@@ -152,10 +146,15 @@ async fn write_all(writer: &mut OwnedWriteHalf, parts: &mut [Bytes]) -> io::Resu
             return Ok(());
         }
         let slices: Vec<io::IoSlice<'_>> = rest.iter().map(|part| io::IoSlice::new(part)).collect();
-        let mut written = writer.write_vectored(&slices).await?;
-        if written == 0 {
-            return Err(io::ErrorKind::WriteZero.into());
-        }
+        let mut written = match writer.try_write_vectored(&slices) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => written,
+            Err(err) if err.kind() == io::ErrorKind::WouldBlock => {
+                writer.writable().await?;
+                continue;
+            }
+            Err(err) => return Err(err),
+        };
         for part in &mut *rest {
             let step = written.min(part.len());
             part.advance(step);

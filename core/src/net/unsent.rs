@@ -1,8 +1,8 @@
 //! How many bytes may wait in a socket before they are on their way.
 //!
 //! What the kernel holds unsent cannot be taken back: a choke, a HAVE or another peer's turn waits behind it. On a slow
-//! line the 128 KiB that a fast one needs are a tenth of a second, in which two peers get halves of two pieces instead
-//! of one a whole. So a socket holds what leaves within a fiftieth of a second at the speed that it has shown, and
+//! line the 128 KiB that a fast one sends in no time are a tenth of a second, in which two peers get halves of two
+//! pieces instead of one a whole. So a socket holds what leaves within a fiftieth of a second at the speed that it has shown, and
 //! begins small.
 
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 /// The least that may wait, and the most of a socket that has sent nothing yet: a block.
 pub(super) const LEAST_UNSENT: usize = 16 * 1024;
 /// The most that may wait; more makes no line faster.
-const MOST: usize = 128 * 1024;
+const MOST: usize = 1024 * 1024;
 /// So much of a second's bytes may wait.
 const PART: u128 = 50;
 /// How many bytes tell a speed; fewer do after [`WINDOW`].

@@ -107,7 +107,7 @@ async fn task(kit: Kit, seed: WebSeedId, mut orders: mpsc::UnboundedReceiver<Fet
         let Some(Err(fault)) = stop.run_until_cancelled(run.bring()).await else { continue };
         tracing::debug!(url = %what.url, %fault, "web seed fails");
         let ended = swarm::Input::WebSeedEnded { seed, fetch: what.number, fault };
-        if kit.engine.send(FromPeer::Web(kit.swarm, ended)).await.is_err() {
+        if kit.engine.send(FromPeer::Swarm(kit.swarm, ended)).await.is_err() {
             return;
         }
     }
@@ -224,7 +224,7 @@ impl Run<'_> {
             return Ok(());
         }
         let sent = swarm::Input::WebSeedSent { seed: self.seed, fetch: self.what.number, blocks };
-        let sent = self.kit.engine.send(FromPeer::Web(self.kit.swarm, sent)).await;
+        let sent = self.kit.engine.send(FromPeer::Swarm(self.kit.swarm, sent)).await;
         sent.map_err(|_| wait("the engine has stopped".to_owned(), None))
     }
 }

@@ -20,7 +20,7 @@ use super::pipeline::{Arrival, Pipeline};
 use super::uploads::Uploads;
 use super::{HashRequest, Message, PeerId, Reserved, Shown};
 use crate::bitfield::Bitfield;
-use crate::layout::{BlockInfo, Layout, PieceIndex};
+use crate::layout::{BLOCK_LENGTH, BlockInfo, Layout, PieceIndex};
 use crate::rate::RateMeter;
 use crate::time::Instant;
 
@@ -365,6 +365,11 @@ impl PeerConnection {
         self.extension.as_ref()?.way.filter(|id| *id != 0)
     }
 
+    /// The longest run of blocks that it takes in one message, in bytes, if it takes any.
+    pub fn longest_run(&self) -> Option<u32> {
+        self.extension.as_ref()?.run.filter(|length| *length > BLOCK_LENGTH)
+    }
+
     /// The address on which the peer takes connections, if it can be known.
     pub fn listen_addr(&self) -> Option<SocketAddr> {
         match self.direction {
@@ -521,6 +526,7 @@ impl PeerConnection {
             exchange: handshake.exchange.or(before.exchange),
             holepunch: handshake.holepunch.or(before.holepunch),
             way: handshake.way.or(before.way),
+            run: handshake.run.or(before.run),
             metadata: handshake.metadata.or(before.metadata),
             metadata_size: handshake.metadata_size.or(before.metadata_size),
         };

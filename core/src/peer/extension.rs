@@ -50,6 +50,9 @@ pub struct ExtensionHandshake {
     /// The sender's number for messages about how long messages take; 0 if it takes none. Our own extension, see
     /// [`super::way`].
     pub way: Option<u8>,
+    /// The longest run of blocks that the sender takes in one message, in bytes. Our own extension, see
+    /// [`super::message`].
+    pub run: Option<u32>,
     /// The length of the metadata that the sender has, in bytes. Any claim but 0. BEP 9.
     pub metadata_size: Option<u32>,
 }
@@ -75,6 +78,8 @@ struct Wire {
     metadata_size: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     p: Option<i64>,
+    #[serde(default, rename = "pod_run", skip_serializing_if = "Option::is_none")]
+    run: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reqq: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -97,6 +102,7 @@ impl ExtensionHandshake {
             },
             metadata_size: self.metadata_size.map(i64::from),
             p: self.port.map(i64::from),
+            run: self.run.map(i64::from),
             reqq: self.request_queue.map(i64::from),
             upload_only: self.upload_only.then_some(1),
             v: self.client.clone().map(|client| ByteBuf::from(client.into_bytes())),
@@ -123,6 +129,7 @@ impl ExtensionHandshake {
             holepunch: wire.m.holepunch.and_then(|id| u8::try_from(id).ok()),
             metadata: wire.m.metadata.and_then(|id| u8::try_from(id).ok()),
             way: wire.m.way.and_then(|id| u8::try_from(id).ok()),
+            run: wire.run.and_then(|length| u32::try_from(length).ok()),
             metadata_size: wire.metadata_size.and_then(|size| u32::try_from(size).ok()).filter(|size| *size > 0),
         })
     }
@@ -156,6 +163,7 @@ mod tests {
             holepunch: Some(OUR_HOLEPUNCH_ID),
             metadata: Some(OUR_METADATA_ID),
             way: Some(OUR_WAY_ID),
+            run: Some(262_144),
             metadata_size: Some(31_235),
         };
         assert_eq!(ExtensionHandshake::decode(&ours.encode()), Some(ours));
@@ -173,6 +181,7 @@ mod tests {
         assert_eq!(read("d1:v5:a\u{1b}b\nce").unwrap().client.as_deref(), Some("abc"));
         assert_eq!(read(&format!("d1:v1000:{}e", "x".repeat(1000))).unwrap().client.unwrap().len(), 64);
         assert_eq!(read("d1:md6:ut_pexi300eee").unwrap().exchange, None);
+        assert_eq!(read("d7:pod_runi-1ee").unwrap().run, None);
         assert_eq!(read("d13:metadata_sizei0ee").unwrap().metadata_size, None);
         assert_eq!(read("d13:metadata_sizei-5ee").unwrap().metadata_size, None);
         assert_eq!(read("d1:md4:xxxxi9e6:ut_pexi0eee").unwrap().exchange, Some(0));

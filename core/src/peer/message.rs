@@ -3,6 +3,11 @@
 //! A message is a 4-byte length, a 1-byte id and its fields, all big-endian; a length of 0 keeps the connection alive.
 //! Numbers come in unchecked: whoever has the torrent's layout checks them.
 //!
+//! Between our own, a block's message may bring a run: blocks that follow one another in a piece, under one head. A peer
+//! says in its extension handshake how long a run it takes; whoever receives one cuts it into blocks again. On a fast
+//! line a head for each block costs the sender as much as the blocks themselves, where the system sends those straight
+//! from its cache.
+//!
 //! Law: a message that cannot be right is refused as soon as its length and id are known, so no peer makes us buffer
 //! more than [`MAX_EXTENDED`] bytes, or a bitfield's length.
 
@@ -18,8 +23,10 @@ pub const MAX_BITFIELD: u32 = 256 * 1024;
 
 /// The bytes of a block's message before the block itself.
 pub const BLOCK_HEAD: usize = 13;
+/// The longest run of blocks that is sent and taken in one message, in bytes.
+pub const MAX_RUN: u32 = 512 * 1024;
 
-/// What stands before a block's bytes.
+/// What stands before the bytes of a block, or of a run of blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlockHead {
     /// The piece it belongs to.
@@ -46,6 +53,30 @@ impl BlockHead {
         check_length(id, length - 1)?;
         let Some(mut fields) = bytes.get(5..BLOCK_HEAD) else { return Ok(None) };
         Ok(Some(Self { piece: PieceIndex(fields.get_u32()), begin: fields.get_u32(), length: length - 9 }))
+    }
+
+    /// The head as it is on the wire.
+    pub fn encode(&self) -> [u8; BLOCK_HEAD] {
+        let mut head = [0; BLOCK_HEAD];
+        let mut out = &mut head[..];
+        out.put_u32(9 + self.length);
+        out.put_u8(PIECE);
+        out.put_u32(self.piece.0);
+        out.put_u32(self.begin);
+        head
+    }
+
+    /// The blocks of a run.
+    pub fn blocks(self) -> impl Iterator<Item = Self> {
+        std::iter::successors(Some(self.split_block()), |(_, rest)| rest.map(Self::split_block)).map(|(block, _)| block)
+    }
+
+    /// The first block of a run, and the run without it.
+    pub fn split_block(self) -> (Self, Option<Self>) {
+        let length = self.length.min(BLOCK_LENGTH);
+        // A run that a peer invents may begin anywhere.
+        let rest = Self { begin: self.begin.wrapping_add(length), length: self.length - length, ..self };
+        (Self { length, ..self }, (rest.length > 0).then_some(rest))
     }
 }
 
@@ -285,8 +316,7 @@ fn check_length(id: u8, got: u32) -> Result<(), DecodeError> {
         CHOKE | UNCHOKE | INTERESTED | NOT_INTERESTED | HAVE_ALL | HAVE_NONE => (got == 0, "0"),
         HAVE | SUGGEST_PIECE | ALLOWED_FAST => (got == 4, "4"),
         REQUEST | CANCEL | REJECT_REQUEST => (got == 12, "12"),
-        // No request of ours is longer than a block.
-        PIECE => ((9..=8 + BLOCK_LENGTH).contains(&got), "9 to 16392"),
+        PIECE => ((9..=8 + MAX_RUN).contains(&got), "9 to 524296"),
         PORT => (got == 2, "2"),
         BITFIELD => (got <= MAX_BITFIELD, "at most 262144"),
         HASH_REQUEST | HASH_REJECT => (got == HASH_REQUEST_LENGTH, "48"),
@@ -382,6 +412,17 @@ mod tests {
             let mut buffer = BytesMut::from(&[0xff, 0xff, 0xff, 0xff, id][..]);
             assert!(Message::decode(&mut buffer).is_err(), "{id}");
         }
+    }
+
+    #[test]
+    fn a_run_is_cut_into_its_blocks() {
+        let run = BlockHead { piece: PieceIndex(7), begin: BLOCK_LENGTH, length: 2 * BLOCK_LENGTH + 5 };
+        assert_eq!(BlockHead::decode(&run.encode()), Ok(Some(run)));
+        let blocks: Vec<_> = run.blocks().map(|block| (block.piece.0, block.begin, block.length)).collect();
+        assert_eq!(
+            blocks,
+            [(7, BLOCK_LENGTH, BLOCK_LENGTH), (7, 2 * BLOCK_LENGTH, BLOCK_LENGTH), (7, 3 * BLOCK_LENGTH, 5)]
+        );
     }
 
     #[test]

@@ -7,13 +7,11 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::layout::{BlockInfo, PieceIndex};
+use crate::layout::{BLOCK_LENGTH, BlockInfo, PieceIndex};
 use crate::time::Instant;
 
 /// The most requests of one peer that wait; what comes beyond is rejected. Told to peers as `reqq`.
 pub const MAX_QUEUED: usize = 2000;
-/// The longest span read at once, in bytes.
-const MAX_SPAN: u32 = 256 * 1024;
 
 /// The requests of one peer.
 #[derive(Clone, Debug, Default)]
@@ -84,14 +82,14 @@ impl Uploads {
         self.reading_bytes + self.unsent_bytes
     }
 
-    /// Takes the next span to read: consecutive requests of one piece, at most `credit` bytes but at least one request.
+    /// Takes the next span to send: consecutive requests of one piece, at most `credit` bytes but at least one request.
     pub fn next_span(&mut self, credit: u64) -> Option<BlockInfo> {
         let mut span = self.waiting.pop_front()?;
         let mut lengths = vec![span.length];
         while let Some(next) = self.waiting.front() {
             let follows = next.piece == span.piece && next.begin == span.begin + span.length;
             let length = span.length.saturating_add(next.length);
-            if !follows || length > MAX_SPAN || u64::from(length) > credit {
+            if !follows || u64::from(length) > credit {
                 break;
             }
             span.length = length;
@@ -119,6 +117,12 @@ impl Uploads {
             .collect()
     }
 
+    /// Whether the span that was taken last is a run: several whole blocks, of which the last may be shorter.
+    pub fn is_run(&self) -> bool {
+        let Some((_, lengths)) = self.reading.back() else { return false };
+        lengths.len() > 1 && lengths[..lengths.len() - 1].iter().all(|length| *length == BLOCK_LENGTH)
+    }
+
     /// Counts bytes handed to the connection.
     pub fn queued(&mut self, now: Instant, bytes: u64) {
         if self.unsent_bytes == 0 {
@@ -142,7 +146,7 @@ impl Uploads {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layout::{BLOCK_LENGTH, PieceIndex};
+    use crate::layout::PieceIndex;
 
     fn block(piece: u32, number: u32) -> BlockInfo {
         BlockInfo { piece: PieceIndex(piece), begin: number * BLOCK_LENGTH, length: BLOCK_LENGTH }

@@ -12,6 +12,7 @@ use crate::blocklist::Blocklist;
 use crate::layout::PieceIndex;
 use crate::peer::extension::{OUR_EXCHANGE_ID, OUR_HOLEPUNCH_ID, OUR_METADATA_ID, OUR_REQUEST_QUEUE, OUR_WAY_ID};
 use crate::peer::fast::allowed_fast_set;
+use crate::peer::message::MAX_RUN;
 use crate::peer::{
     ConnId, Direction, ExtensionHandshake, Handshake, Message, PeerConnection, Received, Reserved, Transport,
 };
@@ -172,6 +173,7 @@ impl Swarm {
             exchange: self.exchanges().then_some(OUR_EXCHANGE_ID),
             holepunch: self.punches().then_some(OUR_HOLEPUNCH_ID),
             way: Some(OUR_WAY_ID),
+            run: Some(MAX_RUN),
             metadata: self.metadata_size().map(|_| OUR_METADATA_ID),
             metadata_size: self.metadata_size(),
         };

@@ -92,6 +92,8 @@ pub enum Input {
         /// Its bytes, cut as suits whoever read them.
         result: Result<Vec<Bytes>, DiskFault>,
     },
+    /// The bytes of [`Output::SendRun`] could not be read, and the connection is closed.
+    Unreadable(DiskFault),
     /// Answers [`Output::HashBlocks`].
     BlocksHashed {
         /// For whom.
@@ -244,6 +246,15 @@ pub enum Output {
         /// For whom.
         conn: ConnId,
         /// What to read.
+        span: BlockInfo,
+    },
+    /// Send a span of verified bytes in one message, as it comes from the files: the peer takes runs of blocks.
+    SendRun {
+        /// The swarm.
+        swarm: SwarmId,
+        /// To whom.
+        conn: ConnId,
+        /// What to send.
         span: BlockInfo,
     },
     /// Read a span of verified bytes and hash its blocks one by one. BEP 52.

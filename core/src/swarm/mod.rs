@@ -69,7 +69,7 @@ use crate::layout::{Layout, PieceIndex};
 use crate::metainfo::{FileChoice, InfoHash, Metainfo};
 use crate::peer::{ConnId, Encryption, PeerConnection, PeerId};
 use crate::piece::{Blame, Picker};
-use crate::rate::RateMeter;
+use crate::rate::{Rate, RateMeter};
 use crate::rng::Rng;
 use crate::room::give_room_back;
 use crate::time::{Instant, earliest};
@@ -97,6 +97,9 @@ pub struct SwarmConfig {
     pub store_budget: u64,
     /// The most bytes that are read ahead for one peer.
     pub read_ahead: u64,
+    /// A peer that is sent so many bytes a second is sent runs of blocks, if it takes them: there the processor is what
+    /// holds others up, and the line is not. On a slower line blocks leave room for others between them.
+    pub run_rate: Rate,
     /// Whether to serve others at all.
     pub upload: bool,
     /// When others are served in the background.
@@ -125,6 +128,7 @@ impl Default for SwarmConfig {
             request_budget: 8 << 20,
             store_budget: 12 << 20,
             read_ahead: 512 << 10,
+            run_rate: Rate(16 << 20),
             upload: true,
             background: Background::default(),
             exchange: true,
@@ -427,6 +431,7 @@ impl Swarm {
             Input::Sent(conn, bytes) => self.sent(now, conn, bytes),
             Input::Closed(conn) => self.forget(now, conn),
             Input::Read { conn, span, result } => self.read(now, conn, span, result),
+            Input::Unreadable(fault) => self.disk_failed(now, &fault, upkeep::Failing::Reads),
             Input::BlocksHashed { conn, leaves } => self.blocks_hashed(now, conn, leaves),
             Input::Stored { piece, outcome, bytes } => self.stored(now, piece, outcome, bytes),
             Input::Placed(result) => self.placed(now, result),

@@ -13,10 +13,15 @@ use super::upkeep::Failing;
 use super::{Limits, Phase, Swarm};
 use crate::choke::{Candidate, ROUND, Ranking};
 use crate::layout::{BLOCK_LENGTH, BlockInfo};
+use crate::peer::message::MAX_RUN;
 use crate::peer::{ConnId, Message, PeerConnection};
 use crate::rate::Rate;
 use crate::time::{Instant, earliest};
 
+/// The longest span that is read at once, in bytes.
+const MAX_SPAN: u32 = 256 * 1024;
+/// The most bytes of runs that wait for one peer's socket. They take no memory.
+const MOST_RUNS: u64 = 2 * 1024 * 1024;
 /// The least that may be read or unsent for one peer, in bytes, so that slow ones keep their sockets full too.
 const MIN_CREDIT: u64 = 64 * 1024;
 
@@ -288,10 +293,14 @@ impl Swarm {
         let peer = self.conns.get_mut(&conn)?;
         // A quarter of a second at the peer's speed: enough to keep the socket busy, little enough to stop quickly.
         let Rate(rate) = peer.up.rate(now);
+        let is_fast = pace.is_none() && rate >= self.config.run_rate.0;
+        let longest_run = peer.longest_run().filter(|_| is_fast).map(|longest| longest.min(MAX_RUN));
         let most = match &pace {
             // What waits here is sent before we can give way.
             Some(pace) => (pace.rate().0 / 16).clamp(2 * u64::from(BLOCK_LENGTH), read_ahead.max(MIN_CREDIT)),
-            None => (rate / 4).clamp(MIN_CREDIT, read_ahead.max(MIN_CREDIT)),
+            None => {
+                (rate / 4).clamp(MIN_CREDIT, if longest_run.is_some() { MOST_RUNS } else { read_ahead.max(MIN_CREDIT) })
+            }
         };
         let mut credit = most.saturating_sub(peer.uploads.pending_bytes());
         if credit < most.min(u64::from(BLOCK_LENGTH)) {
@@ -314,13 +323,18 @@ impl Swarm {
             }
             credit = credit.min(u64::from(BLOCK_LENGTH));
         }
-        let span = peer.uploads.next_span(credit)?;
+        let span = peer.uploads.next_span(credit.min(u64::from(longest_run.unwrap_or(MAX_SPAN))))?;
         let restraint = self.restraint.as_mut().map(|restraint| &mut restraint.bucket);
         for bucket in limits.all.up.iter_mut().chain(&mut self.own.up).chain(restraint) {
             bucket.take(now, u64::from(span.length));
         }
         if let Some(pace) = pace {
             pace.take(now, u64::from(span.length));
+        } else if longest_run.is_some() && peer.uploads.is_run() {
+            peer.uploads.span_read(span);
+            self.out.push_back(Output::SendRun { swarm: self.id, conn, span });
+            self.handed_over(now, conn, u64::from(span.length));
+            return None;
         }
         self.out.push_back(Output::Read { swarm: self.id, conn, span });
         None
@@ -344,12 +358,18 @@ impl Swarm {
                 self.reject(now, conn, block);
                 continue;
             };
-            self.up.add(now, u64::from(block.length));
-            if let Some(peer) = self.conns.get_mut(&conn) {
-                peer.up.add(now, u64::from(block.length));
-                peer.uploads.queued(now, u64::from(block.length));
-            }
+            self.handed_over(now, conn, u64::from(block.length));
             self.send(now, conn, Message::Piece { piece: block.piece, begin: block.begin, data });
+        }
+    }
+
+    /// Counts bytes of blocks that are the connection's to send from here on.
+    fn handed_over(&mut self, now: Instant, conn: ConnId, bytes: u64) {
+        self.up.add(now, bytes);
+        if let Some(peer) = self.conns.get_mut(&conn) {
+            peer.sent_at(now);
+            peer.up.add(now, bytes);
+            peer.uploads.queued(now, bytes);
         }
     }
 

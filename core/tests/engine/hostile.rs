@@ -39,10 +39,10 @@ async fn a_message_that_cannot_be_right_cuts_its_sender_off() {
     let content = Content::file(10);
     let seeder = seeder(&content).await;
     let messages: [&[u8]; 9] = [
-        // Longer than any message may be: of no id that is known, a bitfield, a block, an extension message.
+        // Longer than any message may be: of no id that is known, a bitfield, a run of blocks, an extension message.
         &[0xff, 0xff, 0xff, 0xff, 99],
         &[0x7f, 0, 0, 0, 5],
-        &[0, 1, 0, 0, 7],
+        &[0, 9, 0, 0, 7],
         &[0x10, 0, 0, 0, 20],
         // Of the wrong length: choke, have, request, port, all with a byte too many or too few.
         &[0, 0, 0, 2, 0],

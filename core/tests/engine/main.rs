@@ -10,6 +10,7 @@ mod world;
 mod peer;
 mod transfer;
 mod v2;
+mod runs;
 mod files;
 mod reading;
 mod resume;

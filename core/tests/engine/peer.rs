@@ -77,6 +77,16 @@ impl Peer {
         self.try_send(message).await.unwrap();
     }
 
+    /// Sends messages so that they come together.
+    pub(crate) async fn send_together(&mut self, messages: &[Message]) {
+        let mut bytes = BytesMut::new();
+        for message in messages {
+            message.encode_head(&mut bytes);
+            bytes.extend_from_slice(message.payload().map_or(&[], |payload| payload));
+        }
+        self.write(&bytes).await;
+    }
+
     async fn try_send(&mut self, message: &Message) -> std::io::Result<()> {
         let mut bytes = BytesMut::new();
         message.encode_head(&mut bytes);
@@ -107,8 +117,8 @@ impl Peer {
         }
     }
 
-    /// The engine's next block. It is read as it comes: an engine takes blocks of 16 KiB only, but sends what it is
-    /// asked for.
+    /// The engine's next block, or run of blocks. It is read as it comes: an engine sends what it is asked
+    /// for.
     pub(crate) async fn block(&mut self) -> (BlockInfo, Vec<u8>) {
         loop {
             self.fill(4).await;

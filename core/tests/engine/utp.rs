@@ -9,7 +9,7 @@ use tokio::net::UdpSocket;
 use crate::world::{Content, addr, config, engine, seeder};
 
 /// An address at which only datagrams reach `target`: nobody listens there for TCP.
-async fn by_datagrams_only(target: SocketAddr) -> SocketAddr {
+pub(crate) async fn by_datagrams_only(target: SocketAddr) -> SocketAddr {
     let outside = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let addr = outside.local_addr().unwrap();
     tokio::spawn(async move {

@@ -8,7 +8,7 @@ use podswarm_core::net::{AddError, Discovery, FindTorrent};
 use crate::world::{Content, addr, engine, seeder};
 
 /// Torrents that libtorrent made.
-const TORRENTS: [&str; 6] = ["v2-one", "v2-small", "v2-show", "hybrid-one", "hybrid-small", "hybrid-show"];
+pub(crate) const TORRENTS: [&str; 6] = ["v2-one", "v2-small", "v2-show", "hybrid-one", "hybrid-small", "hybrid-show"];
 
 #[test]
 fn files_are_checked_by_their_trees() {

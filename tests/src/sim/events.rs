@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
+use podswarm_core::layout::BlockInfo;
+use podswarm_core::peer::message::{BlockHead, MAX_RUN};
 use podswarm_core::peer::{ConnId, Message, Transport};
 use podswarm_core::session::{Input, Origin};
 use podswarm_core::swarm::{self, DiskFault, Event, Output, StoreOutcome, SwarmSetup};
@@ -15,10 +17,10 @@ use super::laws;
 use super::link::{PACKET_PAYLOAD, Packet};
 use super::world::World;
 
-/// What every honest block is a view of; the longest span that is read at once.
-static GOOD: [u8; 256 * 1024] = [0; 256 * 1024];
+/// What every honest block is a view of; the longest span that is sent at once.
+static GOOD: [u8; MAX_RUN as usize] = [0; MAX_RUN as usize];
 /// What every bad block is a view of.
-static BAD: [u8; 256 * 1024] = [1; 256 * 1024];
+static BAD: [u8; MAX_RUN as usize] = [1; MAX_RUN as usize];
 /// How much longer than the way back and forth a sender waits before it sends a lost packet again.
 const NOTICE_LOSS: Duration = Duration::from_millis(20);
 
@@ -193,13 +195,17 @@ impl World {
             Output::Send(conn, message) => self.send(id, conn, Packet::Message(message)),
             Output::Close(conn, _) => self.send(id, conn, Packet::End),
             Output::Read { conn, span, .. } => {
-                let host = &mut self.hosts[id.0];
-                host.blocks_read += 1;
-                let bad =
-                    matches!(host.character.kind, Kind::Poisoner(every) if host.blocks_read.is_multiple_of(every));
-                let bytes = Bytes::from_static(if bad { &BAD } else { &GOOD });
-                let result = Ok(vec![bytes.slice(..span.length as usize)]);
+                let result = Ok(vec![self.read(id, span)]);
                 self.give(id, now + disk, swarm::Input::Read { conn, span, result });
+            }
+            // Whoever receives a run cuts it into blocks.
+            Output::SendRun { conn, span, .. } => {
+                let BlockInfo { piece, begin, length } = span;
+                let bytes = self.read(id, span);
+                for block in (BlockHead { piece, begin, length }).blocks() {
+                    let data = bytes.slice(..block.length as usize);
+                    self.send(id, conn, Packet::Message(Message::Piece { piece, begin: block.begin, data }));
+                }
             }
             Output::Store { whole, .. } => {
                 for whole in whole {
@@ -242,6 +248,14 @@ impl World {
 
     fn disk_is_full(&self, id: HostId) -> bool {
         self.hosts[id.0].character.disk.full.contains(&(self.now - Instant::ZERO))
+    }
+
+    /// Bytes of a span, right or wrong as the host is.
+    fn read(&mut self, id: HostId, span: BlockInfo) -> Bytes {
+        let host = &mut self.hosts[id.0];
+        host.blocks_read += 1;
+        let bad = matches!(host.character.kind, Kind::Poisoner(every) if host.blocks_read.is_multiple_of(every));
+        Bytes::from_static(if bad { &BAD } else { &GOOD }).slice(..span.length as usize)
     }
 
     fn store(&mut self, id: HostId, piece: podswarm_core::layout::PieceIndex, blocks: &[Bytes]) -> StoreOutcome {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::super::connection::ToPeer;
 use super::super::http::{HttpClient, Reach};
+use super::super::run::Run;
 use super::super::storage::{Storage, StorageError};
 use super::files::Held;
 use super::{Done, Task, with_causes};
@@ -47,6 +48,12 @@ impl Task {
                     span,
                     result: storage.read(span, &buffers).map_err(disk_fault),
                 });
+            }
+            Output::SendRun { swarm, conn, span } => {
+                if let Some(files) = self.storage(swarm) {
+                    let run = Run { span, files, pool: self.pool.clone(), buffers: self.buffers.clone() };
+                    self.send(conn, ToPeer::Run(swarm, run));
+                }
             }
             Output::HashBlocks { swarm, conn, span } => {
                 let buffers = self.buffers.clone();
@@ -243,6 +250,6 @@ async fn ask(
 const SCRAPE_PATIENCE: Duration = Duration::from_secs(5);
 
 #[expect(clippy::needless_pass_by_value, reason = "used in map_err")]
-fn disk_fault(err: StorageError) -> DiskFault {
+pub(in crate::net) fn disk_fault(err: StorageError) -> DiskFault {
     DiskFault(with_causes(&err))
 }

@@ -9,7 +9,7 @@ use super::super::storage::Storage;
 
 /// Files that disk threads work on.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(in crate::net) struct Held {
     storage: Storage,
     /// Dropped after the storage: whoever waits for that knows that the files are closed, unlocked and written no more.
     _released: Release,

@@ -1,8 +1,10 @@
-//! What the operating system does with a torrent's files: reads and writes at an offset, and a rename that replaces
+//! What the operating system does with a torrent's files: reads and writes at an offset, sends to a socket, and a rename that replaces
 //! nothing.
 
 use std::fs::{self, File};
 use std::io;
+#[cfg(target_os = "linux")]
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use bytes::Bytes;
@@ -60,6 +62,19 @@ pub(super) fn read_at(file: &File, parts: Vec<&mut [u8]>, mut offset: u64) -> io
         }
     }
     Ok(())
+}
+
+/// Has the system send bytes of a file to a socket, as many as this takes. `Unsupported` if the file ends there, cannot
+/// be read, or lies where the system does not send from.
+#[cfg(target_os = "linux")]
+pub(super) fn send_from(file: &File, mut offset: u64, length: u64, socket: impl AsFd) -> io::Result<usize> {
+    use rustix::io::Errno;
+    let count = usize::try_from(length).unwrap_or(usize::MAX);
+    match rustix::fs::sendfile(socket, file, Some(&mut offset), count) {
+        Ok(0) | Err(Errno::INVAL | Errno::NOSYS | Errno::IO) => Err(io::ErrorKind::Unsupported.into()),
+        Ok(sent) => Ok(sent),
+        Err(errno) => Err(errno.into()),
+    }
 }
 
 /// One system call for a whole run of blocks, unless the system takes less than it was given.

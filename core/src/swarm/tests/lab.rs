@@ -13,6 +13,7 @@ use crate::dht::Part;
 use crate::layout::{BLOCK_LENGTH, BlockInfo, Layout, PieceIndex};
 use crate::metainfo::merkle;
 use crate::metainfo::{FileTree, Metainfo, MetainfoBuilder, TorrentPath};
+use crate::peer::message::BlockHead;
 use crate::peer::{ConnId, Direction, Handshake, Message, PeerId, Reserved, Transport};
 use crate::piece::WebSeedId;
 use crate::rng::Rng;
@@ -59,6 +60,8 @@ pub(super) struct Host {
     asked_trackers: Vec<AnnounceId>,
     /// Pieces given to the disk, again and again if it fails.
     pub(super) stores: usize,
+    /// Runs of blocks that were sent in one message.
+    pub(super) runs: usize,
     /// The most pieces that were stored together.
     pub(super) most_together: usize,
     /// Connections whose peers read nothing.
@@ -183,6 +186,7 @@ impl Lab {
             nodes: Vec::new(),
             asked_trackers: Vec::new(),
             stores: 0,
+            runs: 0,
             most_together: 0,
             deaf: BTreeSet::new(),
             next_conn: 1 << 40,
@@ -418,6 +422,19 @@ impl Lab {
                     Disk::Works | Disk::Full => Ok(vec![bytes]),
                 };
                 self.work.push_back((number, Input::Read { conn, span, result }));
+            }
+            Output::SendRun { conn, span, .. } => {
+                if matches!(host.disk, Disk::Unreadable) {
+                    let fault = DiskFault("read `episode.mp3`".to_owned());
+                    self.work.push_back((number, Input::Unreadable(fault)));
+                    return;
+                }
+                host.runs += 1;
+                let BlockInfo { piece, begin, length } = span;
+                for BlockHead { piece, begin, length } in (BlockHead { piece, begin, length }).blocks() {
+                    let data = self.bytes(BlockInfo { piece, begin, length });
+                    self.perform(number, Output::Send(conn, Message::Piece { piece, begin, data }));
+                }
             }
             Output::HashBlocks { conn, span, .. } => {
                 let disk = host.disk;

@@ -6,10 +6,12 @@ use bytes::Bytes;
 
 use super::lab::{Disk, Lab};
 use crate::bitfield::Bitfield;
-use crate::layout::PieceIndex;
-use crate::peer::{ConnId, Message, Reserved};
+use crate::layout::{BLOCK_LENGTH, PieceIndex};
+use crate::peer::message::MAX_RUN;
+use crate::peer::{ConnId, ExtensionHandshake, Message, Reserved};
+use crate::rate::{ByteCount, Rate, TokenBucket};
 use crate::swarm::io::CloseReason;
-use crate::swarm::{SwarmConfig, TorrentState};
+use crate::swarm::{Input, SwarmConfig, TorrentState};
 
 fn interested(lab: &mut Lab, host: usize) -> ConnId {
     let conn = lab.stranger(host, Reserved::OURS);
@@ -58,6 +60,58 @@ fn a_piece_is_announced_to_those_who_lack_it_and_to_seeds_which_count_copies() {
     assert_eq!(told, [16, 16, 1]);
     assert!(lab.hosts[seed].swarm.connections()[&far].is_seed());
     assert_eq!(lab.status(seed).copies_milli, 1000);
+}
+
+/// A seed that sends runs of blocks at any speed, and a stranger that says it takes runs of so many bytes.
+fn taker_of_runs(longest: Option<u32>) -> (Lab, usize, ConnId) {
+    let mut lab = Lab::new(20, 8);
+    let seed = lab.add(Bitfield::all(20), SwarmConfig { run_rate: Rate(0), ..SwarmConfig::default() });
+    let conn = interested(&mut lab, seed);
+    let hello = ExtensionHandshake { run: longest, ..ExtensionHandshake::default() };
+    lab.say(seed, conn, Message::Extended { id: 0, payload: hello.encode() });
+    (lab, seed, conn)
+}
+
+fn ask_for_all(lab: &mut Lab, seed: usize, conn: ConnId) -> Vec<Message> {
+    let wanted = (0..20).flat_map(|piece| (0..8).map(move |number| (piece, number)));
+    let wanted: Vec<_> = wanted.map(|(piece, number)| Message::Request(lab.block(piece, number))).collect();
+    lab.give(seed, Input::ReceivedTogether(conn, wanted));
+    lab.heard(seed, conn)
+}
+
+#[test]
+fn who_takes_runs_is_sent_each_block_once_in_runs() {
+    let (mut lab, seed, conn) = taker_of_runs(Some(4 * BLOCK_LENGTH));
+    assert_eq!(blocks(&ask_for_all(&mut lab, seed, conn)), 160);
+    assert!(lab.hosts[seed].runs > 0);
+    assert_eq!(lab.status(seed).uploaded, 160 * u64::from(BLOCK_LENGTH));
+    assert_eq!(lab.hosts[seed].swarm.connections()[&conn].uploads.pending_bytes(), 0);
+}
+
+#[test]
+fn who_does_not_say_that_it_takes_runs_is_sent_none() {
+    for longest in [None, Some(0), Some(BLOCK_LENGTH)] {
+        let (mut lab, seed, conn) = taker_of_runs(longest);
+        assert_eq!((blocks(&ask_for_all(&mut lab, seed, conn)), lab.hosts[seed].runs), (160, 0));
+    }
+}
+
+#[test]
+fn who_is_held_back_by_a_limit_is_sent_blocks_one_by_one() {
+    let (mut lab, seed, conn) = taker_of_runs(Some(MAX_RUN));
+    lab.hosts[seed].limits.all.up = Some(TokenBucket::new(Rate(1 << 20), ByteCount(1 << 20), lab.now));
+    ask_for_all(&mut lab, seed, conn);
+    lab.pass(Duration::from_secs(10));
+    assert_eq!((lab.status(seed).uploaded, lab.hosts[seed].runs), (160 * u64::from(BLOCK_LENGTH), 0));
+}
+
+#[test]
+fn a_run_that_cannot_be_read_is_a_fault_of_the_disk() {
+    let (mut lab, seed, conn) = taker_of_runs(Some(MAX_RUN));
+    lab.hosts[seed].disk = Disk::Unreadable;
+    ask_for_all(&mut lab, seed, conn);
+    let status = lab.status(seed);
+    assert_eq!((status.state, status.error.as_deref()), (TorrentState::Failed, Some("read `episode.mp3`")));
 }
 
 #[test]
