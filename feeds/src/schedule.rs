@@ -111,6 +111,41 @@ impl FromStr for Schedule {
     }
 }
 
+/// When an owner wants a feed polled.
+#[derive(Clone, Debug, PartialEq, Eq, DeserializeFromStr, SerializeDisplay)]
+pub enum Timing {
+    /// When polling itself judges best: `none`.
+    Unscheduled,
+    /// By a schedule.
+    By(Schedule),
+}
+
+impl FromStr for Timing {
+    type Err = ScheduleError;
+
+    fn from_str(text: &str) -> Result<Self, ScheduleError> {
+        if text == "none" { Ok(Self::Unscheduled) } else { text.parse().map(Self::By) }
+    }
+}
+
+impl fmt::Display for Timing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unscheduled => f.write_str("none"),
+            Self::By(schedule) => schedule.fmt(f),
+        }
+    }
+}
+
+impl From<Timing> for Option<Schedule> {
+    fn from(timing: Timing) -> Self {
+        match timing {
+            Timing::Unscheduled => None,
+            Timing::By(schedule) => Some(schedule),
+        }
+    }
+}
+
 impl fmt::Display for Schedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.source)
@@ -274,6 +309,10 @@ mod tests {
         let json = serde_json::to_string(&schedule).unwrap();
         assert_eq!(json, "\"0 6 * * mon-fri\"");
         assert_eq!(serde_json::from_str::<Schedule>(&json).unwrap(), schedule);
+        for timing in [Timing::Unscheduled, Timing::By(schedule)] {
+            let json = serde_json::to_string(&timing).unwrap();
+            assert_eq!(serde_json::from_str::<Timing>(&json).unwrap(), timing);
+        }
         assert!(serde_json::from_str::<Schedule>("\"* *\"").is_err());
     }
 }

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::agent::HookState;
 use crate::records::{Backlog, Episode, EpisodeId, Feed, FeedId, Heard, Shared, Source, Stage, Tagged, Why};
 use crate::rules::{RuleName, Rules};
-use podswarm_feeds::schedule::Schedule;
+use podswarm_feeds::schedule::{Schedule, Timing};
 
 /// What a command wants.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,9 +64,9 @@ pub enum Ask {
         /// Rules that are to be those of all feeds again.
         #[serde(default)]
         forget: Vec<RuleName>,
-        /// When to poll them.
+        /// When to poll them, if that is to change.
         #[serde(default)]
-        schedule: Option<Schedule>,
+        schedule: Option<Timing>,
     },
     /// To have episodes fetched; answered with [`Reply::Episodes`] as they are then.
     Download {

@@ -17,7 +17,7 @@ use crate::agent::share::{SeedRatio, SeedTime};
 use crate::records::Backlog;
 use crate::rules::{Choice, Clause, ClauseError, Hook, Keep, KeepFor, Quality, RuleName, Rules, Size, Take, Template};
 use crate::web::{PhoneAddr, WebAddr};
-use podswarm_feeds::schedule::Schedule;
+use podswarm_feeds::schedule::{Schedule, Timing};
 
 /// Follow podcasts, fetch their episodes through the swarm, keep them and seed them on.
 #[derive(Debug, Parser)]
@@ -172,9 +172,9 @@ pub struct EditArgs {
     #[arg(long, value_name = "RULE")]
     pub forget: Vec<RuleName>,
     /// Poll at these times instead of by the agent's own judgement: a cron expression of five fields, or six with
-    /// seconds first, such as `*/15 * * * *`.
-    #[arg(long, value_name = "CRON")]
-    pub schedule: Option<Schedule>,
+    /// seconds first, such as `*/15 * * * *`; `none` leaves it to the agent again.
+    #[arg(long, value_name = "CRON|none")]
+    pub schedule: Option<Timing>,
     /// What is wanted of these feeds alone.
     #[command(flatten)]
     pub rules: RuleArgs,

@@ -16,7 +16,7 @@ use super::hosts::Turn;
 use super::{Agent, Duty, Output, StreamNews, Target};
 use crate::records::{Backlog, EpisodeId, Feed, FeedId, Left, Stage};
 use crate::rules::{RuleName, Rules};
-use podswarm_feeds::schedule::Schedule;
+use podswarm_feeds::schedule::{Schedule, Timing};
 
 /// The wall clock is looked at this often: a suspended machine's other clock stands still.
 const LOOK_AGAIN: Duration = Duration::from_mins(5);
@@ -115,13 +115,19 @@ impl Agent {
     }
 
     /// The owner wants other things of a feed from now on.
-    pub(super) fn edit(&mut self, now: Now, id: FeedId, rules: Rules, forget: &[RuleName], schedule: Option<Schedule>) {
+    pub(super) fn edit(&mut self, now: Now, id: FeedId, rules: Rules, forget: &[RuleName], schedule: Option<Timing>) {
         let Some(feed) = self.catalogue.feed_mut(id) else { return };
         feed.rules.forget(forget);
         feed.rules.change(rules);
-        feed.schedule = schedule.or(feed.schedule.take());
+        let is_unscheduled = schedule == Some(Timing::Unscheduled);
+        if let Some(schedule) = schedule {
+            feed.schedule = schedule.into();
+        }
         self.save_feed(id);
         self.name_next_time(now, id);
+        if is_unscheduled && let Some(follow) = self.follows.get_mut(id) {
+            follow.poller.handle(now, poll::Input::Scheduled(None));
+        }
         self.order_treat(id);
         for episode in self.catalogue.episodes_of(id).map(|episode| episode.id).collect::<Vec<_>>() {
             self.order_tags(episode);

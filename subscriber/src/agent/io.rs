@@ -24,7 +24,7 @@ use super::queue::{Fault, Progress};
 use crate::records::{Backlog, EpisodeId, FeedId, Source};
 use crate::rules::{Hook, RuleName, Rules};
 use crate::tags::Tags;
-use podswarm_feeds::schedule::Schedule;
+use podswarm_feeds::schedule::{Schedule, Timing};
 
 /// What a command of the owner's is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,8 +66,8 @@ pub enum Input {
         rules: Rules,
         /// What is said no longer.
         forget: Vec<RuleName>,
-        /// When to poll it.
-        schedule: Option<Schedule>,
+        /// When to poll it, if that is to change.
+        schedule: Option<Timing>,
     },
     /// The agent ends; with a last count.
     Ending(Vec<(EpisodeId, u64)>),

@@ -11,7 +11,7 @@ use podswarm_core::rate::Rate;
 use podswarm_core::witness::Nonce;
 use podswarm_feeds::Withdrawal;
 use podswarm_feeds::poll::{self, Outcome, Reply, Validators};
-use podswarm_feeds::schedule::Schedule;
+use podswarm_feeds::schedule::{Schedule, Timing};
 use url::Url;
 
 use super::found::{Found, FoundFeed};
@@ -459,6 +459,19 @@ fn an_owners_schedule_is_kept_and_nothing_else_polls() {
     let later = &world.polls[1..];
     assert_eq!(later.len(), 10);
     assert!(later.iter().all(|(at, _)| at.format("%H:%M").to_string() == "06:00"), "{later:?}");
+}
+
+#[test]
+fn a_feed_whose_schedule_is_taken_back_is_polled_as_before() {
+    let mut world = World::new();
+    world.subscribe(Some("0 6 1 1 *"));
+    world.pass(86_400);
+    assert_eq!(world.polls.len(), 1);
+    let (rules, forget) = (Rules::default(), Vec::new());
+    world.input(Input::Edit { feed: FEED, rules, forget, schedule: Some(Timing::Unscheduled) });
+    world.pass(86_400);
+    assert!(world.feeds[&FEED].schedule.is_none());
+    assert!(world.polls.len() > 20, "{}", world.polls.len());
 }
 
 #[test]

@@ -97,7 +97,8 @@ pub(super) async fn edit(global: &GlobalArgs, out: &Out, args: EditArgs) -> Resu
     let Reply::Feeds(feeds) = answer? else { return Err(misunderstood()) };
     for feed in feeds {
         out.json(&feed)?;
-        let words = feed.rules.words();
+        let mut words = feed.rules.words();
+        words.extend(feed.schedule.iter().map(|schedule| format!("polled by the schedule `{schedule}`")));
         let words = if words.is_empty() { "the rules of all feeds".to_owned() } else { words.join("; ") };
         out.line(format!("{} {}: {words}", feed.id, feed.name()))?;
     }

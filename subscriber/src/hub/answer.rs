@@ -14,7 +14,7 @@ use crate::ask::{Added, Ask, Reply, Updated};
 use crate::keep;
 use crate::records::{Episode, EpisodeId, FeedId, Source};
 use crate::rules::{RuleName, Rules};
-use podswarm_feeds::schedule::Schedule;
+use podswarm_feeds::schedule::Timing;
 
 type Answer = oneshot::Sender<Result<Reply, Failure>>;
 
@@ -267,7 +267,7 @@ impl Task {
         names: &[String],
         rules: &Rules,
         forget: &[RuleName],
-        schedule: Option<&Schedule>,
+        schedule: Option<&Timing>,
     ) -> Result<Reply, Failure> {
         let ids: Result<Vec<_>, _> = names.iter().map(|name| find::feed(self.agent.catalogue(), name)).collect();
         let ids = ids?;
