@@ -39,6 +39,11 @@ impl PeerId {
     pub fn is_ours(&self) -> bool {
         self.0.starts_with(&PREFIX[..3])
     }
+
+    /// Whether it names the library of rtorrent, of any version.
+    pub fn is_of_rtorrent(&self) -> bool {
+        self.0.starts_with(b"-lt0")
+    }
 }
 
 impl fmt::Debug for PeerId {
@@ -58,6 +63,8 @@ mod tests {
         let (a, b) = (PeerId::generate(&mut rng), PeerId::generate(&mut rng));
         assert!(a.0.starts_with(b"-PW") && a.is_ours());
         assert!(!PeerId(*b"-LT20A0-123456789012").is_ours());
+        assert!(PeerId(*b"-lt0D80-123456789012").is_of_rtorrent());
+        assert!(!PeerId(*b"-LT20A0-123456789012").is_of_rtorrent());
         assert_ne!(a, b);
     }
 

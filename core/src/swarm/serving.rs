@@ -28,6 +28,10 @@ const MIN_CREDIT: u64 = 64 * 1024;
 impl Swarm {
     /// A peer wants something: it is served at once if a slot is free.
     pub(super) fn became_interested(&mut self, now: Instant, conn: ConnId) {
+        // Once it has all that it was shown, rtorrent asks for nothing before its next look after half a minute.
+        if self.conns.get(&conn).is_some_and(|peer| peer.peer_id.is_of_rtorrent()) {
+            self.show_all(now, conn);
+        }
         if self.free_slots() > 0 {
             self.unchoke(now, conn);
         } else {

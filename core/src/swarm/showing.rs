@@ -82,7 +82,7 @@ impl Swarm {
     }
 
     /// From now on the peer knows of every piece.
-    fn show_all(&mut self, now: Instant, conn: ConnId) {
+    pub(super) fn show_all(&mut self, now: Instant, conn: ConnId) {
         let Some(peer) = self.conns.get_mut(&conn) else { return };
         let Some(shown) = peer.shown.take() else { return };
         peer.sent_at(now);
