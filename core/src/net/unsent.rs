@@ -2,8 +2,8 @@
 //!
 //! What the kernel holds unsent cannot be taken back: a choke, a HAVE or another peer's turn waits behind it. On a slow
 //! line the 128 KiB that a fast one sends in no time are a tenth of a second, in which two peers get halves of two
-//! pieces instead of one a whole. So a socket holds what leaves within a fiftieth of a second at the speed that it has shown, and
-//! begins small.
+//! pieces instead of one a whole. So a socket holds what leaves within a fiftieth of a second at the speed that it has
+//! shown, and begins small.
 
 use std::time::Duration;
 

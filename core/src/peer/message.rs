@@ -3,10 +3,10 @@
 //! A message is a 4-byte length, a 1-byte id and its fields, all big-endian; a length of 0 keeps the connection alive.
 //! Numbers come in unchecked: whoever has the torrent's layout checks them.
 //!
-//! Between our own, a block's message may bring a run: blocks that follow one another in a piece, under one head. A peer
-//! says in its extension handshake how long a run it takes; whoever receives one cuts it into blocks again. On a fast
-//! line a head for each block costs the sender as much as the blocks themselves, where the system sends those straight
-//! from its cache.
+//! Between our own, a block's message may bring a run: blocks that follow one another in a piece, under one head. A
+//! peer says in its extension handshake how long a run it takes; whoever receives one cuts it into blocks again. On a
+//! fast line a head for each block costs the sender as much as the blocks themselves, where the system sends those
+//! straight from its cache.
 //!
 //! Law: a message that cannot be right is refused as soon as its length and id are known, so no peer makes us buffer
 //! more than [`MAX_EXTENDED`] bytes, or a bitfield's length.

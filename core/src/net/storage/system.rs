@@ -1,5 +1,5 @@
-//! What the operating system does with a torrent's files: reads and writes at an offset, sends to a socket, and a rename that replaces
-//! nothing.
+//! What the operating system does with a torrent's files: reads and writes at an offset, sends to a socket, and a
+//! rename that replaces nothing.
 
 use std::fs::{self, File};
 use std::io;
