@@ -29,6 +29,9 @@ const MOST_WITHDRAWN: usize = 1000;
 /// No feed means a longer time by its `ttl`.
 const MAX_TTL_MINUTES: u64 = 7 * 24 * 60;
 
+/// How long what is complete may be kept at least.
+const COMPLETE_TTL: Duration = Duration::from_hours(24);
+
 /// No episode plays for longer.
 const MAX_DURATION: Duration = Duration::from_hours(1000);
 
@@ -50,6 +53,10 @@ pub(super) fn channel(model: &rss::Channel, base: &Url) -> Channel {
         let is_meant = move |txt: &&Extension| txt.attrs.get("purpose").is_some_and(|it| it == purpose);
         kept.all("txt").iter().filter(is_meant).filter_map(Extension::value)
     };
+    let is_complete = is_yes(itunes.and_then(|itunes| itunes.complete.as_deref()));
+    let ttl = model.ttl.as_deref().and_then(ttl);
+    let ttl = ttl.or_else(|| kept.text("updateperiod").and_then(|period| rhythm(period, kept)));
+    let ttl = if is_complete { ttl.max(Some(COMPLETE_TTL)) } else { ttl };
     Channel {
         title: line(&model.title),
         link: web_url(&model.link, base).or_else(|| linked("alternate")),
@@ -62,14 +69,14 @@ pub(super) fn channel(model: &rss::Channel, base: &Url) -> Channel {
         explicit: itunes.and_then(|itunes| itunes.explicit.as_deref()).and_then(explicit),
         is_serial: itunes.and_then(|it| it.r#type.as_deref()).is_some_and(|it| it.eq_ignore_ascii_case("serial")),
         copyright: model.copyright.as_deref().map(line).filter(|text| !text.is_empty()),
-        is_complete: is_yes(itunes.and_then(|itunes| itunes.complete.as_deref())),
+        is_complete,
         is_blocked: is_yes(itunes.and_then(|itunes| itunes.block.as_deref())),
         tags: channel_tags(model, kept),
         locked: kept.first("locked").filter(|locked| is_yes(locked.value())).map(locked),
         podcast_guid: kept.text("guid").and_then(|guid| Uuid::try_parse(guid).ok()),
         key: said(KEY_PURPOSE).next().and_then(|key| key.parse().ok()),
         withdrawn: said(WITHDRAWN_PURPOSE).filter_map(|it| it.parse().ok()).take(MOST_WITHDRAWN).collect(),
-        ttl: model.ttl.as_deref().and_then(ttl),
+        ttl,
         skip_hours: SkipHours::new(kept.first("skiphours").into_iter().flat_map(hours))
             .with_days(kept.first("skipdays").into_iter().flat_map(days)),
         events_url: events.and_then(|link| web_url(&link.href, base)),
@@ -320,6 +327,18 @@ fn days(skipped: &Extension) -> impl Iterator<Item = &str> {
 fn ttl(text: &str) -> Option<Duration> {
     let minutes: u64 = text.trim().parse().ok()?;
     (minutes > 0).then(|| Duration::from_mins(minutes.min(MAX_TTL_MINUTES)))
+}
+
+/// The time between two changes by RSS 1.0 Syndication: so many to a period.
+fn rhythm(period: &str, kept: Kept<'_>) -> Option<Duration> {
+    let hours = match period.trim().to_ascii_lowercase().as_str() {
+        "hourly" => 1,
+        "daily" => 24,
+        "weekly" | "monthly" | "yearly" => MAX_TTL_MINUTES / 60,
+        _ => return None,
+    };
+    let times: u32 = kept.text("updatefrequency").and_then(|text| text.trim().parse().ok()).unwrap_or(1);
+    Duration::from_hours(hours).checked_div(times)
 }
 
 /// `1800`, `30:00`, `0:30:00`, with or without a fraction.

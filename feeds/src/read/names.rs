@@ -36,6 +36,8 @@ pub(super) enum Space {
     Podcast,
     /// Podlove Simple Chapters.
     Chapters,
+    /// How often a feed changes: RSS 1.0 Syndication.
+    Syndication,
     Other,
 }
 
@@ -62,6 +64,7 @@ impl Space {
             "podcastindex.org/namespace/1.0"
             | "github.com/podcastindex-org/podcast-namespace/blob/main/docs/1.0.md" => Self::Podcast,
             "podlove.org/simple-chapters" => Self::Chapters,
+            "purl.org/rss/1.0/modules/syndication" => Self::Syndication,
             _ => Self::Other,
         }
     }
@@ -76,6 +79,7 @@ impl Space {
             "media" => Self::Media,
             "podcast" => Self::Podcast,
             "psc" => Self::Chapters,
+            "sy" => Self::Syndication,
             _ => Self::Other,
         }
     }
@@ -133,6 +137,8 @@ pub(super) fn in_channel(space: Space, local: &str) -> Option<Kept> {
         (Space::Itunes, "type") => Kept::Text("itunes:type"),
         (Space::Itunes, "new-feed-url") => Kept::Text("itunes:new-feed-url"),
         (Space::Podcast, "guid") => Kept::Text("x:guid"),
+        (Space::Syndication, "updateperiod") => Kept::Text("x:updateperiod"),
+        (Space::Syndication, "updatefrequency") => Kept::Text("x:updatefrequency"),
         (Space::Podcast, "locked") => Kept::Tree("x:locked"),
         (Space::Podcast, "txt") => Kept::Tree("x:txt"),
         (Space::Podcast, local) => Kept::Tree(tags::word_of(local)?),

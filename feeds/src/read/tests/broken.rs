@@ -280,6 +280,21 @@ fn the_head_of_a_feed_is_read() {
 }
 
 #[test]
+fn how_often_a_feed_changes_stands_in_for_its_ttl() {
+    let minutes = |text: &str| read_rss(text).ttl.map(|ttl| ttl.as_secs() / 60);
+    let of = |period: &str, times: &str| {
+        minutes(&format!(
+            "<sy:updatePeriod>\n{period} </sy:updatePeriod><sy:updateFrequency>{times}</sy:updateFrequency>"
+        ))
+    };
+    assert_eq!([of("hourly", "1"), of("daily", "2"), of("weekly", "x")], [Some(60), Some(720), Some(10_080)]);
+    assert_eq!([of("hourly", "0"), of("never", "1"), of("", "")], [None; 3]);
+    assert_eq!(minutes("<sy:updatePeriod>daily</sy:updatePeriod><ttl>90</ttl>"), Some(90));
+    // Of a show that is complete nothing is to come.
+    assert_eq!(minutes("<itunes:complete>Yes</itunes:complete><ttl>90</ttl>"), Some(1440));
+}
+
+#[test]
 fn the_older_image_and_editor_stand_in() {
     let feed = read_rss(
         "<managingEditor>ed@h.example (Ed)</managingEditor><image><title>no</title><url>/old.gif</url></image>",
