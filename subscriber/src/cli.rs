@@ -12,8 +12,8 @@ use podswarm_core::net::Discovery;
 use podswarm_core::rate::Limit;
 use podswarm_core::timetable::Hours;
 
-use crate::agent::OnMetered;
 use crate::agent::share::{SeedRatio, SeedTime};
+use crate::agent::{OnMetered, Sources};
 use crate::records::Backlog;
 use crate::rules::{Choice, Clause, ClauseError, Hook, Keep, KeepFor, Quality, RuleName, Rules, Size, Take, Template};
 use crate::web::{PhoneAddr, WebAddr};
@@ -200,7 +200,7 @@ pub struct DownloadArgs {
 /// The arguments of `get`.
 #[derive(Args, Debug)]
 pub struct GetArgs {
-    /// `.torrent` files, magnet links, http(s) URLs of `.torrent` files, or http(s) URLs of media.
+    /// `.torrent` files, folders of them, magnet links, http(s) URLs of `.torrent` files, or http(s) URLs of media.
     #[arg(required = true, value_name = "SOURCE")]
     pub sources: Vec<String>,
     /// Put what is fetched into this folder. [default: the current one]
@@ -296,6 +296,9 @@ pub struct PlayArgs {
     /// Where episodes are kept, where no agent runs.
     #[command(flatten)]
     pub library: LibraryArgs,
+    /// What may be fetched from where, where no agent runs.
+    #[command(flatten)]
+    pub sources: SourceArgs,
     /// How to speak to peers.
     #[command(flatten)]
     pub engine: EngineArgs,
@@ -602,6 +605,13 @@ pub struct SourceArgs {
     /// Take part in no swarm: fetch plain files only. No peer sees this machine's address.
     #[arg(long)]
     pub http_only: bool,
+}
+
+impl SourceArgs {
+    /// The sources that may be asked.
+    pub const fn sources(self) -> Sources {
+        if self.http_only { Sources::HttpOnly } else { Sources::All }
+    }
 }
 
 /// The least time between two polls of a feed that the owner may ask for without a schedule.

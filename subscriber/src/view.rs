@@ -9,6 +9,7 @@ use chrono::{DateTime, Local, Utc};
 use podswarm_core::app::human_duration;
 use podswarm_core::dht::scrape::Estimate;
 use podswarm_core::rate::ByteCount;
+use podswarm_feeds::poll::Counts;
 
 use crate::agent::HookState;
 use crate::ask::{EpisodeView, FeedView, StageName, Status, TrackerFigures, Transfer};
@@ -159,11 +160,23 @@ pub fn feed(feed: &FeedView, now: DateTime<Utc>) -> String {
     for words in feed.rules.words() {
         say("rule", words);
     }
-    let polls = feed.polls;
-    let answered = polls.full + polls.unchanged;
-    let saved = ByteCount(polls.bytes_saved);
-    say("polls", format!("{answered} answered, {} of them without change, which saved {saved}", polls.unchanged));
+    say("polls", polls([feed.polls]));
     lines.join("\n")
+}
+
+/// What polling has cost and saved: `25 answered for 1.2 MiB, 20 of them without change, which saved 4.8 MiB`.
+fn polls(counts: impl IntoIterator<Item = Counts>) -> String {
+    let sum = counts.into_iter().fold(Counts::default(), |sum, one| Counts {
+        full: sum.full + one.full,
+        unchanged: sum.unchanged + one.unchanged,
+        failed: sum.failed + one.failed,
+        bytes: sum.bytes + one.bytes,
+        bytes_saved: sum.bytes_saved + one.bytes_saved,
+    });
+    let (cost, saved) = (ByteCount(sum.bytes), ByteCount(sum.bytes_saved));
+    let answered = sum.full + sum.unchanged;
+    let failed = if sum.failed == 0 { String::new() } else { format!("; {} failed", sum.failed) };
+    format!("{answered} answered for {cost}, {} of them without change, which saved {saved}{failed}", sum.unchanged)
 }
 
 /// `1.2 GiB, ratio 0.8, seeded for 3 h 20 min`.
@@ -301,11 +314,7 @@ pub fn status(status: &Status, now: DateTime<Utc>) -> String {
     for state in &status.hooks {
         let _ = writeln!(text, "hook       {}", hook(state));
     }
-    let polls = status.feeds.iter().map(|feed| feed.polls);
-    let (all, unchanged, saved) = polls.fold((0, 0, 0), |(all, unchanged, saved), polls| {
-        (all + polls.full + polls.unchanged, unchanged + polls.unchanged, saved + polls.bytes_saved)
-    });
-    let _ = writeln!(text, "polls      {all} answered, {unchanged} without change, which saved {}", ByteCount(saved));
+    let _ = writeln!(text, "polls      {}", polls(status.feeds.iter().map(|feed| feed.polls)));
     let _ = write!(text, "\n{}", feeds(&status.feeds, now));
     if !status.downloads.is_empty() {
         let _ = write!(text, "\n\n{}", episodes(&status.downloads, true));

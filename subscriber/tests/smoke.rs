@@ -497,6 +497,66 @@ async fn what_is_there_already_is_checked_and_not_fetched() {
 }
 
 #[tokio::test]
+async fn every_torrent_in_a_folder_is_had() {
+    let (dir, content) = (folder(), bytes(50_000, 1));
+    let torrents = dir.path().join("torrents");
+    std::fs::create_dir_all(torrents.join("empty")).expect("the folder is ours");
+    let first = torrent(&content);
+    let files = [("b.torrent", replaced(&first, "7:one.mp3", "7:two.mp3")), ("a.TORRENT", first), ("c.txt", vec![1])];
+    for (name, bytes) in files {
+        std::fs::write(torrents.join(name), bytes).expect("the folder is ours");
+    }
+    for name in ["one.mp3", "two.mp3"] {
+        std::fs::write(dir.path().join(name), &content).expect("the folder is ours");
+    }
+    let got = done(&output(dir.path(), &["get", "torrents", "--peer-port", "0", "--bind", "127.0.0.1"]).await);
+    assert!(got.contains("one.mp3") && got.contains("two.mp3"), "{got}");
+    let refused = output(dir.path(), &["get", "torrents/empty"]).await;
+    let stderr = String::from_utf8_lossy(&refused.stderr);
+    assert!(stderr.contains("the folder `torrents/empty` has no `.torrent` file in it"), "{stderr}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_a_library_is_not_remembered_as_one() {
+    let (host, dir) = (Host::start().await, folder());
+    host.put("one.mp3", bytes(1000, 1));
+    host.release("g1", "One", "/media/one.mp3");
+    done(&output(dir.path(), &["add", &host.url("/feed.xml")]).await);
+    std::fs::write(dir.path().join("file"), "mine").expect("the folder is ours");
+    for library in ["file", "file/below"] {
+        let refused = output(dir.path(), &["download", "1/1", "--http-only", "--library", library]).await;
+        let stderr = String::from_utf8_lossy(&refused.stderr);
+        assert!(stderr.contains("keep episodes in `") && stderr.contains(library), "{stderr}");
+    }
+    done(&output(dir.path(), &["download", "1/1", "--http-only"]).await);
+    assert!(done(&output(dir.path(), &["episodes"]).await).contains("kept"));
+    assert!(dir.path().join("data/library").is_dir());
+}
+
+#[tokio::test]
+async fn a_library_that_is_away_is_waited_for_and_not_made_anew() {
+    let (host, dir) = (Host::start().await, folder());
+    for (name, seed) in [("one.mp3", 1), ("two.mp3", 2)] {
+        host.put(name, bytes(9000, seed));
+    }
+    host.release("g1", "One", "/media/one.mp3");
+    done(&output(dir.path(), &["add", &host.url("/feed.xml")]).await);
+    let mut agent = Agent::start(dir.path(), &["--http-only"]);
+    agent.wait_for("complete").await;
+    let (library, away) = (dir.path().join("data/library"), dir.path().join("away"));
+    std::fs::rename(&library, &away).expect("the folder is ours");
+    host.release("g2", "Two", "/media/two.mp3");
+    done(&output(dir.path(), &["update", "1"]).await);
+    let waiting = agent.wait_for("waiting").await;
+    assert!(waiting["reason"].as_str().is_some_and(|reason| reason.contains("library is not there")), "{waiting}");
+    assert!(!library.exists());
+    std::fs::rename(&away, &library).expect("the folder is ours");
+    let complete = agent.wait_for("complete").await;
+    assert_eq!(complete["title"], "Two");
+    assert_eq!(agent.stop().await, 0);
+}
+
+#[tokio::test]
 async fn magnet_links_that_name_no_torrent_are_refused() {
     let dir = folder();
     // A hash of another kind than SHA-256.

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use podswarm_core::metainfo::InfoHash;
 use podswarm_core::rate::ByteCount;
+use podswarm_feeds::read::MAX_ITEMS;
 use serde::{Deserialize, Serialize};
 
 use crate::records::{Episode, EpisodeId, Expiry, FeedId, Why};
@@ -121,6 +122,9 @@ pub enum Event {
         new: usize,
         /// Episodes that are wanted since.
         wanted: usize,
+        /// Whether it has more items than are read of one feed.
+        #[serde(default)]
+        has_more: bool,
     },
     /// An episode was replaced by its publisher; the new version is wanted.
     Revised {
@@ -249,8 +253,10 @@ impl Event {
             Self::New { episode } => format!("new: {}", episode.title),
             Self::PollFailed { feed, reason, .. } => format!("cannot poll {feed}: {reason}"),
             Self::Polled { title, status: 304, .. } => format!("polled: {title}, no change"),
-            Self::Polled { title, new, wanted, .. } => {
-                format!("polled: {title}, {new} new, {wanted} to fetch")
+            Self::Polled { title, new, wanted, has_more, .. } => {
+                let more =
+                    if *has_more { format!("; only the first {MAX_ITEMS} items are read") } else { String::new() };
+                format!("polled: {title}, {new} new, {wanted} to fetch{more}")
             }
             Self::Revised { episode } => {
                 format!("revised: {}; the new version is fetched, the old file is kept", episode.title)

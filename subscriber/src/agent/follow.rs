@@ -237,6 +237,7 @@ impl Agent {
         let outcome = reply.outcome.clone();
         follow.poller.handle(now, poll::Input::Replied(reply));
         let state = follow.poller.state().clone();
+        let has_more = found.as_ref().is_some_and(|found| found.has_more);
         let reading = found.map(|found| self.take_in(now, id, *found, is_local)).unwrap_or_default();
         let Some(mut feed) = self.catalogue.feed(id).cloned() else { return };
         let from = std::mem::replace(&mut feed.poll, state).url;
@@ -253,7 +254,7 @@ impl Agent {
             Outcome::Body { .. } | Outcome::NotModified => {
                 let status = if outcome == Outcome::NotModified { 304 } else { 200 };
                 let (new, wanted) = (reading.new, reading.wanted.len() + reading.revised.len());
-                Event::Polled { feed_id: id, feed: url, title, status, new, wanted }
+                Event::Polled { feed_id: id, feed: url, title, status, new, wanted, has_more }
             }
             Outcome::Failed { .. } | Outcome::Gone | Outcome::Throttled { .. } => {
                 Event::PollFailed { feed_id: id, feed: url, reason: last_error.unwrap_or_default() }

@@ -47,6 +47,8 @@ pub struct FoundFeed {
     pub withdrawn: Vec<Withdrawal>,
     /// Its items, in its own order.
     pub items: Vec<Found>,
+    /// Whether it has more than these, which are as many as are read.
+    pub has_more: bool,
 }
 
 /// An item of a feed, read.
@@ -89,14 +91,21 @@ pub struct Version {
     pub quality: read::Quality,
 }
 
+/// Whether a feed was read as far as feeds are, and goes on.
+pub fn has_more(channel: &read::Channel) -> bool {
+    !channel.is_whole && channel.items.len() >= read::MAX_ITEMS
+}
+
 impl FoundFeed {
     /// What counts of a feed that was read.
     pub fn of(channel: read::Channel) -> Self {
+        let has_more = has_more(&channel);
         Self {
             title: cut(channel.title.trim(), MAX_TITLE).to_owned(),
             language: channel.language.filter(|language| language.len() <= MAX_LANGUAGE),
             author: channel.author.map(|author| cut(author.trim(), MAX_TITLE).to_owned()),
             image: bounded_url(channel.image),
+            has_more,
             events_url: channel.events_url.filter(|url| url.as_str().len() <= MAX_URL),
             key: channel.key,
             withdrawn: channel.withdrawn,

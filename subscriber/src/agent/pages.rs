@@ -10,7 +10,7 @@ use podswarm_feeds::read::Channel;
 use url::Url;
 
 use super::catalogue::MAX_EPISODES;
-use super::found::FoundFeed;
+use super::found::{FoundFeed, has_more};
 
 /// More pages no feed has that anybody reads.
 const MOST_PAGES: usize = 1000;
@@ -73,7 +73,7 @@ fn has_known(channel: &Channel, known: &BTreeSet<String>) -> bool {
 
 /// What `reply` is once its body was read, or was not for the reason given, and what of it counts.
 ///
-/// One that was cut off must not be taken for the whole by a later 304.
+/// One that was cut off on its way must not be taken for the whole by a later 304.
 pub fn taken_in(reply: Reply, read: Result<Channel, String>) -> (Reply, Option<Box<FoundFeed>>) {
     let channel = match read {
         Ok(channel) => channel,
@@ -81,7 +81,7 @@ pub fn taken_in(reply: Reply, read: Result<Channel, String>) -> (Reply, Option<B
     };
     let mut reply = reply.with_hints(channel.ttl, channel.skip_hours);
     if let Outcome::Body { validators, .. } = &mut reply.outcome
-        && !channel.is_whole
+        && !(channel.is_whole || has_more(&channel))
     {
         *validators = Validators::default();
     }
@@ -143,6 +143,11 @@ mod tests {
         assert_eq!(validators(taken_in(reply(), Ok(whole)).0).as_deref(), Some("\"1\""));
         let (reply_of_cut_off, found) = taken_in(reply(), Ok(cut_off));
         assert_eq!((validators(reply_of_cut_off), found.unwrap().items.len()), (None, 1));
+        let items: Vec<String> = (0..=read::MAX_ITEMS).map(|number| number.to_string()).collect();
+        let too_long = page(1, &items.iter().map(String::as_str).collect::<Vec<_>>(), None);
+        let (reply_of_too_long, found) = taken_in(reply(), Ok(too_long));
+        assert_eq!(validators(reply_of_too_long).as_deref(), Some("\"1\""));
+        assert!(found.is_some_and(|found| found.has_more && found.items.len() == read::MAX_ITEMS));
         let (reply_of_none, found) = taken_in(reply(), Err("a web page".to_owned()));
         assert!(matches!(reply_of_none.outcome, Outcome::Failed { .. }) && found.is_none());
     }

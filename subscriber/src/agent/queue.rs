@@ -244,7 +244,7 @@ impl Queue {
         job.is_folder |= plan.is_folder;
         job.on_disk = job.on_disk.max(plan.present);
         (job.plan, job.phase, job.trouble, job.is_told) = (Some(plan), Phase::NoRoom, None, false);
-        if let Some(disk) = self.disk.filter(|disk| length.is_some_and(|length| length > disk.space.total)) {
+        if let Some(disk) = self.disk.filter(|disk| (1..length.unwrap_or_default()).contains(&disk.space.total)) {
             let (length, total) = (ByteCount(length.unwrap_or_default()), ByteCount(disk.space.total));
             self.source_failed(now, id, format!("it says that it holds {length}; the whole disk has {total}"), rng);
         }
@@ -397,6 +397,9 @@ impl Queue {
 
     /// Starts and prepares as much as there are places and room for.
     fn fill(&mut self, now: Instant) {
+        if self.jobs.is_empty() {
+            self.disk = None;
+        }
         let mut places = self.limit.saturating_sub(self.jobs.values().filter(|job| job.takes_a_place()).count());
         let most = self.limit * STALLED_PER_SLOT;
         places = places.min(most.saturating_sub(self.jobs.values().filter(|job| job.is_active()).count()));
@@ -408,7 +411,9 @@ impl Queue {
                 return;
             }
             next = self.line.range((Bound::Excluded(place), Bound::Unbounded)).next().copied();
-            let has_begun = match (self.jobs[&id].phase, self.disk) {
+            // What was measured long ago says nothing of now.
+            let disk = self.disk.filter(|disk| now - disk.measured <= MEASURE_EVERY);
+            let has_begun = match (self.jobs[&id].phase, disk) {
                 (Phase::Preparing | Phase::Running { .. } | Phase::Waiting { .. }, _) => false,
                 (Phase::NoRoom | Phase::Queued, None) => return self.measure(),
                 (Phase::NoRoom, Some(_)) => self.start_if_it_fits(now, id),
@@ -476,6 +481,9 @@ impl Disk {
 
 fn no_room(disk: Disk, needs: u64) -> String {
     let (available, reserve) = (ByteCount(disk.space.available), ByteCount(disk.reserve));
+    if disk.space.total == 0 {
+        return "the library is not there: its folder was moved, or its disk is away".to_owned();
+    }
     match needs {
         0 => format!("the disk has {available} free, of which {reserve} are kept"),
         needs => format!("it needs {}; the disk has {available} free, of which {reserve} are kept", ByteCount(needs)),

@@ -280,6 +280,7 @@ impl World {
             Outcome::Body { validators, ttl: None, skip_hours: poll::SkipHours::default() }
         };
         let found = FoundFeed {
+            has_more: false,
             title: "Show".to_owned(),
             language: Some("en-us".to_owned()),
             author: Some("Ann".to_owned()),

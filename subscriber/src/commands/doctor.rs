@@ -1,5 +1,7 @@
 //! `doctor`: what keeps the agent from its work, and what mends it.
 
+use std::fs::File;
+use std::path::Path;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -54,6 +56,10 @@ impl Finding {
 pub(super) async fn doctor(global: &GlobalArgs, out: &Out, route: &Route) -> Result<(), Failure> {
     let Reply::Status(status) = once(global, out, Ask::Status).await? else { return Err(misunderstood()) };
     let mut findings = vec![agent(&status), outside(&status), disk(&status), clock(&status, route).await];
+    if global.server.is_none() {
+        let has_kept = status.feeds.iter().any(|feed| feed.complete > 0);
+        findings.extend(library(&status.library, has_kept));
+    }
     findings.extend(feeds(&status));
     for finding in &findings {
         out.json(finding)?;
@@ -112,6 +118,27 @@ fn disk(status: &Status) -> Finding {
         format!("{free} free at `{library}`, and {reserve} are to be kept free: nothing is fetched"),
         "make room, keep fewer episodes (`podsub edit FEED --keep N`), or lower `podsub run --leave-free`",
     )
+}
+
+/// What is wrong with the library's folder, on this machine. It is made with the first episode.
+fn library(path: &Path, has_kept: bool) -> Option<Finding> {
+    let name = path.display();
+    let (how, mend) = match std::fs::metadata(path) {
+        Ok(found) if !found.is_dir() => {
+            (format!("`{name}` is no folder"), "move it away, or name another place: `podsub run --library DIR`")
+        }
+        Err(_) if has_kept => (
+            format!("`{name}` is not there, and episodes were kept in it"),
+            "bring it back, or name the place where it is now: `podsub run --library DIR`",
+        ),
+        Err(_) => return None,
+        Ok(_) => {
+            let probe = path.join(format!(".podsub-{}", std::process::id()));
+            let error = File::create_new(&probe).and_then(|_| std::fs::remove_file(&probe)).err()?;
+            (format!("nothing can be written to `{name}`: {error}"), "let the agent's user write there")
+        }
+    };
+    Some(Finding::bad("library", how, mend))
 }
 
 /// Compares our clock with that of the first feed's host that says.
@@ -181,6 +208,18 @@ fn bad_feed(feed: &crate::ask::FeedView) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_library_that_is_no_folder_or_has_gone_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, gone) = (folder.path().join("file"), folder.path().join("gone"));
+        std::fs::write(&file, "mine").unwrap();
+        let how = |path: &Path, has_kept| library(path, has_kept).map(|finding| finding.how).unwrap_or_default();
+        assert_eq!([how(folder.path(), true), how(&gone, false)], [""; 2]);
+        assert!(how(&file, false).ends_with("is no folder"));
+        assert!(how(&gone, true).contains("is not there, and episodes were kept in it"));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
 
     #[test]
     fn clocks_that_are_far_apart_are_told() {

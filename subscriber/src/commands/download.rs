@@ -8,7 +8,7 @@ use super::library::all_or_failure;
 use super::misunderstood;
 use super::run::{NOTICE, not_had, wait_for};
 use super::show::{Show, until};
-use crate::agent::{Duty, Settings, Sources};
+use crate::agent::{Duty, Settings};
 use crate::ask::{Ask, EpisodeView, Reply, StageName};
 use crate::cli::DownloadArgs;
 use crate::desk::{Contact, Following, default_library, find, settings};
@@ -33,10 +33,8 @@ pub(super) async fn download(global: &GlobalArgs, out: &Out, args: DownloadArgs)
 /// Downloads in this process.
 async fn here(out: &Out, dir: &DataDir, lock: DataDirLock, args: DownloadArgs) -> Result<(), Failure> {
     let is_plain = args.sources.http_only;
-    let settings = Settings {
-        sources: if is_plain { Sources::HttpOnly } else { Sources::All },
-        ..settings(Duty::Fetch, default_library(dir)?, system_zone())
-    };
+    let settings =
+        Settings { sources: args.sources.sources(), ..settings(Duty::Fetch, default_library(dir)?, system_zone()) };
     let engine = (!is_plain).then(|| engine_config(&args.engine, dir));
     let takes_part = engine.is_some();
     let route = args.engine.route.route();

@@ -73,6 +73,8 @@ struct Getter {
     folder: PathBuf,
     dir: DataDir,
     engine: OnceCell<Engine>,
+    /// Whether no part may be taken in a swarm.
+    is_plain: bool,
     stop: CancellationToken,
     /// Where somebody who plays it waits for it.
     player: Option<watch::Sender<Playable>>,
@@ -91,12 +93,14 @@ pub(super) enum Playable {
 
 pub(super) async fn get(global: &GlobalArgs, out: &Out, args: GetArgs) -> Result<(), Failure> {
     in_one_heap();
-    let kinds: Vec<Kind> = args.sources.iter().map(|source| kind_of(source)).collect::<Result<_, Failure>>()?;
+    let kinds: Vec<Vec<Kind>> = args.sources.iter().map(|source| kinds_of(source)).collect::<Result<_, Failure>>()?;
+    let kinds: Vec<Kind> = kinds.into_iter().flatten().collect();
     let folder = std::path::absolute(args.output.as_deref().unwrap_or(Path::new(".")))?;
     std::fs::create_dir_all(&folder).explain(|| format!("make the folder `{}`", folder.display()))?;
     let dir = DataDir::resolve(global.data_dir.as_deref(), PROGRAM)?;
     let stop = CancellationToken::new();
-    let getter = Getter { out: out.clone(), args, folder, dir, engine: OnceCell::new(), stop, player: None };
+    let engine = OnceCell::new();
+    let getter = Getter { out: out.clone(), args, folder, dir, engine, is_plain: false, stop, player: None };
     let all = async {
         let results = join_all(kinds.iter().map(|kind| getter.get(kind))).await;
         let is_stopped = getter.stop.is_cancelled();
@@ -135,6 +139,7 @@ pub(super) async fn get_to_play<P: Future<Output = Result<(), Failure>>>(
     dir: DataDir,
     out: &Out,
     args: GetArgs,
+    is_plain: bool,
     play: impl FnOnce(watch::Receiver<Playable>) -> P,
 ) -> Result<(), Failure> {
     let [source] = &args.sources[..] else { return Err(Failure::usage("one thing is played at a time")) };
@@ -143,7 +148,7 @@ pub(super) async fn get_to_play<P: Future<Output = Result<(), Failure>>>(
     std::fs::create_dir_all(&folder).explain(|| format!("make the folder `{}`", folder.display()))?;
     let (player, playable) = watch::channel(Playable::Nothing);
     let (engine, stop) = (OnceCell::new(), CancellationToken::new());
-    let getter = Getter { out: out.clone(), args, folder, dir, engine, stop, player: Some(player) };
+    let getter = Getter { out: out.clone(), args, folder, dir, engine, is_plain, stop, player: Some(player) };
     let fetching = async {
         match getter.get(&kind).await {
             // It is played for as long as the player wants.
@@ -471,6 +476,9 @@ impl Getter {
 
     /// The engine, started for the first torrent.
     async fn engine(&self) -> Result<&Engine, Failure> {
+        if self.is_plain {
+            return Err(Failure::new("it comes by a torrent, and --http-only takes part in no swarm"));
+        }
         let start = async {
             // Where no folder can be made there is no place to remember that it was shown.
             if self.dir.create().and_then(|()| first_run_notice(&self.dir, &self.out, NOTICE)).is_err() {
@@ -497,6 +505,26 @@ pub(super) fn is_source(text: &str) -> bool {
     matches!(scheme.as_deref(), Some("magnet" | "http" | "https")) || Path::new(text).is_file()
 }
 
+/// What a SOURCE stands for: a folder for every `.torrent` file in it, by their names.
+fn kinds_of(source: &str) -> Result<Vec<Kind>, Failure> {
+    let folder = Path::new(source);
+    if !folder.is_dir() {
+        return Ok(vec![kind_of(source)?]);
+    }
+    let read = || -> std::io::Result<Vec<PathBuf>> {
+        let paths = std::fs::read_dir(folder)?.map(|entry| Ok(entry?.path()));
+        let mut paths = paths.collect::<std::io::Result<Vec<_>>>()?;
+        paths.retain(|path| path.is_file() && path.extension().is_some_and(|end| end.eq_ignore_ascii_case("torrent")));
+        paths.sort();
+        Ok(paths)
+    };
+    let paths = read().explain(|| format!("read the folder `{source}`"))?;
+    if paths.is_empty() {
+        return Err(Failure::new(format!("the folder `{source}` has no `.torrent` file in it")));
+    }
+    Ok(paths.into_iter().map(Kind::File).collect())
+}
+
 /// What a SOURCE is, as far as its text tells.
 fn kind_of(source: &str) -> Result<Kind, Failure> {
     let scheme = source.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
@@ -510,8 +538,9 @@ fn kind_of(source: &str) -> Result<Kind, Failure> {
             _ => Err(Failure::usage(format!("`{source}` is no URL that can be read"))),
         },
         _ if Path::new(source).is_file() => Ok(Kind::File(PathBuf::from(source))),
-        _ => Err(Failure::new(format!("`{source}` is neither a file nor an http(s) URL nor a magnet link"))
-            .with_hint("give a .torrent file, a magnet link, or the http(s) URL of a .torrent or of media")),
+        _ => Err(Failure::new(format!("`{source}` is neither a file nor an http(s) URL nor a magnet link")).with_hint(
+            "give a .torrent file or a folder of them, a magnet link, or the http(s) URL of a .torrent or of media",
+        )),
     }
 }
 

@@ -19,8 +19,8 @@ use super::get::{Playable, get_to_play, is_source};
 use super::misunderstood;
 use super::player::{self, Listening};
 use super::run::NOTICE;
-use crate::agent::Duty;
 use crate::agent::share::{SeedRatio, SeedTime};
+use crate::agent::{Duty, Settings};
 use crate::ask::{Ask, Playing, Reply};
 use crate::cli::{GetArgs, PlayArgs};
 use crate::desk::{Contact, PROGRAM, default_library, find, settings};
@@ -50,8 +50,10 @@ pub(super) async fn play(global: &GlobalArgs, out: &Out, args: PlayArgs) -> Resu
 
 /// Plays an episode that this process fetches.
 async fn here(out: &Out, dir: &DataDir, lock: DataDirLock, args: PlayArgs) -> Result<(), Failure> {
-    let settings = settings(Duty::Fetch, default_library(dir)?, system_zone());
-    let engine = Some(engine_config(&args.engine, dir));
+    let is_plain = args.sources.http_only;
+    let settings =
+        Settings { sources: args.sources.sources(), ..settings(Duty::Fetch, default_library(dir)?, system_zone()) };
+    let engine = (!is_plain).then(|| engine_config(&args.engine, dir));
     let library = args.library.library.as_deref().map(std::path::absolute).transpose()?;
     let port = WebPort::bind(WebAddr::ANY, dir, out).await?;
     let route = args.engine.route.route();
@@ -60,7 +62,9 @@ async fn here(out: &Out, dir: &DataDir, lock: DataDirLock, args: PlayArgs) -> Re
     let played = async {
         let contact = Contact::Here(session.handle());
         let playing = ask(&contact, &args.what).await?;
-        first_run_notice(dir, out, NOTICE)?;
+        if !is_plain {
+            first_run_notice(dir, out, NOTICE)?;
+        }
         tell(out, &playing)?;
         hand_over(out, &args, &playing.url, Stay::Yes, Some(listening(contact, &playing))).await
     };
@@ -87,7 +91,7 @@ async fn source(dir: DataDir, out: &Out, args: PlayArgs) -> Result<(), Failure> 
         engine: args.engine.clone(),
     };
     let web_dir = dir.clone();
-    get_to_play(dir, out, get, async |mut playable| {
+    get_to_play(dir, out, get, args.sources.http_only, async |mut playable| {
         let found = playable.wait_for(|playable| !matches!(playable, Playable::Nothing)).await;
         let found = found.map_err(|_| Failure::new("nothing that can be played was found"))?.clone();
         let torrent = match found {

@@ -14,7 +14,7 @@ use super::show::{Show, until};
 use crate::address::feed_url;
 use crate::agent::event::Event;
 use crate::agent::share::Enough;
-use crate::agent::{Duty, Limits, Seeding, Settings, Sources};
+use crate::agent::{Duty, Limits, Seeding, Settings};
 use crate::ask::{Ask, EpisodeView, PhoneWish, Reply, SyncWish};
 use crate::cli::RunArgs;
 use crate::desk::{Contact, Following, default_library, find};
@@ -77,7 +77,7 @@ async fn own(out: &Out, dir: &DataDir, lock: DataDirLock, args: &RunArgs, urls: 
         seed_at: args.seed_at.clone(),
         on_metered: args.on_metered,
         enough: Enough { ratio: args.seed_ratio, time: args.seed_time },
-        sources: if args.sources.http_only { Sources::HttpOnly } else { Sources::All },
+        sources: args.sources.sources(),
         connects_back: !args.no_connect_back,
         rules: args.rules.all.clone(),
         limits: Limits { quota: args.quota.map(|size| size.0), leave_free: args.leave_free.map(|size| size.0) },

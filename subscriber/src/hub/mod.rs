@@ -140,8 +140,13 @@ impl Hub {
         })
         .await?
         .map_err(|error| with_hint(Failure::new("open the store"), error))?;
+        // What cannot be a library is not remembered as one.
+        let is_named = library.is_some();
         settings.library = library.or(memory.library).unwrap_or(settings.library);
         let root = settings.library.clone();
+        if is_named {
+            std::fs::create_dir_all(&root).explain(|| format!("keep episodes in `{}`", root.display()))?;
+        }
         let engine = match engine {
             Some(config) => Some(Engine::start(config).await?),
             None => None,

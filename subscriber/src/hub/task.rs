@@ -1,6 +1,7 @@
 //! The hub's one task: messages go into the agent, what it decides is done.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -207,7 +208,10 @@ impl Task {
             Output::Hook { serial, hook, arrival } => {
                 kit.clone().spawn(hook::perform(kit, serial, hook, arrival));
             }
-            Output::Measure => kit.clone().spawn(measure(kit)),
+            Output::Measure => {
+                let has_kept = self.agent.catalogue().kept_bytes() > 0;
+                kit.clone().spawn(measure(kit, has_kept));
+            }
             Output::Poll { feed, fetch, known, is_typed } => {
                 kit.clone().spawn(poll::poll(kit, feed, fetch, known, is_typed));
             }
@@ -326,10 +330,12 @@ async fn sleep_until(deadline: Option<tokio::time::Instant>) {
     }
 }
 
-/// Measures the library's disk.
-async fn measure(kit: Arc<Kit>) {
+/// Measures the library's disk. Where episodes are kept and their folder is not there, the disk that would be measured,
+/// and written to, is another.
+async fn measure(kit: Arc<Kit>, has_kept: bool) {
     let root = kit.library.root().to_owned();
-    let measured = tokio::task::spawn_blocking(move || free_space(&root)).await;
+    let measure = move || if has_kept && !root.is_dir() { Err(ErrorKind::NotFound.into()) } else { free_space(&root) };
+    let measured = tokio::task::spawn_blocking(measure).await;
     let outstanding = kit.all_live().values().map(fetch::outstanding).sum();
     match measured {
         Ok(Ok(space)) => kit.tell(Input::Measured { space, outstanding }).await,

@@ -40,6 +40,24 @@ async fn what_is_played_from_the_start_to_the_end_is_fetched_once() {
 }
 
 #[tokio::test]
+async fn who_takes_part_in_no_swarm_plays_without_one() {
+    let (host, dir) = (Host::start().await, folder());
+    host.put("one.mp3", bytes(9000, 1));
+    host.release("g1", "One", "/media/one.mp3");
+    done(&output(dir.path(), &["add", "--backlog", "0", &host.url("/feed.xml")]).await);
+    std::fs::write(dir.path().join("data/config.toml"), "http_only = true").expect("the folder is ours");
+    let args = ["play", "1/1", "--player", "true", "--library", "kept"];
+    let played = output(dir.path(), &args).await;
+    let stderr = String::from_utf8_lossy(&played.stderr).into_owned();
+    assert!(played.status.success() && !stderr.contains("swarm"), "{stderr}");
+    // What comes by a swarm alone is refused.
+    std::fs::write(dir.path().join("x.torrent"), super::torrent(&bytes(9000, 1))).expect("the folder is ours");
+    let refused = output(dir.path(), &["play", "x.torrent", "--player", "true"]).await;
+    let stderr = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && stderr.contains("--http-only takes part in no swarm"), "{stderr}");
+}
+
+#[tokio::test]
 async fn a_jump_does_not_wait_for_what_its_host_is_slow_to_send() {
     let (host, dir) = (Host::that_stops_after(Some(500_000)).await, folder());
     let episode = bytes(9_000_000, 1);
