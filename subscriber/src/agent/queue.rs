@@ -397,9 +397,6 @@ impl Queue {
 
     /// Starts and prepares as much as there are places and room for.
     fn fill(&mut self, now: Instant) {
-        if self.jobs.is_empty() {
-            self.disk = None;
-        }
         let mut places = self.limit.saturating_sub(self.jobs.values().filter(|job| job.takes_a_place()).count());
         let most = self.limit * STALLED_PER_SLOT;
         places = places.min(most.saturating_sub(self.jobs.values().filter(|job| job.is_active()).count()));
@@ -411,9 +408,7 @@ impl Queue {
                 return;
             }
             next = self.line.range((Bound::Excluded(place), Bound::Unbounded)).next().copied();
-            // What was measured long ago says nothing of now.
-            let disk = self.disk.filter(|disk| now - disk.measured <= MEASURE_EVERY);
-            let has_begun = match (self.jobs[&id].phase, disk) {
+            let has_begun = match (self.jobs[&id].phase, self.disk) {
                 (Phase::Preparing | Phase::Running { .. } | Phase::Waiting { .. }, _) => false,
                 (Phase::NoRoom | Phase::Queued, None) => return self.measure(),
                 (Phase::NoRoom, Some(_)) => self.start_if_it_fits(now, id),
