@@ -47,6 +47,25 @@ pub struct BlockInfo {
     pub length: u32,
 }
 
+impl BlockInfo {
+    /// The blocks that the span is cut into; the last may be shorter than [`BLOCK_LENGTH`].
+    pub fn blocks(self) -> impl ExactSizeIterator<Item = Self> {
+        (0..self.length).step_by(BLOCK_LENGTH as usize).map(move |at| Self {
+            // A span that a peer invents may begin anywhere.
+            begin: self.begin.wrapping_add(at),
+            length: (self.length - at).min(BLOCK_LENGTH),
+            ..self
+        })
+    }
+
+    /// The first block, and the span without it.
+    pub fn split_block(self) -> (Self, Option<Self>) {
+        let length = self.length.min(BLOCK_LENGTH);
+        let rest = Self { begin: self.begin.wrapping_add(length), length: self.length - length, ..self };
+        (Self { length, ..self }, (rest.length > 0).then_some(rest))
+    }
+}
+
 /// A part of one file: one step of reading or writing a span of the torrent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileSlice {

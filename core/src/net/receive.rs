@@ -17,8 +17,8 @@ use std::io::IoSliceMut;
 use bytes::BytesMut;
 
 use super::buffers::{Buffer, Buffers};
-use crate::layout::BLOCK_LENGTH;
-use crate::peer::message::{BLOCK_HEAD, BlockHead};
+use crate::layout::{BLOCK_LENGTH, BlockInfo};
+use crate::peer::message::BLOCK_HEAD;
 use crate::peer::{DecodeError, Message};
 
 /// The most blocks that are guessed to follow.
@@ -35,7 +35,7 @@ pub(crate) struct Receiver {
     /// The block under way.
     block: Option<Filling>,
     /// What follows that block under the same head.
-    run: Option<BlockHead>,
+    run: Option<BlockInfo>,
     /// How many blocks the next read may find after it.
     ahead: usize,
     /// Where the guessed heads go.
@@ -50,7 +50,7 @@ pub(crate) struct Receiver {
 
 #[derive(Debug)]
 struct Filling {
-    head: BlockHead,
+    head: BlockInfo,
     buffer: Buffer,
     filled: usize,
 }
@@ -61,7 +61,7 @@ impl Filling {
     }
 
     fn finish(self) -> Message {
-        let BlockHead { piece, begin, length } = self.head;
+        let BlockInfo { piece, begin, length } = self.head;
         Message::Piece { piece, begin, data: self.buffer.freeze(length as usize) }
     }
 }
@@ -91,7 +91,7 @@ impl Receiver {
     pub(crate) fn room(&mut self) -> Vec<IoSliceMut<'_>> {
         let mut room = Vec::with_capacity(2 + 2 * MOST_AHEAD);
         let buffers_ahead = match &self.run {
-            Some(run) => run.blocks().count().min(MOST_AHEAD),
+            Some(run) => run.blocks().len().min(MOST_AHEAD),
             None if self.plain.is_empty() => self.ahead,
             None => 0,
         };
@@ -103,7 +103,7 @@ impl Receiver {
             for (block, buffer) in run.blocks().zip(&mut self.guessed) {
                 room.push(IoSliceMut::new(&mut buffer.bytes_mut()[..block.length as usize]));
             }
-            if run.blocks().count() > MOST_AHEAD {
+            if run.blocks().len() > MOST_AHEAD {
                 return room;
             }
         } else {
@@ -143,7 +143,8 @@ impl Receiver {
             let came = rest.min(buffer.bytes_mut().len());
             rest -= came;
             // Whatever is wrong with a head is found when the plain bytes are parsed.
-            let block = BlockHead::decode(head).ok().flatten().filter(|head| is_right && head.length == BLOCK_LENGTH);
+            let block =
+                BlockInfo::decode_head(head).ok().flatten().filter(|head| is_right && head.length == BLOCK_LENGTH);
             if let Some(head) = block {
                 self.begin(Filling { head, buffer, filled: came });
             } else {
@@ -176,7 +177,7 @@ impl Receiver {
         if *rest == 0 {
             return;
         }
-        let Some((head, run)) = self.run.map(BlockHead::split_block) else { return };
+        let Some((head, run)) = self.run.map(BlockInfo::split_block) else { return };
         self.run = run;
         let filled = (*rest).min(head.length as usize);
         *rest -= filled;
@@ -205,18 +206,18 @@ impl Receiver {
     fn parse(&mut self) -> Result<(), DecodeError> {
         while self.block.is_none() {
             if self.run.is_none()
-                && let Some(head) = BlockHead::decode(&self.plain)?
+                && let Some(head) = BlockInfo::decode_head(&self.plain)?
             {
                 self.run = Some(head);
                 let _ = self.plain.split_to(BLOCK_HEAD);
             }
-            if let Some((head, run)) = self.run.map(BlockHead::split_block) {
+            if let Some((head, run)) = self.run.map(BlockInfo::split_block) {
                 self.run = run;
                 let filled = self.plain.len().min(head.length as usize);
                 let mut buffer = self.buffers.take();
                 buffer.bytes_mut()[..filled].copy_from_slice(&self.plain.split_to(filled));
                 self.begin(Filling { head, buffer, filled });
-            } else if !BlockHead::may_begin(&self.plain)
+            } else if !BlockInfo::head_may_begin(&self.plain)
                 && let Some(message) = Message::decode(&mut self.plain)?
             {
                 self.messages.push(message);
@@ -234,7 +235,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::layout::{BlockInfo, PieceIndex};
+    use crate::layout::PieceIndex;
     use crate::peer::message::MAX_RUN;
 
     fn wire(message: &Message) -> Vec<u8> {
@@ -269,7 +270,7 @@ mod tests {
     /// What is received of a message: a run as the blocks that it was made of.
     fn cut(message: Message) -> Vec<Message> {
         let Message::Piece { piece, begin, data } = message else { return vec![message] };
-        let run = BlockHead { piece, begin, length: u32::try_from(data.len()).unwrap() };
+        let run = BlockInfo { piece, begin, length: u32::try_from(data.len()).unwrap() };
         run.blocks()
             .map(|block| {
                 let at = (block.begin - begin) as usize;

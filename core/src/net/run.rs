@@ -17,7 +17,6 @@ use super::engine::{Held, disk_fault};
 use super::pool::Pool;
 use super::storage::StorageError;
 use crate::layout::BlockInfo;
-use crate::peer::message::BlockHead;
 use crate::swarm::DiskFault;
 
 /// A run of blocks to be sent.
@@ -45,8 +44,7 @@ impl Run {
     }
 
     fn head(&self) -> Bytes {
-        let BlockInfo { piece, begin, length } = self.span;
-        Bytes::copy_from_slice(&BlockHead { piece, begin, length }.encode())
+        Bytes::copy_from_slice(&self.span.encode_head())
     }
 
     /// The message, head and blocks.

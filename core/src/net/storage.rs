@@ -373,7 +373,7 @@ impl Storage {
 
     /// Reads a span of verified bytes, cut into blocks.
     pub(crate) fn read(&self, span: BlockInfo, buffers: &Buffers) -> Result<Vec<Bytes>, StorageError> {
-        let lengths = block_lengths(span.length);
+        let lengths: Vec<usize> = span.blocks().map(|block| block.length as usize).collect();
         let mut blocks: Vec<Buffer> = lengths.iter().map(|_| buffers.take()).collect();
         let mut parts: VecDeque<&mut [u8]> =
             blocks.iter_mut().zip(&lengths).map(|(buffer, length)| &mut buffer.bytes_mut()[..*length]).collect();
@@ -751,11 +751,6 @@ fn split_front(blocks: &mut Vec<Bytes>, mut length: u64) -> Vec<Bytes> {
         }
     }
     front
-}
-
-/// The lengths of the blocks that a span of this length is cut into.
-fn block_lengths(span: u32) -> Vec<usize> {
-    (0..span).step_by(BLOCK_LENGTH as usize).map(|begin| (span - begin).min(BLOCK_LENGTH) as usize).collect()
 }
 
 /// Takes `length` bytes of room off the front.

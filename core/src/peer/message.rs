@@ -14,7 +14,7 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::hashes::{HASH_REQUEST_LENGTH, HashRequest, MAX_HASHES_LENGTH};
-use crate::layout::{BLOCK_LENGTH, BlockInfo, PieceIndex};
+use crate::layout::{BlockInfo, PieceIndex};
 
 /// The most bytes of an extension message that are read.
 pub const MAX_EXTENDED: u32 = 256 * 1024;
@@ -27,24 +27,14 @@ pub const BLOCK_HEAD: usize = 13;
 pub const MAX_RUN: u32 = 512 * 1024;
 
 /// What stands before the bytes of a block, or of a run of blocks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BlockHead {
-    /// The piece it belongs to.
-    pub piece: PieceIndex,
-    /// Its offset in the piece, in bytes.
-    pub begin: u32,
-    /// How many bytes follow.
-    pub length: u32,
-}
-
-impl BlockHead {
+impl BlockInfo {
     /// Whether the bytes begin a block's message, as far as can be told.
-    pub fn may_begin(bytes: &[u8]) -> bool {
+    pub fn head_may_begin(bytes: &[u8]) -> bool {
         bytes.get(4) == Some(&PIECE) && bytes[..4] != [0; 4]
     }
 
     /// Reads a head off the front of `bytes`; `None` if another message begins there, or it has not come whole.
-    pub fn decode(bytes: &[u8]) -> Result<Option<Self>, DecodeError> {
+    pub fn decode_head(bytes: &[u8]) -> Result<Option<Self>, DecodeError> {
         let Some(mut head) = bytes.get(..5) else { return Ok(None) };
         let (length, id) = (head.get_u32(), head.get_u8());
         if length == 0 || id != PIECE {
@@ -56,7 +46,7 @@ impl BlockHead {
     }
 
     /// The head as it is on the wire.
-    pub fn encode(&self) -> [u8; BLOCK_HEAD] {
+    pub fn encode_head(&self) -> [u8; BLOCK_HEAD] {
         let mut head = [0; BLOCK_HEAD];
         let mut out = &mut head[..];
         out.put_u32(9 + self.length);
@@ -64,19 +54,6 @@ impl BlockHead {
         out.put_u32(self.piece.0);
         out.put_u32(self.begin);
         head
-    }
-
-    /// The blocks of a run.
-    pub fn blocks(self) -> impl Iterator<Item = Self> {
-        std::iter::successors(Some(self.split_block()), |(_, rest)| rest.map(Self::split_block)).map(|(block, _)| block)
-    }
-
-    /// The first block of a run, and the run without it.
-    pub fn split_block(self) -> (Self, Option<Self>) {
-        let length = self.length.min(BLOCK_LENGTH);
-        // A run that a peer invents may begin anywhere.
-        let rest = Self { begin: self.begin.wrapping_add(length), length: self.length - length, ..self };
-        (Self { length, ..self }, (rest.length > 0).then_some(rest))
     }
 }
 
@@ -267,7 +244,10 @@ impl Message {
             Self::Have(piece) => head(HAVE, &[piece.0]),
             Self::Bitfield(_) => head(BITFIELD, &[]),
             Self::Request(block) => head(REQUEST, &fields(block)),
-            Self::Piece { piece, begin, .. } => head(PIECE, &[piece.0, *begin]),
+            Self::Piece { piece, begin, data } => {
+                let length = u32::try_from(data.len()).expect("our messages are short");
+                out.extend_from_slice(&BlockInfo { piece: *piece, begin: *begin, length }.encode_head());
+            }
             Self::Cancel(block) => head(CANCEL, &fields(block)),
             Self::Port(port) => {
                 out.put_u32(3);
@@ -335,6 +315,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::layout::BLOCK_LENGTH;
 
     fn wire(message: &Message) -> Vec<u8> {
         let mut out = BytesMut::new();
@@ -416,8 +397,8 @@ mod tests {
 
     #[test]
     fn a_run_is_cut_into_its_blocks() {
-        let run = BlockHead { piece: PieceIndex(7), begin: BLOCK_LENGTH, length: 2 * BLOCK_LENGTH + 5 };
-        assert_eq!(BlockHead::decode(&run.encode()), Ok(Some(run)));
+        let run = BlockInfo { piece: PieceIndex(7), begin: BLOCK_LENGTH, length: 2 * BLOCK_LENGTH + 5 };
+        assert_eq!(BlockInfo::decode_head(&run.encode_head()), Ok(Some(run)));
         let blocks: Vec<_> = run.blocks().map(|block| (block.piece.0, block.begin, block.length)).collect();
         assert_eq!(
             blocks,

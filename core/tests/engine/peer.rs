@@ -12,6 +12,16 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::world::Content;
 
+/// Messages as they are on the wire.
+fn wire(messages: &[Message]) -> BytesMut {
+    let mut bytes = BytesMut::new();
+    for message in messages {
+        message.encode_head(&mut bytes);
+        bytes.extend_from_slice(message.payload().map_or(&[], |payload| payload));
+    }
+    bytes
+}
+
 /// One end of a connection to an engine.
 pub(crate) struct Peer {
     stream: TcpStream,
@@ -79,19 +89,11 @@ impl Peer {
 
     /// Sends messages so that they come together.
     pub(crate) async fn send_together(&mut self, messages: &[Message]) {
-        let mut bytes = BytesMut::new();
-        for message in messages {
-            message.encode_head(&mut bytes);
-            bytes.extend_from_slice(message.payload().map_or(&[], |payload| payload));
-        }
-        self.write(&bytes).await;
+        self.write(&wire(messages)).await;
     }
 
     async fn try_send(&mut self, message: &Message) -> std::io::Result<()> {
-        let mut bytes = BytesMut::new();
-        message.encode_head(&mut bytes);
-        bytes.extend_from_slice(message.payload().map_or(&[], |payload| payload));
-        self.stream.write_all(&bytes).await
+        self.stream.write_all(&wire(std::slice::from_ref(message))).await
     }
 
     /// The engine's next message; `None` once it has closed the connection.

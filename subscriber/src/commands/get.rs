@@ -194,7 +194,7 @@ impl Getter {
         }
         let header = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok());
         let is_torrent = header("content-type").is_some_and(|kind| kind.starts_with("application/x-bittorrent"))
-            || has_torrent_name(answer.url());
+            || has_torrent_name(answer.url().path());
         let length = header("content-length").and_then(|length| length.parse().ok());
         let name = file_name(answer.url(), header("content-type"));
         drop(answer);
@@ -514,7 +514,7 @@ fn kinds_of(source: &str) -> Result<Vec<Kind>, Failure> {
     let read = || -> std::io::Result<Vec<PathBuf>> {
         let paths = std::fs::read_dir(folder)?.map(|entry| Ok(entry?.path()));
         let mut paths = paths.collect::<std::io::Result<Vec<_>>>()?;
-        paths.retain(|path| path.is_file() && path.extension().is_some_and(|end| end.eq_ignore_ascii_case("torrent")));
+        paths.retain(|path| path.is_file() && has_torrent_name(&path.to_string_lossy()));
         paths.sort();
         Ok(paths)
     };
@@ -553,8 +553,8 @@ fn read_bounded(path: &Path) -> Result<Vec<u8>, Failure> {
     std::fs::read(path).explain(|| format!("read `{}`", path.display()))
 }
 
-fn has_torrent_name(url: &Url) -> bool {
-    names::extension(url.path()).is_some_and(|extension| extension.eq_ignore_ascii_case("torrent"))
+fn has_torrent_name(path: &str) -> bool {
+    names::extension(path).is_some_and(|extension| extension.eq_ignore_ascii_case("torrent"))
 }
 
 /// The name under which media from `url` are kept.

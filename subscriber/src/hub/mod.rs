@@ -140,13 +140,12 @@ impl Hub {
         })
         .await?
         .map_err(|error| with_hint(Failure::new("open the store"), error))?;
-        // What cannot be a library is not remembered as one.
-        let is_named = library.is_some();
+        if let Some(root) = &library {
+            // What cannot be a library is not remembered as one.
+            tokio::fs::create_dir_all(root).await.explain(|| format!("keep episodes in `{}`", root.display()))?;
+        }
         settings.library = library.or(memory.library).unwrap_or(settings.library);
         let root = settings.library.clone();
-        if is_named {
-            std::fs::create_dir_all(&root).explain(|| format!("keep episodes in `{}`", root.display()))?;
-        }
         let engine = match engine {
             Some(config) => Some(Engine::start(config).await?),
             None => None,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use podswarm_core::layout::BlockInfo;
-use podswarm_core::peer::message::{BlockHead, MAX_RUN};
+use podswarm_core::peer::message::MAX_RUN;
 use podswarm_core::peer::{ConnId, Message, Transport};
 use podswarm_core::session::{Input, Origin};
 use podswarm_core::swarm::{self, DiskFault, Event, Output, StoreOutcome, SwarmSetup};
@@ -200,11 +200,10 @@ impl World {
             }
             // Whoever receives a run cuts it into blocks.
             Output::SendRun { conn, span, .. } => {
-                let BlockInfo { piece, begin, length } = span;
                 let bytes = self.read(id, span);
-                for block in (BlockHead { piece, begin, length }).blocks() {
-                    let data = bytes.slice(..block.length as usize);
-                    self.send(id, conn, Packet::Message(Message::Piece { piece, begin: block.begin, data }));
+                for BlockInfo { piece, begin, length } in span.blocks() {
+                    let data = bytes.slice(..length as usize);
+                    self.send(id, conn, Packet::Message(Message::Piece { piece, begin, data }));
                 }
             }
             Output::Store { whole, .. } => {

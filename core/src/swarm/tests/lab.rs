@@ -13,7 +13,6 @@ use crate::dht::Part;
 use crate::layout::{BLOCK_LENGTH, BlockInfo, Layout, PieceIndex};
 use crate::metainfo::merkle;
 use crate::metainfo::{FileTree, Metainfo, MetainfoBuilder, TorrentPath};
-use crate::peer::message::BlockHead;
 use crate::peer::{ConnId, Direction, Handshake, Message, PeerId, Reserved, Transport};
 use crate::piece::WebSeedId;
 use crate::rng::Rng;
@@ -430,9 +429,8 @@ impl Lab {
                     return;
                 }
                 host.runs += 1;
-                let BlockInfo { piece, begin, length } = span;
-                for BlockHead { piece, begin, length } in (BlockHead { piece, begin, length }).blocks() {
-                    let data = self.bytes(BlockInfo { piece, begin, length });
+                for block in span.blocks() {
+                    let (BlockInfo { piece, begin, .. }, data) = (block, self.bytes(block));
                     self.perform(number, Output::Send(conn, Message::Piece { piece, begin, data }));
                 }
             }
