@@ -59,7 +59,8 @@ fn left_by_the_publisher(ways: &[Way], flags: &[&str]) -> (Left, Host) {
         &folder.path().join("slow"),
         &texts(&flags(&first, &["--seed", "--down", "20kB/s"])),
     );
-    slow.event("downloading", PATIENCE);
+    // The publisher and the seed.
+    slow.wait_for("both to be met", PATIENCE, |line| (line.json()["peers"].as_u64()? == 2).then_some(()));
     let metainfo = metainfo(&first, &release.torrent);
     publisher.program.stop(PATIENCE);
     home.unplug();
