@@ -13,7 +13,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
-use podswarm_core::app::{sync_folder_of, write_atomic};
+use podswarm_core::app::{Space, free_space, sync_folder_of, write_atomic};
 use podswarm_core::metainfo::InfoHash;
 use podswarm_core::net::durable::beside;
 use sha1::{Digest, Sha1};
@@ -57,9 +57,30 @@ impl Library {
         Ok(self.root.join(file))
     }
 
-    /// Makes the folder of a show.
-    pub fn make_folder(&self, folder: &str) -> io::Result<()> {
-        fs::create_dir_all(self.path(folder)?)
+    /// What is free on its disk, or why that cannot be told. Its folder is made where nothing is kept yet; where
+    /// something is, a folder that is not there may be on a disk that is away, and another disk would be measured.
+    pub fn space(&self, has_kept: bool) -> Result<Space, String> {
+        let name = self.root.display();
+        if has_kept && !self.root.is_dir() {
+            return Err(format!("the library `{name}` is not there: its folder was moved, or its disk is away"));
+        }
+        fs::create_dir_all(&self.root).map_err(|error| format!("the library `{name}` cannot be made: {error}"))?;
+        free_space(&self.root).map_err(|error| format!("the disk of the library `{name}` cannot be measured: {error}"))
+    }
+
+    /// Makes the folder that `file` stands in, but never the library's own: [`ErrorKind::NotFound`] if that is not there.
+    pub fn make_folder_of(&self, file: &str) -> io::Result<()> {
+        let path = self.path(file)?;
+        let folder = path.parent().and_then(|folder| folder.strip_prefix(&self.root).ok()).unwrap_or(Path::new(""));
+        let mut made = self.root.clone();
+        for part in folder.components() {
+            made.push(part);
+            match fs::create_dir(&made) {
+                Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// What is in the folder of a show: names, [`names::fold`]ed, with the lengths of files; folders have none.
@@ -301,6 +322,7 @@ mod tests {
     fn library() -> (tempfile::TempDir, Library) {
         let root = tempfile::tempdir().unwrap();
         let library = Library::new(root.path().join("library"));
+        library.space(false).unwrap();
         (root, library)
     }
 
@@ -317,16 +339,32 @@ mod tests {
     fn a_folder_is_listed_with_the_lengths_of_its_files() {
         let (_root, library) = library();
         assert!(library.listing("Show").unwrap().is_empty());
-        library.make_folder("Show/Folder").unwrap();
+        library.make_folder_of("Show/Folder/x").unwrap();
         fs::write(library.path("Show/A.MP3").unwrap(), "12345").unwrap();
         let want = BTreeMap::from([("a.mp3".to_owned(), Some(5)), ("folder".to_owned(), None)]);
         assert_eq!(library.listing("Show").unwrap(), want);
     }
 
     #[test]
+    fn a_library_that_is_away_is_never_made_anew_where_something_is_kept() {
+        let root = tempfile::tempdir().unwrap();
+        let library = Library::new(root.path().join("disk/library"));
+        assert!(library.space(true).unwrap_err().contains("is not there"));
+        assert_eq!(library.make_folder_of("Show/a.mp3").unwrap_err().kind(), ErrorKind::NotFound);
+        assert!(!root.path().join("disk").exists());
+        library.space(false).unwrap();
+        library.make_folder_of("a.mp3").unwrap();
+        library.make_folder_of("Show/Season 1/a.mp3").unwrap();
+        library.make_folder_of("Show/Season 1/b.mp3").unwrap();
+        assert!(library.root().join("Show/Season 1").is_dir());
+        fs::write(root.path().join("file"), "").unwrap();
+        assert!(Library::new(root.path().join("file/library")).space(false).unwrap_err().contains("cannot be made"));
+    }
+
+    #[test]
     fn what_was_deleted_takes_its_empty_folder_along_and_nothing_else() {
         let (_root, library) = library();
-        library.make_folder("Show").unwrap();
+        library.make_folder_of("Show/x").unwrap();
         let (a, b) = (library.path("Show/a.mp3").unwrap(), library.path("Show/b.mp3").unwrap());
         fs::write(&a, "a").unwrap();
         fs::write(&b, "b").unwrap();
@@ -342,7 +380,7 @@ mod tests {
     #[test]
     fn only_what_looks_as_it_did_is_deleted() {
         let (_root, library) = library();
-        library.make_folder("Show/Folder").unwrap();
+        library.make_folder_of("Show/Folder/x").unwrap();
         let (one, inner) = (library.path("Show/a.mp3").unwrap(), library.path("Show/Folder/b.mp3").unwrap());
         fs::write(&one, "abc").unwrap();
         fs::write(&inner, "abc").unwrap();
@@ -364,7 +402,7 @@ mod tests {
     #[test]
     fn a_copy_takes_the_place_of_what_it_was_made_of_and_of_nothing_else() {
         let (_root, library) = library();
-        library.make_folder("Show").unwrap();
+        library.make_folder_of("Show/x").unwrap();
         let file = "Show/a.mp3";
         let path = library.path(file).unwrap();
         fs::write(&path, "abc").unwrap();
@@ -385,7 +423,7 @@ mod tests {
     #[test]
     fn a_picture_of_ours_makes_way_and_one_of_the_owners_does_not() {
         let (_root, library) = library();
-        library.make_folder("Show").unwrap();
+        library.make_folder_of("Show/x").unwrap();
         let at = |name: &str| library.path("Show").unwrap().join(name);
         let [one, two] = [name_of("png", b"one"), name_of("jpg", b"two")];
         assert_eq!(library.put_picture("Show", &one, b"one", &[]).unwrap(), [&*one]);
@@ -413,7 +451,7 @@ mod tests {
     #[test]
     fn holes_take_no_room() {
         let (_root, library) = library();
-        library.make_folder("Show").unwrap();
+        library.make_folder_of("Show/x").unwrap();
         let path = library.path("Show/a.mp3").unwrap();
         fs::File::create(engine_part(&path)).unwrap().set_len(1 << 30).unwrap();
         assert_eq!(library.present("Show/a.mp3"), 0);

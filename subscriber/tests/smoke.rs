@@ -534,6 +534,29 @@ async fn what_cannot_be_a_library_is_not_remembered_as_one() {
 }
 
 #[tokio::test]
+async fn a_library_that_is_away_is_waited_for_and_not_made_anew() {
+    let (host, dir) = (Host::start().await, folder());
+    for (name, seed) in [("one.mp3", 1), ("two.mp3", 2)] {
+        host.put(name, bytes(9000, seed));
+    }
+    host.release("g1", "One", "/media/one.mp3");
+    done(&output(dir.path(), &["add", &host.url("/feed.xml")]).await);
+    let mut agent = Agent::start(dir.path(), &["--http-only"]);
+    agent.wait_for("complete").await;
+    let (library, away) = (dir.path().join("data/library"), dir.path().join("away"));
+    std::fs::rename(&library, &away).expect("the folder is ours");
+    host.release("g2", "Two", "/media/two.mp3");
+    done(&output(dir.path(), &["update", "1"]).await);
+    let waiting = agent.wait_for("waiting").await;
+    assert!(waiting["reason"].as_str().is_some_and(|reason| reason.contains("is not there")), "{waiting}");
+    assert!(!library.exists());
+    std::fs::rename(&away, &library).expect("the folder is ours");
+    let complete = agent.wait_for("complete").await;
+    assert_eq!(complete["title"], "Two");
+    assert_eq!(agent.stop().await, 0);
+}
+
+#[tokio::test]
 async fn magnet_links_that_name_no_torrent_are_refused() {
     let dir = folder();
     // A hash of another kind than SHA-256.

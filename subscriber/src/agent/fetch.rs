@@ -201,7 +201,10 @@ impl Agent {
         }
         let about = About::new(&episode);
         if !is_missing {
-            return self.tell(Event::SeedFailed { episode: about, reason });
+            if self.seed_later(now, id) {
+                self.tell(Event::SeedFailed { episode: about, reason });
+            }
+            return;
         }
         episode.stage = Stage::Gone { at: now.wall, why: None };
         self.catalogue.put(episode);

@@ -100,8 +100,8 @@ pub enum Input {
     },
     /// The disk was measured, as [`Output::Measure`] asked.
     Measured {
-        /// What is free.
-        space: Space,
+        /// What is free, or why that cannot be told.
+        space: Result<Space, String>,
         /// Bytes that running downloads have yet to write.
         outstanding: u64,
     },

@@ -159,7 +159,11 @@ impl Agent {
             Input::Hooked { serial, outcome } => self.hooked(now, serial, outcome),
             Input::Measured { space, outstanding } => {
                 self.queue.count_kept(self.catalogue.kept_bytes());
+                let is_back = space.is_ok() && self.queue.unmeasured().is_some();
                 self.queue.measured(now.instant, space, outstanding);
+                if is_back {
+                    self.seed_again(now);
+                }
             }
             Input::Pause(target) => self.pause(now, target),
             Input::Pictured { feed, left } => self.pictured(feed, left),

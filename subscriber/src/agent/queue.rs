@@ -101,6 +101,8 @@ pub struct Queue {
     line: BTreeSet<(Reverse<Rank>, EpisodeId)>,
     attempts: u64,
     disk: Option<Disk>,
+    /// Why the disk could not be measured, and so is taken for a full one.
+    unmeasured: Option<String>,
     limits: Limits,
     /// Bytes of all episodes that are there.
     kept: u64,
@@ -130,6 +132,7 @@ impl Queue {
             line: BTreeSet::new(),
             attempts: 0,
             disk: None,
+            unmeasured: None,
             limits,
             kept: 0,
             is_measuring: false,
@@ -171,6 +174,11 @@ impl Queue {
     fn is_over_quota(&self) -> bool {
         let taken = self.kept.saturating_add(self.jobs.values().map(|job| job.on_disk).sum());
         self.limits.quota.is_some_and(|quota| taken > quota)
+    }
+
+    /// Why the disk could not be measured.
+    pub fn unmeasured(&self) -> Option<&str> {
+        self.unmeasured.as_deref()
     }
 
     /// Bytes that all episodes take that are there.
@@ -260,6 +268,11 @@ impl Queue {
             job.phase = Phase::Running { have: progress.have, moved: now, is_stalled: false };
             job.on_disk = progress.have;
             (job.trouble, job.is_told) = (None, false);
+            // One that is longer than its host says shows it only so.
+            if self.is_over_quota() {
+                self.halt();
+                self.fill(now);
+            }
             return;
         }
         let still = now - moved;
@@ -284,6 +297,10 @@ impl Queue {
         let Some(job) = self.current(id, attempt).filter(|job| job.is_active()) else { return };
         match fault {
             Fault::InTheWay(_) => (job.phase, job.plan) = (Phase::Queued, None),
+            Fault::NoLibrary(_) => {
+                (job.phase, job.plan) = (Phase::Queued, None);
+                self.disk = None;
+            }
             Fault::Busy { reason, patience } => {
                 job.not_before = now + patience.min(MAX_PATIENCE);
                 self.source_failed(now, id, reason, rng);
@@ -307,19 +324,26 @@ impl Queue {
         plan
     }
 
-    /// The disk was measured; running downloads have `outstanding` bytes yet to write.
-    pub fn measured(&mut self, now: Instant, space: Space, outstanding: u64) {
+    /// The disk was measured, or why that cannot be; running downloads have `outstanding` bytes yet to write.
+    pub fn measured(&mut self, now: Instant, space: Result<Space, String>, outstanding: u64) {
         self.is_measuring = false;
+        self.unmeasured = space.as_ref().err().cloned();
+        let space = space.unwrap_or(Space { available: 0, total: 0 });
         let reserve = self.limits.leave_free.unwrap_or(space.reserve());
         self.disk = Some(Disk { measured: now, space, reserve, outstanding });
         if self.is_full() {
-            let running = self.jobs.iter_mut().filter(|(_, job)| matches!(job.phase, Phase::Running { .. }));
-            for (id, job) in running {
-                (job.phase, job.is_told) = (Phase::NoRoom, false);
-                self.orders.push_back(Order::Stop { id: *id });
-            }
+            self.halt();
         }
         self.fill(now);
+    }
+
+    /// Stops what runs, for want of room.
+    fn halt(&mut self) {
+        let running = self.jobs.iter_mut().filter(|(_, job)| matches!(job.phase, Phase::Running { .. }));
+        for (id, job) in running {
+            (job.phase, job.is_told) = (Phase::NoRoom, false);
+            self.orders.push_back(Order::Stop { id: *id });
+        }
     }
 
     /// Time passed.
@@ -408,12 +432,14 @@ impl Queue {
                 return;
             }
             next = self.line.range((Bound::Excluded(place), Bound::Unbounded)).next().copied();
-            let has_begun = match (self.jobs[&id].phase, self.disk) {
+            // What was measured long ago says nothing of now.
+            let disk = self.disk.filter(|disk| now - disk.measured <= MEASURE_EVERY);
+            let has_begun = match (self.jobs[&id].phase, disk) {
                 (Phase::Preparing | Phase::Running { .. } | Phase::Waiting { .. }, _) => false,
                 (Phase::NoRoom | Phase::Queued, None) => return self.measure(),
                 (Phase::NoRoom, Some(_)) => self.start_if_it_fits(now, id),
                 (Phase::Queued, Some(disk)) if disk.spare() == 0 => {
-                    self.hindered(id, no_room(disk, 0));
+                    self.hindered(id, self.no_room(disk, 0));
                     false
                 }
                 (Phase::Queued, Some(_)) => self.prepare(id),
@@ -445,7 +471,7 @@ impl Queue {
         let needs = job.plan.as_ref().map_or(0, Plan::needs);
         let wanted = needs.saturating_add(disk.outstanding);
         if disk.spare() == 0 || wanted > disk.spare() {
-            let reason = no_room(*disk, needs);
+            let reason = self.no_room(*disk, needs);
             self.hindered(id, reason);
             return false;
         }
@@ -465,23 +491,25 @@ impl Queue {
         self.orders.push_back(Order::Start { id, attempt: job.attempt });
         true
     }
+
+    fn no_room(&self, disk: Disk, needs: u64) -> String {
+        if let Some(reason) = &self.unmeasured {
+            return reason.clone();
+        }
+        let (available, reserve) = (ByteCount(disk.space.available), ByteCount(disk.reserve));
+        match needs {
+            0 => format!("the disk has {available} free, of which {reserve} are kept"),
+            needs => {
+                format!("it needs {}; the disk has {available} free, of which {reserve} are kept", ByteCount(needs))
+            }
+        }
+    }
 }
 
 impl Disk {
     /// What may still be written.
     const fn spare(&self) -> u64 {
         self.space.available.saturating_sub(self.reserve)
-    }
-}
-
-fn no_room(disk: Disk, needs: u64) -> String {
-    let (available, reserve) = (ByteCount(disk.space.available), ByteCount(disk.reserve));
-    if disk.space.total == 0 {
-        return "the library is not there: its folder was moved, or its disk is away".to_owned();
-    }
-    match needs {
-        0 => format!("the disk has {available} free, of which {reserve} are kept"),
-        needs => format!("it needs {}; the disk has {available} free, of which {reserve} are kept", ByteCount(needs)),
     }
 }
 

@@ -8,7 +8,7 @@
 //!
 //! Law: what was counted is not forgotten, but for the last minutes before a crash.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use podswarm_feeds::poll::Now;
 use super::catalogue::Change;
 use super::event::{About, Event};
 use super::{Agent, Output};
-use crate::records::{EpisodeId, Shared, Stage};
+use crate::records::{Episode, EpisodeId, Shared, Stage};
 use crate::rules::Span;
 
 /// How often it is counted what was sent.
@@ -28,6 +28,8 @@ const COUNT_EVERY: Duration = Duration::from_mins(1);
 const SAVE_EVERY: Duration = Duration::from_mins(10);
 /// No ratio ends the seeding of an episode that was seeded for less.
 const LEAST: Duration = Duration::from_hours(1);
+/// What could not be seeded is tried again after this long.
+const AGAIN: Duration = Duration::from_mins(10);
 
 /// How much the owner gives back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,6 +145,10 @@ pub(super) struct Counts {
     /// When to count again; `None` while nothing is exchanged.
     count_at: Option<Instant>,
     saved_at: Instant,
+    /// What could not be seeded though its file may be there. The owner has been told of it.
+    failed: BTreeSet<EpisodeId>,
+    /// When that is tried again.
+    again_at: Option<Instant>,
 }
 
 /// An episode that is exchanged.
@@ -158,7 +164,7 @@ struct Run {
 impl Agent {
     /// When seeding is to be looked at.
     pub(super) fn counts_deadline(&self) -> Option<Instant> {
-        self.counts.count_at
+        earliest(self.counts.count_at, self.counts.again_at)
     }
 
     /// Why a complete episode is seeded no longer, if so.
@@ -198,6 +204,7 @@ impl Agent {
     /// So many bytes were sent of each of these since it began.
     pub(super) fn counted(&mut self, now: Now, sent: Vec<(EpisodeId, u64)>) {
         for (id, sent) in sent {
+            self.counts.failed.remove(&id);
             let Some(episode) = self.catalogue.episode(id) else { continue };
             // What is enough is about to end.
             if episode.seeded_as().is_some() && !self.counts.runs.contains_key(&id) {
@@ -261,8 +268,28 @@ impl Agent {
         self.order_tags(id);
     }
 
+    /// What is complete could not be seeded, and its file may come back. Tells whether that is new.
+    pub(super) fn seed_later(&mut self, now: Now, id: EpisodeId) -> bool {
+        self.counts.again_at = earliest(self.counts.again_at, Some(now.instant + AGAIN));
+        self.counts.failed.insert(id)
+    }
+
+    /// Tries again what could not be seeded.
+    pub(super) fn seed_again(&mut self, now: Now) {
+        self.counts.again_at = None;
+        let Self { counts, catalogue, .. } = self;
+        counts.failed.retain(|id| catalogue.episode(*id).is_some_and(Episode::is_there));
+        let failed = self.counts.failed.iter().filter(|id| !self.counts.runs.contains_key(id));
+        for id in failed.copied().collect::<Vec<_>>() {
+            self.go_on(now, id);
+        }
+    }
+
     /// Has counted what was sent, if it is time and anything is exchanged.
     pub(super) fn tend_counts(&mut self, now: Now) {
+        if self.counts.again_at.is_some_and(|at| at <= now.instant) {
+            self.seed_again(now);
+        }
         let is_due = self.counts.count_at.is_none_or(|at| at <= now.instant);
         if is_due {
             let Self { counts, catalogue, .. } = self;

@@ -210,7 +210,7 @@ impl World {
             }
             Output::Measure => {
                 let space = Space { available: 50 << 30, total: 100 << 30 };
-                return Some(Input::Measured { space, outstanding: 0 });
+                return Some(Input::Measured { space: Ok(space), outstanding: 0 });
             }
             Output::Poll { feed, fetch, .. } => return Some(self.answer_poll(feed, &fetch)),
             Output::Prepare { id, attempt, source, .. } => return Some(self.prepare(id, attempt, &source)),
@@ -723,6 +723,28 @@ fn a_file_that_its_owner_took_away_is_not_fetched_again_unless_asked_for() {
     assert_eq!(world.started.len(), 1);
     world.input(Input::Take(id));
     assert_eq!(world.started.len(), 2);
+    assert_eq!(world.complete(), ["a"]);
+}
+
+#[test]
+fn what_cannot_be_seeded_while_a_disk_is_away_is_tried_again_and_told_of_once() {
+    let mut world = World::following(vec![torrent("a", 0, hash(1))]);
+    let id = EpisodeId { feed: FEED, number: 1 };
+    let failed = || Input::SeedFailed { id, is_missing: false, reason: "the disk is away".to_owned() };
+    let told = |world: &World| world.events.iter().filter(|event| matches!(event, Event::SeedFailed { .. })).count();
+    world.input(failed());
+    assert!(world.seeded.is_empty());
+    world.pass(599);
+    assert!(world.seeded.is_empty());
+    world.pass(1);
+    assert_eq!(world.seeded, [id]);
+    world.input(failed());
+    world.pass(600);
+    assert_eq!((world.seeded.len(), told(&world)), (2, 1));
+    // It stands, and fails again another day.
+    world.input(Input::Counted(vec![(id, 0)]));
+    world.input(failed());
+    assert_eq!(told(&world), 2);
     assert_eq!(world.complete(), ["a"]);
 }
 

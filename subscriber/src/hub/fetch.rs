@@ -1,5 +1,6 @@
 //! Downloads and seeds, each in a task of its own, until it is told to stop.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -115,6 +116,7 @@ async fn from_swarm(
     let mirrors = if metainfo.info.is_single_file { order.mirrors.clone() } else { Vec::new() };
     let choice = choice_of(&order.source, &metainfo.info)?;
     let length = length_of(choice.as_ref(), &metainfo.info);
+    make_folder(kit, &order.plan.file).await?;
     let files = Files::Fetch(path);
     let joined = Joined { id: order.id, metainfo, files, choice, web_seeds: mirrors, is_local: order.is_local };
     let (torrent, shown) = join(kit, joined).await.map_err(Fault::Source)?;
@@ -174,6 +176,17 @@ async fn from_host(
     Ok(None)
 }
 
+/// Makes the folder of what is to be downloaded.
+async fn make_folder(kit: &Kit, file: &str) -> Result<(), Fault> {
+    let (library, name) = (kit.library.clone(), file.to_owned());
+    let made = tokio::task::spawn_blocking(move || library.make_folder_of(&name)).await;
+    match made.map_err(|error| Fault::Disk(error.to_string()))? {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Err(Fault::NoLibrary(error.to_string())),
+        Err(error) => Err(Fault::Disk(format!("the folder of `{file}` cannot be made in the library: {error}"))),
+    }
+}
+
 /// Downloads a plain file; `None` if it was cancelled.
 async fn download(
     kit: &Arc<Kit>,
@@ -183,10 +196,7 @@ async fn download(
     meter: &Arc<Meter>,
     cancel: &CancellationToken,
 ) -> Result<Option<u64>, Fault> {
-    if let Some(folder) = path.parent() {
-        let made = tokio::fs::create_dir_all(folder).await;
-        made.map_err(|error| Fault::Disk(format!("make the folder `{}`: {error}", folder.display())))?;
-    }
+    make_folder(kit, &order.plan.file).await?;
     let counter = Arc::clone(meter);
     let options = DownloadOptions {
         progress: Some(Arc::new(move |bytes| counter.set(bytes))),

@@ -1,11 +1,10 @@
 //! The hub's one task: messages go into the agent, what it decides is done.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use podswarm_core::app::{Failure, free_space};
+use podswarm_core::app::Failure;
 use podswarm_core::effects::Effects;
 use podswarm_core::store::{Store, StoreError};
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -330,19 +329,16 @@ async fn sleep_until(deadline: Option<tokio::time::Instant>) {
     }
 }
 
-/// Measures the library's disk. Where episodes are kept and their folder is not there, the disk that would be measured,
-/// and written to, is another.
+/// Measures the library's disk.
 async fn measure(kit: Arc<Kit>, has_kept: bool) {
-    let root = kit.library.root().to_owned();
-    let measure = move || if has_kept && !root.is_dir() { Err(ErrorKind::NotFound.into()) } else { free_space(&root) };
-    let measured = tokio::task::spawn_blocking(measure).await;
+    let library = kit.library.clone();
+    let measured = tokio::task::spawn_blocking(move || library.space(has_kept)).await;
     let outstanding = kit.all_live().values().map(fetch::outstanding).sum();
     match measured {
-        Ok(Ok(space)) => kit.tell(Input::Measured { space, outstanding }).await,
-        Ok(Err(error)) => {
-            tracing::warn!(library = %kit.library.root().display(), %error, "the disk cannot be measured");
-            // A disk that cannot be measured is taken for a full one: the next measurement may succeed.
-            let space = podswarm_core::app::Space { available: 0, total: 0 };
+        Ok(space) => {
+            if let Err(reason) = &space {
+                tracing::warn!("{reason}");
+            }
             kit.tell(Input::Measured { space, outstanding }).await;
         }
         Err(error) => tracing::error!(%error, "measuring the disk broke off"),

@@ -291,7 +291,7 @@ impl World {
             Output::Measure => {
                 self.settle();
                 let outstanding = self.downloads.values().map(Download::outstanding).sum();
-                let measured = Input::Measured { space: self.disk.space(), outstanding };
+                let measured = Input::Measured { space: Ok(self.disk.space()), outstanding };
                 self.answer(Duration::from_millis(1), measured);
             }
             Output::Poll { feed, fetch, known, is_typed: _ } => self.poll(feed, fetch, known),

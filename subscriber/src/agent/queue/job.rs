@@ -22,6 +22,8 @@ pub enum Fault {
     Disk(String),
     /// Something else has the name that was chosen: the same source is tried again under another.
     InTheWay(String),
+    /// The library's folder is not there: the disk is measured again before anything goes on.
+    NoLibrary(String),
     /// The source failed or is not to be trusted: the next one is tried.
     Source(String),
 }

@@ -52,7 +52,7 @@ impl Bench {
         let mut orders = Vec::new();
         while let Some(order) = self.queue.poll() {
             match order {
-                Order::Measure => self.queue.measured(self.now, self.space, 0),
+                Order::Measure => self.queue.measured(self.now, Ok(self.space), 0),
                 Order::Tell { .. } => {}
                 order => orders.push(order),
             }
@@ -339,10 +339,25 @@ fn a_download_that_is_longer_than_it_said_is_not_begun_again_and_again() {
     bench.holds(1, 1000);
     assert!(matches!(bench.orders()[..], [Order::Start { .. }]));
     bench.progress(1, GB, 1);
-    bench.pass(11);
     assert!(matches!(bench.orders()[..], [Order::Stop { .. }, Order::MakeRoom { .. }]));
     bench.pass(11);
     assert!(!bench.orders().iter().any(|order| matches!(order, Order::Start { .. })));
+}
+
+#[test]
+fn a_library_that_is_gone_is_waited_for() {
+    let mut bench = Bench::new(2);
+    bench.running(1, vec![http("a")]);
+    let attempt = bench.attempt(1);
+    let fault = Fault::NoLibrary("no such folder".to_owned());
+    bench.queue.failed(bench.now, id(1), attempt, fault, &mut bench.rng);
+    assert_eq!(bench.queue.poll(), Some(Order::Measure));
+    bench.queue.measured(bench.now, Err("the library is not there".to_owned()), 0);
+    assert_eq!(bench.queue.poll(), Some(Order::Tell { id: id(1) }));
+    assert_eq!(bench.queue.job(id(1)).unwrap().trouble(), Some("the library is not there"));
+    bench.now += MEASURE_EVERY;
+    bench.queue.tick(bench.now);
+    assert!(matches!(bench.orders()[..], [Order::Prepare { .. }]), "it is back");
 }
 
 #[test]
@@ -383,7 +398,7 @@ fn what_is_played_begins_at_once_and_takes_no_place_of_others() {
         let rank = Rank { is_played: false, by_owner: false, when: wall(day) };
         queue.add(Instant::ZERO, id, rank, vec![Source::Http("http://h.example/x.mp3".to_owned())]);
     }
-    queue.measured(Instant::ZERO, Space { available: 1 << 50, total: 1 << 50 }, 0);
+    queue.measured(Instant::ZERO, Ok(Space { available: 1 << 50, total: 1 << 50 }), 0);
     let prepared = |queue: &mut Queue| -> Vec<EpisodeId> {
         std::iter::from_fn(|| queue.poll())
             .filter_map(|order| if let Order::Prepare { id, .. } = order { Some(id) } else { None })
