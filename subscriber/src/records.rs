@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use serde_with::{DeserializeFromStr, SerializeDisplay};
 use url::Url;
 
+use crate::integrity::Integrity;
 use crate::names;
 use crate::rules::{Hook, Rules, Span, Subject};
 use podswarm_feeds::schedule::Schedule;
@@ -224,6 +225,9 @@ pub struct Offer {
     pub length: Option<u64>,
     /// What the feed says that the file's type is.
     pub mime: Option<String>,
+    /// What the feed says that the file's hash is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub integrity: Option<Integrity>,
     /// Why there is no source.
     pub why_none: Option<WhyNone>,
 }

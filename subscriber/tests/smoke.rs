@@ -6,6 +6,8 @@
 mod extras;
 #[path = "smoke/hooks.rs"]
 mod hooks;
+#[path = "smoke/liars.rs"]
+mod liars;
 #[cfg(target_os = "linux")]
 #[path = "smoke/metered.rs"]
 mod metered;

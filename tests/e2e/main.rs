@@ -12,6 +12,7 @@ mod cloud;
 mod conduct;
 mod crash;
 mod crowd;
+mod disk;
 mod feed;
 mod figures;
 mod full;

@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 use std::fs;
 use std::io::{self, BufReader, Read};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -241,6 +242,18 @@ impl Program {
     /// The memory that the program has resident now.
     pub fn memory(&self) -> ByteCount {
         self.memory_figure("VmRSS:")
+    }
+
+    /// The file `path` as the program sees it, which may have mounts of its own.
+    pub fn sees(&self, path: &Path) -> PathBuf {
+        Path::new("/proc").join(self.child.id().to_string()).join("root").join(path.strip_prefix("/").unwrap_or(path))
+    }
+
+    /// A command that sees the mounts of this program.
+    pub fn command_beside(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.args(["--mount", "--target", &self.child.id().to_string(), "--", program]);
+        command
     }
 
     /// What the program has written to standard error so far.

@@ -20,13 +20,14 @@ use std::sync::{Arc, Once, OnceLock};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use chrono::{DateTime, Utc};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, COOKIE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, COOKIE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, ClientBuilder, Response};
 use rustls::{ClientConfig, RootCertStore};
 use url::Url;
 
-pub use self::download::{DownloadOptions, Downloaded, Sample};
+pub use self::download::{Check, DownloadOptions, Downloaded, Sample};
 pub use self::error::{Cause, HttpError};
 pub use self::growing::{Growing, GrowingReader};
 pub use self::guard::Reach;
@@ -393,9 +394,19 @@ fn check_encoding(url: &Url, headers: &HeaderMap) -> Result<(), HttpError> {
 }
 
 fn status_error(url: &Url, status: u16, headers: &HeaderMap) -> HttpError {
-    let retry_after = headers.get(reqwest::header::RETRY_AFTER).and_then(|value| value.to_str().ok());
-    let retry_after = retry_after.and_then(|seconds| seconds.trim().parse().ok()).map(Duration::from_secs);
-    HttpError::Status { host: host_of(url), status, retry_after }
+    HttpError::Status { host: host_of(url), status, retry_after: retry_after(headers) }
+}
+
+/// For how long a host wants to be left alone: seconds, or a date, which its own clock tells best. RFC 9110 §10.2.3.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    let date = |name| Some(DateTime::parse_from_rfc2822(text(name)?).ok()?.to_utc());
+    let asked = text(RETRY_AFTER)?;
+    if let Ok(seconds) = asked.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let left = date(RETRY_AFTER)? - date(DATE).unwrap_or_else(Utc::now);
+    Some(left.to_std().unwrap_or_default())
 }
 
 fn header_map(headers: &[(&str, &str)]) -> Result<HeaderMap, HttpError> {

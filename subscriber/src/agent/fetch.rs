@@ -243,9 +243,20 @@ impl Agent {
         let (source, is_local, info_hash) = (job.source().clone(), feed.is_local, episode.offer.info_hash);
         let mirror = |source: &Source| matches!(source, Source::Http(_)).then(|| source.address().to_owned());
         let mirrors = episode.offer.sources.iter().filter_map(mirror).collect();
+        let integrity = episode.offer.integrity.clone();
         let (path, length, is_played) = (self.settings.library.join(&plan.file), plan.length, job.is_played());
         let episode = About::new(episode);
-        self.outputs.push_back(Output::Start { id, attempt, source, plan, info_hash, mirrors, is_played, is_local });
+        self.outputs.push_back(Output::Start {
+            id,
+            attempt,
+            source,
+            plan,
+            info_hash,
+            mirrors,
+            integrity,
+            is_played,
+            is_local,
+        });
         self.tell(Event::Downloading { episode, path, length });
     }
 

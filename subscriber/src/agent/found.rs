@@ -14,6 +14,7 @@ use podswarm_feeds::{ShowKey, Withdrawal};
 use sha1::{Digest, Sha1};
 use url::Url;
 
+use crate::integrity::Integrity;
 use crate::records::{Custody, Episode, EpisodeId, Notes, Offer, Shared, Source, Stage};
 use crate::rules::{Candidate, Quality};
 
@@ -128,7 +129,10 @@ impl Found {
             parts: bounded_parts(item.parts),
             image: bounded_url(item.image),
             notes: item.description,
-            offer: offer_of(item.sources, item.info_hash, item.length, item.why_none),
+            offer: Offer {
+                integrity: item.integrity.as_deref().and_then(Integrity::parse),
+                ..offer_of(item.sources, item.info_hash, item.length, item.why_none)
+            },
             quality: item.quality,
             versions: item.versions.into_iter().map(Version::of).filter(|it| !it.offer.sources.is_empty()).collect(),
         }

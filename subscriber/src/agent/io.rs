@@ -21,6 +21,7 @@ use super::heard::Play;
 use super::hooks::Arrival;
 use super::plan::{Plan, Prepared};
 use super::queue::{Fault, Progress};
+use crate::integrity::Integrity;
 use crate::records::{Backlog, EpisodeId, FeedId, Source};
 use crate::rules::{Hook, RuleName, Rules};
 use crate::tags::Tags;
@@ -409,6 +410,8 @@ pub enum Output {
         info_hash: Option<InfoHash>,
         /// Where the same is said to be had as a plain file.
         mirrors: Vec<String>,
+        /// The hash that a plain file is said to have.
+        integrity: Option<Integrity>,
         /// The owner is about to play it.
         is_played: bool,
         /// The source may be at a private or loopback address.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use podswarm_core::metainfo::{FileChoice, InfoHash, Metainfo};
 use podswarm_core::net::clock::Clock;
 use podswarm_core::net::create::{Watch, verify};
-use podswarm_core::net::http::{DownloadOptions, Growing, HttpError};
+use podswarm_core::net::http::{Check, DownloadOptions, Growing, HttpError};
 use podswarm_core::net::{AddTorrent, Files, Torrent, TorrentState, TorrentStatus};
 use podswarm_core::rate::{Rate, RateMeter};
 use podswarm_core::swarm::WebSeedState;
@@ -24,6 +24,7 @@ use crate::agent::queue::{Fault, Progress};
 use crate::agent::{Deletion, Input, Seeding, Whole};
 use crate::ask::{SeedTotals, TrackerFigures, Transfer};
 use crate::dot_torrent::sentence;
+use crate::integrity::Integrity;
 use crate::library::download_part;
 use crate::records::{EpisodeId, Source};
 
@@ -39,6 +40,8 @@ pub(super) struct Order {
     pub(super) info_hash: Option<InfoHash>,
     /// URLs of the same as a plain file.
     pub(super) mirrors: Vec<String>,
+    /// The hash of a plain file.
+    pub(super) integrity: Option<Integrity>,
     pub(super) is_played: bool,
     pub(super) is_local: bool,
 }
@@ -202,6 +205,7 @@ async fn download(
         progress: Some(Arc::new(move |bytes| counter.set(bytes))),
         growing: meter.growing.clone(),
         cancel: cancel.clone(),
+        check: Some(check(order.integrity.clone())),
         ..DownloadOptions::default()
     };
     if order.is_played {
@@ -227,6 +231,17 @@ async fn download(
             })
         }
     }
+}
+
+/// Looks at a plain file before it has its name: no server means one without a byte, and some feeds name its hash.
+fn check(integrity: Option<Integrity>) -> Check {
+    Check::new(move |path| match &integrity {
+        _ if std::fs::metadata(path)?.len() == 0 => Ok(Some("sends a file without a byte".to_owned())),
+        Some(integrity) if !integrity.is_of(path)? => {
+            Ok(Some("sends another file than the feed says (`podcast:integrity`)".to_owned()))
+        }
+        _ => Ok(None),
+    })
 }
 
 /// The torrent of a plain file, if the feed says that it is one, we have a copy, and every byte is right.

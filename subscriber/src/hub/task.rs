@@ -218,8 +218,9 @@ impl Task {
                 let order = prepare::Order { id, attempt, source, folder, file, info_hash, is_local };
                 self.work(id, |cancel, before| prepare::prepare(kit, order, cancel, before));
             }
-            Output::Start { id, attempt, source, plan, info_hash, mirrors, is_played, is_local } => {
-                let order = fetch::Order { id, attempt, source, plan, info_hash, mirrors, is_played, is_local };
+            Output::Start { id, attempt, source, plan, info_hash, mirrors, integrity, is_played, is_local } => {
+                let order =
+                    fetch::Order { id, attempt, source, plan, info_hash, mirrors, integrity, is_played, is_local };
                 self.work(id, |cancel, before| fetch::fetch(kit, order, cancel, before));
             }
             Output::Seed { id, info_hash, file, is_local } => {

@@ -50,6 +50,28 @@ pub struct DownloadOptions {
     pub growing: Growing,
     /// Ends the download; the part stays.
     pub cancel: CancellationToken,
+    /// What is asked of the file once it is whole, before it has its name.
+    pub check: Option<Check>,
+}
+
+/// Tells what is wrong with a file that is whole; `None` if nothing is.
+#[derive(Clone)]
+pub struct Check(Arc<LookAt>);
+
+type LookAt = dyn Fn(&Path) -> io::Result<Option<String>> + Send + Sync;
+
+impl Check {
+    /// Has `check` look at the file, on a thread that may wait for the disk. What it says goes on the name of the host,
+    /// such as "sends another file".
+    pub fn new(check: impl Fn(&Path) -> io::Result<Option<String>> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(check))
+    }
+}
+
+impl fmt::Debug for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Check")
+    }
 }
 
 impl fmt::Debug for DownloadOptions {
@@ -93,7 +115,7 @@ impl HttpClient {
         let job =
             Job { client: self, url: url.parse()?, part, path, sidecar: part.with_added_extension("http"), options };
         let downloaded = match job.run().await {
-            Err(error @ (HttpError::Length { .. } | HttpError::TooLarge { .. })) => {
+            Err(error @ (HttpError::Length { .. } | HttpError::Refused { .. } | HttpError::TooLarge { .. })) => {
                 job.discard().await;
                 return Err(error);
             }
@@ -236,6 +258,7 @@ impl Job<'_> {
         }
         let bytes = outcome?;
         transfer.part.get_ref().sync_all().await.map_err(|source| file_error(self.part, source))?;
+        self.look_at(&transfer.url).await?;
         Ok(Downloaded { bytes, resumed_from })
     }
 
@@ -543,6 +566,17 @@ impl Job<'_> {
             (Some(want), _) if got != want => Err(HttpError::Length { host: host(), got, want }),
             (_, Some(limit)) if got > limit => Err(HttpError::TooLarge { host: host(), limit }),
             _ => Ok(()),
+        }
+    }
+
+    /// Asks the caller whether the file is what it is to be.
+    async fn look_at(&self, url: &Url) -> Result<(), HttpError> {
+        let Some(Check(check)) = self.options.check.clone() else { return Ok(()) };
+        let part = self.part.to_owned();
+        let looked = spawn_blocking(move || check(&part)).await.map_err(io::Error::other);
+        match looked.flatten().map_err(|source| file_error(self.part, source))? {
+            None => Ok(()),
+            Some(reason) => Err(HttpError::Refused { host: host_of(url), reason }),
         }
     }
 

@@ -66,6 +66,14 @@ pub enum HttpError {
         /// Who answered.
         host: String,
     },
+    /// The file is whole, and not what the caller wants.
+    #[error("{host} {reason}")]
+    Refused {
+        /// Who sent it.
+        host: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The file has another length than was promised.
     #[error("{host} has a file of {got} bytes; want {want}")]
     Length {

@@ -275,6 +275,22 @@ async fn an_announce_goes_out_over_each_family_that_the_host_has() {
     assert!(results.iter().all(|result| !matches!(result, Err(HttpError::NoAddress { .. }))), "{results:?}");
 }
 
+#[test]
+fn a_host_that_wants_to_be_left_alone_says_for_how_long_or_until_when() {
+    let asked = |headers: &[(&str, &str)]| {
+        let header = |(name, value): &(&str, &str)| (name.parse().unwrap(), value.parse().unwrap());
+        super::retry_after(&headers.iter().map(header).collect())
+    };
+    let now = ("date", "Fri, 20 Nov 2026 06:00:00 GMT");
+    let seconds = |seconds| Some(Duration::from_secs(seconds));
+    assert_eq!(asked(&[("retry-after", " 90 ")]), seconds(90));
+    assert_eq!(asked(&[now, ("retry-after", "Fri, 20 Nov 2026 06:10:00 GMT")]), seconds(600));
+    assert_eq!(asked(&[now, ("retry-after", "Thu, 19 Nov 2026 06:10:00 GMT")]), seconds(0));
+    assert_eq!(asked(&[now, ("retry-after", "soon")]), None);
+    assert_eq!(asked(&[now]), None);
+    assert!(asked(&[("retry-after", "Fri, 01 Jan 2100 00:00:00 GMT")]) > seconds(86_400));
+}
+
 #[tokio::test]
 async fn a_tracker_s_refusal_is_an_answer_whatever_its_status() {
     let refusal = answer("400 Bad Request", "", b"d14:failure reason2:noe");
@@ -445,6 +461,19 @@ async fn what_is_not_the_file_is_refused_before_anything_is_kept() {
     assert!(matches!(folder.download(&server, &options).await, Err(HttpError::Status { status: 404, .. })));
     assert!(matches!(folder.download(&server, &options).await, Err(HttpError::Encoding { .. })));
     assert!(folder.names().is_empty());
+}
+
+#[tokio::test]
+async fn what_its_caller_refuses_has_no_name_and_leaves_no_part() {
+    let server =
+        Server::script(vec![answer("200 OK", AUDIO, b"0123456789"), answer("200 OK", AUDIO, b"abcdefghij")]).await;
+    let folder = Folder::new();
+    let check = Check::new(|path| Ok((std::fs::read(path)? != b"abcdefghij").then(|| "sends digits".to_owned())));
+    let options = DownloadOptions { check: Some(check), ..DownloadOptions::default() };
+    let error = folder.download(&server, &options).await.unwrap_err();
+    assert!(error.to_string().ends_with(" sends digits"), "{error}");
+    assert!(folder.names().is_empty());
+    assert_eq!(folder.download(&server, &options).await.unwrap().bytes, 10);
 }
 
 #[tokio::test]
