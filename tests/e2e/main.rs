@@ -41,3 +41,4 @@ mod uplink;
 mod view;
 mod watched;
 mod web;
+mod wild;
