@@ -30,6 +30,7 @@ mod moving;
 mod nat;
 mod numbers;
 mod options;
+mod parser;
 mod play;
 mod people;
 mod private;

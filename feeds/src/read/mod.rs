@@ -88,7 +88,9 @@ pub fn parse(bytes: &[u8], base_url: &Url, content_type: Option<&str>) -> Result
     let base = base.as_ref().unwrap_or(base_url);
     let mut channel = convert::channel(&rss::Channel::read_from(tidied.head())?, base);
     channel.is_whole = tidied.is_whole;
-    for item in tidied.items() {
+    for (item, own) in tidied.items() {
+        let own = own.and_then(|own| base.join(own).ok());
+        let base = own.as_ref().unwrap_or(base);
         let model = rss::Channel::read_from(item)?;
         channel.items.extend(model.items.iter().filter_map(|item| convert::item(item, base)));
     }

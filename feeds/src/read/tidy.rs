@@ -44,8 +44,7 @@ const MAX_BINDINGS: usize = 64;
 pub(super) struct Tidied {
     head: Vec<u8>,
     body: Vec<u8>,
-    /// Where each item stands in `body`.
-    items: Vec<Range<usize>>,
+    items: Vec<Span>,
     /// The `xml:base` of its head.
     pub(super) base: Option<String>,
     /// Whether nothing was cut off, by the document's end or by a limit.
@@ -58,10 +57,16 @@ impl Tidied {
         feed(&self.head)
     }
 
-    /// A feed of one item for each of the document's.
-    pub(super) fn items(&self) -> impl Iterator<Item = impl BufRead> {
-        self.items.iter().map(|item| feed(&self.body[item.clone()]))
+    /// A feed of one item for each of the document's, and the item's `xml:base`.
+    pub(super) fn items(&self) -> impl Iterator<Item = (impl BufRead, Option<&str>)> {
+        self.items.iter().map(|item| (feed(&self.body[item.span.clone()]), item.base.as_deref()))
     }
+}
+
+/// Where an item stands in the body, and its `xml:base`.
+struct Span {
+    span: Range<usize>,
+    base: Option<String>,
 }
 
 fn feed(content: &[u8]) -> impl BufRead {
@@ -123,7 +128,9 @@ struct Tidier<'t> {
     text: &'t str,
     head: Writer<Vec<u8>>,
     body: Writer<Vec<u8>>,
-    items: Vec<Range<usize>>,
+    items: Vec<Span>,
+    /// The `xml:base` of the open item.
+    item_base: Option<String>,
     is_in_item: bool,
     open: Vec<Open<'t>>,
     /// Prefixes, the empty one among them, and whose they are. The last one counts.
@@ -158,6 +165,7 @@ impl<'t> Tidier<'t> {
             head: Writer::new(Vec::new()),
             body: Writer::new(Vec::new()),
             items: Vec::new(),
+            item_base: None,
             is_in_item: false,
             open: Vec::new(),
             bindings: Vec::new(),
@@ -205,7 +213,7 @@ impl<'t> Tidier<'t> {
         if names::is_feed(&local) {
             self.stage = Stage::Within;
             self.bind(attributes, true);
-            self.base_of(attributes);
+            self.base = self.base.take().or_else(|| base_of(attributes));
             self.open.push(Open { name, place: Place::Feed, bindings: 0 });
         } else if local == "html" {
             return Err(ReadError::Html);
@@ -236,7 +244,7 @@ impl<'t> Tidier<'t> {
                 return false;
             }
             Place::Feed if space.is_plain() && names::is_feed(&local) => {
-                self.base_of(attributes);
+                self.base = self.base.take().or_else(|| base_of(attributes));
                 if self.open.len() < MAX_FEED_DEPTH { Place::Feed } else { Place::Dropped { again: 0 } }
             }
             Place::Feed => self.keep(names::in_channel(space, &local), attributes, span.end),
@@ -272,6 +280,7 @@ impl<'t> Tidier<'t> {
         self.is_in_item = true;
         self.elements_in_item = 0;
         self.seen_in_item.clear();
+        self.item_base = base_of(attributes);
         let from = self.body.get_ref().len();
         self.open.push(Open { name, place: Place::Item { from }, bindings: outside });
         self.write(Event::Start(BytesStart::new("item")));
@@ -356,7 +365,7 @@ impl<'t> Tidier<'t> {
             Place::Feed if self.open.is_empty() => self.stage = Stage::After,
             Place::Item { from } => {
                 self.write(Event::End(BytesEnd::new("item")));
-                self.items.push(from..self.body.get_ref().len());
+                self.items.push(Span { span: from..self.body.get_ref().len(), base: self.item_base.take() });
                 self.is_in_item = false;
             }
             Place::Text(name) | Place::Tree(name) => {
@@ -394,15 +403,6 @@ impl<'t> Tidier<'t> {
         bound.unwrap_or_else(|| if prefix.is_empty() { Space::Core } else { Space::of_prefix(prefix) })
     }
 
-    fn base_of(&mut self, attributes: Attributes<'t>) {
-        let base = attributes.iter().find(|(name, _)| *name == "xml:base");
-        if let (None, Some((_, raw))) = (&self.base, base) {
-            let mut base = String::new();
-            unescape(raw, &mut base, MAX_VALUE_BYTES);
-            self.base = Some(base);
-        }
-    }
-
     fn write_pending(&mut self) {
         if !self.pending.is_empty() {
             let text = std::mem::take(&mut self.pending);
@@ -436,6 +436,13 @@ impl<'t> Tidier<'t> {
             is_whole,
         })
     }
+}
+
+fn base_of(attributes: Attributes<'_>) -> Option<String> {
+    let (_, raw) = attributes.iter().find(|(name, _)| *name == "xml:base")?;
+    let mut base = String::new();
+    unescape(raw, &mut base, MAX_VALUE_BYTES);
+    Some(base)
 }
 
 /// A tag's prefix, empty if it has none, and its local name in lower case, empty if it is too long to be known.

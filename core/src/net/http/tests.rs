@@ -279,7 +279,7 @@ async fn an_announce_goes_out_over_each_family_that_the_host_has() {
 fn a_host_that_wants_to_be_left_alone_says_for_how_long_or_until_when() {
     let asked = |headers: &[(&str, &str)]| {
         let header = |(name, value): &(&str, &str)| (name.parse().unwrap(), value.parse().unwrap());
-        super::retry_after(&headers.iter().map(header).collect())
+        retry_after(&headers.iter().map(header).collect())
     };
     let now = ("date", "Fri, 20 Nov 2026 06:00:00 GMT");
     let seconds = |seconds| Some(Duration::from_secs(seconds));
@@ -468,7 +468,7 @@ async fn what_its_caller_refuses_has_no_name_and_leaves_no_part() {
     let server =
         Server::script(vec![answer("200 OK", AUDIO, b"0123456789"), answer("200 OK", AUDIO, b"abcdefghij")]).await;
     let folder = Folder::new();
-    let check = Check::new(|path| Ok((std::fs::read(path)? != b"abcdefghij").then(|| "sends digits".to_owned())));
+    let check = Check::new(|path| Ok((fs::read(path)? != b"abcdefghij").then(|| "sends digits".to_owned())));
     let options = DownloadOptions { check: Some(check), ..DownloadOptions::default() };
     let error = folder.download(&server, &options).await.unwrap_err();
     assert!(error.to_string().ends_with(" sends digits"), "{error}");

@@ -230,6 +230,16 @@ fn links_are_resolved_against_the_base() {
 }
 
 #[test]
+fn an_item_may_have_a_base_of_its_own() {
+    let feed = read(
+        "<feed xml:base='https://cdn.example/a/'><entry xml:base='b/'><link rel='enclosure' type='audio/mpeg' \
+         href='1.mp3'/></entry><entry><link rel='enclosure' type='audio/mpeg' href='2.mp3'/></entry></feed>",
+    );
+    assert_eq!(lines(&feed.items[0]), ["http https://cdn.example/a/b/1.mp3 ? audio/mpeg"]);
+    assert_eq!(lines(&feed.items[1]), ["http https://cdn.example/a/2.mp3 ? audio/mpeg"]);
+}
+
+#[test]
 fn a_base_that_leads_nowhere_is_passed_over() {
     let feed = read(
         "<rss xml:base='http://[::'><channel><item><enclosure url='a.mp3' type='audio/mpeg'/></item></channel></rss>",

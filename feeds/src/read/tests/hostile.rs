@@ -295,7 +295,7 @@ proptest! {
     fn almost_feeds_are_always_the_rss_that_was_meant(text in almost_feed()) {
         if let Ok(tidied) = tidy::tidy(&text) {
             rss::Channel::read_from(tidied.head()).expect("tidied heads are well-formed");
-            for item in tidied.items() {
+            for (item, _) in tidied.items() {
                 let feed = rss::Channel::read_from(item).expect("tidied items are well-formed");
                 prop_assert_eq!(feed.items.len(), 1);
             }
