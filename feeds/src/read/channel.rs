@@ -64,6 +64,8 @@ pub struct Channel {
     pub skip_hours: SkipHours,
     /// Where server-sent events tell of releases: `atom:link rel="monitor"` of type `text/event-stream`.
     pub events_url: Option<Url>,
+    /// Hubs that tell of its news (W3C `WebSub`), in its order; at most [`MOST_HUBS`](super::MOST_HUBS).
+    pub hubs: Vec<Url>,
     /// Where the feed says that it is.
     pub self_url: Option<Url>,
     /// Where its older items are (RFC 5005).

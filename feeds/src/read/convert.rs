@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::channel::{Channel, Item, Locked, Source, TranscriptLink};
 use super::names::{KEPT_PREFIX, TAG_PREFIX};
-use super::sources;
+use super::{MOST_HUBS, sources};
 use crate::chapters::{self, Chapter};
 use crate::date;
 use crate::model::EpisodeKind;
@@ -80,6 +80,7 @@ pub(super) fn channel(model: &rss::Channel, base: &Url) -> Channel {
         skip_hours: SkipHours::new(kept.first("skiphours").into_iter().flat_map(hours))
             .with_days(kept.first("skipdays").into_iter().flat_map(days)),
         events_url: events.and_then(|link| web_url(&link.href, base)),
+        hubs: hubs(links.iter().filter(|link| link.rel == "hub").map(|link| link.href.as_str()), base),
         self_url: linked("self"),
         next_page: linked("next").or_else(|| linked("prev-archive")),
         new_feed_url: itunes.and_then(|itunes| itunes.new_feed_url.as_deref()).and_then(|url| web_url(url, base)),
@@ -277,7 +278,18 @@ fn parts(of: &Extension) -> Vec<Chapter> {
 }
 
 /// A link that may be shown and followed: `http` or `https`, resolved against `base`.
-fn web_url(text: &str, base: &Url) -> Option<Url> {
+/// The hubs that are named so, each once.
+pub(super) fn hubs<'h>(named: impl Iterator<Item = &'h str>, base: &Url) -> Vec<Url> {
+    let mut hubs = Vec::new();
+    for hub in named.filter_map(|hub| web_url(hub, base)) {
+        if !hubs.contains(&hub) && hubs.len() < MOST_HUBS {
+            hubs.push(hub);
+        }
+    }
+    hubs
+}
+
+pub(super) fn web_url(text: &str, base: &Url) -> Option<Url> {
     let text = text.trim();
     let url = if text.is_empty() { None } else { base.join(text).ok() };
     url.filter(|url| matches!(url.scheme(), "http" | "https"))

@@ -32,6 +32,13 @@ pub(super) fn read(text: &str) -> Result<(rss::Channel, bool), ReadError> {
     for (name, rel) in [("feed_url", "self"), ("next_url", "next")] {
         links.extend(text_of(&feed, name).map(|href| Link { href, rel: rel.to_owned(), ..Link::default() }));
     }
+    let hubs = list(&feed, "hubs").iter().filter_map(Value::as_object);
+    let hubs = hubs.filter(|hub| text_of(hub, "type").is_some_and(|it| it.eq_ignore_ascii_case("websub")));
+    links.extend(hubs.filter_map(|hub| text_of(hub, "url")).map(|href| Link {
+        href,
+        rel: "hub".to_owned(),
+        ..Link::default()
+    }));
     links.extend(own.and_then(|own| text_of(own, "events")).map(|href| Link {
         href,
         rel: "monitor".to_owned(),

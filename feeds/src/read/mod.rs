@@ -4,7 +4,7 @@
 //! simple. `decode` makes text of bytes; what is JSON Feed then, `json` says in the words of RSS. `lex` cuts the text
 //! into tags and text and takes offence at nothing. `tidy` writes from these the RSS 2.0 that was meant, well-formed,
 //! bounded and under known names, whether it was RSS 0.9x, 1.0, 2.0 or Atom. The `rss` crate reads that, item by item.
-//! `convert` makes a [`Channel`] of it, `sources` finds each item's ways to its bytes, and `versions` the same in other
+//! `convert` makes a [`Channel`] of it, `header` adds what its answer's head says, `sources` finds each item's ways to its bytes, and `versions` the same in other
 //! qualities.
 //!
 //! Knows nothing of where the bytes came from, and judges no address: whether a link may be followed is decided when
@@ -19,6 +19,7 @@
 mod channel;
 mod convert;
 mod decode;
+mod header;
 mod json;
 pub(crate) mod lex;
 mod link;
@@ -39,6 +40,9 @@ pub const MAX_FEED_BYTES: usize = 16 * 1024 * 1024;
 
 /// Further items are not read: a feed has them newest first.
 pub const MAX_ITEMS: usize = 10_000;
+
+/// Further hubs of one feed are not read.
+pub const MOST_HUBS: usize = 4;
 
 /// Why a document is no feed that can be read.
 #[derive(Debug, thiserror::Error)]

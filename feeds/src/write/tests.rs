@@ -344,6 +344,7 @@ fn every_form_of_a_show_is_read_as_the_same_episodes() {
     let json = read(&json_feed(&show(), &episodes, &urls()));
     let atom = read(&atom_feed(&show(), &episodes, &urls(), at("2026-11-21T00:00:00Z")));
     for other in [&json, &atom] {
+        assert_eq!((&other.hubs, other.hubs.len()), (&rss.hubs, urls().hubs.len()));
         assert_eq!((&other.title, &other.events_url, &other.image), (&rss.title, &rss.events_url, &rss.image));
         assert_eq!((other.podcast_guid.or(rss.podcast_guid), &other.author), (rss.podcast_guid, &rss.author));
         for (other, rss) in other.items.iter().zip(&rss.items) {

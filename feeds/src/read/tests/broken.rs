@@ -274,7 +274,8 @@ fn the_head_of_a_feed_is_read() {
          <podcast:guid>not one</podcast:guid><itunes:new-feed-url>https://new.example/feed</itunes:new-feed-url>\
          <atom:link rel='self' href='/self.xml'/><atom:link rel='next' href='?page=2'/>\
          <atom:link rel='monitor' type='application/x-other' href='/no'/>\
-         <atom:link rel='monitor' type='text/event-stream' href='events'/><atom:link rel='hub' href='javascript:x'/>",
+         <atom:link rel='monitor' type='text/event-stream' href='events'/><atom:link rel='hub' href='javascript:x'/>\
+         <atom:link rel='hub' href='/hub'/><atom:link rel='hub' href='//hub.example/'/><atom:link rel='hub' href='/hub'/>",
     );
     let path = |url: &Option<Url>| url.as_ref().map(Url::to_string);
     assert_eq!(path(&feed.link).as_deref(), Some("https://pod.example/home"));
@@ -285,6 +286,10 @@ fn the_head_of_a_feed_is_read() {
     assert_eq!(path(&feed.self_url).as_deref(), Some("https://pod.example/self.xml"));
     assert_eq!(path(&feed.next_page).as_deref(), Some("https://pod.example/shows/feed.xml?page=2"));
     assert_eq!(path(&feed.events_url).as_deref(), Some("https://pod.example/shows/events"));
+    assert_eq!(
+        feed.hubs.iter().map(Url::as_str).collect::<Vec<_>>(),
+        ["https://pod.example/hub", "https://hub.example/"]
+    );
     assert_eq!(path(&feed.new_feed_url).as_deref(), Some("https://new.example/feed"));
     assert_eq!(feed.podcast_guid, None);
 }

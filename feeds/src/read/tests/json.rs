@@ -15,6 +15,7 @@ fn item(inner: &str) -> Item {
 fn a_podcast_of_version_one_is_read() {
     let channel = read(
         r#"{"version": "https://jsonfeed.org/version/1", "title": "Show", "home_page_url": "/", "author": {"name": "Ada"},
+        "hubs": [{"type": "rssCloud", "url": "/cloud"}, {"type": "WebSub", "url": "/hub"}, 7], "feed_url": "/f.json",
         "next_url": "feed.json?page=2", "icon": "cover.png", "items": [{"id": 7, "title": "One", "content_text": "a < b",
         "date_published": "2026-11-20T18:00:00+01:00", "attachments": [{"url": "one.mp3", "mime_type": "audio/mpeg",
         "size_in_bytes": 1234567, "duration_in_seconds": 1800.5}]}]}"#,
@@ -22,6 +23,8 @@ fn a_podcast_of_version_one_is_read() {
     assert_eq!(channel.author.as_deref(), Some("Ada"));
     assert_eq!(channel.link.as_ref().map(Url::as_str), Some("https://pod.example/"));
     assert_eq!(channel.next_page.as_ref().map(Url::as_str), Some("https://pod.example/shows/feed.json?page=2"));
+    assert_eq!(channel.hubs.iter().map(Url::as_str).collect::<Vec<_>>(), ["https://pod.example/hub"]);
+    assert_eq!(channel.self_url.as_ref().map(Url::as_str), Some("https://pod.example/f.json"));
     let [item] = &channel.items[..] else { panic!("one item") };
     assert_eq!((item.guid.as_str(), item.description.as_str()), ("7", "a &lt; b"));
     assert_eq!(item.published.map(|at| at.to_rfc3339()).as_deref(), Some("2026-11-20T17:00:00+00:00"));
