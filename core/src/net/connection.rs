@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::Visitor;
 use super::buffers::Buffers;
 use super::opening::{Opened, Opening, OpeningError};
 use super::pacing::Pacing;
@@ -81,6 +82,14 @@ pub(crate) enum ToPeer {
     Run(SwarmId, Run),
 }
 
+/// How whoever dials us is received.
+#[derive(Clone, Debug)]
+pub(crate) struct Welcome {
+    pub(crate) encryption: Encryption,
+    /// Who receives those who are no peers, but ask by HTTP.
+    pub(crate) visitors: Option<mpsc::Sender<Visitor>>,
+}
+
 /// The engine's end of a connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -106,14 +115,14 @@ impl Connection {
         conn: ConnId,
         stream: Stream,
         direction: Direction,
-        encryption: Encryption,
+        welcome: Welcome,
         buffers: Buffers,
         pacing: Pacing,
         engine: mpsc::Sender<FromPeer>,
     ) -> Self {
         let (outgoing, messages) = mpsc::channel(MAX_WAITING);
         let (stop, tcp) = (CancellationToken::new(), stream.tcp_addrs());
-        tokio::spawn(open_task(conn, stream, direction, encryption, buffers, pacing, engine, messages, stop.clone()));
+        tokio::spawn(open_task(conn, stream, direction, welcome, buffers, pacing, engine, messages, stop.clone()));
         Self { outgoing, stop, tcp }
     }
 
@@ -140,13 +149,14 @@ async fn open_task(
     conn: ConnId,
     mut stream: Stream,
     direction: Direction,
-    encryption: Encryption,
+    welcome: Welcome,
     buffers: Buffers,
     pacing: Pacing,
     engine: mpsc::Sender<FromPeer>,
     mut messages: mpsc::Receiver<ToPeer>,
     stop: CancellationToken,
 ) {
+    let Welcome { encryption, visitors } = welcome;
     let opening =
         Opening { conn, stream: &mut stream, encryption, engine: &engine, messages: &mut messages }.open(direction);
     let opened = tokio::select! {
@@ -155,6 +165,15 @@ async fn open_task(
     };
     let Opened { handshake, ciphers, early } = match opened {
         Ok(opened) => opened,
+        Err(OpeningError::Visitor(begun)) => {
+            // The place of a peer is free again before the visitor is received.
+            let _ = engine.send(FromPeer::Closed(conn)).await;
+            if let (Some(visitors), Stream::Tcp(stream)) = (visitors, stream) {
+                // Who receives too many already does not see him.
+                let _ = visitors.try_send(Visitor { stream, begun });
+            }
+            return;
+        }
         Err(err) => {
             tracing::debug!(?conn, %err, "connection is not opened");
             let is_refused = matches!(err, OpeningError::KeyRefused);

@@ -10,7 +10,7 @@ mod reading;
 mod web;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -23,13 +23,13 @@ use tokio_util::sync::CancellationToken;
 use super::blocks::{BlocklistFile, BlocklistStatus, follow_task};
 use super::buffers::Buffers;
 use super::clock::{Clock, week_minute};
-use super::connection::{Connection, FromPeer};
+use super::connection::{Connection, FromPeer, Welcome};
 use super::create::Watch;
 use super::http::HttpClient;
 use super::knock::knock;
 use super::pacing::Pacing;
 use super::pool::Pool;
-use super::port_map::PortMap;
+use super::port_map::{PortMap, own_address};
 use super::reached::Reached;
 use super::reader::ReadError;
 use super::stream::{Dialler, Stream};
@@ -46,7 +46,7 @@ pub(super) use seeking::{Ask, Met};
 use seeking::{Seeking, Sockets};
 
 use super::listen::{self, Follow};
-use super::route::{Bind, is_own_address};
+use super::route::{Bind, address_towards, is_own_address};
 use super::storage::{Prepared, Storage, StorageError};
 use super::torrent::{EngineStatus, InterfaceStatus, ProxyStatus, Torrent};
 use super::udp_tracker::UdpTrackers;
@@ -263,6 +263,27 @@ impl Engine {
     /// How the peer port stands at the router, as it changes.
     pub fn watch_port_map(&self) -> watch::Receiver<PortMap> {
         self.port_map.clone()
+    }
+
+    /// Where whoever is outside reaches our port over TCP, as far as that is known: where a router lets others in, else
+    /// our own address if it is public. Over IPv4 alone.
+    pub fn outside(&self) -> Option<SocketAddr> {
+        let port = self.port()?;
+        let own = || own_address(self.bind.as_ref().and_then(Bind::address)).map(|ip| SocketAddr::new(ip.into(), port));
+        let addr = self.port_map.borrow().addr();
+        addr.or_else(own).filter(|addr| Scope::of(addr.ip()) == Scope::Public)
+    }
+
+    /// Where somebody at `ip` reaches our port over TCP, as far as that is known: in our own network at our address
+    /// there.
+    pub fn reached_by(&self, ip: IpAddr) -> Option<SocketAddr> {
+        let ip = ip.to_canonical();
+        if Scope::of(ip) == Scope::Public {
+            return self.outside();
+        }
+        let port = self.addrs.iter().find(|addr| addr.is_ipv4() == ip.is_ipv4())?;
+        let ours = if port.ip().is_unspecified() { address_towards(ip)? } else { port.ip() };
+        Some(SocketAddr::new(ours, port.port()))
     }
 
     /// Bytes of blocks sent to peers since the start, as sockets took them.
@@ -896,8 +917,8 @@ impl Task {
 
     fn start_connection(&mut self, conn: ConnId, stream: Stream, direction: Direction) {
         let (buffers, engine) = (self.buffers.clone(), self.from_peers.clone());
-        let (encryption, pacing) = (self.config.encryption, self.pacing.clone());
-        let connection = Connection::start(conn, stream, direction, encryption, buffers, pacing, engine);
+        let welcome = Welcome { encryption: self.config.encryption, visitors: self.config.visitors.clone() };
+        let connection = Connection::start(conn, stream, direction, welcome, buffers, self.pacing.clone(), engine);
         self.conns.insert(conn, connection);
     }
 

@@ -49,6 +49,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+
 pub use blocks::{BlocklistFile, BlocklistStatus};
 pub use engine::Engine;
 pub use listen::rest_after_accept;
@@ -115,10 +118,22 @@ pub struct EngineConfig {
     pub port_map: bool,
     /// Whether to ask web servers that torrents name. BEP 19.
     pub web_seeds: bool,
+    /// Who receives those who come to the port for peers over TCP and are none, but ask by HTTP; they are turned away
+    /// if `None`.
+    pub visitors: Option<mpsc::Sender<Visitor>>,
     /// How many connections all torrents may have together.
     pub places: Places,
     /// How many connections one torrent may have.
     pub places_each: usize,
+}
+
+/// Somebody who has come to the port for peers and begins to ask by HTTP.
+#[derive(Debug)]
+pub struct Visitor {
+    /// His connection.
+    pub stream: TcpStream,
+    /// What was read from it.
+    pub begun: Vec<u8>,
 }
 
 /// How a node of the distributed hash table is to run.
@@ -188,6 +203,7 @@ impl Default for EngineConfig {
             // It asks a device of the network's owner.
             port_map: false,
             web_seeds: true,
+            visitors: None,
             places: Places::default(),
             places_each: SwarmConfig::default().max_connections,
         }

@@ -3,6 +3,8 @@
 //! What comes out is whatever encrypts the rest, if anything, so that a connection without encryption costs nothing
 //! later.
 //!
+//! Who begins with a request of HTTP is no peer: whoever receives visitors has to know what was read of it.
+//!
 //! Law: nothing that follows the peer's handshake is taken from the stream, unless the peer sent it with the encrypted
 //! one.
 
@@ -42,9 +44,15 @@ pub(super) enum OpeningError {
     /// It may speak to us without encryption.
     #[error("peer does not answer our key")]
     KeyRefused,
+    /// What it has sent so far.
+    #[error("no peer, but somebody who asks by HTTP")]
+    Visitor(Vec<u8>),
     #[error("engine has no more use for the connection")]
     Abandoned,
 }
+
+/// How requests begin that visitors make.
+const REQUESTS: [&[u8]; 2] = [b"GET /", b"POST /"];
 
 /// Opens the connection that is on `stream`.
 pub(super) struct Opening<'a, S> {
@@ -79,9 +87,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Opening<'_, S> {
         let mut wanted = HANDSHAKE_LENGTH;
         while filled < wanted {
             filled += self.read_some(&mut head[filled..wanted]).await?;
-            match Handshake::check_protocol(&head[..filled]) {
+            let begun = &head[..filled];
+            // Of all keys, one in 2^40 begins so.
+            if REQUESTS.iter().any(|request| begun.starts_with(request)) {
+                return Err(OpeningError::Visitor(begun.to_vec()));
+            }
+            let may_visit = REQUESTS.iter().any(|request| request.starts_with(begun));
+            match Handshake::check_protocol(begun) {
                 Ok(()) => {}
-                Err(err) if self.encryption == Encryption::Off => return Err(err.into()),
+                Err(err) if self.encryption == Encryption::Off && !may_visit => return Err(err.into()),
                 Err(_) => wanted = KEY_LENGTH,
             }
         }

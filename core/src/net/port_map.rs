@@ -14,7 +14,7 @@
 //! Source: UPnP-IGD 1 and 2 (`igd-next`), RFC 6886 and 6887 (`crab_nat`).
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU16;
 use std::time::Duration;
 
@@ -29,6 +29,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::engine::with_causes;
+use super::route::address_towards;
 use super::system_rng;
 use crate::tracker::Scope;
 
@@ -203,16 +204,14 @@ pub(crate) async fn port_map_task(
 
 /// Our own address on the way out; `None` if there is no way over IPv4.
 ///
-/// Nothing is sent: connecting a UDP socket only asks the routing table.
-fn own_address(bind: Option<IpAddr>) -> Option<Ipv4Addr> {
+/// Nothing is sent.
+pub(super) fn own_address(bind: Option<IpAddr>) -> Option<Ipv4Addr> {
     let ip = match bind.map(|ip| ip.to_canonical()) {
         Some(IpAddr::V6(_)) => return None,
         Some(IpAddr::V4(ip)) => ip,
         None => {
-            let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
             // An address for examples, which is everybody's default route (RFC 5737).
-            socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
-            let IpAddr::V4(ip) = socket.local_addr().ok()?.ip() else { return None };
+            let IpAddr::V4(ip) = address_towards(Ipv4Addr::new(192, 0, 2, 1).into())? else { return None };
             ip
         }
     };

@@ -9,7 +9,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::str::FromStr;
 
 use if_addrs::{Interface, get_if_addrs};
@@ -146,6 +146,16 @@ impl Route {
 /// The addresses that an interface has now; none if it is not there, or down.
 fn addresses_of(name: &str) -> impl Iterator<Item = Interface> {
     interfaces().into_iter().filter(move |network| network.name == name && network.is_oper_up())
+}
+
+/// Our own address on the way to `ip`; `None` if there is no way.
+///
+/// Nothing is sent: connecting a UDP socket only asks the routing table.
+pub(super) fn address_towards(ip: IpAddr) -> Option<IpAddr> {
+    let any: IpAddr = if ip.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect((ip, 9)).ok()?;
+    Some(socket.local_addr().ok()?.ip())
 }
 
 /// Whether an interface of this machine has the address.

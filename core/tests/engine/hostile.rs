@@ -5,8 +5,11 @@ use std::cell::Cell;
 use bytes::Bytes;
 use podswarm_core::layout::{BLOCK_LENGTH, BlockInfo, PieceIndex};
 use podswarm_core::metainfo::TorrentVersion;
-use podswarm_core::net::{AddTorrent, Engine, EngineConfig};
+use podswarm_core::net::{AddTorrent, Engine, EngineConfig, Visitor};
 use podswarm_core::peer::{Encryption, Message, PeerId};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
 
 use crate::peer::{Door, Peer};
 use crate::world::{Content, PIECE, addr, config, engine, seeder, when};
@@ -32,6 +35,67 @@ async fn whoever_opens_with_anything_but_the_handshake_is_cut_off() {
         peer.see_cut_off().await;
     }
     check_goes_on(&content, &seeder).await;
+}
+
+/// Connects and begins to ask, by these parts one after another; what comes back then, to the end.
+async fn visit(to: &Engine, parts: &[&[u8]]) -> Vec<u8> {
+    let mut stream = TcpStream::connect(addr(to)).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    for part in parts {
+        // Whoever is full closes before the last one.
+        let _ = stream.write_all(part).await;
+    }
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    answer
+}
+
+#[tokio::test]
+async fn whoever_asks_by_http_is_handed_over_whole_and_peers_are_served_as_ever() {
+    for encryption in Encryption::ALL {
+        let content = Content::file(10);
+        let (visitors, mut visits) = mpsc::channel(1);
+        let seeder = EngineConfig { encryption, visitors: Some(visitors), ..config() };
+        let seeder = Engine::start(seeder).await.unwrap();
+        seeder.add(content.seed()).await.unwrap().wait_complete().await.unwrap();
+        for parts in [&[&b"GET /a HTTP/1.0\r\n\r\n"[..]][..], &[b"P", b"OST /", b"b HTTP/1.1\r\n\r\n", &[0; 200]]] {
+            let whole = parts.concat();
+            let receive = async {
+                let Visitor { mut stream, mut begun } = visits.recv().await.unwrap();
+                while begun.len() < whole.len() {
+                    assert_ne!(stream.read_buf(&mut begun).await.unwrap(), 0);
+                }
+                stream.write_all(b"seen").await.unwrap();
+                begun
+            };
+            let (answer, begun) = tokio::join!(visit(&seeder, parts), receive);
+            assert_eq!((&answer[..], begun), (&b"seen"[..], whole));
+        }
+        // One too many is closed, and nobody waits for it.
+        let full = TcpStream::connect(addr(&seeder)).await.unwrap();
+        full.writable().await.unwrap();
+        full.try_write(b"GET /").unwrap();
+        while visits.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(visit(&seeder, &[b"GET /"]).await, b"");
+        // What only begins like a request may be a key.
+        visit(&seeder, &[b"GET", &[7; 2000]]).await;
+        assert_eq!(visits.len(), 1);
+        let leecher = Engine::start(EngineConfig { encryption, ..config() }).await.unwrap();
+        leecher.add(content.fetch("target", &[addr(&seeder)])).await.unwrap().wait_complete().await.unwrap();
+        content.assert_arrived("target");
+    }
+}
+
+#[tokio::test]
+async fn who_reaches_us_from_our_own_network_does_so_at_our_address_there() {
+    let engine = engine().await;
+    assert_eq!(engine.reached_by("127.0.0.1".parse().unwrap()), Some(addr(&engine)));
+    assert_eq!(engine.reached_by("::ffff:127.0.0.1".parse().unwrap()), Some(addr(&engine)));
+    // It is bound to loopback, where nobody outside gets.
+    assert_eq!((engine.outside(), engine.reached_by("192.0.2.1".parse().unwrap())), (None, None));
+    assert_eq!(engine.reached_by("::1".parse().unwrap()), None);
 }
 
 #[tokio::test]
