@@ -11,11 +11,12 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use bytes::Bytes;
-use data_encoding::HEXLOWER;
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use sha2::Sha256;
+use sha1::Sha1;
+use sha2::{Sha256, Sha384, Sha512};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 use url::Url;
@@ -247,6 +248,56 @@ pub fn signature(secret: &[u8], body: &[u8]) -> String {
     format!("sha256={}", HEXLOWER.encode(&mac.finalize().into_bytes()))
 }
 
+/// Checks a body as it comes against its `X-Hub-Signature`, by any of the algorithms of W3C `WebSub`.
+pub struct SignatureCheck {
+    mac: AnyMac,
+    /// What was said to come of it.
+    said: Vec<u8>,
+}
+
+enum AnyMac {
+    Sha1(Hmac<Sha1>),
+    Sha256(Hmac<Sha256>),
+    Sha384(Hmac<Sha384>),
+    Sha512(Hmac<Sha512>),
+}
+
+impl SignatureCheck {
+    /// A check of what is to be signed with `secret`; `None` if the header says nothing that we know.
+    pub fn new(secret: &[u8], header: &str) -> Option<Self> {
+        let (name, said) = header.trim().split_once('=')?;
+        let mac = match name.to_ascii_lowercase().as_str() {
+            "sha1" => AnyMac::Sha1(Hmac::new_from_slice(secret).ok()?),
+            "sha256" => AnyMac::Sha256(Hmac::new_from_slice(secret).ok()?),
+            "sha384" => AnyMac::Sha384(Hmac::new_from_slice(secret).ok()?),
+            "sha512" => AnyMac::Sha512(Hmac::new_from_slice(secret).ok()?),
+            _ => return None,
+        };
+        Some(Self { mac, said: HEXLOWER_PERMISSIVE.decode(said.as_bytes()).ok()? })
+    }
+
+    /// The next part of the body.
+    pub fn update(&mut self, part: &[u8]) {
+        match &mut self.mac {
+            AnyMac::Sha1(mac) => mac.update(part),
+            AnyMac::Sha256(mac) => mac.update(part),
+            AnyMac::Sha384(mac) => mac.update(part),
+            AnyMac::Sha512(mac) => mac.update(part),
+        }
+    }
+
+    /// Whether that was all, as it was signed. How long this takes tells nothing of what was right.
+    pub fn is_right(self) -> bool {
+        let verified = match self.mac {
+            AnyMac::Sha1(mac) => mac.verify_slice(&self.said),
+            AnyMac::Sha256(mac) => mac.verify_slice(&self.said),
+            AnyMac::Sha384(mac) => mac.verify_slice(&self.said),
+            AnyMac::Sha512(mac) => mac.verify_slice(&self.said),
+        };
+        verified.is_ok()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -260,6 +311,33 @@ mod tests {
         // Its second test case.
         let want = "sha256=5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
         assert_eq!(signature(b"Jefe", b"what do ya want for nothing?"), want);
+    }
+
+    #[test]
+    fn a_signature_is_checked_by_every_algorithm_and_by_no_other() {
+        let is_right = |secret: &[u8], header: &str| {
+            let mut check = SignatureCheck::new(secret, header)?;
+            check.update(b"what do ya want ");
+            check.update(b"for nothing?");
+            Some(check.is_right())
+        };
+        // The second test case of RFC 2202 and of RFC 4231.
+        let right = [
+            "sha1=effcdf6ae5eb2fa2d27416d5f184df9c259a7c79",
+            "SHA256=5BDCC146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843",
+            "sha384=af45d2e376484031617f78d2b58a6b1b9c7ef464f5a01b47e42ec3736322445e8e2240ca5e69e2c78b3239ecfab21649",
+            "sha512=164b7a7bfcf819e2e395fbe73b56e0a387bd64222e831fd610270cd7ea2505549758bf75c05a994a6d034f65f8f0e6fd\
+             caeab1a34d4a6b4b636e070a38bce737",
+        ];
+        for header in right {
+            assert_eq!(is_right(b"Jefe", header), Some(true), "{header}");
+            assert_eq!(is_right(b"jefe", header), Some(false), "{header}");
+            assert_eq!(is_right(b"Jefe", &header[..header.len() - 2]), Some(false), "{header}");
+        }
+        for header in ["", "sha1", "sha1=x", "md5=750c783e6ab0b503eaa86e310a5db738", "=", "sha256=5b dc"] {
+            assert_eq!(is_right(b"Jefe", header), None, "{header}");
+        }
+        assert_eq!(is_right(b"Jefe", "sha256="), Some(false));
     }
 
     #[tokio::test]
