@@ -18,7 +18,7 @@ use podswarm_feeds::chapters::Chapter;
 use podswarm_feeds::poll::Counts;
 use serde::{Deserialize, Serialize};
 
-use crate::agent::HookState;
+use crate::agent::{HookState, HubState};
 use crate::records::{Backlog, Episode, EpisodeId, Feed, FeedId, Heard, Shared, Source, Stage, Tagged, Why};
 use crate::rules::{RuleName, Rules};
 use podswarm_feeds::schedule::{Schedule, Timing};
@@ -415,6 +415,9 @@ pub struct FeedView {
     pub events_url: Option<String>,
     /// That is being listened to.
     pub is_listening: bool,
+    /// How it stands with the hub that it names (`WebSub`), if it names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hub: Option<HubState>,
     /// The name of its cover, which changes with it, if that is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cover: Option<String>,
@@ -654,6 +657,7 @@ impl FeedView {
             last_error: feed.poll.last_error.clone(),
             events_url: feed.events_url.clone(),
             is_listening: false,
+            hub: None,
             cover: None,
             polls: feed.poll.counts,
         }

@@ -352,6 +352,10 @@ pub struct RunArgs {
     /// unless --http-only is given, at the port for peers; to a feed's own host alone, every two minutes at most.
     #[arg(long)]
     pub no_connect_back: bool,
+    /// Ask no hubs (WebSub) to tell of news, and receive none. Else those that feeds name are asked where no event
+    /// stream tells of news, and come to the port for peers.
+    #[arg(long)]
+    pub no_hubs: bool,
     /// The time zone in which schedules and the hours of --seed-at are read, such as `Europe/Berlin`. [default: the
     /// system's]
     #[arg(long, value_name = "ZONE", value_parser = time_zone)]

@@ -142,6 +142,7 @@ pub fn settings(duty: Duty, library: PathBuf, zone: Tz) -> Settings {
         enough: Enough::default(),
         sources: Sources::All,
         connects_back: false,
+        asks_hubs: true,
         seed_at: Vec::new(),
         on_metered: OnMetered::SeedNothing,
         rules: Rules::default(),

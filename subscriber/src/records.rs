@@ -142,6 +142,9 @@ pub struct Feed {
     pub events_url: Option<String>,
     /// The id of the last event that was acted on.
     pub last_event_id: Option<String>,
+    /// What is held or wanted of a hub that it names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subscription: Option<Subscription>,
     /// What its owner wants of it, where that is not what he wants of all.
     #[serde(default)]
     pub rules: Rules,
@@ -183,6 +186,7 @@ impl Feed {
             stamp: 0,
             events_url: None,
             last_event_id: None,
+            subscription: None,
             rules: Rules::default(),
             language: None,
             author: None,
@@ -212,6 +216,35 @@ impl Feed {
 
 const fn yes() -> bool {
     true
+}
+
+/// A subscription to a feed's news at a hub (W3C `WebSub`), held or wanted.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subscription {
+    /// The hub.
+    pub hub: Url,
+    /// All hubs that the feed names.
+    pub hubs: Vec<Url>,
+    /// What they know the feed by.
+    pub topic: String,
+    /// The path at which this hub, and nobody else, knows to reach us.
+    pub token: String,
+    /// What it signs with.
+    pub secret: String,
+    /// Where it was told to reach us, once it has taken that.
+    pub callback: Option<Url>,
+    /// Until when it tells us, once it has said so.
+    pub until: Option<DateTime<Utc>>,
+    /// When it is asked to go on.
+    pub renew_at: Option<DateTime<Utc>>,
+}
+
+/// Without what nobody else may know.
+impl fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { hub, topic, until, .. } = self;
+        write!(f, "Subscription({hub}, {topic}, {until:?})")
+    }
 }
 
 /// Where an episode is to be had, and what is said of it.

@@ -11,7 +11,7 @@ use podswarm_core::dht::scrape::Estimate;
 use podswarm_core::rate::ByteCount;
 use podswarm_feeds::poll::Counts;
 
-use crate::agent::HookState;
+use crate::agent::{HookState, HubState};
 use crate::ask::{EpisodeView, FeedView, StageName, Status, TrackerFigures, Transfer};
 use crate::records::{Heard, Shared, Source};
 
@@ -157,11 +157,26 @@ pub fn feed(feed: &FeedView, now: DateTime<Utc>) -> String {
         let state = if feed.is_listening { "" } else { ", not connected" };
         say("events", format!("{url}{state}"));
     }
+    if let Some(hub) = &feed.hub {
+        say("hub", told_by(hub, feed.is_listening));
+    }
     for words in feed.rules.words() {
         say("rule", words);
     }
     say("polls", polls([feed.polls]));
     lines.join("\n")
+}
+
+/// `told by the hub at hub.example, until 2026-12-01 18:00`, or why not.
+fn told_by(hub: &HubState, is_listening: bool) -> String {
+    let host = &hub.host;
+    match (hub.until, &hub.trouble) {
+        (Some(until), None) => format!("told by the hub at {host}, until {}", local(until)),
+        (Some(until), Some(why)) => format!("told by the hub at {host}, until {}; asked to go on: {why}", local(until)),
+        (None, Some(why)) => format!("not told by the hub at {host}: {why}"),
+        (None, None) if is_listening => format!("not told by the hub at {host}: its events tell of news"),
+        (None, None) => format!("not told by the hub at {host} yet"),
+    }
 }
 
 /// What polling has cost and saved: `25 answered for 1.2 MiB, 20 of them without change, which saved 4.8 MiB`.
@@ -432,6 +447,22 @@ mod tests {
              2     3       0     24  paused          Night Walks"
         );
         assert!(feeds(&[], wall(0)).contains("podsub add"));
+    }
+
+    #[test]
+    fn a_feed_says_until_when_its_hub_tells_or_why_it_does_not() {
+        let hub = |until, trouble: Option<&str>| {
+            let hub = HubState { host: "hub.example".to_owned(), until, trouble: trouble.map(str::to_owned) };
+            let view = FeedView { hub: Some(hub), ..a_feed() };
+            let text = feed(&view, wall(0));
+            text.lines().find_map(|line| line.strip_prefix("  hub          ")).expect("it is told").to_owned()
+        };
+        let told = format!("told by the hub at hub.example, until {}", local(wall(600)));
+        assert_eq!(hub(Some(wall(600)), None), told);
+        assert_eq!(hub(Some(wall(600)), Some("it answers 500")), format!("{told}; asked to go on: it answers 500"));
+        assert_eq!(hub(None, Some("it answers 500")), "not told by the hub at hub.example: it answers 500");
+        assert_eq!(hub(None, None), "not told by the hub at hub.example yet");
+        assert!(!feed(&a_feed(), wall(0)).contains("hub"));
     }
 
     #[test]

@@ -42,4 +42,5 @@ mod uplink;
 mod view;
 mod watched;
 mod web;
+mod websub;
 mod wild;

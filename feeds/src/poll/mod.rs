@@ -84,7 +84,7 @@ pub struct Now {
 pub enum Input {
     /// Time passed; see [`Poller::deadline`]. Also where the wall clock ran ahead of the other.
     Tick,
-    /// The publisher's event stream says that there is news.
+    /// The publisher's event stream, or a hub, says that there is news.
     Pushed,
     /// The owner wants it fetched now.
     Forced,

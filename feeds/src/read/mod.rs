@@ -4,8 +4,8 @@
 //! simple. `decode` makes text of bytes; what is JSON Feed then, `json` says in the words of RSS. `lex` cuts the text
 //! into tags and text and takes offence at nothing. `tidy` writes from these the RSS 2.0 that was meant, well-formed,
 //! bounded and under known names, whether it was RSS 0.9x, 1.0, 2.0 or Atom. The `rss` crate reads that, item by item.
-//! `convert` makes a [`Channel`] of it, `header` adds what its answer's head says, `sources` finds each item's ways to its bytes, and `versions` the same in other
-//! qualities.
+//! `convert` makes a [`Channel`] of it, `header` adds what its answer's head says, `sources` finds each item's ways to
+//! its bytes, and `versions` the same in other qualities.
 //!
 //! Knows nothing of where the bytes came from, and judges no address: whether a link may be followed is decided when
 //! it is. A description is HTML as it came; whoever shows it cleans it.

@@ -11,6 +11,7 @@ use podswarm_feeds::poll::Poller;
 
 use super::hosts::Turn;
 use super::stream::Stream;
+use super::websub::WebSub;
 use crate::records::FeedId;
 
 /// A feed, as long as this agent runs.
@@ -18,6 +19,7 @@ use crate::records::FeedId;
 pub(super) struct Follow {
     pub(super) poller: Poller,
     pub(super) stream: Stream,
+    pub(super) websub: WebSub,
     /// The stream has answered.
     pub(super) is_told: bool,
     /// When we last connected back to its publisher.
@@ -32,10 +34,10 @@ pub(super) struct Follow {
 }
 
 impl Follow {
-    pub(super) fn new(poller: Poller, is_paused: bool) -> Self {
+    pub(super) fn new(poller: Poller, websub: WebSub, is_paused: bool) -> Self {
         let (stream, connected_back) = (Stream::default(), None);
         let (is_told, is_polled) = (false, false);
-        Self { poller, stream, is_told, connected_back, is_polled, is_paused, turn: Turn::Now, wake: None }
+        Self { poller, stream, websub, is_told, connected_back, is_polled, is_paused, turn: Turn::Now, wake: None }
     }
 
     /// How long we do not connect back to its publisher yet.
@@ -51,7 +53,7 @@ impl Follow {
             Turn::Now => self.poller.deadline(),
         };
         let stream = self.stream.deadline().filter(|_| has_stream);
-        earliest(poll, stream).filter(|_| !self.is_paused)
+        earliest(earliest(poll, stream), self.websub.deadline()).filter(|_| !self.is_paused)
     }
 }
 

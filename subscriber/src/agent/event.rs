@@ -77,6 +77,15 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// A hub tells of a feed's news from now on.
+    HubOpen {
+        /// The feed's number.
+        feed_id: FeedId,
+        /// The feed's URL.
+        feed: String,
+        /// The hub's host.
+        hub: String,
+    },
     /// A port listens.
     Listening {
         /// `peer` or `web`.
@@ -248,6 +257,7 @@ impl Event {
             Self::HookFailed { episode, hook, reason } => {
                 format!("cannot do {hook} for {}: {reason}", episode.title)
             }
+            Self::HubOpen { feed, hub, .. } => format!("told of news by the hub at {hub}: {feed}"),
             Self::Listening { kind, addr } => format!("listening: {kind} on {addr}"),
             Self::Moved { from, feed, .. } => format!("moved: {from} is now {feed}"),
             Self::New { episode } => format!("new: {}", episode.title),
@@ -297,7 +307,8 @@ impl Event {
             | Self::TagFailed { episode, .. }
             | Self::Waiting { episode, .. }
             | Self::Withdrawn { episode } => Some(episode.id),
-            Self::Listening { .. }
+            Self::HubOpen { .. }
+            | Self::Listening { .. }
             | Self::Moved { .. }
             | Self::PollFailed { .. }
             | Self::Polled { .. }

@@ -13,6 +13,7 @@ use super::catalogue::{Change, Reading, feed_mark};
 use super::event::{About, Event};
 use super::found::{FoundFeed, MAX_TITLE, cut};
 use super::hosts::Turn;
+use super::websub::{GRACE, WebSub};
 use super::{Agent, Duty, Output, StreamNews, Target};
 use crate::records::{Backlog, EpisodeId, Feed, FeedId, Left, Stage};
 use crate::rules::{RuleName, Rules};
@@ -36,10 +37,12 @@ impl Agent {
     pub(super) fn follow(&mut self, now: Now, id: FeedId) {
         let Some(feed) = self.catalogue.feed(id) else { return };
         let (state, is_paused) = (feed.poll.clone(), feed.paused);
+        let subscription = feed.subscription.clone().filter(|_| self.settings.asks_hubs);
+        let websub = WebSub::new(subscription, now);
         let rng = self.rng.fork(u64::from(id.0));
         let poller = Poller::new(state, self.settings.interval, now, rng);
         let is_due = poller.next_due().is_none_or(|at| at <= now.wall);
-        self.follows.insert(id, Follow::new(poller, is_paused));
+        self.follows.insert(id, Follow::new(poller, websub, is_paused));
         self.order_treat(id);
         if !is_due {
             // What was missed while nothing ran is made up for first.
@@ -151,9 +154,14 @@ impl Agent {
     }
 
     pub(super) fn remove(&mut self, now: Now, id: FeedId) {
-        let Some(url) = self.catalogue.feed(id).map(|feed| feed.url().to_string()) else { return };
-        if self.follows.remove(id).is_some_and(|follow| follow.stream.is_on()) {
-            self.outputs.push_back(Output::Unlisten { feed: id });
+        let Some((url, is_local)) = self.catalogue.feed(id).map(|feed| (feed.url().to_string(), feed.is_local)) else {
+            return;
+        };
+        if let Some(mut follow) = self.follows.remove(id) {
+            if follow.stream.is_on() {
+                self.outputs.push_back(Output::Unlisten { feed: id });
+            }
+            self.leave_hub(now, follow.websub.stop(), is_local);
         }
         for episode in self.catalogue.remove_feed(id) {
             if !self.queue.remove(episode.id) && episode.seeded_as().is_some() {
@@ -184,7 +192,8 @@ impl Agent {
                 if let Some(follow) = self.follows.get_mut(id) {
                     follow.is_paused = true;
                 }
-                self.unlisten(id);
+                self.unlisten(now, id);
+                self.pause_hub(now, id);
                 for id in self.catalogue.episodes_of(id).map(|episode| episode.id).collect::<Vec<_>>() {
                     self.halt(now, id);
                 }
@@ -206,6 +215,7 @@ impl Agent {
                 self.save_feed(id);
                 if let Some(follow) = self.follows.get_mut(id) {
                     follow.is_paused = false;
+                    follow.websub.wake(now, Duration::ZERO);
                 }
                 for id in self.catalogue.episodes_of(id).map(|episode| episode.id).collect::<Vec<_>>() {
                     self.go_on(now, id);
@@ -283,13 +293,17 @@ impl Agent {
             _ => feed.url().host_str().unwrap_or("Untitled").to_owned(),
         };
         let folder = if is_new { self.catalogue.free_folder(&title) } else { feed.folder.clone() };
+        let topic = found.topic.as_ref().unwrap_or(feed.url()).to_string();
+        self.hubs_named(now, id, found.hubs, topic, found.events_url.is_some());
+        let Some(feed) = self.catalogue.feed(id) else { return reading };
         let events_url = found.events_url.map(String::from);
         let stream_moved = feed.events_url != events_url;
         let mut feed = feed.clone();
         (feed.title, feed.folder, feed.is_local) = (title, folder, is_local);
+        feed.subscription = self.follows.get(id).and_then(|follow| follow.websub.held()).cloned();
         if stream_moved {
             (feed.events_url, feed.last_event_id) = (events_url, None);
-            self.unlisten(id);
+            self.unlisten(now, id);
         }
         self.catalogue.put_feed(feed);
         reading
@@ -335,6 +349,7 @@ impl Agent {
         match news {
             StreamNews::Open => {
                 follow.is_told = true;
+                follow.websub.spare();
                 // What was released while nobody listened, and is not replayed, is in the feed.
                 follow.poller.handle(now, poll::Input::Forced);
                 if let Some(feed) = self.catalogue.feed(id) {
@@ -357,6 +372,7 @@ impl Agent {
             StreamNews::Lost { retry } => {
                 follow.is_told = false;
                 follow.stream.lost(now.instant, retry, &mut self.rng);
+                follow.websub.wake(now, GRACE);
             }
         }
         self.drain_poller(now, id);
@@ -419,6 +435,7 @@ impl Agent {
             self.drain_poller(now, id);
         }
         self.listen(now, id);
+        self.tend_hub(now, id);
     }
 
     /// Connects the feed's event stream, if it has one, its time has come and there is room.
@@ -438,16 +455,17 @@ impl Agent {
         }
     }
 
-    fn unlisten(&mut self, id: FeedId) {
+    fn unlisten(&mut self, now: Now, id: FeedId) {
         let Some(follow) = self.follows.get_mut(id) else { return };
         follow.is_told = false;
+        follow.websub.wake(now, GRACE);
         if follow.stream.is_on() {
             self.outputs.push_back(Output::Unlisten { feed: id });
         }
         follow.stream.turn_off();
     }
 
-    fn drain_poller(&mut self, now: Now, id: FeedId) {
+    pub(super) fn drain_poller(&mut self, now: Now, id: FeedId) {
         while let Some(output) = self.follows.get_mut(id).and_then(|follow| follow.poller.poll()) {
             match output {
                 poll::Output::Fetch(fetch) => {

@@ -42,6 +42,10 @@ pub struct FoundFeed {
     pub image: Option<String>,
     /// Where its events come from.
     pub events_url: Option<Url>,
+    /// Hubs that tell of its news.
+    pub hubs: Vec<Url>,
+    /// What they know it by, if it says so.
+    pub topic: Option<Url>,
     /// What its withdrawals are known by.
     pub key: Option<ShowKey>,
     /// What it says that it has taken back.
@@ -108,6 +112,8 @@ impl FoundFeed {
             image: bounded_url(channel.image),
             has_more,
             events_url: channel.events_url.filter(|url| url.as_str().len() <= MAX_URL),
+            hubs: channel.hubs.into_iter().filter(|hub| hub.as_str().len() <= MAX_URL).collect(),
+            topic: channel.self_url.filter(|url| url.as_str().len() <= MAX_URL),
             key: channel.key,
             withdrawn: channel.withdrawn,
             items: channel.items.into_iter().map(Found::of).collect(),

@@ -3,6 +3,7 @@
 //! Whoever carries out an [`Output`] tells what came of it by the [`Input`] that it names.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use podswarm_core::app::Space;
@@ -21,6 +22,7 @@ use super::heard::Play;
 use super::hooks::Arrival;
 use super::plan::{Plan, Prepared};
 use super::queue::{Fault, Progress};
+use super::websub::{Farewell, Question, Request};
 use crate::integrity::Integrity;
 use crate::records::{Backlog, EpisodeId, FeedId, Source};
 use crate::rules::{Hook, RuleName, Rules};
@@ -90,6 +92,29 @@ pub enum Input {
         /// What it is called, which changes with its content, if it is kept.
         name: Option<String>,
     },
+    /// What came of [`Output::AskHub`]: where the hub was told to reach us, or why it was not.
+    HubAnswered {
+        /// The feed of which it is to tell.
+        feed: FeedId,
+        /// The request.
+        serial: u64,
+        /// What.
+        outcome: Result<Url, String>,
+    },
+    /// Somebody has come to the port for peers and asks as hubs do; answered by [`Output::AnswerHub`].
+    HubCame {
+        /// To be named in the answer.
+        visit: u64,
+        /// The path by which he has come.
+        token: String,
+        /// What he asks.
+        question: Question,
+    },
+    /// A hub tells that there is news, and has signed it with the secret of this path.
+    HubTold {
+        /// The path.
+        token: String,
+    },
     /// These were played.
     Heard(Vec<Play>),
     /// What came of [`Output::Hook`].
@@ -108,6 +133,8 @@ pub enum Input {
     },
     /// Whether the system calls the line metered.
     Metered(bool),
+    /// Where whoever is outside reaches the port for peers, as far as is known.
+    Outside(Option<SocketAddr>),
     /// The owner wants nothing of this done.
     Pause(Target),
     /// What came of [`Output::PutPicture`] or [`Output::TakePicture`].
@@ -276,6 +303,24 @@ pub enum StreamNews {
 /// What to do.
 #[derive(Clone, Debug)]
 pub enum Output {
+    /// Answer who has come as hubs do, as [`Input::HubCame`] told.
+    AnswerHub {
+        /// Whom.
+        visit: u64,
+        /// What to give back; what he asks for is not there if `None`.
+        echo: Option<String>,
+    },
+    /// Ask a hub to tell us of a feed's news, and answer with [`Input::HubAnswered`].
+    AskHub {
+        /// Of which feed's.
+        feed: FeedId,
+        /// What to ask.
+        request: Request,
+        /// Where a hub outside reaches us.
+        outside: Option<SocketAddr>,
+        /// The hub may be at a private or loopback address.
+        is_local: bool,
+    },
     /// Show a publisher that we get to him from outside, over a new connection.
     ConnectBack {
         /// Where to show it.
@@ -326,6 +371,13 @@ pub enum Output {
         is_local: bool,
         /// How long its publisher need not ask us to connect back yet.
         rest: Duration,
+    },
+    /// Ask a hub to tell us no more.
+    LeaveHub {
+        /// Of what.
+        farewell: Farewell,
+        /// The hub may be at a private or loopback address.
+        is_local: bool,
     },
     /// Measure the library's disk, and answer with [`Input::Measured`].
     Measure,

@@ -5,9 +5,9 @@
 //! [`plan`] what they are called, [`stream`] when an event stream is made again, [`share`] how long is seeded, `rest`
 //! when not, `shelf` how long is kept, `tags` when files are written to, `extras` when covers and chapters are looked
 //! at, `picture` which of them lies in a show's folder, `hooks` what else is done when something is there, `heard` how
-//! far each was listened to; [`trail`] where one is that says that it has moved; `podswarm_feeds::poll` decides when a
-//! feed is asked, `hosts` when it is its turn there, and `agenda` knows which is next. `follow` and `fetch` put them
-//! together.
+//! far each was listened to; [`websub`] when a feed's hub is asked to tell of news; [`trail`] where one is that says
+//! that it has moved; `podswarm_feeds::poll` decides when a feed is asked, `hosts` when it is its turn there, and
+//! `agenda` knows which is next. `follow`, `hubs` and `fetch` put them together.
 //!
 //! Knows nothing of sockets, files and the store, and reads no clock: both times are arguments, so that a month passes
 //! in a second under test.
@@ -24,6 +24,7 @@ pub mod queue;
 pub mod share;
 pub mod stream;
 pub mod trail;
+pub mod websub;
 
 mod agenda;
 mod extras;
@@ -32,6 +33,7 @@ mod follow;
 mod heard;
 mod hooks;
 mod hosts;
+mod hubs;
 mod io;
 mod picture;
 mod rest;
@@ -42,6 +44,7 @@ mod tags;
 pub(crate) mod testing;
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -64,12 +67,14 @@ use event::Event;
 use extras::Gatherer;
 use hooks::Hooks;
 use hosts::Hosts;
+pub use hubs::HubState;
 use picture::Hanger;
 use queue::Queue;
 use rest::Rest;
 use share::Counts;
 use shelf::Shelf;
 use tags::Tagger;
+use websub::Farewells;
 
 /// All that is decided, in one place.
 #[derive(Debug)]
@@ -78,6 +83,9 @@ pub struct Agent {
     catalogue: Catalogue,
     follows: Follows,
     hosts: Hosts,
+    /// Where whoever is outside reaches us, as far as is known.
+    outside: Option<SocketAddr>,
+    farewells: Farewells,
     /// When the two clocks were compared last.
     looked: Now,
     queue: Queue,
@@ -109,6 +117,8 @@ impl Agent {
             catalogue,
             follows: Follows::default(),
             hosts: Hosts::default(),
+            outside: None,
+            farewells: Farewells::default(),
             looked: now,
             queue,
             counts: Counts::default(),
@@ -156,6 +166,9 @@ impl Agent {
             Input::Follow(urls) => self.follow_for_app(now, urls),
             Input::Gathered { extra, name } => self.gathered(extra, name),
             Input::Heard(plays) => self.heard(now, plays),
+            Input::HubAnswered { feed, serial, outcome } => self.hub_answered(now, feed, serial, outcome),
+            Input::HubCame { visit, token, question } => self.hub_came(now, visit, &token, &question),
+            Input::HubTold { token } => self.hub_told(now, &token),
             Input::Hooked { serial, outcome } => self.hooked(now, serial, outcome),
             Input::Measured { space, outstanding } => {
                 self.queue.count_kept(self.catalogue.kept_bytes());
@@ -165,6 +178,7 @@ impl Agent {
                     self.seed_again(now);
                 }
             }
+            Input::Outside(addr) => self.reached_at(now, addr),
             Input::Pause(target) => self.pause(now, target),
             Input::Pictured { feed, left } => self.pictured(feed, left),
             Input::Play(id) => self.play(now, id),

@@ -35,6 +35,8 @@ pub struct Settings {
     pub sources: Sources,
     /// Whether publishers that ask for it are shown that we get to them from outside.
     pub connects_back: bool,
+    /// Whether hubs that feeds name are asked to tell of news.
+    pub asks_hubs: bool,
     /// What is wanted of all feeds.
     pub rules: Rules,
     /// What the disk is for.
@@ -59,6 +61,11 @@ impl Settings {
     /// Whether it matters that the line is metered.
     pub(crate) fn heeds_metered(&self) -> bool {
         self.acts_by_itself() && self.on_metered != OnMetered::Everything
+    }
+
+    /// Whether hubs are asked, and received.
+    pub(crate) fn receives_hubs(&self) -> bool {
+        self.duty == Duty::Everything && self.asks_hubs
     }
 
     /// Whether what is complete is given to others.

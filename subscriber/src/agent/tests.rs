@@ -35,6 +35,11 @@ struct World {
     /// What the feed says was taken back.
     withdrawn: Vec<Withdrawal>,
     events_url: Option<Url>,
+    hubs: Vec<Url>,
+    /// What hubs were asked, what they were told at parting, and what was answered them.
+    asked: Vec<websub::Request>,
+    left: Vec<websub::Farewell>,
+    echoes: Vec<Option<String>>,
     /// Changes with the feed.
     version: u64,
     is_down: bool,
@@ -98,6 +103,7 @@ fn settings(duty: Duty) -> Settings {
         enough: Enough::default(),
         sources: Sources::All,
         connects_back: true,
+        asks_hubs: true,
         rules: Rules::default(),
         limits: Limits::default(),
     }
@@ -112,6 +118,10 @@ impl World {
             items: Vec::new(),
             withdrawn: Vec::new(),
             events_url: None,
+            hubs: Vec::new(),
+            asked: Vec::new(),
+            left: Vec::new(),
+            echoes: Vec::new(),
             version: 0,
             is_down: false,
             torrents: BTreeMap::new(),
@@ -195,6 +205,13 @@ impl World {
                 assert!(url.path().ends_with(&nonce.to_string()));
                 self.shown.push(url.to_string());
             }
+            Output::AnswerHub { echo, .. } => self.echoes.push(echo),
+            Output::AskHub { feed, request, .. } => {
+                let saved = self.feeds[&feed].subscription.as_ref().expect("it is written down");
+                assert_eq!((&saved.token, &saved.secret), (&request.token, &request.secret));
+                self.asked.push(request);
+            }
+            Output::LeaveHub { farewell, .. } => self.left.push(farewell),
             Output::Count => return Some(Input::Counted(self.sent.clone())),
             Output::Listen { serial, rest, .. } => (self.listening, self.rest) = (Some(serial), rest),
             Output::Unlisten { .. } => self.listening = None,
@@ -286,6 +303,8 @@ impl World {
             author: Some("Ann".to_owned()),
             image: Some("http://host.example/cover.png".to_owned()),
             events_url: self.events_url.clone(),
+            hubs: self.hubs.clone(),
+            topic: None,
             key: Some(show_key(1)),
             withdrawn: self.withdrawn.clone(),
             items: self.items.clone(),
@@ -407,6 +426,145 @@ fn what_was_released_while_the_stream_was_down_is_found_when_it_stands_again() {
     world.pass(10);
     world.stream(StreamNews::Open);
     assert_eq!(world.complete(), ["a"]);
+}
+
+/// A world whose feed names a hub, which has confirmed that it tells of it for ten days.
+fn told_by_a_hub() -> World {
+    let mut world = World::new();
+    world.hubs = vec!["http://hub.example/".parse().unwrap()];
+    world.subscribe(None);
+    assert!(world.asked.is_empty(), "nothing leads to us");
+    assert!(world.hub().trouble.unwrap().contains("not reached"));
+    world.input(Input::Outside(Some("198.18.0.1:7000".parse().unwrap())));
+    world.confirm();
+    world
+}
+
+impl World {
+    fn hub(&self) -> HubState {
+        self.agent.hub_state(FEED, wall(self.secs)).expect("the feed names one")
+    }
+
+    /// The hub that was asked last takes it, and comes to verify it.
+    fn confirm(&mut self) {
+        let request = self.asked.last().expect("a hub was asked").clone();
+        let callback = websub::callback_at("198.18.0.1:7000".parse().unwrap(), &request.token);
+        self.input(Input::HubAnswered { feed: FEED, serial: request.serial, outcome: Ok(callback) });
+        let lease = Some(Duration::from_hours(240));
+        let question = websub::Question::Subscribe { topic: URL.to_owned(), challenge: "echo".to_owned(), lease };
+        self.input(Input::HubCame { visit: 1, token: request.token, question });
+        assert_eq!(self.echoes.pop(), Some(Some("echo".to_owned())));
+    }
+}
+
+#[test]
+fn what_a_hub_tells_is_fetched_at_once_and_a_restart_keeps_it() {
+    let mut world = told_by_a_hub();
+    let request = world.asked[0].clone();
+    assert_eq!((request.hub.as_str(), request.topic.as_str()), ("http://hub.example/", URL));
+    assert!(matches!(world.events.last(), Some(Event::HubOpen { hub, .. }) if hub == "hub.example"));
+    assert_eq!(world.hub().until, Some(wall(240 * 3600)));
+    world.restart(settings(Duty::Everything));
+    assert_eq!(world.agent.hub_secret(&request.token), Some(request.secret.as_str()));
+    assert_eq!(world.agent.hub_secret(&request.secret[..32]), None);
+    world.pass(100);
+    let polls = world.polls.len();
+    world.release(http("a", 0));
+    world.input(Input::HubTold { token: request.secret[..32].to_owned() });
+    assert_eq!(world.polls.len(), polls);
+    world.input(Input::HubTold { token: request.token.clone() });
+    assert_eq!((world.complete(), world.polls.len()), (vec!["a"], polls + 1));
+    // A hub that never falls silent has us ask no more often than an event stream has.
+    for _ in 0..600 {
+        world.input(Input::HubTold { token: request.token.clone() });
+        world.pass(1);
+    }
+    assert!(world.polls.len() < polls + 60, "{} polls", world.polls.len() - polls);
+    assert_eq!(world.asked.len(), 1, "it was asked once");
+}
+
+#[test]
+fn a_lease_is_renewed_in_time_and_where_we_are_reached_elsewhere_at_once() {
+    let mut world = told_by_a_hub();
+    for asked in [2, 3] {
+        let until = world.hub().until.expect("it tells us");
+        while world.asked.len() < asked {
+            world.pass(60);
+        }
+        assert!((20_000..200_000).contains(&(until - wall(world.secs)).num_seconds()), "{until} {}", world.secs);
+        world.confirm();
+        assert_eq!(world.hub().until, Some(wall(world.secs + 240 * 3600)));
+    }
+    assert_eq!(world.asked.len(), 3);
+    world.input(Input::Outside(None));
+    world.input(Input::Outside(Some("198.18.0.1:7000".parse().unwrap())));
+    assert_eq!(world.asked.len(), 3);
+    world.input(Input::Outside(Some("198.18.0.1:7001".parse().unwrap())));
+    assert_eq!(world.asked.len(), 4);
+}
+
+#[test]
+fn a_feed_that_is_paused_or_removed_is_left_and_its_hub_is_told_so() {
+    let mut world = told_by_a_hub();
+    let question = websub::Question::Unsubscribe { topic: URL.to_owned(), challenge: "bye".to_owned() };
+    for round in 0..2 {
+        let token = world.asked.last().unwrap().token.clone();
+        if round == 0 {
+            world.input(Input::Pause(Target::Feed(FEED)));
+        } else {
+            world.input(Input::Remove(FEED));
+        }
+        assert_eq!(world.left.pop().unwrap().token, token);
+        assert_eq!(world.agent.hub_secret(&token), None);
+        world.input(Input::HubCame { visit: 2, token: token.clone(), question: question.clone() });
+        assert_eq!(world.echoes.pop(), Some(Some("bye".to_owned())));
+        world.input(Input::HubCame { visit: 3, token: "0".repeat(32), question: question.clone() });
+        assert_eq!(world.echoes.pop(), Some(None));
+        if round == 0 {
+            world.pass(86_400);
+            assert_eq!(world.asked.len(), 1);
+            world.input(Input::Resume(Target::Feed(FEED)));
+            assert_ne!(world.asked.last().unwrap().token, token);
+            world.confirm();
+        }
+    }
+    world.pass(20 * 86_400);
+    assert_eq!(world.asked.len(), 2);
+}
+
+#[test]
+fn an_owner_who_wants_no_hubs_has_none() {
+    let mut world = told_by_a_hub();
+    let token = world.asked[0].token.clone();
+    world.restart(Settings { asks_hubs: false, ..settings(Duty::Everything) });
+    assert_eq!((world.agent.hub_secret(&token), world.agent.hub_state(FEED, wall(0))), (None, None));
+    world.input(Input::Outside(Some("198.18.0.1:7001".parse().unwrap())));
+    world.release(http("a", 0));
+    world.pass(20 * 86_400);
+    assert_eq!((world.complete(), world.asked.len()), (vec!["a"], 1));
+}
+
+#[test]
+fn a_hub_is_asked_only_while_no_event_stream_tells() {
+    let mut world = World::new();
+    world.hubs = vec!["http://hub.example/".parse().unwrap()];
+    world.events_url = Some("http://host.example/events".parse().unwrap());
+    world.input(Input::Outside(Some("198.18.0.1:7000".parse().unwrap())));
+    world.subscribe(None);
+    world.stream(StreamNews::Open);
+    world.pass(20 * 86_400);
+    assert!(world.asked.is_empty());
+    world.stream(StreamNews::Lost { retry: None });
+    world.listening = None;
+    world.pass(websub::GRACE.as_secs() - 1);
+    assert!(world.asked.is_empty());
+    world.pass(2);
+    world.confirm();
+    assert_eq!(world.asked.len(), 1);
+    // One that is there again does for the rest of the time.
+    world.stream(StreamNews::Open);
+    world.pass(20 * 86_400);
+    assert_eq!((world.asked.len(), world.hub().until, world.left.len()), (1, None, 0));
 }
 
 #[test]

@@ -79,6 +79,7 @@ async fn own(out: &Out, dir: &DataDir, lock: DataDirLock, args: &RunArgs, urls: 
         enough: Enough { ratio: args.seed_ratio, time: args.seed_time },
         sources: args.sources.sources(),
         connects_back: !args.no_connect_back,
+        asks_hubs: !args.no_hubs,
         rules: args.rules.all.clone(),
         limits: Limits { quota: args.quota.map(|size| size.0), leave_free: args.leave_free.map(|size| size.0) },
     };

@@ -7,6 +7,7 @@
 //! Decides nothing. Law: what the agent wants saved is on the disk before anything after it is done or told.
 
 mod answer;
+mod callback;
 mod connect_back;
 mod extras;
 mod fetch;
@@ -38,6 +39,7 @@ use tokio::task::JoinHandle;
 
 use crate::agent::catalogue::Catalogue;
 use crate::agent::event::Event;
+use crate::agent::websub::Question;
 use crate::agent::{Agent, Input, Settings};
 use crate::ask::{Ask, EpisodeView, Reply};
 use crate::keep;
@@ -53,6 +55,9 @@ use task::Task;
 
 /// Messages that wait for the hub; who sends more waits.
 const INBOX: usize = 256;
+
+/// Visitors at the port for peers who wait to be received.
+const VISITORS: usize = 16;
 
 /// Events that a listener may be behind before it loses some.
 const BEHIND: usize = 1024;
@@ -112,6 +117,10 @@ enum Message {
     Kept(oneshot::Sender<Vec<Kept>>),
     /// An app that is kept in step wants something.
     Sync(SyncAsk, oneshot::Sender<Result<SyncReply, Failure>>),
+    /// Somebody has come to the port for peers by this path and asks as hubs do; answered with what to give back.
+    HubCame { token: String, question: Question, reply: oneshot::Sender<Option<String>> },
+    /// Somebody tells of news there; answered with what he signs with, if he is a hub.
+    HubSecret { token: String, reply: oneshot::Sender<Option<String>> },
     /// Somebody waits until nothing is left to do; answered with the episodes that could not be had.
     Settle(oneshot::Sender<Vec<EpisodeView>>),
     /// The end.
@@ -146,8 +155,10 @@ impl Hub {
         }
         settings.library = library.or(memory.library).unwrap_or(settings.library);
         let root = settings.library.clone();
+        let (visitors, visits) = mpsc::channel(VISITORS);
+        let visitors = settings.receives_hubs().then_some(visitors);
         let engine = match engine {
-            Some(config) => Some(Engine::start(config).await?),
+            Some(config) => Some(Engine::start(EngineConfig { visitors, ..config }).await?),
             None => None,
         };
         let (inbox, messages) = mpsc::channel(INBOX);
@@ -164,6 +175,10 @@ impl Hub {
         #[cfg(target_os = "linux")]
         if settings.heeds_metered() {
             kit.spawn(line::watch(Arc::clone(&kit)));
+        }
+        if let Some(engine) = engine.clone().filter(|_| settings.receives_hubs()) {
+            kit.spawn(callback::receive(Arc::clone(&kit), visits));
+            kit.spawn(callback::watch_outside(Arc::clone(&kit), engine));
         }
         let agent = Agent::new(settings, catalogue, kit.now(), system_rng());
         let task = Task::new(agent, store, kit, events.clone());

@@ -120,7 +120,9 @@ async fn get(kit: &Kit, at: &Url, may_be_local: bool) -> Result<Fetched, String>
 async fn parse(fetched: Fetched) -> Result<Channel, String> {
     let parsed = tokio::task::spawn_blocking(move || {
         let content_type = fetched.header("content-type");
-        read::parse(&fetched.body, &fetched.final_url, content_type).map_err(sentence)
+        let channel = read::parse(&fetched.body, &fetched.final_url, content_type).map_err(sentence)?;
+        let links = fetched.headers.get_all("link").iter().filter_map(|value| value.to_str().ok());
+        Ok(channel.with_links(links, &fetched.final_url))
     });
     parsed.await.unwrap_or_else(|error| Err(error.to_string()))
 }

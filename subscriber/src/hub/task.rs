@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::kit::{Kit, Live};
 use super::listen::Listener;
-use super::{Message, connect_back, extras, fetch, hook, poll, prepare, tags};
+use super::{Message, callback, connect_back, extras, fetch, hook, poll, prepare, tags};
 use crate::agent::catalogue::Change;
 use crate::agent::event::Event;
 use crate::agent::{Agent, Input, Output};
@@ -42,6 +42,9 @@ pub(super) struct Task {
     /// Commands that wait for polls.
     pub(super) waiters: Vec<Waiter>,
     settlers: Vec<oneshot::Sender<Vec<EpisodeView>>>,
+    /// Hubs that have come and are to be answered.
+    visits: BTreeMap<u64, oneshot::Sender<Option<String>>>,
+    last_visit: u64,
 }
 
 /// What runs for an episode: preparing, downloading, seeding.
@@ -82,6 +85,8 @@ impl Task {
             works: BTreeMap::new(),
             waiters: Vec::new(),
             settlers: Vec::new(),
+            visits: BTreeMap::new(),
+            last_visit: 0,
         }
     }
 
@@ -108,6 +113,15 @@ impl Task {
                     Some(Message::Chapters(id, reply)) => self.chapters(id, reply),
                     Some(Message::Cover(feed, reply)) => self.cover(feed, reply),
                     Some(Message::Kept(reply)) => self.kept(reply),
+                    Some(Message::HubCame { token, question, reply }) => {
+                        self.last_visit += 1;
+                        self.visits.insert(self.last_visit, reply);
+                        self.input(Input::HubCame { visit: self.last_visit, token, question });
+                    }
+                    Some(Message::HubSecret { token, reply }) => {
+                        // Who has gone needs no answer.
+                        let _ = reply.send(self.agent.hub_secret(&token).map(str::to_owned));
+                    }
                     Some(Message::Sync(ask, reply)) => self.sync(ask, reply).await?,
                     Some(Message::Settle(reply)) => self.settlers.push(reply),
                     Some(Message::Stop) | None => return self.last_words().await,
@@ -176,6 +190,16 @@ impl Task {
     fn start(&mut self, output: Output) {
         let kit = Arc::clone(&self.kit);
         match output {
+            Output::AnswerHub { visit, echo } => {
+                if let Some(reply) = self.visits.remove(&visit) {
+                    // Who has gone needs no answer.
+                    let _ = reply.send(echo);
+                }
+            }
+            Output::AskHub { feed, request, outside, is_local } => {
+                kit.clone().spawn(callback::ask(kit, feed, request, outside, is_local));
+            }
+            Output::LeaveHub { farewell, is_local } => kit.clone().spawn(callback::leave(kit, farewell, is_local)),
             Output::Listen { feed, serial, url, last_event_id, is_local, rest } => {
                 let cancel = self.kit.stop.child_token();
                 self.streams.insert(feed, cancel.clone());

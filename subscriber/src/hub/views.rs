@@ -130,6 +130,7 @@ impl Task {
             // Without an agent that goes on there is no next poll.
             next_poll: self.agent.next_poll(feed.id).filter(|_| self.agent.settings().duty == Duty::Everything),
             is_listening: self.agent.is_listening(feed.id),
+            hub: self.agent.hub_state(feed.id, self.kit.now().wall),
             cover: self.kept_cover(feed.id).map(|(name, _)| name),
             ..FeedView::new(feed)
         }

@@ -76,6 +76,7 @@ impl Month {
             rules: Rules::default(),
             limits,
             connects_back: false,
+            asks_hubs: false,
         };
         let disk = Disk::new(400 * GB, 100 * GB);
         let mut repeat = Repeat { month: *self, at: Duration::ZERO };

@@ -314,7 +314,11 @@ impl World {
             | Output::TakePicture { .. }
             | Output::Tell(_)
             | Output::Treat { .. }
-            | Output::Unlisten { .. } => {}
+            | Output::Unlisten { .. }
+            // The feeds of this world name no hubs.
+            | Output::AnswerHub { .. }
+            | Output::AskHub { .. }
+            | Output::LeaveHub { .. } => {}
         }
     }
 
