@@ -12,8 +12,8 @@ use podswarm_core::net::Discovery;
 use podswarm_core::rate::Limit;
 use podswarm_core::timetable::Hours;
 
+use crate::agent::OnMetered;
 use crate::agent::share::{SeedRatio, SeedTime};
-use crate::agent::{OnMetered, Sources};
 use crate::records::Backlog;
 use crate::rules::{Choice, Clause, ClauseError, Hook, Keep, KeepFor, Quality, RuleName, Rules, Size, Take, Template};
 use crate::web::{PhoneAddr, WebAddr};
@@ -372,9 +372,6 @@ pub struct RunArgs {
     /// Where episodes are kept.
     #[command(flatten)]
     pub library: LibraryArgs,
-    /// What may be fetched from where.
-    #[command(flatten)]
-    pub sources: SourceArgs,
     /// How to speak to peers.
     #[command(flatten)]
     pub engine: EngineArgs,
@@ -437,6 +434,17 @@ pub struct RuleFlags {
     /// A picture of yours that is there stays, and is enough. [default: no]
     #[arg(long, value_name = "yes|no", hide_possible_values = true)]
     pub cover: Option<Choice>,
+    /// Take part in no swarm: fetch plain files only, announce and seed nothing. No peer sees this machine's address.
+    /// With `run` it is so for all feeds, whatever is said of one. [default: no]
+    #[arg(
+        long,
+        value_name = "yes|no",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "yes",
+        hide_possible_values = true
+    )]
+    pub http_only: Option<Choice>,
 }
 
 /// One word of `--on-complete`.
@@ -512,7 +520,7 @@ impl RuleFlags {
         };
         let skip = (!self.skip.is_empty()).then_some(self.skip);
         let Self { keep, keep_for, keep_played, name, episode_up, episode_down, .. } = self;
-        let Self { find_peers, quality, tags, cover, .. } = self;
+        let Self { find_peers, quality, tags, cover, http_only, .. } = self;
         Ok(Rules {
             take,
             skip,
@@ -527,6 +535,7 @@ impl RuleFlags {
             quality,
             tags,
             cover,
+            http_only,
         })
     }
 }
@@ -573,6 +582,7 @@ impl FromArgMatches for RuleArgs {
             ("quality", RuleName::Quality),
             ("tags", RuleName::Tags),
             ("cover", RuleName::Cover),
+            ("http_only", RuleName::HttpOnly),
         ];
         let is_typed = |id| matches.value_source(id) == Some(ValueSource::CommandLine);
         let others = names.into_iter().filter(|(id, _)| !is_typed(id)).map(|(_, name)| name);
@@ -612,9 +622,9 @@ pub struct SourceArgs {
 }
 
 impl SourceArgs {
-    /// The sources that may be asked.
-    pub const fn sources(self) -> Sources {
-        if self.http_only { Sources::HttpOnly } else { Sources::All }
+    /// What is said of all feeds.
+    pub fn rules(self) -> Rules {
+        Rules { http_only: self.http_only.then_some(Choice::Yes), ..Rules::default() }
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use crate::agent::event::Event;
 use crate::agent::share::Enough;
-use crate::agent::{Duty, Limits, OnMetered, Seeding, Settings, Sources};
+use crate::agent::{Duty, Limits, OnMetered, Seeding, Settings};
 use crate::ask::{Ask, Reply};
 use crate::hub::{Hub, HubHandle, HubOptions};
 use crate::rules::Rules;
@@ -140,7 +140,6 @@ pub fn settings(duty: Duty, library: PathBuf, zone: Tz) -> Settings {
         zone,
         seeding: Seeding::Off,
         enough: Enough::default(),
-        sources: Sources::All,
         connects_back: false,
         asks_hubs: true,
         seed_at: Vec::new(),

@@ -29,6 +29,7 @@ use podswarm_feeds::{ShowKey, Withdrawal};
 use url::Url;
 
 use super::found::{Found, bounded_guid, mark};
+use super::settings::Sources;
 use crate::names;
 use crate::records::{Custody, Episode, EpisodeId, Feed, FeedId, Left, Loose, Notes, Offer};
 use crate::records::{Shared, Stage, Tagged, Why};
@@ -216,6 +217,12 @@ impl Catalogue {
     pub fn terms(&self, feed: FeedId) -> Terms {
         let own = self.feeds.get(&feed).map(|feed| &feed.rules);
         own.map_or_else(|| self.rules.with(&Rules::default()), |own| self.rules.with(own))
+    }
+
+    /// What a feed's episodes may be had from.
+    pub fn sources(&self, feed: FeedId) -> Sources {
+        let is_plain = self.feeds.get(&feed).is_some_and(|feed| self.rules.are_http_only(&feed.rules));
+        if is_plain { Sources::HttpOnly } else { Sources::All }
     }
 
     /// The episodes that are there, the oldest first.

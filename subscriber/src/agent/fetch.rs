@@ -20,12 +20,12 @@ impl Agent {
         let Some(feed) = self.catalogue.feed(id.feed).filter(|feed| !feed.paused) else { return };
         match episode.stage {
             Stage::Wanted { by_owner } if self.settings.duty != Duty::Answer && !self.is_held(id) => {
-                let sources = self.usable(&episode.offer.sources);
+                let sources = self.usable(episode);
                 let is_played = self.queue.job(id).is_some_and(Job::is_played);
                 let rank = Rank { is_played, by_owner, when: episode.when() };
                 self.queue.add(now.instant, id, rank, sources);
             }
-            Stage::Complete { .. } if self.settings.seeds() && self.rests().is_none() => {
+            Stage::Complete { .. } if self.seeds(id.feed) && self.rests().is_none() => {
                 let (file, is_local) = (episode.file.clone(), feed.is_local);
                 let file = file.filter(|_| self.enough(id).is_none());
                 if let (Some(info_hash), Some(file)) = (episode.seeded_as(), file) {
@@ -38,12 +38,20 @@ impl Agent {
     }
 
     /// What of an episode's sources can and may be used.
-    fn usable(&self, sources: &[Source]) -> Vec<Source> {
+    fn usable(&self, episode: &Episode) -> Vec<Source> {
+        let may_be = self.catalogue.sources(episode.id.feed);
         let is_usable = |source: &&Source| match source {
             Source::Http(_) => true,
-            Source::Magnet(_) | Source::Torrent(_) => self.settings.sources == Sources::All,
+            Source::Magnet(_) | Source::Torrent(_) => may_be == Sources::All,
         };
-        sources.iter().filter(is_usable).cloned().collect()
+        episode.offer.sources.iter().filter(is_usable).cloned().collect()
+    }
+
+    /// Why an episode cannot be fetched: it has no source, or none that may be used; `None` if it can.
+    pub fn unfetchable(&self, episode: &Episode) -> Option<String> {
+        let only_swarm = || "it comes by torrent only, and only plain downloads are allowed (--http-only)".to_owned();
+        let why_none = || episode.offer.unfetchable().map_or_else(only_swarm, |why| why.to_string());
+        self.usable(episode).is_empty().then(why_none)
     }
 
     /// Stops whatever runs for an episode.
@@ -275,11 +283,7 @@ impl Agent {
             Some(job) if matches!(job.phase(), Phase::Queued) && job.trouble().is_none() => None,
             Some(job) => job.trouble().map(str::to_owned),
             None if self.is_held(id) => Some(METERED.to_owned()),
-            None if self.usable(&episode.offer.sources).is_empty() => {
-                let why = episode.offer.unfetchable().map(|why| why.to_string());
-                Some(why.unwrap_or_else(|| "it comes by torrent only, and only plain downloads are allowed".to_owned()))
-            }
-            None => None,
+            None => self.unfetchable(episode),
         }
     }
 }

@@ -15,7 +15,7 @@ use super::found::{FoundFeed, MAX_TITLE, cut};
 use super::hosts::Turn;
 use super::websub::{GRACE, WebSub};
 use super::{Agent, Duty, Output, StreamNews, Target};
-use crate::records::{Backlog, EpisodeId, Feed, FeedId, Left, Stage};
+use crate::records::{Backlog, Episode, EpisodeId, Feed, FeedId, Left, Stage};
 use crate::rules::{RuleName, Rules};
 use podswarm_feeds::schedule::{Schedule, Timing};
 
@@ -119,6 +119,7 @@ impl Agent {
 
     /// The owner wants other things of a feed from now on.
     pub(super) fn edit(&mut self, now: Now, id: FeedId, rules: Rules, forget: &[RuleName], schedule: Option<Timing>) {
+        let before = self.catalogue.sources(id);
         let Some(feed) = self.catalogue.feed_mut(id) else { return };
         feed.rules.forget(forget);
         feed.rules.change(rules);
@@ -132,6 +133,9 @@ impl Agent {
             follow.poller.handle(now, poll::Input::Scheduled(None));
         }
         self.order_treat(id);
+        if self.catalogue.sources(id) != before {
+            self.use_other_sources(now, id);
+        }
         for episode in self.catalogue.episodes_of(id).map(|episode| episode.id).collect::<Vec<_>>() {
             self.order_tags(episode);
         }
@@ -140,14 +144,24 @@ impl Agent {
     }
 
     fn order_treat(&mut self, feed: FeedId) {
-        let conduct = self.catalogue.terms(feed).conduct;
-        self.outputs.push_back(Output::Treat { feed, conduct });
+        let (conduct, sources) = (self.catalogue.terms(feed).conduct, self.catalogue.sources(feed));
+        self.outputs.push_back(Output::Treat { feed, conduct, sources });
+    }
+
+    /// What is wanted of a feed is fetched from elsewhere from now on; what is complete leaves its swarms or returns.
+    fn use_other_sources(&mut self, now: Now, feed: FeedId) {
+        for id in self.catalogue.episodes_of(feed).map(|episode| episode.id).collect::<Vec<_>>() {
+            if self.catalogue.episode(id).is_some_and(Episode::is_there) && !self.seeds(feed) {
+                self.halt(now, id);
+            }
+            self.go_on(now, id);
+        }
     }
 
     /// The newest episodes of a feed that could be fetched, as many as the backlog has.
     fn backlog(&self, feed: FeedId, backlog: Backlog) -> Vec<EpisodeId> {
         let mut episodes: Vec<_> =
-            self.catalogue.episodes_of(feed).filter(|episode| episode.offer.unfetchable().is_none()).collect();
+            self.catalogue.episodes_of(feed).filter(|episode| self.unfetchable(episode).is_none()).collect();
         episodes.sort_by_key(|episode| (episode.when(), episode.id));
         let newest = episodes.into_iter().rev().take(backlog.count());
         newest.filter(|episode| matches!(episode.stage, Stage::Seen { .. })).map(|episode| episode.id).collect()
@@ -391,7 +405,7 @@ impl Agent {
         let Some(events) = events.filter(|events| events.host() == feed.url().host()) else { return };
         if let Ok(url) = events.join(&format!("{}/{nonce}", witness::PATH)) {
             follow.connected_back = Some(now.instant);
-            self.outputs.push_back(Output::ConnectBack { url, nonce });
+            self.outputs.push_back(Output::ConnectBack { feed: id, url, nonce });
         }
     }
 

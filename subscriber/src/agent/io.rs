@@ -22,6 +22,7 @@ use super::heard::Play;
 use super::hooks::Arrival;
 use super::plan::{Plan, Prepared};
 use super::queue::{Fault, Progress};
+use super::settings::Sources;
 use super::websub::{Farewell, Question, Request};
 use crate::integrity::Integrity;
 use crate::records::{Backlog, EpisodeId, FeedId, Source};
@@ -323,6 +324,8 @@ pub enum Output {
     },
     /// Show a publisher that we get to him from outside, over a new connection.
     ConnectBack {
+        /// Of which feed.
+        feed: FeedId,
         /// Where to show it.
         url: Url,
         /// What.
@@ -507,6 +510,8 @@ pub enum Output {
         feed: FeedId,
         /// How.
         conduct: Conduct,
+        /// Whether there may be any.
+        sources: Sources,
     },
     /// Read this feed's event stream no longer.
     Unlisten {

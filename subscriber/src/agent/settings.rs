@@ -31,8 +31,6 @@ pub struct Settings {
     pub on_metered: OnMetered,
     /// When that ends.
     pub enough: Enough,
-    /// Which sources are used.
-    pub sources: Sources,
     /// Whether publishers that ask for it are shown that we get to them from outside.
     pub connects_back: bool,
     /// Whether hubs that feeds name are asked to tell of news.
@@ -70,7 +68,12 @@ impl Settings {
 
     /// Whether what is complete is given to others.
     pub(super) fn seeds(&self) -> bool {
-        self.duty == Duty::Everything && self.seeding == Seeding::On && self.sources == Sources::All
+        self.duty == Duty::Everything && self.seeding == Seeding::On && !self.is_http_only()
+    }
+
+    /// Whether no swarm is taken part in, whatever a feed's own rules say.
+    pub(crate) fn is_http_only(&self) -> bool {
+        self.rules.are_http_only(&Rules::default())
     }
 }
 
@@ -109,9 +112,10 @@ pub enum Seeding {
 }
 
 /// Which sources are used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sources {
     /// All of them, torrents first.
+    #[default]
     All,
     /// Plain files only: no peer sees this machine's address.
     HttpOnly,

@@ -18,8 +18,8 @@ use podswarm_feeds::poll::Now;
 
 use super::catalogue::Change;
 use super::event::{About, Event};
-use super::{Agent, Output};
-use crate::records::{Episode, EpisodeId, Shared, Stage};
+use super::{Agent, Output, Sources};
+use crate::records::{Episode, EpisodeId, FeedId, Shared, Stage};
 use crate::rules::Span;
 
 /// How often it is counted what was sent.
@@ -174,10 +174,15 @@ impl Agent {
         self.settings.enough.reached(length, episode.shared)
     }
 
+    /// Whether what is complete of a feed is given to others.
+    pub(super) fn seeds(&self, feed: FeedId) -> bool {
+        self.settings.seeds() && self.catalogue.sources(feed) == Sources::All
+    }
+
     /// An episode is seeded from now on.
     pub(super) fn begin_seeding(&mut self, now: Now, id: EpisodeId) {
         let Some(episode) = self.catalogue.episode(id).filter(|episode| episode.seeded_as().is_some()) else { return };
-        if !self.settings.seeds() {
+        if !self.seeds(id.feed) {
             return;
         }
         self.counts.runs.entry(id).or_default().since = Some(now.instant);

@@ -94,7 +94,7 @@ impl Agent {
 
     /// Peers may still have an episode from us, now or in another run.
     fn may_be_seeded(&self, episode: &Episode) -> bool {
-        let seeds = self.settings.seeding == Seeding::On && self.settings.sources == Sources::All;
+        let seeds = self.settings.seeding == Seeding::On && self.catalogue.sources(episode.id.feed) == Sources::All;
         seeds && episode.kept_hash().is_some() && episode.withdrawn.is_none() && self.enough(episode.id).is_none()
     }
 

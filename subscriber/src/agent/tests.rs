@@ -69,6 +69,8 @@ struct World {
     sent: Vec<(EpisodeId, u64)>,
     /// How the episodes of the feed were to be treated, one after another.
     conducts: Vec<Conduct>,
+    /// They were last to be in no swarm.
+    is_plain: bool,
     /// Where publishers were shown that we get to them.
     shown: Vec<String>,
     /// The hooks that were done, for which episodes.
@@ -101,7 +103,6 @@ fn settings(duty: Duty) -> Settings {
         seed_at: Vec::new(),
         on_metered: OnMetered::SeedNothing,
         enough: Enough::default(),
-        sources: Sources::All,
         connects_back: true,
         asks_hubs: true,
         rules: Rules::default(),
@@ -141,6 +142,7 @@ impl World {
             changed: Vec::new(),
             sent: Vec::new(),
             conducts: Vec::new(),
+            is_plain: false,
             shown: Vec::new(),
             hooked: Vec::new(),
             hooks_end: Some(Ok(())),
@@ -201,7 +203,7 @@ impl World {
 
     fn act(&mut self, output: Output) -> Option<Input> {
         match output {
-            Output::ConnectBack { url, nonce } => {
+            Output::ConnectBack { url, nonce, .. } => {
                 assert!(url.path().ends_with(&nonce.to_string()));
                 self.shown.push(url.to_string());
             }
@@ -277,7 +279,10 @@ impl World {
                 return Some(Input::Tagged { id, outcome: TagOutcome::Written { length: 1100 } });
             }
             Output::Tell(event) => self.tell(event),
-            Output::Treat { conduct, .. } => self.conducts.push(conduct),
+            Output::Treat { conduct, sources, .. } => {
+                self.conducts.push(conduct);
+                self.is_plain = sources == Sources::HttpOnly;
+            }
         }
         None
     }
@@ -788,7 +793,7 @@ fn without_seeding_nothing_is_seeded() {
 
 #[test]
 fn with_plain_downloads_only_no_torrent_is_touched() {
-    let mut world = World::with(Settings { sources: Sources::HttpOnly, ..settings(Duty::Everything) });
+    let mut world = World::with(Settings { rules: http_only(Choice::Yes), ..settings(Duty::Everything) });
     let mut lone = torrent("lone", 0, hash(2));
     lone.offer.sources.truncate(1);
     world.items = vec![torrent("a", 0, hash(1))];
@@ -798,6 +803,55 @@ fn with_plain_downloads_only_no_torrent_is_touched() {
     assert_eq!(world.started, ["http://host.example/a.mp3"]);
     let waiting = EpisodeId { feed: FEED, number: 2 };
     assert!(world.agent.trouble(waiting).unwrap().contains("torrent only"));
+}
+
+/// Says of a feed, or of all, whether it is fetched without swarms.
+fn http_only(choice: Choice) -> Rules {
+    Rules { http_only: Some(choice), ..Rules::default() }
+}
+
+fn edit(rules: Rules, forget: &[RuleName]) -> Input {
+    Input::Edit { feed: FEED, rules, forget: forget.to_vec(), schedule: None }
+}
+
+#[test]
+fn a_feed_that_is_to_be_plain_leaves_its_swarms_and_comes_back() {
+    let mut world = World::following(vec![torrent("a", 0, hash(1))]);
+    world.input(edit(http_only(Choice::Yes), &[]));
+    assert_eq!((&world.stopped, world.is_plain), (&vec![FIRST], true));
+    assert_eq!(world.agent.seeded(), []);
+    // What is new comes by HTTP, and is not seeded; what cannot waits, and says why.
+    world.release(torrent("b", 0, hash(2)));
+    let mut lone = torrent("lone", 0, hash(3));
+    lone.offer.sources.truncate(1);
+    world.release(lone);
+    world.pass(HOUR);
+    assert_eq!(world.started[1..], ["http://host.example/b.mp3"]);
+    assert!(world.seeded.is_empty());
+    let third = EpisodeId { feed: FEED, number: 3 };
+    assert!(world.agent.unfetchable(&world.episodes[&third]).unwrap().contains("torrent only"));
+    world.restart(settings(Duty::Everything));
+    assert!(world.seeded.is_empty(), "it is remembered");
+
+    world.input(edit(http_only(Choice::No), &[]));
+    assert_eq!((&world.seeded, world.is_plain), (&vec![FIRST], false));
+    assert_eq!(world.complete(), ["a", "b", "lone"]);
+    // What is said for all makes no exception.
+    world.seeded.clear();
+    world.restart(Settings { rules: http_only(Choice::Yes), ..settings(Duty::Everything) });
+    assert!(world.seeded.is_empty() && world.is_plain);
+}
+
+#[test]
+fn a_download_goes_on_without_its_swarm_when_that_is_wanted() {
+    let mut world = World::new();
+    world.is_slow = true;
+    world.items = vec![torrent("a", 0, hash(1))];
+    world.subscribe(None);
+    world.input(edit(http_only(Choice::Yes), &[]));
+    assert_eq!((world.stopped.len(), world.started.last().unwrap().as_str()), (1, "http://host.example/a.mp3"));
+    world.input(edit(Rules::default(), &[RuleName::HttpOnly]));
+    assert_eq!((world.stopped.len(), world.started.last().unwrap().as_str()), (2, "http://host.example/a.torrent"));
 }
 
 #[test]

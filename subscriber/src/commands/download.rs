@@ -34,7 +34,7 @@ pub(super) async fn download(global: &GlobalArgs, out: &Out, args: DownloadArgs)
 async fn here(out: &Out, dir: &DataDir, lock: DataDirLock, args: DownloadArgs) -> Result<(), Failure> {
     let is_plain = args.sources.http_only;
     let settings =
-        Settings { sources: args.sources.sources(), ..settings(Duty::Fetch, default_library(dir)?, system_zone()) };
+        Settings { rules: args.sources.rules(), ..settings(Duty::Fetch, default_library(dir)?, system_zone()) };
     let engine = (!is_plain).then(|| engine_config(&args.engine, dir));
     let takes_part = engine.is_some();
     let route = args.engine.route.route();

@@ -57,9 +57,13 @@ pub(super) async fn episodes(
     Ok(())
 }
 
-/// What is not there and not wanted, each with its reason.
+/// What is not there and not wanted, or cannot be had, each with its reason.
 fn reasons(out: &Out, episodes: Vec<EpisodeView>, with_show: bool) -> Result<(), Failure> {
-    let is_out = |episode: &EpisodeView| matches!(episode.stage, StageName::Seen | StageName::Gone);
+    let is_out = |episode: &EpisodeView| match episode.stage {
+        StageName::Seen | StageName::Gone => true,
+        StageName::Wanted => episode.why.is_some(),
+        StageName::Complete => false,
+    };
     let (listed, rest): (Vec<_>, Vec<_>) = episodes.into_iter().partition(is_out);
     listed.iter().try_for_each(|episode| out.json(episode))?;
     if listed.is_empty() {

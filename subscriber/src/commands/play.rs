@@ -52,7 +52,7 @@ pub(super) async fn play(global: &GlobalArgs, out: &Out, args: PlayArgs) -> Resu
 async fn here(out: &Out, dir: &DataDir, lock: DataDirLock, args: PlayArgs) -> Result<(), Failure> {
     let is_plain = args.sources.http_only;
     let settings =
-        Settings { sources: args.sources.sources(), ..settings(Duty::Fetch, default_library(dir)?, system_zone()) };
+        Settings { rules: args.sources.rules(), ..settings(Duty::Fetch, default_library(dir)?, system_zone()) };
     let engine = (!is_plain).then(|| engine_config(&args.engine, dir));
     let library = args.library.library.as_deref().map(std::path::absolute).transpose()?;
     let port = WebPort::bind(WebAddr::ANY, dir, out).await?;

@@ -77,13 +77,12 @@ async fn own(out: &Out, dir: &DataDir, lock: DataDirLock, args: &RunArgs, urls: 
         seed_at: args.seed_at.clone(),
         on_metered: args.on_metered,
         enough: Enough { ratio: args.seed_ratio, time: args.seed_time },
-        sources: args.sources.sources(),
         connects_back: !args.no_connect_back,
         asks_hubs: !args.no_hubs,
         rules: args.rules.all.clone(),
         limits: Limits { quota: args.quota.map(|size| size.0), leave_free: args.leave_free.map(|size| size.0) },
     };
-    let engine = (!args.sources.http_only).then(|| engine_config(&args.engine, dir));
+    let engine = (!settings.is_http_only()).then(|| engine_config(&args.engine, dir));
     if engine.is_some() {
         first_run_notice(dir, out, NOTICE)?;
     }

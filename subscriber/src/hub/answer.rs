@@ -173,7 +173,7 @@ impl Task {
             is_known,
             wanted: episodes().filter(|episode| episode.is_wanted()).map(|episode| episode.title.clone()).collect(),
             torrents: episodes().filter(has_torrent).count(),
-            unfetchable: episodes().filter(|episode| episode.offer.unfetchable().is_some()).count(),
+            unfetchable: episodes().filter(|episode| self.agent.unfetchable(episode).is_some()).count(),
             problem,
         })))
     }
@@ -247,7 +247,7 @@ impl Task {
             let day = at.with_timezone(&Local).format("%Y-%m-%d");
             return Err(Failure::new(format!("{id} `{}` was taken back by its publisher on {day}", episode.title)));
         }
-        if let Some(why) = episode.offer.unfetchable() {
+        if let Some(why) = self.agent.unfetchable(episode) {
             return Err(Failure::new(format!("{id} `{}` cannot be fetched: {why}", episode.title)));
         }
         let other = episode.offer.info_hash.and_then(|hash| self.agent.catalogue().taken_as(hash, id));

@@ -19,6 +19,7 @@ use url::{Host, Url};
 
 use super::USER_AGENT;
 use super::kit::Kit;
+use crate::records::FeedId;
 
 /// How long each answer may take.
 const TIMEOUT: Duration = Duration::from_secs(8);
@@ -30,21 +31,22 @@ const MOST_DOORS: usize = 4;
 const MOST_REDIRECTS: usize = 3;
 
 /// Shows the nonce at `url`, knocks, and tells what came of it.
-pub(super) async fn connect_back(kit: Arc<Kit>, url: Url, nonce: Nonce) {
+pub(super) async fn connect_back(kit: Arc<Kit>, feed: FeedId, url: Url, nonce: Nonce) {
     let host = url.host_str().unwrap_or_default().to_owned();
-    match show(&kit, url, nonce).await {
+    match show(&kit, feed, url, nonce).await {
         Ok(()) => tracing::info!(host, "connected back, as its publisher asked"),
         Err(error) => tracing::info!(host, %error, "cannot connect back, as its publisher asked"),
     }
 }
 
-async fn show(kit: &Kit, url: Url, nonce: Nonce) -> Result<(), Box<dyn Error + Send + Sync>> {
+async fn show(kit: &Kit, feed: FeedId, url: Url, nonce: Nonce) -> Result<(), Box<dyn Error + Send + Sync>> {
     // One of its own, so that no connection is there already.
     let http = HttpClient::new(Reach::Public, USER_AGENT, &kit.route)?;
     let (url, response) = ask(&http, url).await?;
     let answered = response.remote_addr().map(|addr| addr.ip().to_canonical());
     let doors = tokio::time::timeout(TIMEOUT, read(response)).await??;
-    let (Some(torrent), Some(engine), Some(Offer { peers: true, .. })) = (doors.info_hash, &kit.engine, kit.offer)
+    let (Some(torrent), Some(engine), Some(Offer { peers: true, .. })) =
+        (doors.info_hash, kit.engine_for(feed), kit.offer(feed))
     else {
         return Ok(());
     };

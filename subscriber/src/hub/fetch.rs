@@ -172,7 +172,7 @@ async fn from_host(
     tell_done(kit, order, length, info_hash, was_there).await;
     if let Some(metainfo) = vouched
         && kit.seeding == Seeding::On
-        && kit.engine.is_some()
+        && kit.engine_for(order.id.feed).is_some()
     {
         return Ok(join(kit, complete(order.id, metainfo, path, order.is_local)).await.ok());
     }
@@ -317,7 +317,7 @@ const fn complete(id: EpisodeId, metainfo: Metainfo, path: PathBuf, is_local: bo
 /// Joins the swarm, as the owner wants the episodes of this feed to be treated, and shows it.
 async fn join(kit: &Arc<Kit>, joined: Joined) -> Result<(Torrent, Shown), String> {
     let Joined { id, metainfo, files, choice, web_seeds, is_local } = joined;
-    let Some(engine) = &kit.engine else { return Err("this agent takes part in no swarm".to_owned()) };
+    let Some(engine) = kit.engine_for(id.feed) else { return Err("this agent takes part in no swarm".to_owned()) };
     let resume = kit.resume_file(metainfo.info_hash);
     let torrent = AddTorrent {
         metainfo: Arc::new(metainfo),

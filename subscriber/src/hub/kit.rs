@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::fetch::Meter;
 use super::{Message, USER_AGENT};
-use crate::agent::{Input, Seeding, Settings};
+use crate::agent::{Input, Seeding, Settings, Sources};
 use crate::extras::Extras;
 use crate::library::Library;
 use crate::records::{EpisodeId, FeedId};
@@ -43,7 +43,7 @@ pub(super) struct Kit {
     /// Covers and chapters that are kept.
     pub(super) extras: Extras,
     /// What publishers are offered, if we connect back to them.
-    pub(super) offer: Option<Offer>,
+    offer: Option<Offer>,
     /// Where players find episodes.
     pub(super) web: Option<WebSite>,
     pub(super) polls: Semaphore,
@@ -59,8 +59,8 @@ pub(super) struct Kit {
     public: HttpClient,
     pub(super) inbox: mpsc::Sender<Message>,
     board: Mutex<BTreeMap<EpisodeId, Live>>,
-    /// How the episodes of each feed are treated in their swarms.
-    conducts: Mutex<BTreeMap<FeedId, Conduct>>,
+    /// How the episodes of each feed are treated in their swarms, and whether they are in any.
+    conducts: Mutex<BTreeMap<FeedId, (Conduct, Sources)>>,
 }
 
 /// Something that moves data now.
@@ -160,12 +160,24 @@ impl Kit {
 
     /// How the episodes of a feed are treated in their swarms.
     pub(super) fn conduct(&self, feed: FeedId) -> Conduct {
-        self.conducts().get(&feed).copied().unwrap_or_default()
+        self.conducts().get(&feed).copied().unwrap_or_default().0
+    }
+
+    /// The engine, if the episodes of a feed may be in swarms.
+    pub(super) fn engine_for(&self, feed: FeedId) -> Option<&Engine> {
+        let (_, sources) = self.conducts().get(&feed).copied().unwrap_or_default();
+        self.engine.as_ref().filter(|_| sources == Sources::All)
+    }
+
+    /// What a feed's publisher is offered, if we connect back to him.
+    pub(super) fn offer(&self, feed: FeedId) -> Option<Offer> {
+        self.offer.map(|offer| Offer { peers: offer.peers && self.engine_for(feed).is_some(), ..offer })
     }
 
     /// Treats the episodes of a feed so from now on.
-    pub(super) fn treat(self: Arc<Self>, feed: FeedId, conduct: Conduct) {
-        if self.conducts().insert(feed, conduct).unwrap_or_default() == conduct {
+    pub(super) fn treat(self: Arc<Self>, feed: FeedId, conduct: Conduct, sources: Sources) {
+        let (before, _) = self.conducts().insert(feed, (conduct, sources)).unwrap_or_default();
+        if before == conduct {
             return;
         }
         let swarm = |(id, live): (EpisodeId, Live)| match live {
@@ -180,7 +192,7 @@ impl Kit {
         });
     }
 
-    fn conducts(&self) -> MutexGuard<'_, BTreeMap<FeedId, Conduct>> {
+    fn conducts(&self) -> MutexGuard<'_, BTreeMap<FeedId, (Conduct, Sources)>> {
         self.conducts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

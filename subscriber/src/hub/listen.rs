@@ -100,8 +100,8 @@ impl Listener {
         let mut headers = vec![("accept", "text/event-stream"), ("cache-control", "no-store")];
         headers.extend(self.last_event_id.as_deref().map(|id| ("last-event-id", id)));
         // One in our own network need not be asked about from outside.
-        let offer =
-            self.kit.offer.filter(|_| !self.is_local).map(|offer| Offer { rest: self.rest, ..offer }.to_string());
+        let offer = self.kit.offer(self.feed).filter(|_| !self.is_local);
+        let offer = offer.map(|offer| Offer { rest: self.rest, ..offer }.to_string());
         headers.extend(offer.as_deref().map(|offer| (witness::OFFER, offer)));
         self.kit.http(reach_of_links(self.is_local)).stream(&self.url, &headers).await
     }

@@ -84,7 +84,7 @@ async fn of_magnet(kit: &Arc<Kit>, order: &Order, link: &str) -> Result<Metainfo
     if let Some(metainfo) = own_copy(kit, magnet.info_hash).await {
         return Ok(metainfo);
     }
-    let Some(engine) = &kit.engine else {
+    let Some(engine) = kit.engine_for(order.id.feed) else {
         return Err(Fault::Source("this agent takes part in no swarm".to_owned()));
     };
     let discovery = kit.conduct(order.id.feed).discovery;

@@ -208,8 +208,8 @@ impl Task {
                     cancel.run_until_cancelled(listener.listen()).await;
                 });
             }
-            Output::ConnectBack { url, nonce } => {
-                kit.clone().spawn(connect_back::connect_back(kit, url, nonce));
+            Output::ConnectBack { feed, url, nonce } => {
+                kit.clone().spawn(connect_back::connect_back(kit, feed, url, nonce));
             }
             Output::Unlisten { feed } => {
                 if let Some(cancel) = self.streams.remove(&feed) {
@@ -277,7 +277,7 @@ impl Task {
             }
             Output::Save(_) => unreachable!("it is saved by `act`"),
             Output::Tell(event) => self.tell(event),
-            Output::Treat { feed, conduct } => kit.clone().treat(feed, conduct),
+            Output::Treat { feed, conduct, sources } => kit.clone().treat(feed, conduct, sources),
         }
     }
 

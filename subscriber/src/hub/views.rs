@@ -152,6 +152,7 @@ impl Task {
         if view.stage == StageName::Wanted {
             let planned = self.agent.queue().job(id).and_then(|job| job.plan()?.length);
             view.length = planned.or(view.length);
+            view.why = self.agent.unfetchable(episode);
         }
         Some(view)
     }

@@ -73,6 +73,9 @@ pub struct Rules {
     /// Whether the show's cover is put into its folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cover: Option<Choice>,
+    /// Whether no swarm is taken part in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http_only: Option<Choice>,
 }
 
 /// One of the rules, by its flag's name.
@@ -105,6 +108,8 @@ pub enum RuleName {
     Tags,
     /// Whether the show's cover is put into its folder.
     Cover,
+    /// Whether no swarm is taken part in.
+    HttpOnly,
 }
 
 /// What holds for one feed.
@@ -135,6 +140,12 @@ pub struct Terms {
 }
 
 impl Rules {
+    /// Whether no swarm is taken part in where `self` is said for all feeds, and `own` for this one. Who takes part in
+    /// none at all makes no exception.
+    pub fn are_http_only(&self, own: &Self) -> bool {
+        self.http_only == Some(Choice::Yes) || own.http_only == Some(Choice::Yes)
+    }
+
     /// What holds where `self` is said for all feeds, and `own` for this one.
     pub fn with(&self, own: &Self) -> Terms {
         let all = self;
@@ -180,6 +191,7 @@ impl Rules {
             quality,
             tags,
             cover,
+            http_only,
         } = other;
         self.take = take.or(self.take.take());
         self.skip = skip.or(self.skip.take());
@@ -194,6 +206,7 @@ impl Rules {
         self.quality = quality.or(self.quality);
         self.tags = tags.or(self.tags);
         self.cover = cover.or(self.cover);
+        self.http_only = http_only.or(self.http_only);
     }
 
     /// Says nothing any more of these.
@@ -213,6 +226,7 @@ impl Rules {
                 RuleName::Quality => self.quality = None,
                 RuleName::Tags => self.tags = None,
                 RuleName::Cover => self.cover = None,
+                RuleName::HttpOnly => self.http_only = None,
             }
         }
     }
@@ -236,6 +250,7 @@ impl Rules {
         words.extend(self.quality.map(|quality| format!("quality {quality}")));
         words.extend(self.tags.map(|tags| format!("tags {tags}")));
         words.extend(self.cover.map(|cover| format!("cover {cover}")));
+        words.extend(self.http_only.map(|choice| format!("http only {choice}")));
         words
     }
 
@@ -361,10 +376,10 @@ impl fmt::Display for KeepFor {
 pub enum Choice {
     /// It is not.
     #[default]
-    #[value(alias = "false")]
+    #[value(aliases = ["false", "off", "0"])]
     No,
     /// It is.
-    #[value(alias = "true")]
+    #[value(aliases = ["true", "on", "1"])]
     Yes,
 }
 

@@ -110,6 +110,7 @@ fn rules_are_stored_as_they_are_written() {
         quality: Some("audio,smallest".parse().unwrap()),
         tags: Some(Choice::Yes),
         cover: Some(Choice::No),
+        http_only: Some(Choice::Yes),
     };
     let json = serde_json::to_string(&rules).unwrap();
     assert_eq!(serde_json::from_str::<Rules>(&json).unwrap(), rules, "{json}");
@@ -130,6 +131,7 @@ fn rules_are_stored_as_they_are_written() {
             "quality audio,smallest",
             "tags yes",
             "cover no",
+            "http only yes",
         ]
     );
     // That nothing ends it is said, too, where a rule of all feeds has it end.
@@ -157,6 +159,25 @@ fn a_feeds_own_rules_beat_those_of_all() {
     // What the feed does not tell speaks for the episode.
     let own = Rules { take: Some(Take::Any(vec![rule("length>20m")])), skip: Some(vec![rule("size>1GB")]), ..own };
     assert_eq!(verdict(&all.with(&own), "x"), None);
+}
+
+#[test]
+fn who_takes_part_in_no_swarm_at_all_makes_no_exception_for_a_feed() {
+    let says = |choice| Rules { http_only: choice, ..Rules::default() };
+    for (all, own, want) in [
+        (None, None, false),
+        (None, Some(Choice::Yes), true),
+        (Some(Choice::No), Some(Choice::Yes), true),
+        (Some(Choice::Yes), Some(Choice::No), true),
+        (Some(Choice::No), None, false),
+    ] {
+        assert_eq!(says(all).are_http_only(&says(own)), want, "{all:?} {own:?}");
+    }
+    let mut own = says(None);
+    own.change(says(Some(Choice::Yes)));
+    assert_eq!(own.words(), ["http only yes"]);
+    own.forget(&[RuleName::HttpOnly]);
+    assert!(own.is_empty());
 }
 
 fn naming() -> Naming<'static> {

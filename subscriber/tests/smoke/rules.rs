@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
+use podswarm_core::metainfo::Metainfo;
 use serde_json::Value;
 
-use super::{Host, bytes, done, folder, json_lines, output};
+use super::rests::{fetched, status};
+use super::{Agent, Host, PATIENCE, bytes, done, folder, json_lines, output, torrent};
 
 /// Runs the agent once.
 async fn once(dir: &Path) {
@@ -135,4 +137,54 @@ async fn the_version_that_the_rule_asks_for_is_fetched_and_stays_when_the_rule_c
     let refused = output(dir.path(), &["edit", "night", "--quality", "best"]).await;
     let stderr = String::from_utf8_lossy(&refused.stderr);
     assert!(refused.status.code() == Some(2) && stderr.contains("`best` is no quality"), "{stderr}");
+}
+
+#[tokio::test]
+async fn one_feed_is_fetched_without_a_swarm_and_the_agent_lets_go_of_it_at_once() {
+    let (there, here) = (folder(), folder());
+    let dir = here.path();
+    let host = fetched(there.path(), dir).await;
+    let mut agent = Agent::start(dir, &[]);
+    agent.wait_for("listening").await;
+    let seeds = async |want: u64| {
+        // A command is answered before what is let go of has left its swarm.
+        let reached = async { while status(dir).await["seeding"]["torrents"] != want {} };
+        tokio::time::timeout(PATIENCE, reached).await.unwrap_or_else(|_| panic!("it does not seed {want}"));
+    };
+    seeds(1).await;
+    let edited = done(&output(dir, &["edit", "night", "--http-only"]).await);
+    assert_eq!(edited.trim_end(), "1 Night Walks: http only yes");
+    seeds(0).await;
+
+    // What comes by a swarm alone is listed with the reason, and refused; what is a plain file comes.
+    let magnet = Metainfo::parse(&torrent(&bytes(9000, 7))).expect("it is our own").magnet().to_string();
+    let lone = format!(
+        r#"<item><guid>g2</guid><title>Two</title><pubDate>Fri, 20 Nov 2026 09:00:00 GMT</pubDate>
+        <enclosure url="{}" length="9000" type="application/x-bittorrent"/></item>"#,
+        magnet.replace('&', "&amp;")
+    );
+    host.state.inner().items.push_str(&lone);
+    host.put("three.mp3", bytes(9000, 3));
+    host.release("g3", "Three", "/media/three.mp3");
+    done(&output(dir, &["update"]).await);
+    agent.wait_for("complete").await;
+    let why = episodes(dir, &["--why"]).await;
+    assert_eq!((why.len(), &why[0]["guid"]), (1, &"g2".into()), "{why:?}");
+    assert!(why[0]["why"].as_str().expect("a reason").contains("only plain downloads are allowed (--http-only)"));
+    for command in ["download", "play"] {
+        let refused = output(dir, &[command, "Two"]).await;
+        let stderr = String::from_utf8_lossy(&refused.stderr);
+        assert!(
+            !refused.status.success() && stderr.contains("cannot be fetched: it comes by torrent only"),
+            "{stderr}"
+        );
+    }
+    let info = json_lines(&done(&output(dir, &["--json", "info", "night"]).await)).remove(0);
+    assert_eq!(info["rules"], serde_json::json!({ "http_only": "yes" }));
+
+    done(&output(dir, &["edit", "night", "--http-only=no"]).await);
+    seeds(1).await;
+    let reset = done(&output(dir, &["edit", "night", "--forget", "http-only"]).await);
+    assert!(!reset.contains("http only"), "{reset}");
+    assert_eq!(agent.stop().await, 0);
 }

@@ -25,7 +25,7 @@ use chrono_tz::Tz;
 use podswarm_core::rng::Rng;
 use podswarm_core::time::Instant;
 use podswarm_subscriber::agent::share::Enough;
-use podswarm_subscriber::agent::{Duty, Limits, OnMetered, Seeding, Settings, Sources};
+use podswarm_subscriber::agent::{Duty, Limits, OnMetered, Seeding, Settings};
 use podswarm_subscriber::rules::Rules;
 
 use disk::Disk;
@@ -72,7 +72,6 @@ impl Month {
             seed_at: Vec::new(),
             on_metered: OnMetered::Everything,
             enough: Enough::default(),
-            sources: Sources::All,
             rules: Rules::default(),
             limits,
             connects_back: false,
