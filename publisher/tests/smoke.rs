@@ -195,6 +195,7 @@ async fn figures_are_served_on_a_port_of_their_own() {
     let (status, headers, text) = daemon.get(&format!("http://{addr}/metrics"), &[]).await;
     let text = String::from_utf8(text).unwrap();
     assert!(headers["content-type"].to_str().unwrap().starts_with("application/openmetrics-text"));
+    podswarm_core::app::metrics::samples(&text).unwrap();
     for sample in ["podpub_downloads_total{kind=\"http\"} 1\n", "podpub_episodes 1\n", "podpub_healthy 1\n", "# EOF\n"]
     {
         assert!(status == 200 && text.contains(sample), "{sample} in {text}");

@@ -7,6 +7,7 @@ use chrono_tz::Tz;
 use clap::builder::Resettable;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, FromArgMatches, Parser, Subcommand};
+use podswarm_core::app::metrics::MetricsAddr;
 use podswarm_core::app::{CompletionsArgs, EngineArgs, GlobalArgs, ManArgs, RouteArgs, ServiceCommand};
 use podswarm_core::net::Discovery;
 use podswarm_core::rate::Limit;
@@ -348,6 +349,10 @@ pub struct RunArgs {
     /// network, such as `0.0.0.0:6971`. [default: as `podsub phone` left it]
     #[arg(long, value_name = "IP:PORT")]
     pub phone: Option<PhoneAddr>,
+    /// Serve figures for Prometheus (`/metrics`, and `/healthz`) here, and nowhere else: IP:PORT, or a port of this
+    /// machine alone.
+    #[arg(long, value_name = "ADDR")]
+    pub metrics: Option<MetricsAddr>,
     /// Do not connect back to publishers who ask whether they are reached from outside. Else it is done over HTTP and,
     /// unless --http-only is given, at the port for peers; to a feed's own host alone, every two minutes at most.
     #[arg(long)]

@@ -3,10 +3,11 @@
 //! The decisions are pure and come first: [`agent`] is one state machine that is told what happened and says what to
 //! do; [`records`] is what it remembers, [`rules`] what its owner wants, [`names`] how files are called, [`sse`] what
 //! an event stream says. Around it lies the rim: [`hub`] does what the agent decides, [`keep`] remembers it in the
-//! store, [`library`] is the disk, [`integrity`] tells whether a file is what its feed says, [`tags`] what files say, [`extras`] covers and chapters beside them, [`dot_torrent`]
-//! and [`address`] what comes from elsewhere, and [`web`] serves players; [`view`] and [`top`] are what people see of
-//! it in a terminal. Commands ([`cli`], [`commands`]) ask an agent ([`ask`]) wherever it runs ([`desk`]): in a
-//! [`session`] of this process, or in another one, over its [`control`] port.
+//! store, [`library`] is the disk, [`integrity`] tells whether a file is what its feed says, [`tags`] what files say,
+//! [`extras`] covers and chapters beside them, [`dot_torrent`] and [`address`] what comes from elsewhere, [`web`] serves
+//! players, and `metrics` those who watch over it; [`view`] and [`top`] are what people see of it in a terminal.
+//! Commands ([`cli`], [`commands`]) ask an agent ([`ask`]) wherever it runs ([`desk`]): in a [`session`] of this
+//! process, or in another one, over its [`control`] port.
 
 pub mod address;
 pub mod agent;
@@ -21,6 +22,7 @@ pub mod hub;
 pub mod integrity;
 pub mod keep;
 pub mod library;
+mod metrics;
 pub mod names;
 pub mod records;
 pub mod rules;

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::agent::event::Event;
 use crate::control::ControlPort;
 use crate::hub::{Hub, HubHandle, HubOptions, USER_AGENT};
+use crate::metrics::MetricsPort;
 use crate::web::{Shelf, WebPort, WebSite};
 
 /// An agent of this process.
@@ -18,6 +19,7 @@ pub struct Session {
     stop: CancellationToken,
     control: JoinHandle<Result<(), Failure>>,
     web: Option<JoinHandle<Result<(), Failure>>>,
+    figures: Option<JoinHandle<()>>,
 }
 
 impl Session {
@@ -36,7 +38,13 @@ impl Session {
             hub.tell(Event::Listening { kind: "web".to_owned(), addr: web.addr() });
             tokio::spawn(web.serve(Shelf::Agent(hub.handle()), stop.clone()))
         });
-        Ok((Self { hub, stop, control, web }, events))
+        Ok((Self { hub, stop, control, web, figures: None }, events))
+    }
+
+    /// Serves figures to those who watch over the agent.
+    pub(crate) fn serve_figures(&mut self, port: MetricsPort) {
+        self.hub.tell(Event::Listening { kind: "metrics".to_owned(), addr: port.addr() });
+        self.figures = Some(tokio::spawn(port.serve(self.hub.handle(), self.stop.clone())));
     }
 
     /// A way to the agent.
@@ -68,6 +76,9 @@ impl Session {
         let _ = self.control.await;
         if let Some(web) = self.web {
             let _ = web.await;
+        }
+        if let Some(figures) = self.figures {
+            let _ = figures.await;
         }
         self.hub.stop().await
     }

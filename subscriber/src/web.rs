@@ -53,6 +53,7 @@ pub(crate) use gate::{draw_password, forget_password};
 use pages::Door;
 pub use phone::PhoneAddr;
 pub(crate) use phone::{PhoneLine, forget_token as forget_phone_token};
+pub(crate) use serve::serve;
 pub(crate) use shelf::{Found, Kept, Piece, Shelf};
 
 use crate::names;
@@ -198,7 +199,7 @@ impl WebPort {
             _ => Router::new(),
         };
         let web = Arc::new(Web { shelf: from, site: self.site });
-        serve::serve(self.listener, app(web).merge(pages), stop).await;
+        serve(self.listener, app(web).merge(pages), stop).await;
         Ok(())
     }
 }

@@ -11,6 +11,8 @@ mod liars;
 #[cfg(target_os = "linux")]
 #[path = "smoke/metered.rs"]
 mod metered;
+#[path = "smoke/metrics.rs"]
+mod metrics;
 #[path = "smoke/moving.rs"]
 mod moving;
 #[path = "smoke/opml.rs"]

@@ -16,6 +16,7 @@ pub mod args;
 pub mod config;
 pub mod control;
 pub mod hook;
+pub mod metrics;
 
 #[cfg(test)]
 mod canned;

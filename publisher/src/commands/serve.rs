@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
+use podswarm_core::app::metrics::MetricsAddr;
 use podswarm_core::app::{
     Access, ControlFile, DataDir, DataDirLock, Explain as _, Failure, Kept, Out, ServiceProgram, acquire,
     first_run_notice, shutdown_signal, tell_ready, tell_stopping,
@@ -23,7 +24,7 @@ use crate::copies;
 use crate::host::{Host, HostConfig, HttpsConfig, blocking};
 use crate::http::{self, Limits};
 use crate::library::Library;
-use crate::metrics::{self, MetricsAddr};
+use crate::metrics;
 use crate::numbers::NumbersConfig;
 use crate::tls::{Acme, AcmeConfig, CertificateFiles, CertificateWatch, Standing, Tls};
 use crate::urls::Urls;
@@ -225,7 +226,7 @@ impl Running {
             let saying = || format!("open the port for figures at {addr}");
             let listener = TcpListener::bind(addr).await.explain(saying)?;
             let addr = listener.local_addr().explain(saying)?;
-            let app = metrics::app(Arc::clone(&host));
+            let app = metrics::app(Arc::clone(&host), MetricsAddr(addr));
             metrics = Some((addr, tokio::spawn(http::serve(listener, app, CONTROL_LIMITS, host.stopping()))));
         }
         let watching = watched.map(|watched| {

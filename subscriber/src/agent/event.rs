@@ -88,7 +88,7 @@ pub enum Event {
     },
     /// A port listens.
     Listening {
-        /// `peer` or `web`.
+        /// `peer`, `web`, `phone` or `metrics`.
         kind: String,
         /// Where.
         addr: SocketAddr,

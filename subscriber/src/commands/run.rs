@@ -19,6 +19,7 @@ use crate::ask::{Ask, EpisodeView, PhoneWish, Reply, SyncWish};
 use crate::cli::RunArgs;
 use crate::desk::{Contact, Following, default_library, find};
 use crate::hub::HubOptions;
+use crate::metrics::MetricsPort;
 use crate::records::{EpisodeId, FeedId};
 use crate::rules::Rules;
 use crate::session::{Session, engine_config};
@@ -92,7 +93,14 @@ async fn own(out: &Out, dir: &DataDir, lock: DataDirLock, args: &RunArgs, urls: 
     let serves_players = !args.no_web && !args.once;
     let web =
         if serves_players { Some(WebPort::bind(args.web.unwrap_or(WebAddr::DEFAULT), dir, out).await?) } else { None };
+    let metrics = match args.metrics {
+        Some(addr) => Some(MetricsPort::bind(addr).await?),
+        None => None,
+    };
     let (mut session, events) = Session::start(options, lock, web).await?;
+    if let Some(port) = metrics {
+        session.serve_figures(port);
+    }
     if serves_players {
         out.note("`podsub web` opens the view of it in a browser, `podsub top` in a terminal");
     }

@@ -26,6 +26,7 @@ use crate::ask::{SeedTotals, TrackerFigures, Transfer};
 use crate::dot_torrent::sentence;
 use crate::integrity::Integrity;
 use crate::library::download_part;
+use crate::metrics::Moved;
 use crate::records::{EpisodeId, Source};
 
 /// The agent is told this often how a download stands.
@@ -381,6 +382,8 @@ pub(super) struct Meter {
     /// As long as its feed says that it is.
     length: Option<u64>,
     have: AtomicU64,
+    /// Bytes that came, those of earlier attempts left out.
+    came: AtomicU64,
     rate: Mutex<RateMeter>,
 }
 
@@ -391,6 +394,7 @@ impl Meter {
             clock: Clock::default(),
             length,
             have: AtomicU64::new(0),
+            came: AtomicU64::new(0),
             rate: Mutex::default(),
         }
     }
@@ -398,7 +402,9 @@ impl Meter {
     fn set(&self, have: u64) {
         let before = self.have.swap(have, Ordering::Relaxed);
         // What an earlier attempt had is no speed.
-        let came = if before == 0 { 0 } else { have.saturating_sub(before) };
+        let before = if before == 0 { self.growing.bytes() } else { before };
+        let came = have.saturating_sub(before);
+        self.came.fetch_add(came, Ordering::Relaxed);
         self.rate.lock().unwrap_or_else(PoisonError::into_inner).add(self.clock.now(), came);
     }
 
@@ -433,6 +439,19 @@ pub(super) fn outstanding(live: &Live) -> u64 {
         Live::Torrent(torrent) => {
             let status = torrent.status();
             status.length.saturating_sub(status.have)
+        }
+    }
+}
+
+/// Bytes that were moved for an episode.
+pub(super) fn moved(live: &Live) -> Moved {
+    match live {
+        Live::Http(meter) => Moved { from_http: meter.came.load(Ordering::Relaxed), ..Moved::default() },
+        Live::Torrent(torrent) => {
+            let status = torrent.status();
+            let from_http = status.web_seeds.iter().map(|seed| seed.downloaded).sum();
+            let from_peers = status.downloaded.saturating_sub(from_http);
+            Moved { from_http, from_peers, to_peers: status.uploaded }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What every task of the hub needs.
 
 use std::collections::BTreeMap;
+use std::ops::Add as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,11 +17,12 @@ use podswarm_feeds::poll::Now;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::fetch::Meter;
+use super::fetch::{self, Meter};
 use super::{Message, USER_AGENT};
 use crate::agent::{Input, Seeding, Settings, Sources};
 use crate::extras::Extras;
 use crate::library::Library;
+use crate::metrics::Moved;
 use crate::records::{EpisodeId, FeedId};
 use crate::tags::Cover;
 use crate::web::WebSite;
@@ -59,6 +61,8 @@ pub(super) struct Kit {
     public: HttpClient,
     pub(super) inbox: mpsc::Sender<Message>,
     board: Mutex<BTreeMap<EpisodeId, Live>>,
+    /// Bytes that were moved by what has left the board.
+    moved: Mutex<Moved>,
     /// How the episodes of each feed are treated in their swarms, and whether they are in any.
     conducts: Mutex<BTreeMap<FeedId, (Conduct, Sources)>>,
 }
@@ -104,6 +108,7 @@ impl Kit {
             route,
             inbox,
             board: Mutex::default(),
+            moved: Mutex::default(),
             conducts: Mutex::default(),
         })
     }
@@ -206,6 +211,12 @@ impl Kit {
         self.board().clone()
     }
 
+    /// Bytes that were moved since the start.
+    pub(super) fn moved(&self) -> Moved {
+        let now = self.all_live().values().map(fetch::moved).fold(Moved::default(), Moved::add);
+        *self.moved.lock().unwrap_or_else(PoisonError::into_inner) + now
+    }
+
     fn board(&self) -> MutexGuard<'_, BTreeMap<EpisodeId, Live>> {
         // Nothing that can panic runs while it is locked.
         self.board.lock().unwrap_or_else(PoisonError::into_inner)
@@ -220,6 +231,10 @@ pub(super) struct Shown {
 
 impl Drop for Shown {
     fn drop(&mut self) {
-        self.kit.board().remove(&self.id);
+        let left = self.kit.board().remove(&self.id);
+        if let Some(live) = left {
+            let mut moved = self.kit.moved.lock().unwrap_or_else(PoisonError::into_inner);
+            *moved = *moved + fetch::moved(&live);
+        }
     }
 }

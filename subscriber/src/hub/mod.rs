@@ -11,6 +11,7 @@ mod callback;
 mod connect_back;
 mod extras;
 mod fetch;
+mod figures;
 mod find;
 mod hook;
 mod kit;
@@ -44,6 +45,7 @@ use crate::agent::{Agent, Input, Settings};
 use crate::ask::{Ask, EpisodeView, Reply};
 use crate::keep;
 use crate::library::Library;
+use crate::metrics::Figures;
 use crate::records::{EpisodeId, FeedId};
 use crate::web::{Found, Kept, WebSite};
 
@@ -115,6 +117,8 @@ enum Message {
     Cover(FeedId, oneshot::Sender<PathBuf>),
     /// Somebody wants to know all that is kept.
     Kept(oneshot::Sender<Vec<Kept>>),
+    /// Somebody watches over the agent.
+    Figures(oneshot::Sender<Figures>),
     /// An app that is kept in step wants something.
     Sync(SyncAsk, oneshot::Sender<Result<SyncReply, Failure>>),
     /// Somebody has come to the port for peers by this path and asks as hubs do; answered with what to give back.
@@ -230,6 +234,13 @@ impl HubHandle {
         let gone = || Failure::new("the agent is stopping");
         self.inbox.send(Message::Ask(ask, reply)).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
+    }
+
+    /// All figures; `None` if the hub has ended.
+    pub(crate) async fn figures(&self) -> Option<Figures> {
+        let (reply, answer) = oneshot::channel();
+        self.inbox.send(Message::Figures(reply)).await.ok()?;
+        answer.await.ok()
     }
 
     /// Where the bytes of an episode are; `None` if there is no such episode, or the hub has ended.

@@ -11,6 +11,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::figures::Tally;
 use super::kit::{Kit, Live};
 use super::listen::Listener;
 use super::{Message, callback, connect_back, extras, fetch, hook, poll, prepare, tags};
@@ -45,6 +46,7 @@ pub(super) struct Task {
     /// Hubs that have come and are to be answered.
     visits: BTreeMap<u64, oneshot::Sender<Option<String>>>,
     last_visit: u64,
+    pub(super) tally: Tally,
 }
 
 /// What runs for an episode: preparing, downloading, seeding.
@@ -74,6 +76,7 @@ pub(super) enum Then {
 impl Task {
     pub(super) fn new(agent: Agent, store: Store, kit: Arc<Kit>, events: broadcast::Sender<Event>) -> Self {
         Self {
+            tally: Tally::new(agent.catalogue()),
             agent,
             store,
             kit,
@@ -123,6 +126,10 @@ impl Task {
                         let _ = reply.send(self.agent.hub_secret(&token).map(str::to_owned));
                     }
                     Some(Message::Sync(ask, reply)) => self.sync(ask, reply).await?,
+                    Some(Message::Figures(reply)) => {
+                        // Who has gone needs no answer.
+                        let _ = reply.send(self.figures());
+                    }
                     Some(Message::Settle(reply)) => self.settlers.push(reply),
                     Some(Message::Stop) | None => return self.last_words().await,
                 },
@@ -309,6 +316,7 @@ impl Task {
         if let Event::Polled { feed_id, .. } | Event::PollFailed { feed_id, .. } = &event {
             self.polled(*feed_id, &event);
         }
+        self.tally.fetched += u64::from(matches!(event, Event::Complete { .. }));
         tracing::debug!(?event);
         // Nobody has to listen.
         let _ = self.events.send(event);

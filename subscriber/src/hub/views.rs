@@ -22,19 +22,7 @@ impl Task {
     pub(super) fn status(&self) -> Status {
         // One system call.
         let space = free_space(self.kit.library.root()).ok();
-        let lives = self.kit.all_live();
-        let seeds = lives.values().filter_map(fetch::seed_totals);
-        let seeding = seeds.fold(SeedTotals::default(), |all, one| SeedTotals {
-            torrents: all.torrents + one.torrents,
-            peers: all.peers + one.peers,
-            up_rate: Rate(all.up_rate.0 + one.up_rate.0),
-            uploaded: all.uploaded + one.uploaded,
-        });
-        let traffic = lives.values().map(fetch::transfer).fold(Traffic::default(), |all, one| Traffic {
-            down_rate: Rate(all.down_rate.0 + one.down_rate.0),
-            up_rate: Rate(all.up_rate.0 + one.up_rate.0),
-            peers: all.peers + one.peers.unwrap_or(0),
-        });
+        let (seeding, traffic, _) = self.totals();
         Status {
             pid: (self.agent.settings().duty != Duty::Answer).then(std::process::id),
             library: self.kit.library.root().to_owned(),
@@ -56,6 +44,24 @@ impl Task {
             reached: self.kit.engine.as_ref().map(|engine| engine.status().reached),
             hooks: self.agent.hooks(),
         }
+    }
+
+    /// What is seeded and what comes in and goes out, all together, and how many episodes that is about.
+    pub(super) fn totals(&self) -> (SeedTotals, Traffic, usize) {
+        let lives = self.kit.all_live();
+        let seeds = lives.values().filter_map(fetch::seed_totals);
+        let seeding = seeds.fold(SeedTotals::default(), |all, one| SeedTotals {
+            torrents: all.torrents + one.torrents,
+            peers: all.peers + one.peers,
+            up_rate: Rate(all.up_rate.0 + one.up_rate.0),
+            uploaded: all.uploaded + one.uploaded,
+        });
+        let traffic = lives.values().map(fetch::transfer).fold(Traffic::default(), |all, one| Traffic {
+            down_rate: Rate(all.down_rate.0 + one.down_rate.0),
+            up_rate: Rate(all.up_rate.0 + one.up_rate.0),
+            peers: all.peers + one.peers.unwrap_or(0),
+        });
+        (seeding, traffic, lives.len())
     }
 
     /// The episodes that are to be fetched, in the order in which they go; those that cannot be fetched come last.

@@ -25,7 +25,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::gate::Gate;
-use super::serve::{self, Asker};
+use super::serve::{Asker, serve};
 use super::sync::{self, Syncing};
 use super::{Shelf, TRIED, Web, WebSite, carries_token, kept_routes, kept_token};
 use crate::hub::HubHandle;
@@ -119,7 +119,7 @@ impl PhoneLine {
                         routes = routes.merge(sync::routes(Arc::new(Syncing { hub, gate, site: site.clone() })));
                     }
                     let stop = stop.child_token();
-                    let task = tokio::spawn(serve::serve(listener, routes, stop.clone()));
+                    let task = tokio::spawn(serve(listener, routes, stop.clone()));
                     return Ok(Self { addr, site, user, stop, task });
                 }
                 Err(error) => refused = Some(error),

@@ -37,7 +37,7 @@ const LONGEST_HEAD: usize = 16 << 10;
 pub(super) struct Asker(pub(super) IpAddr);
 
 /// Serves `app` to whoever connects, until `stop`.
-pub(super) async fn serve(listener: TcpListener, app: Router, stop: CancellationToken) {
+pub(crate) async fn serve(listener: TcpListener, app: Router, stop: CancellationToken) {
     let places = Quota::new(MOST, MOST_OF_ONE);
     loop {
         let accepted = tokio::select! {

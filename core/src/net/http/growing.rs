@@ -182,7 +182,7 @@ impl Growing {
     }
 
     /// How many bytes are there.
-    pub(super) fn bytes(&self) -> u64 {
+    pub fn bytes(&self) -> u64 {
         self.0.borrow().runs.bytes()
     }
 
