@@ -605,6 +605,9 @@ pub struct Status {
     /// What is to be done for episodes that are there and is yet to be done, or could not be.
     #[serde(default)]
     pub hooks: Vec<HookState>,
+    /// The owner's rules for all feeds, without secrets.
+    #[serde(default)]
+    pub rules: Rules,
 }
 
 /// What comes in and goes out, all together.

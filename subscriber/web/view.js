@@ -273,12 +273,138 @@ async function remove(it, name) {
   if (done && location.hash.startsWith("#feed/")) location.hash = "#podcasts";
 }
 
+// --- the rules of a feed -------------------------------------------------------------------------------------------
+
+const yesOrNo = ["yes", "no"];
+const asLines = (rules) => rules.join("\n");
+const linesOf = (text) => text.split("\n").map((it) => it.trim()).filter(Boolean);
+
+/** What an owner may say of a feed, under its heads. `usual` holds where he says it of no feed. */
+const RULES = {
+  "Which episodes": [
+    { name: "take", label: "Take only", usual: "all", isLong: true, hint: "One condition a line; one that holds is enough. A part of the title, /a pattern/, length>20m, age<30d, size<500MB; or all, or none.", show: (it) => (it === "all" ? it : it === "nothing" ? "none" : asLines(it.any)), read: (text) => ({ all: "all", none: "nothing" })[text] ?? { any: linesOf(text) } },
+    { name: "skip", label: "Leave out", usual: "nothing", isLong: true, hint: "Conditions of the same kind; each that holds leaves an episode out, such as trailer, or size>1GB.", show: asLines, read: linesOf },
+    { name: "quality", label: "Version", usual: "default", hint: "default, smallest, largest, audio, video, or a limit such as 720p or 64kbit/s." },
+  ],
+  "How long they stay": [
+    { name: "keep", label: "Keep the newest", usual: "all", hint: "A number, or all.", show: (it) => String(it.newest ?? it) },
+    { name: "keep_for", label: "Keep for", usual: "ever", hint: "A time such as 30d, or ever." },
+    { name: "keep_played", label: "Keep what was heard for", usual: "ever", hint: "A time such as 2d, 0s for none, or ever." },
+  ],
+  "The files": [
+    { name: "name", label: "File name", usual: "{date} {title}", hint: "Such as Season {season:02}/{number:02} {title}." },
+    { name: "tags", label: "Write tags into them", usual: "no", choices: yesOrNo },
+    { name: "cover", label: "Cover in the show’s folder", usual: "no", choices: yesOrNo },
+  ],
+  "From where": [
+    { name: "http_only", label: "Without a swarm, over HTTP alone", usual: "no", choices: yesOrNo },
+    { name: "find_peers", label: "Find peers by", usual: "all", hint: "all, or some of trackers, dht, lsd, pex." },
+    { name: "episode_down", label: "Receive each no faster than", usual: "none", hint: "Such as 2MiB/s, or none." },
+    { name: "episode_up", label: "Send each no faster than", usual: "none", hint: "Such as 500kB/s, or none." },
+  ],
+  "When to poll": [{ name: "schedule", label: "At these times", usual: "by itself", hint: "A cron expression such as */15 * * * *." }],
+};
+const FIELDS = Object.values(RULES).flat();
+
+/** What is said of `field` in `rules`, as a person writes it; nothing if it is not said. */
+function written(field, rules) {
+  const said = rules[field.name];
+  return said == null ? "" : (field.show ?? String)(said);
+}
+
+/** A field of the form, with what has it say nothing of its own. */
+function ruleField(field) {
+  const control = field.choices
+    ? make("select", {}, make("option", { value: "" }), field.choices.map((it) => make("option", { value: it }, it)))
+    : make(field.isLong ? "textarea" : "input", { rows: field.isLong && 3, autocomplete: "off", autocapitalize: "off", spellcheck: "false", "aria-describedby": field.hint && `hint-${field.name}` });
+  control.name = field.name;
+  control.id = `rule-${field.name}`;
+  // What is chosen from has the default among it.
+  const reset = make("button", { type: "button", "aria-label": `Default: ${field.label}` }, "Default");
+  const look = () => {
+    reset.hidden = Boolean(field.choices) || control.value === "";
+  };
+  control.addEventListener("input", look);
+  reset.addEventListener("click", () => {
+    control.value = "";
+    control.focus();
+    look();
+  });
+  let last = "";
+  const element = make(
+    "div",
+    { class: "field" },
+    make("label", { for: control.id }, field.label),
+    make("div", { class: "row" }, control, reset),
+    field.hint && make("p", { class: "soft", id: `hint-${field.name}` }, field.hint),
+  );
+  const update = (own, all) => {
+    const usual = written(field, all) || field.usual;
+    if (field.choices) control.options[0].textContent = `default: ${usual}`;
+    else control.placeholder = usual;
+    // What is being typed is left alone.
+    if (control.value === last) control.value = written(field, own);
+    last = written(field, own);
+    look();
+  };
+  /** What it says now is known. */
+  const settle = () => {
+    last = control.value;
+  };
+  return { element, control, update, settle };
+}
+
+/** The form for what is wanted of a feed alone. */
+function rulesForm(id) {
+  const made = new Map(FIELDS.map((field) => [field, ruleField(field)]));
+  const fault = make("p", { class: "warning", role: "alert", hidden: "" });
+  const heads = Object.entries(RULES).map(([head, fields]) => make("fieldset", {}, make("legend", {}, head), make("div", { class: "fields" }, fields.map((field) => made.get(field).element))));
+  const save = make("button", { class: "strong" }, "Save the rules");
+  const hooks = make("p", { class: "soft" }, "What is left empty is as for all feeds. What is done when an episode is there, the command line alone says: no page has programs run.");
+  const form = make("form", {}, heads, fault, make("p", { class: "row" }, save), hooks);
+  const sum = make("span", { class: "soft" });
+  const element = make("details", { class: "box rules" }, make("summary", {}, make("strong", {}, "Rules"), " ", sum), form);
+  let own = {};
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const edit = { feeds: [id], rules: {}, forget: [] };
+    for (const [field, { control }] of made) {
+      const text = control.value.trim();
+      if (text === written(field, own)) continue;
+      if (field.name === "schedule") edit.schedule = text || "none";
+      else if (text) edit.rules[field.name] = (field.read ?? String)(text);
+      else edit.forget.push(field.name.replaceAll("_", "-"));
+    }
+    save.disabled = true;
+    try {
+      await ask("edit", edit);
+      for (const { settle } of made.values()) settle();
+      fault.hidden = true;
+      say("The rules hold.");
+      await refresh(true);
+    } catch (trouble) {
+      fault.textContent = `${trouble.message}.`;
+      fault.hidden = false;
+    } finally {
+      save.disabled = false;
+    }
+  });
+  const update = (it) => {
+    own = { ...it.rules, schedule: it.schedule };
+    for (const { update } of made.values()) update(own, status.rules);
+    const said = FIELDS.filter((field) => written(field, own)).length;
+    sum.textContent = said ? `${said} of its own` : "as for all feeds";
+  };
+  return { element, update };
+}
+
 function feed(view, id) {
   const [head, cover] = [make("h1", {}, "…"), make("div")];
   const [facts, acts, list] = [make("p", { class: "soft" }), make("div", { class: "row" }), make("div")];
   const address = make("p", { class: "soft" });
+  const rules = rulesForm(id);
   const only = make("input", { type: "search", "aria-label": "Show only episodes that have these letters", placeholder: "Find an episode" });
-  view.append(make("p", {}, make("a", { href: "#podcasts" }, "All podcasts")), make("div", { class: "named" }, cover, head), facts, address, acts, make("h2", {}, "Episodes"), make("p", {}, only), list);
+  view.append(make("p", {}, make("a", { href: "#podcasts" }, "All podcasts")), make("div", { class: "named" }, cover, head), facts, address, acts, rules.element, make("h2", {}, "Episodes"), make("p", {}, only), list);
   let episodes = null;
   let age = 0;
   const draw = () => {
@@ -291,6 +417,7 @@ function feed(view, id) {
     const it = status.feeds.find((it) => String(it.id) === id);
     if (!it) {
       head.textContent = "No such podcast";
+      rules.element.hidden = true;
       return;
     }
     head.textContent = it.title || it.url;
@@ -299,6 +426,7 @@ function feed(view, id) {
       cover.replaceChildren(picture(it.id, it.title || it.url));
     }
     facts.textContent = feedFacts(it);
+    rules.update(it);
     address.textContent = it.url;
     const looks = JSON.stringify([it.is_paused, it.complete, it.title]);
     if (acts.dataset.looks !== looks) {

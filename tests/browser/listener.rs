@@ -180,3 +180,93 @@ fn a_listener_follows_listens_and_watches_in_a_browser() {
     let _agent = podsub(&listener, &data, &["run", "--web", &at]);
     assert_eq!(with_tools(&browser, "return await until(() => $('trouble').hidden && !$('speeds').hidden);"), true);
 }
+
+#[test]
+fn the_rules_of_a_feed_are_said_by_a_form() {
+    let (folder, mut net) = (scratch(), Net::new());
+    let (home, listener) = (net.host("publisher"), net.host("listener"));
+    let publisher = Publisher::serve(&home, &folder.path().join("podpub"), None);
+    let feed = publisher.publish(&sample()).feed;
+    let data = folder.path().join("podsub");
+    let mut agent = podsub(&listener, &data, &["run", &feed, "--keep-for", "60d"]);
+    agent.wait_for("the episode", PATIENCE, |line| (line.json()["event"] == "complete").then_some(()));
+    let said = podsub(&listener, &data, &["web", "--url"]).end(PATIENCE);
+    let url = said.lines.first().expect("it tells the address").json()["url"].as_str().expect("a URL").to_owned();
+    let rules = || {
+        let info = podsub(&listener, &data, &["info", "1"]).end(PATIENCE).lines.pop().expect("an answer").json();
+        (info["rules"].clone(), info["schedule"].clone())
+    };
+
+    let browser = Browser::start(&listener, folder.path());
+    browser.open(&url);
+    let shown = with_tools(
+        &browser,
+        "await until(() => !$('view').hidden);
+         location.hash = '#feed/1';
+         const rules = await until(() => document.querySelector('details.rules'));
+         await until(() => rules.querySelector('summary').textContent.includes('as for all feeds'));
+         rules.querySelector('summary').click();
+         const { keep_for, http_only } = rules.querySelector('form').elements;
+         return [keep_for.value, keep_for.placeholder, http_only.value, http_only.options[0].textContent].join('|');",
+    );
+    assert_eq!(shown, "|60d||default: no", "what holds for all feeds is shown, and not taken for the feed's own");
+
+    // What cannot be is refused in the agent's words, and what was typed stays.
+    let refused = with_tools(
+        &browser,
+        "const rules = document.querySelector('.rules form');
+         rules.elements.keep.value = 'some';
+         rules.requestSubmit();
+         const fault = await until(() => (it => !it.hidden && it.textContent)(rules.querySelector('[role=alert]')));
+         rules.scrollIntoView({ block: 'end' });
+         return `${fault} ${rules.elements.keep.value}`;",
+    );
+    let want = "`some` is no number of episodes to keep; want one from 1 on, such as `5`, or `all`. some";
+    assert_eq!(refused, want);
+    assert_eq!(rules().0, json!({}));
+    keep_pictures(&browser, "listener-rules");
+    check_access(&browser, "the rules of a podcast");
+
+    let saved = with_tools(
+        &browser,
+        "const { elements } = document.querySelector('.rules form');
+         elements.take.value = 'interview\\nlength>20m and size<500MB\\n';
+         elements.skip.value = '/trailer/';
+         elements.keep.value = '5';
+         elements.keep_for.value = '2w';
+         elements.quality.value = 'audio,smallest';
+         elements.http_only.value = 'yes';
+         elements.schedule.value = '*/15 * * * *';
+         document.querySelector('.rules form').requestSubmit();
+         await until(() => $('word').textContent === 'The rules hold.');
+         await until(() => elements.keep_for.value === '14d');
+         return document.querySelector('.rules summary').textContent;",
+    );
+    assert_eq!(saved, "Rules 7 of its own");
+    let own = json!({
+        "take": { "any": ["interview", "length>20m and size<500MB"] }, "skip": ["/trailer/"], "keep": { "newest": 5 },
+        "keep_for": "14d", "quality": "audio,smallest", "http_only": "yes",
+    });
+    assert_eq!(rules(), (own, json!("*/15 * * * *")));
+    await_status(&listener, &data, |it| it["seeding"]["torrents"] == 0);
+
+    // By the keyboard, too: each field has what brings its default back.
+    let reset = with_tools(
+        &browser,
+        "const rules = document.querySelector('.rules form');
+         $('word').textContent = '';
+         for (const name of ['take', 'skip', 'keep', 'keep_for', 'quality', 'schedule']) {
+             const button = rules.elements[name].nextElementSibling;
+             button.focus();
+             button.click();
+         }
+         const isAtField = document.activeElement === rules.elements.schedule;
+         rules.requestSubmit();
+         await until(() => $('word').textContent === 'The rules hold.');
+         await until(() => document.querySelector('.rules summary').textContent === 'Rules 1 of its own');
+         return isAtField;",
+    );
+    assert_eq!(reset, true, "the field is where one goes on");
+    assert_eq!(rules(), (json!({ "http_only": "yes" }), json!(null)));
+    keep_pictures(&browser, "listener-rules-own");
+}

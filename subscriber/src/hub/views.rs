@@ -43,6 +43,7 @@ impl Task {
             proxy: self.kit.route.proxy.as_ref().map(ProxyStatus::of),
             reached: self.kit.engine.as_ref().map(|engine| engine.status().reached),
             hooks: self.agent.hooks(),
+            rules: self.agent.settings().rules.without_secrets(),
         }
     }
 

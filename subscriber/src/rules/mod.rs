@@ -304,13 +304,32 @@ impl fmt::Display for Take {
 
 /// How many episodes of a feed are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", try_from = "KeepWritten")]
 pub enum Keep {
     /// Every one.
     #[default]
     All,
     /// The newest so many.
     Newest(u32),
+}
+
+/// As it is stored, or as a person writes it.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum KeepWritten {
+    Stored { newest: u32 },
+    Word(String),
+}
+
+impl TryFrom<KeepWritten> for Keep {
+    type Error = KeepError;
+
+    fn try_from(written: KeepWritten) -> Result<Self, KeepError> {
+        match written {
+            KeepWritten::Stored { newest } => Ok(Self::Newest(newest)),
+            KeepWritten::Word(word) => word.parse(),
+        }
+    }
 }
 
 impl Keep {

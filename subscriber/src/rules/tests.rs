@@ -134,6 +134,9 @@ fn rules_are_stored_as_they_are_written() {
             "http only yes",
         ]
     );
+    let kept = |json: &str| serde_json::from_str::<Keep>(json).map_err(|error| error.to_string());
+    assert_eq!((kept("\"5\""), kept("\"all\"")), (Ok(Keep::Newest(5)), Ok(Keep::All)), "as people write it, too");
+    assert!(kept("\"some\"").unwrap_err().starts_with("`some` is no number of episodes to keep"));
     // That nothing ends it is said, too, where a rule of all feeds has it end.
     let ever = Rules { keep_for: Some(KeepFor(None)), ..Rules::default() };
     assert_eq!(serde_json::from_str::<Rules>(&serde_json::to_string(&ever).unwrap()).unwrap(), ever);

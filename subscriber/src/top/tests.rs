@@ -18,6 +18,7 @@ use crate::ask::{
     Ask, EpisodeView, FeedView, Look, Reply, SeedTotals, Status, TrackerView, Traffic, Transfer, WebSeedView,
 };
 use crate::records::{EpisodeId, Feed, FeedId, Shared, Stage};
+use crate::rules::Rules;
 
 fn now() -> DateTime<Utc> {
     wall(0)
@@ -83,6 +84,7 @@ fn status() -> Status {
         interface: None,
         blocklist: None,
         hooks: Vec::new(),
+        rules: Rules::default(),
     }
 }
 

@@ -29,6 +29,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use podswarm_core::app::{ApiError, DataDir, Failure, is_loopback_host, new_token, secret_matches, token_matches, web};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::kept_token;
 use crate::ask::Ask;
@@ -163,7 +164,12 @@ async fn enter(State(pages): State<Pages>, Json(given): Json<Ticket>) -> Respons
     refuse(StatusCode::FORBIDDEN, &failure.with_hint("`podsub web` opens the page with a new one"))
 }
 
-async fn ask(State(pages): State<Pages>, Json(ask): Json<Ask>) -> Response {
+async fn ask(State(pages): State<Pages>, Json(ask): Json<Value>) -> Response {
+    let ask = match serde_json::from_value::<Ask>(ask) {
+        Ok(ask) => ask,
+        // What a person typed cannot be read: it says why.
+        Err(error) => return refuse(StatusCode::UNPROCESSABLE_ENTITY, &Failure::usage(error.to_string())),
+    };
     if ask.names_hooks() {
         let failure = Failure::new("no page says which programs are run");
         return refuse(StatusCode::FORBIDDEN, &failure.with_hint("`podsub edit FEED --on-complete HOOK` does"));
