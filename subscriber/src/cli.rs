@@ -439,17 +439,9 @@ pub struct RuleFlags {
     /// A picture of yours that is there stays, and is enough. [default: no]
     #[arg(long, value_name = "yes|no", hide_possible_values = true)]
     pub cover: Option<Choice>,
-    /// Take part in no swarm: fetch plain files only, announce and seed nothing. No peer sees this machine's address.
-    /// With `run` it is so for all feeds, whatever is said of one. [default: no]
-    #[arg(
-        long,
-        value_name = "yes|no",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "yes",
-        hide_possible_values = true
-    )]
-    pub http_only: Option<Choice>,
+    /// Where from.
+    #[command(flatten)]
+    pub sources: SourceArgs,
 }
 
 /// One word of `--on-complete`.
@@ -525,7 +517,7 @@ impl RuleFlags {
         };
         let skip = (!self.skip.is_empty()).then_some(self.skip);
         let Self { keep, keep_for, keep_played, name, episode_up, episode_down, .. } = self;
-        let Self { find_peers, quality, tags, cover, http_only, .. } = self;
+        let Self { find_peers, quality, tags, cover, sources: SourceArgs { http_only }, .. } = self;
         Ok(Rules {
             take,
             skip,
@@ -619,17 +611,30 @@ pub struct LibraryArgs {
 }
 
 /// What may be fetched from where.
-#[derive(Args, Clone, Copy, Debug)]
+#[derive(Args, Clone, Copy, Debug, Default)]
 pub struct SourceArgs {
-    /// Take part in no swarm: fetch plain files only. No peer sees this machine's address.
-    #[arg(long)]
-    pub http_only: bool,
+    /// Take part in no swarm: fetch plain files only, announce and seed nothing. No peer sees this machine's address.
+    /// With `run` it is so for all feeds, whatever is said of one. [default: no]
+    #[arg(
+        long,
+        value_name = "yes|no",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "yes",
+        hide_possible_values = true
+    )]
+    pub http_only: Option<Choice>,
 }
 
 impl SourceArgs {
+    /// Whether no swarm is taken part in.
+    pub fn is_http_only(self) -> bool {
+        self.http_only == Some(Choice::Yes)
+    }
+
     /// What is said of all feeds.
     pub fn rules(self) -> Rules {
-        Rules { http_only: self.http_only.then_some(Choice::Yes), ..Rules::default() }
+        Rules { http_only: self.http_only, ..Rules::default() }
     }
 }
 

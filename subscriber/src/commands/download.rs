@@ -32,7 +32,7 @@ pub(super) async fn download(global: &GlobalArgs, out: &Out, args: DownloadArgs)
 
 /// Downloads in this process.
 async fn here(out: &Out, dir: &DataDir, lock: DataDirLock, args: DownloadArgs) -> Result<(), Failure> {
-    let is_plain = args.sources.http_only;
+    let is_plain = args.sources.is_http_only();
     let settings =
         Settings { rules: args.sources.rules(), ..settings(Duty::Fetch, default_library(dir)?, system_zone()) };
     let engine = (!is_plain).then(|| engine_config(&args.engine, dir));

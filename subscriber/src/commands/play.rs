@@ -50,7 +50,7 @@ pub(super) async fn play(global: &GlobalArgs, out: &Out, args: PlayArgs) -> Resu
 
 /// Plays an episode that this process fetches.
 async fn here(out: &Out, dir: &DataDir, lock: DataDirLock, args: PlayArgs) -> Result<(), Failure> {
-    let is_plain = args.sources.http_only;
+    let is_plain = args.sources.is_http_only();
     let settings =
         Settings { rules: args.sources.rules(), ..settings(Duty::Fetch, default_library(dir)?, system_zone()) };
     let engine = (!is_plain).then(|| engine_config(&args.engine, dir));
@@ -91,7 +91,7 @@ async fn source(dir: DataDir, out: &Out, args: PlayArgs) -> Result<(), Failure> 
         engine: args.engine.clone(),
     };
     let web_dir = dir.clone();
-    get_to_play(dir, out, get, args.sources.http_only, async |mut playable| {
+    get_to_play(dir, out, get, args.sources.is_http_only(), async |mut playable| {
         let found = playable.wait_for(|playable| !matches!(playable, Playable::Nothing)).await;
         let found = found.map_err(|_| Failure::new("nothing that can be played was found"))?.clone();
         let torrent = match found {

@@ -50,7 +50,8 @@ async fn who_takes_part_in_no_swarm_plays_without_one() {
     let played = output(dir.path(), &args).await;
     let stderr = String::from_utf8_lossy(&played.stderr).into_owned();
     assert!(played.status.success() && !stderr.contains("swarm"), "{stderr}");
-    // What comes by a swarm alone is refused.
+    // What comes by a swarm alone is refused; the file may say it as a person does, too.
+    std::fs::write(dir.path().join("data/config.toml"), "http_only = \"yes\"").expect("the folder is ours");
     std::fs::write(dir.path().join("x.torrent"), super::torrent(&bytes(9000, 1))).expect("the folder is ours");
     let refused = output(dir.path(), &["play", "x.torrent", "--player", "true"]).await;
     let stderr = String::from_utf8_lossy(&refused.stderr);
