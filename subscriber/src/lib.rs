@@ -4,8 +4,8 @@
 //! do; [`records`] is what it remembers, [`rules`] what its owner wants, [`names`] how files are called, [`sse`] what
 //! an event stream says. Around it lies the rim: [`hub`] does what the agent decides, [`keep`] remembers it in the
 //! store, [`library`] is the disk, [`integrity`] tells whether a file is what its feed says, [`tags`] what files say,
-//! [`extras`] covers and chapters beside them, [`dot_torrent`] and [`address`] what comes from elsewhere, [`web`] serves
-//! players, and `metrics` those who watch over it; [`view`] and [`top`] are what people see of it in a terminal.
+//! [`extras`] covers and chapters beside them, [`dot_torrent`] and [`address`] what comes from elsewhere, [`web`]
+//! serves players, and `metrics` those who watch over it; [`view`] and [`top`] are what people see of it in a terminal.
 //! Commands ([`cli`], [`commands`]) ask an agent ([`ask`]) wherever it runs ([`desk`]): in a [`session`] of this
 //! process, or in another one, over its [`control`] port.
 

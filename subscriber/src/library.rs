@@ -68,7 +68,8 @@ impl Library {
         free_space(&self.root).map_err(|error| format!("the disk of the library `{name}` cannot be measured: {error}"))
     }
 
-    /// Makes the folder that `file` stands in, but never the library's own: [`ErrorKind::NotFound`] if that is not there.
+    /// Makes the folder that `file` stands in, but never the library's own: [`ErrorKind::NotFound`] if that is not
+    /// there.
     pub fn make_folder_of(&self, file: &str) -> io::Result<()> {
         let path = self.path(file)?;
         let folder = path.parent().and_then(|folder| folder.strip_prefix(&self.root).ok()).unwrap_or(Path::new(""));

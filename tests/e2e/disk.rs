@@ -1,5 +1,5 @@
-//! What may happen to the disk of a library while its agent runs: it turns read-only, fills up, goes away. Each is told,
-//! and ends by itself.
+//! What may happen to the disk of a library while its agent runs: it turns read-only, fills up, goes away. Each is
+//! told, and ends by itself.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,8 +15,8 @@ const ROOM: u64 = 64 * MIB;
 /// What fails for a reason of the disk is tried again after a minute and a bit.
 const AGAIN: Duration = Duration::from_mins(3);
 
-/// An agent whose library is on a small disk of its own, which is seen in its namespace and gone with it. Nothing can be
-/// written there at first.
+/// An agent whose library is on a small disk of its own, which is seen in its namespace and gone with it. Nothing can
+/// be written there at first.
 struct SmallBox {
     agent: Program,
     disk: PathBuf,

@@ -196,8 +196,8 @@ fn a_torrent_is_fetched_however_its_feed_writes_it() {
     while !want.is_empty() {
         let (_, complete) = agent.event("complete", PATIENCE);
         let title = complete["title"].as_str().expect("an episode has a title");
-        let published = want.remove(title).expect("each comes once");
+        let episode = want.remove(title).expect("each comes once");
         assert!(complete["info_hash"].is_string(), "it came through its swarm: {complete}");
-        assert_same_bytes(&published, complete["path"].as_str().expect("it is somewhere").as_ref());
+        assert_same_bytes(&episode, complete["path"].as_str().expect("it is somewhere").as_ref());
     }
 }

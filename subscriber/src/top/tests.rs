@@ -189,6 +189,14 @@ fn check(model: &Model, width: u16, height: u16, wanted: &[&str]) {
 }
 
 #[test]
+fn the_keys_stand_in_the_readme_as_in_the_help() {
+    let readme = include_str!("../../README.md");
+    for (keys, what) in super::keys::HELP.iter().filter(|(keys, _)| *keys != "flags") {
+        assert!(readme.contains(&format!("| `{keys}` | {what} |")), "{keys}");
+    }
+}
+
+#[test]
 fn eighty_columns_show_what_moves_and_the_pieces_and_peers_of_the_chosen_one() {
     check(
         &model(),
