@@ -136,7 +136,7 @@ pub enum Ask {
         /// How people name it.
         episode: String,
     },
-    /// What came into the library last, the newest first; answered with [`Reply::Episodes`].
+    /// What came into the library last, and what left it, the newest first; answered with [`Reply::Episodes`].
     Recent {
         /// So many at most.
         most: usize,

@@ -599,7 +599,7 @@ function swarmView(parent) {
 
 function past(view) {
   const list = make("div", { class: "scroll box", tabindex: "0", role: "group", "aria-label": "History" });
-  view.append(make("h1", {}, "History"), make("p", { class: "soft" }, "What came into the library, the newest first."), list);
+  view.append(make("h1", {}, "History"), make("p", { class: "soft" }, "What came into the library and what left it, the newest first."), list);
   return async () => {
     const came = await ask("recent", { most: RECENT });
     const head = (text, isNumber) => make("th", { scope: "col", class: isNumber ? "number" : null }, text);
@@ -610,11 +610,12 @@ function past(view) {
         make("td", { class: "figure" }, moment(it.since)),
         make("td", { class: "long" }, make("a", { href: `#episode/${it.id}` }, it.title)),
         make("td", { class: "long" }, it.show),
-        make("td", { class: "number" }, bytes(it.length ?? 0)),
+        make("td", { class: "long" }, it.stage === "gone" ? `left: ${it.why ?? "its file was taken away"}` : "came"),
+        make("td", { class: "number" }, it.length == null ? "" : bytes(it.length)),
         make("td", { class: "number" }, bytes(it.shared.sent)),
       ),
     );
-    const table = make("table", {}, make("thead", {}, make("tr", {}, head("Complete"), head("Episode"), head("Podcast"), head("Size", true), head("Given back", true))), make("tbody", {}, rows));
+    const table = make("table", {}, make("thead", {}, make("tr", {}, head("When"), head("Episode"), head("Podcast"), head("What"), head("Size", true), head("Given back", true))), make("tbody", {}, rows));
     putIn(list, [rows.length ? table : nothing("Nothing has come yet.")]);
   };
 }

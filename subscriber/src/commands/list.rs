@@ -15,6 +15,9 @@ use crate::view;
 /// Episodes that nobody took are listed up to this number for each feed.
 const OTHERS: usize = 10;
 
+/// What is said where there is nothing to list.
+const NONE_KNOWN: &str = "no episodes are known; `podsub update` looks for them";
+
 /// Asks one question and ends.
 pub(super) async fn once(global: &GlobalArgs, out: &Out, ask: Ask) -> Result<Reply, Failure> {
     let desk = Desk::open(global, out, &Route::default()).await?;
@@ -47,7 +50,7 @@ pub(super) async fn episodes(
     let listed = if all { episodes } else { worth_a_look(episodes) };
     listed.iter().try_for_each(|episode| out.json(episode))?;
     if listed.is_empty() {
-        out.note("no episodes are known; `podsub update` looks for them");
+        out.note(NONE_KNOWN);
     } else {
         out.line(view::episodes(&listed, with_show))?;
     }
@@ -66,6 +69,10 @@ fn reasons(out: &Out, episodes: Vec<EpisodeView>, with_show: bool) -> Result<(),
     };
     let (listed, rest): (Vec<_>, Vec<_>) = episodes.into_iter().partition(is_out);
     listed.iter().try_for_each(|episode| out.json(episode))?;
+    if listed.is_empty() && rest.is_empty() {
+        out.note(NONE_KNOWN);
+        return Ok(());
+    }
     if listed.is_empty() {
         out.note(format!("of {} nothing was left out", view::count(rest.len(), "episode")));
         return Ok(());

@@ -93,8 +93,8 @@ impl Task {
     /// What came into the library last, the newest first; so many at most.
     pub(super) fn recent(&self, most: usize) -> Vec<EpisodeView> {
         let came = self.agent.catalogue().episodes().filter_map(|episode| match episode.stage {
-            Stage::Complete { at, .. } => Some((at, episode.id)),
-            _ => None,
+            Stage::Complete { at, .. } | Stage::Gone { at, .. } => Some((at, episode.id)),
+            Stage::Seen { .. } | Stage::Wanted { .. } => None,
         });
         let mut came: Vec<_> = came.collect();
         came.sort_unstable_by_key(|one| Reverse(*one));

@@ -21,7 +21,7 @@ fn release(host: &Host, day: u32, guid: &str, said: &str) {
 }
 
 /// What the agent answers to a question of a page's.
-async fn question(dir: &std::path::Path, body: &Value) -> Value {
+pub(super) async fn question(dir: &std::path::Path, body: &Value) -> Value {
     let control = std::fs::read_to_string(dir.join("data/control.json")).expect("an agent runs");
     let control: Value = serde_json::from_str(&control).expect("it is JSON");
     let [addr, token] = ["addr", "token"].map(|name| control[name].as_str().expect("it is text"));

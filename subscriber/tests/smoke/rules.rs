@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use podswarm_core::metainfo::Metainfo;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::extras::question;
 use super::rests::{fetched, status};
 use super::{Agent, Host, PATIENCE, bytes, done, folder, json_lines, output, torrent};
 
@@ -58,6 +59,13 @@ async fn what_is_not_taken_is_listed_with_its_reason() {
     let gone =
         episodes(dir.path(), &["--why"]).await.into_iter().find(|it| it["guid"] == "second").expect("it is listed");
     assert_eq!((&gone["stage"], &gone["why"]), (&"gone".into(), &"the 1 newest are kept".into()));
+
+    // The page's history has both, what left after what came in its place.
+    let mut agent = Agent::start(dir.path(), &["--http-only"]);
+    agent.wait_for("listening").await;
+    let past = question(dir.path(), &json!({ "ask": "recent", "most": 9 })).await;
+    let past: Vec<_> = past["episodes"].as_array().expect("a list").iter().map(|it| it["guid"].as_str()).collect();
+    assert_eq!(past[..2], [Some("second"), Some("third")], "{past:?}");
 }
 
 #[tokio::test]
