@@ -66,10 +66,10 @@ pub fn podpub_on(host: &Host, ways: &[Way]) -> Command {
     command
 }
 
-/// `podsub` on `host`, whatever the machine below calls its line.
+/// `podsub` on `host`, whatever the machine below calls its line and however little room it has.
 pub fn podsub_on(host: &Host, ways: &[Way]) -> Command {
     let mut command = host.command(podsub());
-    open_only(&mut command, ways).env("PODSWARM_ON_METERED", "everything");
+    open_only(&mut command, ways).env("PODSWARM_ON_METERED", "everything").env("PODSWARM_LEAVE_FREE", "1MB");
     command
 }
 
