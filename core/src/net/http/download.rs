@@ -16,6 +16,7 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use reqwest::header::{
     ACCEPT_ENCODING, ACCEPT_RANGES, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_RANGE, LAST_MODIFIED,
@@ -50,6 +51,8 @@ pub struct DownloadOptions {
     pub growing: Growing,
     /// Ends the download; the part stays.
     pub cancel: CancellationToken,
+    /// A server that sends nothing for so long has failed; after a minute it has in any case.
+    pub silence: Option<Duration>,
     /// What is asked of the file once it is whole, before it has its name.
     pub check: Option<Check>,
 }
@@ -471,7 +474,7 @@ impl Job<'_> {
                 return Ok(Pause::Wanted);
             }
             let chunk = tokio::select! {
-                chunk = self.unless_cancelled(source.response.chunk()) => chunk?,
+                chunk = self.heard(&source.url, source.response.chunk()) => chunk?,
                 _ = changes.changed() => continue,
             };
             let Some(chunk) = chunk.map_err(|error| HttpError::of_request(&source.url, &error))? else {
@@ -543,11 +546,15 @@ impl Job<'_> {
 
     async fn get(&self, url: &Url, mut headers: HeaderMap) -> Result<Answer, HttpError> {
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        self.unless_cancelled(self.client.open(&self.client.files, url.clone(), headers, Downgrade::Followed)).await?
+        let answer = self.client.open(&self.client.files, url.clone(), headers, Downgrade::Followed);
+        self.heard(url, answer).await?
     }
 
-    async fn unless_cancelled<T>(&self, work: impl Future<Output = T>) -> Result<T, HttpError> {
-        self.options.cancel.run_until_cancelled(work).await.ok_or(HttpError::Cancelled)
+    /// What the server at `url` says next, unless it is silent for too long or the download is cancelled.
+    async fn heard<T>(&self, url: &Url, word: impl Future<Output = T>) -> Result<T, HttpError> {
+        let word = tokio::time::timeout(self.options.silence.unwrap_or(Duration::MAX), word);
+        let heard = self.options.cancel.run_until_cancelled(word).await.ok_or(HttpError::Cancelled)?;
+        heard.map_err(|_| HttpError::Timeout { host: host_of(url) })
     }
 
     /// Refuses an answer that cannot be the file, or is one of the wrong length.

@@ -209,6 +209,11 @@ impl Growing {
         self.0.borrow().about.as_ref().map(|about| about.length)
     }
 
+    /// How many bytes it will have, where its server says so and sends any part of it.
+    pub fn length_in_parts(&self) -> Option<u64> {
+        self.0.borrow().about.as_ref().filter(|about| about.has_parts)?.length
+    }
+
     /// Waits until its server has answered, and tells what [`Growing::length`] does; nothing if the download has ended
     /// without.
     pub async fn described_length(&self) -> Option<Option<u64>> {

@@ -372,6 +372,32 @@ async fn a_broken_download_goes_on_where_it_broke_off() {
 }
 
 #[tokio::test]
+async fn a_server_that_falls_silent_is_left_and_what_it_sent_is_kept_for_when_it_is_asked_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/ep.mp3", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move {
+        let (mut silent, _) = listener.accept().await.unwrap();
+        read_head(&mut silent).await;
+        silent.write_all(&promise("200 OK", AUDIO, 10, b"01234")).await.unwrap();
+        let (mut second, _) = listener.accept().await.unwrap();
+        let head = read_head(&mut second).await;
+        second.write_all(&partial("5-9/10", b"56789")).await.unwrap();
+        head
+    });
+    let folder = Folder::new();
+    let (part, path) = (folder.path(".ep.part"), folder.path("ep.mp3"));
+    let hasty = DownloadOptions { silence: Some(Duration::from_secs(1)), ..DownloadOptions::default() };
+    let error = client().download(&url, &part, &path, &hasty).await.unwrap_err();
+    assert!(matches!(error, HttpError::Timeout { .. }), "{error:?}");
+    // One that has no such file takes nothing of it.
+    let without = Server::script(vec![answer("404 Not Found", "", b"")]).await;
+    folder.download(&without, &hasty).await.unwrap_err();
+    let downloaded = client().download(&url, &part, &path, &DownloadOptions::default()).await.unwrap();
+    assert_eq!((downloaded.resumed_from, folder.read("ep.mp3")), (5, b"0123456789".to_vec()));
+    assert!(server.await.unwrap().contains("range: bytes=5-\r\n"));
+}
+
+#[tokio::test]
 async fn another_version_is_never_put_together_with_the_first() {
     let newer = answer("200 OK", "ETag: \"two\"\r\n", b"abcdefghij");
     let server = Server::script(vec![promise("200 OK", AUDIO, 10, b"01234"), newer]).await;
