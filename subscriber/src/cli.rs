@@ -336,6 +336,9 @@ pub struct RunArgs {
     /// So many downloads move data at once.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub downloads: u16,
+    /// So many of them are plain files of one host; the web servers that help a swarm do not count.
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub downloads_per_host: u16,
     /// Poll a feed this often if it has no schedule and does not ask for less.
     #[arg(long, value_name = "TIME", default_value = "30m", value_parser = interval)]
     pub interval: Duration,

@@ -136,6 +136,7 @@ pub fn settings(duty: Duty, library: PathBuf, zone: Tz) -> Settings {
         duty,
         library,
         downloads: 4,
+        downloads_per_host: 2,
         interval: INTERVAL,
         zone,
         seeding: Seeding::Off,

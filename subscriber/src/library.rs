@@ -216,6 +216,20 @@ impl Library {
         self.tidy(file)
     }
 
+    /// Lets the engine go on with what a plain download has brought of `file`, which has `length` bytes, unless the
+    /// engine has brought as much by itself. It looks at each piece before it takes it for right.
+    pub fn hand_over(&self, file: &str, length: u64) -> io::Result<()> {
+        let path = self.path(file)?;
+        let (part, download) = (engine_part(&path), download_part(&path));
+        let begun = fs::symlink_metadata(&download).ok().filter(|it| it.is_file() && it.len() <= length);
+        if begun.is_none() || occupied(&download) <= occupied(&part) {
+            return Ok(());
+        }
+        // Without it no plain download goes on with the part.
+        delete_any(&download.with_added_extension("http"))?;
+        fs::rename(download, part)
+    }
+
     fn tidy(&self, file: &str) -> io::Result<()> {
         let folder = self.path(file)?.parent().filter(|folder| *folder != self.root).map(Path::to_owned);
         match folder.map(fs::remove_dir) {
@@ -376,6 +390,27 @@ mod tests {
         library.delete_parts("Show/b.mp3").unwrap();
         assert!(library.root().is_dir() && !library.root().join("Show").exists());
         library.delete("Show/b.mp3").unwrap();
+    }
+
+    #[test]
+    fn the_engine_goes_on_with_what_a_plain_download_has_brought_if_that_is_more() {
+        let (_root, library) = library();
+        let file = "Show/a.mp3";
+        library.make_folder_of(file).unwrap();
+        let path = library.path(file).unwrap();
+        let (part, download) = (engine_part(&path), download_part(&path));
+        library.hand_over(file, 9000).unwrap();
+        assert!(!part.exists(), "there is nothing yet");
+        fs::write(&download, [1; 9000]).unwrap();
+        fs::write(download.with_added_extension("http"), "version").unwrap();
+        library.hand_over(file, 8999).unwrap();
+        assert!(download.exists() && !part.exists(), "it is another file");
+        library.hand_over(file, 9000).unwrap();
+        let left: Vec<_> = fs::read_dir(path.parent().unwrap()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert_eq!((&left[..], fs::read(&part).unwrap()), (&[part.clone()][..], vec![1; 9000]));
+        fs::write(&download, [2; 10]).unwrap();
+        library.hand_over(file, 9000).unwrap();
+        assert_eq!(fs::read(&part).unwrap(), vec![1; 9000], "the engine has more");
     }
 
     #[test]

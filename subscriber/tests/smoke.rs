@@ -23,6 +23,8 @@ mod pages;
 mod phone;
 #[path = "smoke/play.rs"]
 mod play;
+#[path = "smoke/races.rs"]
+mod races;
 #[path = "smoke/rests.rs"]
 mod rests;
 #[path = "smoke/rules.rs"]

@@ -1,11 +1,12 @@
 //! The agent and its downloads: what is wanted goes through the queue into the library, what is complete is seeded.
 
+use podswarm_core::metainfo::InfoHash;
 use podswarm_feeds::poll::Now;
 
 use super::event::{About, Event};
 use super::extras::Extra;
 use super::plan::{Place, Plan, Prepared};
-use super::queue::{Fault, Job, Order, Phase, Rank};
+use super::queue::{Fault, Job, Order, Rank};
 use super::rest::METERED;
 use super::{Agent, Duty, Output, Sources, Whole};
 use crate::names;
@@ -114,7 +115,7 @@ impl Agent {
 
     pub(super) fn prepared(&mut self, now: Now, id: EpisodeId, attempt: u64, prepared: &Prepared) {
         let (Some(episode), Some(feed)) = (self.catalogue.episode(id), self.catalogue.feed(id.feed)) else { return };
-        let Some(job) = self.queue.job(id).filter(|job| job.is_preparing(attempt)) else { return };
+        let Some((job, source)) = self.queue.job(id).and_then(|job| Some((job, job.asked(attempt)?))) else { return };
         if let Some(torrent) = &prepared.torrent {
             let got = torrent.info_hash;
             if let Some(want) = episode.offer.info_hash.filter(|want| !want.matches(&got)) {
@@ -137,17 +138,29 @@ impl Agent {
                 return self.skip(id, Why::Rule(rule));
             }
         }
+        if let Some(torrent) = prepared.torrent.as_ref().filter(|_| job.is_aside(attempt)) {
+            // By its hash our copy is found when it is prepared, if it is.
+            self.learn(id, None, Some(torrent.info_hash));
+            let length = torrent.is_single_file.then_some(torrent.length);
+            return self.queue.found(now.instant, id, attempt, length);
+        }
         let is_claimed = |name: &str| self.in_the_way.contains(name) || self.catalogue.is_claimed(id.feed, name);
         let place = Place::of(episode, feed.name(), &feed.folder, &terms.name);
-        let plan = Plan::new(episode, job.source(), &place, prepared, is_claimed);
-        if episode.file.as_ref() != Some(&plan.file) || plan.info_hash.is_some() {
-            let mut episode = episode.clone();
-            episode.file = Some(plan.file.clone());
-            episode.offer.info_hash = episode.offer.info_hash.or(plan.info_hash);
+        let plan = Plan::new(episode, source, &place, prepared, is_claimed);
+        self.learn(id, Some(&plan.file), plan.info_hash);
+        self.queue.prepared(now.instant, id, attempt, plan, &mut self.rng);
+    }
+
+    /// Remembers what a wanted episode is called, and which torrent it is.
+    fn learn(&mut self, id: EpisodeId, file: Option<&String>, info_hash: Option<InfoHash>) {
+        let Some(mut episode) = self.catalogue.episode(id).cloned() else { return };
+        let before = (episode.file.clone(), episode.offer.info_hash);
+        episode.file = file.or(episode.file.as_ref()).cloned();
+        episode.offer.info_hash = episode.offer.info_hash.or(info_hash);
+        if before != (episode.file.clone(), episode.offer.info_hash) {
             self.catalogue.put(episode);
             self.save_episode(id);
         }
-        self.queue.prepared(now.instant, id, attempt, plan, &mut self.rng);
     }
 
     /// A wanted episode turns out to be another one.
@@ -155,6 +168,8 @@ impl Agent {
         self.queue.remove(id);
         let Some(mut episode) = self.catalogue.episode(id).cloned() else { return };
         episode.stage = Stage::Seen { why: Some(why.clone()) };
+        // Another of its sources may have brought some of it by now.
+        self.outputs.extend(episode.file.clone().map(|file| Output::Discard { id, file }));
         let about = About::new(&episode);
         self.catalogue.put(episode);
         self.save_episode(id);
@@ -225,7 +240,9 @@ impl Agent {
     pub(super) fn pass_on_orders(&mut self) {
         while let Some(order) = self.queue.poll() {
             match order {
+                Order::DropAside { id } => self.outputs.push_back(Output::DropAside { id }),
                 Order::Measure => self.outputs.push_back(Output::Measure),
+                Order::SetAside { id } => self.outputs.push_back(Output::SetAside { id }),
                 Order::Stop { id } => self.outputs.push_back(Output::Stop { id }),
                 Order::MakeRoom { id, bytes } => self.make_room(id, bytes),
                 Order::Prepare { id, attempt } => self.order_prepare(id, attempt),
@@ -253,6 +270,7 @@ impl Agent {
         let mirrors = episode.offer.sources.iter().filter_map(mirror).collect();
         let integrity = episode.offer.integrity.clone();
         let (path, length, is_played) = (self.settings.library.join(&plan.file), plan.length, job.is_played());
+        let gives_way = job.gives_way();
         let episode = About::new(episode);
         self.outputs.push_back(Output::Start {
             id,
@@ -262,6 +280,7 @@ impl Agent {
             info_hash,
             mirrors,
             integrity,
+            gives_way,
             is_played,
             is_local,
         });
@@ -280,8 +299,7 @@ impl Agent {
     pub fn trouble(&self, id: EpisodeId) -> Option<String> {
         let episode = self.catalogue.episode(id).filter(|episode| episode.is_wanted())?;
         match self.queue.job(id) {
-            Some(job) if matches!(job.phase(), Phase::Queued) && job.trouble().is_none() => None,
-            Some(job) => job.trouble().map(str::to_owned),
+            Some(job) => job.trouble().map(str::to_owned).or_else(|| self.queue.turn(id)),
             None if self.is_held(id) => Some(METERED.to_owned()),
             None => self.unfetchable(episode),
         }

@@ -74,7 +74,7 @@ impl Hosts {
 }
 
 /// Who is asked: a machine may have another host at another port.
-fn host(url: &Url) -> String {
+pub(super) fn host(url: &Url) -> String {
     format!("{}:{}", url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or_default())
 }
 

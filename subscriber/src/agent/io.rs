@@ -351,6 +351,18 @@ pub enum Output {
         /// It may be at a private or loopback address.
         is_local: bool,
     },
+    /// Delete what is not finished of a file, once what runs for its episode has let go of it.
+    Discard {
+        /// Whose.
+        id: EpisodeId,
+        /// The file.
+        file: String,
+    },
+    /// End what was set aside for an episode, as [`Output::SetAside`] asked.
+    DropAside {
+        /// Whose.
+        id: EpisodeId,
+    },
     /// Do what the owner wants when an episode is there, and answer with [`Input::Hooked`].
     Hook {
         /// To be named in the answer.
@@ -467,12 +479,19 @@ pub enum Output {
         mirrors: Vec<String>,
         /// The hash that a plain file is said to have.
         integrity: Option<Integrity>,
+        /// Another source waits for its turn: a host that says nothing is soon left.
+        gives_way: bool,
         /// The owner is about to play it.
         is_played: bool,
         /// The source may be at a private or loopback address.
         is_local: bool,
     },
-    /// Stop preparing, downloading or seeding; what there is stays on the disk.
+    /// Go on with what is being prepared for an episode beside what comes next for it; answer as before.
+    SetAside {
+        /// Whose.
+        id: EpisodeId,
+    },
+    /// Stop preparing, also aside, downloading or seeding; what there is stays on the disk.
     Stop {
         /// Whose.
         id: EpisodeId,

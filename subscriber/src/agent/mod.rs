@@ -110,7 +110,7 @@ impl Agent {
     /// An agent that goes on from what is remembered. Drain [`Agent::poll`] at once.
     pub fn new(settings: Settings, catalogue: Catalogue, now: Now, rng: Rng) -> Self {
         let patience = (settings.duty != Duty::Everything).then_some(PATIENCE);
-        let queue = Queue::new(settings.downloads, patience, settings.limits);
+        let queue = Queue::new(settings.downloads, settings.downloads_per_host, patience, settings.limits);
         let catalogue = catalogue.ruled_by(settings.rules.clone());
         let mut agent = Self {
             settings,

@@ -37,6 +37,13 @@ pub struct TorrentFacts {
     pub is_single_file: bool,
 }
 
+impl TorrentFacts {
+    /// The extension of its file; `None` for a folder and where nothing tells.
+    fn extension(&self) -> Option<&str> {
+        names::extension(&self.name).filter(|_| self.is_single_file)
+    }
+}
+
 /// Where an episode is to lie.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -94,7 +101,10 @@ impl Plan {
             // Hosts that do not know write 0 or 1.
             None => episode.offer.length.filter(|length| *length > 1),
         };
-        let file = episode.file.clone().unwrap_or_else(|| {
+        // Of a plain file that was tried before, and is another, only the name may be there.
+        let fits = |file: &String| torrent.is_none_or(|torrent| torrent.extension() == names::extension(file));
+        let chosen = episode.file.clone().filter(|file| prepared.present > 0 || fits(file));
+        let file = chosen.unwrap_or_else(|| {
             let is_taken = |name: &str| {
                 let same = || torrent.is_none_or(|t| t.is_single_file) && length.is_some();
                 let is_there = prepared.listing.get(name);
@@ -122,7 +132,7 @@ impl Plan {
 /// The extension of the file; `None` for a folder and where nothing tells.
 fn extension_of(episode: &Episode, source: &Source, torrent: Option<&TorrentFacts>) -> Option<String> {
     if let Some(torrent) = torrent {
-        return if torrent.is_single_file { names::extension(&torrent.name).map(str::to_owned) } else { None };
+        return torrent.extension().map(str::to_owned);
     }
     let url = url::Url::parse(source.address()).ok();
     let last = url.as_ref().and_then(|url| url.path_segments()?.next_back());
@@ -199,5 +209,19 @@ mod tests {
         let prepared = Prepared { present: 400, ..torrent("y.mp3", 1000, true) };
         let plan = Plan::new(&episode, &source("http://h/x.torrent"), &place(), &prepared, |_| true);
         assert_eq!((plan.file.as_str(), plan.needs()), ("Show/chosen.mp3", 600));
+    }
+
+    #[test]
+    fn a_name_for_another_kind_of_file_is_left_as_long_as_nothing_is_there() {
+        let mut episode = episode();
+        episode.file = Some("Show/2026-11-20 Title a.mp3".to_owned());
+        let plan = |prepared: &Prepared| {
+            Plan::new(&episode, &source("http://h/x.torrent"), &place(), prepared, |_| false).file
+        };
+        assert_eq!(plan(&torrent("y.m4a", 1000, true)), "Show/2026-11-20 Title a.m4a");
+        assert_eq!(plan(&torrent("y", 1000, false)), "Show/2026-11-20 Title a");
+        assert_eq!(plan(&Prepared::default()), "Show/2026-11-20 Title a.mp3");
+        let begun = Prepared { present: 1, ..torrent("y.m4a", 1000, true) };
+        assert_eq!(plan(&begun), "Show/2026-11-20 Title a.mp3");
     }
 }

@@ -5,13 +5,23 @@
 //! last the job waits, longer each time and as long as a host asked for, and begins again with the first. A download on
 //! which nothing comes in is left running, gives up its place to the next job, and says why.
 //!
+//! A torrent of which nobody tells soon what it is has a head start: then the next source is tried, and the search
+//! goes on aside. If it finds out while a plain file comes that is as long, the swarm goes on with what has come of
+//! that, and its server helps; else, or where it is being played, the plain file goes on alone. Whichever is whole
+//! first has won.
+//!
+//! Of one host a few plain files come at once, and no more; jobs of other hosts go before those that wait for it.
+//! Swarms do not count, which treat their web seeds by rules of their own.
+//!
 //! What the owner plays comes first, whatever else runs, then what he asked for, then the newest.
 //!
 //! Knows nothing of torrents and HTTP, and of files only their length: [`Order`]s go out, what came of them comes back.
 //! What comes back for an attempt that is over is ignored.
 //!
-//! Laws: no more jobs move data at once than the owner allows. No job starts that does not fit the disk or what the
-//! library may take; all stop when the reserve is touched, or when they have grown beyond that.
+//! Laws: no more jobs move data at once than the owner allows, and no more plain files of one host but for what he
+//! plays. One job moves data once: what goes on aside only looks. No job starts that does not fit the disk or what the
+//! library may take; all stop when the reserve is touched, or when they have grown beyond that. What is aside ends with
+//! its job, and as soon as a torrent is taken.
 
 mod job;
 
@@ -25,16 +35,20 @@ use podswarm_core::rate::ByteCount;
 use podswarm_core::rng::Rng;
 use podswarm_core::time::{Instant, earliest};
 
+use job::{Aside, Found};
 pub use job::{Fault, Job, Phase, Progress, Rank};
 
 use super::Limits;
 use super::plan::Plan;
 use crate::records::{EpisodeId, Source};
 
+/// Nobody has told for this long what a torrent is: the next source is tried beside the search.
+const HEAD_START: Duration = Duration::from_secs(5);
+
 /// A download that has not moved for this long gives up its place.
 const STALLED: Duration = Duration::from_mins(1);
 
-/// A swarm without any peer gives way to the next source after this long.
+/// A swarm without any peer gives way to another source after this long.
 const NO_PEERS: Duration = Duration::from_mins(2);
 
 /// So many stalled downloads are left running for each one that may move.
@@ -64,6 +78,11 @@ pub enum Order {
         /// How many.
         bytes: u64,
     },
+    /// End what was set aside: it is of no use any more.
+    DropAside {
+        /// The job.
+        id: EpisodeId,
+    },
     /// Find out what the job's source holds, and answer with [`Queue::prepared`] or [`Queue::failed`].
     Prepare {
         /// The job.
@@ -78,7 +97,12 @@ pub enum Order {
         /// Its present attempt.
         attempt: u64,
     },
-    /// Stop preparing or downloading; what there is stays on the disk.
+    /// What is being prepared goes on beside what comes next.
+    SetAside {
+        /// The job.
+        id: EpisodeId,
+    },
+    /// Stop preparing or downloading, also aside; what there is stays on the disk.
     Stop {
         /// The job.
         id: EpisodeId,
@@ -94,12 +118,16 @@ pub enum Order {
 #[derive(Debug)]
 pub struct Queue {
     limit: usize,
+    /// So many plain files come from one host at once.
+    per_host: usize,
     /// A download that has not moved for this long fails; `None` is never.
     patience: Option<Duration>,
     jobs: BTreeMap<EpisodeId, Job>,
     /// The same, in the order in which they go.
     line: BTreeSet<(Reverse<Rank>, EpisodeId)>,
     attempts: u64,
+    /// How many plain files come from each host, since it was last looked what can begin.
+    visits: BTreeMap<String, usize>,
     disk: Option<Disk>,
     /// Why the disk could not be measured, and so is taken for a full one.
     unmeasured: Option<String>,
@@ -121,16 +149,18 @@ struct Disk {
 }
 
 impl Queue {
-    /// An empty queue that lets `limit` downloads move data at once.
+    /// An empty queue that lets `limit` downloads move data at once, `per_host` plain files of one host among them.
     ///
     /// With `patience`, a download that has not moved for so long counts as failed.
-    pub fn new(limit: usize, patience: Option<Duration>, limits: Limits) -> Self {
+    pub fn new(limit: usize, per_host: usize, patience: Option<Duration>, limits: Limits) -> Self {
         Self {
             limit: limit.max(1),
+            per_host: per_host.max(1),
             patience,
             jobs: BTreeMap::new(),
             line: BTreeSet::new(),
             attempts: 0,
+            visits: BTreeMap::new(),
             disk: None,
             unmeasured: None,
             limits,
@@ -220,10 +250,29 @@ impl Queue {
     /// Takes an episode out; what runs is stopped. Tells whether it was there.
     pub fn remove(&mut self, id: EpisodeId) -> bool {
         let Some(job) = self.take_out(id) else { return false };
-        if job.is_active() {
+        if job.is_active() || !job.aside.is_empty() {
             self.orders.push_back(Order::Stop { id });
         }
         true
+    }
+
+    /// Stops what runs for a job.
+    fn stop(&mut self, id: EpisodeId) {
+        self.orders.push_back(Order::Stop { id });
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.aside.clear();
+            job.found = None;
+        }
+    }
+
+    /// Ends what goes on aside for a job.
+    fn drop_aside(&mut self, id: EpisodeId) {
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.found = None;
+            if !std::mem::take(&mut job.aside).is_empty() {
+                self.orders.push_back(Order::DropAside { id });
+            }
+        }
     }
 
     /// Lets a job that waits try again at once.
@@ -248,13 +297,53 @@ impl Queue {
     /// The attempt is prepared: this is what it is to download.
     pub fn prepared(&mut self, now: Instant, id: EpisodeId, attempt: u64, plan: Plan, rng: &mut Rng) {
         let Some(job) = self.current(id, attempt).filter(|job| job.phase == Phase::Preparing) else { return };
-        let length = plan.length;
+        let (length, is_torrent) = (plan.length, plan.info_hash.is_some());
         job.is_folder |= plan.is_folder;
         job.on_disk = job.on_disk.max(plan.present);
         (job.plan, job.phase, job.trouble, job.is_told) = (Some(plan), Phase::NoRoom, None, false);
+        job.overtaken_at = None;
+        if is_torrent {
+            self.drop_aside(id);
+        }
         if let Some(disk) = self.disk.filter(|disk| (1..length.unwrap_or_default()).contains(&disk.space.total)) {
             let (length, total) = (ByteCount(length.unwrap_or_default()), ByteCount(disk.space.total));
             self.source_failed(now, id, format!("it says that it holds {length}; the whole disk has {total}"), rng);
+        }
+        self.fill(now);
+    }
+
+    /// The attempt, which goes on aside, has found out what the torrent is: `length` is that of its only file, `None`
+    /// if it has more of them.
+    pub fn found(&mut self, now: Instant, id: EpisodeId, attempt: u64, length: Option<u64>) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        let Some(ended) = job.aside.extract_if(.., |aside| aside.attempt == attempt).next() else { return };
+        job.found = Some(Found { at: ended.at, length });
+        self.weigh(now, id);
+    }
+
+    /// Takes a torrent that was found, unless a plain file comes that is another.
+    fn weigh(&mut self, now: Instant, id: EpisodeId) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        let Some(found) = job.found else { return };
+        if let Phase::Running { have, .. } = job.phase {
+            match (found.length, job.whole) {
+                // Whoever plays it reads what the server sends.
+                _ if job.is_played() => return self.drop_aside(id),
+                (Some(_), None) => return,
+                (Some(length), Some(whole)) if length == whole => {}
+                (None | Some(_), _) => return self.drop_aside(id),
+            }
+            // It is the same bytes that are yet to be written, of which the disk has heard.
+            let counted = job.plan.as_ref().map_or(0, Plan::needs).min(found.length.unwrap_or(0).saturating_sub(have));
+            if let Some(disk) = &mut self.disk {
+                disk.outstanding = disk.outstanding.saturating_sub(counted);
+            }
+        }
+        let has_a_place = job.takes_a_place();
+        (job.at, job.plan, job.phase) = (found.at, None, Phase::Queued);
+        self.stop(id);
+        if has_a_place {
+            self.prepare(now, id);
         }
         self.fill(now);
     }
@@ -264,6 +353,7 @@ impl Queue {
         let patience = self.patience;
         let Some(job) = self.current(id, attempt) else { return };
         let Phase::Running { have, moved, .. } = job.phase else { return };
+        job.whole = progress.whole.or(job.whole);
         if progress.have != have || progress.busy {
             job.phase = Phase::Running { have: progress.have, moved: now, is_stalled: false };
             job.on_disk = progress.have;
@@ -272,6 +362,8 @@ impl Queue {
             if self.is_over_quota() {
                 self.halt();
                 self.fill(now);
+            } else {
+                self.weigh(now, id);
             }
             return;
         }
@@ -282,9 +374,10 @@ impl Queue {
             return;
         }
         let reason = progress.trouble.unwrap_or_else(|| "nothing comes in".to_owned());
-        let is_deserted = progress.peers == 0 && still >= NO_PEERS && job.next().is_some();
+        let has_others = job.next().is_some() || !job.failed.is_empty();
+        let is_deserted = progress.peers == 0 && still >= NO_PEERS && has_others;
         if is_deserted || patience.is_some_and(|patience| still >= patience) {
-            self.orders.push_back(Order::Stop { id });
+            self.stop(id);
             self.source_failed(now, id, reason, rng);
         } else {
             self.hindered(id, reason);
@@ -294,12 +387,17 @@ impl Queue {
 
     /// The attempt has failed.
     pub fn failed(&mut self, now: Instant, id: EpisodeId, attempt: u64, fault: Fault, rng: &mut Rng) {
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.aside.retain(|aside| aside.attempt != attempt);
+        }
         let Some(job) = self.current(id, attempt).filter(|job| job.is_active()) else { return };
+        job.overtaken_at = None;
         match fault {
             Fault::InTheWay(_) => (job.phase, job.plan) = (Phase::Queued, None),
             Fault::NoLibrary(_) => {
                 (job.phase, job.plan) = (Phase::Queued, None);
                 self.disk = None;
+                self.drop_aside(id);
             }
             Fault::Busy { reason, patience } => {
                 job.not_before = now + patience.min(MAX_PATIENCE);
@@ -308,6 +406,7 @@ impl Queue {
             Fault::Source(reason) => self.source_failed(now, id, reason, rng),
             Fault::Disk(reason) => {
                 (job.phase, job.is_told) = (Phase::Waiting { until: now + rng.jitter(FIRST_RETRY, 20) }, false);
+                self.drop_aside(id);
                 self.hindered(id, reason);
             }
         }
@@ -317,6 +416,8 @@ impl Queue {
     /// The attempt has brought every byte, `length` of them. Gives its plan, or `None` if it was over already.
     pub fn done(&mut self, now: Instant, id: EpisodeId, attempt: u64, length: u64) -> Option<Plan> {
         self.current(id, attempt)?;
+        // What has won has won.
+        self.drop_aside(id);
         let plan = self.take_out(id)?.plan;
         // Whoever is next has no more room by it.
         self.kept = self.kept.saturating_add(length);
@@ -342,6 +443,8 @@ impl Queue {
         let running = self.jobs.iter_mut().filter(|(_, job)| matches!(job.phase, Phase::Running { .. }));
         for (id, job) in running {
             (job.phase, job.is_told) = (Phase::NoRoom, false);
+            job.aside.clear();
+            job.found = None;
             self.orders.push_back(Order::Stop { id: *id });
         }
     }
@@ -372,7 +475,8 @@ impl Queue {
             Phase::Waiting { until } => Some(until),
             Phase::NoRoom | Phase::Preparing | Phase::Queued | Phase::Running { .. } => None,
         });
-        earliest(waiting.min(), self.next_measure())
+        let overtaken = self.jobs.values().filter_map(|job| job.overtaken_at).min();
+        earliest(earliest(waiting.min(), overtaken), self.next_measure())
     }
 
     fn next_measure(&self) -> Option<Instant> {
@@ -402,13 +506,20 @@ impl Queue {
         }
     }
 
-    /// Goes on to the next source; after the last it waits, and says why.
+    /// Goes on with the torrent that was found meanwhile, else to the next source, else with what is still being asked;
+    /// after the last it waits, and says why.
     fn source_failed(&mut self, now: Instant, id: EpisodeId, reason: String, rng: &mut Rng) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
-        (job.plan, job.phase) = (None, Phase::Queued);
-        if let Some(next) = job.next() {
+        (job.plan, job.phase, job.overtaken_at) = (None, Phase::Queued, None);
+        job.failed.insert(job.at);
+        if let Some(next) = job.found.take().map(|found| found.at).or_else(|| job.next()) {
             job.at = next;
             job.trouble = Some(reason);
+            return;
+        }
+        if !job.aside.is_empty() {
+            let Aside { at, attempt } = job.aside.remove(0);
+            (job.at, job.attempt, job.phase, job.trouble) = (at, attempt, Phase::Preparing, Some(reason));
             return;
         }
         let wait = FIRST_RETRY.saturating_mul(1 << job.failures.min(16)).min(MAX_RETRY);
@@ -419,8 +530,59 @@ impl Queue {
         self.hindered(id, reason);
     }
 
+    /// Has the next source tried where it takes long to find out what a torrent is.
+    fn overtake(&mut self, now: Instant) {
+        let late = self.jobs.iter().filter(|(_, job)| job.overtaken_at.is_some_and(|at| at <= now));
+        for id in late.map(|(id, _)| *id).collect::<Vec<_>>() {
+            let next = self.jobs[&id].next().filter(|next| !self.is_busy(&self.jobs[&id], *next));
+            let Some(job) = self.jobs.get_mut(&id) else { continue };
+            let Some(next) = next else {
+                // Its host may be free by then.
+                job.overtaken_at = Some(now + HEAD_START);
+                continue;
+            };
+            job.aside.push(Aside { at: job.at, attempt: job.attempt });
+            job.at = next;
+            self.orders.push_back(Order::SetAside { id });
+            self.prepare(now, id);
+        }
+    }
+
+    fn count_visits(&mut self) {
+        self.visits.clear();
+        for host in self.jobs.values().filter_map(Job::visited) {
+            *self.visits.entry(host.to_owned()).or_default() += 1;
+        }
+    }
+
+    /// Counts a job that begins.
+    fn visit(&mut self, id: EpisodeId) {
+        if let Some(host) = self.jobs.get(&id).and_then(Job::visited) {
+            *self.visits.entry(host.to_owned()).or_default() += 1;
+        }
+    }
+
+    /// Whether the host of a job's source, if that is a plain file, sends as many of them as may come at once.
+    fn is_busy(&self, job: &Job, at: usize) -> bool {
+        let visits = job.host_of(at).and_then(|host| self.visits.get(host));
+        !job.is_played() && visits.is_some_and(|visits| *visits >= self.per_host)
+    }
+
+    /// Why a job waits that has nothing in its way but others of its host; `None` if there are not so many.
+    pub fn turn(&self, id: EpisodeId) -> Option<String> {
+        let may_begin = |job: &&Job| matches!(job.phase, Phase::NoRoom | Phase::Queued);
+        let job = self.jobs.get(&id).filter(may_begin).filter(|job| self.is_busy(job, job.at))?;
+        let host = job.host_of(job.at)?;
+        let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+        let others =
+            if self.per_host == 1 { "another episode".to_owned() } else { format!("{} others", self.per_host) };
+        Some(format!("{name} sends {others}, as many as it is asked for at once"))
+    }
+
     /// Starts and prepares as much as there are places and room for.
     fn fill(&mut self, now: Instant) {
+        self.count_visits();
+        self.overtake(now);
         let mut places = self.limit.saturating_sub(self.jobs.values().filter(|job| job.takes_a_place()).count());
         let most = self.limit * STALLED_PER_SLOT;
         places = places.min(most.saturating_sub(self.jobs.values().filter(|job| job.is_active()).count()));
@@ -434,15 +596,17 @@ impl Queue {
             next = self.line.range((Bound::Excluded(place), Bound::Unbounded)).next().copied();
             // What was measured long ago says nothing of now.
             let disk = self.disk.filter(|disk| now - disk.measured <= MEASURE_EVERY);
-            let has_begun = match (self.jobs[&id].phase, disk) {
+            let job = &self.jobs[&id];
+            let has_begun = match (job.phase, disk) {
                 (Phase::Preparing | Phase::Running { .. } | Phase::Waiting { .. }, _) => false,
+                _ if self.is_busy(job, job.at) => false,
                 (Phase::NoRoom | Phase::Queued, None) => return self.measure(),
                 (Phase::NoRoom, Some(_)) => self.start_if_it_fits(now, id),
                 (Phase::Queued, Some(disk)) if disk.spare() == 0 => {
                     self.hindered(id, self.no_room(disk, 0));
                     false
                 }
-                (Phase::Queued, Some(_)) => self.prepare(id),
+                (Phase::Queued, Some(_)) => self.prepare(now, id),
             };
             places -= usize::from(has_begun && !is_played);
         }
@@ -457,11 +621,15 @@ impl Queue {
         (excess > 0).then_some((quota, excess))
     }
 
-    fn prepare(&mut self, id: EpisodeId) -> bool {
+    fn prepare(&mut self, now: Instant, id: EpisodeId) -> bool {
         self.attempts += 1;
         let attempt = self.attempts;
         let Some(job) = self.jobs.get_mut(&id) else { return false };
         (job.phase, job.attempt) = (Phase::Preparing, attempt);
+        // What a plain file is nobody has to be asked.
+        let is_torrent = !matches!(job.source(), Source::Http(_));
+        job.overtaken_at = job.next().filter(|_| is_torrent).map(|_| now + HEAD_START);
+        self.visit(id);
         self.orders.push_back(Order::Prepare { id, attempt });
         true
     }
@@ -486,9 +654,10 @@ impl Queue {
         disk.outstanding = wanted;
         self.attempts += 1;
         job.attempt = self.attempts;
-        job.trouble = None;
+        (job.trouble, job.whole) = (None, None);
         job.phase = Phase::Running { have: 0, moved: now, is_stalled: false };
         self.orders.push_back(Order::Start { id, attempt: job.attempt });
+        self.visit(id);
         true
     }
 

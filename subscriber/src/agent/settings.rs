@@ -19,6 +19,8 @@ pub struct Settings {
     pub library: PathBuf,
     /// Downloads that move data at once.
     pub downloads: usize,
+    /// So many of them are plain files of one host.
+    pub downloads_per_host: usize,
     /// How often a feed is polled that has no schedule.
     pub interval: Duration,
     /// The owner's time zone, in which schedules are read.

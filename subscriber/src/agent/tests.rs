@@ -16,7 +16,7 @@ use url::Url;
 
 use super::found::{Found, FoundFeed};
 use super::plan::{Prepared, TorrentFacts};
-use super::queue::Fault;
+use super::queue::{Fault, Progress};
 use super::share::{Enough, SeedRatio, SeedTime};
 use super::testing::{hash, http, now, show_key, torrent, wall, withdrawal};
 use super::*;
@@ -45,6 +45,10 @@ struct World {
     is_down: bool,
     /// What the torrents turn out to be, by the source's address; the feed is right about the others.
     torrents: BTreeMap<String, InfoHash>,
+    /// What torrents turn out to be, if that is not told yet.
+    late: Option<Vec<Input>>,
+    /// What was deleted unfinished.
+    discarded: Vec<String>,
     /// Downloads that start never end.
     is_slow: bool,
     /// The feed's host is in our own network.
@@ -97,6 +101,7 @@ fn settings(duty: Duty) -> Settings {
         duty,
         library: "/library".into(),
         downloads: 4,
+        downloads_per_host: 2,
         interval: Duration::from_mins(30),
         zone: Tz::UTC,
         seeding: Seeding::On,
@@ -126,6 +131,8 @@ impl World {
             version: 0,
             is_down: false,
             torrents: BTreeMap::new(),
+            late: None,
+            discarded: Vec::new(),
             is_slow: false,
             is_local: false,
             feeds: BTreeMap::new(),
@@ -232,7 +239,13 @@ impl World {
                 return Some(Input::Measured { space: Ok(space), outstanding: 0 });
             }
             Output::Poll { feed, fetch, .. } => return Some(self.answer_poll(feed, &fetch)),
-            Output::Prepare { id, attempt, source, .. } => return Some(self.prepare(id, attempt, &source)),
+            Output::Prepare { id, attempt, source, .. } => {
+                let prepared = self.prepare(id, attempt, &source);
+                match self.late.as_mut().filter(|_| matches!(source, Source::Torrent(_))) {
+                    Some(late) => late.push(prepared),
+                    None => return Some(prepared),
+                }
+            }
             Output::Save(changes) => self.save(changes),
             Output::Seed { id, .. } => self.seeded.push(id),
             Output::Start { id, attempt, source, plan, .. } => {
@@ -258,6 +271,9 @@ impl World {
                 self.pictures.push(format!("-{}", ours.join("-")));
                 return Some(Input::Pictured { feed, left: Some(Vec::new()) });
             }
+            // What is aside answers as it would without.
+            Output::DropAside { .. } | Output::SetAside { .. } => {}
+            Output::Discard { file, .. } => self.discarded.push(file),
             Output::Stop { id } => self.stopped.push(id),
             Output::Tag { id, tags, print, .. } => {
                 assert!(!self.is_exchanged(id), "peers have the very same bytes");
@@ -852,6 +868,49 @@ fn a_download_goes_on_without_its_swarm_when_that_is_wanted() {
     assert_eq!((world.stopped.len(), world.started.last().unwrap().as_str()), (1, "http://host.example/a.mp3"));
     world.input(edit(Rules::default(), &[RuleName::HttpOnly]));
     assert_eq!((world.stopped.len(), world.started.last().unwrap().as_str()), (2, "http://host.example/a.torrent"));
+}
+
+/// A world in which the plain file of `a` has begun, as nobody has told yet that its torrent is of [`hash`] 9; gives
+/// what will be told.
+fn racing(mut world: World) -> (World, Input) {
+    let mut item = torrent("a", 0, hash(9));
+    item.offer.info_hash = None;
+    let address = "http://host.example/a.torrent".to_owned();
+    world.torrents.insert(address, hash(9));
+    (world.is_slow, world.late) = (true, Some(Vec::new()));
+    world.release(item);
+    world.input(Input::Poll(FEED));
+    let begun = world.started.len();
+    world.pass(4);
+    assert_eq!(world.started.len(), begun);
+    world.pass(1);
+    assert_eq!(world.started.last().unwrap(), "http://host.example/a.mp3");
+    let late = world.late.take().unwrap().remove(0);
+    (world, late)
+}
+
+#[test]
+fn a_torrent_that_is_known_late_goes_on_with_the_plain_file_that_has_begun() {
+    let (mut world, late) = racing(World::following(Vec::new()));
+    let Input::Prepared { id, .. } = late else { panic!("it is a torrent") };
+    world.input(late);
+    assert_eq!(world.started.len(), 1, "what the server has is not known yet");
+    let progress = Progress { have: 500, peers: 1, whole: Some(1000), ..Progress::default() };
+    world.input(Input::Progress { id, attempt: world.attempts[&id], progress });
+    assert_eq!((world.started.last().unwrap().as_str(), world.started.len()), ("http://host.example/a.torrent", 2));
+    let saved = &world.episodes[&id];
+    assert_eq!((saved.offer.info_hash, world.stopped.len()), (Some(hash(9)), 1));
+    assert!(saved.file.is_some() && world.discarded.is_empty());
+}
+
+#[test]
+fn what_has_begun_goes_where_its_torrent_turns_out_to_be_another_episodes() {
+    let (mut world, late) = racing(World::following(vec![torrent("b", 1, hash(9))]));
+    let Input::Prepared { id, .. } = late else { panic!("it is a torrent") };
+    assert_eq!(world.complete(), ["b"]);
+    world.input(late);
+    assert!(matches!(world.episodes[&id].stage, Stage::Seen { why: Some(Why::Duplicate(_)) }));
+    assert_eq!((&world.discarded[..], world.stopped.len()), (&[world.episodes[&id].file.clone().unwrap()][..], 1));
 }
 
 #[test]

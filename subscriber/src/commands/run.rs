@@ -72,6 +72,7 @@ async fn own(out: &Out, dir: &DataDir, lock: DataDirLock, args: &RunArgs, urls: 
         duty: if args.once { Duty::Once } else { Duty::Everything },
         library: default_library(dir)?,
         downloads: args.downloads.into(),
+        downloads_per_host: args.downloads_per_host.into(),
         interval: args.interval,
         zone: args.timezone.unwrap_or_else(system_zone),
         seeding: if args.no_seed { Seeding::Off } else { Seeding::On },

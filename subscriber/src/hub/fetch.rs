@@ -25,12 +25,15 @@ use crate::agent::{Deletion, Input, Seeding, Whole};
 use crate::ask::{SeedTotals, TrackerFigures, Transfer};
 use crate::dot_torrent::sentence;
 use crate::integrity::Integrity;
-use crate::library::download_part;
+use crate::library::{Library, download_part};
 use crate::metrics::Moved;
 use crate::records::{EpisodeId, Source};
 
 /// The agent is told this often how a download stands.
 const REPORT_EVERY: Duration = Duration::from_secs(2);
+
+/// A host that sends nothing for so long is left for another source that waits.
+const SILENCE: Duration = Duration::from_secs(15);
 
 /// What is to be downloaded.
 pub(super) struct Order {
@@ -43,6 +46,8 @@ pub(super) struct Order {
     pub(super) mirrors: Vec<String>,
     /// The hash of a plain file.
     pub(super) integrity: Option<Integrity>,
+    /// Another source waits for its turn.
+    pub(super) gives_way: bool,
     pub(super) is_played: bool,
     pub(super) is_local: bool,
 }
@@ -121,6 +126,9 @@ async fn from_swarm(
     let choice = choice_of(&order.source, &metainfo.info)?;
     let length = length_of(choice.as_ref(), &metainfo.info);
     make_folder(kit, &order.plan.file).await?;
+    if metainfo.info.is_single_file {
+        hand_over(kit, &order.plan.file, length).await;
+    }
     let files = Files::Fetch(path);
     let joined = Joined { id: order.id, metainfo, files, choice, web_seeds: mirrors, is_local: order.is_local };
     let (torrent, shown) = join(kit, joined).await.map_err(Fault::Source)?;
@@ -180,6 +188,15 @@ async fn from_host(
     Ok(None)
 }
 
+/// Lets the engine go on with what a plain download has brought of a file of this length.
+async fn hand_over(kit: &Kit, file: &str, length: u64) {
+    let (library, name) = (kit.library.clone(), file.to_owned());
+    let handed = tokio::task::spawn_blocking(move || library.hand_over(&name, length)).await;
+    if let Ok(Err(error)) = handed {
+        tracing::warn!(file, %error, "what has come of a plain file is fetched again");
+    }
+}
+
 /// Makes the folder of what is to be downloaded.
 async fn make_folder(kit: &Kit, file: &str) -> Result<(), Fault> {
     let (library, name) = (kit.library.clone(), file.to_owned());
@@ -207,6 +224,7 @@ async fn download(
         growing: meter.growing.clone(),
         cancel: cancel.clone(),
         check: Some(check(order.integrity.clone())),
+        silence: order.gives_way.then_some(SILENCE),
         ..DownloadOptions::default()
     };
     if order.is_played {
@@ -337,14 +355,28 @@ async fn join(kit: &Arc<Kit>, joined: Joined) -> Result<(Torrent, Shown), String
     Ok((torrent, shown))
 }
 
+/// Deletes what is not finished of a file, when what ran for it has let go.
+pub(super) async fn discard(kit: Arc<Kit>, file: String, before: Option<JoinHandle<()>>) {
+    let_go(before).await;
+    // One that breaks down leaves it.
+    let _ = tokio::task::spawn_blocking(move || delete_parts(&kit.library, &file)).await;
+}
+
+/// Deletes what is not finished of a file; if it stays, it is hidden and harmless.
+fn delete_parts(library: &Library, file: &str) {
+    if let Err(error) = library.delete_parts(file) {
+        tracing::warn!(file, %error, "what is left of a download cannot be deleted");
+    }
+}
+
 async fn tell_done(kit: &Kit, order: &Order, length: u64, info_hash: Option<InfoHash>, was_there: bool) {
     let (library, file) = (kit.library.clone(), order.plan.file.clone());
-    // What other sources had begun is of no use any more; if it stays, it is hidden and harmless.
-    let ended = tokio::task::spawn_blocking(move || (library.delete_parts(&file), library.print(&file).ok())).await;
-    let (deleted, print) = ended.unwrap_or((Ok(()), None));
-    if let Err(error) = deleted {
-        tracing::warn!(file = order.plan.file, %error, "what is left of a download cannot be deleted");
-    }
+    let ended = tokio::task::spawn_blocking(move || {
+        // What other sources had begun is of no use any more.
+        delete_parts(&library, &file);
+        library.print(&file).ok()
+    });
+    let print = ended.await.ok().flatten();
     let whole = Whole { length, info_hash, print: print.filter(|_| !was_there) };
     kit.tell(Input::Done { id: order.id, attempt: order.attempt, whole }).await;
 }
@@ -371,7 +403,7 @@ fn progress_of(status: &TorrentStatus) -> Progress {
         (None, ..) => None,
     };
     let busy = matches!(status.state, TorrentState::Checking);
-    Progress { have: status.have, peers: status.peers, busy, trouble }
+    Progress { have: status.have, peers: status.peers, busy, trouble, ..Progress::default() }
 }
 
 /// How a plain download stands.
@@ -422,7 +454,7 @@ impl Meter {
     }
 
     fn progress(&self) -> Progress {
-        Progress { have: self.have(), peers: 1, ..Progress::default() }
+        Progress { have: self.have(), peers: 1, whole: self.growing.length_in_parts(), ..Progress::default() }
     }
 }
 

@@ -18,8 +18,8 @@ use crate::agent::queue::Fault;
 use crate::dot_torrent;
 use crate::records::{EpisodeId, Source};
 
-/// Peers may take so long to tell what a magnet link's torrent is; then another source gets its turn, or the same one
-/// later.
+/// Peers may take so long to tell what a magnet link's torrent is. Other sources have had their turn by then; without
+/// any, the same one has it again later.
 const FIND_WITHIN: Duration = Duration::from_mins(3);
 
 /// What is to be prepared.

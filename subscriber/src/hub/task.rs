@@ -40,6 +40,8 @@ pub(super) struct Task {
     blocked_until: Option<tokio::time::Instant>,
     streams: BTreeMap<FeedId, CancellationToken>,
     works: BTreeMap<EpisodeId, Work>,
+    /// What goes on for episodes beside that.
+    asides: Vec<(EpisodeId, Work)>,
     /// Commands that wait for polls.
     pub(super) waiters: Vec<Waiter>,
     settlers: Vec<oneshot::Sender<Vec<EpisodeView>>>,
@@ -86,6 +88,7 @@ impl Task {
             blocked_until: None,
             streams: BTreeMap::new(),
             works: BTreeMap::new(),
+            asides: Vec::new(),
             waiters: Vec::new(),
             settlers: Vec::new(),
             visits: BTreeMap::new(),
@@ -249,9 +252,30 @@ impl Task {
                 let order = prepare::Order { id, attempt, source, folder, file, info_hash, is_local };
                 self.work(id, |cancel, before| prepare::prepare(kit, order, cancel, before));
             }
-            Output::Start { id, attempt, source, plan, info_hash, mirrors, integrity, is_played, is_local } => {
-                let order =
-                    fetch::Order { id, attempt, source, plan, info_hash, mirrors, integrity, is_played, is_local };
+            Output::Start {
+                id,
+                attempt,
+                source,
+                plan,
+                info_hash,
+                mirrors,
+                integrity,
+                gives_way,
+                is_played,
+                is_local,
+            } => {
+                let order = fetch::Order {
+                    id,
+                    attempt,
+                    source,
+                    plan,
+                    info_hash,
+                    mirrors,
+                    integrity,
+                    gives_way,
+                    is_played,
+                    is_local,
+                };
                 self.work(id, |cancel, before| fetch::fetch(kit, order, cancel, before));
             }
             Output::Seed { id, info_hash, file, is_local } => {
@@ -273,7 +297,17 @@ impl Task {
             Output::PutTagged { id, file, print, copy } => {
                 self.work(id, |_, before| tags::put(kit, id, file, print, copy, before));
             }
+            Output::SetAside { id } => {
+                self.asides.retain(|(_, work)| !work.handle.is_finished());
+                self.asides.extend(self.works.remove(&id).map(|work| (id, work)));
+            }
+            Output::Discard { id, file } => {
+                let before = self.take_work(id).map(|work| work.handle);
+                kit.clone().spawn(fetch::discard(kit, file, before));
+            }
+            Output::DropAside { id } => self.drop_aside(id),
             Output::Stop { id } => {
+                self.drop_aside(id);
                 if let Some(work) = self.works.get(&id) {
                     work.cancel.cancel();
                 }
@@ -305,8 +339,15 @@ impl Task {
         }
     }
 
-    /// Takes away what runs for an episode, cancelled, to be waited for.
+    /// Ends what goes on beside for an episode.
+    fn drop_aside(&mut self, id: EpisodeId) {
+        self.asides.extract_if(.., |(whose, _)| *whose == id).for_each(|(_, work)| work.cancel.cancel());
+    }
+
+    /// Takes away what runs for an episode, cancelled, to be waited for. What goes on beside it touches none of its
+    /// files.
     pub(super) fn take_work(&mut self, id: EpisodeId) -> Option<Work> {
+        self.drop_aside(id);
         let work = self.works.remove(&id)?;
         work.cancel.cancel();
         Some(work)

@@ -20,6 +20,8 @@ pub(super) const RATE: u64 = 4_000_000;
 const REPORT_EVERY: Duration = Duration::from_secs(10);
 /// A connection on which nothing comes is given up.
 const STILL: Duration = Duration::from_mins(1);
+/// So long it takes to find out what every third magnet link's torrent is; a plain file is begun meanwhile.
+const HUNT: Duration = Duration::from_secs(8);
 
 /// A download that runs.
 pub(super) struct Download {
@@ -40,6 +42,12 @@ pub(super) struct Download {
 }
 
 impl Download {
+    /// The host that sends a plain file.
+    pub(super) fn host(&self) -> Option<String> {
+        let url = Url::parse(&self.url).ok().filter(|_| self.torrent.is_none())?;
+        url.host_str().map(str::to_owned)
+    }
+
     fn have_at(&self, now: Instant) -> u64 {
         let came = (now - self.since).as_millis().saturating_mul(u128::from(RATE)) / 1000;
         self.base.saturating_add(u64::try_from(came).unwrap_or(u64::MAX)).min(self.stops_at)
@@ -97,6 +105,10 @@ impl World {
         let wait = Duration::from_millis(50 + self.rng.below(500) as u64);
         let fault = |reason: &str| Input::Failed { id, attempt, fault: Fault::Source(reason.to_owned()) };
         let content = self.media_of(source);
+        let is_hunt = |content: &Content| matches!(source, Source::Magnet(_)) && content.is_multiple_of(3);
+        // Who has found it keeps a copy.
+        let is_hunted = content.filter(is_hunt).is_some_and(|content| self.hunted.insert(content));
+        let wait = if is_hunted { wait + HUNT } else { wait };
         let torrent = match source {
             Source::Http(_) => None,
             Source::Magnet(_) | Source::Torrent(_) => {
@@ -218,7 +230,8 @@ impl World {
             return self.input(Input::Failed { id, attempt, fault });
         }
         let peers = u32::from(is_http || !is_still);
-        let progress = Progress { have: download.have, peers, ..Progress::default() };
+        let whole = is_http.then_some(recording.length);
+        let progress = Progress { have: download.have, peers, whole, ..Progress::default() };
         self.report_later(id);
         self.input(Input::Progress { id, attempt, progress });
     }

@@ -66,6 +66,7 @@ impl Month {
             duty: Duty::Everything,
             library: "/library".into(),
             downloads: 4,
+            downloads_per_host: 2,
             interval: Duration::from_hours(2),
             zone: Tz::UTC,
             seeding: Seeding::Off,

@@ -20,7 +20,7 @@ use super::disk::Disk;
 use super::download::Download;
 use super::host::{Media, Trouble};
 use super::laws::{Laws, Moment, Said, check, feed_of};
-use super::show::{Plight, Show};
+use super::show::{Content, Plight, Show};
 
 /// A request takes so long that nobody answers.
 const TIMEOUT: Duration = Duration::from_mins(1);
@@ -110,6 +110,8 @@ pub(super) struct World {
     pub(super) places: BTreeMap<String, Place>,
     pub(super) media: Media,
     pub(super) disk: Disk,
+    /// What was looked for by magnet link.
+    pub(super) hunted: BTreeSet<Content>,
     pub(super) downloads: BTreeMap<EpisodeId, Download>,
     pub(super) laws: Laws,
     pub(super) figures: Figures,
@@ -141,6 +143,7 @@ impl World {
             places: BTreeMap::new(),
             media: Media::default(),
             disk,
+            hunted: BTreeSet::new(),
             downloads: BTreeMap::new(),
             laws: Laws::default(),
             figures: Figures::default(),
@@ -267,6 +270,14 @@ impl World {
         check(moving <= self.settings.downloads, || format!("{moving} downloads move at once"));
         let most = self.settings.downloads * 9;
         check(self.downloads.len() <= most, || format!("{} downloads run at once", self.downloads.len()));
+        let mut visits = BTreeMap::<String, usize>::new();
+        for host in self.downloads.values().filter_map(Download::host) {
+            *visits.entry(host).or_default() += 1;
+        }
+        // Nothing is played here.
+        for (host, visits) in visits {
+            check(visits <= self.settings.downloads_per_host, || format!("{host} sends {visits} files at once"));
+        }
     }
 
     fn act(&mut self, output: Output) {
@@ -281,6 +292,11 @@ impl World {
                 self.figures.deleted += 1;
                 self.downloads.remove(&id);
                 self.answer(Duration::from_millis(5), Input::Deleted { id, outcome });
+            }
+            Output::Discard { id, file } => {
+                self.settle();
+                self.downloads.remove(&id);
+                self.disk.drop_part(&file);
             }
             Output::Gather { extra, .. } => {
                 self.answer(Duration::from_millis(1), Input::Gathered { extra, name: None });
@@ -306,10 +322,12 @@ impl World {
             }
             // Nobody asks for tags and covers here, and nobody asks us to connect back.
             Output::ConnectBack { .. }
+            | Output::DropAside { .. }
             | Output::Listen { .. }
             | Output::PutPicture { .. }
             | Output::PutTagged { .. }
             | Output::Seed { .. }
+            | Output::SetAside { .. }
             | Output::Tag { .. }
             | Output::TakePicture { .. }
             | Output::Tell(_)

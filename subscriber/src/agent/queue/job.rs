@@ -1,10 +1,12 @@
 //! One episode's way through the queue.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use podswarm_core::time::Instant;
 
+use crate::agent::hosts;
 use crate::agent::plan::Plan;
 use crate::records::Source;
 
@@ -37,6 +39,9 @@ pub struct Progress {
     pub peers: u32,
     /// Work is going on that does not show in `have`, such as checking what is there.
     pub busy: bool,
+    /// Of a plain download: how long its server says that the file is, if that sends any part of it. A swarm may go on
+    /// with such a file.
+    pub whole: Option<u64>,
     /// What is in the way, as far as known.
     pub trouble: Option<String>,
 }
@@ -57,10 +62,22 @@ pub struct Rank {
 pub struct Job {
     pub(super) rank: Rank,
     pub(super) sources: Vec<Source>,
+    /// The hosts of those that are plain files.
+    pub(super) hosts: Vec<Option<String>>,
     /// Which source is tried.
     pub(super) at: usize,
     pub(super) attempt: u64,
     pub(super) phase: Phase,
+    /// When the next source gets its turn if by then nobody has told what the torrent is.
+    pub(super) overtaken_at: Option<Instant>,
+    /// Sources that are being asked on, beside what is done now.
+    pub(super) aside: Vec<Aside>,
+    /// What one of them has brought, while a plain file goes on.
+    pub(super) found: Option<Found>,
+    /// What the server of the plain file says, as [`Progress::whole`].
+    pub(super) whole: Option<u64>,
+    /// Sources that have failed in this round: they are not asked again before the next.
+    pub(super) failed: BTreeSet<usize>,
     /// Rounds through all sources that failed.
     pub(super) failures: u32,
     /// The next round does not begin before: a host wants to be left alone.
@@ -73,6 +90,24 @@ pub struct Job {
     pub(super) is_folder: bool,
     /// The owner has been told of the trouble.
     pub(super) is_told: bool,
+}
+
+/// A source that is being asked what it holds, while another is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Aside {
+    /// Which source.
+    pub(super) at: usize,
+    /// The attempt that asks it.
+    pub(super) attempt: u64,
+}
+
+/// A torrent that was found out about while a plain file came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    /// Which source it is.
+    pub(super) at: usize,
+    /// The length of its only file; `None` if it has more of them.
+    pub(super) length: Option<u64>,
 }
 
 /// How far a job is.
@@ -102,12 +137,22 @@ pub enum Phase {
 
 impl Job {
     pub(super) fn new(rank: Rank, sources: Vec<Source>) -> Self {
+        let host = |source: &Source| match source {
+            Source::Http(url) => url.parse().ok().map(|url| hosts::host(&url)),
+            Source::Magnet(_) | Source::Torrent(_) => None,
+        };
         Self {
             rank,
+            hosts: sources.iter().map(host).collect(),
             sources,
             at: 0,
             attempt: 0,
             phase: Phase::Queued,
+            overtaken_at: None,
+            aside: Vec::new(),
+            found: None,
+            failed: BTreeSet::new(),
+            whole: None,
             failures: 0,
             not_before: Instant::ZERO,
             plan: None,
@@ -138,9 +183,33 @@ impl Job {
         self.plan.as_ref()
     }
 
-    /// The source of this attempt is being asked.
-    pub fn is_preparing(&self, attempt: u64) -> bool {
-        self.attempt == attempt && self.phase == Phase::Preparing
+    /// The source that this attempt asks what it holds; `None` if it does so no more.
+    pub fn asked(&self, attempt: u64) -> Option<&Source> {
+        if self.attempt == attempt && self.phase == Phase::Preparing {
+            return Some(self.source());
+        }
+        let aside = self.aside.iter().find(|aside| aside.attempt == attempt)?;
+        self.sources.get(aside.at)
+    }
+
+    /// This attempt asks a source beside what is done now.
+    pub fn is_aside(&self, attempt: u64) -> bool {
+        self.aside.iter().any(|aside| aside.attempt == attempt)
+    }
+
+    /// Another source waits for its turn that was not tried lately: one that says nothing is soon left for it.
+    pub fn gives_way(&self) -> bool {
+        self.failures == 0 && self.next().is_some()
+    }
+
+    /// The host of a source that is a plain file.
+    pub(super) fn host_of(&self, at: usize) -> Option<&str> {
+        self.hosts.get(at)?.as_deref()
+    }
+
+    /// The host that sends it now, or is about to.
+    pub(super) fn visited(&self) -> Option<&str> {
+        self.host_of(self.at).filter(|_| self.is_active())
     }
 
     /// Bytes that it comes to, as far as known.
@@ -158,19 +227,23 @@ impl Job {
         self.trouble.as_deref()
     }
 
-    /// The source after the one that is tried; `None` if that is the last.
+    /// The source that is tried after this one; `None` if that is the last.
     pub(super) fn next(&self) -> Option<usize> {
         self.usable_from(self.at + 1)
     }
 
     /// Begins again with the first source.
     pub(super) fn rewind(&mut self) {
+        self.failed.clear();
         self.at = self.usable_from(0).unwrap_or(0);
     }
 
-    /// Once a torrent has turned out to be a folder, a plain file is only a part of it and no source any more.
+    /// Once a torrent has turned out to be a folder, a plain file is only a part of it and no source any more. Nor is
+    /// what is being asked already, or has failed in this round.
     fn usable_from(&self, start: usize) -> Option<usize> {
-        let is_usable = |at: &usize| !self.is_folder || !matches!(self.sources[*at], Source::Http(_));
+        let is_asked = |at: usize| self.aside.iter().any(|aside| aside.at == at);
+        let is_file = |at: usize| matches!(self.sources[at], Source::Http(_));
+        let is_usable = |at: &usize| !(is_asked(*at) || self.failed.contains(at) || self.is_folder && is_file(*at));
         (start..self.sources.len()).find(is_usable)
     }
 

@@ -22,6 +22,14 @@ fn torrent(name: &str) -> Source {
     Source::Torrent(format!("http://host.example/{name}.torrent"))
 }
 
+fn magnet() -> Source {
+    Source::Magnet("magnet:?xt=urn:btih:0101010101010101010101010101010101010101".to_owned())
+}
+
+fn at_host(host: &str) -> Source {
+    Source::Http(format!("https://{host}/a.mp3"))
+}
+
 fn http(name: &str) -> Source {
     Source::Http(format!("http://host.example/{name}.mp3"))
 }
@@ -31,11 +39,15 @@ fn plan(length: u64) -> Plan {
     Plan { file, length: Some(length), present: 0, info_hash: Some(hash(1)), is_folder: false }
 }
 
+fn plain(length: u64) -> Plan {
+    Plan { info_hash: None, ..plan(length) }
+}
+
 impl Bench {
     fn new(limit: usize) -> Self {
         let space = Space { available: 50 * GB, total: 100 * GB };
         Self {
-            queue: Queue::new(limit, None, Limits::default()),
+            queue: Queue::new(limit, limit, None, Limits::default()),
             rng: Rng::from_seed_u64(1),
             now: Instant::ZERO,
             space,
@@ -77,6 +89,35 @@ impl Bench {
     fn holds(&mut self, number: u32, length: u64) {
         let attempt = self.attempt(number);
         self.queue.prepared(self.now, id(number), attempt, plan(length), &mut self.rng);
+    }
+
+    /// Says so of a plain file.
+    fn is_plain(&mut self, number: u32, length: u64) {
+        let attempt = self.attempt(number);
+        self.queue.prepared(self.now, id(number), attempt, plain(length), &mut self.rng);
+    }
+
+    /// Has the plain file of the first job run beside the search for its torrent; gives the attempt that searches.
+    fn racing(&mut self, sources: Vec<Source>, length: u64) -> u64 {
+        self.add(1, sources);
+        assert!(matches!(self.orders()[..], [Order::Prepare { .. }]));
+        let search = self.attempt(1);
+        self.pass(5);
+        assert!(matches!(self.orders()[..], [Order::SetAside { .. }, Order::Prepare { .. }]));
+        self.is_plain(1, length);
+        assert!(matches!(self.orders()[..], [Order::Start { .. }]));
+        search
+    }
+
+    /// Says that so much of the plain file has come, and how long its server says that it is.
+    fn comes(&mut self, number: u32, have: u64, whole: Option<u64>) {
+        let attempt = self.attempt(number);
+        let progress = Progress { have, peers: 1, whole, ..Progress::default() };
+        self.queue.progress(self.now, id(number), attempt, progress, &mut self.rng);
+    }
+
+    fn source(&self, number: u32) -> Source {
+        self.queue.job(id(number)).unwrap().source().clone()
     }
 
     fn progress(&mut self, number: u32, have: u64, peers: u32) {
@@ -169,6 +210,175 @@ fn a_swarm_without_peers_gives_way_to_the_plain_file_and_only_then() {
     lone.pass(100_000);
     lone.progress(1, 0, 0);
     assert!(matches!(lone.phase(1), Phase::Running { is_stalled: true, .. }));
+}
+
+#[test]
+fn a_torrent_that_nobody_tells_of_soon_does_not_keep_the_plain_file_back() {
+    let mut bench = Bench::new(1);
+    bench.add(1, vec![magnet(), http("a")]);
+    assert_eq!(bench.prepared(), [1]);
+    assert_eq!(bench.queue.deadline(), Some(bench.now + HEAD_START));
+    bench.pass(4);
+    assert!(bench.orders().is_empty());
+    bench.pass(1);
+    assert!(matches!(bench.orders()[..], [Order::SetAside { .. }, Order::Prepare { .. }]));
+    bench.is_plain(1, GB);
+    assert!(matches!(bench.orders()[..], [Order::Start { .. }]));
+    // It is one job with one place.
+    bench.add(2, vec![http("b")]);
+    assert!(bench.orders().is_empty());
+    let attempt = bench.attempt(1);
+    assert!(bench.queue.done(bench.now, id(1), attempt, GB).is_some_and(|plan| plan.info_hash.is_none()));
+    assert!(matches!(bench.orders()[..], [Order::DropAside { .. }, Order::Prepare { .. }]));
+
+    let mut lone = Bench::new(1);
+    lone.add(1, vec![magnet()]);
+    lone.orders();
+    lone.pass(100);
+    assert!(lone.orders().is_empty(), "there is nothing else to try");
+}
+
+#[test]
+fn the_swarm_goes_on_with_what_has_come_of_the_same_file_and_needs_no_more_room() {
+    let mut bench = Bench::new(1);
+    // The reserve is 5 GB: there is room for this file, and not twice.
+    bench.space.available = 6 * GB;
+    let search = bench.racing(vec![magnet(), http("a")], GB);
+    bench.queue.found(bench.now, id(1), search, Some(GB));
+    assert!(bench.orders().is_empty(), "what the server has is not known yet");
+    bench.comes(1, GB / 4, Some(GB));
+    assert!(matches!(bench.orders()[..], [Order::Stop { .. }, Order::Prepare { .. }]));
+    assert_eq!(bench.source(1), magnet());
+    let attempt = bench.attempt(1);
+    let begun = Plan { present: GB / 4, ..plan(GB) };
+    bench.queue.prepared(bench.now, id(1), attempt, begun, &mut bench.rng);
+    assert!(matches!(bench.orders()[..], [Order::Start { .. }]));
+    // As ever, a swarm without peers gives way.
+    bench.pass(121);
+    bench.progress(1, 0, 0);
+    assert!(matches!(bench.orders()[..], [Order::Stop { .. }, Order::Prepare { .. }]));
+    assert_eq!(bench.source(1), http("a"));
+}
+
+#[test]
+fn a_plain_file_that_is_another_or_is_played_goes_on_alone() {
+    for (length, whole) in [(Some(GB), Some(GB + 1)), (None, Some(GB)), (None, None)] {
+        let mut bench = Bench::new(1);
+        let search = bench.racing(vec![magnet(), http("a")], GB);
+        bench.queue.found(bench.now, id(1), search, length);
+        bench.comes(1, GB / 4, whole);
+        assert!(bench.orders().is_empty(), "{length:?} {whole:?}");
+        assert!(matches!(bench.phase(1), Phase::Running { .. }) && bench.source(1) == http("a"));
+    }
+    let mut bench = Bench::new(1);
+    let search = bench.racing(vec![magnet(), http("a")], GB);
+    bench.comes(1, GB / 4, Some(GB));
+    bench.queue.play(bench.now, id(1));
+    bench.queue.found(bench.now, id(1), search, Some(GB));
+    assert!(bench.orders().is_empty() && bench.source(1) == http("a"), "its listener reads what the server sends");
+}
+
+#[test]
+fn where_the_plain_file_fails_the_torrent_is_taken_or_looked_for_on() {
+    // It was found.
+    let mut bench = Bench::new(1);
+    let search = bench.racing(vec![magnet(), http("a")], GB);
+    bench.queue.found(bench.now, id(1), search, Some(GB));
+    bench.fails(1, "broken off");
+    assert!(matches!(bench.orders()[..], [Order::Prepare { .. }]));
+    assert_eq!(bench.source(1), magnet());
+
+    // It is still looked for: the job waits for that.
+    let mut bench = Bench::new(1);
+    let search = bench.racing(vec![magnet(), http("a"), http("b")], GB);
+    bench.fails(1, "404");
+    assert!(matches!(bench.orders()[..], [Order::Prepare { .. }]));
+    assert_eq!(bench.source(1), http("b"));
+    bench.fails(1, "404");
+    assert!(bench.orders().is_empty());
+    assert_eq!((bench.phase(1), bench.attempt(1), bench.source(1)), (Phase::Preparing, search, magnet()));
+    bench.pass(60);
+    assert!(bench.orders().is_empty(), "nothing is left that could overtake it");
+    bench.holds(1, GB);
+    assert!(matches!(bench.orders()[..], [Order::Start { .. }]));
+
+    // Its swarm has no peers: the host that has failed is not asked again before the job has waited.
+    bench.pass(121);
+    bench.progress(1, 0, 0);
+    assert!(matches!(bench.orders()[..], [Order::Stop { .. }]));
+    assert!(matches!(bench.phase(1), Phase::Waiting { .. }));
+
+    // It is found nowhere, and everything else has failed.
+    let mut bench = Bench::new(1);
+    bench.racing(vec![magnet(), http("a")], GB);
+    bench.fails(1, "404");
+    bench.fails(1, "nobody has told");
+    assert!(bench.orders().is_empty() && matches!(bench.phase(1), Phase::Waiting { .. }));
+    bench.queue.hurry(bench.now, id(1));
+    assert!(matches!(bench.orders()[..], [Order::Prepare { .. }]));
+    assert_eq!(bench.source(1), magnet());
+}
+
+#[test]
+fn what_is_looked_for_aside_ends_with_its_job_and_when_a_torrent_is_taken() {
+    let mut bench = Bench::new(1);
+    let search = bench.racing(vec![magnet(), http("a")], GB);
+    assert!(bench.queue.remove(id(1)));
+    assert_eq!(bench.orders(), [Order::Stop { id: id(1) }]);
+    bench.queue.found(bench.now, id(1), search, Some(GB));
+    assert!(bench.orders().is_empty());
+
+    // Of two torrents the one is taken that is known first.
+    let mut bench = Bench::new(1);
+    bench.add(1, vec![magnet(), torrent("a"), http("a")]);
+    bench.orders();
+    let search = bench.attempt(1);
+    bench.pass(5);
+    assert!(matches!(bench.orders()[..], [Order::SetAside { .. }, Order::Prepare { .. }]));
+    bench.holds(1, GB);
+    assert!(matches!(bench.orders()[..], [Order::DropAside { .. }, Order::Start { .. }]));
+    bench.queue.found(bench.now, id(1), search, Some(GB));
+    assert!(bench.orders().is_empty());
+
+    // A search that fails aside changes nothing.
+    let mut bench = Bench::new(1);
+    let search = bench.racing(vec![magnet(), http("a")], GB);
+    bench.queue.failed(bench.now, id(1), search, Fault::Source("nobody".to_owned()), &mut bench.rng);
+    assert!(bench.orders().is_empty() && bench.source(1) == http("a"));
+}
+
+#[test]
+fn of_one_host_a_few_come_at_once_and_others_go_ahead() {
+    let mut bench = Bench::new(4);
+    bench.queue = Queue::new(4, 2, None, Limits::default());
+    for number in 2..=10 {
+        bench.add(number, vec![at_host("one.example")]);
+    }
+    bench.add(1, vec![at_host("two.example")]);
+    assert_eq!(bench.prepared(), [10, 9, 1]);
+    assert_eq!(bench.queue.turn(id(8)).unwrap(), "one.example sends 2 others, as many as it is asked for at once");
+    assert_eq!((bench.queue.turn(id(10)), bench.queue.turn(id(1))), (None, None));
+    for number in [10, 9, 1] {
+        bench.is_plain(number, 1);
+        assert!(matches!(bench.orders()[..], [Order::Start { .. }]));
+    }
+    // What is played waits for nobody.
+    bench.queue.play(bench.now, id(2));
+    assert_eq!(bench.prepared(), [2]);
+    let attempt = bench.attempt(2);
+    bench.queue.failed(bench.now, id(2), attempt, Fault::Source("404".to_owned()), &mut bench.rng);
+    assert!(bench.prepared().is_empty());
+    let attempt = bench.attempt(9);
+    bench.queue.done(bench.now, id(9), attempt, 1);
+    assert_eq!(bench.prepared(), [8]);
+    // A swarm is no visit, whoever its web seeds are.
+    bench.add(11, vec![torrent("a"), at_host("one.example")]);
+    assert_eq!(bench.prepared(), [11]);
+    bench.pass(30);
+    assert!(bench.prepared().is_empty(), "its host is not asked for one more");
+    let attempt = bench.attempt(10);
+    bench.queue.done(bench.now, id(10), attempt, 1);
+    assert_eq!(bench.prepared(), [7]);
 }
 
 #[test]
@@ -318,7 +528,7 @@ fn a_torrent_larger_than_the_whole_disk_fails_its_source() {
 #[test]
 fn what_is_there_of_a_download_that_waits_counts_for_what_the_library_may_take() {
     let mut bench = Bench::new(2);
-    bench.queue = Queue::new(2, None, Limits { quota: Some(GB * 3 / 2), leave_free: None });
+    bench.queue = Queue::new(2, 2, None, Limits { quota: Some(GB * 3 / 2), leave_free: None });
     bench.running(1, vec![http("a")]);
     bench.progress(1, GB * 7 / 10, 1);
     bench.fails(1, "broken off");
@@ -333,7 +543,7 @@ fn what_is_there_of_a_download_that_waits_counts_for_what_the_library_may_take()
 #[test]
 fn a_download_that_is_longer_than_it_said_is_not_begun_again_and_again() {
     let mut bench = Bench::new(2);
-    bench.queue = Queue::new(2, None, Limits { quota: Some(GB / 2), leave_free: None });
+    bench.queue = Queue::new(2, 2, None, Limits { quota: Some(GB / 2), leave_free: None });
     bench.add(1, vec![http("a")]);
     bench.orders();
     bench.holds(1, 1000);
@@ -379,7 +589,7 @@ fn what_comes_from_an_attempt_that_is_over_is_ignored() {
 #[test]
 fn with_little_patience_what_does_not_move_is_left() {
     let mut bench = Bench::new(1);
-    bench.queue = Queue::new(1, Some(Duration::from_mins(5)), Limits::default());
+    bench.queue = Queue::new(1, 2, Some(Duration::from_mins(5)), Limits::default());
     bench.running(1, vec![torrent("a")]);
     bench.pass(299);
     bench.progress(1, 0, 2);
@@ -392,7 +602,7 @@ fn with_little_patience_what_does_not_move_is_left() {
 #[test]
 fn what_is_played_begins_at_once_and_takes_no_place_of_others() {
     let mut rng = Rng::from_seed_u64(1);
-    let mut queue = Queue::new(1, None, Limits::default());
+    let mut queue = Queue::new(1, 2, None, Limits::default());
     let [first, second, third] = [1, 2, 3].map(|number| EpisodeId { feed: FeedId(1), number });
     for (id, day) in [(first, 3), (second, 2), (third, 1)] {
         let rank = Rank { is_played: false, by_owner: false, when: wall(day) };

@@ -391,7 +391,10 @@ impl Clients {
         let mut import = clients.podsub(&["import", "--quiet", "--backlog", &backlog, "--skip", TRAILER]);
         import.arg(clients.list());
         must_end("podsub import", Program::start("podsub import", import));
-        let fetch = clients.podsub(&["run", "--once", "--quiet", "--downloads", "64", "--leave-free", "1MB"]);
+        // All of it comes from one host.
+        let at_once = ["--downloads", "64", "--downloads-per-host", "64"];
+        let mut fetch = clients.podsub(&["run", "--once", "--quiet", "--leave-free", "1MB"]);
+        fetch.args(at_once);
         must_end("podsub run --once", Program::start("podsub run --once", fetch));
         clients.name_tracker(SocketAddr::new(site.at.ip(), 6969));
         must_end("newsboat", newsboat);
