@@ -19,6 +19,7 @@ use podswarm_feeds::poll::Counts;
 use serde::{Deserialize, Serialize};
 
 use crate::agent::{HookState, HubState};
+use crate::consent::Swarms;
 use crate::records::{Backlog, Episode, EpisodeId, Feed, FeedId, Heard, Shared, Source, Stage, Tagged, Why};
 use crate::rules::{RuleName, Rules};
 use podswarm_feeds::schedule::{Schedule, Timing};
@@ -51,6 +52,11 @@ pub enum Ask {
     Chapters {
         /// How people name it.
         episode: String,
+    },
+    /// To answer whether swarms are taken part in, as is asked once; answered with [`Reply::Swarms`].
+    Consent {
+        /// They are.
+        takes_part: bool,
     },
     /// Where browsers find the covers that are kept; answered with [`Reply::Covers`].
     Covers,
@@ -208,6 +214,8 @@ pub enum Reply {
     Removed(Vec<Removed>),
     /// How everything stands.
     Status(Box<Status>),
+    /// Whether swarms are taken part in.
+    Swarms(Swarms),
     /// What polling brought, feed by feed.
     Updated(Vec<Updated>),
     /// Where the agent is seen in a browser.
@@ -421,6 +429,9 @@ pub struct FeedView {
     /// The name of its cover, which changes with it, if that is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cover: Option<String>,
+    /// Whether its episodes are in swarms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub swarms: Option<Swarms>,
     /// What polling has cost and saved.
     pub polls: Counts,
 }
@@ -608,6 +619,9 @@ pub struct Status {
     /// The owner's rules for all feeds, without secrets.
     #[serde(default)]
     pub rules: Rules,
+    /// Whether swarms are taken part in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub swarms: Option<Swarms>,
 }
 
 /// What comes in and goes out, all together.
@@ -662,6 +676,7 @@ impl FeedView {
             is_listening: false,
             hub: None,
             cover: None,
+            swarms: None,
             polls: feed.poll.counts,
         }
     }

@@ -13,6 +13,7 @@ use crate::agent::event::Event;
 use crate::agent::share::Enough;
 use crate::agent::{Duty, Limits, OnMetered, Seeding, Settings};
 use crate::ask::{Ask, Reply};
+use crate::consent::DecidedBy;
 use crate::hub::{Hub, HubHandle, HubOptions};
 use crate::rules::Rules;
 
@@ -69,8 +70,9 @@ impl Desk {
             (dir, Access::Owner(lock)) => {
                 let settings = Settings { rules, ..settings(Duty::Answer, default_library(&dir)?, system_zone()) };
                 let route = route.clone();
+                let out = out.clone();
                 let options =
-                    HubOptions { lock, settings, library: None, engine: None, route, web: None, out: out.clone() };
+                    HubOptions { lock, settings, library: None, engine: None, greeting: None, route, web: None, out };
                 let (hub, _) = Hub::start(options).await?;
                 Ok(Self { contact: Contact::Here(hub.handle()), own: Some(hub) })
             }
@@ -146,6 +148,7 @@ pub fn settings(duty: Duty, library: PathBuf, zone: Tz) -> Settings {
         seed_at: Vec::new(),
         on_metered: OnMetered::SeedNothing,
         rules: Rules::default(),
+        decided_by: DecidedBy::Nobody,
         limits: Limits::default(),
     }
 }

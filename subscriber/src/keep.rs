@@ -27,6 +27,9 @@ pub struct Memory {
     /// Where a phone may ask; `None` if none may.
     #[serde(default)]
     pub phone: Option<SocketAddr>,
+    /// Whether swarms are taken part in, as the owner has answered; `None` if he was not asked.
+    #[serde(default)]
+    pub takes_part: Option<bool>,
 }
 
 impl Record for Memory {
@@ -146,9 +149,7 @@ pub fn notes(store: &Store, id: EpisodeId) -> Result<Option<Notes>, StoreError> 
 
 /// Remembers where the library is. Blocks the thread.
 pub fn remember_library(store: &Store, library: PathBuf) -> Result<(), StoreError> {
-    let memory = store.get::<Memory>([])?.unwrap_or_default();
-    let changed = Memory { library: Some(library), ..memory.clone() };
-    if changed == memory { Ok(()) } else { store.put(&changed) }
+    remember(store, |memory| memory.library = Some(library))
 }
 
 /// Where a phone may ask. Blocks the thread.
@@ -158,8 +159,18 @@ pub fn phone(store: &Store) -> Result<Option<SocketAddr>, StoreError> {
 
 /// Remembers where a phone may ask. Blocks the thread.
 pub fn remember_phone(store: &Store, phone: Option<SocketAddr>) -> Result<(), StoreError> {
+    remember(store, |memory| memory.phone = phone)
+}
+
+/// Remembers whether swarms are taken part in, as the owner has answered. Blocks the thread.
+pub fn remember_answer(store: &Store, takes_part: bool) -> Result<(), StoreError> {
+    remember(store, |memory| memory.takes_part = Some(takes_part))
+}
+
+fn remember(store: &Store, change: impl FnOnce(&mut Memory)) -> Result<(), StoreError> {
     let memory = store.get::<Memory>([])?.unwrap_or_default();
-    let changed = Memory { phone, ..memory.clone() };
+    let mut changed = memory.clone();
+    change(&mut changed);
     if changed == memory { Ok(()) } else { store.put(&changed) }
 }
 
@@ -258,15 +269,17 @@ mod tests {
     }
 
     #[test]
-    fn the_library_is_remembered_beside_the_count() {
+    fn the_library_is_remembered_beside_the_count_and_an_answer_beside_both() {
         let store = Store::in_memory();
         save(&store, &[Change::Feed(Box::new(feed(3)))]).unwrap();
         remember_library(&store, "/podcasts".into()).unwrap();
         let (_, memory) = load(&store).unwrap();
-        assert_eq!(memory, Memory { last_feed: 3, library: Some("/podcasts".into()), phone: None });
+        assert_eq!(memory, Memory { last_feed: 3, library: Some("/podcasts".into()), ..Memory::default() });
         let addr = "0.0.0.0:6971".parse().unwrap();
         remember_phone(&store, Some(addr)).unwrap();
+        remember_answer(&store, false).unwrap();
         assert_eq!(phone(&store).unwrap(), Some(addr));
+        assert_eq!(load(&store).unwrap().1.takes_part, Some(false));
     }
 
     #[test]

@@ -57,6 +57,11 @@ impl Session {
         self.hub.library()
     }
 
+    /// Whether the owner is to be told what swarms are.
+    pub const fn is_to_be_told(&self) -> bool {
+        self.hub.is_to_be_told()
+    }
+
     /// Waits until the agent cannot go on.
     pub async fn failed(&mut self) -> Failure {
         tokio::select! {

@@ -160,6 +160,9 @@ pub fn feed(feed: &FeedView, now: DateTime<Utc>) -> String {
     if let Some(hub) = &feed.hub {
         say("hub", told_by(hub, feed.is_listening));
     }
+    if let Some(swarms) = feed.swarms.as_ref().filter(|swarms| !swarms.takes_part) {
+        say("swarms", swarms.text.clone());
+    }
     for words in feed.rules.words() {
         say("rule", words);
     }
@@ -297,6 +300,9 @@ pub fn status(status: &Status, now: DateTime<Utc>) -> String {
     let _ = writeln!(text, "library    {}{space}", status.library.display());
     if let Some(quota) = status.quota {
         let _ = writeln!(text, "quota      {} of {quota} taken", status.kept);
+    }
+    if let Some(swarms) = &status.swarms {
+        let _ = writeln!(text, "swarms     {}", swarms.text);
     }
     let seeding = status.seeding;
     let _ = writeln!(

@@ -470,6 +470,7 @@ function transfers(view) {
   const hint = make("p", { class: "soft" }, "Until the agent ends; in its configuration, down and up hold for good.");
   const reached = make("p", { class: "soft" });
   const rests = make("p", { class: "soft", hidden: "" });
+  const swarms = make("p", { class: "soft" });
   const list = make("div");
   const all = make("button", { type: "button" });
   all.addEventListener("click", () => {
@@ -489,7 +490,7 @@ function transfers(view) {
   });
   view.append(
     make("h1", {}, "Transfers"),
-    make("section", { class: "box", "aria-label": "Figures" }, figures, make("figure", {}, plot, caption), rests, reached),
+    make("section", { class: "box", "aria-label": "Figures" }, figures, make("figure", {}, plot, caption), rests, swarms, reached),
     make("section", { class: "box", "aria-label": "Limits" }, limits, hint),
     make("h2", {}, "What moves"),
     make("p", { class: "row" }, all),
@@ -502,6 +503,7 @@ function transfers(view) {
     drawFigures(figures, shown);
     drawRates(plot, most, samples, ["in", "out"]);
     reached.textContent = wayIn(status);
+    swarms.textContent = status.swarms ? `Swarms: ${status.swarms.text}.` : "";
     rests.hidden = !status.rests;
     rests.textContent = status.rests ? `Nothing is seeded now: ${status.rests}.` : "";
     limits.parentElement.hidden = !status.limits;
@@ -728,6 +730,15 @@ function preparePlayer() {
   });
 }
 
+/** Whether swarms are taken part in is asked once. */
+function prepareConsent() {
+  const answers = {
+    join: [true, "You take part in swarms, and are not asked again."],
+    plain: [false, "Everything comes from web servers alone from now on; http_only in config.toml changes it."],
+  };
+  for (const [id, [takes_part, word]] of Object.entries(answers)) $(id).addEventListener("click", () => act("consent", { takes_part }, word));
+}
+
 // --- the whole -----------------------------------------------------------------------------------------------------
 
 let update = async () => {};
@@ -758,6 +769,9 @@ function turn(isGone) {
 function enter(isIn) {
   $("door").hidden = isIn;
   for (const id of ["view", "views", "speeds"]) $(id).hidden = !isIn;
+  const question = (isIn && status?.swarms?.question) || "";
+  $("consent").hidden = !question;
+  if ($("question").textContent !== question) $("question").textContent = question;
 }
 
 async function refresh(now = false) {
@@ -810,6 +824,7 @@ async function begin() {
 }
 
 preparePlayer();
+prepareConsent();
 addEventListener("pagehide", () => heard?.report(1));
 addEventListener("hashchange", () => {
   if (location.hash.startsWith("#ticket=")) begin();

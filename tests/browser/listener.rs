@@ -1,5 +1,7 @@
 //! The listener's view of the agent: what people without a command line see and do.
 
+use std::time::Instant;
+
 use podswarm_tests::audio::{Format, long_episode, sample};
 use podswarm_tests::browser::Browser;
 use podswarm_tests::files::scratch;
@@ -269,4 +271,76 @@ fn the_rules_of_a_feed_are_said_by_a_form() {
     assert_eq!(reset, true, "the field is where one goes on");
     assert_eq!(rules(), (json!({ "http_only": "yes" }), json!(null)));
     keep_pictures(&browser, "listener-rules-own");
+}
+
+#[test]
+fn a_listener_is_asked_once_whether_he_takes_part_in_swarms() {
+    let (folder, mut net) = (scratch(), Net::new());
+    let (home, listener) = (net.host("publisher"), net.host("listener"));
+    let publisher = Publisher::serve(&home, &folder.path().join("podpub"), None);
+    let feed = publisher.publish(&sample()).feed;
+    let data = folder.path().join("podsub");
+    let mut agent = podsub(&listener, &data, &["run", &feed]);
+    let (_, peers) = agent.wait_for("the port for peers", PATIENCE, |line| {
+        let event = line.json();
+        let port = || event["addr"].as_str().expect("an address").rsplit(':').next().expect("a port").to_owned();
+        (event["kind"] == "peer").then(port)
+    });
+    agent.wait_for("the episode", PATIENCE, |line| (line.json()["event"] == "complete").then_some(()));
+    await_status(&listener, &data, |it| it["seeding"]["torrents"] == 1 && it["swarms"]["decided_by"] == "nobody");
+    let enter = |browser: &Browser| {
+        let said = podsub(&listener, &data, &["web", "--url"]).end(PATIENCE);
+        let url = said.lines.first().expect("it tells the address").json()["url"].as_str().expect("a URL").to_owned();
+        browser.open("about:blank");
+        browser.open(&url);
+    };
+    let is_open = || {
+        let mut dial = listener.command("bash");
+        dial.args(["-c", &format!("exec 3<>/dev/tcp/127.0.0.1/{peers}")]);
+        Program::start("a dial of the port for peers", dial).end(PATIENCE).code == Some(0)
+    };
+    assert!(is_open());
+
+    let browser = Browser::start(&listener, folder.path());
+    enter(&browser);
+    let asked = with_tools(
+        &browser,
+        "await until(() => !$('view').hidden && !$('consent').hidden && article('Hello, Swarm'));
+         return $('question').textContent;",
+    );
+    let sentence = "Others in a swarm see this machine's address, what it fetches and what it seeds.";
+    assert!(asked.as_str().is_some_and(|text| text.contains(sentence)), "{asked}");
+    keep_pictures(&browser, "listener-consent");
+    check_access(&browser, "the question whether swarms are taken part in");
+    let answered = with_tools(
+        &browser,
+        "$('plain').click();
+         await until(() => $('word').textContent.startsWith('Everything comes from web servers alone'));
+         await until(() => $('consent').hidden);
+         location.hash = '#transfers';
+         return await until(() => (it => it.includes('Swarms:') && it)($('view').innerText));",
+    );
+    assert!(
+        answered.as_str().is_some_and(|text| text.contains("none is taken part in, as you answered")),
+        "{answered}"
+    );
+    // It holds at once: what was seeded is in no swarm, and nobody gets in.
+    let status = await_status(&listener, &data, |it| it["seeding"]["torrents"] == 0 && it["reached"].is_null());
+    assert_eq!((&status["swarms"]["takes_part"], &status["swarms"]["decided_by"]), (&json!(false), &json!("answer")));
+    let end = Instant::now() + PATIENCE;
+    while is_open() {
+        assert!(Instant::now() < end, "the port for peers is open yet");
+    }
+    let info = podsub(&listener, &data, &["info", "1"]).end(PATIENCE).lines.pop().expect("an answer").json();
+    assert_eq!(info["swarms"]["takes_part"], false);
+
+    // It is kept, and he is not asked again.
+    assert_eq!(agent.stop(PATIENCE).code, Some(0));
+    let mut agent = podsub(&listener, &data, &["run"]);
+    agent.wait_for("the web listener", PATIENCE, |line| (line.json()["kind"] == "web").then_some(()));
+    enter(&browser);
+    let shown = with_tools(&browser, "await until(() => !$('view').hidden); return $('consent').hidden;");
+    assert_eq!(shown, true);
+    assert!(!is_open());
+    assert_eq!(agent.stop(PATIENCE).code, Some(0));
 }

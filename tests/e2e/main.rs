@@ -10,6 +10,7 @@ mod blocked;
 mod choice;
 mod cloud;
 mod conduct;
+mod consent;
 mod crash;
 mod crowd;
 mod disk;

@@ -14,7 +14,8 @@ use super::event::{About, Event};
 use super::found::{FoundFeed, MAX_TITLE, cut};
 use super::hosts::Turn;
 use super::websub::{GRACE, WebSub};
-use super::{Agent, Duty, Output, StreamNews, Target};
+use super::{Agent, Duty, Output, Sources, StreamNews, Target};
+use crate::consent::{DecidedBy, Swarms};
 use crate::records::{Backlog, Episode, EpisodeId, Feed, FeedId, Left, Stage};
 use crate::rules::{RuleName, Rules};
 use podswarm_feeds::schedule::{Schedule, Timing};
@@ -156,6 +157,31 @@ impl Agent {
             }
             self.go_on(now, id);
         }
+    }
+
+    /// The owner has answered whether swarms are taken part in. What is in one leaves it at once if he wants none.
+    pub(super) fn consented(&mut self, now: Now, takes_part: bool) {
+        let was_plain = self.settings.is_http_only();
+        self.settings.heed(Some(takes_part));
+        if was_plain || !self.settings.is_http_only() {
+            return;
+        }
+        self.catalogue = std::mem::take(&mut self.catalogue).ruled_by(self.settings.rules.clone());
+        self.outside = None;
+        for feed in self.follows.ids() {
+            self.order_treat(feed);
+            self.use_other_sources(now, feed);
+            self.close_to_hub(now, feed);
+        }
+    }
+
+    /// Whether swarms are taken part in, of this feed or at all.
+    pub fn swarms(&self, feed: Option<FeedId>) -> Swarms {
+        let is_plain = |feed| self.catalogue.sources(feed) == Sources::HttpOnly;
+        if feed.is_some_and(is_plain) && !self.settings.is_http_only() {
+            return Swarms::new(false, DecidedBy::Rule);
+        }
+        Swarms::new(!self.settings.is_http_only(), self.settings.decided_by)
     }
 
     /// The newest episodes of a feed that could be fetched, as many as the backlog has.

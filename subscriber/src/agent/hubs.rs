@@ -64,7 +64,7 @@ impl Agent {
         }
     }
 
-    /// The owner has paused a feed: its hub need not tell of it.
+    /// A feed's hub need not tell of it, as when the owner has paused the feed.
     pub(super) fn pause_hub(&mut self, now: Now, id: FeedId) {
         let Some(follow) = self.follows.get_mut(id) else { return };
         let farewell = follow.websub.pause(&mut self.rng);
@@ -73,8 +73,18 @@ impl Agent {
         self.leave_hub(now, farewell, is_local);
     }
 
+    /// Nobody reaches us any more: hubs need not tell of a feed.
+    pub(super) fn close_to_hub(&mut self, now: Now, id: FeedId) {
+        self.pause_hub(now, id);
+        if let Some(follow) = self.follows.get_mut(id).filter(|follow| !follow.is_paused) {
+            follow.websub.wake(now, Duration::ZERO);
+        }
+    }
+
     /// Whoever is outside reaches us here, as far as is known.
     pub(super) fn reached_at(&mut self, now: Now, outside: Option<SocketAddr>) {
+        // Who takes part in no swarm has no port to be reached at.
+        let outside = outside.filter(|_| !self.settings.is_http_only());
         self.outside = outside;
         let Some(outside) = outside else { return };
         for id in self.follows.ids() {

@@ -75,6 +75,11 @@ pub enum Input {
     },
     /// The agent ends; with a last count.
     Ending(Vec<(EpisodeId, u64)>),
+    /// The owner has answered whether swarms are taken part in.
+    Consent {
+        /// They are.
+        takes_part: bool,
+    },
     /// Preparing or downloading has failed.
     Failed {
         /// Whose.

@@ -154,6 +154,7 @@ impl Agent {
     pub fn handle(&mut self, now: Now, input: Input) {
         debug_assert!(self.outputs.is_empty(), "the outputs of the last input were drained");
         match input {
+            Input::Consent { takes_part } => self.consented(now, takes_part),
             Input::Counted(sent) => self.counted(now, sent),
             Input::Deleted { id, outcome } => self.deleted(now, id, outcome),
             Input::Done { id, attempt, whole } => self.done(now, id, attempt, whole),

@@ -8,7 +8,8 @@ use clap::ValueEnum;
 use podswarm_core::timetable::Hours;
 
 use super::share::Enough;
-use crate::rules::Rules;
+use crate::consent::DecidedBy;
+use crate::rules::{Choice, Rules};
 
 /// What the owner has set.
 #[derive(Clone, Debug)]
@@ -39,6 +40,8 @@ pub struct Settings {
     pub asks_hubs: bool,
     /// What is wanted of all feeds.
     pub rules: Rules,
+    /// Who has decided whether swarms are taken part in.
+    pub decided_by: DecidedBy,
     /// What the disk is for.
     pub limits: Limits,
 }
@@ -71,6 +74,16 @@ impl Settings {
     /// Whether what is complete is given to others.
     pub(super) fn seeds(&self) -> bool {
         self.duty == Duty::Everything && self.seeding == Seeding::On && !self.is_http_only()
+    }
+
+    /// Has the owner's answer hold whether swarms are taken part in, if he has given one and has set nothing else.
+    pub(crate) fn heed(&mut self, takes_part: Option<bool>) {
+        if self.rules.http_only.is_some() {
+            self.decided_by = DecidedBy::Setting;
+        } else if let Some(takes_part) = takes_part {
+            self.decided_by = DecidedBy::Answer;
+            self.rules.http_only = (!takes_part).then_some(Choice::Yes);
+        }
     }
 
     /// Whether no swarm is taken part in, whatever a feed's own rules say.

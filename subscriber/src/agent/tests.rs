@@ -20,6 +20,7 @@ use super::queue::{Fault, Progress};
 use super::share::{Enough, SeedRatio, SeedTime};
 use super::testing::{hash, http, now, show_key, torrent, wall, withdrawal};
 use super::*;
+use crate::consent::{DecidedBy, Swarms};
 use crate::records::{Backlog, Episode, Expiry, Feed, Source, Stage, Tagged, Why};
 use crate::rules::{Choice, RuleName, Rules, Span, Take};
 
@@ -111,6 +112,7 @@ fn settings(duty: Duty) -> Settings {
         connects_back: true,
         asks_hubs: true,
         rules: Rules::default(),
+        decided_by: DecidedBy::Nobody,
         limits: Limits::default(),
     }
 }
@@ -911,6 +913,56 @@ fn what_has_begun_goes_where_its_torrent_turns_out_to_be_another_episodes() {
     world.input(late);
     assert!(matches!(world.episodes[&id].stage, Stage::Seen { why: Some(Why::Duplicate(_)) }));
     assert_eq!((&world.discarded[..], world.stopped.len()), (&[world.episodes[&id].file.clone().unwrap()][..], 1));
+}
+
+#[test]
+fn an_owner_who_answers_no_leaves_all_swarms_at_once_and_one_who_answers_yes_stays() {
+    let mut world = World::following(vec![torrent("a", 0, hash(1))]);
+    world.hubs = vec!["http://hub.example/".parse().unwrap()];
+    world.release(torrent("b", 0, hash(2)));
+    world.input(Input::Outside(Some("203.0.113.7:6881".parse().unwrap())));
+    world.pass(HOUR);
+    assert_eq!(world.agent.seeded().len(), 2);
+    assert_eq!(world.agent.swarms(None), Swarms::new(true, DecidedBy::Nobody));
+    world.input(Input::Consent { takes_part: true });
+    assert_eq!(world.agent.seeded().len(), 2);
+    assert_eq!(world.agent.swarms(None), Swarms::new(true, DecidedBy::Answer));
+
+    world.restart(settings(Duty::Everything));
+    world.input(Input::Outside(Some("203.0.113.7:6881".parse().unwrap())));
+    world.stopped.clear();
+    world.input(Input::Consent { takes_part: false });
+    assert_eq!((world.stopped.len(), world.agent.seeded().len(), world.is_plain), (2, 0, true));
+    for of in [None, Some(FEED)] {
+        assert_eq!(world.agent.swarms(of), Swarms::new(false, DecidedBy::Answer));
+    }
+    // Nobody reaches it any more, whatever the router may tell yet.
+    world.input(Input::Outside(Some("203.0.113.7:6881".parse().unwrap())));
+    let hub = world.agent.hub_state(FEED, wall(world.secs)).expect("the feed names one");
+    assert!(hub.until.is_none() && hub.trouble.is_some_and(|why| why.contains("not reached")));
+    world.release(torrent("c", 0, hash(3)));
+    world.pass(HOUR);
+    assert_eq!(world.started.last().unwrap(), "http://host.example/c.mp3");
+    assert!(world.agent.seeded().is_empty());
+}
+
+#[test]
+fn what_is_set_beats_the_answer_that_is_kept() {
+    for (set, kept, want) in [
+        (None, None, (true, DecidedBy::Nobody)),
+        (None, Some(false), (false, DecidedBy::Answer)),
+        (Some(Choice::No), Some(false), (true, DecidedBy::Setting)),
+        (Some(Choice::Yes), Some(true), (false, DecidedBy::Setting)),
+    ] {
+        let mut set = Settings { rules: Rules { http_only: set, ..Rules::default() }, ..settings(Duty::Everything) };
+        set.heed(kept);
+        assert_eq!((!set.is_http_only(), set.decided_by), want);
+    }
+    let mut no_seed = Settings { decided_by: DecidedBy::Setting, ..settings(Duty::Everything) };
+    no_seed.heed(None);
+    assert_eq!(no_seed.decided_by, DecidedBy::Setting);
+    no_seed.heed(Some(false));
+    assert!(no_seed.is_http_only(), "--no-seed says nothing of fetching");
 }
 
 #[test]

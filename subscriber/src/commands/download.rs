@@ -36,11 +36,10 @@ async fn here(out: &Out, dir: &DataDir, lock: DataDirLock, args: DownloadArgs) -
     let settings =
         Settings { rules: args.sources.rules(), ..settings(Duty::Fetch, default_library(dir)?, system_zone()) };
     let engine = (!is_plain).then(|| engine_config(&args.engine, dir));
-    let takes_part = engine.is_some();
     let route = args.engine.route.route();
     let library = args.library.library.as_deref().map(std::path::absolute).transpose()?;
     let (session, events) = Session::start(
-        |lock, web| HubOptions { lock, settings, library, engine, route, web, out: out.clone() },
+        |lock, web| HubOptions { lock, settings, library, engine, greeting: None, route, web, out: out.clone() },
         lock,
         None,
     )
@@ -53,7 +52,7 @@ async fn here(out: &Out, dir: &DataDir, lock: DataDirLock, args: DownloadArgs) -
             return Err(failure);
         }
     };
-    if takes_part {
+    if session.is_to_be_told() {
         first_run_notice(dir, out, NOTICE)?;
     }
     tell_complete(out, &asked)?;

@@ -57,12 +57,13 @@ async fn here(out: &Out, dir: &DataDir, lock: DataDirLock, args: PlayArgs) -> Re
     let library = args.library.library.as_deref().map(std::path::absolute).transpose()?;
     let port = WebPort::bind(WebAddr::ANY, dir, out).await?;
     let route = args.engine.route.route();
-    let options = |lock, web| HubOptions { lock, settings, library, engine, route, web, out: out.clone() };
+    let options =
+        |lock, web| HubOptions { lock, settings, library, engine, greeting: None, route, web, out: out.clone() };
     let (session, _events) = Session::start(options, lock, Some(port)).await?;
     let played = async {
         let contact = Contact::Here(session.handle());
         let playing = ask(&contact, &args.what).await?;
-        if !is_plain {
+        if session.is_to_be_told() {
             first_run_notice(dir, out, NOTICE)?;
         }
         tell(out, &playing)?;

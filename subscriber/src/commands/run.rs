@@ -17,8 +17,9 @@ use crate::agent::share::Enough;
 use crate::agent::{Duty, Limits, Seeding, Settings};
 use crate::ask::{Ask, EpisodeView, PhoneWish, Reply, SyncWish};
 use crate::cli::RunArgs;
+use crate::consent::{self, DecidedBy};
 use crate::desk::{Contact, Following, default_library, find};
-use crate::hub::HubOptions;
+use crate::hub::{Greeting, HubOptions};
 use crate::metrics::MetricsPort;
 use crate::records::{EpisodeId, FeedId};
 use crate::rules::Rules;
@@ -82,15 +83,14 @@ async fn own(out: &Out, dir: &DataDir, lock: DataDirLock, args: &RunArgs, urls: 
         connects_back: !args.no_connect_back,
         asks_hubs: !args.no_hubs,
         rules: args.rules.all.clone(),
+        decided_by: if args.no_seed { DecidedBy::Setting } else { DecidedBy::Nobody },
         limits: Limits { quota: args.quota.map(|size| size.0), leave_free: args.leave_free.map(|size| size.0) },
     };
     let engine = (!settings.is_http_only()).then(|| engine_config(&args.engine, dir));
-    if engine.is_some() {
-        first_run_notice(dir, out, NOTICE)?;
-    }
     let library = args.library.library.as_deref().map(std::path::absolute).transpose()?;
     let route = args.engine.route.route();
-    let options = |lock, web| HubOptions { lock, settings, library, engine, route, web, out: out.clone() };
+    let (greeting, to) = (Some(greeting(dir, out)), out.clone());
+    let options = |lock, web| HubOptions { lock, settings, library, engine, greeting, route, web, out: to };
     let serves_players = !args.no_web && !args.once;
     let web =
         if serves_players { Some(WebPort::bind(args.web.unwrap_or(WebAddr::DEFAULT), dir, out).await?) } else { None };
@@ -163,6 +163,38 @@ async fn own(out: &Out, dir: &DataDir, lock: DataDirLock, args: &RunArgs, urls: 
     }
 }
 
+/// What is said before swarms are taken part in: who is at a terminal is asked, once, and everybody else is told.
+fn greeting(dir: &DataDir, out: &Out) -> Greeting {
+    let (dir, out) = (dir.clone(), out.clone());
+    Box::new(move |decided_by| {
+        let answer = match decided_by {
+            DecidedBy::Nobody if consent::can_ask(&out) => consent::ask(&out, std::io::stdin().lock())?,
+            _ => None,
+        };
+        if answer.is_none() {
+            first_run_notice(&dir, &out, NOTICE)?;
+        }
+        Ok(answer)
+    })
+}
+
+/// Asks the owner of an agent that runs, if he is at a terminal and was not asked.
+async fn ask_owner(out: &Out, contact: &Contact) -> Result<(), Failure> {
+    if !consent::can_ask(out) {
+        return Ok(());
+    }
+    let Reply::Status(status) = contact.ask(Ask::Status).await? else { return Err(misunderstood()) };
+    if status.swarms.is_none_or(|swarms| swarms.decided_by != DecidedBy::Nobody) {
+        return Ok(());
+    }
+    let asking = out.clone();
+    let answer = tokio::task::spawn_blocking(move || consent::ask(&asking, std::io::stdin().lock())).await??;
+    if let Some(takes_part) = answer {
+        contact.ask(Ask::Consent { takes_part }).await?;
+    }
+    Ok(())
+}
+
 /// What one run has come to.
 #[derive(Default)]
 struct Tally {
@@ -226,6 +258,7 @@ async fn look(out: &Out, client: ControlClient, once: bool, urls: &[String]) -> 
     let pid = client.ping().await?.pid;
     out.note(format!("an agent runs already, as process {pid}; this is what it does, and Ctrl-C does not end it"));
     let contact = Contact::There(client);
+    ask_owner(out, &contact).await?;
     let mut following = contact.follow().await?;
     add_all(out, &contact, urls).await?;
     if once {

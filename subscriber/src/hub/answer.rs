@@ -62,7 +62,7 @@ impl Task {
                 }
                 Err(failure) => Err(failure),
             },
-            Ask::Limit { limits } => match self.kit.engine.clone() {
+            Ask::Limit { limits } => match self.kit.engine().cloned() {
                 Some(engine) => {
                     tokio::spawn(async move {
                         engine.limit(limits).await;
@@ -83,6 +83,7 @@ impl Task {
                 }
                 Err(failure) => Err(failure),
             },
+            Ask::Consent { takes_part } => self.consent(takes_part).await,
             Ask::Covers => self.covers(),
             Ask::Download { episodes } => self.download(&episodes, Input::Take),
             Ask::First { episode } => self.download(&[episode], Input::Play),

@@ -23,10 +23,10 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use podswarm_core::app::hook::SignatureCheck;
 use podswarm_core::app::{Guarded, Quota};
-use podswarm_core::net::{Engine, Visitor};
+use podswarm_core::net::{PortMap, Visitor};
 use podswarm_feeds::read::MAX_FEED_BYTES;
 use reqwest::header::{CONTENT_TYPE, HeaderValue, LOCATION, X_CONTENT_TYPE_OPTIONS};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use url::{Url, form_urlencoded};
 
 use super::Message;
@@ -54,9 +54,9 @@ const SILENCE: Duration = Duration::from_secs(10);
 const LONGEST_HEAD: usize = 16 << 10;
 
 /// Tells the agent where whoever is outside reaches us, now and whenever that changes.
-pub(super) async fn watch_outside(kit: Arc<Kit>, engine: Engine) {
-    let (mut port_map, mut known) = (engine.watch_port_map(), None);
-    loop {
+pub(super) async fn watch_outside(kit: Arc<Kit>, mut port_map: watch::Receiver<PortMap>) {
+    let mut known = None;
+    while let Some(engine) = kit.engine() {
         let outside = engine.outside();
         if known != outside {
             known = outside;
@@ -103,7 +103,7 @@ pub(super) async fn leave(kit: Arc<Kit>, farewell: Farewell, is_local: bool) {
 
 /// Where a hub reaches us that may be in our own network.
 async fn reached_by(kit: &Kit, hub: &Url) -> Option<SocketAddr> {
-    let engine = kit.engine.as_ref()?;
+    let engine = kit.engine()?;
     let (host, port) = (hub.host_str()?.trim_matches(['[', ']']), hub.port_or_known_default()?);
     let mut found = tokio::net::lookup_host((host, port)).await.ok()?;
     found.find_map(|addr| engine.reached_by(addr.ip()))

@@ -83,7 +83,7 @@ impl Task {
         let (seeding, traffic, moving) = self.totals();
         (figures.seeding, figures.fetching) = (seeding.torrents as u64, moving.saturating_sub(seeding.torrents) as u64);
         (figures.rates, figures.peers) = ([traffic.down_rate.0, traffic.up_rate.0], traffic.peers.into());
-        let engine = self.kit.engine.as_ref().map(Engine::status);
+        let engine = self.kit.engine().map(Engine::status);
         figures.dht_nodes = engine.and_then(|status| status.dht_nodes).map(|nodes| nodes as u64);
         if let Ok(space) = free_space(self.kit.library.root()) {
             figures.disk = [Some(space.available), Some(agent.settings().limits.leave_free.unwrap_or(space.reserve()))];

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Add as _;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -36,7 +37,9 @@ const OPENED_AT_ONCE: usize = 8;
 /// What every task of the hub needs.
 pub(super) struct Kit {
     pub(super) library: Library,
-    pub(super) engine: Option<Engine>,
+    engine: Option<Engine>,
+    /// The owner wants to be in swarms no longer.
+    has_left: AtomicBool,
     pub(super) seeding: Seeding,
     /// So much of the disk the owner wants free.
     pub(super) leave_free: Option<u64>,
@@ -97,6 +100,7 @@ impl Kit {
                 .connects_back
                 .then_some(Offer { peers: engine.is_some() && route.proxy.is_none(), rest: Duration::ZERO }),
             engine,
+            has_left: AtomicBool::new(false),
             web,
             polls: Semaphore::new(POLLS_AT_ONCE),
             opening: Semaphore::new(OPENED_AT_ONCE),
@@ -168,10 +172,23 @@ impl Kit {
         self.conducts().get(&feed).copied().unwrap_or_default().0
     }
 
+    /// What speaks to peers, while swarms are taken part in.
+    pub(super) fn engine(&self) -> Option<&Engine> {
+        self.engine.as_ref().filter(|_| !self.has_left.load(Ordering::Relaxed))
+    }
+
+    /// Leaves all swarms for good, and closes the port for peers.
+    pub(super) fn leave_swarms(self: &Arc<Self>) {
+        self.has_left.store(true, Ordering::Relaxed);
+        if let Some(engine) = self.engine.clone() {
+            self.spawn(async move { engine.shutdown().await });
+        }
+    }
+
     /// The engine, if the episodes of a feed may be in swarms.
     pub(super) fn engine_for(&self, feed: FeedId) -> Option<&Engine> {
         let (_, sources) = self.conducts().get(&feed).copied().unwrap_or_default();
-        self.engine.as_ref().filter(|_| sources == Sources::All)
+        self.engine().filter(|_| sources == Sources::All)
     }
 
     /// What a feed's publisher is offered, if we connect back to him.

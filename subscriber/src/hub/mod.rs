@@ -9,6 +9,7 @@
 mod answer;
 mod callback;
 mod connect_back;
+mod consent;
 mod extras;
 mod fetch;
 mod figures;
@@ -43,6 +44,7 @@ use crate::agent::event::Event;
 use crate::agent::websub::Question;
 use crate::agent::{Agent, Input, Settings};
 use crate::ask::{Ask, EpisodeView, Reply};
+use crate::consent::DecidedBy;
 use crate::keep;
 use crate::library::Library;
 use crate::metrics::Figures;
@@ -77,6 +79,8 @@ pub struct HubOptions {
     pub library: Option<PathBuf>,
     /// How to speak to peers; `None` takes part in no swarm.
     pub engine: Option<EngineConfig>,
+    /// What is said to the owner before it does.
+    pub greeting: Option<Greeting>,
     /// How hosts are reached.
     pub route: Route,
     /// Where players find episodes; `None` if nothing is served to them.
@@ -85,6 +89,10 @@ pub struct HubOptions {
     pub out: Out,
 }
 
+/// Tells the owner what swarms are, or asks him whether he takes part in them, where nobody has decided it; gives his
+/// answer. Blocks the thread.
+pub type Greeting = Box<dyn FnOnce(DecidedBy) -> Result<Option<bool>, Failure> + Send>;
+
 /// An agent that runs.
 pub struct Hub {
     inbox: mpsc::Sender<Message>,
@@ -92,6 +100,7 @@ pub struct Hub {
     task: JoinHandle<Result<(), Failure>>,
     library: PathBuf,
     engine: Option<Engine>,
+    is_to_be_told: bool,
     /// Given up when everything else has ended.
     _lock: DataDirLock,
 }
@@ -134,7 +143,7 @@ enum Message {
 impl Hub {
     /// Opens the store, starts the engine and lets the agent begin.
     pub async fn start(options: HubOptions) -> Result<(Self, broadcast::Receiver<Event>), Failure> {
-        let HubOptions { lock, mut settings, library, engine, route, web, out } = options;
+        let HubOptions { lock, mut settings, library, engine, greeting, route, web, out } = options;
         let dir = lock.dir().clone();
         let path = dir.path().to_owned();
         let (checked, shape) = (dir.clone(), keep::shape(&dir));
@@ -159,6 +168,17 @@ impl Hub {
         }
         settings.library = library.or(memory.library).unwrap_or(settings.library);
         let root = settings.library.clone();
+        settings.heed(memory.takes_part);
+        let may_take_part = engine.is_some() && !settings.is_http_only();
+        if let Some(greet) = greeting.filter(|_| may_take_part && settings.decided_by != DecidedBy::Answer) {
+            let decided_by = settings.decided_by;
+            if let Some(takes_part) = tokio::task::spawn_blocking(move || greet(decided_by)).await?? {
+                keep::remember_answer(&store, takes_part).explain(|| "remember the answer".to_owned())?;
+                settings.heed(Some(takes_part));
+            }
+        }
+        let engine = engine.filter(|_| !settings.is_http_only());
+        let is_to_be_told = engine.is_some() && settings.decided_by != DecidedBy::Answer;
         let (visitors, visits) = mpsc::channel(VISITORS);
         let visitors = settings.receives_hubs().then_some(visitors);
         let engine = match engine {
@@ -182,17 +202,22 @@ impl Hub {
         }
         if let Some(engine) = engine.clone().filter(|_| settings.receives_hubs()) {
             kit.spawn(callback::receive(Arc::clone(&kit), visits));
-            kit.spawn(callback::watch_outside(Arc::clone(&kit), engine));
+            kit.spawn(callback::watch_outside(Arc::clone(&kit), engine.watch_port_map()));
         }
         let agent = Agent::new(settings, catalogue, kit.now(), system_rng());
         let task = Task::new(agent, store, kit, events.clone());
         let task = tokio::spawn(task.run(messages));
-        Ok((Self { inbox, events, task, library: root, engine, _lock: lock }, listener))
+        Ok((Self { inbox, events, task, library: root, engine, is_to_be_told, _lock: lock }, listener))
     }
 
     /// Where the library is.
     pub fn library(&self) -> &Path {
         &self.library
+    }
+
+    /// Whether swarms are taken part in and the owner may not know yet what that is.
+    pub const fn is_to_be_told(&self) -> bool {
+        self.is_to_be_told
     }
 
     /// Tells those who listen of something that the hub does not know of.

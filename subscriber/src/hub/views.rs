@@ -34,16 +34,17 @@ impl Task {
             downloads: self.wanted(),
             seeding,
             traffic,
-            limits: self.kit.engine.as_ref().map(Engine::limits),
+            limits: self.kit.engine().map(Engine::limits),
             enough: self.agent.settings().enough.to_string(),
             rests: self.agent.rests().map(str::to_owned),
-            dht_nodes: self.kit.engine.as_ref().and_then(|engine| engine.status().dht_nodes),
-            blocklist: self.kit.engine.as_ref().and_then(|engine| engine.status().blocklist),
+            dht_nodes: self.kit.engine().and_then(|engine| engine.status().dht_nodes),
+            blocklist: self.kit.engine().and_then(|engine| engine.status().blocklist),
             interface: InterfaceStatus::of(self.kit.route.bind.as_ref()),
             proxy: self.kit.route.proxy.as_ref().map(ProxyStatus::of),
-            reached: self.kit.engine.as_ref().map(|engine| engine.status().reached),
+            reached: self.kit.engine().map(|engine| engine.status().reached),
             hooks: self.agent.hooks(),
             rules: self.agent.settings().rules.without_secrets(),
+            swarms: Some(self.agent.swarms(None)),
         }
     }
 
@@ -139,6 +140,7 @@ impl Task {
             is_listening: self.agent.is_listening(feed.id),
             hub: self.agent.hub_state(feed.id, self.kit.now().wall),
             cover: self.kept_cover(feed.id).map(|(name, _)| name),
+            swarms: Some(self.agent.swarms(Some(feed.id))),
             ..FeedView::new(feed)
         }
     }

@@ -85,6 +85,7 @@ fn status() -> Status {
         blocklist: None,
         hooks: Vec::new(),
         rules: Rules::default(),
+        swarms: None,
     }
 }
 

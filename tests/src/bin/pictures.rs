@@ -130,7 +130,7 @@ fn agent(host: &Host, folder: &Path, feed: &str) -> (Program, PathBuf) {
     let added = Program::start("podsub add", command).end(PATIENCE);
     assert_eq!(added.code, Some(0), "podsub add: {}", added.stderr);
     let mut command = podsub_on(host, &[]);
-    command.args(["run", "--json", "--data-dir"]).arg(&data);
+    command.args(["run", "--json", "--http-only=no", "--data-dir"]).arg(&data);
     let mut agent = Program::start(&format!("podsub on {}", host.name()), command);
     for _ in OLDER {
         complete(&mut agent, PATIENCE);

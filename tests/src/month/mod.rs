@@ -26,6 +26,7 @@ use podswarm_core::rng::Rng;
 use podswarm_core::time::Instant;
 use podswarm_subscriber::agent::share::Enough;
 use podswarm_subscriber::agent::{Duty, Limits, OnMetered, Seeding, Settings};
+use podswarm_subscriber::consent::DecidedBy;
 use podswarm_subscriber::rules::Rules;
 
 use disk::Disk;
@@ -74,6 +75,7 @@ impl Month {
             on_metered: OnMetered::Everything,
             enough: Enough::default(),
             rules: Rules::default(),
+            decided_by: DecidedBy::Nobody,
             limits,
             connects_back: false,
             asks_hubs: false,
