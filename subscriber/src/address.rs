@@ -19,11 +19,15 @@ pub fn feed_url(text: &str) -> Result<Url, Failure> {
     let text = text.trim();
     let fault = || {
         Failure::usage(format!("`{text}` is no address of a feed"))
-            .with_hint("give an http or https URL, such as https://podcast.example/feed.xml")
+            .with_hint("give its URL, such as https://podcast.example/feed.xml; without `https://` it will do, too")
     };
     let spelled = web_address(text);
     // What stands before a port is a host, before anything else a scheme.
     let has_scheme = spelled.split_once(':').is_some_and(|(_, rest)| !rest.starts_with(|c: char| c.is_ascii_digit()));
+    // A single word is the name of a show, of a file, or of nothing.
+    if !has_scheme && !spelled.contains(['.', '/', ':']) {
+        return Err(fault());
+    }
     let spelled = if has_scheme { spelled } else { format!("https://{spelled}") };
     let mut url = Url::parse(&spelled).map_err(|_| fault())?;
     url.set_fragment(None);
@@ -67,6 +71,8 @@ mod tests {
         for (text, want) in [
             ("https://host.example/feed.xml", "https://host.example/feed.xml"),
             ("host.example/feed", "https://host.example/feed"),
+            ("host.example", "https://host.example/"),
+            ("nas/feed.xml", "https://nas/feed.xml"),
             ("localhost:6969/feed", "https://localhost:6969/feed"),
             ("feed://host.example/feed", "http://host.example/feed"),
             ("feed:https://host.example/feed", "https://host.example/feed"),
@@ -77,7 +83,16 @@ mod tests {
         ] {
             assert_eq!(feed_url(text).unwrap().as_str(), want, "{text}");
         }
-        for text in ["", "file:///etc/passwd", "ftp://host/x", "a b", "http://", "magnet:?xt=urn:btih:x"] {
+        for text in [
+            "",
+            "notaurl",
+            "localhost",
+            "file:///etc/passwd",
+            "ftp://host/x",
+            "a b",
+            "http://",
+            "magnet:?xt=urn:btih:x",
+        ] {
             assert_eq!(feed_url(text).unwrap_err().code(), 2, "{text}");
         }
     }

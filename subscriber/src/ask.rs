@@ -73,6 +73,9 @@ pub enum Ask {
         /// When to poll them, if that is to change.
         #[serde(default)]
         schedule: Option<Timing>,
+        /// Where the one that is named is from now on.
+        #[serde(default)]
+        url: Option<String>,
     },
     /// To have episodes fetched; answered with [`Reply::Episodes`] as they are then.
     Download {

@@ -16,7 +16,8 @@ use podswarm_core::timetable::Hours;
 use crate::agent::OnMetered;
 use crate::agent::share::{SeedRatio, SeedTime};
 use crate::records::Backlog;
-use crate::rules::{Choice, Clause, ClauseError, Hook, Keep, KeepFor, Quality, RuleName, Rules, Size, Take, Template};
+use crate::rules::{Choice, Clause, ClauseError, Hook, Keep, KeepFor, Quality, RuleName, Rules, Size};
+use crate::rules::{SizeError, Take, Template};
 use crate::web::{PhoneAddr, WebAddr};
 use podswarm_feeds::schedule::{Schedule, Timing};
 
@@ -148,6 +149,9 @@ pub struct AddArgs {
     /// The feeds' addresses.
     #[arg(required = true, value_name = "URL")]
     pub urls: Vec<String>,
+    /// Follow a feed also if it cannot be had now; it is asked again later. What is no feed is refused all the same.
+    #[arg(long)]
+    pub anyway: bool,
     /// Take so many episodes that are there already: a number, or `all`. [default: 1]
     #[arg(long, value_name = "N|all")]
     pub backlog: Option<Backlog>,
@@ -169,6 +173,10 @@ pub struct EditArgs {
     /// Number, URL, title or a part of the title.
     #[arg(required = true, value_name = "FEED")]
     pub feeds: Vec<String>,
+    /// Poll the feed at this address from now on, where its host does not say itself that it has moved. What is there,
+    /// what was heard, rules and folder stay.
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
     /// Have this rule be the one of all feeds again. May be given several times.
     #[arg(long, value_name = "RULE")]
     pub forget: Vec<RuleName>,
@@ -179,6 +187,9 @@ pub struct EditArgs {
     /// What is wanted of these feeds alone.
     #[command(flatten)]
     pub rules: RuleArgs,
+    /// How to reach the host of --url, where no agent runs.
+    #[command(flatten)]
+    pub route: RouteArgs,
 }
 
 /// The arguments of `download`.
@@ -369,9 +380,9 @@ pub struct RunArgs {
     #[arg(long, value_name = "ZONE", value_parser = time_zone)]
     pub timezone: Option<Tz>,
     /// All episodes together take so much of the disk at most, such as `50GB`; the oldest releases make way.
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_name = "SIZE", value_parser = quota)]
     pub quota: Option<Size>,
-    /// Leave so much of the disk free, such as `20GB`. [default: 5 GB or a tenth of it, whichever is less]
+    /// Leave so much of the disk free, such as `20GB`, or `0`. [default: 5 GB or a tenth of it, whichever is less]
     #[arg(long, value_name = "SIZE")]
     pub leave_free: Option<Size>,
     /// What is wanted of all feeds.
@@ -663,6 +674,15 @@ fn interval(text: &str) -> Result<Duration, String> {
     Ok(interval)
 }
 
+/// Reads how much all episodes may take.
+fn quota(text: &str) -> Result<Size, String> {
+    match text.parse() {
+        Ok(Size(0)) => Err(format!("`{text}` would keep nothing; want one like `50GB`, or leave it out for no quota")),
+        Ok(size) => Ok(size),
+        Err(error) => Err(SizeError::to_string(&error)),
+    }
+}
+
 fn time_zone(text: &str) -> Result<Tz, String> {
     text.parse().map_err(|_| format!("`{text}` is no time zone; want one like `Europe/Berlin` or `UTC`"))
 }
@@ -704,6 +724,16 @@ mod tests {
         for text in ["", "30", "m", "-5m", "5w", "59s", "99999999999999999999d", "5\u{e9}"] {
             assert!(interval(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn nothing_may_be_left_free_but_not_kept() {
+        assert_eq!(quota("50GB"), Ok(Size(50_000_000_000)));
+        assert!(quota("0").unwrap_err().contains("would keep nothing") && quota("0MB").is_err());
+        assert!(quota("50").unwrap_err().contains("is no size"));
+        let line = Cli::try_parse_from(["podsub", "run", "--leave-free", "0"]).unwrap();
+        let Command::Run(run) = line.command else { panic!("it is run") };
+        assert_eq!(run.leave_free, Some(Size(0)));
     }
 
     #[test]

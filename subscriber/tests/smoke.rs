@@ -429,15 +429,26 @@ async fn what_is_no_feed_is_refused_and_not_followed() {
     for (url, says) in [
         (host.url("/media/page"), "web page"),
         (host.url("/media/missing"), "404"),
-        ("http://127.0.0.1:1/feed.xml".to_owned(), "cannot be followed"),
+        ("http://127.0.0.1:1/feed.xml".to_owned(), "`podsub add --anyway` follows it all the same"),
     ] {
         let refused = output(dir.path(), &["add", &url]).await;
         let stderr = String::from_utf8_lossy(&refused.stderr);
         assert_eq!(refused.status.code(), Some(1), "{stderr}");
         assert!(stderr.contains(says), "{stderr}");
     }
-    assert_eq!(output(dir.path(), &["add", "file:///etc/passwd"]).await.status.code(), Some(2));
+    let no_page = output(dir.path(), &["add", "--anyway", &host.url("/media/page")]).await;
+    let stderr = String::from_utf8_lossy(&no_page.stderr);
+    assert!(no_page.status.code() == Some(1) && !stderr.contains("--anyway"), "it never was one: {stderr}");
+    for wrong in ["file:///etc/passwd", "notaurl"] {
+        let refused = output(dir.path(), &["add", wrong]).await;
+        let stderr = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(2), "{stderr}");
+        assert!(stderr.contains("is no address of a feed") && stderr.contains("https://podcast.example"), "{stderr}");
+    }
     assert!(done(&output(dir.path(), &["feeds"]).await).contains("no feeds are followed"));
+    let followed = output(dir.path(), &["add", "--anyway", "http://127.0.0.1:1/feed.xml"]).await;
+    assert!(done(&followed).starts_with("following: 1 "));
+    assert!(String::from_utf8_lossy(&followed.stderr).contains("cannot be read yet"));
 }
 
 /// The `.torrent` of a file `one.mp3` of this content.

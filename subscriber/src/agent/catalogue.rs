@@ -219,6 +219,34 @@ impl Catalogue {
         own.map_or_else(|| self.rules.with(&Rules::default()), |own| self.rules.with(own))
     }
 
+    /// Why an episode was not taken, where the rules have changed since: what a rule left out stays out until its item
+    /// changes or the owner asks for it. Where what is wanted of all feeds is not known, its feed's own rules count.
+    pub fn reason_since(&self, episode: &Episode, all_is_known: bool, wall: DateTime<Utc>) -> Option<String> {
+        let Stage::Seen { why: Some(why) } = &episode.stage else { return None };
+        let feed = self.feed(episode.id.feed)?;
+        let is_known = match why {
+            Why::Rule(rule) if rule.starts_with("skip ") => feed.rules.skip.is_some(),
+            Why::Rule(_) => feed.rules.take.is_some(),
+            Why::Older(_) => feed.rules.keep.is_some(),
+            _ => return None,
+        };
+        if !is_known && !all_is_known {
+            return None;
+        }
+        let terms = self.terms(feed.id);
+        match why {
+            Why::Rule(rule) if !terms.hold(rule) => {
+                let subject = episode.subject(feed.language.as_deref(), wall);
+                let now = terms.refusal(&subject).map(|rule| Why::Rule(rule).to_string());
+                Some(now.unwrap_or_else(|| format!("{why} when it was new, which holds no longer")))
+            }
+            Why::Older(kept) if terms.keep != Keep::Newest(*kept) => {
+                Some(format!("older than the {kept} that were kept when it was new"))
+            }
+            _ => None,
+        }
+    }
+
     /// What a feed's episodes may be had from.
     pub fn sources(&self, feed: FeedId) -> Sources {
         let is_plain = self.feeds.get(&feed).is_some_and(|feed| self.rules.are_http_only(&feed.rules));

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use podswarm_core::time::{Instant, earliest};
 use podswarm_core::witness::{self, Nonce};
-use podswarm_feeds::poll::{self, Now, Outcome, Poller};
+use podswarm_feeds::poll::{self, Now, Outcome, PollState, Poller};
 use url::Url;
 
 use super::agenda::Follow;
@@ -144,6 +144,27 @@ impl Agent {
         self.look_at_kept(now, id);
     }
 
+    /// The owner says that a feed is elsewhere. What is there stays; what its old host has said of it is forgotten.
+    pub(super) fn readdress(&mut self, now: Now, id: FeedId, url: Url) {
+        let Some(mut feed) = self.catalogue.feed(id).filter(|feed| *feed.url() != url).cloned() else { return };
+        let counts = feed.poll.counts;
+        let from = std::mem::replace(&mut feed.poll, PollState { counts, ..PollState::new(url) }).url;
+        let mut changes = self.moved(now, &mut feed, &from);
+        feed.is_typed = true;
+        (feed.events_url, feed.last_event_id) = (None, None);
+        let (state, to) = (feed.poll.clone(), feed.url().to_string());
+        self.catalogue.put_feed(feed.clone());
+        changes.push(Change::Feed(Box::new(feed)));
+        self.save(changes);
+        self.unlisten(now, id);
+        let rng = self.rng.fork(u64::from(id.0));
+        if let Some(follow) = self.follows.get_mut(id) {
+            follow.poller = Poller::new(state, self.settings.interval, now, rng);
+        }
+        self.name_next_time(now, id);
+        self.tell(Event::Moved { feed_id: id, from: from.into(), feed: to });
+    }
+
     fn order_treat(&mut self, feed: FeedId) {
         let (conduct, sources) = (self.catalogue.terms(feed).conduct, self.catalogue.sources(feed));
         self.outputs.push_back(Output::Treat { feed, conduct, sources });
@@ -182,6 +203,11 @@ impl Agent {
             return Swarms::new(false, DecidedBy::Rule);
         }
         Swarms::new(!self.settings.is_http_only(), self.settings.decided_by)
+    }
+
+    /// Why an episode was not taken, where the rules have changed since, as far as they are known.
+    pub fn reason_since(&self, episode: &Episode, wall: DateTime<Utc>) -> Option<String> {
+        self.catalogue.reason_since(episode, self.settings.acts_by_itself(), wall)
     }
 
     /// The newest episodes of a feed that could be fetched, as many as the backlog has.

@@ -73,6 +73,13 @@ pub enum Input {
         /// When to poll it, if that is to change.
         schedule: Option<Timing>,
     },
+    /// The owner says that a feed is elsewhere.
+    Readdress {
+        /// Which.
+        feed: FeedId,
+        /// Where; no other feed is there.
+        url: Url,
+    },
     /// The agent ends; with a last count.
     Ending(Vec<(EpisodeId, u64)>),
     /// The owner has answered whether swarms are taken part in.

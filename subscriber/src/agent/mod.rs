@@ -197,6 +197,7 @@ impl Agent {
             Input::Progress { id, attempt, progress } => {
                 self.queue.progress(now.instant, id, attempt, progress, &mut self.rng);
             }
+            Input::Readdress { feed, url } => self.readdress(now, feed, url),
             Input::Remove(feed) => self.remove(now, feed),
             Input::Resume(target) => self.resume(now, target),
             Input::SeedFailed { id, is_missing, reason } => self.seed_failed(now, id, is_missing, reason),

@@ -1254,6 +1254,50 @@ fn rules_decide_what_is_taken_and_each_that_is_not_keeps_its_reason() {
 }
 
 #[test]
+fn what_a_rule_left_out_says_so_for_as_long_as_the_rule_stands_and_stays_out_when_it_goes() {
+    let mut world = World::ruled(settings(Duty::Everything), rules(&["special"], &["/rerun/"], "all", "ever"));
+    for (guid, title) in [("plain", "One"), ("again", "A special rerun")] {
+        world.release(Found { title: title.to_owned(), ..http(guid, 0) });
+    }
+    world.pass(HOUR);
+    let reason = |world: &World, guid: &str| {
+        let episode = world.agent.catalogue().episode(world.id_of(guid)).expect("it is known");
+        world.agent.reason_since(episode, wall(world.secs))
+    };
+    assert_eq!((reason(&world, "plain"), reason(&world, "again")), (None, None), "what was written down holds");
+    // Another rule leaves it out now; none does.
+    world.input(edit(rules(&["interview"], &[], "all", "ever"), &[]));
+    assert_eq!(reason(&world, "plain").unwrap(), "the rule `take interview`");
+    assert_eq!(reason(&world, "again"), None);
+    world.input(edit(Rules::default(), &[RuleName::Take, RuleName::Skip]));
+    let gone = "the rule `skip /rerun/` when it was new, which holds no longer";
+    assert_eq!(reason(&world, "again").unwrap(), gone);
+    world.pass(30 * 86_400);
+    assert!(world.started.is_empty(), "nothing old is fetched by surprise");
+    // Without an agent nobody knows what is wanted of all feeds.
+    world.restart(settings(Duty::Answer));
+    assert_eq!(reason(&world, "again"), None);
+}
+
+#[test]
+fn a_feed_that_its_owner_finds_elsewhere_is_the_same_feed() {
+    let mut world = World::following(vec![http("a", 0)]);
+    let to: Url = "http://other.example/feed".parse().unwrap();
+    let before = world.polls.len();
+    world.input(Input::Readdress { feed: FEED, url: to.clone() });
+    let feed = &world.feeds[&FEED];
+    assert_eq!((feed.url(), feed.folder.as_str(), feed.is_typed), (&to, "Show", true));
+    assert!(world.events.iter().any(|event| matches!(event, Event::Moved { feed, .. } if *feed == to.to_string())));
+    assert_eq!(world.polls[before..].iter().map(|(_, whole)| *whole).collect::<Vec<_>>(), [true], "asked at once");
+    world.release(http("b", 0));
+    world.pass(HOUR);
+    assert_eq!((world.complete(), world.started.len()), (vec!["a", "b"], 2), "what is there is not fetched again");
+    assert_eq!(world.agent.catalogue().left().map(|left| left.url.as_str()).collect::<Vec<_>>(), [URL]);
+    world.input(Input::Readdress { feed: FEED, url: to });
+    assert_eq!(world.agent.catalogue().left().count(), 1, "where it is already it need not go");
+}
+
+#[test]
 fn a_feed_is_treated_as_its_own_rules_and_those_of_all_say() {
     let said = |episode_up: Option<&str>, find_peers: Option<&str>| Rules {
         episode_up: episode_up.map(|text| text.parse().unwrap()),

@@ -19,7 +19,8 @@ pub(super) async fn add(global: &GlobalArgs, out: &Out, args: AddArgs) -> Result
     for url in &urls {
         let (backlog, schedule) = (args.backlog, args.schedule.clone());
         let (url, rules) = (url.to_string(), args.rules.typed.clone());
-        match desk.ask(Ask::Add { url, title: None, backlog, schedule, unreachable: false, rules }).await {
+        let unreachable = args.anyway;
+        match desk.ask(Ask::Add { url, title: None, backlog, schedule, unreachable, rules }).await {
             Ok(Reply::Added(added)) => tell_added(out, &added)?,
             Ok(_) => return Err(misunderstood()),
             Err(failure) => failures.push(failure),
@@ -90,11 +91,33 @@ pub(super) async fn remove(
 
 /// Changes what is wanted of feeds, and says what that is now.
 pub(super) async fn edit(global: &GlobalArgs, out: &Out, args: EditArgs) -> Result<(), Failure> {
-    let EditArgs { feeds, forget, schedule, rules } = args;
-    let desk = Desk::open_with(global, out, &Route::default(), rules.all).await?;
-    let answer = desk.ask(Ask::Edit { feeds, rules: rules.typed, forget, schedule }).await;
+    let EditArgs { feeds, forget, schedule, rules, url, route } = args;
+    let url = url.map(|url| feed_url(&url).map(String::from)).transpose()?;
+    let has_moved = url.is_some();
+    let desk = Desk::open_with(global, out, &route.route(), rules.all).await?;
+    let answer = desk.ask(Ask::Edit { feeds, rules: rules.typed, forget, schedule, url }).await;
+    // Where it is said to be now it is looked for at once.
+    let polled = match &answer {
+        Ok(Reply::Feeds(feeds)) if has_moved => {
+            let feeds = feeds.iter().map(|feed| feed.id.to_string()).collect();
+            Some(desk.ask(Ask::Update { feeds }).await)
+        }
+        _ => None,
+    };
     desk.close().await?;
     let Reply::Feeds(feeds) = answer? else { return Err(misunderstood()) };
+    if let Some(polled) = polled {
+        let Reply::Updated(polled) = polled? else { return Err(misunderstood()) };
+        for (one, feed) in polled.iter().zip(&feeds) {
+            match &one.error {
+                None => out.line(format!("{} is polled at {}; {}", feed.id, feed.url, tell_updated(one)))?,
+                Some(error) => out.warn(format!(
+                    "{} is polled at {} from now on, which fails: {error}; `podsub edit {} --url URL` names another address",
+                    feed.id, feed.url, feed.id
+                )),
+            }
+        }
+    }
     for feed in feeds {
         out.json(&feed)?;
         let mut words = feed.rules.words();

@@ -22,7 +22,8 @@ const SYNC: &str = "note: the password is told this once, and one from before is
 
 pub(super) async fn phone(global: &GlobalArgs, out: &Out, args: PhoneArgs) -> Result<(), Failure> {
     let desk = Desk::open(global, out, &Route::default()).await?;
-    if !desk.has_agent() {
+    // Without an agent nothing is open; that none opens it again is remembered.
+    if !desk.has_agent() && !args.off {
         desk.close().await?;
         let failure = Failure::new("no agent runs that a phone could play from");
         return Err(failure.with_hint("start `podsub run`, then give this command again"));

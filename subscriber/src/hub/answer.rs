@@ -15,6 +15,7 @@ use crate::keep;
 use crate::records::{Episode, EpisodeId, FeedId, Source};
 use crate::rules::{RuleName, Rules};
 use podswarm_feeds::schedule::Timing;
+use url::Url;
 
 type Answer = oneshot::Sender<Result<Reply, Failure>>;
 
@@ -89,7 +90,9 @@ impl Task {
             Ask::First { episode } => self.download(&[episode], Input::Play),
             Ask::Moving { most } => Ok(Reply::Episodes(self.moving(most))),
             Ask::Recent { most } => Ok(Reply::Episodes(self.recent(most))),
-            Ask::Edit { feeds, rules, forget, schedule } => self.edit(&feeds, &rules, &forget, schedule.as_ref()),
+            Ask::Edit { feeds, rules, forget, schedule, url } => {
+                self.edit(&feeds, url.as_deref(), &rules, &forget, schedule.as_ref())
+            }
             Ask::Episodes { feed } => self.episodes(feed.as_deref()),
             Ask::Feeds => Ok(Reply::Feeds(self.feeds())),
             Ask::Heard { episode, position, started, total } => self.was_heard(&episode, position, started, total),
@@ -159,10 +162,15 @@ impl Task {
         let feed = self.agent.catalogue().feed(id);
         let feed = feed.ok_or_else(|| Failure::new("the feed was removed before it was read"))?;
         // A document that is no feed stays none; a host that is down may come back.
-        let may_come_back = unreachable && feed.poll.counts.bytes == 0;
-        if let Some(problem) = problem.as_ref().filter(|_| !is_known && !may_come_back) {
-            let failure = Failure::new(format!("`{}` cannot be followed: {problem}", feed.url()))
-                .with_hint("check the address; the page of a show links to its feed, often as RSS");
+        let may_come_back = feed.poll.counts.bytes == 0;
+        let is_bearable = is_known || unreachable && may_come_back;
+        if let Some(problem) = problem.as_ref().filter(|_| !is_bearable) {
+            let hint = if may_come_back {
+                "check the address; `podsub add --anyway` follows it all the same, and it is asked again later"
+            } else {
+                "check the address; the page of a show links to its feed, often as RSS"
+            };
+            let failure = Failure::new(format!("`{}` cannot be followed: {problem}", feed.url())).with_hint(hint);
             self.input(Input::Remove(id));
             return Err(failure);
         }
@@ -263,15 +271,36 @@ impl Task {
         Ok(())
     }
 
+    /// Refuses an address that the one feed of these cannot be at.
+    fn check_address(&self, ids: &[FeedId], url: &str) -> Result<Url, Failure> {
+        let url = feed_url(url)?;
+        let [id] = ids else {
+            let failure = Failure::usage(format!("`{url}` is the address of one feed, and {} were named", ids.len()));
+            return Err(failure.with_hint("name the one that is there now"));
+        };
+        match self.agent.catalogue().feed_at(&url).filter(|other| other.id != *id) {
+            None => Ok(url),
+            Some(other) => {
+                let failure = Failure::new(format!("`{url}` is followed already, as {} {}", other.id, other.name()));
+                Err(failure.with_hint(format!("`podsub remove {}` ends that; its files stay", other.id)))
+            }
+        }
+    }
+
     fn edit(
         &mut self,
         names: &[String],
+        url: Option<&str>,
         rules: &Rules,
         forget: &[RuleName],
         schedule: Option<&Timing>,
     ) -> Result<Reply, Failure> {
         let ids: Result<Vec<_>, _> = names.iter().map(|name| find::feed(self.agent.catalogue(), name)).collect();
         let ids = ids?;
+        let url = url.map(|url| self.check_address(&ids, url)).transpose()?;
+        for (feed, url) in ids.iter().zip(url) {
+            self.input(Input::Readdress { feed: *feed, url });
+        }
         for feed in &ids {
             let (rules, forget, schedule) = (rules.clone(), forget.to_vec(), schedule.cloned());
             self.input(Input::Edit { feed: *feed, rules, forget, schedule });

@@ -158,6 +158,9 @@ impl Task {
             transfer: self.kit.live(id).map(|live| fetch::transfer(&live)),
             ..EpisodeView::new(episode, feed)
         };
+        if let Some(why) = self.agent.reason_since(episode, self.kit.now().wall) {
+            view.why = Some(why);
+        }
         if view.stage == StageName::Wanted {
             let planned = self.agent.queue().job(id).and_then(|job| job.plan()?.length);
             view.length = planned.or(view.length);

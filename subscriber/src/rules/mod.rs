@@ -274,6 +274,12 @@ impl Terms {
             take => Some(format!("take {take}")),
         }
     }
+
+    /// Whether a rule that [`Terms::refusal`] has given is one of these.
+    pub fn hold(&self, rule: &str) -> bool {
+        let is_skip = |clause: &Clause| rule == format!("skip {clause}");
+        self.skip.iter().any(is_skip) || (self.take != Take::All && rule == format!("take {}", self.take))
+    }
 }
 
 /// Which episodes are taken by themselves.

@@ -236,7 +236,8 @@ fn times_and_sizes_are_read_as_they_are_written() {
     for (text, shown) in [("90s", "90s"), ("2h", "2h"), ("14d", "14d"), ("2w", "14d"), ("0m", "0s")] {
         assert_eq!(text.parse::<Span>().unwrap().to_string(), shown);
     }
-    for (text, bytes) in [("500MB", 500_000_000), ("2.5GB", 2_500_000_000), ("50GiB", 50 << 30), ("10 mb", 10_000_000)]
+    for (text, bytes) in
+        [("500MB", 500_000_000), ("2.5GB", 2_500_000_000), ("50GiB", 50 << 30), ("10 mb", 10_000_000), ("0", 0)]
     {
         assert_eq!(text.parse::<Size>().unwrap().0, bytes, "{text}");
     }

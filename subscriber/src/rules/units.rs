@@ -40,7 +40,7 @@ impl fmt::Display for Span {
     }
 }
 
-/// An amount of bytes, written with its unit.
+/// An amount of bytes, written with its unit, which nothing needs none of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size(pub u64);
 
@@ -69,6 +69,9 @@ impl FromStr for Size {
 
     fn from_str(text: &str) -> Result<Self, SizeError> {
         let fault = || SizeError(text.to_owned());
+        if text == "0" {
+            return Ok(Self(0));
+        }
         let split = text.find(|sign: char| !sign.is_ascii_digit() && sign != '.').ok_or_else(fault)?;
         let (number, unit) = text.split_at(split);
         let is_unit = |(name, _): &&(&str, u64)| name.eq_ignore_ascii_case(unit.trim());

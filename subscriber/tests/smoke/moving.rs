@@ -66,3 +66,36 @@ async fn of_two_feeds_that_are_followed_none_becomes_the_other() {
         [Some(new.url("/media/feed").as_str()), Some(old.url("/media/feed").as_str())]
     );
 }
+
+#[tokio::test]
+async fn a_feed_is_said_to_be_elsewhere_and_all_of_it_stays() {
+    let (old, new, dir) = (Host::start().await, Host::start().await, folder());
+    let (here, there) = (old.url("/media/feed"), new.url("/media/feed"));
+    put_feed(&old, "g1", None);
+    put_feed(&new, "g1", None);
+    done(&output(dir.path(), &["add", &here, "--keep", "5"]).await);
+    done(&output(dir.path(), &["run", "--once", "--peer-port", "0"]).await);
+    done(&output(dir.path(), &["add", "--backlog", "0", &new.url("/feed.xml")]).await);
+
+    let refused = async |args: &[&str], says: &str| {
+        let ended = output(dir.path(), &[&["edit"], args].concat()).await;
+        let stderr = String::from_utf8_lossy(&ended.stderr);
+        assert!(!ended.status.success() && stderr.contains(says), "{stderr}");
+    };
+    refused(&["1", "--url", &new.url("/feed.xml")], "is followed already, as 2 Night Walks").await;
+    refused(&["1", "2", "--url", &there], "is the address of one feed, and 2 were named").await;
+    refused(&["1", "--url", "elsewhere"], "`elsewhere` is no address of a feed").await;
+
+    // By its old address, which it then has no more.
+    let said = done(&output(dir.path(), &["edit", &here, "--url", &there]).await);
+    assert_eq!(said, format!("1 is polled at {there}; Night Walks: 0 new, 0 to be fetched\n1 Night Walks: keep 5\n"));
+    let feed = json_lines(&done(&output(dir.path(), &["--json", "info", "1"]).await)).remove(0);
+    assert_eq!((&feed["url"], &feed["complete"], &feed["episodes"]), (&there.clone().into(), &1.into(), &1.into()));
+    done(&output(dir.path(), &["run", "--once", "--peer-port", "0"]).await);
+    assert_eq!((old.answers("/media/g1.mp3").len(), new.answers("/media/g1.mp3").len()), (1, 0), "nothing comes twice");
+
+    let ended = output(dir.path(), &["edit", "1", "--url", "http://127.0.0.1:1/feed"]).await;
+    done(&ended);
+    let stderr = String::from_utf8_lossy(&ended.stderr);
+    assert!(stderr.contains("which fails") && stderr.contains("`podsub edit 1 --url URL`"), "{stderr}");
+}

@@ -43,6 +43,8 @@ async fn a_phone_reads_the_feed_of_what_is_kept_and_plays_from_it() {
     let nothing = output(dir.path(), &["phone"]).await;
     let stderr = String::from_utf8_lossy(&nothing.stderr);
     assert!(nothing.status.code() == Some(1) && stderr.contains("podsub run"), "{stderr}");
+    let closed = "closed: no phone can ask any more";
+    assert_eq!(done(&output(dir.path(), &["phone", "--off"]).await).trim_end(), closed, "without an agent, too");
 
     host.put("one.mp3", bytes(50_000, 1));
     host.release("g1", "One &amp; only", "/media/one.mp3");
@@ -87,5 +89,15 @@ async fn a_phone_reads_the_feed_of_what_is_kept_and_plays_from_it() {
     assert!(shown.contains(&renewed) && shown.contains('█'), "{shown}");
     done(&output(dir.path(), &["phone", "--off"]).await);
     assert!(TcpStream::connect(addr).await.is_err());
+    assert_eq!(done(&output(dir.path(), &["phone", "--off"]).await).trim_end(), closed, "also where nothing is open");
+    done(&output(dir.path(), &["phone"]).await);
+    assert_eq!(agent.stop().await, 0);
+
+    // What is closed while no agent runs is not opened by the next one.
+    done(&output(dir.path(), &["phone", "--off"]).await);
+    let mut agent = Agent::start(dir.path(), &["--web", "0"]);
+    agent.wait_for("listening").await;
+    let view = json_lines(&done(&output(dir.path(), &["--json", "phone", "--off"]).await)).remove(0);
+    assert!(view["addr"].is_null() && TcpStream::connect(addr).await.is_err());
     assert_eq!(agent.stop().await, 0);
 }
