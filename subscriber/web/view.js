@@ -224,8 +224,18 @@ function feedFacts(it) {
   if (it.is_paused) facts.push("paused");
   else if (it.is_gone) facts.push("gone for good");
   else if (it.is_listening) facts.push("told of news at once");
+  else if (it.hub?.until) facts.push("told of news by its hub");
   else if (it.next_poll) facts.push(`polled next ${moment(it.next_poll)}`);
   return facts.join(" · ");
+}
+
+/** How it stands with the hub that a feed names. */
+function hubFacts({ hub, is_listening }) {
+  if (!hub) return "";
+  const { host, until, trouble } = hub;
+  if (until) return `Told of news by the hub at ${host}, until ${moment(until)}${trouble ? `; asked to go on: ${trouble}` : ""}.`;
+  if (trouble) return `Not told of news by the hub at ${host}: ${trouble}.`;
+  return `Not told of news by the hub at ${host}${is_listening ? ": its events tell of them" : " yet"}.`;
 }
 
 function show(it) {
@@ -402,9 +412,10 @@ function feed(view, id) {
   const [head, cover] = [make("h1", {}, "…"), make("div")];
   const [facts, acts, list] = [make("p", { class: "soft" }), make("div", { class: "row" }), make("div")];
   const address = make("p", { class: "soft" });
+  const hub = make("p", { class: "soft", id: "hub", hidden: "" });
   const rules = rulesForm(id);
   const only = make("input", { type: "search", "aria-label": "Show only episodes that have these letters", placeholder: "Find an episode" });
-  view.append(make("p", {}, make("a", { href: "#podcasts" }, "All podcasts")), make("div", { class: "named" }, cover, head), facts, address, acts, rules.element, make("h2", {}, "Episodes"), make("p", {}, only), list);
+  view.append(make("p", {}, make("a", { href: "#podcasts" }, "All podcasts")), make("div", { class: "named" }, cover, head), facts, address, hub, acts, rules.element, make("h2", {}, "Episodes"), make("p", {}, only), list);
   let episodes = null;
   let age = 0;
   const draw = () => {
@@ -428,6 +439,8 @@ function feed(view, id) {
     facts.textContent = feedFacts(it);
     rules.update(it);
     address.textContent = it.url;
+    hub.textContent = hubFacts(it);
+    hub.hidden = !it.hub;
     const looks = JSON.stringify([it.is_paused, it.complete, it.title]);
     if (acts.dataset.looks !== looks) {
       acts.dataset.looks = looks;

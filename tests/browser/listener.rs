@@ -205,6 +205,7 @@ fn the_rules_of_a_feed_are_said_by_a_form() {
         &browser,
         "await until(() => !$('view').hidden);
          location.hash = '#feed/1';
+         await until(() => $('hub')?.textContent.endsWith(': its events tell of them.'));
          const rules = await until(() => document.querySelector('details.rules'));
          await until(() => rules.querySelector('summary').textContent.includes('as for all feeds'));
          rules.querySelector('summary').click();

@@ -226,11 +226,16 @@ fn feeds(model: &Model, paint: Paint, frame: &mut Frame<'_>, area: Rect) {
     frame.render_widget(Paragraph::new(lines), area);
 }
 
+/// Whether somebody tells of a feed's news: its events, or its hub.
+fn is_told(feed: &FeedView) -> bool {
+    feed.is_listening || feed.hub.as_ref().is_some_and(|hub| hub.until.is_some())
+}
+
 fn feed_line(feed: &FeedView, model: &Model, paint: Paint, width: usize) -> Line<'static> {
     let (sign, style) = match feed {
         _ if feed.is_paused => ("‖", SOFT),
         _ if feed.is_gone || feed.last_error.is_some() => ("!", paint.trouble()),
-        _ if feed.is_listening => ("»", paint.incoming()),
+        _ if is_told(feed) => ("»", paint.incoming()),
         _ => (" ", Style::new()),
     };
     let wanted = if feed.wanted > 0 { format!("↓{}", feed.wanted) } else { String::new() };
@@ -238,6 +243,8 @@ fn feed_line(feed: &FeedView, model: &Model, paint: Paint, width: usize) -> Line
     if width >= 70 {
         let next = match (&feed.last_error, feed.next_poll, model.now) {
             (Some(error), ..) => error.clone(),
+            (None, ..) if feed.is_listening => "told at once".to_owned(),
+            (None, ..) if is_told(feed) => "told by its hub".to_owned(),
             (None, Some(at), Some(now)) => {
                 format!("polled in {}", human_duration((at - now).to_std().unwrap_or(Duration::ZERO)))
             }

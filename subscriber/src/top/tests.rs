@@ -12,6 +12,7 @@ use ratatui::backend::TestBackend;
 
 use super::model::Question;
 use super::{Deed, Model, draw};
+use crate::agent::HubState;
 use crate::agent::event::Event;
 use crate::agent::testing::{http, wall};
 use crate::ask::{
@@ -243,6 +244,17 @@ fn a_wide_window_has_feeds_beside_episodes_and_what_happened_below() {
         60,
         &["1 Feeds", "» Night Walks", "! 東", "‖ The Long Form", "3/24", "SHOW", "RECEIVED", "told of news at once"],
     );
+}
+
+#[test]
+fn a_feed_says_who_tells_of_its_news() {
+    let mut feeds = all_feeds();
+    feeds[0].is_listening = false;
+    feeds[0].hub = Some(HubState { host: "hub.example".to_owned(), until: Some(wall(9000)), trouble: None });
+    let mut model = model();
+    model.answered(Question::Status, Ok(Reply::Status(Box::new(Status { feeds, ..status() }))));
+    press(&mut model, KeyCode::Char('1'));
+    check(&model, 79, 19, &["» Night Walks", "told by its hub"]);
 }
 
 #[test]
