@@ -153,3 +153,22 @@ fn whoever_is_not_the_hub_learns_nothing_and_causes_nothing() {
     assert_eq!(ask(&callback, &topic, "unsubscribe"), (200, "echo".to_owned()));
     assert_eq!(tell(&home, &callback, &right), "410");
 }
+
+#[test]
+fn who_has_forwarded_the_port_by_hand_is_reached_where_he_says() {
+    let (folder, mut net) = (scratch(), Net::new());
+    let [home, away] = ["hub", "subscriber"].map(|name| net.host(name));
+    let site = Site::start(&home);
+    let listener = home.within(|| TcpListener::bind((home.v4(), 0))).expect("a host has free ports");
+    let hub = format!("http://{}/hub", listener.local_addr().expect("it listens"));
+    site.put("/feed.xml", "application/rss+xml", feed(&site, &hub, &site.url("/topic"), &[]));
+    let mut command = podsub_on(&away, &[]);
+    command
+        .args(["run", "--json", "--peer-address", "203.0.113.7:7000", "--data-dir"])
+        .arg(folder.path().join("podsub"));
+    command.arg(site.url("/feed.xml"));
+    let _subscriber = Program::start("podsub run", command);
+    let asked = Request::accept(&listener);
+    assert!(field(&asked, "hub.callback").starts_with("http://203.0.113.7:7000/"), "{}", field(&asked, "hub.callback"));
+    asked.answer("202 Accepted", "");
+}
