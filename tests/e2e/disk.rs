@@ -42,10 +42,12 @@ impl SmallBox {
         self.agent.sees(&self.disk)
     }
 
-    fn let_it_be_written(&self) {
+    /// Has it be `rw` or `ro`.
+    #[track_caller]
+    fn remount(&self, how: &str) {
         let mut command = self.agent.command_beside("mount");
-        let status = command.args(["-o", "remount,rw"]).arg(&self.disk).status();
-        assert!(status.expect("`nsenter` starts").success());
+        let status = command.args(["-o", &format!("remount,{how}")]).arg(&self.disk).status();
+        assert!(status.expect("`nsenter` starts").success(), "{how}");
     }
 
     #[track_caller]
@@ -70,7 +72,7 @@ fn whatever_befalls_the_disk_is_told_and_everything_goes_on_after_it() {
     let data = folder.path().join("podsub");
     let mut small = SmallBox::start(&house, &folder.path().join("disk"), &data, &feed);
     small.waits_because(&["Read-only file system"]);
-    small.let_it_be_written();
+    small.remount("rw");
     small.agent.event("complete", AGAIN);
 
     let ballast = random_file(&small.inside().join("ballast"), ROOM - 4 * MIB, 9);
@@ -95,4 +97,6 @@ fn whatever_befalls_the_disk_is_told_and_everything_goes_on_after_it() {
         assert_same_bytes(want, got);
     }
     await_status(&house, &data, |status| status["seeding"]["torrents"] == 3);
+    // Seeding holds nothing open for writing.
+    small.remount("ro");
 }

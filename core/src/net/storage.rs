@@ -149,8 +149,6 @@ pub(crate) struct Storage {
     /// Held while pieces are written: systems let in one writer to a file at a time, and have the others spin.
     #[expect(clippy::disallowed_types, reason = "the rim: disk threads take turns")]
     writing: std::sync::Mutex<()>,
-    /// The first working file, and that of the parts, kept locked against other processes.
-    locks: Vec<File>,
 }
 
 /// Where consecutive bytes of the torrent lie.
@@ -188,10 +186,12 @@ impl Place {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct State {
     placed: bool,
     open: OpenFiles,
+    /// The first working file, and that of the parts, kept locked against other processes while pieces are missing.
+    locks: Vec<File>,
 }
 
 impl Storage {
@@ -260,10 +260,9 @@ impl Storage {
             choice,
             wanted,
             resume: resume.to_owned(),
-            state: State { placed: false, open: OpenFiles::default() }.into(),
+            state: State::default().into(),
             noted: 0.into(),
             writing: ().into(),
-            locks: Vec::new(),
         }
     }
 
@@ -444,8 +443,12 @@ impl Storage {
             let mut state = self.state();
             rename_to_new(&part, &self.root).map_err(io_error("move into place", &self.root))?;
             state.placed = true;
-            // Handles that were opened for writing are not needed any more.
+            // Handles that were opened for writing are not needed any more, and a disk on which one is open cannot be
+            // taken away from writers.
             state.open = OpenFiles::default();
+            if self.choice.is_none() {
+                state.locks.clear();
+            }
         }
         sync_folder_of(&self.root).map_err(io_error("sync the folder of", &self.root))?;
         self.note_all();
@@ -582,7 +585,7 @@ impl Storage {
 
     /// Makes the working files at their full lengths, without taking up space where the file system can do so. Tells
     /// whether all of them are new, so that there is nothing in them.
-    fn make_working_files(&mut self) -> Result<bool, StorageError> {
+    fn make_working_files(&self) -> Result<bool, StorageError> {
         let part = self.part();
         let mut are_fresh = true;
         if let Some(parent) = part.parent() {
@@ -624,13 +627,14 @@ impl Storage {
     }
 
     /// Keeps a working file locked against other processes.
-    fn lock(&mut self, path: &Path, file: &File) -> Result<(), StorageError> {
+    fn lock(&self, path: &Path, file: &File) -> Result<(), StorageError> {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(StorageError::Locked(path.to_owned())),
             Err(TryLockError::Error(source)) => return Err(io_error("lock", path)(source)),
         }
-        self.locks.push(file.try_clone().map_err(io_error("open", path))?);
+        let kept = file.try_clone().map_err(io_error("open", path))?;
+        self.state().locks.push(kept);
         Ok(())
     }
 
@@ -714,7 +718,9 @@ impl Storage {
         let was_placed = std::mem::replace(&mut self.state().placed, placed);
         let span = BlockInfo { piece, begin: 0, length: self.layout.length_of(piece) };
         let read = self.read(span, &Buffers::default());
-        *self.state() = State { placed: was_placed, open: OpenFiles::default() };
+        let mut state = self.state();
+        (state.placed, state.open) = (was_placed, OpenFiles::default());
+        drop(state);
         let Ok(blocks) = read else { return false };
         let check = self.metainfo.check_of(&self.layout, piece);
         judge(&[Candidate { blocks: &blocks, check, both: false }]) == [Verdict::Right]

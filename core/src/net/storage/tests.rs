@@ -154,6 +154,15 @@ fn a_second_download_to_the_same_place_is_refused() {
 }
 
 #[test]
+fn what_is_complete_is_locked_against_nobody() {
+    let area = Area::file(100_000);
+    let first = area.fetch().unwrap();
+    area.write(&first.storage, 0..7);
+    first.storage.place().unwrap();
+    assert!(area.fetch().unwrap().placed);
+}
+
+#[test]
 fn few_files_are_open_however_many_there_are() {
     let area = Area::files((0..300).map(|number| (format!("{number:03}"), 1000)));
     let storage = area.fetch().unwrap().storage;
