@@ -53,7 +53,10 @@ pub(super) fn channel(model: &rss::Channel, base: &Url) -> Channel {
         let is_meant = move |txt: &&Extension| txt.attrs.get("purpose").is_some_and(|it| it == purpose);
         kept.all("txt").iter().filter(is_meant).filter_map(Extension::value)
     };
-    let is_complete = is_yes(itunes.and_then(|itunes| itunes.complete.as_deref()));
+    let tags = channel_tags(model, kept);
+    // Its `rrule` tells of habits, and says neither at what hour nor that nothing comes between.
+    let is_over = tags.first("updateFrequency").and_then(|tag| tag.attribute("complete"));
+    let is_complete = is_yes(itunes.and_then(|itunes| itunes.complete.as_deref())) || is_yes(is_over);
     let ttl = model.ttl.as_deref().and_then(ttl);
     let ttl = ttl.or_else(|| kept.text("updateperiod").and_then(|period| rhythm(period, kept)));
     let ttl = if is_complete { ttl.max(Some(COMPLETE_TTL)) } else { ttl };
@@ -71,7 +74,7 @@ pub(super) fn channel(model: &rss::Channel, base: &Url) -> Channel {
         copyright: model.copyright.as_deref().map(line).filter(|text| !text.is_empty()),
         is_complete,
         is_blocked: is_yes(itunes.and_then(|itunes| itunes.block.as_deref())),
-        tags: channel_tags(model, kept),
+        tags,
         locked: kept.first("locked").filter(|locked| is_yes(locked.value())).map(locked),
         podcast_guid: kept.text("guid").and_then(|guid| Uuid::try_parse(guid).ok()),
         key: said(KEY_PURPOSE).next().and_then(|key| key.parse().ok()),

@@ -307,6 +307,12 @@ fn how_often_a_feed_changes_stands_in_for_its_ttl() {
     assert_eq!(minutes("<sy:updatePeriod>daily</sy:updatePeriod><ttl>90</ttl>"), Some(90));
     // Of a show that is complete nothing is to come.
     assert_eq!(minutes("<itunes:complete>Yes</itunes:complete><ttl>90</ttl>"), Some(1440));
+    let weekly = |complete: &str| {
+        minutes(&format!(
+            "<podcast:updateFrequency rrule='FREQ=WEEKLY' complete='{complete}'>x</podcast:updateFrequency><ttl>90</ttl>"
+        ))
+    };
+    assert_eq!([weekly("true"), weekly("false")], [Some(1440), Some(90)]);
 }
 
 #[test]
