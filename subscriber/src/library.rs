@@ -3,6 +3,9 @@
 //! Beside a finished file may stand what is not finished: the engine works in `.NAME.part`, a plain download in
 //! `.NAME.download`, with `.NAME.download.http` beside it; tags are written into a copy, `.NAME.tags`.
 //!
+//! A library has a mark, the file `.podsub`. The folder on which a disk is mounted stays there, and empty, when the
+//! disk is away: an empty folder without the mark is no library in which something is kept.
+//!
 //! Knows nothing of episodes: which file belongs to which is recorded by their agent. Blocking throughout.
 //!
 //! Law: nothing outside the library is read, written or deleted.
@@ -22,6 +25,11 @@ use crate::agent::{Deletion, TagOutcome};
 use crate::extras::name_of;
 use crate::names;
 use crate::tags::LARGEST_COVER;
+
+/// The mark of a library, and what stands in it.
+const MARK: &str = ".podsub";
+const MARK_TEXT: &str =
+    "podsub keeps episodes here. An empty folder without this file it takes for a disk that is away.\n";
 
 /// What a picture of a show's folder is called without its extension: a name that Jellyfin, Plex and Kodi take for
 /// albums and series alike.
@@ -57,15 +65,33 @@ impl Library {
         Ok(self.root.join(file))
     }
 
-    /// What is free on its disk, or why that cannot be told. Its folder is made where nothing is kept yet; where
-    /// something is, a folder that is not there may be on a disk that is away, and another disk would be measured.
+    /// What is free on its disk, or why that cannot be told. Its folder is made, and marked, where nothing is kept
+    /// yet; where something is, a folder that is not there may be on a disk that is away, and another disk would be
+    /// measured.
     pub fn space(&self, has_kept: bool) -> Result<Space, String> {
         let name = self.root.display();
-        if has_kept && !self.root.is_dir() {
-            return Err(format!("the library `{name}` is not there: its folder was moved, or its disk is away"));
+        if has_kept && let Some(why) = self.away() {
+            return Err(format!("the library `{name}` {why}"));
         }
         fs::create_dir_all(&self.root).map_err(|error| format!("the library `{name}` cannot be made: {error}"))?;
+        let mark = self.root.join(MARK);
+        // Where nothing can be written, that is told of the episodes.
+        if !mark.exists()
+            && let Err(error) = fs::write(mark, MARK_TEXT)
+        {
+            tracing::debug!(%error, "the library is not marked");
+        }
         free_space(&self.root).map_err(|error| format!("the disk of the library `{name}` cannot be measured: {error}"))
+    }
+
+    /// What makes a library that is not here of one in which something is kept; none if it is here.
+    pub fn away(&self) -> Option<&'static str> {
+        if !self.root.is_dir() {
+            return Some("is not there: its folder was moved, or its disk is away");
+        }
+        let is_empty = fs::read_dir(&self.root).is_ok_and(|mut entries| entries.next().is_none());
+        is_empty
+            .then_some("is empty, as if its disk were away; if it was you who emptied it, make a file `.podsub` in it")
     }
 
     /// Makes the folder that `file` stands in, but never the library's own: [`ErrorKind::NotFound`] if that is not
@@ -151,7 +177,7 @@ impl Library {
 
     /// Whether the folder that `file` stands in is there; if it is not, the library may be on a disk that is away.
     pub fn has_folder_of(&self, file: &str) -> bool {
-        self.path(file).is_ok_and(|path| path.parent().is_some_and(Path::is_dir))
+        self.path(file).is_ok_and(|path| path.parent().is_some_and(Path::is_dir)) && self.away().is_none()
     }
 
     /// Deletes a finished file or folder, and then the show's folder if nothing else is in it.
@@ -372,6 +398,18 @@ mod tests {
         library.make_folder_of("Show/Season 1/a.mp3").unwrap();
         library.make_folder_of("Show/Season 1/b.mp3").unwrap();
         assert!(library.root().join("Show/Season 1").is_dir());
+        // It was a disk's, which is away now: the folder on which it was mounted is empty.
+        let [mounted, elsewhere] = ["library", "elsewhere"].map(|name| root.path().join("disk").join(name));
+        fs::rename(&mounted, &elsewhere).unwrap();
+        fs::create_dir(&mounted).unwrap();
+        assert!(library.space(true).unwrap_err().contains("is empty, as if its disk were away"));
+        assert!(!library.has_folder_of("a.mp3") && fs::read_dir(&mounted).unwrap().next().is_none());
+        // One that was emptied keeps its mark.
+        fs::remove_dir(&mounted).unwrap();
+        fs::rename(&elsewhere, &mounted).unwrap();
+        fs::remove_dir_all(mounted.join("Show")).unwrap();
+        library.space(true).unwrap();
+        assert!(library.has_folder_of("a.mp3"));
         fs::write(root.path().join("file"), "").unwrap();
         assert!(Library::new(root.path().join("file/library")).space(false).unwrap_err().contains("cannot be made"));
     }

@@ -18,6 +18,7 @@ use super::misunderstood;
 use crate::address::reach_of_typed;
 use crate::ask::{Ask, Reply, Status};
 use crate::hub::USER_AGENT;
+use crate::library::Library;
 use crate::view::count;
 
 /// A host that is asked for its time answers by then, or not at all.
@@ -127,10 +128,9 @@ fn library(path: &Path, has_kept: bool) -> Option<Finding> {
         Ok(found) if !found.is_dir() => {
             (format!("`{name}` is no folder"), "move it away, or name another place: `podsub run --library DIR`")
         }
-        Err(_) if has_kept => (
-            format!("`{name}` is not there, and episodes were kept in it"),
-            "bring it back, or name the place where it is now: `podsub run --library DIR`",
-        ),
+        _ if has_kept && let Some(why) = Library::new(path.to_owned()).away() => {
+            (format!("`{name}` {why}"), "bring it back, or name the place where it is now: `podsub run --library DIR`")
+        }
         Err(_) => return None,
         Ok(_) => {
             let probe = path.join(format!(".podsub-{}", std::process::id()));
@@ -217,7 +217,7 @@ mod tests {
         let how = |path: &Path, has_kept| library(path, has_kept).map(|finding| finding.how).unwrap_or_default();
         assert_eq!([how(folder.path(), true), how(&gone, false)], [""; 2]);
         assert!(how(&file, false).ends_with("is no folder"));
-        assert!(how(&gone, true).contains("is not there, and episodes were kept in it"));
+        assert!(how(&gone, true).contains("is not there: its folder was moved"));
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 

@@ -411,7 +411,8 @@ async fn measure(kit: Arc<Kit>, has_kept: bool) {
     match measured {
         Ok(space) => {
             if let Err(reason) = &space {
-                tracing::warn!("{reason}");
+                // What waits for it says so.
+                tracing::debug!("{reason}");
             }
             kit.tell(Input::Measured { space, outstanding }).await;
         }
