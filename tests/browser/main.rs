@@ -2,6 +2,7 @@
 
 mod access;
 mod listener;
+mod phone;
 
 use std::path::Path;
 

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use podswarm_tests::audio::{Audio, Format, long_episode};
+use podswarm_tests::audio::{Audio, Format, long_episode, video};
 use podswarm_tests::files::scratch;
 use podswarm_tests::net::{Host, Link, Net};
-use podswarm_tests::process::{PATIENCE, Program};
+use podswarm_tests::process::{Line, PATIENCE, Program};
 use podswarm_tests::programs::{Publisher, podsub_on};
 use serde_json::Value;
 
@@ -27,10 +27,13 @@ struct Home {
 
 impl Home {
     fn new(format: Format) -> Self {
+        Self::of(long_episode(format))
+    }
+
+    fn of(episode: Audio) -> Self {
         let (folder, mut net) = (scratch(), Net::new());
         let (home, listener) = (net.host("publisher"), net.host_behind("listener", LINE));
         let publisher = Publisher::serve(&home, &folder.path().join("podpub"), None);
-        let episode = long_episode(format);
         let feed = publisher.publish(&episode.path).feed;
         let data = folder.path().join("podsub");
         Self { _folder: folder, _net: net, _publisher: publisher, listener, data, episode, feed }
@@ -56,12 +59,8 @@ impl Home {
     fn url(&self, arguments: &[&str]) -> String {
         let ended = self.podsub(&[&["play", "--url"], arguments].concat()).end(PATIENCE);
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-        let event: Value = ended
-            .lines
-            .iter()
-            .map(podswarm_tests::process::Line::json)
-            .find(|e| e["event"] == "playing")
-            .expect("it says what is played");
+        let event: Value =
+            ended.lines.iter().map(Line::json).find(|e| e["event"] == "playing").expect("it says what is played");
         event["url"].as_str().expect("an address").to_owned()
     }
 
@@ -189,6 +188,40 @@ fn without_an_agent_the_command_fetches_serves_and_ends_with_its_player() {
     let ended = home.podsub(&["play", "--player", "/nowhere/player", "1/1"]).end(PATIENCE);
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
     assert!(ended.stderr.contains("/nowhere/player"), "{}", ended.stderr);
+}
+
+/// Has ffmpeg play from there on, for so many seconds and as fast as it is to be seen. Returns after how long it began,
+/// and for how long it stood still then, both in seconds.
+#[track_caller]
+fn watch(home: &Home, url: &str, from: u32, seconds: u32) -> [f64; 2] {
+    let mut command = home.listener.command("ffmpeg");
+    command.args(["-v", "error", "-re", "-ss", &from.to_string(), "-i", url, "-t", &seconds.to_string()]);
+    command.args(["-c", "copy", "-progress", "pipe:1", "-stats_period", "0.1", "-f", "null", "-"]);
+    let asked = Instant::now();
+    let ended = Program::start("ffmpeg", command).end(PATIENCE);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let place = |line: &Line| Some(line.text.strip_prefix("out_time_us=")?.parse::<f64>().ok()? / 1e6);
+    let places = ended.lines.iter().filter_map(|line| Some((line.at, place(line).filter(|at| *at > 0.0)?)));
+    let played: Vec<(Instant, f64)> = places.collect();
+    let (begun, first) = *played.first().expect("something was played");
+    let (_, last) = *played.last().expect("something was played");
+    assert!(last > f64::from(seconds) - 1.0, "{last} of {seconds} s");
+    let late = |(at, place): &(Instant, f64)| at.duration_since(begun).as_secs_f64() - (place - first);
+    [begun.duration_since(asked).as_secs_f64(), played.iter().map(late).fold(0.0, f64::max)]
+}
+
+#[test]
+fn what_needs_most_of_the_line_plays_without_standing_still() {
+    let home = Home::of(video());
+    let _agent = home.agent();
+    let url = home.url(&["1/1"]);
+    let [begun, stood] = watch(&home, &url, 0, 12);
+    let [jumped, stood_again] = watch(&home, &url, 20, 9);
+    podswarm_tests::figure(&format!(
+        "8 Mbit/s on a line of 10 began after {begun:.1} s, {jumped:.1} s behind a jump, and stood still for {stood:.1} s and \
+         {stood_again:.1} s"
+    ));
+    assert!(stood < 1.0 && stood_again < 1.0, "{stood} {stood_again}");
 }
 
 /// A player that speaks as mpv does: it begins where it is told to, and nine seconds pass in an instant.

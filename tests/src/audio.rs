@@ -75,6 +75,23 @@ pub fn short_episode(title: &str) -> Audio {
     talk(Format::Mp3, title, 1, "64k")
 }
 
+/// Half a minute of a moving picture of 8 Mbit/s, which is noisy enough to need all of it.
+pub fn video() -> Audio {
+    let folder = crate::target_dir().join("audio");
+    fs::create_dir_all(&folder).expect("the build folder is ours");
+    let path = folder.join("A-Noisy-Picture.mp4");
+    if !path.exists() {
+        let work = tempfile::tempdir_in(&folder).expect("the build folder is ours");
+        let made = work.path().join("video.mp4");
+        let mut command = ffmpeg();
+        command.args(["-f", "lavfi", "-i", "testsrc2=size=640x360:rate=25,noise=alls=40:allf=t", "-t", "30"]);
+        command.args(["-c:v", "mpeg4", "-b:v", "8M", "-minrate", "8M", "-maxrate", "8M", "-bufsize", "1M"]);
+        run(command.args(["-movflags", "+faststart"]).arg(&made));
+        fs::rename(made, &path).expect("both are in one folder");
+    }
+    Audio { seconds: seconds_of(&path), path, title: "A Noisy Picture".to_owned() }
+}
+
 /// Makes anew the episode that lies in the project for a first try, and returns where it lies.
 pub fn make_sample() -> PathBuf {
     let work = crate::files::scratch();
