@@ -6,9 +6,10 @@
 //! which nothing comes in is left running, gives up its place to the next job, and says why.
 //!
 //! A torrent of which nobody tells soon what it is has a head start: then the next source is tried, and the search
-//! goes on aside. If it finds out while a plain file comes that is as long, the swarm goes on with what has come of
-//! that, and its server helps; else, or where it is being played, the plain file goes on alone. Whichever is whole
-//! first has won.
+//! goes on aside; but a plain file on the very host that is late with its `.torrent` waits, as a host that a rush keeps
+//! from sending little is not to send everything. If it finds out while a plain file comes that is as long, the swarm
+//! goes on with what has come of that, and its server helps; else, or where it is being played, the plain file goes on
+//! alone. Whichever is whole first has won.
 //!
 //! Of one host a few plain files come at once, and no more; jobs of other hosts go before those that wait for it.
 //! Swarms do not count, which treat their web seeds by rules of their own.
@@ -534,10 +535,11 @@ impl Queue {
     fn overtake(&mut self, now: Instant) {
         let late = self.jobs.iter().filter(|(_, job)| job.overtaken_at.is_some_and(|at| at <= now));
         for id in late.map(|(id, _)| *id).collect::<Vec<_>>() {
-            let next = self.jobs[&id].next().filter(|next| !self.is_busy(&self.jobs[&id], *next));
+            let job = &self.jobs[&id];
+            let next = job.next().filter(|next| !self.is_busy(job, *next) && !job.is_late_itself(*next));
             let Some(job) = self.jobs.get_mut(&id) else { continue };
             let Some(next) = next else {
-                // Its host may be free by then.
+                // Its host may be free by then, or have answered.
                 job.overtaken_at = Some(now + HEAD_START);
                 continue;
             };

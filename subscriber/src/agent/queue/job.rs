@@ -227,6 +227,17 @@ impl Job {
         self.trouble.as_deref()
     }
 
+    /// This source is a plain file on a host that is being asked for a `.torrent`.
+    pub(super) fn is_late_itself(&self, at: usize) -> bool {
+        let asked = self.aside.iter().map(|aside| aside.at).chain([self.at]);
+        let torrent_host = |at: usize| match self.sources.get(at)? {
+            Source::Torrent(url) => url.parse().ok().map(|url| hosts::host(&url)),
+            Source::Http(_) | Source::Magnet(_) => None,
+        };
+        let host = self.host_of(at);
+        host.is_some() && asked.filter_map(torrent_host).any(|late| Some(late.as_str()) == host)
+    }
+
     /// The source that is tried after this one; `None` if that is the last.
     pub(super) fn next(&self) -> Option<usize> {
         self.usable_from(self.at + 1)

@@ -239,6 +239,23 @@ fn a_torrent_that_nobody_tells_of_soon_does_not_keep_the_plain_file_back() {
 }
 
 #[test]
+fn a_host_that_is_late_with_its_torrent_is_not_asked_for_the_plain_file_as_well() {
+    let mut bench = Bench::new(1);
+    let torrent = || Source::Torrent("https://crowded.example/a.torrent".to_owned());
+    bench.add(1, vec![torrent(), magnet(), at_host("crowded.example")]);
+    assert_eq!(bench.prepared(), [1]);
+    bench.pass(5);
+    assert!(matches!(bench.orders()[..], [Order::SetAside { .. }, Order::Prepare { .. }]));
+    assert_eq!(bench.source(1), magnet());
+    bench.pass(60);
+    assert!(bench.orders().is_empty(), "both are waited for");
+    bench.queue.failed(bench.now, id(1), bench.attempt(1) - 1, Fault::Source("404".to_owned()), &mut bench.rng);
+    bench.pass(5);
+    assert!(matches!(bench.orders()[..], [Order::SetAside { .. }, Order::Prepare { .. }]));
+    assert_eq!(bench.source(1), at_host("crowded.example"), "it has answered");
+}
+
+#[test]
 fn the_swarm_goes_on_with_what_has_come_of_the_same_file_and_needs_no_more_room() {
     let mut bench = Bench::new(1);
     // The reserve is 5 GB: there is room for this file, and not twice.
