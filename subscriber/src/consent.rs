@@ -63,7 +63,19 @@ impl Swarms {
 
 /// Whether the owner is at a terminal and may be asked.
 pub fn can_ask(out: &Out) -> bool {
-    !out.is_quiet() && !out.is_json() && io::stdin().is_terminal() && io::stderr().is_terminal()
+    !out.is_quiet() && !out.is_json() && io::stdin().is_terminal() && io::stderr().is_terminal() && is_in_front()
+}
+
+/// Whether the terminal gives this program what is typed: it stops one that a shell has put into the background and
+/// that reads.
+#[cfg(unix)]
+fn is_in_front() -> bool {
+    rustix::termios::tcgetpgrp(io::stdin()).is_ok_and(|group| group == rustix::process::getpgrp())
+}
+
+#[cfg(not(unix))]
+const fn is_in_front() -> bool {
+    true
 }
 
 /// Asks the owner whether he takes part in swarms, until he has said yes or no; `None` if he says nothing more. Blocks
