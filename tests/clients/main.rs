@@ -9,6 +9,7 @@ mod matrix;
 mod downloader;
 mod encryption;
 mod magnet;
+mod mutable;
 mod podcatchers;
 mod v2;
 mod web;

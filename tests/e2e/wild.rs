@@ -1,6 +1,6 @@
 //! Every way in which feeds have been seen to write a torrent, fetched: one feed for each, as its site writes it.
 //!
-//! What no site writes is left out: BEP 39's `update-url` and the changing links of BEP 46.
+//! The links of BEP 46, which name a key, need a node that keeps what they lead to: the tests of clients have them.
 
 use std::collections::BTreeMap;
 
@@ -21,6 +21,8 @@ struct Given {
     torrent: String,
     /// The same behind a script, as trackers have it.
     script: String,
+    /// The URL of another, which says where it may be renewed.
+    renewed: String,
     magnet: String,
     /// The info-hash in hexadecimal and in base32.
     hex: String,
@@ -42,10 +44,11 @@ const EZRSS: &str =
 const ATOM: &str = "xmlns:atom=\"http://www.w3.org/2005/Atom\"";
 const MEDIA: &str = "xmlns:media=\"http://search.yahoo.com/mrss/\"";
 
-const RSS_FORMS: [Form; 19] = [
+const RSS_FORMS: [Form; 20] = [
     ("BEP 36", "", |given| {
         format!("<guid>{}</guid>{}", given.hex, enclosure(&given.torrent, "application/x-bittorrent", 612))
     }),
+    ("BEP 39", "", |given| enclosure(&given.renewed, "application/x-bittorrent", 612)),
     ("ClearBits", "", |given| enclosure(&given.torrent, "application/x-bittorrent", LENGTH)),
     ("Bitlove", ATOM, |given| {
         let link = format!(
@@ -160,6 +163,17 @@ fn json(name: &str, given: &Given) -> String {
     serde_json::json!({ "version": "https://jsonfeed.org/version/1.1", "title": name, "items": [item] }).to_string()
 }
 
+/// The torrent with an `update-url` in its info, which makes it another: its web seed alone has it.
+fn with_update_url(torrent: &[u8], url: &str) -> Vec<u8> {
+    const PIECES: &[u8] = b"6:pieces";
+    let begin =
+        torrent.windows(PIECES.len()).position(|window| window == PIECES).expect("it has pieces") + PIECES.len();
+    let colon = begin + torrent[begin..].iter().position(|byte| *byte == b':').expect("they have a length");
+    let length: usize = std::str::from_utf8(&torrent[begin..colon]).expect("digits").parse().expect("a number");
+    let (before, after) = torrent.split_at(colon + 1 + length);
+    [before, format!("10:update-url{}:{url}", url.len()).as_bytes(), after].concat()
+}
+
 #[test]
 fn a_torrent_is_fetched_however_its_feed_writes_it() {
     let (folder, mut net) = (scratch(), Net::new());
@@ -175,8 +189,12 @@ fn a_torrent_is_fetched_however_its_feed_writes_it() {
         let (magnet, hex) = (metainfo.magnet().to_string(), metainfo.info_hash.to_string());
         let base32 = BASE32_NOPAD.encode(&HEXLOWER.decode(hex.as_bytes()).expect("it is hexadecimal"));
         let script = format!("/download.php?id={number}&name=a.torrent");
-        site.put(&script, "application/x-bittorrent", http::get(&home, &release.torrent, &[]).body);
-        Given { torrent: release.torrent, script: site.url(&script), magnet, hex, base32 }
+        let bytes = http::get(&home, &release.torrent, &[]).body;
+        let renewed = format!("/{number}.torrent");
+        site.put(&renewed, "application/x-bittorrent", with_update_url(&bytes, &release.torrent));
+        site.put(&script, "application/x-bittorrent", bytes);
+        let [script, renewed] = [script, renewed].map(|path| site.url(&path));
+        Given { torrent: release.torrent, script, renewed, magnet, hex, base32 }
     };
     let mut serve = |number: usize, content_type: &'static str, document: String| {
         let path = format!("/{number}");

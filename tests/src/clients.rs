@@ -303,7 +303,7 @@ fn crier(folder: &Path) -> PathBuf {
 
 /// Debian's package belongs to Debian's Python, which need not be the first on the path. `PODSWARM_PYTHON` names
 /// another.
-fn python_with_libtorrent() -> String {
+pub fn python_with_libtorrent() -> String {
     if let Ok(python) = std::env::var("PODSWARM_PYTHON") {
         return python;
     }

@@ -34,7 +34,10 @@ impl Dht {
         let mut reply = Reply { ip: Some(from), ..Reply::default() };
         match question {
             Question::Ping => {}
-            Question::FindNode(target) => reply.nodes = self.nodes_near(target, family, &want),
+            // We keep nothing for others, and ask for no token to it.
+            Question::FindNode(target) | Question::GetItem(target) => {
+                reply.nodes = self.nodes_near(target, family, &want);
+            }
             Question::GetPeers { info_hash, noseed, scrape } => {
                 reply.token = Some(self.tokens.of(now, from.ip(), &mut self.rng).to_vec());
                 let is_known = self.side(family).is_some_and(|side| side.table.has(from));

@@ -29,6 +29,8 @@ pub(super) enum Goal {
     Nodes,
     /// To find the torrent's peers, and be noted among them.
     Peers,
+    /// To know what is kept there.
+    Item,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,10 +4,11 @@
 //! not known are passed over.
 //!
 //! Laws: no input panics; what is written is read back. Sources: BEP 5, 32 (`want`, `nodes6`), 33 (`scrape`,
-//! `seed`, `noseed`, `BFsd`, `BFpe`), 42 (`ip`), 43 (`ro`).
+//! `seed`, `noseed`, `BFsd`, `BFpe`), 42 (`ip`), 43 (`ro`), 44 (`get`).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use super::item::Signed;
 use super::node_id::NodeId;
 use super::scrape::{Filter, Filters};
 use crate::bencode::reader::{Raw, read};
@@ -95,6 +96,8 @@ pub enum Question {
         /// The asker has everything.
         seed: bool,
     },
+    /// What is kept at a number, or who is nearest to it.
+    GetItem(NodeId),
 }
 
 /// A query.
@@ -123,6 +126,8 @@ pub struct Reply {
     pub filters: Option<Box<Filters>>,
     /// To be shown with an announce.
     pub token: Option<Vec<u8>>,
+    /// What is kept.
+    pub item: Option<Box<Signed>>,
     /// Where the answerer sees the asker.
     pub ip: Option<SocketAddr>,
 }
@@ -196,6 +201,7 @@ impl Query {
                 let token = arguments.get(b"token").and_then(Raw::string).ok_or(Refusal::Protocol)?.to_vec();
                 Question::AnnouncePeer { info_hash: number(b"info_hash")?, port, token, seed: is_set(b"seed") }
             }
+            b"get" => Question::GetItem(number(b"target")?),
             // Some ask for what is near a target by names of their own, and can use an answer.
             _ => arguments.get(b"target").and_then(node_id).map(Question::FindNode).ok_or(Refusal::UnknownMethod)?,
         };
@@ -234,6 +240,10 @@ impl Query {
                 write_entry(&mut out, b"token", token);
                 b"announce_peer"
             }
+            Question::GetItem(target) => {
+                write_entry(&mut out, b"target", &target.0);
+                b"get"
+            }
         };
         if !self.want.is_empty() {
             out.extend_from_slice(b"4:wantl");
@@ -266,7 +276,8 @@ impl Reply {
         let filters = filter(SEEDS).zip(filter(PEERS)).map(|(seeds, peers)| Box::new(Filters { seeds, peers }));
         let ip = root.get(b"ip").and_then(Raw::string).filter(|ip| matches!(ip.len(), 6 | 18)).map(socket_addr);
         let token = token.map(<[u8]>::to_vec);
-        Some(Self { id, nodes: nodes.collect(), values: peers.collect(), filters, token, ip })
+        let item = item_of(values).map(Box::new);
+        Some(Self { id, nodes: nodes.collect(), values: peers.collect(), filters, token, item, ip })
     }
 
     /// The datagram that answers `transaction` as the node `id`.
@@ -282,6 +293,9 @@ impl Reply {
         }
         out.extend_from_slice(b"2:id20:");
         out.extend_from_slice(&id.0);
+        if let Some(item) = &self.item {
+            write_entry(&mut out, b"k", &item.key);
+        }
         for family in Family::ALL {
             let of_family = self.nodes.iter().filter(|node| Family::of(node.addr) == family);
             let bytes = compact_nodes(of_family);
@@ -289,8 +303,16 @@ impl Reply {
                 write_entry(&mut out, family.key(), &bytes);
             }
         }
+        if let Some(item) = &self.item {
+            out.extend_from_slice(format!("3:seqi{}e", item.seq).as_bytes());
+            write_entry(&mut out, b"sig", &item.signature);
+        }
         if let Some(token) = &self.token {
             write_entry(&mut out, b"token", token);
+        }
+        if let Some(item) = &self.item {
+            out.extend_from_slice(b"1:v");
+            out.extend_from_slice(&item.value);
         }
         if !self.values.is_empty() {
             out.extend_from_slice(b"6:valuesl");
@@ -331,6 +353,15 @@ fn write_entry(out: &mut Vec<u8>, key: &[u8], value: &[u8]) {
 
 fn node_id(raw: Raw<'_>) -> Option<NodeId> {
     raw.string()?.try_into().ok().map(NodeId)
+}
+
+fn item_of(values: Raw<'_>) -> Option<Signed> {
+    Some(Signed {
+        key: values.get(b"k").and_then(Raw::string)?.try_into().ok()?,
+        signature: values.get(b"sig").and_then(Raw::string)?.try_into().ok()?,
+        seq: values.get(b"seq").and_then(Raw::integer)?,
+        value: values.get(b"v")?.as_bytes().to_vec(),
+    })
 }
 
 /// Nodes as they stand in messages and in files.
@@ -432,6 +463,24 @@ mod tests {
         );
     }
 
+    /// An answer as BEP 44 has it.
+    #[test]
+    fn what_is_kept_is_read_as_it_stands() {
+        let text = format!(
+            "d1:rd2:id20:mnopqrstuvwxyz1234561:k32:{}3:seqi4e3:sig64:{}1:vd2:ih20:aaaaaaaaaaaaaaaaaaaaee1:t2:aa1:y1:re",
+            "k".repeat(32),
+            "s".repeat(64)
+        );
+        let item = |text: &str| match Message::decode(text.as_bytes()).unwrap().body {
+            Body::Reply(reply) => reply.item,
+            other => panic!("{other:?}"),
+        };
+        let value = b"d2:ih20:aaaaaaaaaaaaaaaaaaaae".to_vec();
+        let want = Signed { key: [b'k'; 32], signature: [b's'; 64], seq: 4, value };
+        assert_eq!(item(&text), Some(Box::new(want)));
+        assert_eq!(item(&text.replace("3:seqi4e", "")), None);
+    }
+
     #[test]
     fn filters_come_in_pairs_of_the_right_length() {
         let read = |sd: Option<usize>, pe: Option<usize>| {
@@ -483,12 +532,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_asked_is_read(kind in 0..4, want in 0..4_usize, read_only: bool, port in prop::option::of(1..u16::MAX), flags: [bool; 2]) {
+        fn what_was_asked_is_read(kind in 0..5, want in 0..4_usize, read_only: bool, port in prop::option::of(1..u16::MAX), flags: [bool; 2]) {
             let [seed, scrape] = flags;
             let question = match kind {
                 0 => Question::Ping,
                 1 => Question::FindNode(OTHER),
                 2 => Question::GetPeers { info_hash: OTHER, noseed: seed, scrape },
+                3 => Question::GetItem(OTHER),
                 _ => Question::AnnouncePeer { info_hash: OTHER, port, token: vec![0, 255], seed },
             };
             let want = [vec![], vec![Family::V4], vec![Family::V6], Family::ALL.to_vec()][want].clone();
@@ -498,7 +548,7 @@ mod tests {
         }
 
         #[test]
-        fn what_was_answered_is_read(v4 in prop::collection::vec(any::<(u32, u16)>(), 0..9), v6 in prop::collection::vec(any::<(u64, u16)>(), 0..9), token: bool, ip: bool, scrape: bool) {
+        fn what_was_answered_is_read(v4 in prop::collection::vec(any::<(u32, u16)>(), 0..9), v6 in prop::collection::vec(any::<(u64, u16)>(), 0..9), token: bool, ip: bool, scrape: bool, seq in prop::option::of(any::<i64>())) {
             let v4 = v4.into_iter().map(|(ip, port)| SocketAddr::from((Ipv4Addr::from(ip), port)));
             let v6 = v6.into_iter().map(|(ip, port)| SocketAddr::from((Ipv6Addr::from(0x2001_u128 << 112 | u128::from(ip)), port)));
             let values: Vec<_> = v4.chain(v6).collect();
@@ -509,7 +559,9 @@ mod tests {
                 filters.seeds.insert(addr.ip());
             }
             let filters = scrape.then(|| Box::new(filters));
-            let reply = Reply { id: Some(ASKER), nodes, values, filters, token: token.then(|| vec![7; 8]), ip };
+            let item = |seq| Signed { key: [1; 32], signature: [2; 64], seq, value: b"d2:ihi0ee".to_vec() };
+            let item = seq.map(|seq| Box::new(item(seq)));
+            let reply = Reply { id: Some(ASKER), nodes, values, filters, token: token.then(|| vec![7; 8]), item, ip };
             let read = Message::decode(&reply.encode(ASKER, b"xy")).unwrap();
             prop_assert_eq!(read, Message { transaction: b"xy".to_vec(), body: Body::Reply(Box::new(reply)) });
         }

@@ -6,6 +6,7 @@
 //!
 //! [`Dht`] is such a node, in the networks of IPv4 and IPv6, which share nothing but their rules. It seeks the peers of
 //! torrents, tells the network that we take part in them, and answers others, as long as they do not ask too much.
+//! It looks up what somebody keeps there under his key, [`item`], and keeps nothing for others.
 //! [`message`] is what is on the wire, [`node_id`] the numbers, [`node_addr`] where a node is said to be, `table` whom
 //! we know, `lookup` one walk through the network, `peers` what others told us, [`scrape`] how many there are, `quota`
 //! how much each may ask, `saved` what outlives a restart.
@@ -17,8 +18,9 @@
 //! Laws: private torrents are not handed to this module (BEP 27); a read-only node answers nobody (BEP 43); queries,
 //! walks, and everything that is remembered are bounded; no input panics.
 //!
-//! Sources: BEP 5, 32, 33, 42, 43.
+//! Sources: BEP 5, 32, 33, 42, 43, 44, 46.
 
+pub mod item;
 pub mod message;
 pub mod node_id;
 pub mod node_addr;
@@ -30,6 +32,7 @@ mod quota;
 mod saved;
 mod answering;
 mod seeking;
+mod resolving;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -40,11 +43,13 @@ use crate::rng::Rng;
 use crate::swarm::peers::{canonical, network};
 use crate::time::{Instant, earliest};
 use crate::tracker::Scope;
+use item::ItemName;
 use lookup::{Goal, Lookup};
 use message::{Body, Contact, Family, Message, Query, Question, Reply};
 use node_id::NodeId;
 use peers::{Peers, Tokens};
 use quota::Quota;
+use resolving::Wanted;
 use scrape::{Filters, Tally};
 use seeking::Sought;
 use table::{K, Table};
@@ -113,6 +118,9 @@ pub enum Input<'a> {
     Seek([u8; 20], Part),
     /// We no longer do.
     Leave([u8; 20]),
+    /// The torrent is wanted that this names. [`Output::Resolved`] is the answer; until then it is looked up time and
+    /// again.
+    Resolve(&'a ItemName),
     /// Somebody says that there is a node.
     Node(SocketAddr),
     /// A node that everybody begins with: it is asked if nobody else is known, and spared otherwise.
@@ -144,6 +152,10 @@ pub enum Output {
         /// Who they are.
         filters: Box<Filters>,
     },
+    /// The torrent that an item names, by the number around which it is kept.
+    Resolved(NodeId, [u8; 20]),
+    /// Nobody around that number keeps what is wanted. It is looked up again, unless [`Dht::forget`] is told otherwise.
+    Unresolved(NodeId),
     /// Few nodes are known: look up the names of those that everybody begins with, and hand their addresses in.
     Resolve,
 }
@@ -216,6 +228,8 @@ pub struct Dht {
     sought: BTreeMap<[u8; 20], Sought>,
     /// When each is next to be sought in which network, the soonest of each network first: every datagram asks for it.
     due: BTreeSet<(Family, Instant, [u8; 20])>,
+    /// Whose torrents are wanted, by where they are kept.
+    wanted: BTreeMap<NodeId, Wanted>,
     peers: Peers,
     tokens: Tokens,
     quota: Quota,
@@ -259,6 +273,7 @@ impl Dht {
             walks: BTreeMap::new(),
             next_walk: 0,
             sought: BTreeMap::new(),
+            wanted: BTreeMap::new(),
             due: BTreeSet::new(),
             peers: Peers::default(),
             tokens: Tokens::new(now, &mut rng),
@@ -277,6 +292,7 @@ impl Dht {
             Input::Received(from, datagram) => self.received(now, canonical(from), datagram),
             Input::Seek(info_hash, part) => self.seek(now, info_hash, part),
             Input::Leave(info_hash) => self.seek_no_more(info_hash),
+            Input::Resolve(name) => self.resolve(now, name),
             Input::Node(addr) => self.named(now, canonical(addr), false),
             Input::Router(addr) => self.named(now, canonical(addr), true),
             Input::ReachedAt(port) => self.outer_port = port,
@@ -284,6 +300,7 @@ impl Dht {
         self.expire(now);
         self.maintain(now);
         self.start_seeking(now);
+        self.start_resolving(now);
         self.walk(now);
     }
 
@@ -298,7 +315,8 @@ impl Dht {
         let sides = self.sides.iter().filter(|side| side.looking_around.is_none()).map(|side| side.look_around_at);
         let maintained = self.sides.iter().filter(|side| side.table.len() > 0).map(|side| side.maintain_at);
         let soonest = answers.chain(sides).chain(maintained).fold(None, |soonest, at| earliest(soonest, Some(at)));
-        earliest(earliest(soonest, Some(self.expire_at)), self.seek_deadline())
+        let due = earliest(self.seek_deadline(), self.resolve_deadline());
+        earliest(earliest(soonest, Some(self.expire_at)), due)
     }
 
     /// The number of nodes that we know, in both networks.
@@ -438,12 +456,16 @@ impl Dht {
         // Nobody aims us at hosts that are nearer to us than he is.
         ours.retain(|node| node.id != own && is_some_host(node.addr) && scope.sees(Scope::of(node.addr.ip())));
         walk.lookup.answered(contact, reply.token, &ours);
-        if walk.lookup.goal == Goal::Peers {
-            walk.lookup.found += reply.values.len();
-            if let Some(tally) = &mut walk.tally {
-                tally.hear(reply.filters.as_deref(), &reply.values);
+        match walk.lookup.goal {
+            Goal::Nodes => {}
+            Goal::Peers => {
+                walk.lookup.found += reply.values.len();
+                if let Some(tally) = &mut walk.tally {
+                    tally.hear(reply.filters.as_deref(), &reply.values);
+                }
+                self.found(target, from.ip(), reply.values);
             }
-            self.found(target, from.ip(), reply.values);
+            Goal::Item => self.heard_item(target, reply.item.as_deref()),
         }
     }
 
@@ -573,6 +595,7 @@ impl Dht {
                 let target = walk.lookup.target;
                 let question = match walk.lookup.goal {
                     Goal::Nodes => Question::FindNode(target),
+                    Goal::Item => Question::GetItem(target),
                     Goal::Peers => {
                         Question::GetPeers { info_hash: target, noseed: false, scrape: walk.tally.is_some() }
                     }
@@ -588,8 +611,10 @@ impl Dht {
     }
 
     fn arrived(&mut self, now: Instant, number: u32, walk: &Walk) {
-        if walk.lookup.goal == Goal::Peers {
-            return self.sought_around(now, walk);
+        match walk.lookup.goal {
+            Goal::Nodes => {}
+            Goal::Peers => return self.sought_around(now, walk),
+            Goal::Item => return self.resolved_around(now, walk.lookup.target),
         }
         let Some(side) = self.sides.iter_mut().find(|side| side.looking_around == Some(number)) else { return };
         side.looking_around = None;

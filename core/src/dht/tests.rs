@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use ed25519_dalek::{Signer, SigningKey};
+
+use super::item::{ItemName, Signed};
 use super::message::{Body, Contact, Family, Message, Query, Question};
 use super::node_id::NodeId;
 use super::quota::{MOST_FILTERS, MOST_OF_ONE};
@@ -37,6 +40,11 @@ struct World {
     found: BTreeMap<SocketAddr, Vec<SocketAddr>>,
     /// What was counted last.
     counted: BTreeMap<SocketAddr, Estimate>,
+    /// What nodes keep for somebody else.
+    kept: BTreeMap<SocketAddr, Signed>,
+    /// How often an item was asked for and not found.
+    missed: u32,
+    resolved: Vec<(SocketAddr, [u8; 20])>,
     sent: usize,
     /// Whether that one is left alone by those who know others.
     spares_router: bool,
@@ -62,6 +70,9 @@ impl World {
             dead: Vec::new(),
             found: BTreeMap::new(),
             counted: BTreeMap::new(),
+            kept: BTreeMap::new(),
+            missed: 0,
+            resolved: Vec::new(),
             sent: 0,
             spares_router: true,
             seed,
@@ -133,6 +144,8 @@ impl World {
                     assert_eq!(info_hash, TORRENT);
                     self.counted.insert(addr, filters.estimate());
                 }
+                Output::Resolved(_, torrent) => self.resolved.push((addr, torrent)),
+                Output::Unresolved(_) => self.missed += 1,
                 Output::Resolve => {
                     let router = self.router;
                     self.node_named(addr, router);
@@ -156,7 +169,10 @@ impl World {
         while let Some(entry) = self.events.first_entry().filter(|entry| entry.key().0 <= end) {
             self.now = entry.key().0;
             match entry.remove() {
-                Event::Datagram { from, to, bytes } => self.input(to, Input::Received(from, &bytes)),
+                Event::Datagram { from, to, bytes } => match self.answer_with_item(to, &bytes) {
+                    Some(bytes) => self.schedule(DELAY, Event::Datagram { from: to, to: from, bytes }),
+                    None => self.input(to, Input::Received(from, &bytes)),
+                },
                 Event::Tick(addr) => {
                     // Only the last of many is needed.
                     if self.nodes.get(&addr).is_some_and(|node| node.deadline().is_some_and(|at| at <= self.now)) {
@@ -166,6 +182,16 @@ impl World {
             }
         }
         self.now = end;
+    }
+
+    /// What a node answers that keeps something, if it is asked for that.
+    fn answer_with_item(&self, node: SocketAddr, datagram: &[u8]) -> Option<Vec<u8>> {
+        let item = self.kept.get(&node)?.clone();
+        let message = Message::decode(datagram)?;
+        let Body::Query(Query { question: Question::GetItem(_), .. }) = message.body else { return None };
+        let id = self.nodes.get(&node)?.id(Family::of(node))?;
+        let reply = Reply { item: Some(Box::new(item)), ..Reply::default() };
+        Some(reply.encode(id, &message.transaction))
     }
 
     /// Has a stranger ask, and gives what he is answered at once.
@@ -603,4 +629,47 @@ fn one_liar_does_not_spoil_the_count() {
     world.input(asker, Input::Received(liar.addr, &bytes));
     world.run(Duration::from_secs(10));
     assert_counted(&world, asker, 5, 20);
+}
+
+/// What the owner of a key lets nodes keep.
+fn write_item(owner: &SigningKey, seq: i64, torrent: u8) -> Signed {
+    let value = [b"d2:ih20:".as_slice(), &[torrent; 20], b"e"].concat();
+    let text = [format!("3:seqi{seq}e1:v").as_bytes(), &value].concat();
+    Signed { key: owner.verifying_key().to_bytes(), signature: owner.sign(&text).to_bytes(), seq, value }
+}
+
+#[test]
+fn the_latest_that_an_owner_wrote_is_found_among_old_and_forged() {
+    let mut world = World::of(20, 11);
+    let owner = SigningKey::from_bytes(&[3; 32]);
+    let name = ItemName::new(owner.verifying_key().to_bytes(), Vec::new()).unwrap();
+    world.input(v4(1), Input::Resolve(&name));
+    world.run(Duration::from_mins(1));
+    assert!(world.resolved.is_empty() && (2..8).contains(&world.missed), "{} {:?}", world.missed, world.resolved);
+
+    for n in 2..20 {
+        let item = match n % 3 {
+            0 => write_item(&owner, 4, 0),
+            1 => write_item(&owner, 5, 1),
+            _ => Signed { seq: 6, ..write_item(&owner, 4, 2) },
+        };
+        world.kept.insert(v4(n), item);
+    }
+    world.run(Duration::from_mins(2));
+    assert_eq!(world.resolved, [(v4(1), [1; 20])]);
+    let missed = world.missed;
+    world.run(Duration::from_hours(1));
+    assert_eq!((world.resolved.len(), world.missed), (1, missed), "it is looked up no more");
+}
+
+#[test]
+fn what_is_wanted_no_longer_is_not_looked_up() {
+    let mut world = World::of(8, 12);
+    let name = ItemName::new([9; 32], b"salt".to_vec()).unwrap();
+    world.input(v4(1), Input::Resolve(&name));
+    world.run(Duration::from_secs(10));
+    let missed = world.missed;
+    world.nodes.get_mut(&v4(1)).unwrap().forget(name.target());
+    world.run(Duration::from_hours(1));
+    assert!(missed > 0 && world.missed <= missed + 1, "{missed} and then {}", world.missed);
 }

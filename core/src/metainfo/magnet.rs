@@ -172,7 +172,7 @@ fn parse_topics(topics: impl Iterator<Item = String>) -> Result<InfoHash, Magnet
 }
 
 /// The parameters in order: keys without the `.1` that tells several of a kind apart, values decoded.
-fn parameters(query: &str) -> impl Iterator<Item = (&str, String)> {
+pub(super) fn parameters(query: &str) -> impl Iterator<Item = (&str, String)> {
     query.split('&').filter_map(|parameter| {
         let (key, value) = parameter.split_once('=')?;
         let key = match key.rsplit_once('.') {
@@ -185,7 +185,7 @@ fn parameters(query: &str) -> impl Iterator<Item = (&str, String)> {
     })
 }
 
-fn strip_prefix_ignore_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
+pub(super) fn strip_prefix_ignore_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
     let (start, rest) = text.split_at_checked(prefix.len())?;
     start.eq_ignore_ascii_case(prefix).then_some(rest)
 }
@@ -219,7 +219,7 @@ pub(super) fn escaped(text: &str) -> impl fmt::Display + '_ {
 }
 
 /// The longest link that is read, in bytes.
-const MAX_BYTES: usize = 64 * 1024;
+pub(super) const MAX_BYTES: usize = 64 * 1024;
 
 /// Everything but RFC 3986's unreserved characters.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');

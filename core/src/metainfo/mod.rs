@@ -18,6 +18,7 @@ mod error;
 mod info_hash;
 mod layers;
 mod magnet;
+mod mutable_link;
 pub mod merkle;
 mod parse;
 mod path;
@@ -43,6 +44,7 @@ pub use error::MetainfoError;
 pub use info_hash::{InfoHash, InfoHashError, whole};
 pub use layers::PieceLayers;
 pub use magnet::{Magnet, MagnetError};
+pub use mutable_link::{MutableLink, NoKey};
 pub use path::{PathError, TorrentPath};
 
 /// The most nodes that are read of a torrent.

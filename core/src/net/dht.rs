@@ -6,6 +6,7 @@
 //!
 //! Law: nobody is asked at start but those whom the file, the configuration, a torrent or a peer names. Source: BEP 5.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use super::udp::UdpPort;
 use super::{DhtConfig, system_rng};
 use crate::dht::message::Family;
 use crate::dht::node_addr::NodeAddr;
+use crate::dht::node_id::NodeId;
 use crate::dht::{Dht, DhtSetup, Input, Output};
 use crate::swarm::peers::canonical;
 
@@ -61,19 +63,24 @@ pub(crate) async fn dht_task(kit: Kit) {
     let setup = DhtSetup { families, port, read_only: config.read_only, saved, rng: system_rng() };
     let mut dht = Dht::new(setup, clock.now());
     let (names, mut resolved) = mpsc::channel(NAMED);
-    let world = World { config, ports, names, found };
+    let mut world = World { config, ports, names, found, resolving: BTreeMap::new() };
     let mut save_at = clock.now() + SAVE_EVERY;
     dht.handle(clock.now(), Input::Tick);
     world.perform(&mut dht, None).await;
     loop {
         known.send_if_modified(|known| std::mem::replace(known, dht.nodes()) != dht.nodes());
         let wake = dht.deadline().map_or(save_at, |at| at.min(save_at));
-        let datagram;
+        let (datagram, item);
         let (input, came) = tokio::select! {
             ask = asks.recv() => match ask {
                 Some(Ask::Seek(info_hash, part)) => (Input::Seek(info_hash, part), None),
                 Some(Ask::End(info_hash)) => (Input::Leave(info_hash), None),
                 Some(Ask::ReachedAt(port)) => (Input::ReachedAt(port), None),
+                Some(Ask::Resolve(name, answer)) => {
+                    world.resolving.entry(name.target()).or_default().push(answer);
+                    item = name;
+                    (Input::Resolve(&item), None)
+                }
                 Some(Ask::Node(addr)) => (Input::Node(addr), None),
                 Some(Ask::NodeAt(node)) => {
                     // Only the owner's word may lead into his own network.
@@ -108,11 +115,13 @@ struct World {
     /// Takes nodes whose names were looked up, and whether they are routers.
     names: mpsc::Sender<(SocketAddr, bool)>,
     found: mpsc::Sender<Met>,
+    /// Who waits to hear which torrent is named by what is kept there.
+    resolving: BTreeMap<NodeId, Vec<mpsc::Sender<[u8; 20]>>>,
 }
 
 impl World {
     /// Does what the node wants done; `came` is where the datagram came from that it answers, and where it reached us.
-    async fn perform(&self, dht: &mut Dht, came: Option<(SocketAddr, Option<IpAddr>)>) {
+    async fn perform(&mut self, dht: &mut Dht, came: Option<(SocketAddr, Option<IpAddr>)>) {
         while let Some(output) = dht.poll() {
             match output {
                 Output::Send(addr, datagram) => {
@@ -127,6 +136,19 @@ impl World {
                 }
                 Output::Counted { info_hash, family, filters } => {
                     let _ = self.found.send(Met::Counted { info_hash, family, filters }).await;
+                }
+                Output::Resolved(target, torrent) => {
+                    for answer in self.resolving.remove(&target).into_iter().flatten() {
+                        // There is room for the one that it waits for.
+                        let _ = answer.try_send(torrent);
+                    }
+                }
+                Output::Unresolved(target) => {
+                    let waits = self.resolving.get(&target).is_some_and(|all| all.iter().any(|one| !one.is_closed()));
+                    if !waits {
+                        self.resolving.remove(&target);
+                        dht.forget(target);
+                    }
                 }
                 Output::Resolve => {
                     for node in &self.config.nodes {

@@ -55,6 +55,7 @@ use super::{AddError, AddTorrent, EngineConfig, EngineError, FindError, FindTorr
 use crate::background::{Background, Trip};
 use crate::bitfield::Bitfield;
 use crate::blocklist::Blocklist;
+use crate::dht::item::ItemName;
 use crate::metainfo::merkle::Sha256Digest;
 use crate::metainfo::{FileChoice, InfoHash, Metainfo};
 use crate::peer::{ConnId, Direction, Handshake, PeerId, Reserved};
@@ -98,6 +99,7 @@ pub(crate) enum Command {
     OpenReader(u64, Range<u64>, Weak<()>, oneshot::Sender<Result<u64, ReadError>>),
     Read(u64, u64, super::reader::Answer),
     Introduce([u8; 20], SocketAddr),
+    Resolve(ItemName, mpsc::Sender<[u8; 20]>),
     Look(u64, oneshot::Sender<SwarmDetail>),
     Limit(RateLimits, oneshot::Sender<()>),
     SentBeside(u64),
@@ -242,6 +244,15 @@ impl Engine {
         let (done, answer) = oneshot::channel();
         self.commands.send(Command::Find(Box::new(find), done)).await.map_err(|_| FindError::Stopped)?;
         answer.await.unwrap_or(Err(FindError::Stopped))
+    }
+
+    /// The torrent, as it stands in handshakes, that the owner of a key lets the distributed hash table name. BEP 46.
+    ///
+    /// Takes as long as it takes; drop it to end the search. `None` without a hash table.
+    pub async fn resolve(&self, name: ItemName) -> Option<[u8; 20]> {
+        let (answer, mut resolved) = mpsc::channel(1);
+        self.commands.send(Command::Resolve(name, answer)).await.ok()?;
+        resolved.recv().await
     }
 
     /// A tracker of the same owner says that somebody at `peer` takes part in the torrent of this info-hash, as it
@@ -602,6 +613,7 @@ impl Task {
             Command::OpenReader(key, range, alive, done) => self.open_reader(key, range, alive, done),
             Command::Read(number, at, answer) => self.read(number, at, answer),
             Command::Introduce(info_hash, peer) => self.introduce(info_hash, peer),
+            Command::Resolve(name, answer) => self.seeking.resolve(name, answer),
             Command::Look(key, done) => {
                 let _ = done.send(self.look(key));
             }

@@ -57,7 +57,7 @@ pub(crate) async fn lsd_task(
                     lsd.handle(clock.now(), Input::Seek(info_hash));
                 }
                 Some(Ask::End(info_hash)) => lsd.handle(clock.now(), Input::Leave(info_hash)),
-                Some(Ask::Node(_) | Ask::NodeAt(_) | Ask::ReachedAt(_)) => continue,
+                Some(Ask::Node(_) | Ask::NodeAt(_) | Ask::ReachedAt(_) | Ask::Resolve(..)) => continue,
                 None => return,
             },
             (length, from) = first.hear(&mut v4) => lsd.handle(clock.now(), Input::Received(from, &v4[..length])),

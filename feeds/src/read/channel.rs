@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use podswarm_core::metainfo::{InfoHash, Magnet};
+use podswarm_core::metainfo::{InfoHash, Magnet, MutableLink};
 use serde::{Deserialize, Serialize};
 use url::Url;
 use uuid::Uuid;
@@ -212,6 +212,8 @@ pub enum Source {
     },
     /// A magnet link.
     Magnet(Magnet),
+    /// A magnet link that names a key, whose owner says which torrent is meant.
+    Mutable(MutableLink),
     /// The file itself over HTTP.
     Http {
         /// Where it is.
@@ -242,7 +244,7 @@ pub enum WhyNone {
     },
     /// A link that is none.
     BadUrl,
-    /// A magnet link that names no torrent.
+    /// A magnet link that names neither a torrent nor a key.
     BadMagnet,
 }
 

@@ -298,6 +298,9 @@ impl<'b> Finder<'b> {
     }
 
     fn add_magnet(&mut self, link: &str) -> bool {
+        if let Ok(link) = link.trim().parse() {
+            return self.add(Source::Mutable(link));
+        }
         match link.trim().parse() {
             Ok(magnet) => self.add(Source::Magnet(magnet)),
             Err(_) => self.refuse(WhyNone::BadMagnet),
@@ -320,6 +323,7 @@ impl<'b> Finder<'b> {
             (Source::Torrent { url: a, .. }, Source::Torrent { url: b, .. })
             | (Source::Http { url: a, .. }, Source::Http { url: b, .. }) => a == b,
             (Source::Magnet(a), Source::Magnet(b)) => a.info_hash == b.info_hash,
+            (Source::Mutable(a), Source::Mutable(b)) => a.item == b.item,
             _ => false,
         });
         let has_room = self.sources.len() < MAX_SOURCES;
@@ -353,7 +357,7 @@ impl<'b> Finder<'b> {
     pub(super) fn finish(mut self, duration: Option<&str>) -> Found<'_> {
         self.sources.sort_by_key(|source| match source {
             Source::Torrent { .. } => 0,
-            Source::Magnet(_) => 1,
+            Source::Magnet(_) | Source::Mutable(_) => 1,
             Source::Http { .. } => 2,
         });
         let named = self.sources.iter().find_map(|source| match source {

@@ -80,7 +80,7 @@ fn add(found: &mut Found<'_>, finder: Finder<'_>, link: FileLink<'_>, quality: Q
     let is_known = sources.iter().any(|source| known.clone().any(|known| is_same(known, source)));
     let named = sources.iter().find_map(|source| match source {
         Source::Http { mime, .. } => mime.clone(),
-        Source::Torrent { .. } | Source::Magnet(_) => None,
+        Source::Torrent { .. } | Source::Magnet(_) | Source::Mutable(_) => None,
     });
     let mime = Some(essence(link.mime)).filter(|mime| !mime.is_empty()).or(named);
     // Of what has no type its name says enough to be fetched.
@@ -102,6 +102,7 @@ fn is_same(one: &Source, other: &Source) -> bool {
             Source::Torrent { url: b, .. } | Source::Http { url: b, .. },
         ) => a == b,
         (Source::Magnet(a), Source::Magnet(b)) => a.info_hash == b.info_hash,
+        (Source::Mutable(a), Source::Mutable(b)) => a.item == b.item,
         _ => false,
     }
 }
@@ -109,7 +110,7 @@ fn is_same(one: &Source, other: &Source) -> bool {
 fn is_at(source: &Source, link: &str, base: &Url) -> bool {
     match source {
         Source::Torrent { url, .. } | Source::Http { url, .. } => base.join(link.trim()).is_ok_and(|link| link == *url),
-        Source::Magnet(_) => false,
+        Source::Magnet(_) | Source::Mutable(_) => false,
     }
 }
 

@@ -77,7 +77,7 @@ fn listed(item: &Item, date: DateTime<Utc>) -> Listed {
         .iter()
         .filter_map(|source| match source {
             Source::Http { url, length, mime } => Some((url, *length, mime.as_deref())),
-            Source::Torrent { .. } | Source::Magnet(_) => None,
+            Source::Torrent { .. } | Source::Magnet(_) | Source::Mutable(_) => None,
         })
         .collect();
     let title = Some(cut_title(&item.title)).filter(|title| !title.is_empty());

@@ -65,6 +65,7 @@ fn a_site_of_files_says_where_it_stands_and_only_what_changed_is_written_again()
                     assert!(torrent.contains("8:url-list") && torrent.contains(BASE) && !torrent.contains("announce"));
                 }
                 Source::Magnet(magnet) => assert!(magnet.trackers.is_empty() && magnet.web_seeds.len() == 1),
+                Source::Mutable(link) => panic!("{form}: {link}"),
             }
         }
     }

@@ -252,6 +252,7 @@ fn offer_of(
                 offer.info_hash = offer.info_hash.or(Some(magnet.info_hash));
                 Source::Magnet(magnet.to_string())
             }
+            read::Source::Mutable(link) => Source::Magnet(link.to_string()),
             read::Source::Http { url, length, mime } => {
                 offer.length = offer.length.or(length);
                 offer.mime = offer.mime.or(mime);

@@ -16,7 +16,7 @@ use podswarm_core::app::{
     DataDir, Explain, Failure, GlobalArgs, Out, Reading, first_run_notice, free_space, in_one_heap, require_space,
     shutdown_signal, write_atomic,
 };
-use podswarm_core::metainfo::{FileChoice, InfoHash, Magnet, Metainfo};
+use podswarm_core::metainfo::{FileChoice, InfoHash, Magnet, Metainfo, MutableLink};
 use podswarm_core::net::http::{DownloadOptions, HttpClient, Reach};
 use podswarm_core::net::{AddTorrent, Conduct, Discovery, Engine, Files, FindTorrent, Torrent, TorrentStatus};
 use podswarm_core::rate::ByteCount;
@@ -53,6 +53,8 @@ enum Kind {
     File(PathBuf),
     /// A magnet link.
     Magnet(Box<Magnet>),
+    /// A link that names a key whose owner says which torrent is meant.
+    Mutable(Box<MutableLink>),
     /// Something over HTTP.
     Web(Url),
 }
@@ -179,6 +181,7 @@ impl Getter {
                 self.get_torrent(metainfo, Reach::Any, Vec::new(), &[]).await
             }
             Kind::Magnet(magnet) => self.get_magnet(magnet).await,
+            Kind::Mutable(link) => self.get_magnet(&self.resolve(link).await?).await,
             Kind::Web(url) => self.get_web(url).await,
         }
     }
@@ -232,6 +235,26 @@ impl Getter {
             let _ = std::fs::remove_file(copy);
         }
         Ok(got)
+    }
+
+    /// Asks the distributed hash table which torrent the owner of a key means now.
+    async fn resolve(&self, link: &MutableLink) -> Result<Magnet, Failure> {
+        let title = link.to_string();
+        self.out.note(format!("{title}: asking the distributed hash table which torrent is meant"));
+        let engine = self.engine().await?;
+        tokio::select! {
+            named = engine.resolve(link.item.clone()) => {
+                let named = named.ok_or_else(|| {
+                    Failure::new(format!("`{title}` can be looked up in the distributed hash table alone"))
+                        .with_hint("do without --no-dht")
+                })?;
+                Ok(link.magnet(InfoHash::from_v1(named)))
+            }
+            () = self.stop.cancelled() => {
+                Err(Failure::new(format!("stopped before the distributed hash table had told which torrent `{title}` means"))
+                    .with_hint("its owner has to tell it every hour or so"))
+            }
+        }
     }
 
     /// Asks peers what the torrent of a magnet link is.
@@ -530,6 +553,9 @@ fn kind_of(source: &str) -> Result<Kind, Failure> {
     let scheme = source.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
     match scheme.as_deref() {
         Some("magnet") => {
+            if let Ok(link) = source.parse() {
+                return Ok(Kind::Mutable(Box::new(link)));
+            }
             let magnet: Magnet = source.parse().map_err(|error| Failure::usage(format!("`{source}`: {error}")))?;
             Ok(Kind::Magnet(Box::new(magnet)))
         }

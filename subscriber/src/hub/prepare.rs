@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use podswarm_core::app::write_atomic;
-use podswarm_core::metainfo::{FileChoice, Info, InfoHash, Magnet, MagnetError, Metainfo};
+use podswarm_core::metainfo::{FileChoice, Info, InfoHash, Magnet, MagnetError, Metainfo, MutableLink};
 use podswarm_core::net::FindTorrent;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -80,20 +80,42 @@ async fn metainfo(kit: &Arc<Kit>, url: &str, info_hash: Option<InfoHash>, is_loc
 
 /// The metainfo of a magnet link: our own copy if there is one, else from peers, of which a copy is then kept.
 async fn of_magnet(kit: &Arc<Kit>, order: &Order, link: &str) -> Result<Metainfo, Fault> {
-    let magnet: Magnet = link.parse().map_err(|error: MagnetError| Fault::Source(error.to_string()))?;
-    if let Some(metainfo) = own_copy(kit, magnet.info_hash).await {
+    let mutable: Option<MutableLink> = link.parse().ok();
+    let named = match &mutable {
+        // What its owner names by now may be another episode.
+        Some(_) => order.info_hash,
+        None => Some(magnet(link)?.info_hash),
+    };
+    if let Some(info_hash) = named
+        && let Some(metainfo) = own_copy(kit, info_hash).await
+    {
         return Ok(metainfo);
     }
     let Some(engine) = kit.engine_for(order.id.feed) else {
         return Err(Fault::Source("this agent takes part in no swarm".to_owned()));
     };
     let discovery = kit.conduct(order.id.feed).discovery;
+    let magnet = match mutable {
+        Some(_) if !discovery.dht => {
+            return Err(Fault::Source("the link is for the distributed hash table, which is not asked".to_owned()));
+        }
+        Some(link) => {
+            let resolved = tokio::time::timeout(FIND_WITHIN, engine.resolve(link.item.clone())).await;
+            let nobody = || Fault::Source("nobody has told which torrent the magnet link's owner means".to_owned());
+            link.magnet(InfoHash::from_v1(resolved.ok().flatten().ok_or_else(nobody)?))
+        }
+        None => magnet(link)?,
+    };
     let find = FindTorrent { magnet, reach: reach_of_links(order.is_local), discovery };
     let found = tokio::time::timeout(FIND_WITHIN, engine.find(find)).await;
     let nobody = || Fault::Source("no peer has told what the magnet link's torrent is".to_owned());
     let metainfo = found.map_err(|_| nobody())?.map_err(|error| Fault::Source(error.to_string()))?;
     keep(kit, metainfo.info_hash, metainfo.encode()).await?;
     Ok(Metainfo::clone(&metainfo))
+}
+
+fn magnet(link: &str) -> Result<Magnet, Fault> {
+    link.parse().map_err(|error: MagnetError| Fault::Source(error.to_string()))
 }
 
 /// Keeps a copy of a torrent's metainfo.
@@ -136,7 +158,9 @@ pub(super) fn length_of(choice: Option<&FileChoice>, info: &Info) -> u64 {
 /// The files of a torrent that its magnet link selects; `None` if all are wanted. BEP 53.
 pub(super) fn choice_of(source: &Source, info: &Info) -> Result<Option<FileChoice>, Fault> {
     let Source::Magnet(link) = source else { return Ok(None) };
-    let magnet: Magnet = link.parse().map_err(|error: MagnetError| Fault::Source(error.to_string()))?;
-    FileChoice::selected(info, &magnet.selected)
+    // Which torrent its owner means is of no matter here.
+    let mutable = link.parse().map(|link: MutableLink| link.magnet(InfoHash::from_v1([0; 20])));
+    let selected = mutable.or_else(|_| magnet(link))?.selected;
+    FileChoice::selected(info, &selected)
         .map_err(|error| Fault::Source(format!("the magnet link selects files that are not there: {error}")))
 }

@@ -12,6 +12,7 @@ use super::super::udp::UdpPort;
 use super::super::{EngineConfig, dht, lsd};
 use super::Task;
 use crate::dht::Part;
+use crate::dht::item::ItemName;
 use crate::dht::message::Family;
 use crate::dht::node_addr::NodeAddr;
 use crate::dht::scrape::Filters;
@@ -59,6 +60,8 @@ pub(crate) enum Ask {
     /// Again if we take part in another way; the neighbours are not told in which.
     Seek([u8; 20], Part),
     End([u8; 20]),
+    /// The torrent is wanted that an item names.
+    Resolve(ItemName, mpsc::Sender<[u8; 20]>),
     /// Somebody says that there is a node.
     Node(SocketAddr),
     /// A torrent says so.
@@ -118,6 +121,13 @@ impl Seeking {
             self.swarms.remove(&info_hash);
             let table = self.table.as_ref().map(|(asks, _)| asks);
             tell(self.neighbours.iter().chain(table), &Ask::End(info_hash));
+        }
+    }
+
+    /// The torrent is wanted that an item names; without a hash table nobody answers.
+    pub(super) fn resolve(&self, name: ItemName, answer: mpsc::Sender<[u8; 20]>) {
+        if let Some((asks, _)) = &self.table {
+            let _ = asks.send(Ask::Resolve(name, answer));
         }
     }
 

@@ -402,6 +402,16 @@ fn a_version_2_magnet_is_read() {
 }
 
 #[test]
+fn a_link_that_names_a_key_is_read_once() {
+    let key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+    let link = format!("magnet:?xs=urn:btpk:{key}&s=6e");
+    let written = link.replace('&', "&amp;");
+    let enclosure = format!("<enclosure url='{written}&amp;dn=x' type='application/x-bittorrent'/>");
+    check(&format!("<link>{written}</link>"), &[&link]);
+    check(&format!("{enclosure}<link>{written}</link>"), &[&format!("{link}&dn=x")]);
+}
+
+#[test]
 fn each_item_without_a_source_says_why() {
     let scheme = |scheme: &str| WhyNone::Scheme { scheme: scheme.to_owned() };
     let not_media = |mime: &str| WhyNone::NotMedia { mime: mime.to_owned() };
@@ -569,6 +579,7 @@ fn versions(item: &Item) -> Vec<String> {
         let address = match &version.sources[0] {
             Source::Torrent { url, .. } | Source::Http { url, .. } => url.path().to_owned(),
             Source::Magnet(magnet) => magnet.to_string(),
+            Source::Mutable(link) => link.to_string(),
         };
         let mime = version.mime.as_deref().unwrap_or("?");
         let facts = [said(version.length), said(*bitrate), said(height.map(u64::from))].join(" ");

@@ -49,6 +49,7 @@ fn lines(item: &Item) -> Vec<String> {
                 format!("torrent {url}{}", info_hash.map(|hash| format!(" {hash}")).unwrap_or_default())
             }
             Source::Magnet(magnet) => magnet.to_string(),
+            Source::Mutable(link) => link.to_string(),
             Source::Http { url, length, mime } => {
                 let length = length.map(|length| length.to_string());
                 format!("http {url} {} {}", length.as_deref().unwrap_or("?"), mime.as_deref().unwrap_or("?"))
