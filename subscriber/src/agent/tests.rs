@@ -878,7 +878,8 @@ fn a_download_goes_on_without_its_swarm_when_that_is_wanted() {
 fn racing(mut world: World) -> (World, Input) {
     let mut item = torrent("a", 0, hash(9));
     item.offer.info_hash = None;
-    let address = "http://host.example/a.torrent".to_owned();
+    let address = "http://torrents.example/a.torrent".to_owned();
+    item.offer.sources[0] = Source::Torrent(address.clone());
     world.torrents.insert(address, hash(9));
     (world.is_slow, world.late) = (true, Some(Vec::new()));
     world.release(item);
@@ -900,7 +901,7 @@ fn a_torrent_that_is_known_late_goes_on_with_the_plain_file_that_has_begun() {
     assert_eq!(world.started.len(), 1, "what the server has is not known yet");
     let progress = Progress { have: 500, peers: 1, whole: Some(1000), ..Progress::default() };
     world.input(Input::Progress { id, attempt: world.attempts[&id], progress });
-    assert_eq!((world.started.last().unwrap().as_str(), world.started.len()), ("http://host.example/a.torrent", 2));
+    assert_eq!((world.started.last().unwrap().as_str(), world.started.len()), ("http://torrents.example/a.torrent", 2));
     let saved = &world.episodes[&id];
     assert_eq!((saved.offer.info_hash, world.stopped.len()), (Some(hash(9)), 1));
     assert!(saved.file.is_some() && world.discarded.is_empty());
