@@ -143,7 +143,8 @@ pub(super) fn item(model: &rss::Item, base: &Url) -> Option<Item> {
 fn substitute(item: &Item) -> Option<String> {
     let file = item.sources.iter().find_map(|source| match source {
         Source::Http { url, .. } | Source::Torrent { url, .. } => Some(url.to_string()),
-        Source::Magnet(_) | Source::Mutable(_) => None,
+        Source::Mutable(link) => Some(link.to_string()),
+        Source::Magnet(_) => None,
     });
     let swarm = || item.info_hash.map(|info_hash| info_hash.to_string());
     let page = || item.link.as_ref().map(Url::to_string);
