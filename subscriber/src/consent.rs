@@ -2,9 +2,12 @@
 //! does.
 //!
 //! He is asked once: by `podsub run` in a terminal, else by the page in his browser. Until he has answered all goes on
-//! as with a yes: a machine without terminal and browser has nobody to ask, and a note tells him there.
+//! as with a yes: a machine without terminal and browser has nobody to ask, and a note tells him there. A terminal that
+//! nobody looks at keeps nothing waiting for long.
 
 use std::io::{self, BufRead, IsTerminal};
+#[cfg(unix)]
+use std::time::Duration;
 
 use podswarm_core::app::{Explain, Failure, Out};
 use serde::{Deserialize, Serialize};
@@ -15,6 +18,10 @@ const SENTENCES: [&str; 3] = [
     "Others in a swarm see this machine's address, what it fetches and what it seeds.",
     "Without swarms everything comes from web servers alone; what is only to be had in a swarm does not come.",
 ];
+
+/// For so long a terminal is given to answer.
+#[cfg(unix)]
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Who has decided whether swarms are taken part in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,18 +85,45 @@ const fn is_in_front() -> bool {
     true
 }
 
-/// Asks the owner whether he takes part in swarms, until he has said yes or no; `None` if he says nothing more. Blocks
-/// the thread.
-pub fn ask(out: &Out, mut input: impl BufRead) -> Result<Option<bool>, Failure> {
+/// Asks the owner at his terminal whether he takes part in swarms; `None` if he does not say. Blocks the thread.
+pub fn ask(out: &Out) -> Result<Option<bool>, Failure> {
+    let answer = ask_by(out, read_soon)?;
+    if answer.is_none() {
+        out.note("nobody answers: swarms are taken part in until somebody does, here or in the browser");
+    }
+    Ok(answer)
+}
+
+/// What is typed at the terminal within [`PATIENCE`].
+#[cfg(unix)]
+fn read_soon() -> io::Result<Option<String>> {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+    let stdin = io::stdin();
+    let patience = Timespec { tv_sec: PATIENCE.as_secs().cast_signed(), tv_nsec: 0 };
+    let is_there = poll(&mut [PollFd::new(&stdin, PollFlags::IN)], Some(&patience))? > 0;
+    if is_there { read(&mut stdin.lock()) } else { Ok(None) }
+}
+
+#[cfg(not(unix))]
+fn read_soon() -> io::Result<Option<String>> {
+    read(&mut io::stdin().lock())
+}
+
+/// A line; `None` at the end.
+fn read(input: &mut impl BufRead) -> io::Result<Option<String>> {
+    let mut line = String::new();
+    Ok((input.read_line(&mut line)? > 0).then_some(line))
+}
+
+/// Asks until what is read is yes or no, or nothing is read.
+fn ask_by(out: &Out, mut read: impl FnMut() -> io::Result<Option<String>>) -> Result<Option<bool>, Failure> {
     for sentence in SENTENCES {
         out.note(sentence);
     }
     loop {
         out.note("Take part in swarms? Enter, or `y`, for yes, `n` for no:");
-        let mut line = String::new();
-        if input.read_line(&mut line).explain(|| "read your answer".to_owned())? == 0 {
-            return Ok(None);
-        }
+        let Some(line) = read().explain(|| "read your answer".to_owned())? else { return Ok(None) };
         let takes_part = match line.trim().to_lowercase().as_str() {
             "" | "y" | "yes" => true,
             "n" | "no" => false,
@@ -126,7 +160,8 @@ mod tests {
             ("", None, 1),
         ] {
             let (out, heard) = Out::captured(Format::Text, false);
-            assert_eq!(ask(&out, typed.as_bytes()).unwrap(), want, "{typed}");
+            let mut input = typed.as_bytes();
+            assert_eq!(ask_by(&out, || read(&mut input)).unwrap(), want, "{typed}");
             let said = heard.stderr();
             assert_eq!(said.matches("Take part in swarms?").count(), asked, "{said}");
             assert!(said.contains("see this machine's address") && heard.stdout().is_empty());

@@ -169,7 +169,7 @@ fn greeting(dir: &DataDir, out: &Out) -> Greeting {
     let (dir, out) = (dir.clone(), out.clone());
     Box::new(move |decided_by| {
         let answer = match decided_by {
-            DecidedBy::Nobody if consent::can_ask(&out) => consent::ask(&out, std::io::stdin().lock())?,
+            DecidedBy::Nobody if consent::can_ask(&out) => consent::ask(&out)?,
             _ => None,
         };
         if answer.is_none() {
@@ -189,7 +189,7 @@ async fn ask_owner(out: &Out, contact: &Contact) -> Result<(), Failure> {
         return Ok(());
     }
     let asking = out.clone();
-    let answer = tokio::task::spawn_blocking(move || consent::ask(&asking, std::io::stdin().lock())).await??;
+    let answer = tokio::task::spawn_blocking(move || consent::ask(&asking)).await??;
     if let Some(takes_part) = answer {
         contact.ask(Ask::Consent { takes_part }).await?;
     }
