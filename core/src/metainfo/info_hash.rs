@@ -7,7 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use data_encoding::{BASE32_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde_with::{DeserializeFromStr, SerializeDisplay};
 use sha1::{Digest, Sha1};
 use sha2::Sha256;
 
@@ -18,7 +18,7 @@ use sha2::Sha256;
 ///
 /// Text and serde form: lower-case hex of the v1 hash if there is one, else of the v2 hash. It is read from 40 hex
 /// digits or 32 base32 letters (v1) or 64 hex digits (v2), in any case.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, DeserializeFromStr, SerializeDisplay)]
 pub struct InfoHash(Hashes);
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -146,18 +146,6 @@ impl FromStr for InfoHash {
         let v1 = <[u8; 20]>::try_from(&*bytes).map(Self::from_v1);
         v1.or_else(|_| <[u8; 32]>::try_from(&*bytes).map(Self::from_v2))
             .map_err(|_| InfoHashError { length: text.chars().count() })
-    }
-}
-
-impl Serialize for InfoHash {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for InfoHash {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
 

@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde_with::{DeserializeFromStr, SerializeDisplay};
 
 use super::parse::{MAX_URLS, is_url};
 use super::{InfoHash, printable};
@@ -18,7 +18,7 @@ use super::{InfoHash, printable};
 ///
 /// The text and serde form is the link. Parameters that are not known, and known ones that make no sense, are passed
 /// over: the info-hash alone makes a link.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, DeserializeFromStr, SerializeDisplay)]
 pub struct Magnet {
     /// The torrent's name among all torrents.
     pub info_hash: InfoHash,
@@ -132,18 +132,6 @@ impl fmt::Display for Magnet {
             put("so", &ranges.join(","))?;
         }
         Ok(())
-    }
-}
-
-impl Serialize for Magnet {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Magnet {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
 

@@ -6,14 +6,14 @@ use std::fmt;
 use std::str::FromStr;
 
 use data_encoding::HEXLOWER_PERMISSIVE;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde_with::{DeserializeFromStr, SerializeDisplay};
 
 use super::magnet::{MAX_BYTES, parameters, strip_prefix_ignore_case};
 use super::{InfoHash, Magnet};
 use crate::dht::item::ItemName;
 
 /// Such a link. The text and serde form is the link.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, DeserializeFromStr, SerializeDisplay)]
 pub struct MutableLink {
     /// Under what its owner keeps the torrent's name.
     pub item: ItemName,
@@ -56,18 +56,6 @@ impl FromStr for MutableLink {
 impl fmt::Display for MutableLink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "magnet:?{}", self.query)
-    }
-}
-
-impl Serialize for MutableLink {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for MutableLink {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
 
