@@ -8,7 +8,7 @@ use super::extras::Extra;
 use super::plan::{Place, Plan, Prepared};
 use super::queue::{Fault, Job, Order, Rank};
 use super::rest::METERED;
-use super::{Agent, Duty, Output, Sources, Whole};
+use super::{Agent, Duty, Output, Prepare, Seed, Sources, Start, Whole};
 use crate::names;
 use crate::records::{Custody, Episode, EpisodeId, Shared, Source, Stage, Tagged, Why};
 
@@ -30,7 +30,7 @@ impl Agent {
                 let (file, is_local) = (episode.file.clone(), feed.is_local);
                 let file = file.filter(|_| self.enough(id).is_none());
                 if let (Some(info_hash), Some(file)) = (episode.seeded_as(), file) {
-                    self.outputs.push_back(Output::Seed { id, info_hash, file, is_local });
+                    self.outputs.push_back(Output::Seed(Seed { id, info_hash, file, is_local }));
                     self.begin_seeding(now, id);
                 }
             }
@@ -259,7 +259,7 @@ impl Agent {
         let folder = Place::of(episode, feed.name(), &feed.folder, &template).folder;
         let (file, is_local) = (episode.file.clone(), feed.is_local);
         let (source, info_hash) = (job.source().clone(), episode.offer.info_hash);
-        self.outputs.push_back(Output::Prepare { id, attempt, source, folder, file, info_hash, is_local });
+        self.outputs.push_back(Output::Prepare(Prepare { id, attempt, source, folder, file, info_hash, is_local }));
     }
 
     fn order_start(&mut self, id: EpisodeId, attempt: u64) {
@@ -272,7 +272,7 @@ impl Agent {
         let (path, length, is_played) = (self.settings.library.join(&plan.file), plan.length, job.is_played());
         let gives_way = job.gives_way();
         let episode = About::new(episode);
-        self.outputs.push_back(Output::Start {
+        self.outputs.push_back(Output::Start(Start {
             id,
             attempt,
             source,
@@ -283,7 +283,7 @@ impl Agent {
             gives_way,
             is_played,
             is_local,
-        });
+        }));
         self.tell(Event::Downloading { episode, path, length });
     }
 

@@ -421,36 +421,10 @@ pub enum Output {
         is_typed: bool,
     },
     /// Find out what a source holds, and answer with [`Input::Prepared`] or [`Input::Failed`].
-    Prepare {
-        /// Whose.
-        id: EpisodeId,
-        /// To be named in the answer.
-        attempt: u64,
-        /// What to ask.
-        source: Source,
-        /// The show's folder, to be listed.
-        folder: String,
-        /// The file, if it has been chosen already.
-        file: Option<String>,
-        /// The torrent it is said to be.
-        info_hash: Option<InfoHash>,
-        /// The source may be at a private or loopback address.
-        is_local: bool,
-    },
+    Prepare(Prepare),
     /// Put the cover that is kept into a show's folder, in the place of what is ours there, unless a picture is there
     /// that is not; answer with [`Input::Pictured`].
-    PutPicture {
-        /// Which feed's.
-        feed: FeedId,
-        /// The folder.
-        folder: String,
-        /// Where the cover came from.
-        url: String,
-        /// What it is called.
-        name: String,
-        /// What is ours if it is there.
-        ours: Vec<String>,
-    },
+    PutPicture(PutPicture),
     /// Let the copy with the tags take a file's place, if both look as they did; answer with [`Input::Tagged`].
     PutTagged {
         /// Whose.
@@ -465,39 +439,9 @@ pub enum Output {
     /// Make these changes durable before doing what follows.
     Save(Vec<Change>),
     /// Seed what is complete; answer with [`Input::SeedFailed`] if that cannot be.
-    Seed {
-        /// Whose.
-        id: EpisodeId,
-        /// As which torrent.
-        info_hash: InfoHash,
-        /// The file or folder.
-        file: String,
-        /// Its trackers may be at private or loopback addresses.
-        is_local: bool,
-    },
+    Seed(Seed),
     /// Download, and answer with [`Input::Progress`] and at last [`Input::Done`] or [`Input::Failed`].
-    Start {
-        /// Whose.
-        id: EpisodeId,
-        /// To be named in the answers.
-        attempt: u64,
-        /// From where.
-        source: Source,
-        /// What, and under which name.
-        plan: Plan,
-        /// The torrent that a plain file is said to be.
-        info_hash: Option<InfoHash>,
-        /// Where the same is said to be had as a plain file.
-        mirrors: Vec<String>,
-        /// The hash that a plain file is said to have.
-        integrity: Option<Integrity>,
-        /// Another source waits for its turn: a host that says nothing is soon left.
-        gives_way: bool,
-        /// The owner is about to play it.
-        is_played: bool,
-        /// The source may be at a private or loopback address.
-        is_local: bool,
-    },
+    Start(Start),
     /// Go on with what is being prepared for an episode beside what comes next for it; answer as before.
     SetAside {
         /// Whose.
@@ -510,20 +454,7 @@ pub enum Output {
     },
     /// Make a copy of a file, if it looks as it did, with what is known of the episode in it; answer with
     /// [`Input::Tagged`]. What seeded it has stopped.
-    Tag {
-        /// Whose.
-        id: EpisodeId,
-        /// The file.
-        file: String,
-        /// What it looked like.
-        print: u64,
-        /// What is known, the notes left out.
-        tags: Box<Tags>,
-        /// Where the show's cover is.
-        cover: Option<String>,
-        /// The cover may be at a private or loopback address.
-        is_local: bool,
-    },
+    Tag(Tag),
     /// Delete what is ours of the pictures in a show's folder; answer with [`Input::Pictured`].
     TakePicture {
         /// Which feed's.
@@ -549,4 +480,93 @@ pub enum Output {
         /// Which feed's.
         feed: FeedId,
     },
+}
+
+/// A source to look at.
+#[derive(Clone, Debug)]
+pub struct Prepare {
+    /// Whose.
+    pub id: EpisodeId,
+    /// To be named in the answer.
+    pub attempt: u64,
+    /// What to ask.
+    pub source: Source,
+    /// The show's folder, to be listed.
+    pub folder: String,
+    /// The file, if it has been chosen already.
+    pub file: Option<String>,
+    /// The torrent it is said to be.
+    pub info_hash: Option<InfoHash>,
+    /// The source may be at a private or loopback address.
+    pub is_local: bool,
+}
+
+/// A cover to put into a folder.
+#[derive(Clone, Debug)]
+pub struct PutPicture {
+    /// Which feed's.
+    pub feed: FeedId,
+    /// The folder.
+    pub folder: String,
+    /// Where the cover came from.
+    pub url: String,
+    /// What it is called.
+    pub name: String,
+    /// What is ours if it is there.
+    pub ours: Vec<String>,
+}
+
+/// What to seed.
+#[derive(Clone, Debug)]
+pub struct Seed {
+    /// Whose.
+    pub id: EpisodeId,
+    /// As which torrent.
+    pub info_hash: InfoHash,
+    /// The file or folder.
+    pub file: String,
+    /// Its trackers may be at private or loopback addresses.
+    pub is_local: bool,
+}
+
+/// A download to begin.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// Whose.
+    pub id: EpisodeId,
+    /// To be named in the answers.
+    pub attempt: u64,
+    /// From where.
+    pub source: Source,
+    /// What, and under which name.
+    pub plan: Plan,
+    /// The torrent that a plain file is said to be.
+    pub info_hash: Option<InfoHash>,
+    /// Where the same is said to be had as a plain file.
+    pub mirrors: Vec<String>,
+    /// The hash that a plain file is said to have.
+    pub integrity: Option<Integrity>,
+    /// Another source waits for its turn: a host that says nothing is soon left.
+    pub gives_way: bool,
+    /// The owner is about to play it.
+    pub is_played: bool,
+    /// The source may be at a private or loopback address.
+    pub is_local: bool,
+}
+
+/// A file to copy with tags.
+#[derive(Clone, Debug)]
+pub struct Tag {
+    /// Whose.
+    pub id: EpisodeId,
+    /// The file.
+    pub file: String,
+    /// What it looked like.
+    pub print: u64,
+    /// What is known, the notes left out.
+    pub tags: Box<Tags>,
+    /// Where the show's cover is.
+    pub cover: Option<String>,
+    /// The cover may be at a private or loopback address.
+    pub is_local: bool,
 }

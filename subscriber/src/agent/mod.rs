@@ -56,7 +56,7 @@ use podswarm_feeds::poll::Now;
 pub use extras::Extra;
 pub use heard::{Play, Played};
 pub use hooks::{Arrival, HookState};
-pub use io::{Deletion, Input, Output, StreamNews, TagOutcome, Target, Whole};
+pub use io::{Deletion, Input, Output, Prepare, PutPicture, Seed, Start, StreamNews, Tag, TagOutcome, Target, Whole};
 pub use settings::{Duty, Limits, OnMetered, Seeding, Settings, Sources};
 
 use crate::records::{EpisodeId, FeedId};

@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Agent, Output};
+use super::{Agent, Output, PutPicture};
 use crate::records::{Episode, FeedId};
 use crate::rules::Choice;
 
@@ -71,7 +71,7 @@ impl Agent {
             ours.push(name.clone());
             self.note_pictures(id, ours.clone());
         }
-        self.outputs.push_back(Output::PutPicture { feed: id, folder, url, name, ours });
+        self.outputs.push_back(Output::PutPicture(PutPicture { feed: id, folder, url, name, ours }));
     }
 
     /// What of ours is in the show's folder now; `None` if the disk refused.

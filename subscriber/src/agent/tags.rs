@@ -19,7 +19,7 @@ use podswarm_core::time::Instant;
 use podswarm_feeds::poll::Now;
 
 use super::event::{About, Event};
-use super::{Agent, Output, Seeding, Sources, TagOutcome};
+use super::{Agent, Output, Seeding, Sources, Tag, TagOutcome};
 use crate::records::{Episode, EpisodeId, Feed, Stage, Tagged};
 use crate::rules::Choice;
 use crate::tags::Tags;
@@ -123,7 +123,7 @@ impl Agent {
             Tagged::Soon(copy) => Output::PutTagged { id, file: file.clone(), print, copy },
             Tagged::Never | Tagged::No | Tagged::Yes => {
                 let (tags, cover) = (Box::new(tags_of(episode, feed)), feed.image.clone());
-                Output::Tag { id, file: file.clone(), print, tags, cover, is_local: feed.is_local }
+                Output::Tag(Tag { id, file: file.clone(), print, tags, cover, is_local: feed.is_local })
             }
         };
         self.tagger.running = Some((id, file));

@@ -242,7 +242,7 @@ impl World {
                 return Some(Input::Measured { space: Ok(space), outstanding: 0 });
             }
             Output::Poll { feed, fetch, .. } => return Some(self.answer_poll(feed, &fetch)),
-            Output::Prepare { id, attempt, source, .. } => {
+            Output::Prepare(Prepare { id, attempt, source, .. }) => {
                 let prepared = self.prepare(id, attempt, &source);
                 match self.late.as_mut().filter(|_| matches!(source, Source::Torrent(_))) {
                     Some(late) => late.push(prepared),
@@ -250,8 +250,8 @@ impl World {
                 }
             }
             Output::Save(changes) => self.save(changes),
-            Output::Seed { id, .. } => self.seeded.push(id),
-            Output::Start { id, attempt, source, plan, .. } => {
+            Output::Seed(Seed { id, .. }) => self.seeded.push(id),
+            Output::Start(Start { id, attempt, source, plan, .. }) => {
                 self.started.push(source.address().to_owned());
                 self.attempts.insert(id, attempt);
                 let length = plan.length.unwrap_or(7);
@@ -263,7 +263,7 @@ impl World {
                 self.gathered.push((extra, url));
                 return Some(Input::Gathered { extra, name });
             }
-            Output::PutPicture { feed, name, ours, .. } => {
+            Output::PutPicture(PutPicture { feed, name, ours, .. }) => {
                 let saved = &self.feeds[&feed].pictures;
                 assert!(*saved == ours && ours.contains(&name), "it is written down: {saved:?} {ours:?}");
                 self.pictures.push(name.clone());
@@ -278,7 +278,7 @@ impl World {
             Output::DropAside { .. } | Output::SetAside { .. } => {}
             Output::Discard { file, .. } => self.discarded.push(file),
             Output::Stop { id } => self.stopped.push(id),
-            Output::Tag { id, tags, print, .. } => {
+            Output::Tag(Tag { id, tags, print, .. }) => {
                 assert!(!self.is_exchanged(id), "peers have the very same bytes");
                 assert_eq!((tags.show.as_str(), tags.author.as_deref(), print), ("Show", Some("Ann"), 1));
                 let outcome = self.tags_end.clone().unwrap_or(TagOutcome::Copied { print: 2 });

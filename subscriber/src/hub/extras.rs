@@ -14,7 +14,7 @@ use super::tags::Room;
 use super::task::Task;
 use crate::address::reach_of_links;
 use crate::agent::catalogue::Catalogue;
-use crate::agent::{Extra, Input};
+use crate::agent::{Extra, Input, PutPicture};
 use crate::dot_torrent::sentence;
 use crate::extras::{ExtraKind, Extras};
 use crate::keep;
@@ -67,20 +67,11 @@ pub(super) async fn gather(kit: Arc<Kit>, extra: Extra, url: String, is_local: b
     kit.tell(Input::Gathered { extra, name }).await;
 }
 
-/// A cover that is to be put into a show's folder.
-pub(super) struct PictureOrder {
-    pub(super) feed: FeedId,
-    pub(super) folder: String,
-    pub(super) url: String,
-    pub(super) name: String,
-    pub(super) ours: Vec<String>,
-}
-
 /// Puts a cover that is kept into a show's folder, and tells the agent.
-pub(super) async fn put_picture(kit: Arc<Kit>, order: PictureOrder) {
+pub(super) async fn put_picture(kit: Arc<Kit>, order: PutPicture) {
     let (room, keeper, feed) = (Room::beside(&kit), Arc::clone(&kit), order.feed);
     let put = tokio::task::spawn_blocking(move || {
-        let PictureOrder { folder, url, name, ours, .. } = order;
+        let PutPicture { folder, url, name, ours, .. } = order;
         let kept = keeper.extras.get(&url).filter(|kept| kept.name == name);
         let kept = kept.ok_or_else(|| "the cover is kept no longer".to_owned())?;
         let bytes = std::fs::read(kept.path).map_err(sentence)?;

@@ -19,9 +19,8 @@ use tokio_util::sync::CancellationToken;
 use super::kit::{Kit, Live, Shown};
 use super::prepare::{choice_of, length_of, own_copy};
 use crate::address::reach_of_links;
-use crate::agent::plan::Plan;
 use crate::agent::queue::{Fault, Progress};
-use crate::agent::{Deletion, Input, Seeding, Whole};
+use crate::agent::{Deletion, Input, Seed, Seeding, Start, Whole};
 use crate::ask::{SeedTotals, TrackerFigures, Transfer};
 use crate::dot_torrent::sentence;
 use crate::integrity::Integrity;
@@ -35,33 +34,8 @@ const REPORT_EVERY: Duration = Duration::from_secs(2);
 /// A host that sends nothing for so long is left for another source that waits.
 const SILENCE: Duration = Duration::from_secs(15);
 
-/// What is to be downloaded.
-pub(super) struct Order {
-    pub(super) id: EpisodeId,
-    pub(super) attempt: u64,
-    pub(super) source: Source,
-    pub(super) plan: Plan,
-    pub(super) info_hash: Option<InfoHash>,
-    /// URLs of the same as a plain file.
-    pub(super) mirrors: Vec<String>,
-    /// The hash of a plain file.
-    pub(super) integrity: Option<Integrity>,
-    /// Another source waits for its turn.
-    pub(super) gives_way: bool,
-    pub(super) is_played: bool,
-    pub(super) is_local: bool,
-}
-
-/// What is to be seeded.
-pub(super) struct SeedOrder {
-    pub(super) id: EpisodeId,
-    pub(super) info_hash: InfoHash,
-    pub(super) file: String,
-    pub(super) is_local: bool,
-}
-
 /// Downloads, tells the agent how it goes and how it ended, and seeds on where that is wanted.
-pub(super) async fn fetch(kit: Arc<Kit>, order: Order, cancel: CancellationToken, before: Option<JoinHandle<()>>) {
+pub(super) async fn fetch(kit: Arc<Kit>, order: Start, cancel: CancellationToken, before: Option<JoinHandle<()>>) {
     let_go(before).await;
     let (id, attempt) = (order.id, order.attempt);
     // Boxed, so that only what is needed for days is kept for days: thousands may be seeded.
@@ -75,7 +49,7 @@ pub(super) async fn fetch(kit: Arc<Kit>, order: Order, cancel: CancellationToken
 /// Downloads; gives what is to be seeded on, if anything is.
 async fn fetch_all(
     kit: &Arc<Kit>,
-    order: Order,
+    order: Start,
     cancel: &CancellationToken,
 ) -> Result<Option<(Torrent, Shown)>, Fault> {
     match &order.source {
@@ -112,7 +86,7 @@ pub(super) async fn let_go(before: Option<JoinHandle<()>>) {
 
 async fn from_swarm(
     kit: &Arc<Kit>,
-    order: &Order,
+    order: &Start,
     cancel: &CancellationToken,
 ) -> Result<Option<(Torrent, Shown)>, Fault> {
     let Some(info_hash) = order.plan.info_hash else { return Err(Fault::Source("no torrent is known".to_owned())) };
@@ -156,7 +130,7 @@ async fn from_swarm(
 
 async fn from_host(
     kit: &Arc<Kit>,
-    order: &Order,
+    order: &Start,
     url: &str,
     cancel: &CancellationToken,
 ) -> Result<Option<(Torrent, Shown)>, Fault> {
@@ -211,7 +185,7 @@ async fn make_folder(kit: &Kit, file: &str) -> Result<(), Fault> {
 /// Downloads a plain file; `None` if it was cancelled.
 async fn download(
     kit: &Arc<Kit>,
-    order: &Order,
+    order: &Start,
     url: &str,
     path: &Path,
     meter: &Arc<Meter>,
@@ -274,7 +248,7 @@ async fn vouch(kit: &Arc<Kit>, info_hash: Option<InfoHash>, path: PathBuf) -> Op
 }
 
 /// Seeds what is complete until it is told to stop; tells the agent if that cannot be.
-pub(super) async fn seed(kit: Arc<Kit>, order: SeedOrder, cancel: CancellationToken, before: Option<JoinHandle<()>>) {
+pub(super) async fn seed(kit: Arc<Kit>, order: Seed, cancel: CancellationToken, before: Option<JoinHandle<()>>) {
     let_go(before).await;
     let id = order.id;
     let opened = {
@@ -289,8 +263,8 @@ pub(super) async fn seed(kit: Arc<Kit>, order: SeedOrder, cancel: CancellationTo
 }
 
 /// Takes part in the torrent of a file that is there; else tells whether it was taken away, and why that cannot be.
-async fn open(kit: &Arc<Kit>, order: SeedOrder) -> Result<(Torrent, Shown), (bool, String)> {
-    let SeedOrder { id, info_hash, file, is_local } = order;
+async fn open(kit: &Arc<Kit>, order: Seed) -> Result<(Torrent, Shown), (bool, String)> {
+    let Seed { id, info_hash, file, is_local } = order;
     let path = kit.library.path(&file).map_err(|error| (false, error.to_string()))?;
     if tokio::fs::symlink_metadata(&path).await.is_err() {
         return Err((kit.library.has_folder_of(&file), format!("`{}` is not there", path.display())));
@@ -369,7 +343,7 @@ fn delete_parts(library: &Library, file: &str) {
     }
 }
 
-async fn tell_done(kit: &Kit, order: &Order, length: u64, info_hash: Option<InfoHash>, was_there: bool) {
+async fn tell_done(kit: &Kit, order: &Start, length: u64, info_hash: Option<InfoHash>, was_there: bool) {
     let (library, file) = (kit.library.clone(), order.plan.file.clone());
     let ended = tokio::task::spawn_blocking(move || {
         // What other sources had begun is of no use any more.
@@ -382,7 +356,7 @@ async fn tell_done(kit: &Kit, order: &Order, length: u64, info_hash: Option<Info
 }
 
 /// Tells the agent again and again how a download stands; never returns.
-async fn report(kit: &Kit, order: &Order, progress: impl Fn() -> Progress) {
+async fn report(kit: &Kit, order: &Start, progress: impl Fn() -> Progress) {
     let mut interval = tokio::time::interval(REPORT_EVERY);
     loop {
         interval.tick().await;

@@ -12,29 +12,18 @@ use tokio_util::sync::CancellationToken;
 use super::fetch::let_go;
 use super::kit::Kit;
 use crate::address::reach_of_links;
-use crate::agent::Input;
 use crate::agent::plan::{Prepared, TorrentFacts};
 use crate::agent::queue::Fault;
+use crate::agent::{Input, Prepare};
 use crate::dot_torrent;
-use crate::records::{EpisodeId, Source};
+use crate::records::Source;
 
 /// Peers may take so long to tell what a magnet link's torrent is. Other sources have had their turn by then; without
 /// any, the same one has it again later.
 const FIND_WITHIN: Duration = Duration::from_mins(3);
 
-/// What is to be prepared.
-pub(super) struct Order {
-    pub(super) id: EpisodeId,
-    pub(super) attempt: u64,
-    pub(super) source: Source,
-    pub(super) folder: String,
-    pub(super) file: Option<String>,
-    pub(super) info_hash: Option<InfoHash>,
-    pub(super) is_local: bool,
-}
-
 /// Prepares, and tells the agent what was found.
-pub(super) async fn prepare(kit: Arc<Kit>, order: Order, cancel: CancellationToken, before: Option<JoinHandle<()>>) {
+pub(super) async fn prepare(kit: Arc<Kit>, order: Prepare, cancel: CancellationToken, before: Option<JoinHandle<()>>) {
     let (id, attempt) = (order.id, order.attempt);
     let_go(before).await;
     let Some(prepared) = cancel.run_until_cancelled(look(&kit, order)).await else { return };
@@ -45,7 +34,7 @@ pub(super) async fn prepare(kit: Arc<Kit>, order: Order, cancel: CancellationTok
     kit.tell(input).await;
 }
 
-async fn look(kit: &Arc<Kit>, order: Order) -> Result<Prepared, Fault> {
+async fn look(kit: &Arc<Kit>, order: Prepare) -> Result<Prepared, Fault> {
     let torrent = match &order.source {
         Source::Torrent(url) => Some(metainfo(kit, url, order.info_hash, order.is_local).await?),
         Source::Http(_) => None,
@@ -79,7 +68,7 @@ async fn metainfo(kit: &Arc<Kit>, url: &str, info_hash: Option<InfoHash>, is_loc
 }
 
 /// The metainfo of a magnet link: our own copy if there is one, else from peers, of which a copy is then kept.
-async fn of_magnet(kit: &Arc<Kit>, order: &Order, link: &str) -> Result<Metainfo, Fault> {
+async fn of_magnet(kit: &Arc<Kit>, order: &Prepare, link: &str) -> Result<Metainfo, Fault> {
     let mutable: Option<MutableLink> = link.parse().ok();
     let named = match &mutable {
         // What its owner names by now may be another episode.

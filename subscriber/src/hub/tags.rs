@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::extras::cover;
 use super::fetch::{let_go, outstanding};
 use super::kit::Kit;
-use crate::agent::{Input, TagOutcome};
+use crate::agent::{Input, Tag, TagOutcome};
 use crate::dot_torrent::sentence;
 use crate::keep;
 use crate::library::{Library, tagged_copy};
@@ -23,28 +23,16 @@ use crate::view::plain_text;
 /// What tags take at most, the cover left out.
 const MOST_TAGS: u64 = 64 << 10;
 
-/// What is to be written.
-pub(super) struct Order {
-    pub(super) id: EpisodeId,
-    pub(super) file: String,
-    pub(super) print: u64,
-    /// All but the notes.
-    pub(super) tags: Tags,
-    /// Where the show's cover is.
-    pub(super) cover: Option<String>,
-    pub(super) is_local: bool,
-}
-
 /// Makes the copy, when what ran for the episode has let go of its file, and tells the agent what came of it.
 pub(super) async fn copy(
     kit: Arc<Kit>,
     store: Store,
-    order: Order,
+    order: Tag,
     cancel: CancellationToken,
     before: Option<JoinHandle<()>>,
 ) {
     let_go(before).await;
-    let Order { id, file, print, mut tags, cover, is_local } = order;
+    let Tag { id, file, print, mut tags, cover, is_local } = order;
     let notes = tokio::task::spawn_blocking(move || keep::notes(&store, id)).await;
     let notes = notes.ok().and_then(Result::ok).flatten();
     tags.notes = notes.as_ref().map(|notes| plain_text(&notes.text)).unwrap_or_default();

@@ -248,47 +248,20 @@ impl Task {
             Output::Poll { feed, fetch, known, is_typed } => {
                 kit.clone().spawn(poll::poll(kit, feed, fetch, known, is_typed));
             }
-            Output::Prepare { id, attempt, source, folder, file, info_hash, is_local } => {
-                let order = prepare::Order { id, attempt, source, folder, file, info_hash, is_local };
-                self.work(id, |cancel, before| prepare::prepare(kit, order, cancel, before));
+            Output::Prepare(order) => {
+                self.work(order.id, |cancel, before| prepare::prepare(kit, order, cancel, before));
             }
-            Output::Start {
-                id,
-                attempt,
-                source,
-                plan,
-                info_hash,
-                mirrors,
-                integrity,
-                gives_way,
-                is_played,
-                is_local,
-            } => {
-                let order = fetch::Order {
-                    id,
-                    attempt,
-                    source,
-                    plan,
-                    info_hash,
-                    mirrors,
-                    integrity,
-                    gives_way,
-                    is_played,
-                    is_local,
-                };
-                self.work(id, |cancel, before| fetch::fetch(kit, order, cancel, before));
+            Output::Start(order) => {
+                self.work(order.id, |cancel, before| fetch::fetch(kit, order, cancel, before));
             }
-            Output::Seed { id, info_hash, file, is_local } => {
-                let order = fetch::SeedOrder { id, info_hash, file, is_local };
-                self.work(id, |cancel, before| fetch::seed(kit, order, cancel, before));
+            Output::Seed(order) => {
+                self.work(order.id, |cancel, before| fetch::seed(kit, order, cancel, before));
             }
-            Output::Tag { id, file, print, tags: said, cover, is_local } => {
-                let order = tags::Order { id, file, print, tags: *said, cover, is_local };
+            Output::Tag(order) => {
                 let store = self.store.clone();
-                self.work(id, |cancel, before| tags::copy(kit, store, order, cancel, before));
+                self.work(order.id, |cancel, before| tags::copy(kit, store, order, cancel, before));
             }
-            Output::PutPicture { feed, folder, url, name, ours } => {
-                let order = extras::PictureOrder { feed, folder, url, name, ours };
+            Output::PutPicture(order) => {
                 kit.clone().spawn(extras::put_picture(kit, order));
             }
             Output::TakePicture { feed, folder, ours } => {

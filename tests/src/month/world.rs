@@ -12,7 +12,7 @@ use podswarm_core::time::{Instant, earliest};
 use podswarm_feeds::poll::{Fetch, Now, Reply};
 use podswarm_subscriber::agent::catalogue::{Catalogue, Change, feed_mark};
 use podswarm_subscriber::agent::pages::{Pages, taken_in};
-use podswarm_subscriber::agent::{Agent, Deletion, Input, Output, Settings};
+use podswarm_subscriber::agent::{Agent, Deletion, Input, Output, Prepare, Settings, Start};
 use podswarm_subscriber::records::{Episode, EpisodeId, Feed, FeedId, Left, Loose};
 use url::Url;
 
@@ -311,11 +311,11 @@ impl World {
                 self.answer(Duration::from_millis(1), measured);
             }
             Output::Poll { feed, fetch, known, is_typed: _ } => self.poll(feed, fetch, known),
-            Output::Prepare { id, attempt, source, folder, file, .. } => {
+            Output::Prepare(Prepare { id, attempt, source, folder, file, .. }) => {
                 self.prepare(id, attempt, &source, &folder, file.as_deref());
             }
             Output::Save(changes) => self.records.save(changes),
-            Output::Start { id, attempt, source, plan, .. } => self.start(id, attempt, &source, plan),
+            Output::Start(Start { id, attempt, source, plan, .. }) => self.start(id, attempt, &source, plan),
             Output::Stop { id } => {
                 self.settle();
                 self.downloads.remove(&id);
@@ -324,11 +324,11 @@ impl World {
             Output::ConnectBack { .. }
             | Output::DropAside { .. }
             | Output::Listen { .. }
-            | Output::PutPicture { .. }
+            | Output::PutPicture(_)
             | Output::PutTagged { .. }
-            | Output::Seed { .. }
+            | Output::Seed(_)
             | Output::SetAside { .. }
-            | Output::Tag { .. }
+            | Output::Tag(_)
             | Output::TakePicture { .. }
             | Output::Tell(_)
             | Output::Treat { .. }
