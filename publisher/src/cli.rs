@@ -1,6 +1,5 @@
 //! The command line of `podpub`.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -546,10 +545,6 @@ pub(crate) struct ServeArgs {
     /// 8443 or the next free one where that cannot be had]
     #[arg(long, value_name = "ADDR", help_heading = "Serving")]
     pub(crate) https_listen: Option<Listen>,
-    /// Tell peers outside that we are reached at this IP:PORT, where that is not the public URL's host. May be given
-    /// more than once.
-    #[arg(long, value_name = "IP:PORT", help_heading = "Serving")]
-    pub(crate) peer_address: Vec<SocketAddr>,
     /// Believe the reverse proxy at this address or in this network about who asks (`X-Forwarded-For`, `Forwarded`):
     /// for the numbers, the tracker and the limits on connections. Nobody else's word is taken. May be given more than
     /// once.

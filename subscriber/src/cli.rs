@@ -1,6 +1,5 @@
 //! The command line of `podsub`.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -376,10 +375,6 @@ pub struct RunArgs {
     /// stream tells of news, and come to the port for peers.
     #[arg(long)]
     pub no_hubs: bool,
-    /// Tell hubs that they reach the port for peers at this IP:PORT, where you have forwarded it on the router by hand.
-    /// [default: as the router says, or our own address if it is public]
-    #[arg(long, value_name = "IP:PORT", conflicts_with = "no_hubs")]
-    pub peer_address: Option<SocketAddr>,
     /// The time zone in which schedules and the hours of --seed-at are read, such as `Europe/Berlin`. [default: the
     /// system's]
     #[arg(long, value_name = "ZONE", value_parser = time_zone)]

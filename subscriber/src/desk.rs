@@ -145,7 +145,6 @@ pub fn settings(duty: Duty, library: PathBuf, zone: Tz) -> Settings {
         enough: Enough::default(),
         connects_back: false,
         asks_hubs: true,
-        peer_address: None,
         seed_at: Vec::new(),
         on_metered: OnMetered::SeedNothing,
         rules: Rules::default(),

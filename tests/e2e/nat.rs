@@ -45,8 +45,9 @@ impl Homes {
     /// Has the first one fetch the episode by these ways, which he seeds from then on. Then the publisher seeds no
     /// more.
     #[track_caller]
-    fn seed(&self, ways: &[Way]) -> Program {
-        let mut seed = get_over(&self.first, ways, &self.torrent, &self.path("first"), &["--seed"]);
+    fn seed(&self, ways: &[Way], flags: &[&str]) -> Program {
+        let flags = [&["--seed"], flags].concat();
+        let mut seed = get_over(&self.first, ways, &self.torrent, &self.path("first"), &flags);
         seed.event("complete", PATIENCE);
         self.publisher.host.close_all_but(self.publisher.http_port);
         seed
@@ -72,7 +73,7 @@ fn by_a_mapping(offers: &[Offer], name: &str) {
     let homes = Homes::new();
     let router = &homes.routers[0];
     let daemon = router.offer(offers, homes.folder.path());
-    let seed = homes.seed(&[Way::Mapping]);
+    let seed = homes.seed(&[Way::Mapping], &[]);
     router.await_mapped(&["tcp 6881", "udp 6881"], PATIENCE);
     let reached = homes.publisher.full_status()["reached"].clone();
     assert_eq!(reached["text"], "yes: a peer has come in from outside");
@@ -90,6 +91,17 @@ fn by_a_port_that_the_router_maps_over_upnp() {
 #[test]
 fn by_a_port_that_the_router_maps_over_pcp() {
     by_a_mapping(&[Offer::Gateway], "PCP");
+}
+
+#[test]
+fn by_another_port_that_is_forwarded_by_hand() {
+    let homes = Homes::new();
+    let router = &homes.routers[0];
+    router.forward(7000, &homes.first, 6883);
+    let outside = format!("{}:7000", router.v4());
+    let seed = homes.seed(&[], &["--peer-port", "6883", "--peer-address", &outside]);
+    homes.assert_fetched("by a port forwarded by hand");
+    seed.stop(PATIENCE);
 }
 
 /// What `podsub status` says of the agent on `data`.
@@ -137,7 +149,7 @@ fn by_holes_that_both_routers_take_for_answers() {
     let flags = ["--down", "20kB/s", "--up", "20kB/s"];
     let mut relay = get_over(&homes.outside, &[], &homes.torrent, &homes.path("outside"), &flags);
     relay.event("downloading", PATIENCE);
-    let seed = homes.seed(&[]);
+    let seed = homes.seed(&[], &[]);
     homes.assert_fetched("through two routers that let nobody in");
     assert!(homes.outside.sent_bytes() < 8_000_000, "the relay has served the episode itself");
     assert!(homes.routers.iter().all(|router| router.mapped().is_empty()));

@@ -400,6 +400,16 @@ impl Router {
         host
     }
 
+    /// Forwards its port `port`, of TCP and of UDP, to this one of a host inside, as its owner does by hand.
+    pub fn forward(&self, port: u16, to: &Host, inside: u16) {
+        let to = to.v4();
+        let rules: String = ["tcp", "udp"].map(|protocol| format!(
+            "add rule inet filter prerouting_miniupnpd iifname eth0 {protocol} dport {port} dnat ip to {to}:{inside}\n\
+             add rule inet filter miniupnpd ip daddr {to} {protocol} dport {inside} accept\n"
+        )).concat();
+        self.host.namespace.run("nft", &["-f", "-"], &rules);
+    }
+
     /// Starts a daemon that maps ports for hosts inside by these protocols; its files lie in `folder`.
     #[track_caller]
     pub fn offer(&self, protocols: &[Offer], folder: &Path) -> Program {

@@ -3,6 +3,7 @@
 //! Each is also a key of the configuration file and a `PODSWARM_*` variable; see [`super::config`].
 
 use std::ffi::OsStr;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValue, TypedValueParser};
@@ -111,6 +112,11 @@ pub struct EngineArgs {
     #[arg(long, value_name = "PORT", help_heading = "Peers")]
     pub peer_port: Option<u16>,
 
+    /// Say that whoever is outside reaches that port at this IP:PORT, as where it is forwarded on the router by hand. May
+    /// be given more than once; the first is told to peers and trackers. [default: as the router says]
+    #[arg(long, value_name = "IP:PORT", help_heading = "Peers")]
+    pub peer_address: Vec<SocketAddr>,
+
     /// How we go out.
     #[command(flatten)]
     pub route: RouteArgs,
@@ -213,6 +219,7 @@ impl EngineArgs {
     pub fn config(&self, dir: &DataDir, background: Background) -> EngineConfig {
         EngineConfig {
             peer_port: self.peer_port.map_or(PeerPort::Default, PeerPort::Exactly),
+            peer_address: self.peer_address.first().copied(),
             bind: self.route.bind.clone(),
             proxy: self.route.proxy.clone(),
             up: self.up,

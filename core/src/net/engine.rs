@@ -137,6 +137,8 @@ pub struct Engine {
     torrents: watch::Receiver<Vec<Torrent>>,
     proxy: Option<Proxy>,
     bind: Option<Bind>,
+    /// Where the owner says that we are reached.
+    peer_address: Option<SocketAddr>,
     /// How the block list stands.
     blocklist: watch::Receiver<Option<BlocklistStatus>>,
     /// Bytes of blocks sent since the start.
@@ -189,7 +191,7 @@ impl Engine {
         let dialler = Dialler { route: config.route(), utp: config.utp.then_some(utp) };
         let router = Router::start(&config, &addrs);
         let (port_map, came_in) = (router.told.clone(), router.came_in.subscribe());
-        let (proxy, bind) = (config.proxy.clone(), config.bind.clone());
+        let (proxy, bind, peer_address) = (config.proxy.clone(), config.bind.clone(), config.peer_address);
         let (told, blocklist) = watch::channel(config.blocklist.as_ref().map(|file| file.status(None)));
         let (lists, new_lists) = mpsc::channel(1);
         if let Some(file) = config.blocklist.clone() {
@@ -210,6 +212,7 @@ impl Engine {
             torrents,
             proxy,
             bind,
+            peer_address,
             blocklist,
             limits,
             sent,
@@ -276,9 +279,12 @@ impl Engine {
         self.port_map.clone()
     }
 
-    /// Where whoever is outside reaches our port over TCP, as far as that is known: where a router lets others in, else
-    /// our own address if it is public. Over IPv4 alone.
+    /// Where whoever is outside reaches our port over TCP, as far as that is known: where the owner says, else where a
+    /// router lets others in, else our own address if it is public. The last two over IPv4 alone.
     pub fn outside(&self) -> Option<SocketAddr> {
+        if self.peer_address.is_some() {
+            return self.peer_address;
+        }
         let port = self.port()?;
         let own = || own_address(self.bind.as_ref().and_then(Bind::address)).map(|ip| SocketAddr::new(ip.into(), port));
         let addr = self.port_map.borrow().addr();
@@ -331,7 +337,7 @@ impl Engine {
     /// The figures of all torrents together.
     pub fn status(&self) -> EngineStatus {
         let dht_nodes = self.nodes.as_ref().map(|nodes| *nodes.borrow());
-        let reached = Reached::new(&self.port_map.borrow(), *self.came_in.borrow(), self.port());
+        let reached = Reached::new(self.peer_address, &self.port_map.borrow(), *self.came_in.borrow(), self.port());
         let proxy = self.proxy.as_ref().map(ProxyStatus::of);
         let interface = InterfaceStatus::of(self.bind.as_ref());
         let blocklist = self.blocklist.borrow().clone();

@@ -82,6 +82,8 @@ use http::Reach;
 pub struct EngineConfig {
     /// The port for peers.
     pub peer_port: PeerPort,
+    /// Where whoever is outside reaches that port, if the owner says so; else it is what the router says.
+    pub peer_address: Option<SocketAddr>,
     /// The address or interface to listen on and dial from; both families' unspecified addresses if `None`.
     pub bind: Option<Bind>,
     /// The proxy through which everything goes; what cannot go through it is off: uTP, the hash table, trackers over
@@ -174,7 +176,7 @@ impl EngineConfig {
     fn without_leaks(self) -> Self {
         let port_map = self.port_map && self.bind.as_ref().and_then(Bind::interface).is_none();
         match self.proxy {
-            Some(_) => Self { utp: false, dht: None, lsd: false, port_map: false, ..self },
+            Some(_) => Self { peer_address: None, utp: false, dht: None, lsd: false, port_map: false, ..self },
             None => Self { port_map, ..self },
         }
     }
@@ -184,6 +186,7 @@ impl Default for EngineConfig {
     fn default() -> Self {
         Self {
             peer_port: PeerPort::default(),
+            peer_address: None,
             bind: None,
             proxy: None,
             up: None,

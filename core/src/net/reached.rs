@@ -15,7 +15,7 @@ use crate::tracker::Scope;
 pub struct Reached {
     /// Whether they can; `None` if nothing is known.
     pub is_reached: Option<bool>,
-    /// Where they reach us, as far as a router has said.
+    /// Where they reach us, as far as the owner or a router has said.
     #[cfg_attr(feature = "schema", schema(value_type = Option<String>))]
     pub addr: Option<SocketAddr>,
     /// All of it in one sentence.
@@ -23,15 +23,20 @@ pub struct Reached {
 }
 
 impl Reached {
-    /// What is known of the port `port`, if there is one, with `came_in` if somebody has come in from outside.
-    pub(super) fn new(port_map: &PortMap, came_in: bool, port: Option<u16>) -> Self {
+    /// What is known of the port `port`, if there is one, which the owner has forwarded `by_hand`, with `came_in` if
+    /// somebody has come in from outside.
+    pub(super) fn new(by_hand: Option<SocketAddr>, port_map: &PortMap, came_in: bool, port: Option<u16>) -> Self {
         let Some(port) = port else {
             let text = "no: we are behind a proxy, which lets nobody in".to_owned();
             return Self { is_reached: Some(false), addr: None, text };
         };
-        let addr = port_map.addr().filter(|addr| Scope::of(addr.ip()) == Scope::Public);
-        let (by_router, why) = describe(port_map, port);
-        let (is_reached, text) = match (came_in, by_router) {
+        let by_router = || port_map.addr().filter(|addr| Scope::of(addr.ip()) == Scope::Public);
+        let addr = by_hand.or_else(by_router);
+        let (is_let_in, why) = match by_hand {
+            Some(addr) => (Some(true), format!("{addr} leads to port {port} here, as `--peer-address` says")),
+            None => describe(port_map, port),
+        };
+        let (is_reached, text) = match (came_in, is_let_in) {
             (true, Some(true)) => (Some(true), format!("yes: a peer has come in from outside; {why}")),
             (true, _) => (Some(true), "yes: a peer has come in from outside".to_owned()),
             (false, Some(true)) => (Some(true), format!("yes, it seems: {why}; no peer has come in yet")),
@@ -99,10 +104,14 @@ mod tests {
             (mapped("100.64.0.7:7000"), false, Some(false), "CGNAT"),
             (mapped("192.168.0.2:7000"), false, Some(false), "second router"),
         ] {
-            let reached = Reached::new(&port_map, came_in, Some(6881));
+            let reached = Reached::new(None, &port_map, came_in, Some(6881));
             assert_eq!(reached.is_reached, is_reached, "{reached:?}");
             assert!(reached.text.contains(says), "{reached:?}");
         }
-        assert_eq!(Reached::new(&mapped("192.168.0.2:7000"), false, Some(1)).addr, None);
+        assert_eq!(Reached::new(None, &mapped("192.168.0.2:7000"), false, Some(1)).addr, None);
+        let by_hand = "198.18.0.1:7000".parse().unwrap();
+        let reached = Reached::new(Some(by_hand), &PortMap::Off, false, Some(6881));
+        assert_eq!((reached.is_reached, reached.addr), (Some(true), Some(by_hand)));
+        assert!(reached.text.contains("198.18.0.1:7000 leads to port 6881 here"), "{reached:?}");
     }
 }

@@ -199,7 +199,7 @@ impl Running {
             https,
             udp_tracker: !args.no_udp_tracker,
             proxies: args.trusted_proxy.clone().into(),
-            peer_addresses: args.peer_address.clone(),
+            peer_addresses: args.engine.peer_address.clone(),
             http_share: args.http_share,
             mirror: args.mirror.clone(),
             numbers: NumbersConfig {

@@ -1,6 +1,5 @@
 //! What the owner has set, and what an agent is here for.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -39,8 +38,6 @@ pub struct Settings {
     pub connects_back: bool,
     /// Whether hubs that feeds name are asked to tell of news.
     pub asks_hubs: bool,
-    /// Where whoever is outside reaches the port for peers, as the owner says.
-    pub peer_address: Option<SocketAddr>,
     /// What is wanted of all feeds.
     pub rules: Rules,
     /// Who has decided whether swarms are taken part in.

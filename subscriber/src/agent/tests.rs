@@ -111,7 +111,6 @@ fn settings(duty: Duty) -> Settings {
         enough: Enough::default(),
         connects_back: true,
         asks_hubs: true,
-        peer_address: None,
         rules: Rules::default(),
         decided_by: DecidedBy::Nobody,
         limits: Limits::default(),

@@ -82,7 +82,6 @@ async fn own(out: &Out, dir: &DataDir, lock: DataDirLock, args: &RunArgs, urls: 
         enough: Enough { ratio: args.seed_ratio, time: args.seed_time },
         connects_back: !args.no_connect_back,
         asks_hubs: !args.no_hubs,
-        peer_address: args.peer_address,
         rules: args.rules.all.clone(),
         decided_by: if args.no_seed { DecidedBy::Setting } else { DecidedBy::Nobody },
         limits: Limits { quota: args.quota.map(|size| size.0), leave_free: args.leave_free.map(|size| size.0) },

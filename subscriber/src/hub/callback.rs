@@ -57,7 +57,7 @@ const LONGEST_HEAD: usize = 16 << 10;
 pub(super) async fn watch_outside(kit: Arc<Kit>, mut port_map: watch::Receiver<PortMap>) {
     let mut known = None;
     while let Some(engine) = kit.engine() {
-        let outside = kit.peer_address.or_else(|| engine.outside());
+        let outside = engine.outside();
         if known != outside {
             known = outside;
             kit.tell(Input::Outside(outside)).await;

@@ -1,7 +1,6 @@
 //! What every task of the hub needs.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::ops::Add as _;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -42,8 +41,6 @@ pub(super) struct Kit {
     /// The owner wants to be in swarms no longer.
     has_left: AtomicBool,
     pub(super) seeding: Seeding,
-    /// Where whoever is outside reaches the port for peers, as the owner says.
-    pub(super) peer_address: Option<SocketAddr>,
     /// So much of the disk the owner wants free.
     pub(super) leave_free: Option<u64>,
     /// The cover that was fetched last, and where it was.
@@ -95,7 +92,6 @@ impl Kit {
         Ok(Self {
             library,
             seeding: settings.seeding,
-            peer_address: settings.peer_address,
             leave_free: settings.limits.leave_free,
             last_cover: tokio::sync::Mutex::default(),
             extras,

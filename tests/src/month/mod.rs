@@ -79,7 +79,6 @@ impl Month {
             limits,
             connects_back: false,
             asks_hubs: false,
-            peer_address: None,
         };
         let disk = Disk::new(400 * GB, 100 * GB);
         let mut repeat = Repeat { month: *self, at: Duration::ZERO };

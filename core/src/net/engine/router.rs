@@ -21,6 +21,8 @@ pub(super) struct Router {
     heard: watch::Receiver<PortMap>,
     /// The port on which we listen.
     port: u16,
+    /// The port that the owner has forwarded to it by hand, whatever the router may say.
+    by_hand: Option<u16>,
     /// Whether somebody has come in from outside.
     pub(super) came_in: watch::Sender<bool>,
     stop: CancellationToken,
@@ -31,23 +33,28 @@ impl Router {
     /// Starts the task for the port of these addresses.
     pub(super) fn start(config: &EngineConfig, addrs: &[SocketAddr]) -> Self {
         let port = addrs.iter().find(|addr| addr.is_ipv4()).map_or(0, SocketAddr::port);
+        let by_hand = config.peer_address.map(|addr| addr.port());
         let is_wanted = config.port_map && port != 0;
         let (tell, told) = watch::channel(if is_wanted { PortMap::Asking } else { PortMap::Off });
         let stop = CancellationToken::new();
         let task = is_wanted.then(|| {
             tokio::spawn(port_map_task(port, config.bind.as_ref().and_then(Bind::address), tell, stop.clone()))
         });
-        Self { heard: told.clone(), told, port, came_in: watch::Sender::new(false), stop, task }
+        let mut heard = told.clone();
+        if by_hand.is_some() {
+            heard.mark_changed();
+        }
+        Self { heard, told, port, by_hand, came_in: watch::Sender::new(false), stop, task }
     }
 
-    /// The port at which the router lets others in, if it is not our own, each time that something about it changes.
+    /// The port at which others are let in from outside, if it is not our own, each time that something about it changes.
     pub(super) async fn port_changed(&mut self) -> Option<u16> {
         if self.heard.changed().await.is_err() {
             // Nobody tells anything any more.
             std::future::pending::<()>().await;
         }
-        let port = self.heard.borrow_and_update().addr().map(|addr| addr.port());
-        port.filter(|port| *port != self.port)
+        let by_router = self.heard.borrow_and_update().addr().map(|addr| addr.port());
+        self.by_hand.or(by_router).filter(|port| *port != self.port)
     }
 
     /// Somebody has come in from outside, or nobody yet.
