@@ -157,7 +157,7 @@ pub enum Output {
     /// Nobody around that number keeps what is wanted. It is looked up again, unless [`Dht::forget`] is told otherwise.
     Unresolved(NodeId),
     /// Few nodes are known: look up the names of those that everybody begins with, and hand their addresses in.
-    Resolve,
+    LookUpRouters,
 }
 
 /// What an answer is for.
@@ -299,8 +299,9 @@ impl Dht {
         }
         self.expire(now);
         self.maintain(now);
-        self.start_seeking(now);
+        // Somebody waits for an item; torrents are sought time and again, and thousands of them all the time.
         self.start_resolving(now);
+        self.start_seeking(now);
         self.walk(now);
     }
 
@@ -558,7 +559,7 @@ impl Dht {
         let lookup = (!first.is_empty()).then(|| Lookup::new(own, Goal::Nodes, first));
         let started = lookup.and_then(|lookup| self.start_walk(Walk { family, lookup, tally: None }));
         if started.is_none() {
-            self.out.push_back(Output::Resolve);
+            self.out.push_back(Output::LookUpRouters);
         }
         let side = &mut self.sides[index];
         side.looking_around = started;
@@ -628,7 +629,7 @@ impl Dht {
         } else {
             side.look_around_at = now + LONELY_FIRST.saturating_mul(1 << side.lonely.min(8)).min(LONELY_MOST);
             side.lonely += 1;
-            self.out.push_back(Output::Resolve);
+            self.out.push_back(Output::LookUpRouters);
         }
     }
 }

@@ -37,7 +37,11 @@ pub(super) struct Wanted {
 impl Dht {
     pub(super) fn resolve(&mut self, now: Instant, name: &ItemName) {
         let fresh = || Wanted { name: name.clone(), latest: None, due: Some(now), walks: 0, missed: 0 };
-        self.wanted.entry(name.target()).or_insert_with(fresh);
+        let wanted = self.wanted.entry(name.target()).or_insert_with(fresh);
+        // Who asked before has waited long, and this one has not.
+        if wanted.due.is_some() {
+            (wanted.due, wanted.missed) = (Some(now), 0);
+        }
     }
 
     /// What is kept around this number is wanted no longer.
@@ -45,7 +49,8 @@ impl Dht {
         self.wanted.remove(&target);
     }
 
-    fn ready_families(&self) -> impl Iterator<Item = Family> {
+    /// The networks in which we know nodes.
+    pub(super) fn ready_families(&self) -> impl Iterator<Item = Family> {
         Family::ALL.into_iter().filter(|family| self.side(*family).is_some_and(|side| side.is_ready))
     }
 

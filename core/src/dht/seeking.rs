@@ -111,8 +111,7 @@ impl Dht {
 
     /// What is to be sought in the networks that we know, the soonest of each first.
     fn due_in_turn(&self) -> impl Iterator<Item = impl Iterator<Item = (Instant, [u8; 20], Family)>> {
-        let is_ready = |family: &Family| self.side(*family).is_some_and(|side| side.is_ready);
-        Family::ALL.into_iter().filter(is_ready).map(|family| {
+        self.ready_families().map(|family| {
             let all = self.due.range((family, Instant::ZERO, [0; 20])..);
             all.take_while(move |(of, ..)| *of == family).map(|(family, at, info_hash)| (*at, *info_hash, *family))
         })

@@ -146,7 +146,7 @@ impl World {
                 }
                 Output::Resolved(_, torrent) => self.resolved.push((addr, torrent)),
                 Output::Unresolved(_) => self.missed += 1,
-                Output::Resolve => {
+                Output::LookUpRouters => {
                     let router = self.router;
                     self.node_named(addr, router);
                 }
@@ -672,4 +672,35 @@ fn what_is_wanted_no_longer_is_not_looked_up() {
     world.nodes.get_mut(&v4(1)).unwrap().forget(name.target());
     world.run(Duration::from_hours(1));
     assert!(missed > 0 && world.missed <= missed + 1, "{missed} and then {}", world.missed);
+}
+
+#[test]
+fn an_item_is_sought_before_hundreds_of_torrents() {
+    let mut world = World::of(20, 13);
+    let owner = SigningKey::from_bytes(&[3; 32]);
+    let name = ItemName::new(owner.verifying_key().to_bytes(), Vec::new()).unwrap();
+    for n in 2..20 {
+        world.kept.insert(v4(n), write_item(&owner, 1, 1));
+    }
+    for n in 0..1000_u32 {
+        let mut torrent = TORRENT;
+        torrent[..4].copy_from_slice(&n.to_be_bytes());
+        world.input(v4(1), Input::Seek(torrent, Part::default()));
+    }
+    world.input(v4(1), Input::Resolve(&name));
+    world.run(Duration::from_secs(5));
+    assert_eq!(world.resolved, [(v4(1), [1; 20])]);
+    assert!(world.nodes[&v4(1)].seek_deadline().is_none_or(|at| at <= world.now), "torrents wait yet");
+}
+
+#[test]
+fn who_asks_anew_does_not_wait_as_long_as_who_asked_before() {
+    let mut world = World::of(8, 14);
+    let name = ItemName::new([9; 32], Vec::new()).unwrap();
+    world.input(v4(1), Input::Resolve(&name));
+    world.run(Duration::from_mins(10));
+    let missed = world.missed;
+    world.input(v4(1), Input::Resolve(&name));
+    world.run(Duration::from_secs(20));
+    assert!(world.missed >= missed + 2, "{missed} and then {}", world.missed);
 }

@@ -150,7 +150,7 @@ impl World {
                         dht.forget(target);
                     }
                 }
-                Output::Resolve => {
+                Output::LookUpRouters => {
                     for node in &self.config.nodes {
                         resolve(node.clone(), Reach::Any, false, self.names.clone());
                     }
