@@ -41,13 +41,14 @@ impl FromStr for MutableLink {
     fn from_str(text: &str) -> Result<Self, NoKey> {
         let query =
             strip_prefix_ignore_case(text.trim(), "magnet:?").filter(|query| query.len() < MAX_BYTES).ok_or(NoKey)?;
-        let value = |wanted: &str| parameters(query).find(|(key, _)| *key == wanted).map(|(_, value)| value);
+        let values =
+            |wanted: &'static str| parameters(query).filter(move |(key, _)| *key == wanted).map(|(_, value)| value);
         let hex = |text: &str| HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok();
-        if value("xt").is_some() {
+        if values("xt").next().is_some() {
             return Err(NoKey);
         }
-        let key = value("xs").and_then(|source| hex(strip_prefix_ignore_case(&source, "urn:btpk:")?)?.try_into().ok());
-        let salt = hex(&value("s").unwrap_or_default()).ok_or(NoKey)?;
+        let key = values("xs").find_map(|source| hex(strip_prefix_ignore_case(&source, "urn:btpk:")?)?.try_into().ok());
+        let salt = hex(&values("s").next().unwrap_or_default()).ok_or(NoKey)?;
         let item = ItemName::new(key.ok_or(NoKey)?, salt).ok_or(NoKey)?;
         Ok(Self { item, query: query.to_owned() })
     }
@@ -76,6 +77,8 @@ mod tests {
         let magnet = link.magnet(InfoHash::from_v1([7; 20]));
         assert_eq!((magnet.info_hash, magnet.name.as_deref()), (InfoHash::from_v1([7; 20]), Some("A show")));
         assert_eq!(magnet.trackers, ["http://t.example/announce"]);
+        let beside = format!("magnet:?xs=http%3A%2F%2Fx.example%2Fa.torrent&xs.1=urn:btpk:{KEY}&s=6e");
+        assert_eq!(beside.parse::<MutableLink>().unwrap().item, link.item, "there may be other sources, too");
         for wrong in [
             format!("magnet:?xs=urn:btpk:{}", &KEY[1..]),
             format!("magnet:?xs=urn:btpk:{KEY}&s=6"),
