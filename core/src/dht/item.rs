@@ -5,6 +5,9 @@
 //!
 //! Law: nothing is believed that the key has not signed. Sources: BEP 44 (mutable items), BEP 46 (`ih`).
 
+use std::fmt;
+
+use data_encoding::HEXLOWER;
 use ed25519_dalek::{Signature, VerifyingKey};
 use sha1::{Digest, Sha1};
 
@@ -68,9 +71,16 @@ impl ItemName {
     }
 }
 
+/// As links write it: `urn:btpk:KEY`, and `&s=SALT` where there is a salt.
+impl fmt::Display for ItemName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "urn:btpk:{}", HEXLOWER.encode(&self.key))?;
+        if self.salt.is_empty() { Ok(()) } else { write!(f, "&s={}", HEXLOWER.encode(&self.salt)) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use data_encoding::HEXLOWER;
     use ed25519_dalek::{Signer, SigningKey};
 
     use super::*;

@@ -225,6 +225,22 @@ pub enum Source {
     },
 }
 
+impl Source {
+    /// Whether both lead to the same, as far as their text says; of HTTP it counts where something is, not what it is
+    /// said to be.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::Torrent { url: a, .. } | Self::Http { url: a, .. },
+                Self::Torrent { url: b, .. } | Self::Http { url: b, .. },
+            ) => a == b,
+            (Self::Magnet(a), Self::Magnet(b)) => a.info_hash == b.info_hash,
+            (Self::Mutable(a), Self::Mutable(b)) => a.item == b.item,
+            _ => false,
+        }
+    }
+}
+
 /// Why an item has no source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -139,14 +139,19 @@ pub(super) fn item(model: &rss::Item, base: &Url) -> Option<Item> {
     Some(Item { guid: short(guid), guid_is_link, ..item })
 }
 
-/// What an item without a guid is known by: its file, else its swarm, else its page, else its title and date.
+/// What an item without a guid is known by: its file, else its swarm or who names that, else its page, else its title and date.
 fn substitute(item: &Item) -> Option<String> {
     let file = item.sources.iter().find_map(|source| match source {
         Source::Http { url, .. } | Source::Torrent { url, .. } => Some(url.to_string()),
-        Source::Mutable(link) => Some(link.to_string()),
-        Source::Magnet(_) => None,
+        Source::Magnet(_) | Source::Mutable(_) => None,
     });
-    let swarm = || item.info_hash.map(|info_hash| info_hash.to_string());
+    let key = || {
+        item.sources.iter().find_map(|source| match source {
+            Source::Mutable(link) => Some(link.item.to_string()),
+            Source::Http { .. } | Source::Magnet(_) | Source::Torrent { .. } => None,
+        })
+    };
+    let swarm = || item.info_hash.map(|info_hash| info_hash.to_string()).or_else(key);
     let page = || item.link.as_ref().map(Url::to_string);
     let name = || {
         let date = item.published.map(|published| published.to_rfc3339()).unwrap_or_default();

@@ -15,6 +15,8 @@
 //! Source: BEP 36, the podcast namespace's `alternateEnclosure`, ezRSS, torznab, Media RSS 1.5, and what real feeds
 //! made of them.
 
+use std::mem::discriminant;
+
 use podswarm_core::metainfo::{InfoHash, Magnet};
 use rss::extension::Extension;
 use url::Url;
@@ -319,13 +321,8 @@ impl<'b> Finder<'b> {
 
     /// True if `source` was there or is now.
     fn add(&mut self, source: Source) -> bool {
-        let is_known = self.sources.iter().any(|known| match (known, &source) {
-            (Source::Torrent { url: a, .. }, Source::Torrent { url: b, .. })
-            | (Source::Http { url: a, .. }, Source::Http { url: b, .. }) => a == b,
-            (Source::Magnet(a), Source::Magnet(b)) => a.info_hash == b.info_hash,
-            (Source::Mutable(a), Source::Mutable(b)) => a.item == b.item,
-            _ => false,
-        });
+        let is_known =
+            self.sources.iter().any(|known| discriminant(known) == discriminant(&source) && known.is_same(&source));
         let has_room = self.sources.len() < MAX_SOURCES;
         if !is_known && has_room {
             self.sources.push(source);

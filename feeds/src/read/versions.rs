@@ -77,7 +77,7 @@ fn add_link(found: &mut Found<'_>, link: FileLink<'_>, quality: Quality, base: &
 fn add(found: &mut Found<'_>, finder: Finder<'_>, link: FileLink<'_>, quality: Quality) {
     let Found { sources, info_hash, length, .. } = finder.finish(None);
     let known = found.sources.iter().chain(found.versions.iter().flat_map(|version| &version.sources));
-    let is_known = sources.iter().any(|source| known.clone().any(|known| is_same(known, source)));
+    let is_known = sources.iter().any(|source| known.clone().any(|known| known.is_same(source)));
     let named = sources.iter().find_map(|source| match source {
         Source::Http { mime, .. } => mime.clone(),
         Source::Torrent { .. } | Source::Magnet(_) | Source::Mutable(_) => None,
@@ -93,18 +93,6 @@ fn add(found: &mut Found<'_>, finder: Finder<'_>, link: FileLink<'_>, quality: Q
 /// Whether an alternate stands for the enclosure, and not for something that goes with it.
 fn is_of_the_enclosure(alternate: &Extension) -> bool {
     alternate.attrs.get("rel").is_none_or(|rel| rel.is_empty() || rel.eq_ignore_ascii_case("default"))
-}
-
-fn is_same(one: &Source, other: &Source) -> bool {
-    match (one, other) {
-        (
-            Source::Torrent { url: a, .. } | Source::Http { url: a, .. },
-            Source::Torrent { url: b, .. } | Source::Http { url: b, .. },
-        ) => a == b,
-        (Source::Magnet(a), Source::Magnet(b)) => a.info_hash == b.info_hash,
-        (Source::Mutable(a), Source::Mutable(b)) => a.item == b.item,
-        _ => false,
-    }
 }
 
 fn is_at(source: &Source, link: &str, base: &Url) -> bool {

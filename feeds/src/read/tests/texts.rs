@@ -26,6 +26,11 @@ fn an_item_without_guid_is_known_by_what_changes_least() {
     );
     check_guid("<title>t</title><link>/x</link><enclosure url='/a.torrent'/>", "https://pod.example/a.torrent");
     check_guid(&magnet, HASH);
+    let key = "00112233445566778899aabbccddeeff".repeat(2);
+    let by_key = format!("magnet:?dn=x&amp;s=6e&amp;xs=urn:btpk:{key}");
+    check_guid(&format!("<title>t</title><link>{by_key}</link>"), &format!("urn:btpk:{key}&s=6e"));
+    let file = "<enclosure url='/a.mp3' type='audio/mpeg'/>";
+    check_guid(&format!("<title>t</title><link>{by_key}</link>{file}"), "https://pod.example/a.mp3");
     check_guid("<title>t</title><link>/x</link>", "https://pod.example/x");
     check_guid("<title>t</title><pubDate>Fri, 20 Nov 2026 18:00:00 GMT</pubDate>", "t 2026-11-20T18:00:00+00:00");
     check_guid("<title>t</title>", "t");
