@@ -19,6 +19,7 @@ use std::time::SystemTime;
 use podswarm_core::app::{Space, free_space, sync_folder_of, write_atomic};
 use podswarm_core::metainfo::InfoHash;
 use podswarm_core::net::durable::beside;
+use podswarm_core::net::http::length_begun;
 use sha1::{Digest, Sha1};
 
 use crate::agent::{Deletion, TagOutcome};
@@ -242,13 +243,14 @@ impl Library {
         self.tidy(file)
     }
 
-    /// Lets the engine go on with what a plain download has brought of `file`, which has `length` bytes, unless the
-    /// engine has brought as much by itself. It looks at each piece before it takes it for right.
+    /// Lets the engine go on with what a plain download has brought of `file`, which has `length` bytes, unless that is a
+    /// file of another length, or one whose server does not tell, or the engine has brought as much by itself. It looks at
+    /// each piece before it takes it for right.
     pub fn hand_over(&self, file: &str, length: u64) -> io::Result<()> {
         let path = self.path(file)?;
         let (part, download) = (engine_part(&path), download_part(&path));
-        let begun = fs::symlink_metadata(&download).ok().filter(|it| it.is_file() && it.len() <= length);
-        if begun.is_none() || occupied(&download) <= occupied(&part) {
+        let is_file = fs::symlink_metadata(&download).is_ok_and(|it| it.is_file() && it.len() <= length);
+        if !is_file || length_begun(&download) != Some(length) || occupied(&download) <= occupied(&part) {
             return Ok(());
         }
         // Without it no plain download goes on with the part.
@@ -440,9 +442,15 @@ mod tests {
         library.hand_over(file, 9000).unwrap();
         assert!(!part.exists(), "there is nothing yet");
         fs::write(&download, [1; 9000]).unwrap();
-        fs::write(download.with_added_extension("http"), "version").unwrap();
-        library.hand_over(file, 8999).unwrap();
-        assert!(download.exists() && !part.exists(), "it is another file");
+        let sidecar = download.with_added_extension("http");
+        fs::write(&sidecar, "d3:url8:http://a9:validator1:ve").unwrap();
+        library.hand_over(file, 9000).unwrap();
+        assert!(download.exists() && !part.exists(), "nobody has said how long it is");
+        fs::write(&sidecar, "d6:lengthi9000e3:url8:http://a9:validator1:ve").unwrap();
+        for other in [8999, 9001] {
+            library.hand_over(file, other).unwrap();
+            assert!(download.exists() && !part.exists(), "it is another file");
+        }
         library.hand_over(file, 9000).unwrap();
         let left: Vec<_> = fs::read_dir(path.parent().unwrap()).unwrap().map(|entry| entry.unwrap().path()).collect();
         assert_eq!((&left[..], fs::read(&part).unwrap()), (&[part.clone()][..], vec![1; 9000]));

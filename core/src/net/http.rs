@@ -27,7 +27,7 @@ use reqwest::{Client, ClientBuilder, Response};
 use rustls::{ClientConfig, RootCertStore};
 use url::Url;
 
-pub use self::download::{Check, DownloadOptions, Downloaded, Sample};
+pub use self::download::{Check, DownloadOptions, Downloaded, Sample, length_begun};
 pub use self::error::{Cause, HttpError};
 pub use self::growing::{Growing, GrowingReader};
 pub use self::guard::Reach;

@@ -189,6 +189,9 @@ struct Version {
     url: String,
     /// The `ETag`, if it is a strong one, else the `Last-Modified`; verbatim.
     validator: String,
+    /// How long the file is, in bytes, if the server said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    length: Option<u64>,
 }
 
 /// The sidecar of a part with holes. Who does not know of holes cannot read it, and begins the part anew.
@@ -197,6 +200,19 @@ struct Holed {
     version: Version,
     /// The bytes that are there, as starts and ends.
     runs: Vec<[u64; 2]>,
+}
+
+/// What a sidecar says: the version, and the bytes that are there where the part has holes.
+fn read_sidecar(sidecar: &[u8]) -> Option<(Version, Option<Vec<[u64; 2]>>)> {
+    let plain = bencode::decode(sidecar, Limits::MESSAGE).map(|version| (version, None));
+    let holed = || bencode::decode(sidecar, Limits::MESSAGE).map(|Holed { version, runs }| (version, Some(runs)));
+    plain.or_else(|_| holed()).ok()
+}
+
+/// How long the file is, in bytes, of which `part` is a part, as far as its server has said. Blocks the thread.
+pub fn length_begun(part: &Path) -> Option<u64> {
+    let sidecar = std::fs::read(part.with_added_extension("http")).ok()?;
+    read_sidecar(&sidecar)?.0.length
 }
 
 /// A part that can be continued.
@@ -280,12 +296,9 @@ impl Job<'_> {
     async fn begun(&self) -> Option<Begun> {
         let bytes = fs::metadata(self.part).await.ok()?.len();
         let sidecar = fs::read(&self.sidecar).await.ok()?;
-        let plain = bencode::decode(&sidecar, Limits::MESSAGE);
-        let is_holed = plain.is_err();
-        let Holed { version, runs } = match plain {
-            Ok(version) => Holed { version, runs: vec![[0, bytes]] },
-            Err(_) => bencode::decode(&sidecar, Limits::MESSAGE).ok()?,
-        };
+        let (version, runs) = read_sidecar(&sidecar)?;
+        let is_holed = runs.is_some();
+        let runs = runs.unwrap_or_else(|| vec![[0, bytes]]);
         let is_sound = runs.iter().all(|[start, end]| start <= end && *end <= bytes);
         let runs: Runs = runs.into_iter().filter(|_| is_sound).collect();
         let can_be_asked_for = version.url == self.url.as_str() && HeaderValue::from_str(&version.validator).is_ok();
@@ -362,7 +375,8 @@ impl Job<'_> {
         // In this order no part ever stands beside the sidecar of another version.
         let part = self.open(OpenOptions::new().write(true).create(true).truncate(true)).await?;
         let headers = answer.response.headers();
-        let version = validator(headers).map(|validator| Version { url: self.url.to_string(), validator });
+        let version =
+            validator(headers).map(|validator| Version { url: self.url.to_string(), validator, length: total });
         if let Some(version) = &version {
             let sidecar = bencode::encode(version);
             fs::write(&self.sidecar, sidecar).await.map_err(|source| file_error(&self.sidecar, source))?;

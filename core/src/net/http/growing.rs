@@ -209,9 +209,9 @@ impl Growing {
         self.0.borrow().about.as_ref().map(|about| about.length)
     }
 
-    /// How many bytes it will have, where its server says so and sends any part of it.
+    /// How many bytes it will have, where its server says so, which version it is, and sends any part of that.
     pub fn length_in_parts(&self) -> Option<u64> {
-        self.0.borrow().about.as_ref().filter(|about| about.has_parts)?.length
+        self.0.borrow().about.as_ref().filter(|about| about.can_jump)?.length
     }
 
     /// Waits until its server has answered, and tells what [`Growing::length`] does; nothing if the download has ended
