@@ -404,11 +404,14 @@ impl Catalogue {
         names::free(&names::folder(title), None, |name| taken.contains(name))
     }
 
-    /// Whether an episode's file has this name, relative to the library and [`names::fold`]ed.
-    pub fn is_claimed(&self, folder_of: FeedId, file: &str) -> bool {
-        let claims =
-            |episode: &Episode| episode.file.iter().chain(&episode.former).any(|claimed| names::fold(claimed) == file);
-        self.episodes_of(folder_of).any(claims)
+    /// Whether a file of another episode of the feed, or a former one of this one, has this name, relative to the library
+    /// and [`names::fold`]ed.
+    pub fn is_claimed(&self, by_other_than: EpisodeId, file: &str) -> bool {
+        let claims = |episode: &Episode| {
+            let own = episode.file.iter().filter(|_| episode.id != by_other_than);
+            own.chain(&episode.former).any(|claimed| names::fold(claimed) == file)
+        };
+        self.episodes_of(by_other_than.feed).any(claims)
     }
 
     /// Takes in what a feed has today, first things first in `items`.

@@ -24,7 +24,7 @@ impl Agent {
                 let sources = self.usable(episode);
                 let is_played = self.queue.job(id).is_some_and(Job::is_played);
                 let rank = Rank { is_played, by_owner, when: episode.when() };
-                self.queue.add(now.instant, id, rank, sources);
+                self.queue.add(id, rank, sources);
             }
             Stage::Complete { .. } if self.seeds(id.feed) && self.rests().is_none() => {
                 let (file, is_local) = (episode.file.clone(), feed.is_local);
@@ -144,7 +144,7 @@ impl Agent {
             let length = torrent.is_single_file.then_some(torrent.length);
             return self.queue.found(now.instant, id, attempt, length);
         }
-        let is_claimed = |name: &str| self.in_the_way.contains(name) || self.catalogue.is_claimed(id.feed, name);
+        let is_claimed = |name: &str| self.in_the_way.contains(name) || self.catalogue.is_claimed(id, name);
         let place = Place::of(episode, feed.name(), &feed.folder, &terms.name);
         let plan = Plan::new(episode, source, &place, prepared, is_claimed);
         self.learn(id, Some(&plan.file), plan.info_hash);
@@ -178,6 +178,7 @@ impl Agent {
 
     pub(super) fn failed(&mut self, now: Now, id: EpisodeId, attempt: u64, fault: Fault) {
         if let Fault::InTheWay(_) = fault
+            && self.queue.job(id).is_some_and(|job| job.is_at(attempt))
             && let Some(mut episode) = self.catalogue.episode(id).cloned()
             && let Some(file) = episode.file.take()
         {

@@ -102,7 +102,11 @@ impl Plan {
             None => episode.offer.length.filter(|length| *length > 1),
         };
         // Of a plain file that was tried before, and is another, only the name may be there.
-        let fits = |file: &String| torrent.is_none_or(|torrent| torrent.extension() == names::extension(file));
+        let is_alike = |one: Option<&str>, other: Option<&str>| match (one, other) {
+            (Some(one), Some(other)) => one.eq_ignore_ascii_case(other),
+            (one, other) => one == other,
+        };
+        let fits = |file: &String| torrent.is_none_or(|torrent| is_alike(torrent.extension(), names::extension(file)));
         let chosen = episode.file.clone().filter(|file| prepared.present > 0 || fits(file));
         let file = chosen.unwrap_or_else(|| {
             let is_taken = |name: &str| {
@@ -219,6 +223,7 @@ mod tests {
             Plan::new(&episode, &source("http://h/x.torrent"), &place(), prepared, |_| false).file
         };
         assert_eq!(plan(&torrent("y.m4a", 1000, true)), "Show/2026-11-20 Title a.m4a");
+        assert_eq!(plan(&torrent("y.MP3", 1000, true)), "Show/2026-11-20 Title a.mp3");
         assert_eq!(plan(&torrent("y", 1000, false)), "Show/2026-11-20 Title a");
         assert_eq!(plan(&Prepared::default()), "Show/2026-11-20 Title a.mp3");
         let begun = Prepared { present: 1, ..torrent("y.m4a", 1000, true) };

@@ -218,8 +218,8 @@ impl Queue {
     }
 
     /// Takes in an episode, or gives it new sources. Without a source there is no job. One whose sources are what they
-    /// were goes on as it was, at its new place in line.
-    pub fn add(&mut self, now: Instant, id: EpisodeId, rank: Rank, sources: Vec<Source>) {
+    /// were goes on as it was, at its new place in line. [`Queue::tick`] has it begin.
+    pub fn add(&mut self, id: EpisodeId, rank: Rank, sources: Vec<Source>) {
         match self.jobs.get(&id) {
             Some(job) if job.sources == sources => self.rerank(id, rank),
             before => {
@@ -231,7 +231,6 @@ impl Queue {
                 }
             }
         }
-        self.fill(now);
     }
 
     fn rerank(&mut self, id: EpisodeId, rank: Rank) {
@@ -297,12 +296,11 @@ impl Queue {
 
     /// The attempt is prepared: this is what it is to download.
     pub fn prepared(&mut self, now: Instant, id: EpisodeId, attempt: u64, plan: Plan, rng: &mut Rng) {
-        let Some(job) = self.current(id, attempt).filter(|job| job.phase == Phase::Preparing) else { return };
+        let Some(job) = self.current(id, attempt).filter(|job| job.is_preparing()) else { return };
         let (length, is_torrent) = (plan.length, plan.info_hash.is_some());
         job.is_folder |= plan.is_folder;
         job.on_disk = job.on_disk.max(plan.present);
         (job.plan, job.phase, job.trouble, job.is_told) = (Some(plan), Phase::NoRoom, None, false);
-        job.overtaken_at = None;
         if is_torrent {
             self.drop_aside(id);
         }
@@ -392,7 +390,6 @@ impl Queue {
             job.aside.retain(|aside| aside.attempt != attempt);
         }
         let Some(job) = self.current(id, attempt).filter(|job| job.is_active()) else { return };
-        job.overtaken_at = None;
         match fault {
             Fault::InTheWay(_) => (job.phase, job.plan) = (Phase::Queued, None),
             Fault::NoLibrary(_) => {
@@ -474,10 +471,10 @@ impl Queue {
     pub fn deadline(&self) -> Option<Instant> {
         let waiting = self.jobs.values().filter_map(|job| match job.phase {
             Phase::Waiting { until } => Some(until),
-            Phase::NoRoom | Phase::Preparing | Phase::Queued | Phase::Running { .. } => None,
+            Phase::Preparing { overtaken_at } => overtaken_at,
+            Phase::NoRoom | Phase::Queued | Phase::Running { .. } => None,
         });
-        let overtaken = self.jobs.values().filter_map(|job| job.overtaken_at).min();
-        earliest(earliest(waiting.min(), overtaken), self.next_measure())
+        earliest(waiting.min(), self.next_measure())
     }
 
     fn next_measure(&self) -> Option<Instant> {
@@ -511,7 +508,7 @@ impl Queue {
     /// after the last it waits, and says why.
     fn source_failed(&mut self, now: Instant, id: EpisodeId, reason: String, rng: &mut Rng) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
-        (job.plan, job.phase, job.overtaken_at) = (None, Phase::Queued, None);
+        (job.plan, job.phase) = (None, Phase::Queued);
         job.failed.insert(job.at);
         if let Some(next) = job.found.take().map(|found| found.at).or_else(|| job.next()) {
             job.at = next;
@@ -520,7 +517,8 @@ impl Queue {
         }
         if !job.aside.is_empty() {
             let Aside { at, attempt } = job.aside.remove(0);
-            (job.at, job.attempt, job.phase, job.trouble) = (at, attempt, Phase::Preparing, Some(reason));
+            (job.at, job.attempt, job.trouble) = (at, attempt, Some(reason));
+            job.phase = Phase::Preparing { overtaken_at: None };
             return;
         }
         let wait = FIRST_RETRY.saturating_mul(1 << job.failures.min(16)).min(MAX_RETRY);
@@ -533,14 +531,15 @@ impl Queue {
 
     /// Has the next source tried where it takes long to find out what a torrent is.
     fn overtake(&mut self, now: Instant) {
-        let late = self.jobs.iter().filter(|(_, job)| job.overtaken_at.is_some_and(|at| at <= now));
-        for id in late.map(|(id, _)| *id).collect::<Vec<_>>() {
+        let is_late = |job: &Job| matches!(job.phase, Phase::Preparing { overtaken_at: Some(at) } if at <= now);
+        let late = self.jobs.iter().filter(|(_, job)| is_late(job)).map(|(id, _)| *id);
+        for id in late.collect::<Vec<_>>() {
             let job = &self.jobs[&id];
             let next = job.next().filter(|next| !self.is_busy(job, *next) && !job.is_late_itself(*next));
             let Some(job) = self.jobs.get_mut(&id) else { continue };
             let Some(next) = next else {
                 // Its host may be free by then, or have answered.
-                job.overtaken_at = Some(now + HEAD_START);
+                job.phase = Phase::Preparing { overtaken_at: Some(now + HEAD_START) };
                 continue;
             };
             job.aside.push(Aside { at: job.at, attempt: job.attempt });
@@ -600,7 +599,7 @@ impl Queue {
             let disk = self.disk.filter(|disk| now - disk.measured <= MEASURE_EVERY);
             let job = &self.jobs[&id];
             let has_begun = match (job.phase, disk) {
-                (Phase::Preparing | Phase::Running { .. } | Phase::Waiting { .. }, _) => false,
+                (Phase::Preparing { .. } | Phase::Running { .. } | Phase::Waiting { .. }, _) => false,
                 _ if self.is_busy(job, job.at) => false,
                 (Phase::NoRoom | Phase::Queued, None) => return self.measure(),
                 (Phase::NoRoom, Some(_)) => self.start_if_it_fits(now, id),
@@ -627,10 +626,11 @@ impl Queue {
         self.attempts += 1;
         let attempt = self.attempts;
         let Some(job) = self.jobs.get_mut(&id) else { return false };
-        (job.phase, job.attempt) = (Phase::Preparing, attempt);
+        job.attempt = attempt;
         // What a plain file is nobody has to be asked.
         let is_torrent = !matches!(job.source(), Source::Http(_));
-        job.overtaken_at = job.next().filter(|_| is_torrent).map(|_| now + HEAD_START);
+        let overtaken_at = job.next().filter(|_| is_torrent).map(|_| now + HEAD_START);
+        job.phase = Phase::Preparing { overtaken_at };
         self.visit(id);
         self.orders.push_back(Order::Prepare { id, attempt });
         true

@@ -62,14 +62,12 @@ pub struct Rank {
 pub struct Job {
     pub(super) rank: Rank,
     pub(super) sources: Vec<Source>,
-    /// The hosts of those that are plain files.
+    /// Their hosts; those of magnet links are none.
     pub(super) hosts: Vec<Option<String>>,
     /// Which source is tried.
     pub(super) at: usize,
     pub(super) attempt: u64,
     pub(super) phase: Phase,
-    /// When the next source gets its turn if by then nobody has told what the torrent is.
-    pub(super) overtaken_at: Option<Instant>,
     /// Sources that are being asked on, beside what is done now.
     pub(super) aside: Vec<Aside>,
     /// What one of them has brought, while a plain file goes on.
@@ -116,7 +114,10 @@ pub enum Phase {
     /// It is prepared; the disk has no room for it.
     NoRoom,
     /// Its source is being asked what it holds.
-    Preparing,
+    Preparing {
+        /// When the next source gets its turn if by then nobody has told what the torrent is.
+        overtaken_at: Option<Instant>,
+    },
     /// It waits for its turn.
     Queued,
     /// Data comes in, or should.
@@ -138,8 +139,8 @@ pub enum Phase {
 impl Job {
     pub(super) fn new(rank: Rank, sources: Vec<Source>) -> Self {
         let host = |source: &Source| match source {
-            Source::Http(url) => url.parse().ok().map(|url| hosts::host(&url)),
-            Source::Magnet(_) | Source::Torrent(_) => None,
+            Source::Http(url) | Source::Torrent(url) => url.parse().ok().map(|url| hosts::host(&url)),
+            Source::Magnet(_) => None,
         };
         Self {
             rank,
@@ -148,7 +149,6 @@ impl Job {
             at: 0,
             attempt: 0,
             phase: Phase::Queued,
-            overtaken_at: None,
             aside: Vec::new(),
             found: None,
             failed: BTreeSet::new(),
@@ -183,9 +183,19 @@ impl Job {
         self.plan.as_ref()
     }
 
+    /// Its source is asked what it holds.
+    pub(super) const fn is_preparing(&self) -> bool {
+        matches!(self.phase, Phase::Preparing { .. })
+    }
+
+    /// What comes of this attempt counts.
+    pub const fn is_at(&self, attempt: u64) -> bool {
+        self.attempt == attempt
+    }
+
     /// The source that this attempt asks what it holds; `None` if it does so no more.
     pub fn asked(&self, attempt: u64) -> Option<&Source> {
-        if self.attempt == attempt && self.phase == Phase::Preparing {
+        if self.attempt == attempt && self.is_preparing() {
             return Some(self.source());
         }
         let aside = self.aside.iter().find(|aside| aside.attempt == attempt)?;
@@ -204,7 +214,7 @@ impl Job {
 
     /// The host of a source that is a plain file.
     pub(super) fn host_of(&self, at: usize) -> Option<&str> {
-        self.hosts.get(at)?.as_deref()
+        self.hosts.get(at).filter(|_| matches!(self.sources[at], Source::Http(_)))?.as_deref()
     }
 
     /// The host that sends it now, or is about to.
@@ -230,12 +240,9 @@ impl Job {
     /// This source is a plain file on a host that is being asked for a `.torrent`.
     pub(super) fn is_late_itself(&self, at: usize) -> bool {
         let asked = self.aside.iter().map(|aside| aside.at).chain([self.at]);
-        let torrent_host = |at: usize| match self.sources.get(at)? {
-            Source::Torrent(url) => url.parse().ok().map(|url| hosts::host(&url)),
-            Source::Http(_) | Source::Magnet(_) => None,
-        };
+        let is_torrent = |at: &usize| matches!(self.sources[*at], Source::Torrent(_));
         let host = self.host_of(at);
-        host.is_some() && asked.filter_map(torrent_host).any(|late| Some(late.as_str()) == host)
+        host.is_some() && asked.filter(is_torrent).any(|late| self.hosts[late].as_deref() == host)
     }
 
     /// The source that is tried after this one; `None` if that is the last.
@@ -259,13 +266,13 @@ impl Job {
     }
 
     pub(super) fn is_active(&self) -> bool {
-        matches!(self.phase, Phase::Preparing | Phase::Running { .. })
+        matches!(self.phase, Phase::Preparing { .. } | Phase::Running { .. })
     }
 
     pub(super) fn takes_a_place(&self) -> bool {
         match self.phase {
             _ if self.rank.is_played => false,
-            Phase::Preparing => true,
+            Phase::Preparing { .. } => true,
             Phase::Running { is_stalled, .. } => !is_stalled,
             Phase::NoRoom | Phase::Queued | Phase::Waiting { .. } => false,
         }
