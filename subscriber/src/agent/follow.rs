@@ -147,7 +147,7 @@ impl Agent {
     /// The owner says that a feed is elsewhere. What is there stays; what its old host has said of it is forgotten.
     pub(super) fn readdress(&mut self, now: Now, id: FeedId, url: Url) {
         let Some(mut feed) = self.catalogue.feed(id).filter(|feed| *feed.url() != url).cloned() else { return };
-        let counts = feed.poll.counts;
+        let (counts, was_local) = (feed.poll.counts, feed.is_local);
         let from = std::mem::replace(&mut feed.poll, PollState { counts, ..PollState::new(url) }).url;
         let mut changes = self.moved(now, &mut feed, &from);
         feed.is_typed = true;
@@ -158,10 +158,10 @@ impl Agent {
         self.save(changes);
         self.unlisten(now, id);
         let rng = self.rng.fork(u64::from(id.0));
+        self.forget_hub(now, id, was_local);
         if let Some(follow) = self.follows.get_mut(id) {
             follow.poller = Poller::new(state, self.settings.interval, now, rng);
         }
-        self.name_next_time(now, id);
         self.tell(Event::Moved { feed_id: id, from: from.into(), feed: to });
     }
 
@@ -182,9 +182,8 @@ impl Agent {
 
     /// The owner has answered whether swarms are taken part in. What is in one leaves it at once if he wants none.
     pub(super) fn consented(&mut self, now: Now, takes_part: bool) {
-        let was_plain = self.settings.is_http_only();
         self.settings.heed(Some(takes_part));
-        if was_plain || !self.settings.is_http_only() {
+        if !self.settings.is_http_only() {
             return;
         }
         self.catalogue = std::mem::take(&mut self.catalogue).ruled_by(self.settings.rules.clone());
@@ -194,6 +193,9 @@ impl Agent {
             self.use_other_sources(now, feed);
             self.close_to_hub(now, feed);
         }
+        // What the swarms were for has ended before they do.
+        self.pass_on_orders();
+        self.outputs.push_back(Output::LeaveSwarms);
     }
 
     /// Whether swarms are taken part in, of this feed or at all.

@@ -73,6 +73,14 @@ impl Agent {
         self.leave_hub(now, farewell, is_local);
     }
 
+    /// What a feed's hub was is forgotten, as the feed is elsewhere and may name another.
+    pub(super) fn forget_hub(&mut self, now: Now, id: FeedId, is_local: bool) {
+        let Some(follow) = self.follows.get_mut(id) else { return };
+        let farewell = follow.websub.stop();
+        self.remember_hub(id);
+        self.leave_hub(now, farewell, is_local);
+    }
+
     /// Nobody reaches us any more: hubs need not tell of a feed.
     pub(super) fn close_to_hub(&mut self, now: Now, id: FeedId) {
         self.pause_hub(now, id);

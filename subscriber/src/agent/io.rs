@@ -406,6 +406,8 @@ pub enum Output {
         /// The hub may be at a private or loopback address.
         is_local: bool,
     },
+    /// Be in no swarm any more, and close the port for peers.
+    LeaveSwarms,
     /// Measure the library's disk, and answer with [`Input::Measured`].
     Measure,
     /// Ask for a feed, and answer with [`Input::Polled`].

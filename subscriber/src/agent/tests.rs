@@ -223,6 +223,7 @@ impl World {
                 self.asked.push(request);
             }
             Output::LeaveHub { farewell, .. } => self.left.push(farewell),
+            Output::LeaveSwarms => assert!(!self.stopped.is_empty(), "what is seeded has stopped"),
             Output::Count => return Some(Input::Counted(self.sent.clone())),
             Output::Listen { serial, rest, .. } => (self.listening, self.rest) = (Some(serial), rest),
             Output::Unlisten { .. } => self.listening = None,
@@ -989,6 +990,21 @@ fn a_file_of_the_same_length_that_is_another_one_is_left_alone() {
     world.input(Input::Failed { id, attempt, fault: Fault::InTheWay("5 of 92 pieces match".to_owned()) });
     assert_eq!(world.started.len(), 2);
     assert_eq!(world.episodes[&id].file.as_deref(), Some("Show/2026-11-20 Title a (2).mp3"));
+    // What an attempt says that is over is no reason to leave that name, too.
+    world.input(Input::Failed { id, attempt, fault: Fault::InTheWay("it was ended".to_owned()) });
+    assert_eq!(world.episodes[&id].file.as_deref(), Some("Show/2026-11-20 Title a (2).mp3"));
+}
+
+#[test]
+fn the_name_that_an_episode_has_is_taken_for_others_alone() {
+    let mut world = World::new();
+    world.is_slow = true;
+    world.items = vec![http("a", 0)];
+    world.subscribe(None);
+    let file = world.episodes.values().next().and_then(|episode| episode.file.clone()).expect("it has begun");
+    let claimed =
+        |number| world.agent.catalogue().is_claimed(EpisodeId { feed: FEED, number }, &crate::names::fold(&file));
+    assert_eq!((claimed(1), claimed(2)), (false, true));
 }
 
 #[test]
@@ -1296,6 +1312,23 @@ fn a_feed_that_its_owner_finds_elsewhere_is_the_same_feed() {
     assert_eq!(world.agent.catalogue().left().map(|left| left.url.as_str()).collect::<Vec<_>>(), [URL]);
     world.input(Input::Readdress { feed: FEED, url: to });
     assert_eq!(world.agent.catalogue().left().count(), 1, "where it is already it need not go");
+}
+
+#[test]
+fn a_feed_with_a_schedule_is_asked_at_once_where_it_is_now_and_its_old_hub_is_left() {
+    let mut world = World::new();
+    world.hubs = vec!["http://hub.example/".parse().unwrap()];
+    world.items = vec![http("a", 0)];
+    world.subscribe(Some("0 5 * * *"));
+    world.input(Input::Outside(Some("203.0.113.7:6881".parse().unwrap())));
+    world.pass(HOUR);
+    world.hubs.clear();
+    let before = world.polls.len();
+    world.input(Input::Readdress { feed: FEED, url: "http://other.example/feed".parse().unwrap() });
+    assert_eq!(world.polls.len(), before + 1, "asked at once");
+    assert_eq!(world.agent.hub_state(FEED, wall(world.secs)), None);
+    world.pass(25 * HOUR);
+    assert!(world.polls.len() > before + 1, "and by its schedule");
 }
 
 #[test]

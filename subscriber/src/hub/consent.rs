@@ -22,9 +22,6 @@ impl Task {
                 let kept = tokio::task::spawn_blocking(move || keep::remember_answer(&store, takes_part)).await?;
                 kept.explain(|| "remember the answer".to_owned())?;
                 self.input(Input::Consent { takes_part });
-                if !takes_part {
-                    self.kit.leave_swarms();
-                }
             }
             DecidedBy::Answer if holds.takes_part == takes_part => {}
             DecidedBy::Answer => return Err(Failure::new("it was answered before").with_hint(OTHERWISE)),

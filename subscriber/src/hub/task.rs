@@ -241,6 +241,7 @@ impl Task {
             Output::Hook { serial, hook, arrival } => {
                 kit.clone().spawn(hook::perform(kit, serial, hook, arrival));
             }
+            Output::LeaveSwarms => kit.leave_swarms(),
             Output::Measure => {
                 let has_kept = self.agent.catalogue().kept_bytes() > 0;
                 kit.clone().spawn(measure(kit, has_kept));

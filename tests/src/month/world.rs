@@ -336,7 +336,9 @@ impl World {
             // The feeds of this world name no hubs.
             | Output::AnswerHub { .. }
             | Output::AskHub { .. }
-            | Output::LeaveHub { .. } => {}
+            | Output::LeaveHub { .. }
+            // Nobody asks the owner.
+            | Output::LeaveSwarms => {}
         }
     }
 
