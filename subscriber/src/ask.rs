@@ -432,7 +432,7 @@ pub struct FeedView {
     /// The name of its cover, which changes with it, if that is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cover: Option<String>,
-    /// Whether its episodes are in swarms.
+    /// Why its episodes are in no swarm, if they are in none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub swarms: Option<Swarms>,
     /// What polling has cost and saved.

@@ -160,7 +160,7 @@ pub fn feed(feed: &FeedView, now: DateTime<Utc>) -> String {
     if let Some(hub) = &feed.hub {
         say("hub", told_by(hub, feed.is_listening));
     }
-    if let Some(swarms) = feed.swarms.as_ref().filter(|swarms| !swarms.takes_part) {
+    if let Some(swarms) = &feed.swarms {
         say("swarms", swarms.text.clone());
     }
     for words in feed.rules.words() {

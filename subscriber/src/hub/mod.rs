@@ -42,7 +42,7 @@ use tokio::task::JoinHandle;
 use crate::agent::catalogue::Catalogue;
 use crate::agent::event::Event;
 use crate::agent::websub::Question;
-use crate::agent::{Agent, Input, Settings};
+use crate::agent::{Agent, Duty, Input, Settings};
 use crate::ask::{Ask, EpisodeView, Reply};
 use crate::consent::DecidedBy;
 use crate::keep;
@@ -187,8 +187,10 @@ impl Hub {
         };
         let (inbox, messages) = mpsc::channel(INBOX);
         let (events, listener) = broadcast::channel(BEHIND);
-        if let Some(engine) = &engine {
+        if settings.duty != Duty::Answer {
             keep::remember_library(&store, root.clone()).explain(|| "remember the library".to_owned())?;
+        }
+        if let Some(engine) = &engine {
             for addr in engine.addrs() {
                 // Nobody listens but the receiver that is given back.
                 let _ = events.send(Event::Listening { kind: "peer".to_owned(), addr: *addr });

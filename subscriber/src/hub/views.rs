@@ -140,7 +140,7 @@ impl Task {
             is_listening: self.agent.is_listening(feed.id),
             hub: self.agent.hub_state(feed.id, self.kit.now().wall),
             cover: self.kept_cover(feed.id).map(|(name, _)| name),
-            swarms: Some(self.agent.swarms(Some(feed.id))),
+            swarms: Some(self.agent.swarms(Some(feed.id))).filter(|swarms| !swarms.takes_part),
             ..FeedView::new(feed)
         }
     }
