@@ -1,5 +1,6 @@
 //! The listener's view of the agent: what people without a command line see and do.
 
+use std::path::Path;
 use std::time::Instant;
 
 use podswarm_tests::audio::{Format, long_episode, sample};
@@ -15,10 +16,17 @@ use super::access::check_access;
 use super::{keep_pictures, with_tools};
 
 /// `podsub` on the listener's machine, with its data directory.
-fn podsub(listener: &Host, data: &std::path::Path, arguments: &[&str]) -> Program {
+fn podsub(listener: &Host, data: &Path, arguments: &[&str]) -> Program {
     let mut command = podsub_on(listener, &[]);
     command.args(["--json", "--data-dir"]).arg(data).args(arguments);
     Program::start(&format!("podsub {}", arguments.join(" ")), command)
+}
+
+/// The address that lets the agent's owner in.
+#[track_caller]
+fn address(host: &Host, data: &Path) -> String {
+    let said = podsub(host, data, &["web", "--url"]).end(PATIENCE);
+    said.lines.first().expect("it tells the address").json()["url"].as_str().expect("a URL").to_owned()
 }
 
 #[test]
@@ -35,8 +43,7 @@ fn a_listener_follows_listens_and_watches_in_a_browser() {
         let event = line.json();
         (event["kind"] == "web").then(|| event["addr"].as_str().expect("an address").to_owned())
     });
-    let said = podsub(&listener, &data, &["web", "--url"]).end(PATIENCE);
-    let url = said.lines.first().expect("it tells the address").json()["url"].as_str().expect("a URL").to_owned();
+    let url = address(&listener, &data);
     assert!(url.starts_with(&format!("http://{at}/#ticket=")), "{url}");
 
     let browser = Browser::start(&listener, folder.path());
@@ -192,8 +199,7 @@ fn the_rules_of_a_feed_are_said_by_a_form() {
     let data = folder.path().join("podsub");
     let mut agent = podsub(&listener, &data, &["run", &feed, "--keep-for", "60d"]);
     agent.wait_for("the episode", PATIENCE, |line| (line.json()["event"] == "complete").then_some(()));
-    let said = podsub(&listener, &data, &["web", "--url"]).end(PATIENCE);
-    let url = said.lines.first().expect("it tells the address").json()["url"].as_str().expect("a URL").to_owned();
+    let url = address(&listener, &data);
     let rules = || {
         let info = podsub(&listener, &data, &["info", "1"]).end(PATIENCE).lines.pop().expect("an answer").json();
         (info["rules"].clone(), info["schedule"].clone())
@@ -290,10 +296,8 @@ fn a_listener_is_asked_once_whether_he_takes_part_in_swarms() {
     agent.wait_for("the episode", PATIENCE, |line| (line.json()["event"] == "complete").then_some(()));
     await_status(&listener, &data, |it| it["seeding"]["torrents"] == 1 && it["swarms"]["decided_by"] == "nobody");
     let enter = |browser: &Browser| {
-        let said = podsub(&listener, &data, &["web", "--url"]).end(PATIENCE);
-        let url = said.lines.first().expect("it tells the address").json()["url"].as_str().expect("a URL").to_owned();
         browser.open("about:blank");
-        browser.open(&url);
+        browser.open(&address(&listener, &data));
     };
     let is_open = || {
         let mut dial = listener.command("bash");

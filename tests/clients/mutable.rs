@@ -1,10 +1,10 @@
 //! A link that names a key: what its owner lets the distributed hash table keep leads to the torrent. The node that
 //! keeps it is libtorrent's.
 
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use data_encoding::HEXLOWER;
 use ed25519_dalek::{Signer, SigningKey};
 use podswarm_core::dht::item::ItemName;
 use podswarm_tests::audio::{Format, long_episode};
@@ -62,16 +62,9 @@ fn write(from: &Host, node: &Host, owner: &SigningKey, salt: &[u8], torrent: [u8
     let before = [head, b"1:k32:", &key, b"4:salt", &salt_text, b"3:seqi1e3:sig64:", &signature, b"5:token"].concat();
     let after = [b"1:v".as_slice(), &value, b"e1:q3:put1:t2:ab1:y1:qe"].concat();
     let mut command = from.command("python3");
-    command.args(["-c", WRITE, &node.v4().to_string(), &hex(&get), &hex(&before), &hex(&after)]);
+    command.args(["-c", WRITE, &node.v4().to_string()]).args([get, before, after].map(|it| HEXLOWER.encode(&it)));
     let ended = Program::start("a writer", command).end(PATIENCE);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a text takes all");
-        text
-    })
 }
 
 #[test]
@@ -89,9 +82,9 @@ fn a_link_that_names_a_key_leads_to_what_its_owner_means() {
 
     let owner = SigningKey::from_bytes(&[42; 32]);
     write(&away, &keeper, &owner, b"latest", torrent);
-    let key = hex(&owner.verifying_key().to_bytes());
+    let key = HEXLOWER.encode(&owner.verifying_key().to_bytes());
     let peer = SocketAddr::new(home.v4(), 6881);
-    let link = format!("magnet:?xs=urn:btpk:{key}&s={}&x.pe={peer}", hex(b"latest"));
+    let link = format!("magnet:?xs=urn:btpk:{key}&s={}&x.pe={peer}", HEXLOWER.encode(b"latest"));
     let ours = folder.path().join("subscriber");
     let at = SocketAddr::new(keeper.v4(), 6881).to_string();
     let ended = get_over(&away, &[Way::Table], Path::new(&link), &ours, &["--dht-node", &at]).end(LIMIT);
