@@ -6,7 +6,7 @@
 //! Law: two processes never have one store open at a time.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{Seek, Write};
+use std::io::{ErrorKind, Seek, Write};
 use std::time::Duration;
 
 use super::client::ControlClient;
@@ -41,8 +41,13 @@ impl DataDirLock {
                 _ => Err(not_roots(dir, owner)),
             };
         }
-        let mut file =
-            OpenOptions::new().create(true).read(true).write(true).truncate(false).open(&path).explain(saying)?;
+        let opened = OpenOptions::new().create(true).read(true).write(true).truncate(false).open(&path);
+        let mut file = match opened {
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                return Err(no_write(dir).unwrap_or_else(|| Failure::new(saying())).because(error));
+            }
+            opened => opened.explain(saying)?,
+        };
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(None),
@@ -83,6 +88,25 @@ fn not_roots(dir: &DataDir, owner: u32) -> Failure {
         .with_hint(format!(
             "start the daemon first, as with `systemctl start`, or run this as its owner: `sudo -u '#{owner}' …`"
         ))
+}
+
+/// That we may not write to a directory, whose it is, and who we are: a container's user has a number and no name.
+#[cfg(unix)]
+fn no_write(dir: &DataDir) -> Option<Failure> {
+    use std::os::unix::fs::MetadataExt as _;
+    let owner = fs::metadata(dir.path()).ok()?.uid();
+    let (path, us) = (dir.path().display(), rustix::process::geteuid());
+    let failure =
+        Failure::new(format!("data directory `{path}` belongs to user {owner}, and user {us} may not write to it"));
+    Some(
+        failure
+            .with_hint(format!("give it to this user, `chown -R {us} …`, or use another folder with --data-dir DIR")),
+    )
+}
+
+#[cfg(not(unix))]
+fn no_write(_: &DataDir) -> Option<Failure> {
+    None
 }
 
 /// How a command reaches the state in a data directory.
@@ -175,6 +199,17 @@ mod tests {
         let held = File::create(dir.join("daemon.lock")).unwrap();
         held.lock().unwrap();
         assert!(DataDirLock::try_acquire(&dir).unwrap().is_none(), "its daemon is asked");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn who_may_not_write_is_told_whose_the_directory_is() {
+        let (_root, dir) = data_dir();
+        dir.create().unwrap();
+        let us = rustix::process::geteuid();
+        let failure = no_write(&dir).unwrap();
+        assert!(failure.to_string().contains(&format!("belongs to user {us}, and user {us}")), "{failure}");
+        assert!(failure.hint().unwrap().contains(&format!("chown -R {us}")), "{failure}");
     }
 
     #[tokio::test(start_paused = true)]
