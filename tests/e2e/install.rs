@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,6 +13,7 @@ use podswarm_tests::machine::Machine;
 use podswarm_tests::net::{Host, Net};
 use podswarm_tests::process::{Ended, PATIENCE, Program};
 use podswarm_tests::programs::{open_only, podpub, podpub_on, podsub, podsub_on};
+use podswarm_tests::terminal::Terminal;
 use serde_json::Value;
 
 /// Runs a program of this machine and returns what it printed.
@@ -136,6 +138,20 @@ fn a_service_manager_is_told_that_a_daemon_is_ready_lives_and_stops() {
         assert_eq!(daemon.stop(PATIENCE).code, Some(0));
         manager.await_line("STOPPING=1");
     }
+}
+
+#[test]
+fn the_first_process_of_a_container_is_ended_by_what_ends_any_other() {
+    let (folder, host) = (scratch(), Net::new().host("home"));
+    let silent = host.within(|| TcpListener::bind((host.v4(), 0))).expect("a host has free ports");
+    let feed = format!("http://{}/feed.xml", silent.local_addr().expect("it listens"));
+    let terminal = Terminal::open(&host, folder.path(), 120, 30);
+    let (podsub, data) = (podsub(), folder.path().join("podsub"));
+    let add = format!("{} add --data-dir {} {feed}", podsub.display(), data.display());
+    terminal.write_line(&format!("clear; unshare --pid --fork {add}; echo ended with $?"));
+    let _waits = silent.accept().expect("it asks for the feed");
+    terminal.press("C-c");
+    terminal.wait_for("its end", |screen| screen.contains("ended with 130"));
 }
 
 #[test]

@@ -16,6 +16,7 @@ use super::data_dir::DataDir;
 use super::failure::{Explain, Failure};
 use super::manual::ABOUT_ITSELF;
 use super::out::Out;
+use super::signal::end_if_first;
 
 /// musl's own allocator has one lock for all threads, which a download at full speed mostly waits for.
 #[cfg(target_env = "musl")]
@@ -47,7 +48,10 @@ where
             .enable_all()
             .build()
             .explain(|| "start the runtime".to_owned())?;
-        let result = runtime.block_on(command(arguments, out));
+        let result = runtime.block_on(async {
+            end_if_first();
+            command(arguments, out).await
+        });
         runtime.shutdown_timeout(LINGER);
         result
     };

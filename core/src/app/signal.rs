@@ -1,9 +1,32 @@
 //! The request to stop: Ctrl-C, or SIGTERM from a service manager.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The exit code of a program that a signal ended: 128 and the number of SIGINT.
 const INTERRUPTED: i32 = 130;
+
+/// Whether anything has asked for the signals yet.
+static IS_ASKED_FOR: AtomicBool = AtomicBool::new(false);
+
+/// Has the signals end this process as long as nothing has called [`shutdown_signal`], if it is a container's first.
+///
+/// Any other is ended so by the system, which keeps from a first process what that does not listen for: a question to
+/// the owner, or a server that is slow, could be left by SIGKILL alone.
+///
+/// Must be called within a tokio runtime.
+pub(super) fn end_if_first() {
+    if std::process::id() != 1 {
+        return;
+    }
+    let Ok(mut signals) = Signals::listen() else { return };
+    tokio::spawn(async move {
+        signals.next().await;
+        if !IS_ASKED_FOR.load(Ordering::Relaxed) {
+            std::process::exit(INTERRUPTED);
+        }
+    });
+}
 
 /// Resolves at the first SIGINT or SIGTERM; at Ctrl-C where there are no such signals.
 ///
@@ -14,6 +37,7 @@ const INTERRUPTED: i32 = 130;
 /// Must be called within a tokio runtime.
 pub fn shutdown_signal() -> impl Future<Output = ()> + Send + 'static {
     let signals = Signals::listen();
+    IS_ASKED_FOR.store(true, Ordering::Relaxed);
     async {
         match signals {
             Ok(mut signals) => {
