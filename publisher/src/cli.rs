@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use chrono::{DateTime, Local, NaiveDate, NaiveDateTime, NaiveTime, TimeZone as _, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use podswarm_core::app::metrics::MetricsAddr;
-use podswarm_core::app::{CompletionsArgs, EngineArgs, GlobalArgs, ManArgs, RouteArgs, ServiceCommand};
+use podswarm_core::app::{CompletionsArgs, EngineArgs, GlobalArgs, ManArgs, RouteArgs, ServiceCommand, time_of_local};
 use podswarm_core::metainfo::TorrentVersion;
 use podswarm_core::net::{BlocklistFile, Discovery};
 use podswarm_core::rate::Limit;
@@ -763,13 +763,13 @@ fn parse_time(text: &str) -> Result<DateTime<Utc>, String> {
     let local = formats.iter().find_map(|format| NaiveDateTime::parse_from_str(text, format).ok());
     let local = local.or_else(|| Some(text.parse::<NaiveDate>().ok()?.and_time(NaiveTime::MIN)));
     let local = local.ok_or("want a time like `2026-11-20T18:00:00Z`, `2026-11-20 18:00` or `2026-11-20`")?;
-    let time = Local.from_local_datetime(&local).earliest();
-    time.map(|time| time.to_utc()).ok_or_else(|| "there is no such time here: clocks are put forward then".to_owned())
+    time_of_local(local).ok_or_else(|| "there is no such time here: clocks are put forward then".to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use clap::{CommandFactory as _, FromArgMatches as _};
+    use podswarm_core::app::local_time;
 
     use super::*;
 
@@ -781,7 +781,7 @@ mod tests {
     #[test]
     fn a_time_is_read_with_or_without_its_zone() {
         assert_eq!(parse_time("2026-11-20T18:00:00+01:00").unwrap().to_rfc3339(), "2026-11-20T17:00:00+00:00");
-        let local = parse_time("2026-11-20 18:00").unwrap().with_timezone(&Local);
+        let local = local_time(parse_time("2026-11-20 18:00").unwrap());
         assert_eq!(local.format("%F %T").to_string(), "2026-11-20 18:00:00");
         assert!(parse_time("2026-11-20").is_ok());
         for bad in ["", "tomorrow", "2026-13-01", "18:00", "2026-11-20 25:00"] {

@@ -5,8 +5,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use chrono::{DateTime, Local, Utc};
-use podswarm_core::app::human_duration;
+use chrono::{DateTime, Utc};
+use podswarm_core::app::{human_duration, local_time};
 use podswarm_core::dht::scrape::Estimate;
 use podswarm_core::rate::ByteCount;
 use podswarm_feeds::poll::Counts;
@@ -358,7 +358,7 @@ fn hook(state: &HookState) -> String {
 }
 
 fn local(at: DateTime<Utc>) -> String {
-    at.with_timezone(&Local).format("%Y-%m-%d %H:%M").to_string()
+    local_time(at).format("%Y-%m-%d %H:%M").to_string()
 }
 
 /// Rows in columns as wide as their widest cell; the last one is left as it is.

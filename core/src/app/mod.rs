@@ -40,9 +40,9 @@ mod supervisor;
 mod text;
 pub mod upgrade;
 pub mod web;
-mod zone;
 
 pub use crate::net::durable::{sync_folder_of, write_atomic};
+pub use crate::net::zone::{local_time, system_zone, time_of_local};
 pub use args::{EngineArgs, GlobalArgs, RouteArgs};
 pub use client::{ControlClient, Lines, api_path};
 pub use control::{
@@ -63,4 +63,3 @@ pub use signal::shutdown_signal;
 pub use space::{Space, free_space, require_space};
 pub use supervisor::{tell_ready, tell_stopping};
 pub use text::{human_duration, printable};
-pub use zone::system_zone;

@@ -19,13 +19,14 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use chrono::Local;
+use chrono::Utc;
 use serde::{Deserialize, Serialize};
 
 use super::data_dir::DataDir;
 use super::failure::{Explain, Failure};
 use super::text::printable;
 use super::{sync_folder_of, write_atomic};
+use crate::net::zone::local_time;
 use crate::store::Record;
 
 /// The file that names the shape.
@@ -182,7 +183,7 @@ fn copy_state(root: &Path, from: &str, own: &[&str]) -> io::Result<PathBuf> {
         _ => fs::create_dir(&unfinished)?,
     }
     let copied = copy_into(root, &unfinished, own).and_then(|()| {
-        let name = format!("{} {from}", Local::now().format("%Y-%m-%d"));
+        let name = format!("{} {from}", local_time(Utc::now()).format("%Y-%m-%d"));
         let names = (1..).map(|n| if n == 1 { name.clone() } else { format!("{name} ({n})") });
         let free = names.map(|name| all.join(name)).find(|path| !path.exists()).expect("names have no end");
         fs::rename(&unfinished, &free)?;
@@ -355,7 +356,7 @@ mod tests {
         let upgrade = admit(&dir, &two).unwrap().expect("it is newer");
         assert_eq!(upgrade.from, "podtest 1.0.0");
         let name = upgrade.copy.file_name().unwrap().to_str().unwrap().to_owned();
-        assert_eq!(name, format!("{} podtest 1.0.0", Local::now().format("%Y-%m-%d")));
+        assert_eq!(name, format!("{} podtest 1.0.0", local_time(Utc::now()).format("%Y-%m-%d")));
         assert_eq!(fs::read_to_string(upgrade.copy.join("keys/a.ed25519")).unwrap(), "secret");
         assert!(upgrade.copy.join("config.toml").exists() && !upgrade.copy.join("media").exists());
         let (store, report) = Store::open(root.path()).unwrap();

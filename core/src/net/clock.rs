@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use chrono::{Datelike as _, Timelike as _};
+use chrono::{Datelike as _, Timelike as _, Utc};
 
+use super::zone::local_time;
 use crate::time::Instant;
 use crate::timetable::WeekMinute;
 
@@ -33,7 +34,7 @@ impl Clock {
 
 /// The minute of the week in local time, and how long it still lasts.
 pub(super) fn week_minute() -> (WeekMinute, Duration) {
-    let now = chrono::Local::now();
+    let now = local_time(Utc::now());
     let minute = WeekMinute::new(now.weekday().num_days_from_monday(), now.hour(), now.minute());
     (minute, Duration::from_secs(u64::from(60 - now.second().min(59))))
 }

@@ -3,7 +3,7 @@
 //! [`Engine`] is what other programs use. One task owns the [`crate::session::Session`]; everything else, connections,
 //! disk threads, tracker requests, talks to it through channels, so that no lock guards any of the protocol's state.
 //!
-//! In reading order: [`clock`], [`durable`], `pool` and `buffers` are tools; [`route`] says how we go out, and
+//! In reading order: [`clock`], [`zone`], [`durable`], `pool` and `buffers` are tools; [`route`] says how we go out, and
 //! [`proxy`] through whom; [`http`] asks trackers and web servers, `udp_tracker` trackers over UDP; [`create`] hashes
 //! files; [`storage`] and `resume` keep a torrent's files; `utp` and `stream` carry bytes, `receive`, `opening`,
 //! `pacing` and `connection` are one connection, `trips` says what the system knows of it, `knock` only looks
@@ -13,6 +13,7 @@
 #![expect(clippy::disallowed_methods, reason = "the rim is where clocks, tasks and sockets are")]
 
 pub mod clock;
+pub mod zone;
 pub mod durable;
 mod pool;
 mod buffers;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use chrono::{Local, Utc};
-use podswarm_core::app::{Failure, api_path, human_duration};
+use chrono::Utc;
+use podswarm_core::app::{Failure, api_path, human_duration, local_time};
 use podswarm_core::rate::ByteCount;
 use reqwest::Method;
 
@@ -45,9 +45,9 @@ fn episodes_path(show: Option<&str>) -> String {
 
 /// For people: show, date, title, length, size, and the name of its page.
 fn describe(episode: &EpisodeInfo) -> String {
-    let when = episode.published.with_timezone(&Local).format("%Y-%m-%d");
+    let when = local_time(episode.published).format("%Y-%m-%d");
     let plays = episode.duration_ms.map(|millis| format!(", {}", human_duration(Duration::from_millis(millis))));
-    let at = episode.published.with_timezone(&Local).format("%Y-%m-%d %H:%M");
+    let at = local_time(episode.published).format("%Y-%m-%d %H:%M");
     let appears = match episode {
         EpisodeInfo { released: true, .. } => String::new(),
         EpisodeInfo { draft: true, .. } => "; a draft".to_owned(),

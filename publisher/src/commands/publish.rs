@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use chrono::{Local, Utc};
+use chrono::Utc;
 use podswarm_core::app::{
-    Access, ControlClient, DataDirLock, Explain as _, Failure, Progress, acquire, api_path, shutdown_signal,
+    Access, ControlClient, DataDirLock, Explain as _, Failure, Progress, acquire, api_path, local_time, shutdown_signal,
 };
 use reqwest::Method;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
@@ -429,7 +429,7 @@ fn print(context: &Context, published: &Published) -> Result<(), Failure> {
     if episode.draft {
         out.line(format!("a draft: `podpub release {}` lets it out", page_name(&episode.file)))?;
     } else if !episode.released {
-        let at = episode.published.with_timezone(&Local).format("%Y-%m-%d %H:%M");
+        let at = local_time(episode.published).format("%Y-%m-%d %H:%M");
         out.line(format!("appears on {at}"))?;
     }
     out.line(format!("feed     {}", published.show.found_at()))?;

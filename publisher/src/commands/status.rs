@@ -1,7 +1,6 @@
 //! `status`: how the publisher and its episodes stand.
 
-use chrono::Local;
-use podswarm_core::app::{Failure, Places, WithPlaces};
+use podswarm_core::app::{Failure, Places, WithPlaces, local_time};
 use podswarm_core::rate::{ByteCount, Rate};
 
 use super::{Context, Reach, likely_urls};
@@ -83,7 +82,7 @@ pub(super) async fn status(context: &Context) -> Result<(), Failure> {
             context.out.line(format!("  tried again: {trouble}"))?;
         }
         if let Some(HookFailure { at, event, error }) = last_failure {
-            let at = at.with_timezone(&Local).format("%Y-%m-%d %H:%M:%S");
+            let at = local_time(*at).format("%Y-%m-%d %H:%M:%S");
             context.out.line(format!("  last on {event} at {at}: {error}"))?;
         }
     }

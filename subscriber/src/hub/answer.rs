@@ -1,7 +1,6 @@
 //! Answers what commands ask.
 
-use chrono::Local;
-use podswarm_core::app::{Explain, Failure};
+use podswarm_core::app::{Explain, Failure, local_time};
 use podswarm_feeds::chapters;
 use tokio::sync::oneshot;
 
@@ -253,7 +252,7 @@ impl Task {
             return Ok(());
         }
         if let Some(at) = episode.withdrawn {
-            let day = at.with_timezone(&Local).format("%Y-%m-%d");
+            let day = local_time(at).format("%Y-%m-%d");
             return Err(Failure::new(format!("{id} `{}` was taken back by its publisher on {day}", episode.title)));
         }
         if let Some(why) = self.agent.unfetchable(episode) {

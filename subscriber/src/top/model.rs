@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use chrono::{DateTime, Local, Utc};
-use podswarm_core::app::Failure;
+use chrono::{DateTime, Utc};
+use podswarm_core::app::{Failure, local_time};
 
 use crate::agent::event::Event;
 use crate::ask::{Ask, EpisodeView, FeedView, Look, Reply, Status};
@@ -212,7 +212,7 @@ impl Model {
         if matches!(event, Event::Polled { new: 0, wanted: 0, .. }) {
             return;
         }
-        let line = format!("{}  {}", at.with_timezone(&Local).format("%H:%M:%S"), event.line());
+        let line = format!("{}  {}", local_time(at).format("%H:%M:%S"), event.line());
         self.events.push_front(line);
         self.events.truncate(EVENTS);
         if event.episode().is_some_and(|id| Some(id.feed) == self.feed) {
