@@ -23,6 +23,15 @@ const STILL: Duration = Duration::from_mins(1);
 /// So long it takes to find out what every third magnet link's torrent is; a plain file is begun meanwhile.
 const HUNT: Duration = Duration::from_secs(8);
 
+/// What a host says that sends nothing.
+pub(super) struct Refusal {
+    attempt: u64,
+    url: String,
+    reason: String,
+    /// How long it wants to be left alone.
+    patience: Option<Duration>,
+}
+
 /// A download that runs.
 pub(super) struct Download {
     pub(super) attempt: u64,
@@ -152,13 +161,8 @@ impl World {
         let silence = self.silence_at(&url).filter(|_| is_http);
         let missing = (flaw == Some(Flaw::Missing) || content.is_none()) && is_http;
         if let Some((reason, patience)) = silence.or(missing.then(|| ("404".to_owned(), None))) {
-            self.laws.had_media(self.now, &url, false, patience);
-            self.figures.failed += 1;
-            let fault = match patience {
-                Some(patience) => Fault::Busy { reason, patience },
-                None => Fault::Source(reason),
-            };
-            return self.answer(wait, Input::Failed { id, attempt, fault });
+            self.refusals.insert(id, Refusal { attempt, url, reason, patience });
+            return self.after(wait, Event::Refused { run: self.run, id, attempt });
         }
         let content = content.expect("a torrent that was prepared is one of ours");
         let length = self.media.recordings[content].length;
@@ -183,6 +187,20 @@ impl World {
         };
         self.downloads.insert(id, download);
         self.report_later(id);
+    }
+
+    pub(super) fn refused(&mut self, id: EpisodeId, attempt: u64) {
+        if self.refusals.get(&id).is_none_or(|refusal| refusal.attempt != attempt) {
+            return;
+        }
+        let Some(Refusal { url, reason, patience, .. }) = self.refusals.remove(&id) else { return };
+        self.laws.had_media(self.now, &url, false, patience);
+        self.figures.failed += 1;
+        let fault = match patience {
+            Some(patience) => Fault::Busy { reason, patience },
+            None => Fault::Source(reason),
+        };
+        self.input(Input::Failed { id, attempt, fault });
     }
 
     /// Has a download be looked at when it comes to its end, or in a while.

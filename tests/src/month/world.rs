@@ -17,7 +17,7 @@ use podswarm_subscriber::records::{Episode, EpisodeId, Feed, FeedId, Left, Loose
 use url::Url;
 
 use super::disk::Disk;
-use super::download::Download;
+use super::download::{Download, Refusal};
 use super::host::{Media, Trouble};
 use super::laws::{Laws, Moment, Said, check, feed_of};
 use super::show::{Content, Plight, Show};
@@ -36,6 +36,8 @@ pub(super) enum Event {
     Answer { run: u32, input: Box<Input> },
     /// An answer of a feed's host reaches the agent of this run.
     Answered { run: u32, feed: FeedId, host: usize, said: Box<Said>, input: Box<Input> },
+    /// A host's refusal of a download reaches the agent of this run.
+    Refused { run: u32, id: EpisodeId, attempt: u64 },
     /// A download is looked at.
     Report { run: u32, id: EpisodeId, attempt: u64 },
     /// The plot goes on.
@@ -113,6 +115,8 @@ pub(super) struct World {
     /// What was looked for by magnet link.
     pub(super) hunted: BTreeSet<Content>,
     pub(super) downloads: BTreeMap<EpisodeId, Download>,
+    /// What hosts refuse, and the agent has not heard yet.
+    pub(super) refusals: BTreeMap<EpisodeId, Refusal>,
     pub(super) laws: Laws,
     pub(super) figures: Figures,
     /// The feed that its owner wants polled, while the agent is told so.
@@ -145,6 +149,7 @@ impl World {
             disk,
             hunted: BTreeSet::new(),
             downloads: BTreeMap::new(),
+            refusals: BTreeMap::new(),
             laws: Laws::default(),
             figures: Figures::default(),
             wish: None,
@@ -213,6 +218,11 @@ impl World {
                     self.laws.answer(at, feed, host, interval, *said);
                     self.note_items(feed, &input);
                     self.input(*input);
+                }
+            }
+            Event::Refused { run, id, attempt } => {
+                if run == self.run {
+                    self.refused(id, attempt);
                 }
             }
             Event::Report { run, id, attempt } => {
@@ -319,6 +329,8 @@ impl World {
             Output::Stop { id } => {
                 self.settle();
                 self.downloads.remove(&id);
+                // Who has hung up does not hear it.
+                self.refusals.remove(&id);
             }
             // Nobody asks for tags and covers here, and nobody asks us to connect back.
             Output::ConnectBack { .. }
