@@ -243,9 +243,9 @@ impl Library {
         self.tidy(file)
     }
 
-    /// Lets the engine go on with what a plain download has brought of `file`, which has `length` bytes, unless that is a
-    /// file of another length, or one whose server does not tell, or the engine has brought as much by itself. It looks at
-    /// each piece before it takes it for right.
+    /// Lets the engine go on with what a plain download has brought of `file`, which has `length` bytes, unless that is
+    /// a file of another length, or one whose server does not tell, or the engine has brought as much by itself. It
+    /// looks at each piece before it takes it for right.
     pub fn hand_over(&self, file: &str, length: u64) -> io::Result<()> {
         let path = self.path(file)?;
         let (part, download) = (engine_part(&path), download_part(&path));

@@ -112,8 +112,8 @@ pub struct EngineArgs {
     #[arg(long, value_name = "PORT", help_heading = "Peers")]
     pub peer_port: Option<u16>,
 
-    /// Say that whoever is outside reaches that port at this IP:PORT, as where it is forwarded on the router by hand. May
-    /// be given more than once; the first is told to peers and trackers. [default: as the router says]
+    /// Say that whoever is outside reaches that port at this IP:PORT, as where it is forwarded on the router by hand.
+    /// May be given more than once; the first is told to peers and trackers. [default: as the router says]
     #[arg(long, value_name = "IP:PORT", help_heading = "Peers")]
     pub peer_address: Vec<SocketAddr>,
 

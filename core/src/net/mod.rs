@@ -3,17 +3,17 @@
 //! [`Engine`] is what other programs use. One task owns the [`crate::session::Session`]; everything else, connections,
 //! disk threads, tracker requests, talks to it through channels, so that no lock guards any of the protocol's state.
 //!
-//! In reading order: [`clock`], [`zone`], [`durable`], `pool` and `buffers` are tools; [`route`] says how we go out, and
-//! [`proxy`] through whom; [`http`] asks trackers and web servers, `udp_tracker` trackers over UDP; [`create`] hashes
-//! files; [`storage`] and `resume` keep a torrent's files; `utp` and `stream` carry bytes, `receive`, `opening`,
+//! In reading order: [`zone`], [`clock`], [`durable`], `pool` and `buffers` are tools; [`route`] says how we go out,
+//! and [`proxy`] through whom; [`http`] asks trackers and web servers, `udp_tracker` trackers over UDP; [`create`]
+//! hashes files; [`storage`] and `resume` keep a torrent's files; `utp` and `stream` carry bytes, `receive`, `opening`,
 //! `pacing` and `connection` are one connection, `trips` says what the system knows of it, `knock` only looks
 //! whether there could be one, `web_seed` is one web server; `listen` and `udp` are the ports where peers reach us,
 //! [`blocks`] says who may not, [`port_map`] has a router let them in, `reached` says whether they get there; `lsd`
 //! speaks to the neighbours, `dht` to the distributed hash table; `engine` is the task; [`torrent`] its handles.
 #![expect(clippy::disallowed_methods, reason = "the rim is where clocks, tasks and sockets are")]
 
-pub mod clock;
 pub mod zone;
+pub mod clock;
 pub mod durable;
 mod pool;
 mod buffers;

@@ -139,7 +139,8 @@ pub(super) fn item(model: &rss::Item, base: &Url) -> Option<Item> {
     Some(Item { guid: short(guid), guid_is_link, ..item })
 }
 
-/// What an item without a guid is known by: its file, else its swarm or who names that, else its page, else its title and date.
+/// What an item without a guid is known by: its file, else its swarm or who names that, else its page, else its title
+/// and date.
 fn substitute(item: &Item) -> Option<String> {
     let file = item.sources.iter().find_map(|source| match source {
         Source::Http { url, .. } | Source::Torrent { url, .. } => Some(url.to_string()),

@@ -404,8 +404,8 @@ impl Catalogue {
         names::free(&names::folder(title), None, |name| taken.contains(name))
     }
 
-    /// Whether a file of another episode of the feed, or a former one of this one, has this name, relative to the library
-    /// and [`names::fold`]ed.
+    /// Whether a file of another episode of the feed, or a former one of this one, has this name, relative to the
+    /// library and [`names::fold`]ed.
     pub fn is_claimed(&self, by_other_than: EpisodeId, file: &str) -> bool {
         let claims = |episode: &Episode| {
             let own = episode.file.iter().filter(|_| episode.id != by_other_than);

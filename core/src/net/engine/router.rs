@@ -47,7 +47,8 @@ impl Router {
         Self { heard, told, port, by_hand, came_in: watch::Sender::new(false), stop, task }
     }
 
-    /// The port at which others are let in from outside, if it is not our own, each time that something about it changes.
+    /// The port at which others are let in from outside, if it is not our own, each time that something about it
+    /// changes.
     pub(super) async fn port_changed(&mut self) -> Option<u16> {
         if self.heard.changed().await.is_err() {
             // Nobody tells anything any more.
