@@ -26,7 +26,8 @@ fn who_runs_it_in_a_terminal_is_asked_once_and_a_flag_beats_his_answer() {
     terminal.wait_for("its end", |screen| screen.contains("ended with 0"));
 
     terminal.write_line(&format!("{run}; echo ended again"));
-    let runs = terminal.wait_for("the agent", |screen| screen.contains("`podsub web` opens the view"));
+    let is_new = |screen: &str| !screen.contains("ended with 0") && screen.contains("`podsub web` opens the view");
+    let runs = terminal.wait_for("the agent", is_new);
     assert!(!runs.contains("swarm") && !runs.contains("listening: peer"), "it is not asked again: {runs}");
     terminal.press("C-c");
     terminal.wait_for("its end", |screen| screen.contains("ended again\n"));
